@@ -1,0 +1,337 @@
+"""What to do: an experiment and its parts, validated, with the two hashes that identify it.
+
+One of the two rooms in which the bench wing (no torch) and the science wing (torch) meet; the other
+is `engine.spool`. Nothing here reads a data set: paths and content fingerprints are filled in by
+`engine.presets` before a run starts.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+IDENTITY_VERSION = 1
+"""Part of every identity: raise it when the meaning of a stored specification changes."""
+
+
+class UserError(Exception):
+    """Bad input. Its text is one line: what is wrong, where, and what to do. Exit code 2."""
+
+
+class Part(BaseModel):
+    """A frozen piece of a specification; unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Demo(Part):
+    """Dials of the generated data set `demo` (docs/demo-data.md gives the generative model)."""
+
+    seed: int = Field(0, ge=0, description="seed of the generated data, apart from the seed of training")
+    users: int = Field(600, ge=20, description="number of users")
+    items: int = Field(400, ge=20, description="number of items")
+    communities: int = Field(16, ge=2, description="number of co-consumption communities, and of semantic clusters")
+    dim: int = Field(128, ge=4, description="width D of the generated LLM-like vectors")
+    norm_sd: float = Field(0.6, ge=0, description="standard deviation of log row norm: the first trouble")
+    misalignment: float = Field(
+        0.7, ge=0, le=1, description="share of items whose semantic cluster ignores their community: the second trouble"
+    )
+
+
+class Data(Part):
+    """Which interactions, how they are filtered, and how they are split (METHOD.md C, D.4)."""
+
+    name: str = Field("demo", min_length=1, description="data set: demo, a name under $TFLLMER_DATA, or a folder")
+    path: str | None = Field(None, description="folder that holds NAME.inter and NAME.item; found by name when left out")
+    fingerprint: str = Field("", description="hash of the files' content; filled in when the data set is found")
+    k_core: int = Field(0, ge=0, description="keep users and items with at least this many interactions, repeatedly")
+    rating_min: float | None = Field(None, description="keep interactions rated at least this")
+    repeats: Literal["keep", "first"] = Field("keep", description="repeated (user, item) pairs: keep all, or the first")
+    cold_items: Literal["exclude", "include"] = Field(
+        "exclude", description="items of .item without any interaction: outside or inside the ranked catalogue"
+    )
+    split: Literal["leave-one-out", "temporal"] = Field("leave-one-out", description="how valid and test are held out")
+    valid_share: float = Field(0.1, gt=0, lt=0.5, description="temporal split: share of interactions held out as valid")
+    test_share: float = Field(0.1, gt=0, lt=0.5, description="temporal split: share of interactions held out as test")
+    demo: Demo = Field(default_factory=Demo, description="dials of the generated data set, used when name is demo")
+
+
+class Graph(Part):
+    """The item co-occurrence graph over training sequences (METHOD.md A.4 step 2)."""
+
+    window: int | None = Field(3, ge=1, description="pairs at most this far apart count; none = the whole history")
+    top_k: int | None = Field(None, ge=1, description="strongest neighbours kept per item before symmetrising; none = all")
+    weight: Literal["count", "binary", "log"] = Field("count", description="edge weight: c, 1, or log(1 + c)")
+
+
+class Embedding(Part):
+    """From the LLM matrix X (n x D) to the initial item table Z (n x k) (METHOD.md A.4)."""
+
+    source: str = Field("demo", min_length=1, description="vectors: a name beside the data set, or a file")
+    path: str | None = Field(None, description="the file of vectors; found by name when left out")
+    fingerprint: str = Field("", description="hash of the file's content; filled in when it is found")
+    center: bool = Field(True, description="subtract the mean vector")
+    pre_normalize: bool = Field(True, description="unit rows before the reduction (after centring)")
+    reduce: Literal["pca", "rec-pca"] = Field("rec-pca", description="reduction to the backbone's width")
+    lambda_: float = Field(
+        2.0, ge=0, alias="lambda", description="weight of the total variation over the graph in Rec-PCA; 0 is plain PCA"
+    )
+    graph: Graph = Field(default_factory=Graph, description="the co-occurrence graph of Rec-PCA")
+
+
+class Table(Part):
+    """How item vectors enter the backbone and score its output (METHOD.md A.4 steps 4-5)."""
+
+    init: Literal["embedding", "id"] = Field("embedding", description="initial rows: reduced LLM vectors, or random (ID)")
+    id_sd: float = Field(0.02, gt=0, description="standard deviation of the random ID table's entries")
+    inject: Literal["initialise", "frozen"] = Field("initialise", description="train the table from Z, or keep it at Z")
+    normalize: Literal["none", "input", "scoring", "both"] = Field(
+        "both", description="where rows are made unit length in the forward pass"
+    )
+    rescale: bool = Field(
+        False, description="one constant for the whole initial table so that its mean row norm is 1 (the scale control)"
+    )
+    normalize_h: bool = Field(False, description="make the sequence representation h unit length before scoring")
+    tau: float = Field(1.0, gt=0, description="temperature: scores are <h, e> / tau")
+
+    @model_validator(mode="after")
+    def _rescale_is_for_plain_tables(self) -> Table:
+        if self.rescale and self.normalize == "both":
+            raise ValueError("table.rescale changes nothing when table.normalize is both; set table.normalize=none")
+        return self
+
+
+class _Sequential(Part):
+    width: int = Field(64, ge=2, description="width d of item vectors and of h; also k of the reduction")
+    max_length: int = Field(50, ge=2, description="longest history the backbone sees")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout rate")
+
+
+class SASRec(_Sequential):
+    """Causal self-attention (Kang & McAuley 2018), pre-norm blocks."""
+
+    name: Literal["sasrec"] = "sasrec"
+    layers: int = Field(2, ge=1, description="transformer blocks")
+    heads: int = Field(2, ge=1, description="attention heads; must divide width")
+    inner: int = Field(256, ge=1, description="width of the feed-forward layer")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> SASRec:
+        if self.width % self.heads:
+            raise ValueError(f"backbone.heads={self.heads} does not divide backbone.width={self.width}")
+        return self
+
+
+class GRU4Rec(_Sequential):
+    """Gated recurrent units (Hidasi et al. 2016) with a linear map from hidden state to width."""
+
+    name: Literal["gru4rec"] = "gru4rec"
+    layers: int = Field(1, ge=1, description="GRU layers")
+    hidden: int = Field(128, ge=1, description="width of the hidden state")
+
+
+class BERT4Rec(_Sequential):
+    """Bidirectional self-attention trained on masked items (Sun et al. 2019), pre-norm blocks."""
+
+    name: Literal["bert4rec"] = "bert4rec"
+    layers: int = Field(2, ge=1, description="transformer blocks")
+    heads: int = Field(2, ge=1, description="attention heads; must divide width")
+    inner: int = Field(256, ge=1, description="width of the feed-forward layer")
+    mask_share: float = Field(0.2, gt=0, lt=1, description="share of positions masked in training")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> BERT4Rec:
+        if self.width % self.heads:
+            raise ValueError(f"backbone.heads={self.heads} does not divide backbone.width={self.width}")
+        return self
+
+
+Backbone: TypeAlias = Annotated[SASRec | GRU4Rec | BERT4Rec, Field(discriminator="name")]
+BACKBONES: dict[str, type[_Sequential]] = {"sasrec": SASRec, "gru4rec": GRU4Rec, "bert4rec": BERT4Rec}
+
+
+class Train(Part):
+    """The optimisation: full-softmax cross-entropy, a fixed budget of epochs (METHOD.md D.3)."""
+
+    epochs: int = Field(40, ge=0, description="epochs; the best validation epoch is kept")
+    batch_size: int = Field(128, ge=1, description="windows (pieces of histories) per step")
+    optimizer: Literal["adam", "adamw"] = Field("adam", description="optimiser")
+    lr: float = Field(1e-3, gt=0, description="learning rate")
+    weight_decay: float = Field(0.0, ge=0, description="weight decay (decoupled for adamw)")
+    windows: Literal["fixed", "random"] = Field(
+        "random", description="where long histories are cut: at fixed places, or at a new random offset each epoch"
+    )
+    patience: int | None = Field(None, ge=1, description="stop after this many epochs without a better validation; none = never")
+    min_steps: int = Field(1000, ge=0, description="patience does not stop before this many steps")
+    probe: int = Field(2048, ge=1, description="training positions on which the training CE is measured")
+
+
+class Evaluate(Part):
+    """Full ranking of the catalogue (METHOD.md C)."""
+
+    mask_seen: bool = Field(True, description="leave the user's earlier items out of the ranking (never the target)")
+
+
+class Execution(Part):
+    """How to run it here; never part of the identity."""
+
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
+    threads: int = Field(0, ge=0, description="CPU threads; 0 = as many as there are cores")
+    checkpoint_s: float = Field(30.0, gt=0, description="seconds between checkpoints inside an epoch")
+
+
+class Experiment(Part):
+    """One run, complete: everything that `tfllmer run` resolves presets and flags into."""
+
+    method: str = Field("tf-llmer", description="name of the method preset")
+    ablation: str | None = Field(None, description="name of the ablation preset, where the method has any")
+    data: Data = Field(default_factory=Data)
+    embedding: Embedding = Field(default_factory=Embedding)
+    table: Table = Field(default_factory=Table)
+    backbone: Backbone = Field(default_factory=SASRec)
+    train: Train = Field(default_factory=Train)
+    evaluate: Evaluate = Field(default_factory=Evaluate)
+    seed: int = Field(0, ge=0, description="seed of initialisation, order, dropout and masking")
+    execution: Execution = Field(default_factory=Execution)
+    note: str = Field("", description="free text")
+
+    @property
+    def arm(self) -> str:
+        """The name of its leaderboard row: `tf-llmer/no-norm`, `id`."""
+        return self.method if self.ablation is None else f"{self.method}/{self.ablation}"
+
+    @property
+    def uses_embedding(self) -> bool:
+        """False for ID baselines, whose table starts from random rows."""
+        return self.table.init == "embedding"
+
+
+def to_json(experiment: Experiment) -> str:
+    """The complete specification as one line of JSON; `from_json` is its inverse."""
+    return experiment.model_dump_json(by_alias=True)
+
+
+def from_json(text: str) -> Experiment:
+    """Read what `to_json` wrote. Raises UserError where it is not a valid specification."""
+    try:
+        return Experiment.model_validate_json(text)
+    except ValidationError as error:
+        raise UserError(explain(error)) from None
+
+
+# ------------------------------------------------------------------------------------ identity
+
+
+def identity(experiment: Experiment) -> dict[str, Any]:
+    """What the run computes, seed included: fields that only affect execution, names of presets and
+    settings that this configuration never reads (the graph of a plain PCA, the vectors of an ID
+    table) are left out, so that equal computations have equal identities."""
+    e = experiment.model_dump(mode="json", by_alias=True, exclude={"method", "ablation", "execution", "note"})
+    e["version"] = IDENTITY_VERSION
+    del e["data"]["path"]
+    if experiment.data.name != "demo":
+        del e["data"]["demo"]
+    if experiment.data.split != "temporal":
+        del e["data"]["valid_share"], e["data"]["test_share"]
+    if experiment.uses_embedding:
+        del e["embedding"]["path"], e["table"]["id_sd"]
+        if experiment.embedding.reduce == "pca":
+            del e["embedding"]["lambda"], e["embedding"]["graph"]
+    else:
+        del e["embedding"]
+    if experiment.train.patience is None:
+        del e["train"]["min_steps"]
+    return e
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def spec_hash(experiment: Experiment) -> str:
+    """Identity of one run, seed included: what "exists already" means."""
+    return _digest(identity(experiment))
+
+
+def config_hash(experiment: Experiment) -> str:
+    """Identity without the seed: what a leaderboard row is."""
+    e = identity(experiment)
+    del e["seed"]
+    return _digest(e)
+
+
+def data_hash(data: Data) -> str:
+    """Identity of a prepared and split data set: content and preprocessing, no paths."""
+    return _digest(identity(Experiment(data=data))["data"])
+
+
+def file_fingerprint(paths: Iterable[Path]) -> str:
+    """Hash of the files' content (names and places do not count), 16 hex digits."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+# ------------------------------------------------------------------------------------ messages
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The closest known name as " (did you mean X?)", or all of them where none is close."""
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]}?)" if close else f" (there are {', '.join(names)})"
+
+
+def part_of(path: Iterable[str | int], root: type[BaseModel] = Experiment) -> type[BaseModel] | None:
+    """The model that the dotted path leads to; None where it leads to a plain field. Names of
+    union members, which pydantic puts into its error locations, are stepped into."""
+    model: type[BaseModel] = root
+    for key in path:
+        if key in BACKBONES:
+            model = BACKBONES[str(key)]
+            continue
+        field = next((f for n, f in model.model_fields.items() if key in (n, f.alias)), None)
+        if field is None:
+            return None
+        if get_origin(field.annotation) is not None and _Sequential in _bases(field.annotation):
+            model = SASRec
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            model = field.annotation
+        else:
+            return None
+    return model
+
+
+def _bases(annotation: Any) -> set[type]:
+    return {base for member in get_args(annotation) if isinstance(member, type) for base in member.__mro__}
+
+
+def fields_of(model: type[BaseModel]) -> list[str]:
+    """The names by which people set the model's fields (aliases where there are any)."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def explain(error: ValidationError) -> str:
+    """The first problem of a pydantic error as one line, with the nearest valid name."""
+    first = error.errors(include_url=False)[0]
+    location = [key for key in first["loc"] if key not in BACKBONES]
+    where = ".".join(str(key) for key in location)
+    if first["type"] == "extra_forbidden":
+        model = part_of(first["loc"][:-1]) or Experiment
+        return f"{where}: no such setting{nearest(str(first['loc'][-1]), fields_of(model))}"
+    if first["type"] == "union_tag_invalid":
+        given = str(first["ctx"]["tag"])
+        return f"{where}.name: no backbone {given!r}{nearest(given, BACKBONES)}"
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return f"{where}: {message}, not {first['input']!r}"

@@ -1,0 +1,200 @@
+"""What happened: the append-only record of a run, one JSON object a line.
+
+The second room in which the two wings meet. A run appends to `spool.jsonl` in its own folder and
+never touches a database; whoever supervises it reads the records behind a byte offset. A record is
+complete once its newline is there, so a torn last line (the process was killed) is never read.
+
+Records, by their key `r`:
+
+    start     attempt, pid, pid_start, at        a process took the run up
+    resume    attempt, step                      it continues behind `step`; later points of earlier attempts are void
+    points    step, wall, values {name: number}  numbers that are not finite are the strings nan, inf, -inf
+    facts     values {name: anything}            merged into what is known of the run (sizes, provenance, diagnostics)
+    event     at, level, text                    a line for a person: info, warning, error
+    artifact  kind, path                         a file in the run's folder
+    result    values                             best epoch, metrics, speed
+    end       at, status, reason, detail         the last word: finished, failed or cancelled
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+Level = Literal["info", "warning", "error"]
+EndStatus = Literal["finished", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run. Paths only; nothing is opened or made."""
+
+    root: Path
+
+    @property
+    def spec(self) -> Path:
+        return self.root / "spec.json"
+
+    @property
+    def spool(self) -> Path:
+        return self.root / "spool.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "log.txt"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def last(self) -> Path:
+        """Checkpoint of the newest state: weights, optimiser, random states, progress."""
+        return self.root / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """Weights of the best validation epoch."""
+        return self.root / "best.safetensors"
+
+    @property
+    def ranks(self) -> Path:
+        """Ranks of the valid and test targets, one int32 per user, -1 where there is no target."""
+        return self.root / "ranks.safetensors"
+
+
+class Recorder(Protocol):
+    """What training reports to. The spool is one implementation; a notebook may pass its own."""
+
+    def points(self, step: int, values: Mapping[str, float]) -> None:
+        """Numbers measured at an optimiser step."""
+
+    def facts(self, values: Mapping[str, Any]) -> None:
+        """Things known of the run from now on; must be JSON."""
+
+    def event(self, text: str, level: Level = "info") -> None:
+        """A line for a person."""
+
+    def artifact(self, kind: str, path: Path) -> None:
+        """A file that the run made."""
+
+    def result(self, values: Mapping[str, Any]) -> None:
+        """The outcome; must be JSON."""
+
+
+class SpoolWriter:
+    """The recorder of a run's own process: one `write` per record, straight to the file."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._root = folder.root
+        self._file = os.open(folder.spool, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        size = os.fstat(self._file).st_size
+        if size and os.pread(self._file, 1, size - 1) != b"\n":
+            os.write(self._file, b"\n")  # closes the line that a killed process left torn
+
+    def _append(self, record: Mapping[str, Any]) -> None:
+        os.write(self._file, json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n")
+
+    def start(self, attempt: int, pid: int, pid_start: float) -> None:
+        self._append({"r": "start", "attempt": attempt, "pid": pid, "pid_start": pid_start, "at": _now()})
+
+    def resume(self, attempt: int, step: int) -> None:
+        self._append({"r": "resume", "attempt": attempt, "step": step})
+
+    def points(self, step: int, values: Mapping[str, float]) -> None:
+        encoded = {name: encode_number(value) for name, value in values.items()}
+        self._append({"r": "points", "step": step, "wall": round(time.time(), 3), "values": encoded})
+
+    def facts(self, values: Mapping[str, Any]) -> None:
+        self._append({"r": "facts", "values": dict(values)})
+
+    def event(self, text: str, level: Level = "info") -> None:
+        self._append({"r": "event", "at": _now(), "level": level, "text": text})
+
+    def artifact(self, kind: str, path: Path) -> None:
+        self._append({"r": "artifact", "kind": kind, "path": os.path.relpath(path, self._root)})
+
+    def result(self, values: Mapping[str, Any]) -> None:
+        self._append({"r": "result", "values": dict(values)})
+
+    def end(self, status: EndStatus, reason: str, detail: str = "") -> None:
+        """The last word, made durable at once."""
+        self._append({"r": "end", "at": _now(), "status": status, "reason": reason, "detail": detail})
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def read_records(spool: Path, offset: int = 0, limit: int = 1 << 24) -> tuple[list[dict[str, Any]], int]:
+    """Complete records from byte `offset` on, at most about `limit` bytes of them, and the offset
+    behind the last. A torn line that a later process closed is skipped. No file means no records."""
+    try:
+        with open(spool, "rb") as file:
+            file.seek(offset)
+            block = file.read(limit)
+            while block and b"\n" not in block and (more := file.read(limit)):
+                block += more
+    except FileNotFoundError:
+        return [], offset
+    end = block.rfind(b"\n") + 1
+    records = []
+    for line in block[:end].splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and "r" in record:
+            records.append(record)
+    return records, offset + end
+
+
+def encode_number(value: float) -> float | str:
+    """A finite float as it is; nan, inf and -inf as strings, which JSON can carry."""
+    value = float(value)
+    return value if math.isfinite(value) else str(value)
+
+
+def decode_number(value: float | str) -> float:
+    """Inverse of `encode_number`."""
+    return float(value)
+
+
+# ------------------------------------------------------------------------------------ liveness
+
+
+@contextmanager
+def held(folder: RunFolder) -> Iterator[bool]:
+    """Hold the run's lock while the block runs; yields False where another process holds it. The
+    kernel lets go of it when the process ends, however it ends."""
+    file = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+    finally:
+        os.close(file)
+
+
+def is_held(folder: RunFolder) -> bool:
+    """Whether a living process holds the run's lock."""
+    if not folder.lock.exists():
+        return False
+    with held(folder) as free:
+        return not free
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

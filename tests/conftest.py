@@ -1,0 +1,23 @@
+"""Fixtures that every test may use."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """The folder of a real data set under $TFLLMER_DATA; skips where it is not there."""
+
+    def find(name: str) -> Path:
+        for root in filter(None, os.environ.get("TFLLMER_DATA", "").split(os.pathsep)):
+            folder = Path(root) / name
+            if (folder / f"{name}.inter").exists():
+                return folder.resolve()
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must have {name}: set TFLLMER_DATA to the folder that holds {name}/{name}.inter")
+        pytest.skip(f"needs {name}/{name}.inter under $TFLLMER_DATA")
+
+    return find
