@@ -1,0 +1,53 @@
+# make demo      set up .venv and train one ablation on generated data
+# make test      set up .venv and run the tests
+# make slow      the longer checks
+# make check     lint, format, types and import contracts
+#
+# PYTHON=python3.12     another interpreter (3.11 or newer)
+# TORCH_INDEX=URL       where pip finds a special torch build, such as the CPU-only one (see README)
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.PHONY: demo test slow check benchmarks clean
+
+demo: $(VENV)/ready
+	$(BIN)/tfllmer run --ablation no-norm
+
+test: $(VENV)/ready-test
+	$(BIN)/pytest
+
+slow: $(VENV)/ready-test
+	$(BIN)/pytest -m slow
+
+check: $(VENV)/ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+benchmarks: $(VENV)/ready
+	$(BIN)/python benchmarks/front_start.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+# Each stamp is newer than what it was installed from, so a second call installs nothing.
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "tfllmer needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/ready: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing tfllmer into $(VENV) (the first time takes a few minutes)"
+	$(BIN)/pip install $(PIP_FLAGS) -e .
+	@touch $@
+
+$(VENV)/ready-test: $(VENV)/ready
+	$(BIN)/pip install $(PIP_FLAGS) -e '.[test]'
+	@touch $@
+
+$(VENV)/ready-dev: $(VENV)/ready
+	$(BIN)/pip install $(PIP_FLAGS) -e '.[dev]'
+	@touch $@
