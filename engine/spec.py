@@ -33,22 +33,35 @@ class Part(BaseModel):
 class Demo(Part):
     """Dials of the generated data set `demo` (docs/demo-data.md gives the generative model)."""
 
+    version: Literal[1] = Field(1, description="the generator; a new one gets a new number, so identities differ")
     seed: int = Field(0, ge=0, description="seed of the generated data, apart from the seed of training")
     users: int = Field(600, ge=20, description="number of users")
     items: int = Field(400, ge=20, description="number of items")
     communities: int = Field(16, ge=2, description="number of co-consumption communities, and of semantic clusters")
     dim: int = Field(128, ge=4, description="width D of the generated LLM-like vectors")
-    norm_sd: float = Field(0.6, ge=0, description="standard deviation of log row norm: the first trouble")
+    norm_sd: float = Field(
+        0.6, ge=0, le=2, description="standard deviation of log row norm about the common mean: the first trouble"
+    )
     misalignment: float = Field(
         0.7, ge=0, le=1, description="share of items whose semantic cluster ignores their community: the second trouble"
     )
+
+    @model_validator(mode="after")
+    def _communities_have_items(self) -> Demo:
+        if self.items < 2 * self.communities:
+            raise ValueError(
+                f"data.demo.communities={self.communities} needs data.demo.items >= {2 * self.communities} (two each)"
+            )
+        return self
 
 
 class Data(Part):
     """Which interactions, how they are filtered, and how they are split (METHOD.md C, D.4)."""
 
     name: str = Field("demo", min_length=1, description="data set: demo, a name under $TFLLMER_DATA, or a folder")
-    path: str | None = Field(None, description="folder that holds NAME.inter and NAME.item; found by name when left out")
+    path: str | None = Field(
+        None, description="folder that holds NAME.inter and NAME.item; found by name when left out"
+    )
     fingerprint: str = Field("", description="hash of the files' content; filled in when the data set is found")
     k_core: int = Field(0, ge=0, description="keep users and items with at least this many interactions, repeatedly")
     rating_min: float | None = Field(None, description="keep interactions rated at least this")
@@ -66,7 +79,9 @@ class Graph(Part):
     """The item co-occurrence graph over training sequences (METHOD.md A.4 step 2)."""
 
     window: int | None = Field(3, ge=1, description="pairs at most this far apart count; none = the whole history")
-    top_k: int | None = Field(None, ge=1, description="strongest neighbours kept per item before symmetrising; none = all")
+    top_k: int | None = Field(
+        None, ge=1, description="strongest neighbours kept per item before symmetrising; none = all"
+    )
     weight: Literal["count", "binary", "log"] = Field("count", description="edge weight: c, 1, or log(1 + c)")
 
 
@@ -88,7 +103,9 @@ class Embedding(Part):
 class Table(Part):
     """How item vectors enter the backbone and score its output (METHOD.md A.4 steps 4-5)."""
 
-    init: Literal["embedding", "id"] = Field("embedding", description="initial rows: reduced LLM vectors, or random (ID)")
+    init: Literal["embedding", "id"] = Field(
+        "embedding", description="initial rows: reduced LLM vectors, or random (ID)"
+    )
     id_sd: float = Field(0.02, gt=0, description="standard deviation of the random ID table's entries")
     inject: Literal["initialise", "frozen"] = Field("initialise", description="train the table from Z, or keep it at Z")
     normalize: Literal["none", "input", "scoring", "both"] = Field(
@@ -167,7 +184,9 @@ class Train(Part):
     windows: Literal["fixed", "random"] = Field(
         "random", description="where long histories are cut: at fixed places, or at a new random offset each epoch"
     )
-    patience: int | None = Field(None, ge=1, description="stop after this many epochs without a better validation; none = never")
+    patience: int | None = Field(
+        None, ge=1, description="stop after this many epochs without a better validation; none = never"
+    )
     min_steps: int = Field(1000, ge=0, description="patience does not stop before this many steps")
     probe: int = Field(2048, ge=1, description="training positions on which the training CE is measured")
 
