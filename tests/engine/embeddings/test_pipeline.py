@@ -1,0 +1,93 @@
+"""The pipeline: what the graph may see, what each step does, and the cache."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from engine import spec
+from engine.data import Dataset, Split, load_dataset, split_dataset
+from engine.embeddings import pipeline
+from engine.embeddings.graph import cooccurrence
+
+EXPERIMENT = spec.Experiment(
+    data=spec.Data(demo=spec.Demo(users=80, items=60, communities=4, dim=24)),
+    backbone=spec.SASRec(width=8),
+    embedding=spec.Embedding(lambda_=0.5),
+)
+
+
+@pytest.fixture(scope="module")
+def demo() -> tuple[Dataset, Split]:
+    dataset = load_dataset(EXPERIMENT.data)
+    return dataset, split_dataset(dataset, EXPERIMENT.data)
+
+
+@pytest.mark.parametrize("window", [None, 1, 3])
+def test_held_out_items_add_no_edge(window: int | None, tmp_path: Path) -> None:
+    """Plants a valid and a test item that occur in no training history: a leak would connect them."""
+    folder = tmp_path / "planted"
+    folder.mkdir()
+    (folder / "planted.item").write_text("item_id:token\n" + "".join(f"{i}\n" for i in "abcdyz"))
+    lines = [f"{u}\t{i}\t{n}\n" for u in "uvwx" for n, i in enumerate("abcdyz")]
+    (folder / "planted.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\n" + "".join(lines))
+    data = spec.Data(name="planted", path=str(folder))
+    dataset = load_dataset(data)
+    split = split_dataset(dataset, data)
+    y, z = dataset.item_ids.index("y"), dataset.item_ids.index("z")
+    assert set(split.valid.tolist()) == {y}
+    assert set(split.test.tolist()) == {z}
+    degree = cooccurrence(split.train, 6, spec.Graph(window=window)).sum(axis=1)
+    assert degree[[y, z]].tolist() == [0, 0]
+    assert (np.delete(degree, [y, z]) > 0).all()
+
+
+def table(demo: tuple[Dataset, Split], **embedding: object) -> npt.NDArray[np.float32]:
+    changed = EXPERIMENT.embedding.model_copy(update=embedding)
+    return pipeline.item_vectors(EXPERIMENT.model_copy(update={"embedding": changed}), *demo)[0]
+
+
+def test_each_step_does_what_it_says(demo: tuple[Dataset, Split]) -> None:
+    x = pipeline.source_vectors(EXPERIMENT.embedding, demo[0]).astype(np.float64)
+    centred = x - x.mean(0)
+    raw = table(demo, center=False, pre_normalize=False, reduce="pca")
+    np.testing.assert_allclose(raw @ raw.T, best_gram(x), atol=1e-3)
+    plain = table(demo, pre_normalize=False, reduce="pca")
+    np.testing.assert_allclose(plain @ plain.T, best_gram(centred), atol=1e-3)
+    unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    np.testing.assert_allclose(table(demo, reduce="pca") @ table(demo, reduce="pca").T, best_gram(unit), atol=1e-5)
+    np.testing.assert_array_equal(table(demo, lambda_=0.0), table(demo, reduce="pca"))
+    assert np.abs(table(demo) - table(demo, reduce="pca")).max() > 1e-3
+
+
+def best_gram(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Z Z^T of a PCA to 8 dimensions without centring, through the SVD."""
+    u, s, _ = np.linalg.svd(x, full_matrices=False)
+    best: npt.NDArray[np.float64] = (u[:, :8] * s[:8] ** 2) @ u[:, :8].T
+    return best
+
+
+def test_too_large_a_lambda_warns(demo: tuple[Dataset, Split]) -> None:
+    extreme = EXPERIMENT.model_copy(update={"embedding": spec.Embedding(lambda_=100)})
+    _, diagnostics = pipeline.item_vectors(extreme, *demo)
+    assert diagnostics["positive_eigenvalues"] < 8
+    assert "embedding.lambda=100 is too large" in diagnostics["warnings"][0]
+
+
+def test_cache_returns_the_same_and_knows_different_content(
+    demo: tuple[Dataset, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = pipeline.item_vectors(EXPERIMENT, *demo, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+    moved = EXPERIMENT.model_copy(update={"seed": 5, "note": "another run"})
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "_compute", lambda *_: pytest.fail("computed again"))
+        again = pipeline.item_vectors(moved, *demo, tmp_path)
+    np.testing.assert_array_equal(first[0], again[0])
+    assert first[1] == again[1]
+    wider = EXPERIMENT.model_copy(update={"backbone": spec.SASRec(width=4)})
+    assert pipeline.item_vectors(wider, *demo, tmp_path)[0].shape == (60, 4)
+    for file in tmp_path.iterdir():
+        file.write_bytes(b"damaged")
+    np.testing.assert_array_equal(pipeline.item_vectors(EXPERIMENT, *demo, tmp_path)[0], first[0])
