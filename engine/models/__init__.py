@@ -1,0 +1,1 @@
+"""Item tables (how vectors enter and score) and backbones (vectors in, sequence representations out)."""

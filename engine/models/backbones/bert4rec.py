@@ -1,0 +1,29 @@
+"""BERT4Rec: bidirectional self-attention trained on masked items (Sun et al., CIKM 2019), in pre-norm form."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from engine import spec
+from engine.models.backbones.transformer import Transformer
+from engine.models.layout import Layout
+
+
+class BERT4Rec(nn.Module):
+    """The representation of a masked position predicts its item; a mask behind the history asks for the next."""
+
+    def __init__(self, settings: spec.BERT4Rec) -> None:
+        super().__init__()
+        self.transformer = Transformer(settings, causal=False)
+        self.mask = nn.Parameter(torch.empty(settings.width))
+        nn.init.normal_(self.mask, std=0.02)
+        mix = nn.Linear(settings.width, settings.width)
+        nn.init.normal_(mix.weight, std=0.02)
+        nn.init.zeros_(mix.bias)
+        self.head = nn.Sequential(mix, nn.GELU(), nn.LayerNorm(settings.width))
+
+    def encode(self, vectors: Tensor, layout: Layout, masked: Tensor) -> Tensor:
+        """Item vectors [T, d], with the mask's vector where `masked` [T] is True -> representations [T, d]."""
+        out: Tensor = self.head(self.transformer(torch.where(masked[:, None], self.mask, vectors), layout))
+        return out

@@ -1,0 +1,22 @@
+"""SASRec: causal self-attention over the history (Kang & McAuley, ICDM 2018), in pre-norm form."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from engine import spec
+from engine.models.backbones.transformer import Transformer
+from engine.models.layout import Layout
+
+
+class SASRec(nn.Module):
+    """h_t sees items 1..t and predicts item t + 1."""
+
+    def __init__(self, settings: spec.SASRec) -> None:
+        super().__init__()
+        self.transformer = Transformer(settings, causal=True)
+
+    def encode(self, vectors: Tensor, layout: Layout) -> Tensor:
+        """Item vectors [T, d] -> representations [T, d]."""
+        out: Tensor = self.transformer(vectors, layout)
+        return out
