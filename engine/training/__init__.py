@@ -1,0 +1,1 @@
+"""Training and evaluation: loss, loop, checkpoints, full ranking."""

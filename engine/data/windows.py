@@ -1,0 +1,126 @@
+"""Training batches: histories cut into windows, packed without padding.
+
+Every history contributes all its targets. A history longer than the window is cut into several
+windows, at fixed places or at a new random offset each epoch (METHOD.md D.4); a shorter one is one
+window. Order, offsets and masks depend on (seed, epoch, batch) alone, so that a resumed run sees what
+an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.data.dataset import IntArray
+from engine.data.split import Sequences
+
+_ORDER, _MASK = 0, 1  # streams of the random generator
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B windows side by side, longest first, T items and N targets in all.
+
+    items:   [T] item indices, window after window
+    lengths: [B] items per window, descending; they add up to T
+    masked:  [T] True where the backbone sees the mask instead of the item; None for next-item training
+    at:      [N] positions in 0..T-1 whose representation predicts a target
+    targets: [N] item indices
+    """
+
+    items: IntArray
+    lengths: IntArray
+    masked: np.ndarray[tuple[int], np.dtype[np.bool_]] | None
+    at: IntArray
+    targets: IntArray
+
+
+def cut(counts: IntArray, length: int, offsets: IntArray | None) -> tuple[IntArray, IntArray, IntArray]:
+    """Cut runs of `counts` positions into windows of at most `length`.
+
+    Without offsets the last window of each run is full; with them the first window of a run longer
+    than `length` holds `offsets[i]` positions (1..length). Returns (run, start within the run, size)
+    per window, runs in order. Runs of no positions give no window.
+    """
+    first = np.minimum(counts, (counts - 1) % length + 1) if offsets is None else np.minimum(counts, offsets)
+    first = np.where(counts <= length, counts, first)
+    windows = np.where(counts > 0, 1 + -(-(counts - first) // length), 0)
+    run = np.repeat(np.arange(len(counts)), windows)
+    nth = np.arange(len(run)) - np.repeat(np.cumsum(windows) - windows, windows)
+    start = np.where(nth == 0, 0, first[run] + (nth - 1) * length)
+    end = np.minimum(first[run] + nth * length, counts[run])
+    return run, start, end - start
+
+
+def gather(starts: IntArray, lengths: IntArray) -> IntArray:
+    """[sum(lengths)] the indices start, start + 1, ... of each range, range after range."""
+    shift = starts - (np.cumsum(lengths) - lengths)
+    indices: IntArray = np.arange(int(lengths.sum())) + np.repeat(shift, lengths)
+    return indices
+
+
+def n_targets(train: Sequences, cloze: bool) -> int:
+    """Positions that one epoch can train on: every item but the first of each history; all for cloze."""
+    sizes = np.diff(train.offsets)
+    return int(sizes[sizes >= 2].sum()) if cloze else int(np.maximum(sizes - 1, 0).sum())
+
+
+def epoch_batches(
+    train: Sequences,
+    *,
+    length: int,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    random_cut: bool,
+    mask_share: float | None,
+) -> list[Iterator[Batch]]:
+    """The batches of one epoch, each as an iterator over its single batch, so that a resumed epoch can
+    skip the first ones at no cost. With `mask_share` windows are for masked-item training: each
+    masked position (at least one a window) is a target; otherwise every item predicts its successor."""
+    cloze = mask_share is not None
+    sizes = np.diff(train.offsets)
+    counts = np.where(sizes >= 2, sizes, 0) if cloze else np.maximum(sizes - 1, 0)
+    generator = np.random.default_rng([seed, epoch, _ORDER])
+    offsets = generator.integers(1, length + 1, len(counts)) if random_cut else None
+    run, start, size = cut(counts, length, offsets)
+    order = generator.permutation(len(run))
+    starts = (train.offsets[run] + start)[order]
+    lengths = size[order]
+
+    def build(number: int) -> Iterator[Batch]:
+        chosen = slice(number * batch_size, (number + 1) * batch_size)
+        longest_first = np.argsort(-lengths[chosen], kind="stable")
+        first, count = starts[chosen][longest_first], lengths[chosen][longest_first]
+        where = gather(first, count)
+        items = train.items[where]
+        if mask_share is None:
+            yield Batch(items, count, None, np.arange(len(items)), train.items[where + 1])
+            return
+        masked = _mask(count, mask_share, np.random.default_rng([seed, epoch, _MASK, number]))
+        at = np.flatnonzero(masked)
+        yield Batch(items, count, masked, at, items[at])
+
+    return [build(number) for number in range(-(-len(lengths) // batch_size))]
+
+
+def _mask(
+    lengths: IntArray, share: float, generator: np.random.Generator
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """[T] each position masked with probability `share`; a window left without any gets one at random."""
+    draw = generator.random(int(lengths.sum()))
+    masked = draw < share
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
+    bare = np.add.reduceat(masked, starts) == 0
+    masked[starts[bare] + (generator.random(int(bare.sum())) * lengths[bare]).astype(np.int64)] = True
+    return masked
+
+
+def tails(histories: Sequences, users: IntArray, length: int) -> tuple[IntArray, IntArray]:
+    """The last `length` items of the users' histories: (items [T], lengths [B]), in the order of `users`."""
+    ends = histories.offsets[users + 1]
+    sizes = np.minimum(ends - histories.offsets[users], length)
+    return histories.items[gather(ends - sizes, sizes)], sizes

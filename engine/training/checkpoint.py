@@ -1,0 +1,81 @@
+"""Checkpoints: one safetensors file each, tensors and a JSON header, written beside and renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from engine.spec import UserError
+
+
+def save_weights(path: Path, model: nn.Module, about: Mapping[str, Any]) -> None:
+    """The model's weights, with `about` (JSON) in the header."""
+    _write(path, model.state_dict(), about)
+
+
+def load_weights(path: Path, model: nn.Module) -> dict[str, Any]:
+    """Weights written by `save_weights` into the model; returns their header."""
+    tensors, about = _read(path)
+    model.load_state_dict(tensors)
+    return about
+
+
+def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Mapping[str, Any]) -> None:
+    """Everything that a resumed run needs: weights, optimiser moments, random states, progress (JSON)."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in moments.items()}
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    _write(path, tensors, progress)
+
+
+def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Inverse of `save_state`; returns the progress."""
+    tensors, progress = _read(path)
+    model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
+    state = optimizer.state_dict()
+    state["state"] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, moment = name.split(".", 2)
+            state["state"].setdefault(int(index), {})[moment] = tensor
+    optimizer.load_state_dict(state)
+    torch.set_rng_state(tensors["random.cpu"])
+    if "random.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random.cuda"])
+    return progress
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """The header alone."""
+    return _read(path)[1]
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    block = save(plain, {"about": json.dumps(about)})
+    beside = path.with_suffix(".tmp")
+    with open(beside, "wb") as file:
+        file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {})["about"])
+            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: not a checkpoint of tfllmer ({error}); remove it to start anew") from None

@@ -1,0 +1,225 @@
+"""The training loop: full-softmax cross-entropy on every real target, evaluated once an epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from safetensors.numpy import save_file
+
+from engine import spec
+from engine.data import Split
+from engine.data.windows import Batch, epoch_batches, n_targets
+from engine.models.layout import Layout
+from engine.models.recommender import Recommender, history_length
+from engine.spool import Recorder, RunFolder
+from engine.training import checkpoint, ranking
+from engine.training.losses import softmax_cross_entropy
+
+SELECTION = "ndcg@10"  # the validation metric whose best epoch is kept
+_LOSS_EVERY = 20  # steps between points of the mini-batch loss
+
+
+class DivergedError(Exception):
+    """The loss is not a number any more."""
+
+
+class StoppedError(Exception):
+    """The run was asked to stop; its state is in the last checkpoint."""
+
+
+@dataclass
+class Progress:
+    """What a resumed run continues from; JSON, kept in the header of the last checkpoint."""
+
+    epoch: int = 0  # epochs completed
+    batch: int = 0  # batches completed in the running epoch
+    step: int = 0
+    best_epoch: int = 0
+    best_value: float = -1.0
+    train_s: float = 0.0  # time inside training steps
+    wall_s: float = 0.0  # time in all, over all attempts
+    targets: int = 0
+    train_ce: list[dict[str, float]] = field(default_factory=list)
+
+
+def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
+    experiment: spec.Experiment,
+    split: Split,
+    model: Recommender,
+    recorder: Recorder,
+    folder: RunFolder,
+    *,
+    resume: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Train for `train.epochs`, keep the best validation epoch, and test it.
+
+    The model is on its device and freshly built. Points go to the recorder at step 0 and after each
+    epoch; checkpoints, best weights and ranks to the folder. With `resume` it continues from the last
+    checkpoint, with the numbers of a run that was never interrupted. Returns the result record. Raises
+    StoppedError once `should_stop` is true and the state is saved, DivergedError when the loss is not finite.
+    """
+    settings, backbone = experiment.train, experiment.backbone
+    length = history_length(backbone)
+    probe = ranking.training_probe(split.train, settings.probe, length)
+    valid = ranking.held_out(split.valid_history, split.valid, length)
+    optimizer = make_optimizer(model, settings)
+    progress = Progress()
+    if resume:
+        progress = Progress(**checkpoint.load_state(folder.last, model, optimizer))
+    began = time.perf_counter() - progress.wall_s
+
+    def save() -> None:
+        progress.wall_s = time.perf_counter() - began
+        checkpoint.save_state(folder.last, model, optimizer, asdict(progress))
+
+    def measure() -> None:
+        """Curves and validation metrics of the finished epoch; keeps the weights if they are the best."""
+        _, train_ce = ranking.evaluate(model, probe, mask_seen=False)
+        ranks, valid_ce = ranking.evaluate(model, valid, experiment.evaluate.mask_seen)
+        values = ranking.metrics(ranks)
+        recorder.points(
+            progress.step,
+            {"epoch": progress.epoch, "train_ce": train_ce, "valid_ce": valid_ce}
+            | {f"valid.{name}": value for name, value in values.items()},
+        )
+        if not math.isfinite(train_ce):
+            raise DivergedError(f"the training cross-entropy is {train_ce} after epoch {progress.epoch}")
+        progress.train_ce.append({"epoch": progress.epoch, "value": train_ce})
+        if values[SELECTION] > progress.best_value:
+            progress.best_epoch, progress.best_value = progress.epoch, values[SELECTION]
+            checkpoint.save_weights(folder.best, model, {"epoch": progress.epoch})
+
+    if not progress.train_ce:
+        measure()
+    saved = time.monotonic()
+    while progress.epoch < settings.epochs and not _patience_is_over(progress, settings):
+        batches = epoch_batches(
+            split.train,
+            length=backbone.max_length,
+            batch_size=settings.batch_size,
+            seed=experiment.seed,
+            epoch=progress.epoch,
+            random_cut=settings.windows == "random",
+            mask_share=backbone.mask_share if isinstance(backbone, spec.BERT4Rec) else None,
+        )
+        model.train()
+        for batch in (one for each in batches[progress.batch :] for one in each):
+            tick = time.perf_counter()
+            loss = train_step(model, optimizer, batch)
+            progress.train_s += time.perf_counter() - tick
+            progress.step, progress.batch = progress.step + 1, progress.batch + 1
+            progress.targets += len(batch.targets)
+            if progress.step % _LOSS_EVERY == 0:
+                value = float(loss)
+                recorder.points(
+                    progress.step,
+                    {
+                        "loss": value,
+                        "epoch": progress.epoch + progress.batch / len(batches),
+                        "targets_per_s": progress.targets / progress.train_s,
+                    },
+                )
+                if not math.isfinite(value):
+                    raise DivergedError(f"the loss is {value} at step {progress.step}")
+            if should_stop():
+                save()
+                raise StoppedError
+            if time.monotonic() - saved > experiment.execution.checkpoint_s:
+                save()
+                saved = time.monotonic()
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+        measure()
+        save()
+        saved = time.monotonic()
+        if should_stop() and progress.epoch < settings.epochs:
+            raise StoppedError
+
+    outcome = _test_best(experiment, split, model, valid, folder)
+    recorder.artifact("ranks", folder.ranks)
+    return outcome | {
+        "epochs": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        "train_ce": progress.train_ce,
+        "wall_s": round(time.perf_counter() - began, 3),
+        "targets_per_s": round(progress.targets / progress.train_s, 1) if progress.train_s else 0.0,
+    }
+
+
+def _test_best(
+    experiment: spec.Experiment, split: Split, model: Recommender, valid: ranking.Cases, folder: RunFolder
+) -> dict[str, Any]:
+    """Metrics of the best epoch's weights; the ranks they come from go to the folder."""
+    checkpoint.load_weights(folder.best, model)
+    test = ranking.held_out(split.test_history, split.test, history_length(experiment.backbone))
+    n_users, mask_seen = len(split.train), experiment.evaluate.mask_seen
+    valid_ranks, valid_ce = ranking.evaluate(model, valid, mask_seen)
+    test_ranks, test_ce = ranking.evaluate(model, test, mask_seen)
+    per_user = {
+        "valid": ranking.per_user(valid, valid_ranks, n_users),
+        "test": ranking.per_user(test, test_ranks, n_users),
+    }
+    beside = folder.ranks.with_suffix(".tmp")
+    save_file(per_user, beside)
+    beside.replace(folder.ranks)
+    return {
+        "valid": ranking.metrics(valid_ranks),
+        "test": ranking.metrics(test_ranks),
+        "valid_ce": valid_ce,
+        "test_ce": test_ce,
+    }
+
+
+def sizes(experiment: spec.Experiment, split: Split, n_items: int, model: Recommender) -> dict[str, Any]:
+    """What is known before the first step: counts, and the cross-entropies of popularity as lines to compare with."""
+    length = history_length(experiment.backbone)
+    probe = ranking.training_probe(split.train, experiment.train.probe, length)
+    valid = ranking.held_out(split.valid_history, split.valid, length)
+    return {
+        "n_users": len(split.train),
+        "n_items": n_items,
+        "n_targets": n_targets(split.train, model.cloze),
+        "n_valid": len(valid.users),
+        "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "popularity_train_ce": ranking.popularity_cross_entropy(split.train, n_items, probe.targets),
+        "popularity_valid_ce": ranking.popularity_cross_entropy(split.train, n_items, valid.targets),
+        "split_checksum": split.checksum(),
+    }
+
+
+def make_optimizer(model: Recommender, settings: spec.Train) -> torch.optim.Optimizer:
+    trained = [p for p in model.parameters() if p.requires_grad]
+    kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
+    return kind(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+
+
+def train_step(model: Recommender, optimizer: torch.optim.Optimizer, batch: Batch) -> torch.Tensor:
+    """One optimiser step on one batch; returns its mean loss."""
+    device = model.table.weight.device
+    layout = Layout.of(torch.from_numpy(batch.lengths), device)
+    masked = None if batch.masked is None else torch.from_numpy(batch.masked).to(device)
+    input_rows, scoring_rows = model.table()
+    h = model.represent(input_rows, torch.from_numpy(batch.items).to(device), layout, masked)
+    if len(batch.at) < len(h):
+        h = h[torch.from_numpy(batch.at).to(device)]
+    loss = softmax_cross_entropy(h, scoring_rows, torch.from_numpy(batch.targets).to(device))
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def _patience_is_over(progress: Progress, settings: spec.Train) -> bool:
+    if settings.patience is None or progress.step < settings.min_steps:
+        return False
+    return progress.epoch - progress.best_epoch >= settings.patience
+
+
+def saved_step(folder: RunFolder) -> int:
+    """The step of the last checkpoint."""
+    return int(checkpoint.read_about(folder.last)["step"])

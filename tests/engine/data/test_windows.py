@@ -1,0 +1,88 @@
+"""Windows cover every target once, and batches are packed as they say."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.data.split import Sequences
+from engine.data.windows import Batch, cut, epoch_batches, n_targets, tails
+
+HISTORIES = st.lists(st.integers(0, 40), min_size=1, max_size=12).filter(lambda sizes: max(sizes) >= 2)
+
+
+def sequences(sizes: list[int]) -> Sequences:
+    """Histories of these lengths over distinct items, so that an item names its place."""
+    return Sequences(np.arange(sum(sizes)), np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64))
+
+
+def batches(train: Sequences, *, random_cut: bool, mask_share: float | None = None, epoch: int = 0) -> list[Batch]:
+    each = epoch_batches(
+        train, length=7, batch_size=3, seed=1, epoch=epoch, random_cut=random_cut, mask_share=mask_share
+    )
+    return [batch for one in each for batch in one]
+
+
+@settings(deadline=None)
+@given(HISTORIES, st.booleans())
+def test_every_item_but_the_first_is_a_target_once_and_follows_its_input(sizes: list[int], random_cut: bool) -> None:
+    train = sequences(sizes)
+    seen: Counter[int] = Counter()
+    for batch in batches(train, random_cut=random_cut):
+        assert batch.lengths.max() <= 7
+        assert (np.diff(batch.lengths) <= 0).all()
+        assert batch.lengths.sum() == len(batch.items)
+        assert (batch.targets == batch.items[batch.at] + 1).all()
+        seen.update(batch.targets.tolist())
+    starts = set(train.offsets[:-1].tolist())
+    assert seen == Counter(
+        i for u, size in enumerate(sizes) for i in range(train.offsets[u], train.offsets[u] + size) if i not in starts
+    )
+    assert sum(seen.values()) == n_targets(train, cloze=False)
+
+
+@settings(deadline=None)
+@given(HISTORIES, st.booleans())
+def test_masked_windows_cover_every_item_and_each_has_a_target(sizes: list[int], random_cut: bool) -> None:
+    train = sequences(sizes)
+    seen: Counter[int] = Counter()
+    for batch in batches(train, random_cut=random_cut, mask_share=0.2):
+        assert batch.masked is not None
+        assert (np.flatnonzero(batch.masked) == batch.at).all()
+        assert (batch.items[batch.at] == batch.targets).all()
+        assert (np.add.reduceat(batch.masked.astype(int), np.cumsum(batch.lengths) - batch.lengths) >= 1).all()
+        seen.update(batch.items.tolist())
+    assert seen == Counter(
+        i for u, size in enumerate(sizes) if size >= 2 for i in range(train.offsets[u], train.offsets[u] + size)
+    )
+
+
+def test_mask_share_is_met() -> None:
+    train = sequences([40] * 400)
+    masked = np.concatenate(
+        [b.masked for b in batches(train, random_cut=False, mask_share=0.3) if b.masked is not None]
+    )
+    # windows without any mask get one, which adds (1 - .3)^7 / 7 at most
+    assert masked.mean() == pytest.approx(0.3 + 0.7**7 / 7, abs=0.01)
+
+
+def test_random_cuts_change_with_the_epoch_and_repeat_with_the_seed() -> None:
+    train = sequences([40, 30, 9])
+    first, again, other = (batches(train, random_cut=True, epoch=e) for e in (0, 0, 1))
+    assert [b.items.tolist() for b in first] == [b.items.tolist() for b in again]
+    assert [b.items.tolist() for b in first] != [b.items.tolist() for b in other]
+
+
+def test_fixed_cuts_end_with_a_full_window() -> None:
+    run, start, size = cut(np.array([17, 3, 0, 14]), 7, None)
+    assert list(zip(run.tolist(), start.tolist(), size.tolist(), strict=True)) == [
+        (0, 0, 3), (0, 3, 7), (0, 10, 7), (1, 0, 3), (3, 0, 7), (3, 7, 7)
+    ]  # fmt: skip
+
+
+def test_tails_are_the_last_items() -> None:
+    items, lengths = tails(sequences([5, 2, 9]), np.array([2, 1]), 4)
+    assert items.tolist() == [12, 13, 14, 15, 5, 6]
+    assert lengths.tolist() == [4, 2]

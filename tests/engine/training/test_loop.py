@@ -1,0 +1,154 @@
+"""The loop: repeatable, resumable to the bit, honest about divergence, better than popularity."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from engine import spec
+from engine.data import Split, load_dataset, split_dataset
+from engine.models.recommender import build
+from engine.spool import Level, RunFolder
+from engine.training import loop
+
+DATA = spec.Data(demo=spec.Demo(users=60, items=50, communities=4, dim=16))
+BACKBONES: list[spec.Backbone] = [
+    spec.SASRec(width=16, inner=32, max_length=10),
+    spec.GRU4Rec(width=16, hidden=16, max_length=10),
+    spec.BERT4Rec(width=16, inner=32, max_length=10),
+]
+
+
+class Notes:
+    """A recorder that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[int, str], float] = {}
+
+    def points(self, step: int, values: Mapping[str, float]) -> None:
+        self.kept |= {(step, name): value for name, value in values.items() if name != "targets_per_s"}
+
+    def facts(self, values: Mapping[str, Any]) -> None: ...
+    def event(self, text: str, level: Level = "info") -> None: ...
+    def artifact(self, kind: str, path: Path) -> None: ...
+    def result(self, values: Mapping[str, Any]) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    return split_dataset(load_dataset(DATA), DATA)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+
+
+def experiment(backbone: spec.Backbone, **train: Any) -> spec.Experiment:
+    settings = {"epochs": 3, "batch_size": 8, "probe": 64} | train
+    return spec.Experiment(
+        data=DATA,
+        backbone=backbone,
+        table=spec.Table(init="id", normalize="none"),
+        train=spec.Train.model_validate(settings),
+        execution=spec.Execution(checkpoint_s=1e-9),  # a checkpoint after every step
+    )
+
+
+def train(
+    e: spec.Experiment, split: Split, root: Path, notes: Notes, *, resume: bool = False, stop_after: int = 10**9
+) -> dict[str, Any]:
+    root.mkdir(exist_ok=True)
+    model, _ = build(e, DATA.demo.items, None)
+    calls = 0
+
+    def stop() -> bool:
+        nonlocal calls
+        calls += 1
+        return calls > stop_after
+
+    return loop.train(e, split, model, notes, RunFolder(root), resume=resume, should_stop=stop)
+
+
+def comparable(result: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in result.items() if name not in ("wall_s", "targets_per_s")}
+
+
+@pytest.mark.parametrize("backbone", BACKBONES, ids=lambda b: b.name)
+@pytest.mark.parametrize("stops", [[0], [4, 3], [1, 1, 1]], ids=str)
+def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one_to_the_bit(
+    backbone: spec.Backbone, stops: list[int], split: Split, tmp_path: Path
+) -> None:
+    e = experiment(backbone)
+    whole, pieces = Notes(), Notes()
+    expected = train(e, split, tmp_path / "whole", whole)
+    for n, stop_after in enumerate(stops):
+        with pytest.raises(loop.StoppedError):
+            train(e, split, tmp_path / "pieces", pieces, resume=n > 0, stop_after=stop_after)
+    found = train(e, split, tmp_path / "pieces", pieces, resume=True)
+    assert comparable(found) == comparable(expected)
+    assert pieces.kept == whole.kept
+    for name in ("last", "best", "ranks"):
+        one, other = (load_file(tmp_path / run / f"{name}.safetensors") for run in ("whole", "pieces"))
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[key], other[key]) for key in one), name
+
+
+def test_seeds_differ_and_the_positions_they_are_measured_on_do_not(split: Split, tmp_path: Path) -> None:
+    one, other = Notes(), Notes()
+    e = experiment(BACKBONES[0], epochs=1)
+    train(e, split, tmp_path / "a", one)
+    train(e.model_copy(update={"seed": 1}), split, tmp_path / "b", other)
+    assert one.kept[(0, "train_ce")] != other.kept[(0, "train_ce")]
+    floors = []
+    for seed in (0, 1):
+        model, _ = build(e.model_copy(update={"seed": seed}), DATA.demo.items, None)
+        floors.append(loop.sizes(e, split, DATA.demo.items, model)["popularity_train_ce"])
+    assert floors[0] == floors[1]
+
+
+def test_the_curve_is_in_evaluation_mode_and_the_best_epoch_is_the_one_tested(split: Split, tmp_path: Path) -> None:
+    notes = Notes()
+    result = train(experiment(BACKBONES[0], epochs=4), split, tmp_path, notes)
+    assert [point["epoch"] for point in result["train_ce"]] == [0, 1, 2, 3, 4]
+    values = {notes.kept[(step, "epoch")]: v for (step, name), v in notes.kept.items() if name == "valid.ndcg@10"}
+    assert result["valid"]["ndcg@10"] == max(values.values()) == values[result["best_epoch"]]
+    ranks = load_file(tmp_path / "ranks.safetensors")
+    assert ranks["test"].dtype == torch.int32
+    assert len(ranks["test"]) == len(split.train)
+    kept = ranks["test"][ranks["test"] > 0].numpy()
+    assert float(np.mean(kept <= 10)) == pytest.approx(result["test"]["hr@10"])
+
+
+@pytest.mark.parametrize("backbone", BACKBONES[:2], ids=lambda b: b.name)
+def test_training_beats_popularity(backbone: spec.Backbone, split: Split, tmp_path: Path) -> None:
+    e = experiment(backbone, epochs=15, lr=5e-3)
+    model, _ = build(e, DATA.demo.items, None)
+    floor = loop.sizes(e, split, DATA.demo.items, model)["popularity_train_ce"]
+    assert train(e, split, tmp_path, Notes())["train_ce"][-1]["value"] < floor - 0.2
+
+
+def test_patience_stops_early_but_not_before_the_minimum_of_steps(split: Split, tmp_path: Path) -> None:
+    e = experiment(BACKBONES[0], epochs=40, lr=1e-7, patience=2, min_steps=0)
+    result = train(e, split, tmp_path / "a", Notes())
+    assert result["epochs"] == result["best_epoch"] + 2 < 40
+    late = train(
+        experiment(BACKBONES[0], epochs=6, lr=1e-7, patience=1, min_steps=10**6), split, tmp_path / "b", Notes()
+    )
+    assert late["epochs"] == 6
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run(split: Split, tmp_path: Path) -> None:
+    with pytest.raises(loop.DivergedError, match="the loss is nan"):
+        train(experiment(BACKBONES[0], lr=1e30), split, tmp_path, Notes())
+
+
+def test_zero_epochs_measure_the_initial_table(split: Split, tmp_path: Path) -> None:
+    result = train(experiment(BACKBONES[0], epochs=0), split, tmp_path, Notes())
+    assert result["best_epoch"] == 0
+    assert result["train_ce"][0]["value"] == pytest.approx(np.log(50), abs=0.1)

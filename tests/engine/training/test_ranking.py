@@ -1,0 +1,97 @@
+"""Ranks, metrics and cross-entropies against a loop over users and items."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from engine import spec
+from engine.data import Sequences
+from engine.models.recommender import Recommender, build
+from engine.training import ranking
+
+N_ITEMS, LENGTH = 25, 6
+
+
+def sequences(histories: list[list[int]]) -> Sequences:
+    items = np.array([item for history in histories for item in history], dtype=np.int64)
+    return Sequences(items, np.cumsum([0, *map(len, histories)]))
+
+
+@pytest.fixture
+def model() -> Recommender:
+    backbone = spec.SASRec(width=8, inner=8, max_length=LENGTH)
+    experiment = spec.Experiment(backbone=backbone, table=spec.Table(init="id", id_sd=1.0, normalize="none"))
+    built, _ = build(experiment, N_ITEMS, None)
+    with torch.no_grad():
+        built.table.weight[5] = built.table.weight[4]  # two items that always tie
+    return built
+
+
+HISTORIES = [[1, 2, 3], [4, 5, 6, 7, 8, 9, 10, 11, 12], [], [3, 3, 20], [0], [7, 8]]
+TARGETS = np.array([5, 4, 2, 3, -1, 24])
+
+
+@pytest.mark.parametrize("mask_seen", [True, False])
+def test_ranks_and_cross_entropy_equal_the_loop(model: Recommender, mask_seen: bool) -> None:
+    cases = ranking.held_out(sequences(HISTORIES), TARGETS, LENGTH)
+    ranks, ce = ranking.evaluate(model, cases, mask_seen)
+    assert cases.users.tolist() == [0, 1, 3, 5]  # user 2 has no history, user 4 no target
+    model.eval()
+    expected, losses = [], []
+    for user in (0, 1, 3, 5):
+        history, target = HISTORIES[user], int(TARGETS[user])
+        with torch.no_grad():
+            tail = torch.tensor(history[-LENGTH:])
+            scores: Tensor = model.table()[1] @ model.after(model.table()[0], tail, torch.tensor([len(tail)]))[0]
+        losses.append(float(scores.logsumexp(0) - scores[target]))
+        rank = 1
+        for item in range(N_ITEMS):
+            left_out = mask_seen and item in history
+            if item != target and not left_out and scores[item] >= scores[target] - 1e-6:
+                rank += 1
+        expected.append(rank)
+    assert ranks.tolist() == expected
+    assert ce == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_scores_that_are_not_numbers_never_win(model: Recommender) -> None:
+    cases = ranking.held_out(sequences(HISTORIES), TARGETS, LENGTH)
+    with torch.no_grad():
+        model.table.weight[5] = torch.nan
+    ranks, _ = ranking.evaluate(model, cases, True)
+    assert ranks[0] == N_ITEMS  # its own score is not a number
+    with torch.no_grad():
+        model.table.weight.fill_(0)
+    ranks, _ = ranking.evaluate(model, cases, False)
+    assert ranks.tolist() == [N_ITEMS] * 4  # everything ties
+
+
+def test_metrics_have_their_closed_forms() -> None:
+    values = ranking.metrics(np.array([1, 6, 3, 100], dtype=np.int32))
+    assert values["hr@5"] == 0.5
+    assert values["hr@10"] == 0.75
+    assert values["ndcg@5"] == pytest.approx((1 + 0.5) / 4)
+    assert values["ndcg@10"] == pytest.approx((1 + 0.5 + 1 / math.log2(7)) / 4)
+    assert values["mrr"] == pytest.approx((1 + 1 / 6 + 1 / 3 + 0.01) / 4)
+
+
+def test_probe_holds_training_positions_with_their_own_histories() -> None:
+    train = sequences([[1, 2, 3, 4, 5, 6, 7, 8, 9], [10], [], [11, 12]])
+    probe = ranking.training_probe(train, size=100, length=3)
+    assert len(probe.targets) == 9  # every target there is
+    starts = np.cumsum(probe.lengths) - probe.lengths
+    for start, length, target in zip(starts, probe.lengths, probe.targets, strict=True):
+        history = probe.items[start : start + length]
+        assert (np.diff([*history, target]) == 1).all()
+        assert length == min(3, target - (1 if target < 10 else 11))
+    assert ranking.training_probe(train, 4, 3).targets.tolist() == ranking.training_probe(train, 4, 3).targets.tolist()
+    assert len(ranking.training_probe(train, 4, 3).targets) == 4
+
+
+def test_popularity_cross_entropy_is_smoothed_by_one() -> None:
+    train = sequences([[0, 0, 1]])
+    expected = -(math.log(3 / 6) + math.log(1 / 6)) / 2
+    assert ranking.popularity_cross_entropy(train, 3, np.array([0, 2])) == pytest.approx(expected)
