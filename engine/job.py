@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
 def run(folder: RunFolder) -> int:
     """Train the run in the folder, or continue it; its last record says how it ended."""
     stop = _StopRequest()
-    with held(folder) as alone:
+    with held(folder, patience_s=0.5) as alone:
         if not alone:
             print(f"{folder.root}: another process runs this already", file=sys.stderr)
             return 2

@@ -173,16 +173,22 @@ def decode_number(value: float | str) -> float:
 
 
 @contextmanager
-def held(folder: RunFolder) -> Iterator[bool]:
+def held(folder: RunFolder, patience_s: float = 0.0) -> Iterator[bool]:
     """Hold the run's lock while the block runs; yields False where another process holds it. The
-    kernel lets go of it when the process ends, however it ends."""
+    kernel lets go of it when the process ends, however it ends. With `patience_s` it tries that long,
+    since `is_held` takes the lock for a moment."""
     file = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    end = time.monotonic() + patience_s
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    yield False
+                    return
+                time.sleep(0.01)
         yield True
     finally:
         os.close(file)
