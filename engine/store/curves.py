@@ -1,0 +1,148 @@
+"""The numbers of a run over its steps: whole series, and windows for charts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite, nan
+
+import numpy as np
+import numpy.typing as npt
+from sqlmodel import Session, col, select
+
+from engine.spool import decode_number
+from engine.store.database import Store
+from engine.store.rollups import SIZES
+from engine.store.tables import SeriesName
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Series:
+    """All points of one name in the order of steps: three float64 arrays [n]. `wall` is Unix seconds."""
+
+    steps: FloatArray
+    values: FloatArray
+    wall: FloatArray
+
+
+@dataclass(frozen=True)
+class Window:
+    """A series in buckets: bucket i holds the points with edges[i] <= step < edges[i + 1].
+
+    `edges` is int64 [buckets + 1]. `count` (all points) and `nan` (those not finite) are int64
+    [buckets]; `min`, `mean` and `max` are float64 [buckets] over the finite points, nan where there are none.
+    """
+
+    edges: IntArray
+    count: IntArray
+    nan: IntArray
+    min: FloatArray
+    mean: FloatArray
+    max: FloatArray
+
+
+def series_names(store: Store, run_id: str) -> list[str]:
+    """The names under which the run has reported numbers so far, sorted."""
+    with store.read() as session:
+        return list(session.exec(select(SeriesName.name).where(SeriesName.run_id == run_id).order_by(SeriesName.name)))
+
+
+def series(store: Store, run_id: str, name: str) -> Series:
+    """Every point, exactly as reported (nan and infinities included); empty where there is none yet."""
+    with store.read() as session:
+        rows = session.connection().exec_driver_sql(
+            "SELECT step, value, wall FROM point"
+            " WHERE series_id = (SELECT id FROM series WHERE run_id = ? AND name = ?) ORDER BY step",
+            (run_id, name),
+        )
+        table = np.array([(step, decode_number(value), wall) for step, value, wall in rows], dtype=np.float64)
+    steps, values, wall = table.reshape(-1, 3).T
+    return Series(steps.copy(), values.copy(), wall.copy())
+
+
+def window(  # noqa: PLR0917
+    store: Store, run_id: str, name: str, lo: int | None, hi: int | None, buckets: int
+) -> Window:
+    """The points with lo <= step < hi in `buckets` buckets of about equal width.
+
+    `lo` and `hi` default to the first step and behind the last. Statistics are exact for the edges
+    that are returned; inner edges lie where roll-ups end, at most half a bucket from equal spacing,
+    and fewer than `buckets` come back where the range has fewer steps. The rows read depend on
+    `buckets`, not on the length of the series.
+    """
+    if buckets < 1:
+        raise ValueError(f"a window needs at least one bucket, not {buckets}")
+    with store.read() as session:
+        series_id = session.exec(
+            select(SeriesName.id).where(SeriesName.run_id == run_id, col(SeriesName.name) == name)
+        ).first()
+        lo, hi = _range(session, series_id, lo, hi)
+        buckets = max(1, min(buckets, hi - lo))
+        size = max((s for s in (1, *SIZES) if 2 * s * buckets <= hi - lo), default=1)
+        even = lo + (hi - lo) * np.arange(buckets + 1) // buckets
+        edges = (even + size // 2) // size * size
+        edges[0], edges[-1] = lo, hi
+        cells = _cells(session, series_id, size, lo, hi)
+    return _reduce(edges, cells)
+
+
+def _range(session: Session, series_id: int | None, lo: int | None, hi: int | None) -> tuple[int, int]:
+    extremes = (
+        "SELECT min(step) FROM point WHERE series_id = ? UNION ALL SELECT max(step) FROM point WHERE series_id = ?"
+    )
+    first, last = session.connection().exec_driver_sql(extremes, (series_id, series_id)).scalars()
+    lo = lo if lo is not None else first or 0
+    hi = hi if hi is not None else (last + 1 if last is not None else lo)
+    return lo, max(lo, hi)
+
+
+def _cells(session: Session, series_id: int | None, size: int, lo: int, hi: int) -> FloatArray:
+    """Rows (first step, count, nan, total, min, max) that make up [lo, hi): cells of `size` steps as
+    far as they fit, finer ones and single points before and after."""
+    query = session.connection().exec_driver_sql
+    rows: list[tuple[float, ...]] = []
+    for piece, start, stop in _pieces(lo, hi, [s for s in reversed(SIZES) if s <= size]):
+        if piece > 1:
+            rows += query(
+                "SELECT cell * size, count, nan, total, min, max FROM rollup"
+                " WHERE series_id = ? AND size = ? AND cell >= ? AND cell < ?",
+                (series_id, piece, start // piece, stop // piece),
+            ).all()
+            continue
+        points = query(
+            "SELECT step, value FROM point WHERE series_id = ? AND step >= ? AND step < ?", (series_id, start, stop)
+        )
+        for step, text in points:
+            value = decode_number(text)
+            rows.append((step, 1, 0, value, value, value) if isfinite(value) else (step, 1, 1, 0, nan, nan))
+    return np.array(rows, dtype=np.float64).reshape(-1, 6)
+
+
+def _pieces(lo: int, hi: int, sizes: list[int]) -> list[tuple[int, int, int]]:
+    """[lo, hi) as (size, start, stop), every start and stop a multiple of its size, coarse where possible."""
+    if lo >= hi or not sizes:
+        return [(1, lo, hi)] if lo < hi else []
+    size, *finer = sizes
+    start, stop = -(-lo // size) * size, hi // size * size
+    if start >= stop:
+        return _pieces(lo, hi, finer)
+    return [*_pieces(lo, start, finer), (size, start, stop), *_pieces(stop, hi, finer)]
+
+
+def _reduce(edges: IntArray, cells: FloatArray) -> Window:
+    buckets = len(edges) - 1
+    step, count, bad, total, low, high = cells.T
+    bucket = np.searchsorted(edges, step, side="right") - 1
+
+    def add(values: FloatArray) -> FloatArray:
+        return np.bincount(bucket, weights=values, minlength=buckets).astype(np.float64)
+
+    minimum, maximum = np.full(buckets, np.nan), np.full(buckets, np.nan)
+    np.fmin.at(minimum, bucket, low)
+    np.fmax.at(maximum, bucket, high)
+    counts, nans = add(count).astype(np.int64), add(bad).astype(np.int64)
+    finite = counts - nans
+    mean = np.divide(add(total), finite, out=np.full(buckets, np.nan), where=finite > 0)
+    return Window(edges, counts, nans, minimum, mean, maximum)

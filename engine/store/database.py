@@ -1,0 +1,265 @@
+"""The SQLite file: opened, made, migrated, and shared by many processes.
+
+WAL, so that readers never wait for a writer; every write is one `BEGIN IMMEDIATE` transaction, so
+that writers queue at its start, where the busy timeout holds, and never fail half-way.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc
+from sqlalchemy.pool import QueuePool
+from sqlmodel import Session
+
+from engine.spec import UserError
+from engine.spool import RunFolder
+from engine.store.tables import Run
+
+HEAD = "0001"
+"""The schema of `tables`: the newest revision in `migrations/versions`."""
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+DEFAULT = "experiments.db"
+BUSY_S = 30.0
+"""How long a write waits for another process's write, in seconds."""
+
+
+class StoreError(UserError):
+    """The store cannot be read or written just now: locked, full, read-only or damaged."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store. `files` holds one folder per run."""
+
+    path: Path
+    engine: Engine
+    read_only: bool
+
+    @property
+    def files(self) -> Path:
+        """`experiments.files` beside `experiments.db`."""
+        return self.path.with_suffix(".files")
+
+    def folder(self, run_id: str) -> RunFolder:
+        """The folder of a run."""
+        return RunFolder(self.files / run_id)
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk, with the write-ahead log."""
+        return sum(file.stat().st_size for file in (self.path, _wal(self.path)) if file.exists())
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that sees one consistent state. Raises StoreError."""
+        with _translated(self.path), Session(self.engine) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session inside one `BEGIN IMMEDIATE` transaction, committed at the end of the block and
+        rolled back by an exception. Raises StoreError."""
+        if self.read_only:
+            raise StoreError(f"{self.path}: opened for reading only")
+        with _translated(self.path), Session(_immediate(self.engine), expire_on_commit=False) as session:
+            session.connection()
+            yield session
+            session.commit()
+
+
+def open_store(url: str | Path | None = None, *, read_only: bool = False) -> Store:
+    """Open the store at a path (or `sqlite:///path`), by default $TFLLMER_DB or ./experiments.db.
+
+    A missing store is made, an older one migrated after a backup beside it. With `read_only` nothing
+    is made and the file is opened with SQLite's `mode=ro`. Raises UserError where it is no store of
+    ours, is newer than this program, or cannot be opened.
+    """
+    path = _path(url)
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, not a store; name a file, for instance {path / DEFAULT}")
+    if not path.exists():
+        if read_only:
+            raise UserError(f"{path}: no such store; `tfllmer run` makes one, --db or $TFLLMER_DB names another")
+        if not path.parent.is_dir():
+            raise UserError(f"{path}: the folder {path.parent} does not exist; make it, or name another with --db")
+    with _translated(path):
+        if not read_only:
+            _prepare(path)
+        store = Store(path, _engine(path, read_only=read_only), read_only)
+        if (revision := _revision_at(path)) != HEAD:
+            _migrate(path, revision)
+    return store
+
+
+def _path(url: str | Path | None) -> Path:
+    text = str(url if url is not None else os.environ.get("TFLLMER_DB") or DEFAULT)
+    text = text.removeprefix("sqlite:///")
+    if "://" in text:
+        raise UserError(f"{text}: only SQLite files can be stores for now; give a path")
+    return Path(text).expanduser().resolve()
+
+
+# ------------------------------------------------------------------------------------ connections
+
+
+def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    mode = "ro" if read_only else "rwc"
+    if read_only and not os.access(path.parent, os.W_OK) and not _wal(path).exists():
+        mode = "ro&immutable=1"  # readers share a file beside the store, which they cannot make here
+    return sqlite3.connect(
+        f"{path.as_uri()}?mode={mode}",
+        uri=True,
+        timeout=BUSY_S,
+        isolation_level=None,  # transactions begin where we say so
+        check_same_thread=False,
+    )
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def _engine(path: Path, *, read_only: bool, foreign_keys: bool = True) -> Engine:
+    def connect() -> sqlite3.Connection:
+        connection = _connect(path, read_only=read_only)
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
+        return connection
+
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _begin(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get("immediate", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _immediate(engine: Engine) -> Engine:
+    return engine.execution_options(immediate=True)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Errors of SQLite that are nobody's programming error, as one line."""
+    try:
+        yield
+    except (exc.OperationalError, exc.DatabaseError, sqlite3.DatabaseError) as error:
+        if isinstance(
+            error, exc.IntegrityError | exc.ProgrammingError | sqlite3.IntegrityError | sqlite3.ProgrammingError
+        ):
+            raise
+        cause = error.orig if isinstance(error, exc.DBAPIError) else error
+        raise StoreError(f"{path}: {_meaning(str(cause))}") from error
+
+
+def _meaning(message: str) -> str:
+    """What SQLite's message means for a person, and what to do."""
+    known = {
+        "file is not a database": "is not a SQLite file; name another store with --db or $TFLLMER_DB",
+        "database is locked": f"another program has kept it locked for {BUSY_S:g} s; end that program and try again",
+        "readonly database": "cannot be written: no permission for the file or its folder",
+        "unable to open database file": "cannot be opened: no permission for the file or its folder",
+        "database or disk is full": "the disk is full; make room and try again",
+        "malformed": "is damaged (database disk image is malformed); put a backup in its place",
+        "disk I/O error": "the disk reports an I/O error; see that it is mounted, healthy and not full",
+    }
+    return next((meaning for part, meaning in known.items() if part in message), message)
+
+
+# ------------------------------------------------------------------------------------ the schema
+
+
+def _revision_at(path: Path) -> str:
+    with closing(_connect(path, read_only=True)) as connection:
+        revision = _revision(connection)
+    if revision is None:
+        raise UserError(f"{path}: is a SQLite file, but not a store of tfllmer; name another with --db or $TFLLMER_DB")
+    return revision
+
+
+def _revision(connection: sqlite3.Connection) -> str | None:
+    """The stamped revision; None where the file was not made by us."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone() is None:
+        return None
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return str(row[0]) if row else None
+
+
+def _prepare(path: Path) -> None:
+    """Switch the file to WAL and make the tables where it is empty. Safe when several processes do it at once."""
+    with closing(_connect(path, read_only=False)) as connection:
+        empty = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+        if not empty and _revision(connection) is None:
+            return  # somebody else's file: leave it as it is
+        _use_wal(connection)
+    if empty:
+        engine = _engine(path, read_only=False)
+        with _immediate(engine).begin() as connection_:
+            if connection_.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1").first() is None:
+                Run.metadata.create_all(connection_)
+                _stamp(connection_)
+        engine.dispose()
+
+
+def _stamp(connection: Connection) -> None:
+    """What alembic's `stamp` does, without the time that importing alembic takes."""
+    connection.exec_driver_sql(
+        "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL,"
+        " CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+    )
+    connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (HEAD,))
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """The switch does not heed the busy timeout, so it is tried until it has passed."""
+    give_up = time.monotonic() + BUSY_S
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        with suppress(sqlite3.OperationalError):
+            if connection.execute("PRAGMA journal_mode=WAL").fetchone()[0] == "wal":
+                return
+        if time.monotonic() > give_up:
+            raise sqlite3.OperationalError("database is locked")
+        time.sleep(0.02)
+
+
+def _migrate(path: Path, revision: str) -> None:
+    """Bring an older store to HEAD in one transaction, after a backup beside it."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    if revision not in {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}:
+        raise UserError(
+            f"{path}: was made by a newer tfllmer (schema {revision}, this one knows {HEAD}); update tfllmer to open it"
+        )
+    engine = _engine(path, read_only=False, foreign_keys=False)  # rebuilding a table must not cascade
+    with _immediate(engine).begin() as connection:
+        found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
+        if found == revision:  # else another process was faster
+            backup(
+                path, path.with_name(f"{path.stem}.{revision}-{datetime.now(UTC):%Y%m%dT%H%M%S}.backup{path.suffix}")
+            )
+            config.attributes["connection"] = connection
+            command.upgrade(config, HEAD)
+    engine.dispose()
+
+
+def backup(path: Path, target: Path) -> None:
+    """Copy the last committed state, while others read and write, by way of a file beside the target."""
+    beside = target.with_name(target.name + ".part")
+    with closing(_connect(path, read_only=True)) as source, closing(sqlite3.connect(beside)) as copy:
+        source.backup(copy)
+    beside.replace(target)

@@ -1,0 +1,179 @@
+"""The tables. Times are UTC; JSON columns hold what nobody filters by.
+
+`point` and `rollup` are plain tables, written in batches and clustered by their keys; the others are
+SQLModel classes. A change here needs a migration (`migrations/`) and a new `database.HEAD`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy import JSON, Column, DateTime, Dialect, Float, ForeignKey, Integer, Table, TypeDecorator
+from sqlmodel import Field, SQLModel, UniqueConstraint
+
+Status = Literal["queued", "running", "finished", "failed", "cancelled", "lost"]
+ENDED: tuple[Status, ...] = ("finished", "failed", "cancelled", "lost")
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """Aware datetimes in and out; SQLite keeps them without a zone, in UTC."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.astimezone(UTC).replace(tzinfo=None) if value is not None else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None else None
+
+
+class Study(SQLModel, table=True):
+    """A named grid of runs."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True)
+    spec: dict[str, Any] = Field(sa_type=JSON)
+    created: datetime = Field(sa_type=UTCDateTime)
+
+
+class Worker(SQLModel, table=True):
+    """A process that takes runs from the queue; (pid, pid_start) on its host says whether it lives."""
+
+    id: str = Field(primary_key=True)
+    host: str
+    pid: int
+    pid_start: float
+    started: datetime = Field(sa_type=UTCDateTime)
+    heartbeat: datetime = Field(sa_type=UTCDateTime)
+    slots: list[Any] = Field(sa_type=JSON)
+
+
+class Run(SQLModel, table=True):
+    """One run: the columns people filter and sort by, and the documents that rebuild it."""
+
+    id: str = Field(primary_key=True, description="ULID")
+    study_id: int | None = Field(default=None, foreign_key="study.id", ondelete="SET NULL", index=True)
+    method: str
+    ablation: str | None
+    arm: str
+    dataset: str
+    backbone: str
+    embedding: str | None = Field(description="None where the arm reads no vectors")
+    seed: int
+    config_hash: str = Field(index=True)
+    spec_hash: str = Field(index=True)
+    data_hash: str
+    spec: dict[str, Any] = Field(sa_type=JSON)
+    overrides: dict[str, Any] = Field(sa_type=JSON)
+    command: list[str] = Field(sa_type=JSON)
+
+    status: str = Field(index=True)
+    reason: str = ""
+    detail: str = Field(default="", description="traceback or other long text behind the reason")
+    attempt: int = Field(default=0, description="how often a process took it up")
+    cancel_requested: bool = False
+    worker_id: str | None = Field(default=None, foreign_key="worker.id", ondelete="SET NULL")
+    pid: int | None = Field(
+        default=None, description="the process answerable for it: its own, or the one that starts it"
+    )
+    pid_start: float | None = Field(default=None, description="when that process started, Unix seconds")
+    created: datetime = Field(sa_type=UTCDateTime)
+    started: datetime | None = Field(default=None, sa_type=UTCDateTime, description="start of the first attempt")
+    ended: datetime | None = Field(default=None, sa_type=UTCDateTime)
+
+    spool_offset: int = Field(default=0, description="bytes of the spool that the rows here account for")
+    facts: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    result: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+
+
+class SeriesName(SQLModel, table=True):
+    """A name under which a run reports numbers."""
+
+    __tablename__ = "series"
+    __table_args__ = (UniqueConstraint("run_id", "name"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: str = Field(foreign_key="run.id", ondelete="CASCADE")
+    name: str
+
+
+point = Table(
+    "point",
+    SQLModel.metadata,
+    Column("series_id", Integer, ForeignKey("series.id", ondelete="CASCADE"), primary_key=True),
+    Column("step", Integer, primary_key=True),
+    # SQLite turns NaN into NULL, so numbers that are not finite are kept as the spool writes them: nan, inf, -inf.
+    Column("value", Float, nullable=False),
+    Column("wall", Float, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+rollup = Table(
+    "rollup",
+    SQLModel.metadata,
+    Column("series_id", Integer, ForeignKey("series.id", ondelete="CASCADE"), primary_key=True),
+    Column("size", Integer, primary_key=True),  # steps in a cell
+    Column("cell", Integer, primary_key=True),  # covers the steps [cell * size, (cell + 1) * size)
+    Column("count", Integer, nullable=False),
+    Column("nan", Integer, nullable=False),  # how many of them are not finite; the rest is about finite values
+    Column("total", Float),
+    Column("min", Float),
+    Column("max", Float),
+    sqlite_with_rowid=False,
+)
+
+
+class Event(SQLModel, table=True):
+    """A log line of a run (info, warning, error) or a change of its status (state)."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: str = Field(foreign_key="run.id", ondelete="CASCADE", index=True)
+    at: datetime = Field(sa_type=UTCDateTime)
+    level: str
+    text: str
+
+
+class Artifact(SQLModel, table=True):
+    """A file that a run made; `path` is relative to the run's folder."""
+
+    run_id: str = Field(foreign_key="run.id", ondelete="CASCADE", primary_key=True)
+    kind: str = Field(primary_key=True)
+    path: str = Field(primary_key=True)
+
+
+class Split(SQLModel, table=True):
+    """Where the split of a data set (by `spec.data_hash`) is kept, relative to the store's files."""
+
+    data_hash: str = Field(primary_key=True)
+    dataset: str
+    path: str
+
+
+class Diagnosis(SQLModel, table=True):
+    """What was measured about a pair of data set and vectors, by the identity of the question."""
+
+    identity: str = Field(primary_key=True)
+    dataset: str
+    embedding: str
+    spec: dict[str, Any] = Field(sa_type=JSON)
+    result: dict[str, Any] = Field(sa_type=JSON)
+    created: datetime = Field(sa_type=UTCDateTime)
+
+
+class Tag(SQLModel, table=True):
+    """A word that a person hung on a run."""
+
+    run_id: str = Field(foreign_key="run.id", ondelete="CASCADE", primary_key=True)
+    name: str = Field(primary_key=True, index=True)
+
+
+class Note(SQLModel, table=True):
+    """A remark that a person made about a run."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: str = Field(foreign_key="run.id", ondelete="CASCADE", index=True)
+    at: datetime = Field(sa_type=UTCDateTime)
+    text: str
