@@ -1,0 +1,113 @@
+"""Runs whose process is gone, or whose supervisor is: settled by whoever comes by, resumed by a person."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+import psutil
+from sqlmodel import col, update
+
+from engine.queue.process import find, is_alive, start
+from engine.spec import UserError
+from engine.store import Event, Run, Store, get_run, ingest, list_runs
+
+
+def settle(store: Store) -> list[Run]:
+    """Bring runs up to date that nobody may be following: ingest what running ones have spooled, and
+    mark those as lost whose process is gone without an end. Returns the runs that have ended by it.
+
+    A lost run whose spool grows again (its process was only slow to begin) becomes what its spool says.
+    """
+    ended = []
+    for run in [*list_runs(store, status="running"), *_grown(store)]:
+        before = run.status
+        now = settle_run(store, run.id)
+        if now.status not in (before, "running"):
+            ended.append(now)
+    return ended
+
+
+def _grown(store: Store) -> list[Run]:
+    lost = []
+    for run in list_runs(store, status="lost"):
+        spool = store.folder(run.id).spool
+        if spool.exists() and spool.stat().st_size > run.spool_offset:
+            lost.append(run)
+    return lost
+
+
+def settle_run(store: Store, run_id: str) -> Run:
+    """The run after ingesting its spool; lost, if it says it is running and no process answers for it."""
+    alive = is_alive(store, get_run(store, run_id))  # first: if it is not, its last words are in the spool
+    ingest(store, run_id)
+    run = get_run(store, run_id)
+    if alive or run.status != "running" or is_alive(store, run):
+        return run
+    return conclude(store, run, "lost", f"its process (pid {run.pid}) is gone without a last word")
+
+
+def conclude(store: Store, run: Run, status: Literal["lost", "cancelled"], reason: str) -> Run:
+    """Give a run whose process is gone its end, unless its row has changed since it was read: someone
+    took the run up, or heard from it. It ended when it last wrote."""
+    spool = store.folder(run.id).spool
+    last_sign = datetime.fromtimestamp(spool.stat().st_mtime, UTC) if spool.exists() else datetime.now(UTC)
+    with store.write() as session:
+        unchanged = update(Run).where(
+            col(Run.id) == run.id,
+            col(Run.status) == run.status,
+            col(Run.pid).is_not_distinct_from(run.pid),
+            col(Run.pid_start).is_not_distinct_from(run.pid_start),
+            col(Run.spool_offset) == run.spool_offset,
+        )
+        end = unchanged.values(status=status, reason=reason, ended=last_sign)
+        if session.connection().execute(end).rowcount:
+            session.add(Event(run_id=run.id, at=datetime.now(UTC), level="state", text=f"{status}: {reason}"))
+    return get_run(store, run.id)
+
+
+def resume(store: Store, run_id: str, argv: Sequence[str] | None = None) -> Run:
+    """Start a run again that was lost, cancelled or failed: the same folder, from its last checkpoint.
+
+    Returns the run, running as a child of this process, for `supervise`. Raises UserError where the
+    run is finished, queued, running, or taken up by another process at the same moment.
+    """
+    run = settle_run(store, run_id)
+    folder = store.folder(run.id)
+    if run.status == "finished":
+        raise UserError(f"{run.id}: is finished; `tfllmer show {run.id}` shows it, `tfllmer run` makes a new one")
+    if run.status == "queued":
+        raise UserError(f"{run.id}: is queued and has not begun; there is nothing to resume")
+    if run.status == "running" or is_alive(store, run):
+        process = find(run)
+        where = f" (pid {process.pid})" if process else ""
+        raise UserError(f"{run.id}: is running{where}; stop it before you resume it")
+    if not folder.spec.exists():
+        raise UserError(f"{folder.root}: the files of the run are gone; start a new one")
+    if run.spool_offset > (folder.spool.stat().st_size if folder.spool.exists() else 0):
+        raise UserError(f"{folder.spool}: is shorter than what was read from it; the run cannot go on, start a new one")
+    if not _take(store, run):
+        raise UserError(f"{run.id}: another process has just resumed it; `tfllmer show {run.id}` shows how it goes")
+    start(store, run, argv)
+    return get_run(store, run.id)
+
+
+def _take(store: Store, run: Run) -> bool:
+    """Make the run ours in one statement; False where another process was faster."""
+    me = psutil.Process(os.getpid())
+    with store.write() as session:
+        free = update(Run).where(
+            col(Run.id) == run.id, col(Run.status) == run.status, col(Run.status).in_(["lost", "cancelled", "failed"])
+        )
+        mine = free.values(
+            status="running",
+            reason="",
+            detail="",
+            ended=None,
+            cancel_requested=False,
+            pid=me.pid,
+            pid_start=me.create_time(),
+        )
+        return session.connection().execute(mine).rowcount == 1
