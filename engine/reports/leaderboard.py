@@ -1,0 +1,220 @@
+"""Leaderboards: arms against backbones, mean and spread over seeds.
+
+A cell counts one run per `spec_hash`, the newest finished one, so that repeating a run cannot shrink a
+spread. Numbers that were measured on other data or by another protocol stand on a board of their own.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from engine.reports.metrics import Metric, parse_metric
+from engine.spec import BACKBONES
+
+Record: TypeAlias = Mapping[str, Any]
+_Protocol: TypeAlias = tuple[str, int, tuple[str, ...], bool, str]
+
+_UNNAMED = ("execution.", "note", "seed")
+_CONDITIONS = ("data.", "evaluate.")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One configuration: the metric over its seeds."""
+
+    mean: float
+    sd: float | None
+    """Sample standard deviation over seeds; None where there is one seed only."""
+    seeds: tuple[int, ...]
+    runs: tuple[str, ...]
+    """The runs that were counted, one per seed, in the order of `seeds`."""
+    config_hash: str
+    best: bool = False
+    """Best mean of its column; ties are all best."""
+    second: bool = False
+    """Best mean of its column behind the best."""
+
+    @property
+    def n(self) -> int:
+        return len(self.seeds)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm; `cells` are aligned with the board's backbones, None where nothing has finished."""
+
+    label: str
+    cells: tuple[Cell | None, ...]
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """One metric on one data set under one protocol."""
+
+    dataset: str
+    conditions: tuple[str, ...]
+    """Settings of data and evaluation that were changed, as `data.k_core=5`; `data #1a2b3c` where runs
+    of equal settings saw different files."""
+    mask_seen: bool
+    metric: Metric
+    backbones: tuple[str, ...]
+    rows: tuple[Row, ...]
+    """Best first, by the best cell of the row."""
+
+    @property
+    def cells(self) -> list[Cell]:
+        return [cell for row in self.rows for cell in row.cells if cell is not None]
+
+    @property
+    def equal_n(self) -> int | None:
+        """The number of seeds, where every cell has the same."""
+        counts = {cell.n for cell in self.cells}
+        return counts.pop() if len(counts) == 1 else None
+
+    @property
+    def title(self) -> str:
+        return " · ".join([self.dataset, *self.conditions, self.metric.title])
+
+
+def arm_of(record: Record) -> str:
+    """`tf-llmer/no-norm`, `id`."""
+    return str(record["method"]) if record.get("ablation") is None else f"{record['method']}/{record['ablation']}"
+
+
+def setting(name: str, value: Any) -> str:
+    """A changed setting as people write it: `train.lr=0.0003`."""
+    return f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+
+
+def leaderboards(records: Iterable[Record], metrics: Sequence[str] = ("test.ndcg@10",)) -> list[Leaderboard]:
+    """One board per data set (with its protocol) and metric, from records of runs in any order.
+
+    Only finished runs count. Boards are ordered by data set, then as `metrics`; a board without a
+    value is left out. Raises UserError where a metric is unknown.
+    """
+    parsed = [parse_metric(name) for name in metrics]
+    configs = defaultdict(list)
+    for record in records:
+        if record["status"] == "finished":
+            configs[record["config_hash"]].append(record)
+    groups = defaultdict(list)
+    for runs in configs.values():
+        groups[min(map(_protocol, runs))].append(runs)
+    versions = Counter(key[:-1] for key in groups)
+    boards = []
+    for key in sorted(groups):
+        dataset, _, conditions, unmasked, data_hash = key
+        shown = conditions if versions[key[:-1]] == 1 else (*conditions, f"data #{data_hash[:6]}")
+        boards += [_board(groups[key], dataset, shown, not unmasked, metric) for metric in parsed]
+    return [board for board in boards if board.rows]
+
+
+def _protocol(record: Record) -> _Protocol:
+    """What must be equal for numbers to be comparable; runs of one configuration may have it from
+    presets or by hand, and go by what needs the fewest changes."""
+    overrides = _overrides(record)
+    conditions = tuple(setting(name, overrides[name]) for name in sorted(overrides) if name.startswith(_CONDITIONS))
+    masked = record.get("mask_seen", overrides.get("evaluate.mask_seen", True))
+    return record["dataset"], len(conditions), conditions, not masked, record.get("data_hash") or ""
+
+
+def _overrides(record: Record) -> Mapping[str, Any]:
+    return record.get("overrides") or {}
+
+
+def _board(
+    configs: Sequence[Sequence[Record]], dataset: str, conditions: tuple[str, ...], masked: bool, metric: Metric
+) -> Leaderboard:
+    name_embedding = len({run["embedding"] for runs in configs for run in runs if run.get("embedding")}) > 1
+    found: dict[str, dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
+    for runs in configs:
+        cell = _cell(_newest(runs), metric)
+        if cell is not None:
+            found[_label(runs, name_embedding)][runs[0]["backbone"]].append(cell)
+    backbones = _ordered({backbone for by_backbone in found.values() for backbone in by_backbone})
+    rows = sorted(_flagged(_rows(found, backbones), len(backbones), metric), key=_order(metric))
+    return Leaderboard(dataset, conditions, masked, metric, tuple(backbones), tuple(rows))
+
+
+def _newest(runs: Sequence[Record]) -> list[Record]:
+    """The newest run of each specification; run ids are ULIDs, which sort by time."""
+    return list({run["spec_hash"]: run for run in sorted(runs, key=lambda run: run["run"])}.values())
+
+
+def _cell(runs: Sequence[Record], metric: Metric) -> Cell | None:
+    measured = sorted((run["seed"], run["run"], value) for run in runs if (value := metric.of(run)) is not None)
+    if not measured:
+        return None
+    values = [value for _, _, value in measured]
+    finite = all(map(math.isfinite, values))
+    return Cell(
+        mean=statistics.fmean(values) if finite else math.nan,
+        sd=None if len(values) == 1 else statistics.stdev(values) if finite else math.nan,
+        seeds=tuple(seed for seed, _, _ in measured),
+        runs=tuple(run for _, run, _ in measured),
+        config_hash=runs[0]["config_hash"],
+    )
+
+
+def _label(runs: Sequence[Record], name_embedding: bool) -> str:
+    """The arm, with its vectors where the board has several, and what was changed by hand. Equal
+    computations go by the name that needs the fewest changes; equal presets are named together."""
+    names: dict[str, int] = {}
+    for run in runs:
+        vectors = f" ({run['embedding']})" if name_embedding and run.get("embedding") else ""
+        changes = [
+            setting(name, value)
+            for name, value in sorted(_overrides(run).items())
+            if not name.startswith((*_UNNAMED, *_CONDITIONS))
+        ]
+        names[arm_of(run) + vectors + (f" [{', '.join(changes)}]" if changes else "")] = len(changes)
+    fewest = min(names.values())
+    return " = ".join(sorted(name for name, changes in names.items() if changes == fewest))
+
+
+def _ordered(backbones: Iterable[str]) -> list[str]:
+    known = list(BACKBONES)
+    return sorted(backbones, key=lambda name: (known.index(name) if name in known else len(known), name))
+
+
+def _rows(found: Mapping[str, Mapping[str, list[Cell]]], backbones: Sequence[str]) -> list[Row]:
+    """One row per label; where one label names several configurations of a backbone, one row each."""
+    rows = []
+    for label, by_backbone in found.items():
+        if all(len(cells) == 1 for cells in by_backbone.values()):
+            rows.append(Row(label, tuple(by_backbone[b][0] if b in by_backbone else None for b in backbones)))
+            continue
+        for backbone, cells in by_backbone.items():
+            for cell in cells:
+                own = tuple(cell if b == backbone else None for b in backbones)
+                rows.append(Row(f"{label} #{cell.config_hash[:6]}", own))
+    return rows
+
+
+def _flagged(rows: Sequence[Row], columns: int, metric: Metric) -> list[Row]:
+    """The rows with the best and the second best mean of each column marked."""
+    table = [list(row.cells) for row in rows]
+    for column in range(columns):
+        means = {cell.mean for cells in table if (cell := cells[column]) is not None and math.isfinite(cell.mean)}
+        top: list[float | None] = [*sorted(means, reverse=metric.higher_is_better)[:2], None, None]
+        for cells in table:
+            cell = cells[column]
+            if cell is not None:
+                cells[column] = replace(cell, best=cell.mean == top[0], second=cell.mean == top[1])
+    return [Row(row.label, tuple(cells)) for row, cells in zip(rows, table, strict=True)]
+
+
+def _order(metric: Metric) -> Any:
+    sign = -1 if metric.higher_is_better else 1
+
+    def key(row: Row) -> tuple[float, str]:
+        values = [sign * cell.mean for cell in row.cells if cell is not None and math.isfinite(cell.mean)]
+        return (min(values, default=math.inf), row.label)
+
+    return key

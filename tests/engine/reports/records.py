@@ -1,0 +1,49 @@
+"""Records of runs as the store hands them out, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def record(
+    run: str,
+    method: str = "tf-llmer",
+    ablation: str | None = "full",
+    *,
+    value: float | None = 0.1,
+    seed: int = 0,
+    backbone: str = "sasrec",
+    dataset: str = "ml-100k",
+    embedding: str | None = "minilm-l6",
+    status: str = "finished",
+    overrides: Mapping[str, Any] | None = None,
+    config: str | None = None,
+) -> dict[str, Any]:
+    """A run whose test NDCG@10 is `value` and whose training CE falls from 7 to 7 - value at epoch 20.
+
+    Runs are of one configuration where `config` (by default all that is not the seed) is the same.
+    """
+    config = config or f"{method}/{ablation}/{backbone}/{dataset}/{embedding}/{overrides}"
+    curve = [] if value is None else [{"epoch": 0, "value": 7.0}, {"epoch": 20, "value": 7 - value}]
+    return {
+        "run": run,
+        "status": status,
+        "reason": "",
+        "method": method,
+        "ablation": ablation,
+        "dataset": dataset,
+        "backbone": backbone,
+        "embedding": embedding,
+        "seed": seed,
+        "config_hash": config,
+        "spec_hash": f"{config}#{seed}",
+        "overrides": dict(overrides or {}),
+        "epochs": 20,
+        "best_epoch": 17,
+        "train_ce": curve,
+        "valid": {} if value is None else {"ndcg@10": value / 2},
+        "test": {} if value is None else {"ndcg@10": value, "hr@10": 2 * value, "mrr": value},
+        "wall_s": 74.2,
+        "targets_per_s": 41234.0,
+    }
