@@ -1,0 +1,109 @@
+"""A data set as everything above sees it: a catalogue of items and ordered interactions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from engine import spec
+from engine.data import demo
+from engine.data.arrays import BoolArray, FloatArray, IntArray
+from engine.data.atomic import Log, files, read_log
+from engine.data.prepare import filtered, in_order, times_are_positions
+from engine.spec import UserError
+
+__all__ = ["Dataset", "FloatArray", "IntArray", "load_dataset"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Prepared interactions over a catalogue of items, both by index.
+
+    user_ids:       index -> id, in order of first appearance in .inter
+    item_ids:       the catalogue, index -> id, in the order of .item: items that survive the filters,
+                    and with data.cold_items=include those that no interaction of .inter names
+    item_rows:      [items] row of each catalogue item in .item (0 = the line after the header), so
+                    that a matrix X with one row per line aligns as X[item_rows]
+    item_text:      readable text per catalogue item: "title: Toy Story. genres: Animation, Comedy"
+    n_item_rows:    rows of .item (without that file: items of .inter)
+    item_file_ids:  ids of all rows of .item, in its order
+    users, items:   [interactions] indices, sorted by user, then time; ties keep the file's order
+    times:          [interactions] int64 of the file's unit (finer by a power of ten where some are
+                    fractional); None where there is no timestamp
+    positions:      times are each user's own 1..n (or 0..n-1): an order, not a clock
+    n_cold:         rows of .item that no interaction of .inter names
+    n_file_interactions: interactions before the filters
+    vectors:        demo only: the generated X, float32 [n_item_rows x D], in the order of .item
+    """
+
+    name: str
+    user_ids: list[str]
+    item_ids: list[str]
+    item_rows: IntArray
+    item_text: list[str]
+    n_item_rows: int
+    item_file_ids: list[str]
+    users: IntArray
+    items: IntArray
+    times: IntArray | None
+    positions: bool
+    n_cold: int
+    n_file_interactions: int
+    vectors: FloatArray | None
+
+
+def load_dataset(data: spec.Data) -> Dataset:
+    """Read (or, for demo, generate) the data set and apply the filters of `data`.
+
+    data.path is the folder of NAME.inter and NAME.item; where data.fingerprint is set, the files'
+    content must have it. Raises UserError in one line for anything wrong with files or settings."""
+    if data.name == "demo":
+        world = demo.generate(data.demo)
+        return _assemble("demo", world.log, data, world.vectors)
+    if data.path is None:
+        raise UserError(f"data.path is not set: name the folder that holds {data.name}.inter")
+    folder, name = Path(data.path), Path(data.name).name
+    paths = files(folder, name)
+    if data.fingerprint and (found := spec.file_fingerprint(paths)) != data.fingerprint:
+        raise UserError(
+            f"{paths[0]}: the files have changed: their fingerprint is {found}, the specification says "
+            f"{data.fingerprint}; restore them, or start a new run"
+        )
+    return _assemble(name, read_log(folder, name), data, None)
+
+
+def _assemble(name: str, log: Log, data: spec.Data, vectors: FloatArray | None) -> Dataset:
+    rows = in_order(log)
+    positions = times_are_positions(rows)
+    kept = filtered(rows, data, name)
+
+    named = _mask(log.items, len(log.item_ids))
+    in_catalogue = _mask(kept.items, len(log.item_ids))
+    if data.cold_items == "include":
+        in_catalogue |= ~named
+    active = _mask(kept.users, len(log.user_ids))
+    item_rows = np.flatnonzero(in_catalogue)
+    return Dataset(
+        name=name,
+        user_ids=[log.user_ids[row] for row in np.flatnonzero(active)],
+        item_ids=[log.item_ids[row] for row in item_rows],
+        item_rows=item_rows,
+        item_text=[log.item_text[row] for row in item_rows],
+        n_item_rows=len(log.item_ids),
+        item_file_ids=log.item_ids,
+        users=(np.cumsum(active) - 1)[kept.users],
+        items=(np.cumsum(in_catalogue) - 1)[kept.items],
+        times=kept.times,
+        positions=positions,
+        n_cold=int((~named).sum()),
+        n_file_interactions=len(rows),
+        vectors=vectors,
+    )
+
+
+def _mask(members: IntArray, size: int) -> BoolArray:
+    mask = np.zeros(size, dtype=np.bool_)
+    mask[members] = True
+    return mask

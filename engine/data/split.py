@@ -1,0 +1,158 @@
+"""What is trained on and what is held out: leave-one-out and the global temporal split."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine import spec
+from engine.data.arrays import BoolArray, IntArray
+from engine.data.dataset import Dataset
+from engine.spec import UserError
+
+MIN_FOR_HELD_OUT = 3
+"""Leave-one-out holds two interactions out; a user with fewer than three only trains."""
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """One sequence of item indices per user, end to end in `items`; user u's is
+    items[offsets[u]:offsets[u + 1]]."""
+
+    items: IntArray
+    offsets: IntArray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, user: int) -> IntArray:
+        return self.items[self.offsets[user] : self.offsets[user + 1]]
+
+
+@dataclass(frozen=True)
+class Split:
+    """What is known and what is asked, per user.
+
+    train:          the training history of every user (may be empty)
+    valid, test:    [users] index of the target item, -1 where the user has none
+    valid_history,  everything of the user before the target, oldest first, never empty where there
+    test_history:   is a target; empty where there is none
+    """
+
+    train: Sequences
+    valid: IntArray
+    test: IntArray
+    valid_history: Sequences
+    test_history: Sequences
+
+    def checksum(self) -> str:
+        """Hash of the whole split, 16 hex digits; the same on every machine."""
+        digest = hashlib.sha256()
+        parts = [self.valid, self.test]
+        for sequences in (self.train, self.valid_history, self.test_history):
+            parts += [sequences.offsets, sequences.items]
+        for part in parts:
+            digest.update(len(part).to_bytes(8, "little"))
+            digest.update(np.ascontiguousarray(part, dtype="<i8").tobytes())
+        return digest.hexdigest()[:16]
+
+
+def split_dataset(dataset: Dataset, data: spec.Data) -> Split:
+    """Hold out validation and test targets as data.split says. Raises UserError where that leaves
+    nothing to train on or no target, and for a temporal split without clock times."""
+    split = _temporal(dataset, data) if data.split == "temporal" else _leave_one_out(dataset)
+    if not (split.test >= 0).any():
+        raise UserError(
+            f"{dataset.name}: no user has {MIN_FOR_HELD_OUT} interactions, so nothing can be held out; "
+            "filter less (data.k_core, data.rating_min)"
+            if data.split == "leave-one-out"
+            else f"{dataset.name}: no user with a history has an interaction in the test period; raise data.test_share"
+        )
+    return split
+
+
+def _bounds(dataset: Dataset) -> tuple[IntArray, IntArray]:
+    """Start and end of every user's interactions."""
+    counts = np.bincount(dataset.users, minlength=len(dataset.user_ids))
+    ends = np.cumsum(counts)
+    return ends - counts, ends
+
+
+def _sequences(items: IntArray, starts: IntArray, ends: IntArray) -> Sequences:
+    """The pieces items[starts[u]:ends[u]] end to end."""
+    counts = ends - starts
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    at = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], counts)
+    return Sequences(items[at], offsets)
+
+
+def _held_out(dataset: Dataset, starts: IntArray, train_ends: IntArray, valid_at: IntArray, test_at: IntArray) -> Split:
+    """`valid_at` and `test_at` are places in the interactions, -1 where a user has no target."""
+
+    def history(at: IntArray) -> Sequences:
+        return _sequences(dataset.items, starts, np.maximum(at, starts))
+
+    return Split(
+        train=_sequences(dataset.items, starts, train_ends),
+        valid=np.where(valid_at < 0, -1, dataset.items[valid_at]),
+        test=np.where(test_at < 0, -1, dataset.items[test_at]),
+        valid_history=history(valid_at),
+        test_history=history(test_at),
+    )
+
+
+def _leave_one_out(dataset: Dataset) -> Split:
+    """Test = a user's last interaction, valid = the one before, for users with at least three."""
+    starts, ends = _bounds(dataset)
+    held = ends - starts >= MIN_FOR_HELD_OUT
+    return _held_out(
+        dataset,
+        starts,
+        train_ends=np.where(held, ends - 2, ends),
+        valid_at=np.where(held, ends - 2, -1),
+        test_at=np.where(held, ends - 1, -1),
+    )
+
+
+def _temporal(dataset: Dataset, data: spec.Data) -> Split:
+    """Train = before t1, valid target = a user's last interaction in [t1, t2), test target = the last
+    from t2 on; t1 and t2 are quantiles of all interactions' times, so all that share a time fall
+    on the same side. A target without any history before it is no target."""
+    times = dataset.times
+    if times is None or dataset.positions:
+        why = "are positions in each user's own sequence" if dataset.positions else "do not exist"
+        raise UserError(
+            f"data.split=temporal needs clock times, but the timestamps of {dataset.name} {why}; "
+            "use data.split=leave-one-out"
+        )
+    ordered = np.sort(times)
+    n = len(ordered)
+    t2 = ordered[min(n - 1, int(np.floor(n * (1 - data.test_share))))]
+    t1 = ordered[int(np.floor(n * (1 - data.test_share - data.valid_share)))]
+    if not ordered[0] < t1 < t2:
+        raise UserError(
+            f"data.split=temporal: the times of {dataset.name} are too few or too coarse for data.valid_share="
+            f"{data.valid_share:g} and data.test_share={data.test_share:g}; raise them, or use data.split=leave-one-out"
+        )
+    starts, ends = _bounds(dataset)
+    # A user's interactions are in order of time: those before t are the first of them.
+    before_t1 = starts + _count(dataset, times < t1)
+    before_t2 = starts + _count(dataset, times < t2)
+    return _held_out(
+        dataset,
+        starts,
+        train_ends=before_t1,
+        valid_at=_last(starts, before_t1, before_t2),
+        test_at=_last(starts, before_t2, ends),
+    )
+
+
+def _count(dataset: Dataset, mask: BoolArray) -> IntArray:
+    return np.bincount(dataset.users[mask], minlength=len(dataset.user_ids))
+
+
+def _last(starts: IntArray, begin: IntArray, end: IntArray) -> IntArray:
+    """The last place in [begin, end) of every user, -1 where there is none or it is the user's first."""
+    return np.where((end > begin) & (end - 1 > starts), end - 1, -1)
