@@ -1,0 +1,157 @@
+"""Presets as files: `configs/KIND/NAME.yaml`, shipped, and overlaid by name from the working folder.
+
+A preset is what it changes, with `meaning` (one line), and where useful `question` and `applies_to`:
+
+    meaning: item rows keep their own norms in the forward pass; Rec-PCA stays
+    applies_to: tf-llmer
+    table:
+      normalize: none
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+
+import engine
+from engine.spec import UserError, nearest
+
+Kind = Literal["dataset", "backbone", "method", "ablation"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+_WORDS = ("meaning", "question", "applies_to")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value and where it was set: `configs/ablation/no-norm.yaml:5`, `--set`, `--seed`."""
+
+    value: Any
+    origin: str
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named set of settings; `settings` maps dotted fields (`table.normalize`)."""
+
+    kind: Kind
+    name: str
+    file: Path
+    meaning: str
+    question: str
+    applies_to: str | None
+    settings: dict[str, Setting]
+
+
+def list_presets(kind: Kind) -> list[Preset]:
+    """All presets of a kind, by name. Raises UserError where a file is not a preset."""
+    return [_read(kind, name) for name in sorted(_files(kind))]
+
+
+def find_preset(kind: Kind, name: str) -> Preset:
+    """The preset of that name. Raises UserError with the nearest name where there is none."""
+    names = _files(kind)
+    if name not in names:
+        raise UserError(f"--{kind} {name}: no such {kind}{nearest(name, sorted(names))}")
+    return _read(kind, name)
+
+
+def has_preset(kind: Kind, name: str) -> bool:
+    """Whether there is a preset of that name."""
+    return name in _files(kind)
+
+
+# ------------------------------------------------------------------------------------ places
+
+
+def _shipped() -> Path:
+    package = Path(engine.__file__).parent
+    inside = package / "configs"  # in a wheel; beside the packages in a checkout
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+def _overlay() -> Path | None:
+    here = Path("configs")
+    return here if here.is_dir() and here.resolve() != _shipped().resolve() else None
+
+
+def _files(kind: Kind) -> dict[str, Path]:
+    """Name -> file; a file of the working folder replaces the shipped one of its name."""
+    roots = [_shipped(), overlay] if (overlay := _overlay()) else [_shipped()]
+    return {file.stem: file for root in roots for file in (root / kind).glob("*.yaml")}
+
+
+def _label(file: Path) -> str:
+    """How messages call a file: shipped ones `configs/...`, those of the working folder `./configs/...`."""
+    if file.is_relative_to(_shipped()):
+        return f"configs/{file.relative_to(_shipped())}"
+    return f"./{file}"
+
+
+# ------------------------------------------------------------------------------------ reading
+
+
+def _read(kind: Kind, name: str) -> Preset:
+    file = _files(kind)[name]
+    label = _label(file)
+    leaves: dict[str, Setting] = {}
+    for path, setting in _leaves(*_compose(file, label), label):
+        if path in leaves:
+            raise UserError(
+                f"{setting.origin}: {path} is set twice, first in line {leaves[path].origin.split(':')[-1]}"
+            )
+        leaves[path] = setting
+    words = {word: leaves.pop(word, Setting(None, f"{label}:1")) for word in _WORDS}
+    for word, setting in words.items():
+        if not isinstance(setting.value, str | None):
+            raise UserError(f"{setting.origin}: {word} must be text, not {setting.value!r}")
+    if not words["meaning"].value:
+        raise UserError(f"{label}:1: a preset starts with `meaning:`, one line that says what it is")
+    return Preset(
+        kind,
+        name,
+        file,
+        meaning=words["meaning"].value,
+        question=words["question"].value or "",
+        applies_to=words["applies_to"].value,
+        settings=leaves,
+    )
+
+
+def _compose(file: Path, label: str) -> tuple[yaml.MappingNode, yaml.SafeLoader]:
+    """The file's YAML tree, whose nodes know their lines, and the loader that turns leaves into values."""
+    try:
+        loader = yaml.SafeLoader(file.read_text(encoding="utf-8"))
+        root = loader.get_single_node()
+    except UnicodeDecodeError:
+        raise UserError(f"{label}: not UTF-8 text") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UserError(f"{label}:{line}: not valid YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{label}: not valid YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(root, yaml.MappingNode):
+        raise UserError(f"{label}:1: a preset is a list of `name: value` lines")
+    return root, loader
+
+
+def _leaves(
+    node: yaml.MappingNode, loader: yaml.SafeLoader, label: str, prefix: str = ""
+) -> Iterator[tuple[str, Setting]]:
+    for key, value in node.value:
+        origin = f"{label}:{key.start_mark.line + 1}"
+        path = f"{prefix}{key.value}"
+        if not isinstance(key, yaml.ScalarNode) or not isinstance(value, yaml.ScalarNode | yaml.MappingNode):
+            raise UserError(f"{origin}: {prefix or 'a preset '}takes `name: value` lines, no lists")
+        if isinstance(value, yaml.ScalarNode):
+            try:
+                yield path, Setting(loader.construct_object(value), origin)
+            except (yaml.YAMLError, ValueError):
+                raise UserError(f"{origin}: {path}: cannot read the value {value.value!r}") from None
+        elif path.count(".") > 8:  # an alias inside its own anchor never ends
+            raise UserError(f"{origin}: {path}: settings are not nested that deep")
+        else:
+            yield from _leaves(value, loader, label, f"{path}.")

@@ -1,0 +1,114 @@
+"""Where data sets and vectors lie: folders under $TFLLMER_DATA, or given as paths."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from engine.spec import UserError, nearest
+
+VECTOR_SUFFIXES = (".npy", ".safetensors")
+
+
+def data_roots() -> list[Path]:
+    """The folders named in $TFLLMER_DATA, in its order."""
+    return [Path(root).expanduser() for root in os.environ.get("TFLLMER_DATA", "").split(os.pathsep) if root]
+
+
+def list_datasets() -> list[tuple[str, Path]]:
+    """(name, folder) of every ROOT/NAME/NAME.inter, by name; an earlier root hides a later one."""
+    found: dict[str, Path] = {}
+    for root in data_roots():
+        for file in root.glob("*/*.inter"):
+            if file.stem == file.parent.name:
+                found.setdefault(file.stem, file.parent.resolve())
+    return sorted(found.items())
+
+
+def find_dataset(name_or_path: str) -> Path:
+    """The folder of a data set, by name under $TFLLMER_DATA or as a path (the folder, or its .inter file).
+
+    Raises UserError that names the roots searched and the data sets found there.
+    """
+    found = dict(list_datasets())
+    if name_or_path in found:
+        return found[name_or_path]
+    path = Path(name_or_path).expanduser()
+    if path.is_dir() or path.suffix == ".inter":
+        dataset_name(path)
+        return (path if path.is_dir() else path.parent).resolve()
+    if os.sep in name_or_path:
+        raise UserError(f"--dataset {name_or_path}: no such folder")
+    raise UserError(f"--dataset {name_or_path}: no data set {name_or_path!r}{_searched(name_or_path, list(found))}")
+
+
+def _searched(name: str, found: list[str]) -> str:
+    close = nearest(name, ["demo", *found])
+    hint = close if "did you mean" in close else ""
+    roots = data_roots()
+    if not roots:
+        return (
+            f"{hint}, and TFLLMER_DATA is not set: export TFLLMER_DATA=/path/to/data "
+            f"(the folder that holds {name}/{name}.inter), give the folder itself, or use demo"
+        )
+    where = os.pathsep.join(f"{root}" if root.is_dir() else f"{root} (no such folder)" for root in roots)
+    return f" under TFLLMER_DATA={where}{hint}; there are {', '.join(['demo', *found])}"
+
+
+def is_path(name_or_path: str) -> bool:
+    """Whether `find_dataset` takes it for a path (a name under $TFLLMER_DATA comes first)."""
+    return name_or_path not in dict(list_datasets()) and (
+        os.sep in name_or_path or name_or_path.endswith(".inter") or Path(name_or_path).is_dir()
+    )
+
+
+def dataset_name(path: Path) -> str:
+    """NAME of the NAME.inter at `path` (a folder, or the file). Raises UserError where it is not clear."""
+    if path.suffix == ".inter" and not path.is_dir():
+        if not path.is_file():
+            raise UserError(f"--dataset {path}: no such file")
+        return path.stem
+    if not path.is_dir():
+        raise UserError(f"--dataset {path}: no such folder")
+    names = sorted(file.stem for file in path.glob("*.inter"))
+    own = path.resolve().name
+    if own in names:
+        return own
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise UserError(f"--dataset {path}: no NAME.inter in this folder (RecBole atomic files)")
+    raise UserError(f"--dataset {path}: several data sets ({', '.join(names)}); name one as {path}/{names[0]}.inter")
+
+
+def list_vectors(folder: Path, dataset: str) -> dict[str, list[Path]]:
+    """Name of the source -> its files `DATASET.SOURCE.npy` or `.safetensors` beside the data set."""
+    sources: dict[str, list[Path]] = {}
+    for file in sorted(folder.glob(f"{dataset}.*")):
+        if file.suffix in VECTOR_SUFFIXES:
+            sources.setdefault(vectors_name(file, dataset), []).append(file)
+    return sources
+
+
+def vectors_name(file: Path, dataset: str) -> str:
+    """The source's name: `minilm-l6` for `ml-100k.minilm-l6.npy`, the stem for other files."""
+    return file.stem.removeprefix(f"{dataset}.")
+
+
+def find_vectors(folder: Path, dataset: str, source: str) -> Path:
+    """The file of vectors, by name beside the data set or as a path. Raises UserError that lists what there is."""
+    if os.sep in source or source.endswith(VECTOR_SUFFIXES):
+        file = Path(source).expanduser()
+        if not file.is_file():
+            raise UserError(f"--embedding {source}: no such file")
+        if file.suffix not in VECTOR_SUFFIXES:
+            raise UserError(f"--embedding {source}: vectors are {' or '.join(VECTOR_SUFFIXES)} files")
+        return file.resolve()
+    sources = list_vectors(folder, dataset)
+    if source not in sources:
+        there = nearest(source, sources) if sources else f"; put them at {folder / dataset}.{source}.npy"
+        raise UserError(f"--embedding {source}: no such vectors in {folder}{there}")
+    if len(sources[source]) > 1:
+        names = " and ".join(file.name for file in sources[source])
+        raise UserError(f"--embedding {source}: {names} both match in {folder}; give the path of one")
+    return sources[source][0].resolve()
