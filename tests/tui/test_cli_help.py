@@ -1,0 +1,84 @@
+"""Every command explains itself, and says so without starting anything heavy."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMANDS = {
+    "run": ["--ablation", "--method", "--dataset", "--backbone", "--embedding", "--seed", "--seeds", "--set", "--json"],
+    "resume": ["RUN", "--db", "--json"],
+    "runs": ["--dataset", "--status", "--limit", "--json"],
+    "show": ["RUN", "--json", "--config", "--svg", "--log"],
+    "leaderboard": ["--dataset", "--metric", "--backbone", "--json"],
+    "export latex": ["--fragment", "--output", "--metric"],
+    "export csv": ["--output"],
+    "export markdown": ["--output"],
+    "export json": ["--output"],
+    "export ranks": ["RUN", "--output"],
+    "db info": ["--db", "--json"],
+    "data list": ["--json"],
+    "data show": ["NAME", "--set", "--json"],
+    "doctor": ["--db", "--json"],
+    "ablations": ["--method", "--json"],
+    "presets": ["KIND", "--json"],
+}
+HELP = """
+import sys
+from tfllmer_tui.cli import main
+for words in {commands!r}:
+    sys.argv = ["tfllmer", *words.split(), "--help"]
+    print("=== " + words)
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, (words, end.code)
+heavy = {{"torch", "sqlmodel", "sqlalchemy", "textual", "polars", "numpy", "scipy", "yaml", "engine"}}
+print("=== heavy")
+print(sorted(heavy & set(sys.modules)))
+"""
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Help of all commands by their words, from one process in an empty folder."""
+    folder = tmp_path_factory.mktemp("help")
+    code = HELP.format(commands=["", *COMMANDS])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=os.environ | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not list(folder.iterdir())
+    parts = re.split(r"^=== (.*)\n", done.stdout, flags=re.MULTILINE)[1:]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_help_of_a_command_has_its_options_and_an_example(pages: dict[str, str], words: str) -> None:
+    page = pages[words]
+    for option in COMMANDS[words]:
+        assert option in page
+    assert re.search(rf"^ +(TFLLMER_DATA=\S+ )?tfllmer {words}\b", page, re.MULTILINE), page
+    assert "[env var" not in page.split("Usage")[0]
+
+
+def test_help_lists_every_command(pages: dict[str, str]) -> None:
+    for words in COMMANDS:
+        assert re.search(rf"^│ {words.split()[0]} ", pages[""], re.MULTILINE), words
+
+
+def test_no_help_imports_anything_heavy(pages: dict[str, str]) -> None:
+    assert pages["heavy"].strip() == "[]"
+
+
+def test_console_script_knows_its_version() -> None:
+    script = Path(sys.executable).with_name("tfllmer")
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"tfllmer \d+\.\d+\.\d+\S*\n", done.stdout)

@@ -1,0 +1,71 @@
+"""The command line put together, and how errors leave it."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from tfllmer_tui.cli import board, data, doctor, export, preset, run, runs, store
+
+app = typer.Typer(
+    name="tfllmer",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"tfllmer {version('tfllmer')}")
+        raise typer.Exit
+
+
+@app.callback()
+def tfllmer(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error ($TFLLMER_DEBUG).")] = False,
+) -> None:
+    """The terminal workbench for research on LLM-enhanced recommenders.
+
+    See the training barrier that LLM vectors raise, measure its causes, remove it, report it.
+    Start with: tfllmer run --ablation no-norm
+    """
+
+
+for module in (run, runs, board, export, preset, data, store, doctor):
+    module.add_to(app)
+
+
+def main() -> None:
+    """The console script. Exit codes: 0 done, 1 a failed run or a fault of ours, 2 wrong use, 130 stopped by Ctrl-C."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1 or bool(os.environ.get("TFLLMER_DEBUG"))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ?
+    try:
+        app(arguments, prog_name="tfllmer")
+    except Exception as error:
+        if debug:
+            raise
+        sys.exit(_report(error))
+
+
+def _report(error: Exception) -> int:
+    from engine.spec import UserError
+
+    if isinstance(error, UserError):
+        print(f"tfllmer: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    print(f"tfllmer: a fault of tfllmer itself: {what} (--debug shows where)", file=sys.stderr)
+    return 1

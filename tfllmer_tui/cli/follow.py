@@ -1,0 +1,107 @@
+"""What is seen while a run trains: a live picture on a terminal, plain lines elsewhere, or nothing."""
+
+from __future__ import annotations
+
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO, TypeAlias
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from engine.store import Run, Store
+from tfllmer_tui.cli.view import Snapshot, draw, snapshot
+from tfllmer_tui.render import Progress, count, duration
+
+OnUpdate: TypeAlias = Callable[[Run], None]
+_EVERY_S = 0.25
+_STOPPING = "Stopping: the run saves its state and leaves. Ctrl-C again kills it."
+
+
+@contextmanager
+def live(store: Store, run: Run, console: Console) -> Iterator[OnUpdate]:
+    """A picture that is redrawn in place. The process of the run is followed by the caller's thread; the
+    drawing thread sees finished snapshots only."""
+    began, shown = time.monotonic(), [snapshot(store, run)]
+    start = shown[0].epoch
+    read_at = [0.0]
+
+    def update(run: Run) -> None:
+        if run.cancel_requested and run.status == "running" and shown[0].head["status"] == "running":
+            view.console.print(_STOPPING)
+        ended = run.status != "running"
+        if ended or run.cancel_requested or time.monotonic() - read_at[0] >= _EVERY_S:
+            shown[0], read_at[0] = snapshot(store, run), time.monotonic()
+
+    def render() -> RenderableType:
+        width, height = console.size
+        ended = shown[0].head["status"] not in ("running", "stopping")
+        room = height - 10 if ended else height - 1  # the result comes below the last picture
+        return draw(shown[0], time.monotonic() - began, start, width=width, height=max(room, 10))
+
+    drawing = Live(console=console, get_renderable=render, refresh_per_second=4, vertical_overflow="crop")
+    with _no_caret_c(), drawing as view:
+        yield update
+
+
+@contextmanager
+def _no_caret_c() -> Iterator[None]:
+    """Ctrl-C does not write ^C into the picture."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    changed = termios.tcgetattr(sys.stdin)
+    changed[3] &= ~termios.ECHOCTL
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, changed)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
+
+
+@contextmanager
+def lines(store: Store, run: Run, out: TextIO) -> Iterator[OnUpdate]:
+    """One line per epoch, without control codes."""
+    began, first = time.monotonic(), snapshot(store, run)
+    told = set(first.series["train_ce"][0].tolist())
+    stopping = [False]
+
+    def update(run: Run) -> None:
+        if run.cancel_requested and not stopping[0] and run.status == "running":
+            stopping[0] = True
+            print(_STOPPING, file=out, flush=True)
+        shown = snapshot(store, run)
+        for step in shown.series["train_ce"][0].tolist():
+            if step not in told:
+                told.add(step)
+                print(_line(shown, step, time.monotonic() - began, first.epoch), file=out, flush=True)
+
+    yield update
+
+
+def _line(shown: Snapshot, at: float, elapsed_s: float, start: float) -> str:
+    values = {name: dict(zip(*map(list, points), strict=True)).get(at) for name, points in shown.series.items()}
+    epoch = values["epoch"] or 0.0
+    parts = [
+        f"epoch {epoch:>{len(str(shown.epochs))}.0f}/{shown.epochs}",
+        f"train CE {values['train_ce']:.3f}",
+        f"valid CE {values['valid_ce']:.3f}",
+        f"valid NDCG@10 {values['valid.ndcg@10']:.4f}",
+    ]
+    speed = shown.series["targets_per_s"][1]
+    if len(speed):
+        parts.append(f"{count(float(speed[-1]))} targets/s")
+    left = Progress(epoch, shown.epochs, elapsed_s, start).eta_s
+    if left:
+        parts.append(f"{duration(left)} left")
+    return "  ".join(parts)
+
+
+@contextmanager
+def nothing() -> Iterator[OnUpdate]:
+    """No word until the end."""
+    yield lambda run: None

@@ -1,0 +1,20 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+Db: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--db", metavar="FILE", envvar="TFLLMER_DB", help="The store; ./experiments.db when left out."),
+]
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+Dataset: TypeAlias = Annotated[str | None, typer.Option("--dataset", metavar="NAME", help="Only this data set.")]
+Backbone: TypeAlias = Annotated[str | None, typer.Option("--backbone", metavar="NAME", help="Only this backbone.")]
+Sets: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Set any field of the specification; repeat it."),
+]
+RunId: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, or its unique beginning.")]

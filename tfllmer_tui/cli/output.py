@@ -1,0 +1,88 @@
+"""How commands print and where they write: shared by all groups."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from engine.store import Store
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on stdout; numbers that are not finite must have been encoded."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str))
+
+
+def print_rich(*renderables: RenderableType) -> None:
+    """To a terminal as it fits; elsewhere wide enough that nothing is cut, without control codes."""
+    from rich.console import Console
+
+    console = Console() if sys.stdout.isatty() else Console(width=200, force_terminal=False)
+    for renderable in renderables:
+        console.print(renderable)
+
+
+def say(text: str) -> None:
+    """A line for a person, beside the output."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def write_or_print(text: str, out: Path | None) -> None:
+    """To the file, whole or not at all; to stdout where it is `-` or none."""
+    if out is None or str(out) == "-":
+        sys.stdout.write(text)
+        return
+    from engine.reports.files import write_text
+
+    write_text(out, text)
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> RenderableType:
+    """A plain table, without a head where no column has a name; cells are text, never markup."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from tfllmer_tui.render import plain
+
+    names = list(columns)
+    made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, show_header=any(names))
+    for i, name in enumerate(names):
+        made.add_column(name, overflow="fold", no_wrap=i == 0)
+    for row in rows:
+        made.add_row(*(plain("" if cell is None else cell) for cell in row))
+    return made
+
+
+def pairs(values: Mapping[str, Any]) -> RenderableType:
+    """Nested values as two columns."""
+    return table(("", ""), flatten(values).items())
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def settled_store(db: str | None) -> Store:
+    """The store that is there, with runs settled whose process is gone. Where it cannot be written it is
+    read as it is. Raises UserError where there is none."""
+    from engine import queue
+    from engine.store import StoreError, open_store
+
+    reader = open_store(db, read_only=True)
+    try:
+        store = open_store(db)
+        queue.settle(store)
+    except StoreError as error:
+        say(f"tfllmer: shown as it was last written: {error}")
+        return reader
+    return store

@@ -1,0 +1,239 @@
+"""tfllmer run, tfllmer resume: train in the foreground, watch, say how it ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
+
+import typer
+
+from tfllmer_tui.cli.options import Db, Json, RunId, Sets
+
+if TYPE_CHECKING:
+    from engine.presets import Resolved
+    from engine.store import Run, Store
+
+Mode = Literal["live", "lines", "quiet", "json"]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result line only.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(run)
+    app.command()(resume)
+
+
+def run(
+    ablation: Annotated[
+        str | None, typer.Option("--ablation", metavar="NAME", help="Change to the method; see tfllmer ablations.")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option("--method", metavar="NAME", help="tf-llmer when left out; see tfllmer presets method.")
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", metavar="NAME", help="demo when left out; a name under $TFLLMER_DATA, or a folder."),
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option("--backbone", metavar="NAME", help="sasrec when left out; gru4rec, bert4rec.")
+    ] = None,
+    embedding: Annotated[
+        str | None,
+        typer.Option("--embedding", metavar="NAME", help="Item vectors: a name beside the data set, or a file."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the training; 0 when left out.")] = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", metavar="N", min=1, help="Train N runs one after another, from --seed on.")
+    ] = 1,
+    sets: Sets = None,
+    device: Annotated[
+        str | None, typer.Option("--device", metavar="NAME", help="auto when left out; cpu, cuda, cuda:N.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", metavar="N", help="CPU threads; all cores when left out.")
+    ] = None,
+    note: Annotated[str | None, typer.Option("--note", metavar="TEXT", help="Free text, kept with the run.")] = None,
+    show_config: Annotated[
+        bool, typer.Option("--show-config", help="Print the complete specification with the origin of every value.")
+    ] = False,
+    db: Db = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train one run and watch it: live curve, result line, a row for the leaderboard.
+
+    Ctrl-C stops it cleanly and says how to resume; a closed terminal leaves it running.
+
+    \b
+    tfllmer run --ablation no-norm
+    tfllmer run --ablation full --dataset ml-100k --embedding minilm-l6
+    tfllmer run --method id --backbone gru4rec --seeds 3
+    tfllmer run --set train.lr=3e-4 --set embedding.lambda=0.5 --show-config
+    """
+    from engine.presets import resolve
+
+    resolved = resolve(
+        method=method,
+        ablation=ablation,
+        dataset=dataset,
+        backbone=backbone,
+        embedding=embedding,
+        seed=seed,
+        sets=sets or [],
+        device=device,
+        threads=threads,
+        note=note,
+    )
+    if show_config:
+        _print_config(resolved, as_json=json)
+        return
+    from engine import queue
+    from engine.store import create_run, open_store, record
+    from tfllmer_tui.cli.output import print_json, print_rich
+
+    store = open_store(db)
+    queue.settle(store)
+    mode, ended = _mode(json, quiet), []
+    first = resolved.experiment.seed
+    for each in range(first, first + seeds):
+        experiment = resolved.experiment.model_copy(update={"seed": each})
+        made = create_run(store, experiment, overrides=resolved.overrides, command=_command_line(), status="running")
+        queue.start(store, made)
+        ended.append(_watch(store, made, mode))
+        if ended[-1].status == "cancelled" or ended[-1].reason.startswith("user error"):
+            break
+    records = [record(store, one) for one in ended]
+    if json:
+        print_json(records if seeds > 1 else records[0])
+    elif len(records) > 1 and not quiet:
+        from tfllmer_tui.render import run_table
+
+        print_rich(run_table(records))
+    _leave(ended)
+
+
+def resume(run: RunId, db: Db = None, json: Json = False, quiet: Quiet = False) -> None:
+    """Go on with a run that was stopped, lost or failed, from its last checkpoint.
+
+    It ends with the numbers of a run that was never interrupted.
+
+    \b
+    tfllmer resume 01JD
+    """
+    from engine import queue
+    from engine.store import find_run, open_store, record
+    from tfllmer_tui.cli.output import print_json
+
+    open_store(db, read_only=True)  # a store that is not there holds no run, and is not made
+    store = open_store(db)
+    taken = queue.resume(store, find_run(store, run).id)
+    ended = _watch(store, taken, _mode(json, quiet))
+    if json:
+        print_json(record(store, ended))
+    _leave([ended])
+
+
+def _mode(json: bool, quiet: bool) -> Mode:
+    import sys
+
+    if json:
+        return "json"
+    if quiet:
+        return "quiet"
+    return "live" if _draws(sys.stdout) else "lines"
+
+
+def _draws(stream: TextIO) -> bool:
+    import os
+
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _command_line() -> list[str]:
+    import sys
+
+    return ["tfllmer", *sys.argv[1:]]
+
+
+def _watch(store: Store, run: Run, mode: Mode) -> Run:
+    """Follow a run that has been started to its end, and say how it ended."""
+    import sys
+
+    from rich.console import Console
+
+    from engine import queue
+    from tfllmer_tui.cli import follow
+
+    console = Console(stderr=mode == "json")
+    if mode == "live" or (mode == "json" and _draws(sys.stderr)):
+        following = follow.live(store, run, console)
+    elif mode == "lines":
+        following = follow.lines(store, run, sys.stdout)
+    else:
+        following = follow.nothing()
+    with following as on_update:
+        run = queue.supervise(store, run, on_update)
+    if run.status == "finished":
+        _print_result(store, run, mode)
+    else:
+        _explain(store, run)
+    return run
+
+
+def _print_result(store: Store, run: Run, mode: Mode) -> None:
+    from engine.store import record
+    from tfllmer_tui.cli.output import print_rich
+    from tfllmer_tui.cli.view import picture
+    from tfllmer_tui.render import duration, result_table
+
+    told = record(store, run)
+    if mode == "quiet":
+        print(
+            f"{run.id}  {run.arm} {run.dataset} {run.backbone} seed {run.seed}  "
+            f"test NDCG@10 {told['test']['ndcg@10']:.4f} HR@10 {told['test']['hr@10']:.4f}  "
+            f"best epoch {told['best_epoch']} of {told['epochs']}  {duration(told['wall_s'])}",
+            flush=True,
+        )
+    elif mode != "json":
+        print_rich(result_table(told) if mode == "live" else picture(store, run))
+        print(f"Next: tfllmer show {run.id}, tfllmer leaderboard --dataset {run.dataset}")
+
+
+def _explain(store: Store, run: Run) -> None:
+    """Why a run did not finish, on stderr: the reason, the end of its log, and what can be done."""
+    from tfllmer_tui.cli.output import say
+
+    if run.reason.startswith("user error: "):
+        say(f"tfllmer: {run.reason.removeprefix('user error: ')}")
+        return
+    say(f"tfllmer: run {run.id} {run.status}: {run.reason}")
+    if run.status != "cancelled":
+        log = store.folder(run.id).log
+        text = log.read_text("utf-8", errors="replace") if log.exists() else ""
+        tail = [line for line in text.splitlines() if line.strip()][-8:]
+        say("".join(f"  | {line}\n" for line in tail) + f"The whole log: tfllmer show {run.id} --log")
+    if run.reason.startswith("diverged"):
+        say("Train it with a smaller learning rate, for instance --set train.lr=3e-4.")
+    else:
+        say(f"Go on with it: tfllmer resume {run.id}")
+
+
+def _leave(ended: list[Run]) -> None:
+    """Exit with what the runs' ends mean together."""
+    last = ended[-1]
+    if last.status == "cancelled":
+        raise typer.Exit(130)
+    if last.reason.startswith("user error"):
+        raise typer.Exit(2)
+    if any(run.status != "finished" for run in ended):
+        raise typer.Exit(1)
+
+
+def _print_config(resolved: Resolved, *, as_json: bool) -> None:
+    from tfllmer_tui.cli.config import config_yaml
+    from tfllmer_tui.cli.output import flatten, print_json
+
+    tree = resolved.experiment.model_dump(mode="json", by_alias=True)
+    if as_json:
+        values = flatten(tree)
+        print_json({path: {"value": values[path], "origin": origin} for path, origin in resolved.origins.items()})
+    else:
+        print(config_yaml(tree, resolved.origins), end="")

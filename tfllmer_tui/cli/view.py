@@ -1,0 +1,72 @@
+"""A run on screen: what the store knows of it, as the picture that `run`, `resume` and `show` share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+
+from engine.store import Run, Store, record, series
+from tfllmer_tui.render import Points, Progress, live_view, result_table
+
+WIDTH, HEIGHT = 80, 16
+_SERIES = ("epoch", "train_ce", "valid_ce", "valid.ndcg@10", "targets_per_s")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is shown of a run at one moment."""
+
+    head: Mapping[str, Any]
+    series: Mapping[str, Points]
+    facts: Mapping[str, Any]
+    epochs: int
+
+    @property
+    def epoch(self) -> float:
+        """How far it is, in epochs."""
+        _, values = self.series["epoch"]
+        return float(values[-1]) if len(values) else 0.0
+
+
+def snapshot(store: Store, run: Run) -> Snapshot:
+    """Read what is shown of a run, without the points that are not."""
+    points = {name: series(store, run.id, name) for name in _SERIES}
+    reported = {name: (p.steps, p.values) for name, p in points.items()}
+    head = {
+        "run": run.id,
+        "status": "stopping" if run.cancel_requested and run.status == "running" else run.status,
+        "method": run.method,
+        "ablation": run.ablation,
+        "dataset": run.dataset,
+        "backbone": run.backbone,
+        "embedding": run.embedding,
+        "seed": run.seed,
+        "overrides": run.overrides,
+    }
+    steps, epochs = reported["epoch"]
+    facts = dict(run.facts)
+    if len(epochs) and epochs[-1] > 0:  # how many steps an epoch has depends on how histories were cut in it
+        facts["steps_per_epoch"] = steps[-1] / epochs[-1]
+    return Snapshot(head, reported, facts, int(run.spec["train"]["epochs"]))
+
+
+def draw(
+    shown: Snapshot, elapsed_s: float, start: float = 0.0, *, width: int = WIDTH, height: int = HEIGHT
+) -> RenderableType:
+    """The curves with progress. `elapsed_s` is the time since this attempt began at epoch `start`."""
+    progress = Progress(shown.epoch, shown.epochs, elapsed_s, start)
+    return live_view(shown.head, shown.series, shown.facts, progress, width=width, height=height)
+
+
+def picture(store: Store, run: Run, *, width: int = WIDTH) -> RenderableType:
+    """The curves and the result of a stored run."""
+    told = record(store, run)
+    if run.status == "running" and run.started:
+        elapsed = (datetime.now(UTC) - run.started).total_seconds()
+    else:
+        elapsed = told["wall_s"] or 0.0
+    return Group(draw(snapshot(store, run), elapsed, width=width), result_table(told))
