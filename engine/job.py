@@ -47,6 +47,9 @@ def main(arguments: list[str]) -> int:
 
 def run(folder: RunFolder) -> int:
     """Train the run in the folder, or continue it; its last record says how it ended."""
+    if not folder.spec.exists():
+        print(f"{folder.root}: holds no spec.json; runs are made by `tfllmer run`", file=sys.stderr)
+        return 2
     stop = _StopRequest()
     with held(folder, patience_s=0.5) as alone:
         if not alone:
@@ -100,10 +103,11 @@ def _train(folder: RunFolder, recorder: JobRecorder, attempt: int, stop: _StopRe
     from engine.training import loop
 
     device = _device(experiment.execution.device)
-    threads = experiment.execution.threads or min(8, os.cpu_count() or 1)
-    torch.set_num_threads(threads)
+    torch.set_num_threads(experiment.execution.threads)
     torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
-    recorder.facts({"device": str(device), "threads": threads, "provenance": provenance(folder.root)})
+    recorder.facts(
+        {"device": str(device), "threads": experiment.execution.threads, "provenance": provenance(folder.root)}
+    )
 
     dataset = load_dataset(experiment.data)
     split = split_dataset(dataset, experiment.data)

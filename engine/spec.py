@@ -95,7 +95,7 @@ class Embedding(Part):
     pre_normalize: bool = Field(True, description="unit rows before the reduction (after centring)")
     reduce: Literal["pca", "rec-pca"] = Field("rec-pca", description="reduction to the backbone's width")
     lambda_: float = Field(
-        2.0, ge=0, alias="lambda", description="weight of the total variation over the graph in Rec-PCA; 0 is plain PCA"
+        1.0, ge=0, alias="lambda", description="weight of the total variation over the graph in Rec-PCA; 0 is plain PCA"
     )
     graph: Graph = Field(default_factory=Graph, description="the co-occurrence graph of Rec-PCA")
 
@@ -201,7 +201,9 @@ class Execution(Part):
     """How to run it here; never part of the identity."""
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
-    threads: int = Field(0, ge=0, description="CPU threads; 0 = as many as there are cores")
+    threads: int = Field(
+        1, ge=1, description="CPU threads; more help on an idle machine, and change the last bits of the numbers"
+    )
     checkpoint_s: float = Field(30.0, gt=0, description="seconds between checkpoints inside an epoch")
 
 

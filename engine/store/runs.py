@@ -197,6 +197,8 @@ def record(store: Store, run: Run) -> dict[str, Any]:
         "spec_hash": run.spec_hash,
         "created": run.created.isoformat(timespec="seconds"),
         "overrides": run.overrides,
+        "data_hash": run.data_hash,
+        "mask_seen": run.spec["evaluate"]["mask_seen"],
         "epochs": told.get("epochs"),
         "best_epoch": told.get("best_epoch"),
         "train_ce": told.get("train_ce", []),
@@ -219,7 +221,7 @@ def _so_far(store: Store, run: Run) -> dict[str, Any]:
     valid = {name.removeprefix("valid."): v[best] for name, v in at.items() if name.startswith("valid.") and best in v}
     walls = [points.wall[-1] for points in reported.values()]
     return {
-        "epochs": max(epoch_at.values(), default=None),
+        "epochs": max((epoch_at[step] for step in at.get("train_ce", {}) if step in epoch_at), default=None),
         "best_epoch": epoch_at.get(best),
         "train_ce": [
             {"epoch": epoch_at[step], "value": value}

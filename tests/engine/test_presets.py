@@ -107,7 +107,7 @@ def test_an_ablation_changes_only_what_it_names(ablation: str, changes: dict[str
 def test_methods_are_what_the_science_says() -> None:
     ours, ident, norm, pca = (values(method=m) for m in ("tf-llmer", "id", "id-norm", "llm-pca"))
     pipeline = ("embedding.center", "embedding.pre_normalize", "embedding.reduce", "embedding.lambda")
-    assert [ours[k] for k in (*pipeline, "embedding.graph.window")] == [True, True, "rec-pca", 2.0, 3]
+    assert [ours[k] for k in (*pipeline, "embedding.graph.window")] == [True, True, "rec-pca", 0.9, 3]
     assert ours["table.normalize"] == "both"
     assert [ident[f"table.{k}"] for k in ("init", "id_sd", "normalize")] == ["id", 0.02, "none"]
     assert {k for k in norm if norm[k] != ident[k]} == {"method", "table.normalize"}

@@ -58,7 +58,7 @@ def boards_of(
     """The boards of the runs that match. Raises UserError where a name is unknown to all runs."""
     from engine.reports.leaderboard import leaderboards
     from engine.reports.metrics import parse_metric
-    from engine.store import list_runs
+    from engine.store import list_runs, record
     from tfllmer_tui.cli.output import settled_store
 
     for name in metrics or []:
@@ -67,14 +67,7 @@ def boards_of(
     runs = list_runs(store, dataset=dataset, backbone=backbone, status="finished")
     if not runs:
         _check_names(store, dataset=dataset, backbone=backbone)
-    return leaderboards([_entry(store, run) for run in runs], metrics or ["test.ndcg@10"])
-
-
-def _entry(store: Any, run: Any) -> dict[str, Any]:
-    """A run's record with what its numbers depend on besides."""
-    from engine.store import record
-
-    return record(store, run) | {"data_hash": run.data_hash, "mask_seen": run.spec["evaluate"]["mask_seen"]}
+    return leaderboards([record(store, run) for run in runs], metrics or ["test.ndcg@10"])
 
 
 def _check_names(store: Any, **wanted: str | None) -> None:

@@ -47,9 +47,7 @@ def run(
     device: Annotated[
         str | None, typer.Option("--device", metavar="NAME", help="auto when left out; cpu, cuda, cuda:N.")
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", metavar="N", help="CPU threads; all cores when left out.")
-    ] = None,
+    threads: Annotated[int | None, typer.Option("--threads", metavar="N", help="CPU threads; 1 when left out.")] = None,
     note: Annotated[str | None, typer.Option("--note", metavar="TEXT", help="Free text, kept with the run.")] = None,
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print the complete specification with the origin of every value.")
@@ -194,7 +192,7 @@ def _print_result(store: Store, run: Run, mode: Mode) -> None:
         )
     elif mode != "json":
         print_rich(result_table(told) if mode == "live" else picture(store, run))
-        print(f"Next: tfllmer show {run.id}, tfllmer leaderboard --dataset {run.dataset}")
+        print(f"Next: tfllmer show {run.id}\n      tfllmer leaderboard --dataset {run.dataset}")
 
 
 def _explain(store: Store, run: Run) -> None:
