@@ -55,6 +55,9 @@ def runs(
 def show(
     run: RunId,
     config: Annotated[bool, typer.Option("--config", help="Print the complete specification as YAML.")] = False,
+    facts: Annotated[
+        bool, typer.Option("--facts", help="Print sizes, diagnostics of the vectors, and provenance.")
+    ] = False,
     log: Annotated[bool, typer.Option("--log", help="Print the log.")] = False,
     svg: Annotated[
         Path | None, typer.Option("--svg", metavar="FILE", help="Write the picture of the run as SVG.")
@@ -68,15 +71,22 @@ def show(
     tfllmer show 01JD
     tfllmer show 01JD --svg run.svg
     tfllmer show 01JD --config
+    tfllmer show 01JD --facts --json
     """
     import sys
 
     from engine.store import find_run, record
-    from tfllmer_tui.cli.output import print_json, print_rich, settled_store
+    from tfllmer_tui.cli.output import pairs, print_json, print_rich, settled_store
 
     store = settled_store(db)
     found = find_run(store, run)
-    if json:
+    if facts:
+        known = found.facts | {"command": found.command}
+        if json:
+            print_json(known)
+        else:
+            print_rich(pairs(known))
+    elif json:
         print_json(record(store, found))
     elif config:
         from tfllmer_tui.cli.config import config_yaml
