@@ -46,7 +46,7 @@ def plain_step(model: Recommender, optimizer: torch.optim.Optimizer, batch: Batc
     masked = None
     if batch.masked is not None:
         masked = torch.zeros(count * length, dtype=torch.bool).index_copy(0, slots, torch.from_numpy(batch.masked))
-    input_rows, scoring_rows = model.table()
+    input_rows, scoring_rows = model.tables()
     h = model.represent(input_rows, items, layout, masked)[slots][torch.from_numpy(batch.at)]
     loss = F.cross_entropy(h @ scoring_rows.T, torch.from_numpy(batch.targets))
     optimizer.zero_grad(set_to_none=True)

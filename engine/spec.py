@@ -76,13 +76,27 @@ class Data(Part):
 
 
 class Graph(Part):
-    """The item co-occurrence graph over training sequences (METHOD.md A.4 step 2)."""
+    """The item graph of Rec-PCA: co-occurrence in training histories, or a control for it (METHOD.md A.4, D.1)."""
 
+    kind: Literal["co-occurrence", "rewired", "erdos-renyi", "permuted", "popularity", "content", "empty"] = Field(
+        "co-occurrence",
+        description="co-occurrence; or made from it: rewired (degrees kept), erdos-renyi (number of edges kept), "
+        "permuted (items exchanged), popularity (Chung-Lu); or content (nearest neighbours of the vectors); or empty",
+    )
     window: int | None = Field(3, ge=1, description="pairs at most this far apart count; none = the whole history")
     top_k: int | None = Field(
         None, ge=1, description="strongest neighbours kept per item before symmetrising; none = all"
     )
-    weight: Literal["count", "binary", "log"] = Field("count", description="edge weight: c, 1, or log(1 + c)")
+    weight: Literal["count", "binary", "log", "ppmi", "cosine"] = Field(
+        "count", description="edge weight of a count c: c, 1, log(1 + c), positive PMI, or c / sqrt(c_a c_b)"
+    )
+    laplacian: Literal["normalized", "combinatorial", "random-walk"] = Field(
+        "normalized",
+        description="I - D^-1/2 A D^-1/2; D - A over its largest eigenvalue; or the random walk's, symmetrised",
+    )
+    users: float = Field(1.0, gt=0, le=1, description="share of the users, drawn at random, whose histories count")
+    neighbours: int = Field(10, ge=1, description="content graph: nearest neighbours per item by cosine")
+    seed: int = Field(0, ge=0, description="seed of the graphs that are drawn at random")
 
 
 class Embedding(Part):
@@ -93,11 +107,76 @@ class Embedding(Part):
     fingerprint: str = Field("", description="hash of the file's content; filled in when it is found")
     center: bool = Field(True, description="subtract the mean vector")
     pre_normalize: bool = Field(True, description="unit rows before the reduction (after centring)")
-    reduce: Literal["pca", "rec-pca"] = Field("rec-pca", description="reduction to the backbone's width")
+    reduce: Literal[
+        "truncate",
+        "uniform",
+        "variance",
+        "random-subset",
+        "gaussian",
+        "orthogonal",
+        "autoencoder",
+        "pca",
+        "rec-pca",
+        "graph-pca",
+    ] = Field(
+        "rec-pca",
+        description="reduction to the backbone's width: coordinates picked (the first, evenly spaced, of largest "
+        "variance, at random), random projections, a trained linear autoencoder, PCA, Rec-PCA, PCA of filtered rows",
+    )
     lambda_: float = Field(
         1.0, ge=0, alias="lambda", description="weight of the total variation over the graph in Rec-PCA; 0 is plain PCA"
     )
-    graph: Graph = Field(default_factory=Graph, description="the co-occurrence graph of Rec-PCA")
+    popular_share: float = Field(
+        1.0, gt=0, le=1, description="variance picks: measured on this share of the items, the most popular ones"
+    )
+    ae_steps: int = Field(1000, ge=1, description="autoencoder: steps of Adam on the whole matrix")
+    basis: Literal["own", "random"] = Field(
+        "own", description="axes of the reduced vectors before the post step: the reduction's, or turned at random"
+    )
+    post: Literal["none", "whiten", "zca", "cholesky", "batch-norm", "group-whiten", "ace"] = Field(
+        "none",
+        description="what is done to the k reduced columns: PCA-, ZCA- or Cholesky-whitening, each to unit variance, "
+        "ZCA in groups of columns, or ACE's shrinkage of singular values",
+    )
+    epsilon: float = Field(
+        1e-6, ge=0, description="whitening: added to the variances, as a share of their mean, before inverse roots"
+    )
+    groups: int = Field(8, ge=1, description="group-whiten: groups of columns; must divide backbone.width")
+    shrinkage: float = Field(
+        100.0, gt=0, description="ace: lambda in sqrt(s^2 / (s^2 + lambda)); to 0 whitening, large plain PCA to scale"
+    )
+    scale: float | None = Field(
+        None, gt=0, description="one constant gives the table rows this root mean square norm; none = as they come"
+    )
+    control: Literal[
+        "none",
+        "unit-norms",
+        "shuffled-norms",
+        "lognormal-norms",
+        "permuted-items",
+        "spectrum-matched",
+        "rotation",
+    ] = Field(
+        "none",
+        description="counterfactual table: norms all 1, exchanged among items or log-normal; whole rows exchanged "
+        "among items; a Gaussian of the same mean and singular values; the table in randomly rotated axes",
+    )
+    norm_sd: float = Field(
+        1.0, ge=0, le=3, description="lognormal-norms: standard deviation of the logarithm of the row norms"
+    )
+    seed: int = Field(0, ge=0, description="seed of picks, projections, bases and controls drawn at random")
+    graph: Graph = Field(default_factory=Graph, description="the item graph of Rec-PCA and graph-PCA")
+
+    @property
+    def uses_graph(self) -> bool:
+        """Whether the reduction looks at the item graph."""
+        return self.reduce in ("rec-pca", "graph-pca")
+
+    @property
+    def is_random(self) -> bool:
+        """Whether anything on the way from X to Z is drawn at random."""
+        drawn = self.reduce in ("random-subset", "gaussian", "orthogonal", "autoencoder") or self.basis == "random"
+        return drawn or self.control not in ("none", "unit-norms")
 
 
 class Table(Part):
@@ -107,7 +186,13 @@ class Table(Part):
         "embedding", description="initial rows: reduced LLM vectors, or random (ID)"
     )
     id_sd: float = Field(0.02, gt=0, description="standard deviation of the random ID table's entries")
-    inject: Literal["initialise", "frozen"] = Field("initialise", description="train the table from Z, or keep it at Z")
+    inject: Literal["initialise", "frozen", "linear", "mlp", "sum", "split"] = Field(
+        "initialise",
+        description="train the table from Z; keep it at Z (frozen); frozen with a trained linear or mlp adapter; "
+        "frozen plus a trained ID table (sum), or one in the last id_dims columns only (split, as AlphaFuse does)",
+    )
+    id_dims: int | None = Field(None, ge=1, description="split: columns of the trained ID part; none = half the width")
+    freeze_epochs: int = Field(0, ge=0, description="initialise: epochs during which the table still stays at Z")
     normalize: Literal["none", "input", "scoring", "both"] = Field(
         "both", description="where rows are made unit length in the forward pass"
     )
@@ -116,11 +201,19 @@ class Table(Part):
     )
     normalize_h: bool = Field(False, description="make the sequence representation h unit length before scoring")
     tau: float = Field(1.0, gt=0, description="temperature: scores are <h, e> / tau")
+    tau_trained: bool = Field(False, description="train the temperature, from tau on")
+    bias: Literal["none", "free", "popularity"] = Field(
+        "none", description="added to the scores: nothing, a trained number per item, or beta log pi with beta trained"
+    )
 
     @model_validator(mode="after")
-    def _rescale_is_for_plain_tables(self) -> Table:
+    def _parts_fit(self) -> Table:
         if self.rescale and self.normalize == "both":
             raise ValueError("table.rescale changes nothing when table.normalize is both; set table.normalize=none")
+        if self.init == "id" and self.inject not in ("initialise", "frozen"):
+            raise ValueError(f"table.inject={self.inject} needs LLM vectors; table.init=id takes initialise or frozen")
+        if self.freeze_epochs and self.inject != "initialise":
+            raise ValueError(f"table.freeze_epochs needs table.inject=initialise, not {self.inject}")
         return self
 
 
@@ -222,6 +315,13 @@ class Experiment(Part):
     execution: Execution = Field(default_factory=Execution)
     note: str = Field("", description="free text")
 
+    @model_validator(mode="after")
+    def _groups_divide_width(self) -> Experiment:
+        groups, width = self.embedding.groups, self.backbone.width
+        if self.uses_embedding and self.embedding.post == "group-whiten" and width % groups:
+            raise ValueError(f"embedding.groups={groups} does not divide backbone.width={width}")
+        return self
+
     @property
     def arm(self) -> str:
         """The name of its leaderboard row: `tf-llmer/no-norm`, `id`."""
@@ -261,14 +361,71 @@ def identity(experiment: Experiment) -> dict[str, Any]:
     if experiment.data.split != "temporal":
         del e["data"]["valid_share"], e["data"]["test_share"]
     if experiment.uses_embedding:
-        del e["embedding"]["path"], e["table"]["id_sd"]
-        if experiment.embedding.reduce == "pca":
+        del e["embedding"]["path"]
+        if experiment.table.inject not in ("sum", "split"):
+            del e["table"]["id_sd"]
+        _drop_unread_steps(e["embedding"], experiment.embedding)
+        if not experiment.embedding.uses_graph:
             del e["embedding"]["lambda"], e["embedding"]["graph"]
+        else:
+            _drop_unread(e["embedding"]["graph"])
+            if experiment.embedding.graph.kind == "empty":
+                del e["embedding"]["lambda"]
     else:
         del e["embedding"]
+    _drop_defaults(e["table"], experiment.table)
     if experiment.train.patience is None:
         del e["train"]["min_steps"]
     return e
+
+
+def _drop_defaults(e: dict[str, Any], table: Table) -> None:
+    """Settings of the table that change nothing as they are."""
+    read = {
+        "id_dims": table.inject == "split",
+        "freeze_epochs": table.freeze_epochs > 0,
+        "tau_trained": table.tau_trained,
+        "bias": table.bias != "none",
+    }
+    for name, is_read in read.items():
+        if not is_read:
+            del e[name]
+
+
+def _drop_unread_steps(e: dict[str, Any], embedding: Embedding) -> None:
+    """Steps that this way from X to Z does not take, and settings of steps that it does not take."""
+    read = {
+        "popular_share": embedding.reduce == "variance",
+        "ae_steps": embedding.reduce == "autoencoder",
+        "basis": embedding.basis != "own",
+        "post": embedding.post != "none",
+        "epsilon": embedding.post not in ("none", "ace"),
+        "groups": embedding.post == "group-whiten",
+        "shrinkage": embedding.post == "ace",
+        "scale": embedding.scale is not None,
+        "control": embedding.control != "none",
+        "norm_sd": embedding.control == "lognormal-norms",
+        "seed": embedding.is_random,
+    }
+    for name, is_read in read.items():
+        if not is_read:
+            del e[name]
+
+
+def _drop_unread(graph: dict[str, Any]) -> None:
+    """Settings that a graph of this kind never reads."""
+    kind = graph["kind"]
+    all_users = graph["users"] == 1
+    if kind != "content":
+        del graph["neighbours"]
+    if kind in ("content", "empty") or (kind == "co-occurrence" and all_users):
+        del graph["seed"]
+    if kind in ("content", "empty") or all_users:
+        del graph["users"]
+    if kind in ("content", "empty"):
+        del graph["window"], graph["top_k"], graph["weight"]
+    if kind == "empty":
+        del graph["laplacian"]
 
 
 def _digest(value: Any) -> str:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.spec import Table
+from engine.spec import Table, UserError
 
 _TINY = 1e-6  # a row shorter than this share of the mean row has no direction of its own
 
@@ -16,9 +16,10 @@ _TINY = 1e-6  # a row shorter than this share of the mean row has no direction o
 def initial_table(
     settings: Table, n_items: int, width: int, z: npt.NDArray[np.float32] | None, generator: torch.Generator
 ) -> tuple[Tensor, int]:
-    """The initial rows [n, width], and how many of them had no direction.
+    """The initial rows, and how many of them had no direction.
 
-    ID tables are normal with standard deviation `id_sd`. Of reduced LLM vectors Z [n, width], a row of
+    ID tables [n, width] are normal with standard deviation `id_sd`. Of LLM vectors Z ([n, width]; any
+    number of columns before an adapter), a row of
     zeros (an item exactly at the mean) has no direction that normalisation could keep: it gets a random
     one at the mean norm. `rescale` multiplies the whole table by one constant so that the mean row norm
     is 1, as it is under normalisation, with the disparity kept (METHOD.md D.3).
@@ -26,29 +27,68 @@ def initial_table(
     if settings.init == "id":
         rows, bare = torch.randn(n_items, width, generator=generator) * settings.id_sd, 0
     else:
-        if z is None or z.shape != (n_items, width):
-            raise ValueError(f"needs vectors of shape {(n_items, width)}, not {None if z is None else z.shape}")
+        if z is None or len(z) != n_items:
+            raise ValueError(f"needs vectors of {n_items} items, not {None if z is None else len(z)}")
+        if z.shape[1] != width and settings.inject not in ("linear", "mlp"):
+            raise UserError(
+                f"vectors of {z.shape[1]} columns do not fit backbone.width={width}: reduce them, "
+                "or set table.inject=linear"
+            )
         rows = torch.tensor(z)
         norms = rows.norm(dim=1)
         lost = norms <= _TINY * norms.mean()
         bare = int(lost.sum())
         mean = norms.mean() if norms.mean() > 0 else torch.tensor(1.0)
-        rows[lost] = F.normalize(torch.randn(bare, width, generator=generator), dim=1) * mean
+        rows[lost] = F.normalize(torch.randn(bare, rows.shape[1], generator=generator), dim=1) * mean
     if settings.rescale:
         rows = rows / rows.norm(dim=1).mean()
     return rows, bare
 
 
 class ItemTable(nn.Module):
-    """E [n, d], trained or frozen, read as it is or with unit rows."""
+    """Rows E [n, d] from initial rows Z [n, D], trained or frozen, with what is trained beside them.
 
-    def __init__(self, initial: Tensor, settings: Table) -> None:
+    initialise: E = Z, trained      linear, mlp: E = adapter(Z), Z frozen, D may differ from d
+    frozen:     E = Z               sum:   E = Z + ID, Z frozen
+                                    split: as sum, the ID part in the last columns only (AlphaFuse)
+    """
+
+    def __init__(self, initial: Tensor, settings: Table, width: int) -> None:
         super().__init__()
+        n_items, given = initial.shape
         self.weight = nn.Parameter(initial.clone(), requires_grad=settings.inject == "initialise")
+        self.adapter: nn.Module | None = None
+        self.ids: nn.Parameter | None = None
+        match settings.inject:
+            case "linear":
+                self.adapter = nn.Linear(given, width)
+            case "mlp":
+                self.adapter = nn.Sequential(nn.Linear(given, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+            case "sum":
+                self.ids = nn.Parameter(torch.randn(n_items, width) * settings.id_sd)
+            case "split":
+                columns = settings.id_dims or width // 2
+                if columns > width:
+                    raise UserError(f"table.id_dims={columns} exceeds backbone.width={width}")
+                self.ids = nn.Parameter(torch.randn(n_items, columns) * settings.id_sd)
+        self.freeze_epochs = settings.freeze_epochs
         self.unit_input = settings.normalize in ("input", "both")
         self.unit_scoring = settings.normalize in ("scoring", "both")
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Keep the rows at Z in the first `freeze_epochs` epochs (numbered from 0), free them then."""
+        if self.freeze_epochs:
+            self.weight.requires_grad_(epoch >= self.freeze_epochs)
+
+    def rows(self) -> Tensor:
+        """E [n, d], before any normalisation."""
+        rows: Tensor = self.weight if self.adapter is None else self.adapter(self.weight)
+        if self.ids is None:
+            return rows
+        return rows + F.pad(self.ids, (rows.shape[1] - self.ids.shape[1], 0))
+
     def forward(self) -> tuple[Tensor, Tensor]:
         """(rows that enter the backbone [n, d], rows that score [n, d]); unit rows are computed once."""
-        unit = F.normalize(self.weight, dim=1) if self.unit_input or self.unit_scoring else self.weight
-        return (unit if self.unit_input else self.weight), (unit if self.unit_scoring else self.weight)
+        rows = self.rows()
+        unit = F.normalize(rows, dim=1) if self.unit_input or self.unit_scoring else rows
+        return (unit if self.unit_input else rows), (unit if self.unit_scoring else rows)

@@ -109,6 +109,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
             mask_share=backbone.mask_share if isinstance(backbone, spec.BERT4Rec) else None,
         )
         model.train()
+        model.table.begin_epoch(progress.epoch)
         for batch in (one for each in batches[progress.batch :] for one in each):
             tick = time.perf_counter()
             loss = train_step(model, optimizer, batch)
@@ -203,7 +204,7 @@ def train_step(model: Recommender, optimizer: torch.optim.Optimizer, batch: Batc
     device = model.table.weight.device
     layout = Layout.of(torch.from_numpy(batch.lengths), device)
     masked = None if batch.masked is None else torch.from_numpy(batch.masked).to(device)
-    input_rows, scoring_rows = model.table()
+    input_rows, scoring_rows = model.tables()
     h = model.represent(input_rows, torch.from_numpy(batch.items).to(device), layout, masked)
     if len(batch.at) < len(h):
         h = h[torch.from_numpy(batch.at).to(device)]

@@ -74,7 +74,7 @@ def evaluate(model: Recommender, cases: Cases, mask_seen: bool) -> tuple[Ranks, 
     device = model.table.weight.device
     was_training = model.training
     model.eval()
-    input_rows, scoring_rows = model.table()
+    input_rows, scoring_rows = model.tables()
     ranks, total = [], 0.0
     starts = np.cumsum(cases.lengths) - cases.lengths
     for first in range(0, len(cases.users), _BATCH):

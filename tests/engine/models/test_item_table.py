@@ -20,14 +20,14 @@ def seeded() -> torch.Generator:
     [("none", False, False), ("input", True, False), ("scoring", False, True), ("both", True, True)],
 )
 def test_rows_are_unit_length_where_asked(where: str, unit_input: bool, unit_scoring: bool) -> None:
-    table = ItemTable(torch.tensor(Z), Table.model_validate({"normalize": where}))
+    table = ItemTable(torch.tensor(Z), Table.model_validate({"normalize": where}), 6)
     unit = torch.tensor(Z / np.linalg.norm(Z, axis=1, keepdims=True))
     for rows, expected in zip(table(), (unit_input, unit_scoring), strict=True):
         torch.testing.assert_close(rows, unit if expected else torch.tensor(Z))
 
 
 def test_rows_stay_unit_length_while_trained() -> None:
-    table = ItemTable(torch.tensor(Z), Table())
+    table = ItemTable(torch.tensor(Z), Table(), 6)
     optimizer = torch.optim.Adam(table.parameters(), lr=0.1)
     for _ in range(3):
         optimizer.zero_grad()
