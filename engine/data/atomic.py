@@ -92,6 +92,25 @@ def read_log(folder: Path, name: str) -> Log:
 
 
 @dataclass(frozen=True)
+class Items:
+    """The rows of `.item` in their order: ids, every field as text (empty where it is), readable text."""
+
+    ids: list[str]
+    fields: dict[str, list[str]]
+    text: list[str]
+
+
+def read_items(folder: Path, name: str) -> Items:
+    """Read NAME.item of the folder. Raises UserError as `read_log` does, and where the file is missing."""
+    _, *item = files(folder, name)
+    if not item:
+        raise UserError(f"{folder / name}.item: no such file, so the items have no text; put it there")
+    table = _Table.read(item[0], required=("item_id",))
+    ids = _unique_ids(table).to_list()
+    return Items(ids, {field: table.column(field).to_list() for field in table.types}, _item_text(table))
+
+
+@dataclass(frozen=True)
 class _Table:
     """One atomic file as text columns; row r is line r + 2."""
 

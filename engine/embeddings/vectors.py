@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 from safetensors import SafetensorError, safe_open
 
 from engine.data import Dataset
@@ -18,23 +20,26 @@ FloatArray = npt.NDArray[np.float32]
 def load_vectors(path: Path, dataset: Dataset) -> FloatArray:
     """X [n x D] float32, row i for catalogue item i.
 
-    The file is `.npy` (no pickle) or `.safetensors` (one two-dimensional tensor, or one named
-    `vectors`). Rows are those of `.item`, in its order, unless the file comes with ids: for
-    safetensors a JSON list of item ids under the metadata key `ids`, for npy a file of the same name
-    ending in `.ids.txt` with one id a line. Raises UserError for a wrong shape, missing items or
-    numbers that are not finite.
+    Rows are those of `.item`, in its order, unless the file comes with ids:
+
+        .npy          one matrix (never a pickle); ids in a file of the same name ending in `.ids.txt`, one a line
+        .npz          one matrix, or one named `vectors`; ids in an array `ids`
+        .safetensors  one matrix, or one named `vectors`; ids as a JSON list under the metadata key `ids`
+        .parquet      ids in the column `item_id`; vectors in a list column `vector`, or one column a dimension
+
+    Raises UserError for a wrong shape or type, missing items or numbers that are not finite.
     """
     matrix, ids = _read(path)
     if matrix.ndim != 2 or matrix.dtype.kind != "f":
         raise UserError(f"{path}: needs a matrix of floats (items x dimensions), not {matrix.dtype} {matrix.shape}")
+    if ids is not None and len(matrix) != len(ids):
+        raise UserError(f"{path}: has {len(matrix)} rows but {len(ids)} ids")
     rows = dataset.item_rows if ids is None else _rows_of(ids, dataset, path)
     if ids is None and len(matrix) != dataset.n_item_rows:
         raise UserError(
             f"{path}: has {len(matrix)} rows, but {dataset.name}.item has {dataset.n_item_rows} items; "
             "give one row per line of .item, or store the item ids with the vectors"
         )
-    if ids is not None and len(matrix) != len(ids):
-        raise UserError(f"{path}: has {len(matrix)} rows but {len(ids)} ids")
     vectors = np.asarray(matrix[rows], dtype=np.float32)
     bad = ~np.isfinite(vectors).all(axis=1)
     if bad.any():
@@ -54,18 +59,74 @@ def _read(path: Path) -> tuple[npt.NDArray[np.floating], list[str] | None]:
             raise UserError(f"{path}: not a plain .npy matrix ({_first_line(error)})") from None
         beside = path.with_suffix(".ids.txt")
         return matrix, beside.read_text("utf-8").splitlines() if beside.exists() else None
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    raise UserError(f"{path}: vectors come as .npy or .safetensors, not {path.suffix or 'a file without ending'}")
+    readers = {".npz": _read_npz, ".parquet": _read_parquet, ".safetensors": _read_safetensors}
+    if path.suffix in readers:
+        return readers[path.suffix](path)
+    raise UserError(
+        f"{path}: vectors come as .npy, .npz, .parquet or .safetensors, not {path.suffix or 'a file without ending'}"
+    )
+
+
+def _read_npz(path: Path) -> tuple[npt.NDArray[np.floating], list[str] | None]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise UserError(f"{path}: holds one bare array; name it .npy")
+        with loaded as file:
+            name = _one_of([key for key in file.files if key != "ids"], path)
+            matrix = file[name]
+            ids = file["ids"] if "ids" in file.files else None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: not a plain .npz file ({_first_line(error)})") from None
+    if ids is None:
+        return matrix, None
+    if ids.ndim != 1 or ids.dtype.kind not in "Uiu":
+        raise UserError(f"{path}: `ids` must be a list of texts or whole numbers, not {ids.dtype} {ids.shape}")
+    return matrix, [str(item) for item in ids.tolist()]
+
+
+def _read_parquet(path: Path) -> tuple[npt.NDArray[np.floating], list[str] | None]:
+    try:
+        table = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise UserError(f"{path}: not a readable parquet file ({_first_line(error)})") from None
+    if "item_id" not in table.columns:
+        raise UserError(f"{path}: no column item_id; it has {', '.join(table.columns) or 'no columns'}")
+    ids = table["item_id"]
+    if not (ids.dtype.is_integer() or ids.dtype in (pl.String, pl.Categorical, pl.Enum)) or ids.null_count():
+        raise UserError(f"{path}: column item_id must be texts or whole numbers, none empty, not {ids.dtype}")
+    columns = table.drop("item_id")
+    matrix = _stacked(columns["vector"], path) if "vector" in columns.columns else _columns(columns, path)
+    return matrix, ids.cast(pl.String).to_list()
+
+
+def _stacked(vectors: pl.Series, path: Path) -> npt.NDArray[np.floating]:
+    """A column of lists as a matrix."""
+    if isinstance(vectors.dtype, pl.Array):
+        vectors = vectors.arr.to_list()
+    if not isinstance(vectors.dtype, pl.List) or not vectors.dtype.inner.is_float():
+        raise UserError(f"{path}: column vector must hold lists of floats, not {vectors.dtype}")
+    lengths = vectors.list.len()
+    wrong = (lengths.ne_missing(lengths.drop_nulls().first())).arg_true()
+    if len(wrong) or not len(lengths) or not lengths[0]:
+        raise UserError(f"{path}: column vector: row {wrong[0] if len(wrong) else 0} is empty or differs in length")
+    return vectors.explode().to_numpy().reshape(len(vectors), -1)
+
+
+def _columns(table: pl.DataFrame, path: Path) -> npt.NDArray[np.floating]:
+    """One column a dimension."""
+    for name, dtype in table.schema.items():
+        if not dtype.is_float():
+            raise UserError(f"{path}: column {name} must hold floats, not {dtype}; or give one list column `vector`")
+    if not table.width:
+        raise UserError(f"{path}: has ids but no vectors; give a list column `vector`, or one column a dimension")
+    return table.to_numpy()
 
 
 def _read_safetensors(path: Path) -> tuple[npt.NDArray[np.floating], list[str] | None]:
     try:
         with safe_open(path, "np") as file:
-            names = list(file.keys())
-            name = "vectors" if "vectors" in names else names[0] if len(names) == 1 else None
-            if name is None:
-                raise UserError(f"{path}: holds {', '.join(names) or 'no tensors'}; name the one to use `vectors`")
+            name = _one_of(list(file.keys()), path)
             listed = (file.metadata() or {}).get("ids")
             matrix = file.get_tensor(name)
     except (SafetensorError, OSError, TypeError) as error:
@@ -79,6 +140,15 @@ def _read_safetensors(path: Path) -> tuple[npt.NDArray[np.floating], list[str] |
     if not isinstance(ids, list):
         raise UserError(f"{path}: the metadata key `ids` is not a JSON list of item ids")
     return matrix, [str(item) for item in ids]
+
+
+def _one_of(names: list[str], path: Path) -> str:
+    """The name of the matrix among those of a file."""
+    if "vectors" in names:
+        return "vectors"
+    if len(names) != 1:
+        raise UserError(f"{path}: holds {', '.join(names) or 'no tensors'}; name the one to use `vectors`")
+    return names[0]
 
 
 def _rows_of(ids: list[str], dataset: Dataset, path: Path) -> npt.NDArray[np.int64]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.spec import UserError, nearest
 
-VECTOR_SUFFIXES = (".npy", ".safetensors")
+VECTOR_SUFFIXES = (".npy", ".npz", ".parquet", ".safetensors")
 
 
 def data_roots() -> list[Path]:
@@ -82,7 +82,7 @@ def dataset_name(path: Path) -> str:
 
 
 def list_vectors(folder: Path, dataset: str) -> dict[str, list[Path]]:
-    """Name of the source -> its files `DATASET.SOURCE.npy` or `.safetensors` beside the data set."""
+    """Name of the source -> its files `DATASET.SOURCE.npy` (or another of VECTOR_SUFFIXES) beside the data set."""
     sources: dict[str, list[Path]] = {}
     for file in sorted(folder.glob(f"{dataset}.*")):
         if file.suffix in VECTOR_SUFFIXES:
@@ -102,7 +102,7 @@ def find_vectors(folder: Path, dataset: str, source: str) -> Path:
         if not file.is_file():
             raise UserError(f"--embedding {source}: no such file")
         if file.suffix not in VECTOR_SUFFIXES:
-            raise UserError(f"--embedding {source}: vectors are {' or '.join(VECTOR_SUFFIXES)} files")
+            raise UserError(f"--embedding {source}: vectors are files ending in {', '.join(VECTOR_SUFFIXES)}")
         return file.resolve()
     sources = list_vectors(folder, dataset)
     if source not in sources:

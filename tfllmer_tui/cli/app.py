@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tfllmer_tui.cli import board, data, doctor, export, preset, run, runs, store
+from tfllmer_tui.cli import board, data, doctor, embed, export, preset, run, runs, store
 
 app = typer.Typer(
     name="tfllmer",
@@ -41,7 +41,7 @@ def tfllmer(
     """
 
 
-for module in (run, runs, board, export, preset, data, store, doctor):
+for module in (run, runs, board, export, preset, data, embed, store, doctor):
     module.add_to(app)
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from safetensors.numpy import save_file
 
@@ -42,6 +43,78 @@ def test_rows_with_ids_come_in_any_order(dataset: Dataset, tmp_path: Path) -> No
     np.testing.assert_array_equal(load_vectors(tmp_path / "x.npy", dataset), X[[4, 3, 2, 0]])
 
 
+def test_npz_holds_one_matrix_and_perhaps_ids(dataset: Dataset, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", anything=X)
+    np.testing.assert_array_equal(load_vectors(tmp_path / "x.npz", dataset), X[[0, 1, 3, 4]])
+    np.savez_compressed(tmp_path / "y.npz", vectors=X, more=X[:2], ids=np.array(["e", "x", "d", "b", "a"]))
+    np.testing.assert_array_equal(load_vectors(tmp_path / "y.npz", dataset), X[[4, 3, 2, 0]])
+
+
+def test_parquet_holds_ids_and_a_list_or_columns(dataset: Dataset, tmp_path: Path) -> None:
+    ids = pl.Series("item_id", ["e", "x", "d", "b", "a"])
+    lists = pl.DataFrame([pl.Series("vector", X.astype(np.float64).tolist()), ids])
+    lists.write_parquet(tmp_path / "lists.parquet")
+    lists.with_columns(pl.col("vector").cast(pl.Array(pl.Float32, 4))).write_parquet(tmp_path / "arrays.parquet")
+    columns = pl.DataFrame([ids, *(pl.Series(f"d{n}", X[:, n].astype(np.float32)) for n in range(4))])
+    columns.write_parquet(tmp_path / "columns.parquet")
+    for name in ("lists", "arrays", "columns"):
+        np.testing.assert_array_equal(load_vectors(tmp_path / f"{name}.parquet", dataset), X[[4, 3, 2, 0]])
+
+
+def test_bad_npz_and_parquet_are_refused_in_one_line(dataset: Dataset, tmp_path: Path) -> None:
+    def refused(name: str, match: str) -> None:
+        with pytest.raises(UserError, match=match) as caught:
+            load_vectors(tmp_path / name, dataset)
+        assert "\n" not in str(caught.value)
+
+    np.savez(tmp_path / "two.npz", a=X, b=X)
+    refused("two.npz", "holds a, b; name the one to use `vectors`")
+    np.savez(tmp_path / "pickled.npz", allow_pickle=True, vectors=np.array([{"a": 1}], dtype=object))
+    refused("pickled.npz", r"not a plain \.npz file")
+    np.savez(tmp_path / "ids.npz", vectors=X, ids=X)
+    refused("ids.npz", "`ids` must be a list of texts or whole numbers, not float16")
+    np.savez(tmp_path / "few.npz", vectors=X, ids=np.array(["a", "b"]))
+    refused("few.npz", "has 5 rows but 2 ids")
+    np.savez(tmp_path / "ints.npz", vectors=X.astype(np.int64))
+    refused("ints.npz", "needs a matrix of floats")
+    np.save(tmp_path / "bare.npy", X)
+    (tmp_path / "bare.npy").rename(tmp_path / "bare.npz")
+    refused("bare.npz", "holds one bare array")
+    (tmp_path / "junk.npz").write_bytes(b"junk")
+    refused("junk.npz", r"not a plain \.npz file")
+    refused("absent.npz", r"not a plain \.npz file")
+
+    ids = pl.Series("item_id", list("abcde"))
+    listed: list[list[float]] = X.tolist()
+
+    def write(name: str, *columns: pl.Series) -> None:
+        pl.DataFrame(columns).write_parquet(tmp_path / name)
+
+    write("no-ids.parquet", pl.Series("vector", X.tolist()))
+    refused("no-ids.parquet", "no column item_id; it has vector")
+    write("only-ids.parquet", ids)
+    refused("only-ids.parquet", "has ids but no vectors")
+    write("null-ids.parquet", pl.Series("item_id", ["a", None, "c", "d", "e"]), pl.Series("vector", X.tolist()))
+    refused("null-ids.parquet", "column item_id must be texts or whole numbers, none empty")
+    write("text.parquet", ids, pl.Series("d0", X[:, 0].astype(np.float32)), pl.Series("title", list("vwxyz")))
+    refused("text.parquet", "column title must hold floats, not String")
+    write("whole.parquet", ids, pl.Series("vector", [[1, 2]] * 5))
+    refused("whole.parquet", r"column vector must hold lists of floats, not List\(Int64\)")
+    write("ragged.parquet", ids, pl.Series("vector", [*listed[:3], [1.0], listed[4]]))
+    refused("ragged.parquet", "column vector: row 3 is empty or differs in length")
+    write("gone.parquet", ids, pl.Series("vector", [None, *listed[1:]]))
+    refused("gone.parquet", "column vector: row 0 is empty or differs in length")
+    write("null.parquet", ids, pl.Series("vector", [*listed[:3], [1.0, None, 1.0, 1.0], listed[4]]))
+    refused("null.parquet", r"row 3 \(item d\) holds numbers that are not finite")
+    write("null-column.parquet", ids, pl.Series("d0", [1.0, 2.0, 3.0, None, 5.0]))
+    refused("null-column.parquet", r"row 3 \(item d\) holds numbers that are not finite")
+    write("lacks.parquet", pl.Series("item_id", list("abcxy")), pl.Series("vector", X.tolist()))
+    refused("lacks.parquet", "no vector for item d and 1 others of tiny")
+    (tmp_path / "junk.parquet").write_bytes(b"junk")
+    refused("junk.parquet", "not a readable parquet file")
+    refused("absent.parquet", "not a readable parquet file")
+
+
 def test_bad_files_are_refused_in_one_line(dataset: Dataset, tmp_path: Path) -> None:
     def refused(name: str, match: str) -> None:
         with pytest.raises(UserError, match=match) as caught:
@@ -66,4 +139,4 @@ def test_bad_files_are_refused_in_one_line(dataset: Dataset, tmp_path: Path) -> 
     refused("lacks.safetensors", "no vector for item d and 1 others of tiny")
     save_file({"x": X}, tmp_path / "twice.safetensors", {"ids": json.dumps(list("abcaa"))})
     refused("twice.safetensors", "the id a occurs more than once")
-    refused("x.csv", "vectors come as .npy or .safetensors, not .csv")
+    refused("x.csv", "vectors come as .npy, .npz, .parquet or .safetensors, not .csv")

@@ -1,0 +1,317 @@
+"""tfllmer embed: the text of a data set's items -> a file of vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from tfllmer_tui.cli.options import Json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(embed)
+
+
+def embed(
+    dataset: Annotated[str, typer.Option("--dataset", metavar="NAME", help="A name under $TFLLMER_DATA, or a folder.")],
+    encoder: Annotated[
+        str, typer.Option("--encoder", metavar="MODEL", help="A local directory, or a hub id such as OWNER/NAME.")
+    ],
+    pooling: Annotated[
+        Literal["mean", "last", "cls", "eos-weighted"],
+        typer.Option(
+            "--pooling",
+            help="From token vectors h_1..h_L (padding never counts) to one: mean; last = h_L; cls = h_1; "
+            "eos-weighted = sum_i i h_i / sum_i i, which leans to the end of the text.",
+        ),
+    ] = "mean",
+    template: Annotated[
+        str, typer.Option("--template", metavar="TEXT", help="The text of an item; see above.")
+    ] = "{*}",
+    max_length: Annotated[
+        int, typer.Option("--max-length", metavar="N", min=1, help="Tokens read of a text; the rest is cut off.")
+    ] = 128,
+    batch_tokens: Annotated[
+        int | None,
+        typer.Option("--batch-tokens", metavar="N", min=1, help="Tokens in a batch; chosen by device when left out."),
+    ] = None,
+    dtype: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        typer.Option("--dtype", help="Precision of the encoder; auto: fp32 on a CPU, bf16 (or fp16) on a GPU."),
+    ] = "auto",
+    device: Annotated[
+        str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda, or several: cuda:0,cuda:1.")
+    ] = "auto",
+    revision: Annotated[
+        str | None, typer.Option("--revision", metavar="REV", help="Branch, tag or commit of a hub id.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="DATASET.SOURCE.safetensors beside the data when left out."
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="SOURCE", help="What --embedding calls it; the encoder's name when left out."),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Encode everything again, and replace the file where it exists.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Encode the text of a data set's items with a transformers model, for --embedding to use.
+
+    The default template {*} is every filled text field of the item as
+    "field name: value" (underscores as spaces), joined by ". ":
+    "title: Toy Story. release year: 1995. genres: Animation, Comedy".
+    An item without text is "unknown". The default pooling is the mean over
+    real tokens, of at most 128. Other templates are made of
+
+    \b
+    {title}               a field of NAME.item; nothing where it is empty
+    {title|untitled}      ... or "untitled" where it is empty
+    [. genres: {genres}]  left out as a whole where a field in it is empty
+    {{ }} [[ ]]           the brackets themselves
+
+    A text that several items share is encoded once. Stopped or killed, the
+    same command goes on where it was: what is done is kept in $TFLLMER_CACHE
+    (~/.cache/tfllmer when left out) and may be deleted at any time. Only
+    safetensors weights are read; code of a model's author is never run.
+
+    \b
+    tfllmer embed --dataset ml-100k --encoder sentence-transformers/all-MiniLM-L6-v2
+    tfllmer embed --dataset ml-1m --encoder ./Qwen3 --pooling last --device cuda:0,cuda:1
+    tfllmer embed --dataset ./mine --encoder ./e5 --template "{title}[. by {brand}]"
+    """
+    import os
+
+    from engine.presets.locate import dataset_name, find_dataset
+
+    if dataset == "demo":
+        from engine.spec import UserError
+
+        raise UserError("--dataset demo: its vectors are generated with it; name a data set that has a NAME.item file")
+    folder = find_dataset(dataset)
+    which = dataset_name(Path(dataset)) if dataset.endswith(".inter") else dataset_name(folder)
+    source = _source(name, encoder)
+    out = _output(output, folder, which, source)
+    result = _run(
+        {
+            "folder": str(folder),
+            "dataset": which,
+            "encoder": encoder,
+            "revision": revision,
+            "template": template,
+            "pooling": pooling,
+            "max_length": max_length,
+            "batch_tokens": batch_tokens,
+            "dtype": dtype,
+            "device": device,
+            "out": str(out),
+            "cache": str(_cache()),
+            "fresh": fresh,
+            "parent": os.getpid(),
+        }
+    )
+    found_by = source if output is None else str(out)
+    _tell(result, f"tfllmer run --dataset {dataset} --embedding {found_by}", as_json=json)
+
+
+def _source(name: str | None, encoder: str) -> str:
+    """What the vectors are called: given, or the encoder's last word."""
+    import re
+
+    from engine.spec import UserError
+
+    chosen = name if name is not None else Path(encoder).expanduser().resolve().name.lower()
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", chosen):
+        raise UserError(f"--name {chosen}: letters, digits and . _ + - only; choose another with --name")
+    return chosen
+
+
+def _output(given: Path | None, folder: Path, dataset: str, source: str) -> Path:
+    """The file to write. Raises UserError where `--embedding SOURCE` would then be ambiguous."""
+    from engine.presets import list_vectors
+    from engine.spec import UserError
+
+    if given is not None:
+        if given.suffix != ".safetensors":
+            raise UserError(f"-o {given}: vectors are written as .safetensors; end the name so")
+        return given.expanduser().resolve()
+    out = folder / f"{dataset}.{source}.safetensors"
+    others = [file.name for file in list_vectors(folder, dataset).get(source, []) if file != out]
+    if others:
+        raise UserError(f"--name {source}: {others[0]} in {folder} has this name already; choose another with --name")
+    return out
+
+
+def _cache() -> Path:
+    import os
+
+    if chosen := os.environ.get("TFLLMER_CACHE"):
+        return Path(chosen).expanduser().resolve() / "encode"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tfllmer" / "encode"
+
+
+def _run(settings: dict[str, Any]) -> dict[str, Any]:
+    """Have the science wing's process do it, show how far it is, and return its result."""
+    import json
+    import subprocess
+    import sys
+    import tempfile
+
+    from rich.console import Console
+
+    from engine.spool import RunFolder
+
+    with tempfile.TemporaryDirectory(prefix="tfllmer-embed-") as place:
+        folder = RunFolder(Path(place))
+        folder.spec.write_text(json.dumps(settings), encoding="utf-8")
+        command = [sys.executable, "-P", "-m", "engine.job", "--embed", str(folder.spec), str(folder.root)]
+        with open(folder.log, "wb") as log:
+            child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        try:
+            last = _follow(child, folder, Console(stderr=True))
+        finally:
+            if child.poll() is None:
+                child.kill()
+            child.wait()
+        return _result(last, folder.log, child.returncode)
+
+
+def _follow(child: Any, folder: Any, console: Console) -> dict[str, dict[str, Any]]:
+    """Show the records of the process until it ends; returns the last record of each kind. Ctrl-C asks it to
+    keep what it has and leave, and a second one kills it."""
+    import time
+
+    from engine.spool import read_records
+
+    last: dict[str, dict[str, Any]] = {}
+    offset, stopping = 0, False
+    shown = _Bar(console)
+    try:
+        while True:
+            try:
+                ended = child.poll() is not None
+                records, offset = read_records(folder.spool, offset)
+                for record in records:
+                    last[record["r"]] = record
+                    shown.take(record)
+                if ended and not records:
+                    return last
+                if not ended:
+                    time.sleep(0.1)
+            except KeyboardInterrupt:
+                if stopping:
+                    raise
+                stopping = True
+                shown.say("Stopping: what is encoded is kept. Ctrl-C again kills it.")
+                child.terminate()
+    finally:
+        shown.close()
+
+
+class _Bar:
+    """A bar with the time left on a terminal, and lines elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        import time
+
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        self._console, self._clock = console, time.monotonic
+        self._bar = Progress(
+            TextColumn("{task.fields[texts]:,} of {task.fields[of]:,} texts"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[speed]:.0f}/s"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=console,
+            transient=True,
+        )
+        self._task: Any = None
+        self._facts: dict[str, Any] = {}
+        self._began = self._said_at = 0.0
+
+    def take(self, record: dict[str, Any]) -> None:
+        if record["r"] == "event" and record["level"] == "warning":
+            self.say(f"warning: {record['text']}")
+        elif record["r"] == "event" and self._console.is_terminal:
+            self.say(record["text"])
+        elif record["r"] == "facts":
+            self._begin(record["values"])
+        elif record["r"] == "points":
+            self._move(record["step"], record["values"]["tokens"])
+
+    def say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        if self._task is not None:
+            self._bar.stop()
+
+    def _begin(self, facts: dict[str, Any]) -> None:
+        self._facts, self._began, self._said_at = facts, self._clock(), self._clock()
+        if facts["reused"]:
+            self.say(f"{facts['reused']:,} of {facts['texts']:,} texts are encoded already")
+        if self._console.is_terminal:
+            self._task = self._bar.add_task(
+                "", total=facts["tokens"], completed=facts["reused_tokens"], texts=facts["reused"], of=facts["texts"],
+                speed=0.0,
+            )  # fmt: skip
+            self._bar.start()
+
+    def _move(self, texts: int, tokens: int) -> None:
+        from tfllmer_tui.render import duration
+
+        passed = self._clock() - self._began
+        speed = (texts - self._facts["reused"]) / passed if passed > 0 else 0.0
+        if self._task is not None:
+            self._bar.update(self._task, completed=tokens, texts=texts, speed=speed)
+        elif self._clock() - self._said_at >= 5.0:
+            self._said_at = self._clock()
+            done = tokens - self._facts["reused_tokens"]
+            left = passed * (self._facts["tokens"] - tokens) / done
+            self.say(f"{texts:,} of {self._facts['texts']:,} texts, {speed:.0f}/s, {duration(left)} left")
+
+
+def _result(last: dict[str, dict[str, Any]], log: Path, code: int) -> dict[str, Any]:
+    """The result, or the error that the end of the process stands for."""
+    from engine.spec import UserError
+    from tfllmer_tui.cli.output import say
+
+    end = last.get("end", {"status": "lost", "reason": f"its process ended with exit code {code} and no word"})
+    if end["status"] == "finished":
+        result: dict[str, Any] = last["result"]["values"]
+        return result
+    if end["status"] == "cancelled":
+        say("tfllmer: stopped; the same command goes on from here")
+        raise typer.Exit(130)
+    if end["reason"].startswith("user error: "):
+        raise UserError(end["reason"].removeprefix("user error: "))
+    tail = [line for line in log.read_text("utf-8", errors="replace").splitlines() if line.strip()][-8:]
+    say(f"tfllmer: not encoded: {end['reason']}; the same command goes on from what is done")
+    say("".join(f"  | {line}\n" for line in tail))
+    raise typer.Exit(1)
+
+
+def _tell(result: dict[str, Any], then: str, *, as_json: bool) -> None:
+    from tfllmer_tui.cli.output import print_json
+    from tfllmer_tui.render import duration
+
+    if as_json:
+        print_json(result)
+        return
+    done = f"{result['encoded']:,} texts encoded" if result["encoded"] else "nothing left to encode"
+    reused = f", {result['reused']:,} reused" if result["reused"] else ""
+    print(f"{result['file']}: {result['items']:,} items x {result['dimensions']} {result['stored_as']}")
+    print(f"{done}{reused} ({result['texts']:,} distinct texts), {duration(result['wall_s'])}")
+    print(f"Next: {then}")
