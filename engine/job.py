@@ -1,7 +1,8 @@
-"""The process entry of the science wing: trains one run, or prints what a data set holds.
+"""The process entry of the science wing: trains one run, prints what a data set holds, or encodes item text.
 
     python -m engine.job RUN_FOLDER
     python -m engine.job --inspect SPEC_JSON OUT_JSON
+    python -m engine.job --embed SPEC_JSON OUT_DIR
 
 A run's folder holds `spec.json`; everything that happens goes to its spool. Exit codes: 0 finished or
 stopped as asked, 1 failed, 2 wrong use.
@@ -36,6 +37,8 @@ class JobRecorder(SpoolWriter):
 def main(arguments: list[str]) -> int:
     if len(arguments) == 3 and arguments[0] == "--inspect":
         return inspect(Path(arguments[1]), Path(arguments[2]))
+    if len(arguments) == 3 and arguments[0] == "--embed":
+        return embed(Path(arguments[1]), RunFolder(Path(arguments[2])))
     if len(arguments) == 1 and not arguments[0].startswith("-"):
         return run(RunFolder(Path(arguments[0]).resolve()))
     print(__doc__, file=sys.stderr)
@@ -94,6 +97,7 @@ def _train(folder: RunFolder, recorder: JobRecorder, attempt: int, stop: _StopRe
     """The result, or None where the run was stopped."""
     experiment = spec.from_json(folder.spec.read_text("utf-8"))
 
+    import numpy as np
     import torch
 
     from engine.data import load_dataset, split_dataset
@@ -117,11 +121,13 @@ def _train(folder: RunFolder, recorder: JobRecorder, attempt: int, stop: _StopRe
         recorder.artifact(kind, path)
     z = None
     if experiment.uses_embedding:
-        z, diagnostics = item_vectors(experiment, dataset, split, shared / "cache")
+        z, diagnostics, linear_map = item_vectors(experiment, dataset, split, shared / "cache")
+        linear_map.save(folder.map)
+        recorder.artifact("map", folder.map)
         recorder.facts({"embedding": diagnostics})
         for warning in diagnostics["warnings"]:
             recorder.event(warning, "warning")
-    model, bare = build(experiment, n_items, z)
+    model, bare = build(experiment, n_items, z, np.bincount(split.train.items, minlength=n_items))
     if bare:
         recorder.event(f"{bare} items have no direction of their own (zero vectors); they start at random", "warning")
     model.to(device)
@@ -218,6 +224,30 @@ def inspect(spec_file: Path, out: Path) -> int:
         print(error, file=sys.stderr)
         return 2
     out.write_text(json.dumps(values, indent=2), encoding="utf-8")
+    return 0
+
+
+# ------------------------------------------------------------------------------------ embed
+
+
+def embed(spec_file: Path, folder: RunFolder) -> int:
+    """Encode the text of a data set's items; the folder's spool tells how far it is and how it ended."""
+    from engine.embeddings import encode
+
+    stop = _StopRequest()
+    recorder = JobRecorder(folder)
+    try:
+        result = encode.embed(encode.Embed.model_validate_json(spec_file.read_bytes()), recorder, stop)
+    except spec.UserError as error:
+        recorder.end("failed", f"user error: {error}")
+        return 2
+    except Exception as error:
+        return _failed(recorder, error)
+    if result is None:
+        recorder.end("cancelled", "stopped as asked; what is encoded is kept")
+        return 0
+    recorder.result(result)
+    recorder.end("finished", "")
     return 0
 
 

@@ -71,6 +71,11 @@ class RunFolder:
         """Ranks of the valid and test targets, one int32 per user, -1 where there is no target."""
         return self.root / "ranks.safetensors"
 
+    @property
+    def map(self) -> Path:
+        """The linear map from LLM vectors to rows of the initial item table."""
+        return self.root / "map.safetensors"
+
 
 class Recorder(Protocol):
     """What training reports to. The spool is one implementation; a notebook may pass its own."""

@@ -13,7 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from engine.data import load_dataset, split_dataset
+from engine.embeddings.pipeline import item_vectors
+from engine.embeddings.reductions import load_map
+from engine.spec import from_json
 
 TINY = [
     *("--set", "data.demo.users=80", "--set", "data.demo.items=60", "--set", "data.demo.communities=4"),
@@ -105,6 +111,24 @@ def test_metrics_recomputed_from_exported_ranks_equal_the_stored_ones(
                 gains = [1 / math.log2(r + 1) for r in ranks if r <= k]
                 assert run[split][f"ndcg@{k}"] == pytest.approx(sum(gains) / len(ranks))
             assert run[split]["mrr"] == pytest.approx(sum(1 / r for r in ranks) / len(ranks))
+
+
+def test_the_exported_map_gives_the_table_that_training_started_from(
+    finished: tuple[Shell, list[dict[str, Any]]],
+) -> None:
+    shell, runs = finished
+    shell("export", "map", runs[0]["run"], "-o", "map.safetensors")
+    folder = shell.folder / "experiments.files" / runs[0]["run"]
+    experiment = from_json((folder / "spec.json").read_text("utf-8"))
+    dataset = load_dataset(experiment.data)
+    assert dataset.vectors is not None
+    z = item_vectors(experiment, dataset, split_dataset(dataset, experiment.data)).z
+    made = load_map(shell.folder / "map.safetensors")
+    np.testing.assert_allclose(made.apply(dataset.vectors[dataset.item_rows]), z, atol=1e-5)
+    assert "has no map; only runs that start from LLM vectors" in shell(
+        "export", "map", runs[2]["run"], "-o", "x", code=2
+    )
+    assert not (shell.folder / "x").exists()
 
 
 def test_leaderboard_and_exports_hold_the_arms(finished: tuple[Shell, list[dict[str, Any]]]) -> None:

@@ -1,4 +1,4 @@
-"""The embedding pipeline: X -> centre -> unit rows -> PCA or Rec-PCA -> Z (METHOD.md A.4), cached by content."""
+"""The embedding pipeline: X -> centre -> unit rows -> reduction and post step -> control -> Z, cached by content."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,30 +15,40 @@ from safetensors.numpy import save
 
 from engine import spec
 from engine.data import Dataset, Split
-from engine.embeddings.graph import cooccurrence
-from engine.embeddings.reduce import rec_pca
+from engine.embeddings.controls import controlled
+from engine.embeddings.item_graph import item_graph
+from engine.embeddings.laplacian import Laplacian, laplacian
+from engine.embeddings.reductions import LinearMap, fit, prepare, unit_rows
 from engine.embeddings.vectors import FloatArray, load_vectors
 
 _VERSION = 1  # part of the cache key: raise it when the pipeline computes something else
 
 
-def item_vectors(
-    experiment: spec.Experiment, dataset: Dataset, split: Split, cache: Path | None = None
-) -> tuple[FloatArray, dict[str, Any]]:
-    """Z [n x k] float32 for the catalogue, k = backbone.width, and its diagnostics.
+class ItemVectors(NamedTuple):
+    """Z [n x k] float32 for the catalogue, k = backbone.width; its diagnostics; the map that Z came
+    from before a control changed it, which takes raw vectors of other items too."""
+
+    z: FloatArray
+    diagnostics: dict[str, Any]
+    map: LinearMap
+
+
+def item_vectors(experiment: spec.Experiment, dataset: Dataset, split: Split, cache: Path | None = None) -> ItemVectors:
+    """The initial item table of an experiment.
 
     The graph sees training histories only. Diagnostics are JSON: shape, norms before and after,
-    retained variance, TV ratio, number of positive eigenvalues, warnings. With a `cache` folder an
-    earlier result of the same content and settings is read back.
+    retained variance, TV ratio, number of positive eigenvalues, condition numbers of the table's
+    curvature at uniform p as it is and with unit rows, warnings. With a `cache` folder an earlier result
+    of the same content and settings is read back.
     """
     key = _key(experiment, split)
     kept = _read(cache / f"{key}.safetensors") if cache else None
     if kept is not None:
         return kept
-    z, diagnostics = _compute(experiment, dataset, split)
+    made = _compute(experiment, dataset, split)
     if cache:
-        _write(cache / f"{key}.safetensors", z, diagnostics)
-    return z, diagnostics
+        _write(cache / f"{key}.safetensors", made)
+    return made
 
 
 def source_vectors(embedding: spec.Embedding, dataset: Dataset) -> FloatArray:
@@ -53,45 +63,49 @@ def source_vectors(embedding: spec.Embedding, dataset: Dataset) -> FloatArray:
     return dataset.vectors[dataset.item_rows].astype(np.float32)
 
 
-def _compute(experiment: spec.Experiment, dataset: Dataset, split: Split) -> tuple[FloatArray, dict[str, Any]]:
+def _compute(experiment: spec.Experiment, dataset: Dataset, split: Split) -> ItemVectors:
     embedding = experiment.embedding
     x = source_vectors(embedding, dataset).astype(np.float64)
     norms = np.linalg.norm(x, axis=1)
     diagnostics: dict[str, Any] = {"items": len(x), "dimensions": x.shape[1], "norm_cv": _cv(norms)}
     if embedding.center:
-        x -= x.mean(axis=0)
-        diagnostics["norm_cv_centred"] = _cv(np.linalg.norm(x, axis=1))
-    if embedding.pre_normalize:
-        x = unit_rows(x)
-    adjacency = None
-    if embedding.reduce == "rec-pca":
-        adjacency = cooccurrence(split.train, len(dataset.item_ids), embedding.graph)
+        diagnostics["norm_cv_centred"] = _cv(np.linalg.norm(x - x.mean(axis=0), axis=1))
+    mean, x = prepare(x, embedding)
+    smoothness: Laplacian | None = None
+    if embedding.uses_graph:
+        adjacency = item_graph(split.train, len(dataset.item_ids), embedding.graph, x)
         diagnostics["edges"] = adjacency.nnz // 2
+        smoothness = laplacian(adjacency, embedding.graph.laplacian)
     k = experiment.backbone.width
-    reduction = rec_pca(x, k, adjacency, embedding.lambda_)
-    z = x @ reduction.w
+    popularity = np.bincount(split.train.items, minlength=len(x))
+    fitted = fit(mean, x, k, embedding, laplacian=smoothness, popularity=popularity)
+    z = controlled(fitted.z, embedding)
     norms = np.linalg.norm(z, axis=1)
     diagnostics |= {
-        "retained": reduction.retained,
-        "tv_ratio": reduction.tv_ratio,
-        "positive_eigenvalues": reduction.positive,
+        "retained": fitted.retained,
+        "tv_ratio": fitted.tv_ratio,
+        "positive_eigenvalues": fitted.positive,
+        "table_kappa": _kappa(z),
+        "table_kappa_unit_rows": _kappa(unit_rows(z)),
         "table_norm_mean": float(norms.mean()),
         "table_norm_cv": _cv(norms),
         "warnings": [],
     }
-    if reduction.positive < k:
-        diagnostics["warnings"].append(
-            f"only {reduction.positive} of {k} kept eigenvalues are positive: "
+    if fitted.positive is not None and fitted.positive < k:
+        why = (
             f"embedding.lambda={embedding.lambda_:g} is too large for this graph"
+            if embedding.reduce == "rec-pca"
+            else "the vectors have no more directions with variance"
         )
-    return z.astype(np.float32), diagnostics
+        diagnostics["warnings"].append(f"only {fitted.positive} of {k} kept eigenvalues are positive: {why}")
+    return ItemVectors(z.astype(np.float32), diagnostics, fitted.map)
 
 
-def unit_rows(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Rows at length 1; a row of zeros stays zero."""
-    norms = np.linalg.norm(x, axis=1, keepdims=True)
-    unit: npt.NDArray[np.float64] = np.divide(x, norms, out=np.zeros_like(x), where=norms > 0)
-    return unit
+def _kappa(z: npt.NDArray[np.float64]) -> float | None:
+    """Largest over smallest eigenvalue of the covariance: the condition number of the softmax's curvature at
+    uniform p (METHOD.md F.2). None where the table spans fewer than k directions."""
+    values = np.linalg.eigvalsh(np.cov(z, rowvar=False, bias=True))
+    return float(values[-1] / values[0]) if values[0] > len(values) * np.finfo(np.float64).eps * values[-1] else None
 
 
 def _cv(values: npt.NDArray[np.float64]) -> float:
@@ -111,16 +125,18 @@ def _key(experiment: spec.Experiment, split: Split) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def _read(path: Path) -> tuple[FloatArray, dict[str, Any]] | None:
+def _read(path: Path) -> ItemVectors | None:
     try:
         with safe_open(path, "np") as file:
-            return file.get_tensor("z"), json.loads((file.metadata() or {})["diagnostics"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            diagnostics = json.loads((file.metadata() or {})["diagnostics"])
+        return ItemVectors(tensors["z"], diagnostics, LinearMap.from_tensors(tensors))
     except (OSError, SafetensorError, KeyError, ValueError):
         return None  # absent or damaged: computed again
 
 
-def _write(path: Path, z: FloatArray, diagnostics: dict[str, Any]) -> None:
+def _write(path: Path, made: ItemVectors) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(f".{os.getpid()}.tmp")
-    beside.write_bytes(save({"z": z}, {"diagnostics": json.dumps(diagnostics)}))
+    beside.write_bytes(save({"z": made.z, **made.map.tensors()}, {"diagnostics": json.dumps(made.diagnostics)}))
     beside.replace(path)

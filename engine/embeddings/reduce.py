@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
-from engine.embeddings.graph import Matrix, laplacian_product
+from engine.embeddings.laplacian import Laplacian
 from engine.spec import UserError
 
 Array = npt.NDArray[np.float64]
@@ -43,20 +43,20 @@ class Reduction:
         return float(self.eigenvalues.sum())
 
 
-def rec_pca(x: Array, k: int, adjacency: Matrix | None = None, lambda_: float = 0.0) -> Reduction:
+def rec_pca(x: Array, k: int, laplacian: Laplacian | None = None, lambda_: float = 0.0) -> Reduction:
     """Top-k eigenvectors of X^T X - lambda X^T L X for X [n x D] (already centred, if it is to be).
 
-    `adjacency` [n x n] symmetric gives the normalised Laplacian; without it the result is plain PCA.
+    `laplacian` is L of the item graph [n x n]; without it the result is plain PCA.
     Raises UserError when k exceeds D. Cost: one D x D symmetric eigenproblem and a sparse product.
     """
     n, d = x.shape
     if k > d:
         raise UserError(f"cannot reduce vectors of {d} dimensions to {k}: set backbone.width to at most {d}")
     gram = x.T @ x
-    roughness = None if adjacency is None else x.T @ laplacian_product(adjacency, x)
+    roughness = None if laplacian is None else x.T @ laplacian.product(x)
     s = gram if roughness is None else gram - lambda_ * roughness
     values, vectors = linalg.eigh((s + s.T) / 2)
-    w = _fix_signs(vectors[:, ::-1][:, :k])
+    w = fix_signs(vectors[:, ::-1][:, :k])
     variance = float(np.einsum("dk,de,ek->", w, gram, w, optimize=True))
     variation = None if roughness is None else float(np.einsum("dk,de,ek->", w, roughness, w, optimize=True))
     total = float(np.trace(gram))
@@ -70,7 +70,7 @@ def rec_pca(x: Array, k: int, adjacency: Matrix | None = None, lambda_: float = 
     )
 
 
-def _fix_signs(w: Array) -> Array:
+def fix_signs(w: Array) -> Array:
     """An eigenvector's sign is arbitrary: make the entry of largest size positive, so that results repeat."""
     largest = np.abs(w).argmax(axis=0)
     return np.ascontiguousarray(w * np.where(w[largest, np.arange(w.shape[1])] < 0, -1.0, 1.0))

@@ -217,7 +217,7 @@ def _explain(error: ValidationError, settings: Mapping[str, Setting]) -> str:
 
 
 def _at(origin: str) -> str:
-    return f"{origin} " if origin == "--set" else f"{origin}: "
+    return f"{origin} " if origin == "--set" else f"{origin}: " if origin else ""
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

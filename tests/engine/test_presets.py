@@ -14,6 +14,34 @@ from engine.presets import resolve
 from engine.spec import BACKBONES, UserError, config_hash, spec_hash
 
 REPO = Path(__file__).parent.parent.parent
+_WHITE = {"embedding.reduce": "pca", "embedding.scale": 1.0}
+_TURNED = _WHITE | {"embedding.basis": "random"}
+RIVALS: dict[str, dict[str, Any]] = {
+    "truncate": {"embedding.reduce": "truncate"},
+    "uniform": {"embedding.reduce": "uniform"},
+    "variance": {"embedding.reduce": "variance", "embedding.popular_share": 0.2},
+    "random-subset": {"embedding.reduce": "random-subset"},
+    "random-projection": {"embedding.reduce": "gaussian"},
+    "orthogonal-projection": {"embedding.reduce": "orthogonal"},
+    "autoencoder": {"embedding.reduce": "autoencoder"},
+    "graph-pca": {"embedding.reduce": "graph-pca"},
+    "whitening": _WHITE | {"embedding.post": "whiten"},
+    "whitened-rec-pca": {"embedding.post": "whiten", "embedding.scale": 1.0},
+    "zca": _TURNED | {"embedding.post": "zca"},
+    "cholesky": _TURNED | {"embedding.post": "cholesky"},
+    "batch-norm": _TURNED | {"embedding.post": "batch-norm"},
+    "group-whitening": _TURNED | {"embedding.post": "group-whiten"},
+    "ace": _WHITE | {"embedding.post": "ace"},
+}
+_FREE = {"table.normalize": "none"}
+CONTROLS: dict[str, dict[str, Any]] = {
+    "unit-norms": _FREE | {"embedding.control": "unit-norms"},
+    "shuffled-norms": _FREE | {"embedding.control": "shuffled-norms", "table.rescale": True},
+    "lognormal-norms": _FREE | {"embedding.control": "lognormal-norms"},
+    "permuted-items": {"embedding.control": "permuted-items"},
+    "spectrum-matched": {"embedding.control": "spectrum-matched"},
+    "rotation": {"embedding.control": "rotation"},
+}
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -68,13 +96,11 @@ def overlay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_shipped_names() -> None:
-    names = {kind: [p.name for p in presets.list_presets(kind)] for kind in presets.KINDS}
-    assert names == {
-        "dataset": ["amazon-beauty", "demo", "ml-100k", "ml-1m"],
-        "backbone": sorted(BACKBONES),
-        "method": ["id", "id-norm", "llm-pca", "tf-llmer"],
-        "ablation": ["full", "no-both", "no-norm", "no-rec-pca", "rescale"],
-    }
+    names = {kind: {p.name for p in presets.list_presets(kind)} for kind in presets.KINDS}
+    assert names["dataset"] == {"amazon-beauty", "demo", "ml-100k", "ml-1m"}
+    assert names["backbone"] == set(BACKBONES)
+    assert names["method"] >= {"id", "id-norm", "llm-pca", "tf-llmer", "llm-init", "ace"}
+    assert names["ablation"] >= {"full", "no-both", "no-norm", "no-rec-pca", "rescale", *RIVALS, *CONTROLS}
     for kind in presets.KINDS:
         for preset in presets.list_presets(kind):
             assert preset.meaning
@@ -97,6 +123,8 @@ def test_every_method_and_backbone_resolves(method: str, backbone: str) -> None:
         ("no-rec-pca", {"embedding.reduce": "pca"}),
         ("no-both", {"table.normalize": "none", "embedding.reduce": "pca"}),
         ("rescale", {"table.normalize": "none", "table.rescale": True}),
+        *RIVALS.items(),
+        *CONTROLS.items(),
     ],
 )
 def test_an_ablation_changes_only_what_it_names(ablation: str, changes: dict[str, Any]) -> None:
@@ -212,6 +240,15 @@ def test_identity_ignores_seed_names_and_the_vectors_of_an_id_table(data_root: P
             "--set table.normalize: input should be 'none', 'input', 'scoring' or 'both', not 'rows'",
         ),
         ({"sets": ["backbone.heads=3"]}, "--set backbone.heads=3 does not divide backbone.width=64"),
+        (
+            {"ablation": "group-whitening", "sets": ["embedding.groups=5"]},
+            "embedding.groups=5 does not divide backbone.width=64",
+        ),
+        (
+            {"sets": ["embedding.lambda=-1"]},
+            "--set embedding.lambda: input should be greater than or equal to 0, not '-1'",
+        ),
+        ({"sets": ["embedding.shrinkage=0"]}, "--set embedding.shrinkage: input should be greater than 0, not '0'"),
         (
             {"sets": ["data.fingerprint=1"]},
             "--set data.fingerprint=1: data.fingerprint is measured from the files; leave it out",

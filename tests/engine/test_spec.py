@@ -57,6 +57,17 @@ SAME: dict[str, Experiment] = {
     "unused patience": changed(train={"min_steps": 5}),
     "unused temporal shares": changed(data={"test_share": 0.3}),
     "unused id scale": changed(table={"id_sd": 1.0}),
+    "steps not taken": changed(
+        embedding={
+            "popular_share": 0.1,
+            "ae_steps": 1,
+            "epsilon": 0,
+            "groups": 3,
+            "shrinkage": 1,
+            "norm_sd": 2,
+            "seed": 9,
+        }
+    ),
 }
 OTHER: dict[str, Experiment] = {
     "lambda": changed(embedding={"lambda": 0.1}),
@@ -65,6 +76,10 @@ OTHER: dict[str, Experiment] = {
     "dial": changed(data={"demo": {"norm_sd": 0.1}}),
     "backbone": changed(backbone={"name": "gru4rec"}),
     "masking": changed(evaluate={"mask_seen": False}),
+    "post step": changed(embedding={"post": "whiten"}),
+    "basis": changed(embedding={"basis": "random"}),
+    "scale": changed(embedding={"scale": 1}),
+    "control": changed(embedding={"control": "rotation"}),
 }
 
 
@@ -89,6 +104,20 @@ def test_settings_that_are_never_read_do_not_count() -> None:
     assert spec.config_hash(changed(embedding=pca)) == spec.config_hash(
         changed(embedding=pca | {"lambda": 0.3, "graph": {"window": 1}})
     )
+    steps: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({"reduce": "gaussian"}, {"seed": 1}),
+        ({"reduce": "variance"}, {"popular_share": 0.2}),
+        ({"reduce": "autoencoder"}, {"ae_steps": 3}),
+        ({"reduce": "graph-pca"}, {"lambda": 0.3}),
+        ({"reduce": "graph-pca"}, {"graph": {"window": 1}}),
+        ({"post": "whiten"}, {"epsilon": 0.1}),
+        ({"post": "group-whiten"}, {"groups": 4}),
+        ({"post": "ace"}, {"shrinkage": 1}),
+        ({"control": "lognormal-norms"}, {"norm_sd": 2}),
+        ({"control": "permuted-items"}, {"seed": 1}),
+    ]
+    for step, setting in steps:
+        assert spec.config_hash(changed(embedding=step)) != spec.config_hash(changed(embedding=step | setting))
     table = {"init": "id"}
     one, other = changed(table=table), changed(table=table, embedding={"source": "minilm-l6", "center": False})
     assert spec.config_hash(one) == spec.config_hash(other)

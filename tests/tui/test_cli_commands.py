@@ -161,6 +161,8 @@ def test_nothing_finished_is_no_board_and_no_table(store_folder: Path) -> None:
     assert not (store_folder / "table.tex").exists()
     run = json.loads(call(store_folder, "runs", "--json").stdout)[0]["run"]
     assert "has no ranks" in refusal(store_folder, "export", "ranks", run)
+    assert "the run has no map" in refusal(store_folder, "export", "map", run, "-o", "map.safetensors")
+    assert not (store_folder / "map.safetensors").exists()
     assert "did you mean demo?" in refusal(store_folder, "leaderboard", "--dataset", "dmo")
 
 

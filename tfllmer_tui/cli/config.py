@@ -34,4 +34,6 @@ def _scalar(value: Any) -> str:
                 return value
         except yaml.YAMLError:
             pass
+    if isinstance(value, float):
+        return str(yaml.safe_dump(value)).split("\n", 1)[0]  # 1e-06 is text in YAML, 1.0e-06 is a number
     return json.dumps(value, ensure_ascii=False)

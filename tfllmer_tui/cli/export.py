@@ -136,6 +136,45 @@ def ranks(run: RunId, output: Out = None, db: Db = None) -> None:
             shutil.copyfileobj(text, sys.stdout)
 
 
+@group.command("map")
+def linear_map(
+    run: RunId,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="File to write, whole or not at all; - is stdout.")
+    ],
+    db: Db = None,
+) -> None:
+    """Write the linear map from LLM vectors to the initial item table, as safetensors.
+
+    It holds mean, w, shift and unit_rows in float64: an item's row is (x - mean) w - shift, with x - mean made
+    unit length first where unit_rows is 1. It takes vectors of items that were not in training.
+
+    \b
+    tfllmer export map 01JD -o map.safetensors
+    """
+    import shutil
+    import sys
+
+    from engine.reports.files import replacing
+    from engine.spec import UserError
+    from engine.store import artifacts, find_run
+    from tfllmer_tui.cli.output import settled_store
+
+    store = settled_store(db)
+    found = find_run(store, run)
+    paths = [artifact.path for artifact in artifacts(store, found.id) if artifact.kind == "map"]
+    if not paths:
+        raise UserError(f"export map {run}: the run has no map; only runs that start from LLM vectors have one")
+    source = store.folder(found.id).root / paths[-1]
+    if not source.is_file():
+        raise UserError(f"export map {run}: {source} is gone")
+    if str(output) == "-":
+        sys.stdout.buffer.write(source.read_bytes())
+        return
+    with replacing(output) as beside:
+        shutil.copyfile(source, beside)
+
+
 def _boards(db: str | None, dataset: str | None, backbone: str | None, metrics: list[str] | None) -> list[Leaderboard]:
     """Boards to write. Raises UserError where there is nothing to write."""
     from engine.spec import UserError

@@ -41,8 +41,8 @@ def run(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the training; 0 when left out.")] = None,
     seeds: Annotated[
-        int, typer.Option("--seeds", metavar="N", min=1, help="Train N runs one after another, from --seed on.")
-    ] = 1,
+        int | None, typer.Option("--seeds", metavar="N", min=1, help="Train N runs one after another, from --seed on.")
+    ] = None,
     sets: Sets = None,
     device: Annotated[
         str | None, typer.Option("--device", metavar="NAME", help="auto when left out; cpu, cuda, cuda:N.")
@@ -91,7 +91,7 @@ def run(
     queue.settle(store)
     mode, ended = _mode(json, quiet), []
     first = resolved.experiment.seed
-    for each in range(first, first + seeds):
+    for each in range(first, first + (seeds or 1)):
         experiment = resolved.experiment.model_copy(update={"seed": each})
         made = create_run(store, experiment, overrides=resolved.overrides, command=_command_line(), status="running")
         queue.start(store, made)
@@ -100,7 +100,7 @@ def run(
             break
     records = [record(store, one) for one in ended]
     if json:
-        print_json(records if seeds > 1 else records[0])
+        print_json(records[0] if seeds is None else records)
     elif len(records) > 1 and not quiet:
         from tfllmer_tui.render import run_table
 

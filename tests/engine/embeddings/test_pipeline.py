@@ -10,6 +10,7 @@ from engine import spec
 from engine.data import Dataset, Split, load_dataset, split_dataset
 from engine.embeddings import pipeline
 from engine.embeddings.graph import cooccurrence
+from engine.presets import list_presets, resolve
 
 EXPERIMENT = spec.Experiment(
     data=spec.Data(demo=spec.Demo(users=80, items=60, communities=4, dim=24)),
@@ -70,7 +71,7 @@ def best_gram(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def test_too_large_a_lambda_warns(demo: tuple[Dataset, Split]) -> None:
     extreme = EXPERIMENT.model_copy(update={"embedding": spec.Embedding(lambda_=100)})
-    _, diagnostics = pipeline.item_vectors(extreme, *demo)
+    diagnostics = pipeline.item_vectors(extreme, *demo).diagnostics
     assert diagnostics["positive_eigenvalues"] < 8
     assert "embedding.lambda=100 is too large" in diagnostics["warnings"][0]
 
@@ -91,3 +92,59 @@ def test_cache_returns_the_same_and_knows_different_content(
     for file in tmp_path.iterdir():
         file.write_bytes(b"damaged")
     np.testing.assert_array_equal(pipeline.item_vectors(EXPERIMENT, *demo, tmp_path)[0], first[0])
+
+
+@pytest.fixture(scope="module")
+def full_size() -> tuple[Dataset, Split]:
+    data = resolve().experiment.data
+    dataset = load_dataset(data)
+    return dataset, split_dataset(dataset, data)
+
+
+def test_every_preset_gives_a_table_that_its_map_explains(full_size: tuple[Dataset, Split], tmp_path: Path) -> None:
+    methods: list[tuple[str, str | None]] = [("llm-init", None), ("llm-pca", None), ("ace", None)]
+    ablations = [("tf-llmer", p.name) for p in list_presets("ablation") if p.applies_to == "tf-llmer"]
+    for arm in [*methods, *ablations]:
+        method, ablation = arm
+        experiment = resolve(method=method, ablation=ablation, sets=["embedding.ae_steps=20"]).experiment
+        embedding = experiment.embedding
+        made = pipeline.item_vectors(experiment, *full_size, tmp_path)
+        assert made.z.shape[0] == len(full_size[0].item_ids), arm
+        assert np.isfinite(made.z).all(), arm
+        if embedding.control == "none" and embedding.reduce != "graph-pca":
+            x = pipeline.source_vectors(embedding, full_size[0])
+            np.testing.assert_allclose(made.map.apply(x), made.z, atol=1e-4, err_msg=str(arm))
+        again = pipeline.item_vectors(experiment, *full_size, tmp_path)
+        np.testing.assert_array_equal(again.z, made.z)
+        np.testing.assert_array_equal(again.map.w, made.map.w)
+        if embedding.post in ("whiten", "zca", "cholesky"):
+            assert made.diagnostics["table_kappa"] == pytest.approx(1.0, abs=1e-2), arm
+
+
+def test_condition_numbers_are_those_of_the_curvature_at_uniform_p(demo: tuple[Dataset, Split]) -> None:
+    made = pipeline.item_vectors(EXPERIMENT, *demo)
+    z = made.z.astype(np.float64)
+    p = np.full(len(z), 1 / len(z))
+    for rows, name in ((z, "table_kappa"), (z / np.linalg.norm(z, axis=1)[:, None], "table_kappa_unit_rows")):
+        values = np.linalg.eigvalsh(rows.T @ (np.diag(p) - np.outer(p, p)) @ rows)
+        assert made.diagnostics[name] == pytest.approx(values[-1] / values[0], rel=1e-4)
+    rotated, permuted = (
+        pipeline.item_vectors(EXPERIMENT.model_copy(update={"embedding": changed}), *demo).diagnostics
+        for changed in (
+            EXPERIMENT.embedding.model_copy(update={"control": control}) for control in ("rotation", "permuted-items")
+        )
+    )
+    for other in (rotated, permuted):
+        assert other["table_kappa"] == pytest.approx(made.diagnostics["table_kappa"])
+        assert other["table_kappa_unit_rows"] == pytest.approx(made.diagnostics["table_kappa_unit_rows"])
+
+
+def test_variance_picks_look_at_training_counts_only(demo: tuple[Dataset, Split]) -> None:
+    dataset, split = demo
+    z = table(demo, reduce="variance", popular_share=0.1)
+    counts = [sum(int((split.train[u] == i).sum()) for u in range(len(split.train))) for i in range(60)]
+    popular = sorted(range(60), key=lambda i: -counts[i])[:6]
+    x = pipeline.source_vectors(EXPERIMENT.embedding, dataset).astype(np.float64)
+    rows = (x - x.mean(0)) / np.linalg.norm(x - x.mean(0), axis=1)[:, None]
+    picked = np.sort(np.argsort(-rows[popular].var(0))[:8])
+    np.testing.assert_allclose(z, rows[:, picked], atol=1e-6)

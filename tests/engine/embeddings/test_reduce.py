@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from engine.embeddings.graph import Matrix
+from engine.embeddings.laplacian import Laplacian, laplacian
 from engine.embeddings.reduce import rec_pca
 from engine.spec import UserError
 
@@ -18,6 +19,10 @@ def random_case(seed: int, n: int, d: int, density: float) -> tuple[Array, Array
     generator = np.random.default_rng(seed)
     upper = np.triu(generator.random((n, n)) * (generator.random((n, n)) < density), 1)
     return generator.standard_normal((n, d)) * generator.gamma(1.0, 1.0, d), upper + upper.T
+
+
+def graph_laplacian(a: Array) -> Laplacian:
+    return laplacian(Matrix(sparse.csr_array(a)))
 
 
 def total_variation(z: Array, a: Array) -> float:
@@ -57,7 +62,7 @@ def test_objective_is_the_sum_of_the_top_eigenvalues_of_the_edge_by_edge_referen
 ) -> None:
     x, a = random_case(seed, n, d, density)
     k = data.draw(st.integers(1, d))
-    found = rec_pca(x, k, Matrix(sparse.csr_array(a)), lambda_)
+    found = rec_pca(x, k, graph_laplacian(a), lambda_)
     s = dense_s(x, a, lambda_)
     best = np.linalg.eigvalsh(s)[::-1][:k].sum()
     scale = np.abs(s).sum() + 1
@@ -75,7 +80,7 @@ def test_objective_is_the_sum_of_the_top_eigenvalues_of_the_edge_by_edge_referen
 def test_lambda_zero_is_pca(seed: int) -> None:
     x, a = random_case(seed, 20, 5, 0.3)
     x -= x.mean(0)
-    found = rec_pca(x, 3, Matrix(sparse.csr_array(a)), 0.0)
+    found = rec_pca(x, 3, graph_laplacian(a), 0.0)
     _, singular, axes = np.linalg.svd(x, full_matrices=False)
     np.testing.assert_allclose(found.eigenvalues, singular[:3] ** 2, rtol=1e-8)
     np.testing.assert_allclose(np.abs(found.w.T @ axes[:3].T), np.eye(3), atol=1e-5)
@@ -87,7 +92,7 @@ def test_lambda_zero_is_pca(seed: int) -> None:
 def test_variance_and_variation_fall_as_lambda_grows_within_the_bound(seed: int, small: float, more: float) -> None:
     """METHOD.md F.6: V0 - V <= lambda (T0 - T), V and T non-increasing in lambda."""
     x, a = random_case(seed, 16, 5, 0.4)
-    graph = Matrix(sparse.csr_array(a))
+    graph = graph_laplacian(a)
 
     def v_and_t(lambda_: float) -> tuple[float, float]:
         z = x @ rec_pca(x, 2, graph, lambda_).w

@@ -1,0 +1,46 @@
+"""Every ablation that is shipped: says what it asks, changes something, and trains."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engine.data import load_dataset, split_dataset
+from engine.embeddings.pipeline import item_vectors
+from engine.models.recommender import build
+from engine.presets import list_presets, resolve
+from engine.spec import config_hash
+from engine.training.loop import make_optimizer, train_step
+from tests.engine.data.test_windows import batches
+
+ABLATIONS = [preset.name for preset in list_presets("ablation")]
+SMALL = [
+    *("data.demo.users=60", "data.demo.items=60", "data.demo.communities=4", "data.demo.dim=24"),
+    *("backbone.width=8", "backbone.inner=8", "train.batch_size=8"),
+]
+
+
+def test_no_two_ablations_are_the_same() -> None:
+    hashes = {name: config_hash(resolve(ablation=name).experiment) for name in ABLATIONS}
+    assert len(set(hashes.values())) == len(ABLATIONS), hashes
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_every_ablation_asks_a_question_and_trains(name: str, tmp_path: Path) -> None:
+    preset = next(p for p in list_presets("ablation") if p.name == name)
+    assert preset.question
+    assert preset.question.endswith("?")
+    experiment = resolve(ablation=name, sets=SMALL).experiment
+    dataset = load_dataset(experiment.data)
+    split = split_dataset(dataset, experiment.data)
+    z, *_ = item_vectors(experiment, dataset, split)
+    model, _ = build(experiment, len(dataset.item_ids), z)
+    optimizer = make_optimizer(model, experiment.train.model_copy(update={"lr": 0.01}))
+    losses = [float(train_step(model, optimizer, b)) for _ in range(8) for b in batches(split.train, random_cut=False)]
+    assert sum(losses[-5:]) < sum(losses[:5])
+
+
+def test_shipped_presets_name_real_settings(real_data: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TFLLMER_DATA", str(real_data("ml-100k").parent))
+    for dataset in list_presets("dataset"):
+        assert resolve(dataset=dataset.name).experiment.data.name == dataset.name
