@@ -14,6 +14,8 @@ from engine.embeddings.graph import Array, IntArray, Matrix, from_keys
 
 _SWAPS = 5
 """Accepted swaps that an edge takes part in, on average."""
+_BLOCK = 1 << 22
+"""Pairs drawn at once."""
 _ROUNDS = 200
 """Rounds of swaps at most: graphs that are nearly complete refuse most swaps."""
 
@@ -134,8 +136,13 @@ def popularity(adjacency: Matrix, seed: int) -> Matrix:
     # A multigraph with Poisson(t_a t_b) edges between a and b, each pair then counted once.
     draws = generator.poisson(t.sum() ** 2 / 2)
     ends = np.cumsum(t)
-    low, high = (np.searchsorted(ends, generator.random(draws) * ends[-1], "right") for _ in range(2))
-    keys = _sorted_set(_key(low, high, n)[low != high])
+    drawn = []
+    for start in range(0, draws, _BLOCK):
+        spots = generator.random((2, min(_BLOCK, draws - start))) * ends[-1]
+        low, high = np.searchsorted(ends[:-1], spots, "right")  # n - 1 at most, also if rounding made a spot 1
+        drawn.append(_key(low, high, n)[low != high])
+    keys = _sorted_set(np.concatenate([*drawn, np.empty(0, np.int64)]))
+    del drawn
     quantiles = np.sort(weights)[((np.arange(len(keys)) + 0.5) / len(keys) * len(weights)).astype(np.int64)]
     return _symmetric(keys, _deal(keys, quantiles, _degrees(adjacency), generator), n)
 
@@ -150,7 +157,7 @@ def _fitted(degrees: IntArray) -> Array:
         for start in range(0, len(values), 256):
             t_a = t[start : start + 256]
             expected[start : start + 256] = -np.expm1(-np.outer(t_a, t)) @ many + np.expm1(-(t_a**2))
-        if many @ np.abs(expected - values) <= 1e-5 * degrees.sum():
+        if many @ np.abs(expected - values) <= 1e-4 * degrees.sum():
             break
         ratio = np.divide(values, expected, out=np.ones(len(values)), where=expected > 0)
         t = np.minimum(t * np.sqrt(ratio), 4.0 * np.sqrt(np.log(len(degrees) + 1)))
