@@ -1,16 +1,12 @@
-"""Names of metrics, where a run's record keeps them, and the metrics of a list of ranks."""
+"""Names of metrics, and where a run's record keeps them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from engine.spec import UserError, nearest
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 CUTOFFS = (5, 10, 20)
 MEASURES = (*(f"{kind}@{k}" for kind in ("hr", "ndcg") for k in CUTOFFS), "mrr")
@@ -80,25 +76,3 @@ def parse_metric(name: str) -> Metric:
         if split == "test" or not dot:
             return Metric("test", measure)
     raise UserError(f"no metric {name!r}{nearest(given, NAMES if dot else (*MEASURES, _CE))}")
-
-
-def ranking_metrics(ranks: npt.NDArray[np.integer[Any]]) -> dict[str, float]:
-    """HR@k, NDCG@k (k = 5, 10, 20) and MRR of ranks, one relevant item each (METHOD.md C).
-
-    ranks: [n] the rank of each user's target, 1 = best; -1 = the user has no target and is left out.
-
-    HR@k is the share of ranks <= k, NDCG@k the mean of 1 / log2(rank + 1) where rank <= k and 0
-    elsewhere, MRR the mean of 1 / rank. All are NaN where no user has a target. Raises ValueError
-    where a rank is neither -1 nor at least 1.
-    """
-    import numpy as np
-
-    if np.any((ranks < 1) & (ranks != -1)):
-        raise ValueError("ranks must be at least 1, or -1 where there is no target")
-    r = ranks[ranks != -1].astype(np.float64)
-    if not len(r):
-        return dict.fromkeys(MEASURES, float("nan"))
-    gain = 1 / np.log2(r + 1)
-    values = {f"hr@{k}": float(np.mean(r <= k)) for k in CUTOFFS}
-    values |= {f"ndcg@{k}": float(np.mean(np.where(r <= k, gain, 0))) for k in CUTOFFS}
-    return values | {"mrr": float(np.mean(1 / r))}

@@ -47,11 +47,7 @@ def snapshot(store: Store, run: Run) -> Snapshot:
         "seed": run.seed,
         "overrides": run.overrides,
     }
-    steps, epochs = reported["epoch"]
-    facts = dict(run.facts)
-    if len(epochs) and epochs[-1] > 0:  # how many steps an epoch has depends on how histories were cut in it
-        facts["steps_per_epoch"] = steps[-1] / epochs[-1]
-    return Snapshot(head, reported, facts, int(run.spec["train"]["epochs"]))
+    return Snapshot(head, reported, run.facts, int(run.spec["train"]["epochs"]))
 
 
 def draw(

@@ -1,11 +1,6 @@
-import math
-
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from engine.reports.metrics import NAMES, Metric, parse_metric, ranking_metrics
+from engine.reports.metrics import NAMES, Metric, parse_metric
 from engine.spec import UserError
 from tests.engine.reports.records import record
 
@@ -49,22 +44,3 @@ def test_values_are_found_in_a_record() -> None:
     assert parse_metric("train_ce@0").of(run) == 7.0
     assert parse_metric("train_ce@5").of(run) is None
     assert parse_metric("train_ce").of(record("R", value=None)) is None
-
-
-@given(st.lists(st.one_of(st.just(-1), st.integers(1, 40)), min_size=1, max_size=50))
-def test_metrics_equal_a_plain_loop(ranks: list[int]) -> None:
-    values = ranking_metrics(np.array(ranks, dtype=np.int32))
-    there = [r for r in ranks if r != -1]
-    if not there:
-        assert all(math.isnan(v) for v in values.values())
-        return
-    for k in (5, 10, 20):
-        assert values[f"hr@{k}"] == pytest.approx(sum(1 for r in there if r <= k) / len(there))
-        assert values[f"ndcg@{k}"] == pytest.approx(sum(1 / math.log2(r + 1) for r in there if r <= k) / len(there))
-    assert values["mrr"] == pytest.approx(sum(1 / r for r in there) / len(there))
-
-
-def test_first_place_is_perfect_and_rank_zero_is_no_rank() -> None:
-    assert set(ranking_metrics(np.array([1, 1])).values()) == {1.0}
-    with pytest.raises(ValueError, match="at least 1"):
-        ranking_metrics(np.array([1, 0]))
