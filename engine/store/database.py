@@ -23,7 +23,7 @@ from engine.spec import UserError
 from engine.spool import RunFolder
 from engine.store.tables import Run
 
-HEAD = "0001"
+HEAD = "0002"
 """The schema of `tables`: the newest revision in `migrations/versions`."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -9,11 +9,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import JSON, Column, DateTime, Dialect, Float, ForeignKey, Integer, Table, TypeDecorator
+from sqlalchemy import JSON, Column, DateTime, Dialect, Float, ForeignKey, Index, Integer, Table, TypeDecorator
 from sqlmodel import Field, SQLModel, UniqueConstraint
 
 Status = Literal["queued", "running", "finished", "failed", "cancelled", "lost"]
 ENDED: tuple[Status, ...] = ("finished", "failed", "cancelled", "lost")
+
+_ZERO = {"server_default": "0"}
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -47,11 +49,22 @@ class Worker(SQLModel, table=True):
     pid_start: float
     started: datetime = Field(sa_type=UTCDateTime)
     heartbeat: datetime = Field(sa_type=UTCDateTime)
-    slots: list[Any] = Field(sa_type=JSON)
+    slots: list[Any] = Field(sa_type=JSON, description="device of each slot")
+    devices: list[Any] = Field(
+        default_factory=list,
+        sa_type=JSON,
+        sa_column_kwargs={"server_default": "[]"},
+        description="load and memory at the last heartbeat",
+    )
+    draining: bool = Field(
+        default=False, sa_column_kwargs=_ZERO, description="finishes what it runs and takes nothing new"
+    )
 
 
 class Run(SQLModel, table=True):
     """One run: the columns people filter and sort by, and the documents that rebuild it."""
+
+    __table_args__ = (Index("ix_run_queue", "status", "priority", "position"),)
 
     id: str = Field(primary_key=True, description="ULID")
     study_id: int | None = Field(default=None, foreign_key="study.id", ondelete="SET NULL", index=True)
@@ -86,6 +99,23 @@ class Run(SQLModel, table=True):
     spool_offset: int = Field(default=0, description="bytes of the spool that the rows here account for")
     facts: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
     result: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+
+    priority: int = Field(
+        default=0, sa_column_kwargs=_ZERO, description="queued runs of higher priority are taken first"
+    )
+    position: float = Field(
+        default=0.0, sa_column_kwargs=_ZERO, description="order among queued runs of one priority, smaller first"
+    )
+    crashes: int = Field(
+        default=0,
+        sa_column_kwargs=_ZERO,
+        description="how often its process, or its worker, was gone without a last word",
+    )
+    host: str | None = Field(default=None, description="the machine whose process answers for it")
+    device: str | None = Field(default=None, description="where a worker placed it: cpu, cuda:N")
+    trashed: datetime | None = Field(
+        default=None, sa_type=UTCDateTime, description="removed by a person, not yet purged"
+    )
 
 
 class SeriesName(SQLModel, table=True):

@@ -32,7 +32,7 @@ def execute(path: Path, sql: str) -> list[tuple[object, ...]]:
 
 def schema(path: Path) -> dict[str, str]:
     rows = execute(path, "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'alembic_version'")
-    return {str(name): " ".join(str(sql).split()) for name, sql in rows}
+    return {str(name): " ".join(str(sql).replace('"', "").split()) for name, sql in rows}
 
 
 def alembic_config(**attributes: object) -> Config:
@@ -73,7 +73,7 @@ def add_a_revision(folder: Path, body: str) -> None:
     """The migrations as a later version would ship them."""
     shutil.copytree(MIGRATIONS, folder)
     (folder / "versions" / "r0002_later.py").write_text(
-        f"from alembic import op\nimport sqlalchemy as sa\nrevision = '0002'\ndown_revision = '{HEAD}'\n"
+        f"from alembic import op\nimport sqlalchemy as sa\nrevision = '0003'\ndown_revision = '{HEAD}'\n"
         f"def upgrade() -> None:\n    {body}\n"
     )
 
@@ -83,7 +83,7 @@ def later_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "later"
     add_a_revision(folder, "op.add_column('tag', sa.Column('colour', sa.String(), nullable=True))")
     monkeypatch.setattr("engine.store.database.MIGRATIONS", folder)
-    monkeypatch.setattr("engine.store.database.HEAD", "0002")
+    monkeypatch.setattr("engine.store.database.HEAD", "0003")
     return folder
 
 
@@ -106,7 +106,7 @@ def test_a_migration_that_fails_changes_nothing(store: Store, tmp_path: Path, mo
         tmp_path / "broken", "op.add_column('tag', sa.Column('colour', sa.String())); op.drop_table('no_such')"
     )
     monkeypatch.setattr("engine.store.database.MIGRATIONS", tmp_path / "broken")
-    monkeypatch.setattr("engine.store.database.HEAD", "0002")
+    monkeypatch.setattr("engine.store.database.HEAD", "0003")
     before = schema(store.path)
     with pytest.raises(UserError, match="no such table"):
         open_store(store.path)
@@ -116,7 +116,7 @@ def test_a_migration_that_fails_changes_nothing(store: Store, tmp_path: Path, mo
 
 def test_a_newer_store_is_refused(store: Store) -> None:
     execute(store.path, "UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(UserError, match=r"newer tfllmer \(schema 9999, this one knows 0001\); update"):
+    with pytest.raises(UserError, match=r"newer tfllmer \(schema 9999, this one knows 0002\); update"):
         open_store(store.path)
     assert not list(store.path.parent.glob("*.backup.db"))
 
