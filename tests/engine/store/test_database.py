@@ -32,7 +32,14 @@ def execute(path: Path, sql: str) -> list[tuple[object, ...]]:
 
 def schema(path: Path) -> dict[str, str]:
     rows = execute(path, "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name != 'alembic_version'")
-    return {str(name): " ".join(str(sql).replace('"', "").split()) for name, sql in rows}
+    return {str(name): _definition(str(sql)) for name, sql in rows}
+
+
+def _definition(sql: str) -> str:
+    """Without quotes, its parts in one order: a rebuilt table lists its constraints in any."""
+    head, _, rest = " ".join(sql.replace('"', "").split()).partition("(")
+    inside, _, tail = rest.rpartition(")")
+    return f"{head}({', '.join(sorted(part.strip() for part in inside.split(',')))}){tail}"
 
 
 def alembic_config(**attributes: object) -> Config:
