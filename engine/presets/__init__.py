@@ -1,24 +1,36 @@
 """configs/ -> Experiment: YAML presets composed with flags, every value with the place it came from.
 
-`files` reads presets, `locate` finds data sets and vectors on disk, `compose` puts a run together.
+`files` reads presets, `locate` finds data sets and vectors on disk, `compose` puts a run together;
+`studies` reads grids of runs, `cells` makes runs of them.
 """
 
+from engine.presets.cells import Cell, Expansion, cell_key, combinations, expand
 from engine.presets.compose import Resolved, ablations_of, resolve
 from engine.presets.files import KINDS, Kind, Preset, find_preset, list_presets
 from engine.presets.locate import data_roots, find_dataset, find_vectors, list_datasets, list_vectors
+from engine.presets.studies import Study, find_study, list_studies, parse_only
 
 __all__ = [
     "KINDS",
+    "Cell",
+    "Expansion",
     "Kind",
     "Preset",
     "Resolved",
+    "Study",
     "ablations_of",
+    "cell_key",
+    "combinations",
     "data_roots",
+    "expand",
     "find_dataset",
     "find_preset",
+    "find_study",
     "find_vectors",
     "list_datasets",
     "list_presets",
+    "list_studies",
     "list_vectors",
+    "parse_only",
     "resolve",
 ]

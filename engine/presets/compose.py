@@ -12,13 +12,21 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from engine.presets.files import Preset, Setting, find_preset, has_preset, list_presets
-from engine.presets.locate import dataset_name, find_dataset, find_vectors, is_path, list_vectors, vectors_name
-from engine.spec import BACKBONES, Experiment, UserError, explain, fields_of, file_fingerprint, nearest, part_of
+from engine.presets.locate import (
+    dataset_name,
+    find_dataset,
+    find_vectors,
+    fingerprint_of,
+    is_path,
+    list_vectors,
+    vectors_name,
+)
+from engine.spec import BACKBONES, Experiment, UserError, explain, fields_of, nearest, part_of
 
 METHOD, DATASET, BACKBONE = "tf-llmer", "demo", "sasrec"
 """What `tfllmer run` takes where nothing is said."""
 
-_AXES = {
+AXIS_FIELDS = {
     "method": "--method",
     "ablation": "--ablation",
     "data.name": "--dataset",
@@ -35,7 +43,7 @@ _NOT_IN_PRESETS = ("method", "ablation", "seed", "note", *_MEASURED)
 @dataclass(frozen=True)
 class Resolved:
     """A complete run. `origins` covers every field: `default`, `configs/ablation/no-norm.yaml:5`, `--set`, ...
-    `overrides` holds what --set changed, typed."""
+    `overrides` holds what --set and a study's settings changed, typed."""
 
     experiment: Experiment
     origins: dict[str, str]
@@ -55,19 +63,21 @@ def resolve(
     backbone: str | None = None,
     embedding: str | None = None,
     seed: int | None = None,
+    settings: Mapping[str, Setting] | None = None,
     sets: Sequence[str] = (),
     device: str | None = None,
     threads: int | None = None,
     note: str | None = None,
 ) -> Resolved:
-    """Compose defaults < dataset < backbone < method < ablation < flags < --set; find the files; validate.
+    """Compose defaults < dataset < backbone < method < ablation < flags < study < --set; find the files; validate.
 
-    `sets` are texts `field=value`. Raises UserError in one line, with the place of what does not fit.
+    `settings` are those of a study, by dotted field; `sets` are texts `field=value`. Raises UserError in one
+    line, with the place of what does not fit.
     """
     given = dict(_parse(text) for text in sets)
     axes = {"--method": method, "--ablation": ablation, "--dataset": dataset}
     axes |= {"--backbone": backbone, "--embedding": embedding}
-    axes |= {_AXES[path]: given.pop(path) for path in list(given) if path in _AXES}
+    axes |= {AXIS_FIELDS[path]: given.pop(path) for path in list(given) if path in AXIS_FIELDS}
     flags = {"seed": seed, "execution.device": device, "execution.threads": threads, "note": note}
 
     where = axes["--dataset"] or DATASET
@@ -84,15 +94,16 @@ def resolve(
     )
     if axes["--embedding"]:
         layers.append({"embedding.source": Setting(axes["--embedding"], "--embedding")})
-    layers.append({path: Setting(value, "--set") for path, value in given.items()})
+    changes = {**(settings or {}), **{path: Setting(value, "--set") for path, value in given.items()}}
+    layers.append(changes)
 
-    settings = _merge(layers)
-    experiment = _validate(settings)
-    found = _find(experiment, where if name != where else experiment.data.name, settings)
-    experiment = _validate(settings | found) if found else experiment
-    values = _flatten(experiment.model_dump(by_alias=True))
-    origins = {path: (settings | found)[path].origin if path in settings | found else "default" for path in values}
-    return Resolved(experiment, origins, {path: values[path] for path in given})
+    merged = _merge(layers)
+    experiment = _validate(merged)
+    found = _find(experiment, where if name != where else experiment.data.name, merged)
+    experiment = _validate(merged | found) if found else experiment
+    values = flatten(experiment.model_dump(by_alias=True))
+    origins = {path: (merged | found)[path].origin if path in merged | found else "default" for path in values}
+    return Resolved(experiment, origins, {path: values[path] for path in changes})
 
 
 def _by(axes: Mapping[str, str | None], flag: str) -> str:
@@ -178,7 +189,7 @@ def _field(path: str, backbone: str, origin: str) -> FieldInfo:
 def _nearest(keys: Sequence[str], depth: int, model: type[BaseModel]) -> str:
     """The hint for a wrong name: its full path where the name is right but its group is missing."""
     if len(keys) == 1:
-        for path in _flatten(Experiment.model_validate({}).model_dump(by_alias=True)):
+        for path in flatten(Experiment.model_validate({}).model_dump(by_alias=True)):
             if path.split(".")[-1] == keys[0]:
                 return f" (did you mean {path}?)"
     before = "".join(f"{key}." for key in keys[:depth])
@@ -220,10 +231,11 @@ def _at(origin: str) -> str:
     return f"{origin} " if origin == "--set" else f"{origin}: " if origin else ""
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by dotted names."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
 
 
@@ -249,14 +261,14 @@ def _find(experiment: Experiment, where: str, settings: Mapping[str, Setting]) -
     by = "--dataset" if is_path(where) else "$TFLLMER_DATA"
     found = {
         "data.path": Setting(str(folder), by),
-        "data.fingerprint": Setting(file_fingerprint(file for file in files if file.exists()), "measured"),
+        "data.fingerprint": Setting(fingerprint_of(file for file in files if file.exists()), "measured"),
     }
     if experiment.uses_embedding:
         chosen = source or Setting(_only_source(folder, name), "found beside the data set")
         file = find_vectors(folder, name, chosen.value)
         found["embedding.source"] = Setting(vectors_name(file, name), chosen.origin)
         found["embedding.path"] = Setting(str(file), chosen.origin)
-        found["embedding.fingerprint"] = Setting(file_fingerprint([file]), "measured")
+        found["embedding.fingerprint"] = Setting(fingerprint_of([file]), "measured")
     return found
 
 

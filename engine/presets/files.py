@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -48,25 +49,26 @@ class Preset:
 
 def list_presets(kind: Kind) -> list[Preset]:
     """All presets of a kind, by name. Raises UserError where a file is not a preset."""
-    return [_read(kind, name) for name in sorted(_files(kind))]
+    return [_read(kind, name, file) for name, file in sorted(files_of(kind).items())]
 
 
 def find_preset(kind: Kind, name: str) -> Preset:
     """The preset of that name. Raises UserError with the nearest name where there is none."""
-    names = _files(kind)
+    names = files_of(kind)
     if name not in names:
         raise UserError(f"--{kind} {name}: no such {kind}{nearest(name, sorted(names))}")
-    return _read(kind, name)
+    return _read(kind, name, names[name])
 
 
 def has_preset(kind: Kind, name: str) -> bool:
     """Whether there is a preset of that name."""
-    return name in _files(kind)
+    return name in files_of(kind)
 
 
 # ------------------------------------------------------------------------------------ places
 
 
+@lru_cache(maxsize=1)
 def _shipped() -> Path:
     package = Path(engine.__file__).parent
     inside = package / "configs"  # in a wheel; beside the packages in a checkout
@@ -78,13 +80,13 @@ def _overlay() -> Path | None:
     return here if here.is_dir() and here.resolve() != _shipped().resolve() else None
 
 
-def _files(kind: Kind) -> dict[str, Path]:
+def files_of(kind: str) -> dict[str, Path]:
     """Name -> file; a file of the working folder replaces the shipped one of its name."""
     roots = [_shipped(), overlay] if (overlay := _overlay()) else [_shipped()]
     return {file.stem: file for root in roots for file in (root / kind).glob("*.yaml")}
 
 
-def _label(file: Path) -> str:
+def label_of(file: Path) -> str:
     """How messages call a file: shipped ones `configs/...`, those of the working folder `./configs/...`."""
     if file.is_relative_to(_shipped()):
         return f"configs/{file.relative_to(_shipped())}"
@@ -94,11 +96,17 @@ def _label(file: Path) -> str:
 # ------------------------------------------------------------------------------------ reading
 
 
-def _read(kind: Kind, name: str) -> Preset:
-    file = _files(kind)[name]
-    label = _label(file)
+def _read(kind: Kind, name: str, file: Path) -> Preset:
+    state = file.stat()
+    return _read_file(kind, name, file, (state.st_dev, state.st_ino, state.st_mtime_ns, state.st_size))
+
+
+@lru_cache(maxsize=1024)
+def _read_file(kind: Kind, name: str, file: Path, state: tuple[int, ...]) -> Preset:
+    """A study resolves hundreds of cells from the same files: each state of a file is read once."""
+    label = label_of(file)
     leaves: dict[str, Setting] = {}
-    for path, setting in _leaves(*_compose(file, label), label):
+    for path, setting in leaves_of(*read_tree(file, label), label):
         if path in leaves:
             raise UserError(
                 f"{setting.origin}: {path} is set twice, first in line {leaves[path].origin.split(':')[-1]}"
@@ -121,7 +129,7 @@ def _read(kind: Kind, name: str) -> Preset:
     )
 
 
-def _compose(file: Path, label: str) -> tuple[yaml.MappingNode, yaml.SafeLoader]:
+def read_tree(file: Path, label: str) -> tuple[yaml.MappingNode, yaml.SafeLoader]:
     """The file's YAML tree, whose nodes know their lines, and the loader that turns leaves into values."""
     try:
         loader = yaml.SafeLoader(file.read_text(encoding="utf-8"))
@@ -138,9 +146,10 @@ def _compose(file: Path, label: str) -> tuple[yaml.MappingNode, yaml.SafeLoader]
     return root, loader
 
 
-def _leaves(
+def leaves_of(
     node: yaml.MappingNode, loader: yaml.SafeLoader, label: str, prefix: str = ""
 ) -> Iterator[tuple[str, Setting]]:
+    """Every setting by its dotted field, with its line."""
     for key, value in node.value:
         origin = f"{label}:{key.start_mark.line + 1}"
         path = f"{prefix}{key.value}"
@@ -154,4 +163,4 @@ def _leaves(
         elif path.count(".") > 8:  # an alias inside its own anchor never ends
             raise UserError(f"{origin}: {path}: settings are not nested that deep")
         else:
-            yield from _leaves(value, loader, label, f"{path}.")
+            yield from leaves_of(value, loader, label, f"{path}.")

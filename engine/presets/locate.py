@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
-from engine.spec import UserError, nearest
+from engine.spec import UserError, file_fingerprint, nearest
 
 VECTOR_SUFFIXES = (".npy", ".npz", ".parquet", ".safetensors")
 
@@ -112,3 +114,14 @@ def find_vectors(folder: Path, dataset: str, source: str) -> Path:
         names = " and ".join(file.name for file in sources[source])
         raise UserError(f"--embedding {source}: {names} both match in {folder}; give the path of one")
     return sources[source][0].resolve()
+
+
+def fingerprint_of(files: Iterable[Path]) -> str:
+    """`spec.file_fingerprint` of the files, measured once for each state of them."""
+    states = [(file, file.stat()) for file in files]
+    return _measure(tuple((file, s.st_dev, s.st_ino, s.st_mtime_ns, s.st_size) for file, s in states))
+
+
+@lru_cache(maxsize=256)
+def _measure(states: tuple[tuple[Path, int, int, int, int], ...]) -> str:
+    return file_fingerprint(file for file, *_ in states)

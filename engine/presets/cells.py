@@ -1,0 +1,162 @@
+"""The cells of a study as experiments: combined, looked up, validated, each computation once."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from engine.presets.compose import Resolved, flatten, resolve
+from engine.presets.files import Setting
+from engine.presets.studies import AXES, FLAG_AXIS, Rule, Study, Value, check_field, key_of, text_of
+from engine.spec import Experiment, UserError, config_hash, data_hash, spec_hash
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study. `overrides` are the settings by which it differs from its presets."""
+
+    axes: dict[str, Value]
+    experiment: Experiment
+    overrides: dict[str, Any]
+
+    @cached_property
+    def spec_hash(self) -> str:
+        return spec_hash(self.experiment)
+
+    @cached_property
+    def config_hash(self) -> str:
+        return config_hash(self.experiment)
+
+    @property
+    def key(self) -> str:
+        """What tells it from the other cells of its study."""
+        return cell_key(self.axes)
+
+    @property
+    def shape(self) -> tuple[str, dict[str, Any]]:
+        """Its `data_hash` and its specification: what the time it takes depends on."""
+        return data_hash(self.experiment.data), self.experiment.model_dump(mode="json", by_alias=True)
+
+    @property
+    def command(self) -> list[str]:
+        """The command that makes this run alone."""
+        e = self.experiment
+        words = ["tfllmer", "run", "--method", e.method, *(["--ablation", e.ablation] if e.ablation else [])]
+        words += ["--dataset", str(self.axes["dataset"]), "--backbone", e.backbone.name]
+        if e.data.name != "demo" and e.uses_embedding:
+            words += ["--embedding", str(self.axes.get("embedding") or e.embedding.source)]
+        words += ["--seed", str(e.seed)]
+        return words + [
+            word for path, value in self.overrides.items() for word in ("--set", f"{path}={text_of(value)}")
+        ]
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """The cells, each of a `spec_hash` of its own, and how many were dropped because an earlier one
+    computes the same."""
+
+    cells: list[Cell]
+    duplicates: int
+
+
+def cell_key(axes: Mapping[str, Value]) -> str:
+    """The axes and their values in one text, whatever their order and however numbers are written."""
+    return json.dumps({axis: key_of(value) for axis, value in axes.items()}, sort_keys=True)
+
+
+def combinations(
+    study: Study, only: Rule | None = None, seeds: Sequence[int] | None = None
+) -> list[dict[str, Setting]]:
+    """The cells as values of the axes, before they are looked up: grid by grid, but all cells of one seed
+    before those of the next, so that a study that is stopped early has whole seeds. `seeds` takes the place
+    of those in the file."""
+    made: dict[str, dict[str, Setting]] = {}
+    for grid in study.grids:
+        values = grid if seeds is None else grid | {"seed": tuple(Setting(seed, "--seeds") for seed in seeds)}
+        for row in itertools.product(*values.values()):
+            cell = dict(zip(values, row, strict=True))
+            if _within(cell, only or {}) and not any(_within(cell, rule) for rule in study.exclude):
+                made.setdefault(cell_key({axis: setting.value for axis, setting in cell.items()}), cell)
+    return sorted(made.values(), key=lambda cell: int(cell["seed"].value))
+
+
+def expand(
+    study: Study, *, only: Rule | None = None, seeds: Sequence[int] | None = None, sets: Sequence[str] = ()
+) -> Expansion:
+    """The cells as validated experiments. `sets` are texts `field=value` for all of them.
+
+    Raises UserError for the first cell that does not fit, with the place that made it.
+    """
+    _check_sets(study, sets)
+    resolved: dict[str, tuple[Experiment, dict[str, Any]]] = {}
+    cells: dict[str, Cell] = {}
+    chosen = combinations(study, only, seeds)
+    for axes in chosen:
+        place = cell_key({axis: setting.value for axis, setting in axes.items() if axis != "seed"})
+        if place not in resolved:
+            resolved[place] = _resolve(study, axes, sets)
+        experiment, overrides = resolved[place]
+        typed = flatten(experiment.model_dump(by_alias=True))
+        values = {axis: typed.get(axis, setting.value) for axis, setting in axes.items() if axis not in AXES}
+        own = {axis: setting.value for axis, setting in axes.items() if axis in AXES}
+        cell = Cell(own | values, experiment.model_copy(update={"seed": int(axes["seed"].value)}), overrides)
+        cells.setdefault(cell.spec_hash, cell)
+    return Expansion(list(cells.values()), len(chosen) - len(cells))
+
+
+def _within(cell: Mapping[str, Setting], rule: Rule) -> bool:
+    return all(axis in cell and key_of(cell[axis].value) in wanted for axis, wanted in rule.items())
+
+
+def _resolve(study: Study, axes: Mapping[str, Setting], sets: Sequence[str]) -> tuple[Experiment, dict[str, Any]]:
+    """The experiment of a cell, with any seed, and the settings that make a difference to its presets."""
+    method, _, ablation = str(axes["arm"].value).partition("/")
+    settings = study.settings | {axis: setting for axis, setting in axes.items() if axis not in AXES}
+
+    def cell(settings: Mapping[str, Setting], sets: Sequence[str]) -> Resolved:
+        return resolve(
+            method=method,
+            ablation=ablation or None,
+            dataset=str(axes["dataset"].value),
+            backbone=str(axes["backbone"].value),
+            embedding=str(axes["embedding"].value) if "embedding" in axes else None,
+            settings=settings,
+            sets=sets,
+        )
+
+    try:
+        resolved = cell(settings, sets)
+    except UserError as error:
+        raise UserError(_placed(str(error), axes, study.label)) from None
+    plain: dict[str, Any] = {}
+    with suppress(UserError):  # where the presets do not fit without these settings, all of them count
+        plain = flatten(cell({}, ()).experiment.model_dump(by_alias=True))
+    changed = {path: v for path, v in resolved.overrides.items() if path not in plain or plain[path] != v}
+    return resolved.experiment, changed
+
+
+def _placed(text: str, axes: Mapping[str, Setting], label: str) -> str:
+    """The message about a cell with the place in the study's file that made it."""
+    flag = re.match(r"--(method|ablation|dataset|backbone|embedding)\b", text)
+    if flag:
+        axis = FLAG_AXIS.get(flag[1], flag[1])
+        return f"{axes[axis].origin if axis in axes else label}: {text.removeprefix('--')}"
+    where = "" if re.match(r"--|\S+\.yaml:", text) else f"{label}: "
+    cell = ", ".join(f"{axis}={text_of(setting.value)}" for axis, setting in axes.items() if axis != "seed")
+    return f"{where}{text} (in the cell {cell})"
+
+
+def _check_sets(study: Study, sets: Sequence[str]) -> None:
+    axes = study.axes
+    for text in sets:
+        path = text.partition("=")[0].strip()
+        if path in axes:
+            raise UserError(f"--set {text}: {path} is an axis of study {study.name}; choose with --only {path}=VALUE")
+        check_field(path, f"--set {text}")

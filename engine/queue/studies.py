@@ -1,0 +1,140 @@
+"""A study meets the store and the queue: what exists already, what is missing, and the queueing of it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from engine.presets import Cell, Study, cell_key, combinations
+from engine.queue.actions import enqueue, retry
+from engine.spec import UserError
+from engine.store import Run, Store, StoreError, get_run
+from engine.store.studies import StudyCell, find_study_row, runs_that_count, save_study
+from engine.store.tables import Study as Row
+
+STATES = ("finished", "running", "queued", "failed", "cancelled", "lost", "missing")
+"""What a cell can be: the status of the run that counts for it, or missing."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell and the run that counts for it, if there is any."""
+
+    cell: Cell
+    run: Run | None
+
+    @property
+    def state(self) -> str:
+        return "missing" if self.run is None else self.run.status
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What a submission did. `found` counts the cells by their state before it."""
+
+    found: Mapping[str, int]
+    made: tuple[Run, ...]
+    """New runs in the queue."""
+    again: tuple[Run, ...]
+    """Runs that were stopped, lost or failed and are in the queue again."""
+
+
+def plan(store: Store | None, cells: Sequence[Cell]) -> list[Planned]:
+    """Every cell with what the store has of it, whoever made it; nothing where there is no store yet."""
+    runs = {} if store is None else runs_that_count(store, [cell.spec_hash for cell in cells])
+    return [Planned(cell, runs.get(cell.spec_hash)) for cell in cells]
+
+
+def count_states(planned: Sequence[Planned]) -> dict[str, int]:
+    """How many cells are in each state, in the order of STATES, without zeros."""
+    counts = Counter(each.state for each in planned)
+    return {state: counts[state] for state in STATES if counts[state]}
+
+
+def submit(
+    store: Store,
+    study: Study,
+    cells: Sequence[Cell],
+    *,
+    seeds: int | None = None,
+    retry_failed: bool = False,
+    priority: int = 0,
+) -> Submitted:
+    """Write down the study with these cells, and queue what is missing of them.
+
+    Finished, running and queued cells are left alone; stopped and lost ones go on from their checkpoint;
+    failed ones only with `retry_failed`. Safe to repeat after a crash at any moment, and in two terminals
+    at once. `seeds` is the number that was asked for in place of the file's, so that they stay in the study.
+    """
+    with _alone(store):
+        row = save_study(store, study.name, *_document(store, study, cells, seeds))
+        planned = plan(store, cells)
+        made, again = [], []
+        for each in planned:
+            goes_on = each.state in ("cancelled", "lost") or (each.state == "failed" and retry_failed)
+            if goes_on and (run := _go_on(store, each)):
+                again.append(run)
+            elif goes_on or each.state == "missing":
+                made.append(_make(store, each.cell, row, priority))
+    return Submitted(count_states(planned), tuple(made), tuple(again))
+
+
+def _go_on(store: Store, each: Planned) -> Run | None:
+    """Queue the run of the cell again; None where its files do not allow it any more."""
+    assert each.run is not None
+    try:
+        return retry(store, [each.run.id])[0]
+    except StoreError:
+        raise
+    except UserError:
+        run = get_run(store, each.run.id)
+        return run if run.status in ("queued", "running", "finished") else None  # somebody was faster
+
+
+def _make(store: Store, cell: Cell, row: Row, priority: int) -> Run:
+    return enqueue(
+        store,
+        cell.experiment,
+        overrides=cell.overrides,
+        command=cell.command,
+        study_id=row.id,
+        priority=priority,
+    )
+
+
+def _document(
+    store: Store, study: Study, cells: Sequence[Cell], seeds: int | None
+) -> tuple[dict[str, Any], list[StudyCell], list[str]]:
+    """What is kept of a study: about it, its cells, and the keys of all that its file has now."""
+    before = find_study_row(store, study.name)
+    most = max(seeds or 0, (before.spec.get("seeds") or 0) if before else 0)
+    about = {
+        "meaning": study.meaning,
+        "question": study.question,
+        "baseline": list(study.baseline),
+        "margin": study.margin,
+        "axes": study.axes,
+        "seeds": most or None,
+        "file": study.label,
+        "source": study.text,
+    }
+    stored = [StudyCell(c.key, c.axes, c.spec_hash, c.config_hash, c.overrides) for c in cells]
+    rows = combinations(study) + (combinations(study, seeds=range(most)) if most else [])
+    return about, stored, [cell_key({axis: setting.value for axis, setting in row.items()}) for row in rows]
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    """One submission at a time: a lock on the folder of the runs, gone with the process that holds it."""
+    store.files.mkdir(exist_ok=True)
+    folder = os.open(store.files, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)

@@ -1,0 +1,185 @@
+"""Studies in the store: their cells, the runs that count for them, how long runs like them took.
+
+A run belongs to a study by its `spec_hash`, whoever made it, so it can belong to several. `Run.study_id`, by
+which lists are filtered, names the first of them.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select as columns
+from sqlmodel import col, select, update
+
+from engine.spec import UserError, nearest
+from engine.store.database import Store
+from engine.store.tables import Run, Study
+
+_AT_ONCE = 500  # values in one IN (...)
+_NEWEST = 5  # past runs of one shape that an estimate looks at
+_ORDER = {"finished": 0, "running": 1, "queued": 2}
+
+
+@dataclass(frozen=True)
+class StudyCell:
+    """A cell as the store keeps it. `key` tells it from the study's other cells (`presets.cell_key` of its
+    axes); `overrides` are the settings by which it differs from its presets."""
+
+    key: str
+    axes: Mapping[str, Any]
+    spec_hash: str
+    config_hash: str
+    overrides: Mapping[str, Any]
+
+
+def list_study_rows(store: Store) -> list[Study]:
+    """The studies that were ever run here, by name."""
+    with store.read() as session:
+        return list(session.exec(select(Study).order_by(Study.name)))
+
+
+def find_study_row(store: Store, name: str) -> Study | None:
+    """The study of that name; None where it was never run here."""
+    with store.read() as session:
+        return session.exec(select(Study).where(Study.name == name)).first()
+
+
+def save_study(
+    store: Store, name: str, about: Mapping[str, Any], cells: Iterable[StudyCell], keys: Sequence[str]
+) -> Study:
+    """Make or update the row of a study, and link runs that belong to none yet, in one transaction.
+
+    `spec` becomes `about` (meaning, question, baseline, margin, axes, source text) with `cells`: those given, and
+    those kept from before whose key is in `keys` (all that the file has, in its order). Cells that left by
+    this are kept as `former`.
+    """
+    order = {key: place for place, key in enumerate(keys)}
+    with store.write() as session:
+        row = session.exec(select(Study).where(Study.name == name)).first()
+        before = {} if row is None else row.spec
+        known = {cell["key"]: cell for cell in before.get("cells", [])}
+        now = {cell.key: asdict(cell) for cell in cells}
+        asked = {cell["spec_hash"] for cell in now.values()}
+        kept = {key: c for key, c in known.items() if key in order and key not in now and c["spec_hash"] not in asked}
+        current = sorted((now | kept).values(), key=lambda cell: order.get(cell["key"], len(order)))
+        hashes = {cell["spec_hash"] for cell in current}
+        former = {c["spec_hash"]: c for c in [*before.get("former", []), *known.values()]}
+        left = [cell for found, cell in former.items() if found not in hashes]
+        document = {**about, "cells": current, "former": left}
+        if row is None:
+            row = Study(name=name, spec=document, created=datetime.now(UTC))
+        row.spec = document
+        session.add(row)
+        session.flush()
+        for these in _pieces(hashes):
+            free = update(Run).where(col(Run.spec_hash).in_(these), col(Run.study_id).is_(None))
+            session.connection().execute(free.values(study_id=row.id))
+    return row
+
+
+def study_cells(row: Study, *, former: bool = False) -> list[StudyCell]:
+    """The cells of a study in the order of its file; with `former` those that are no longer in it."""
+    return [StudyCell(**cell) for cell in row.spec["former" if former else "cells"]]
+
+
+def study_runs(store: Store, name: str) -> list[tuple[StudyCell, Run | None]]:
+    """Every cell of a study with the run that counts for it: the newest finished one, else the one that is
+    running or queued, else the newest; None where there is none. Raises UserError for an unknown study."""
+    row = known_study(store, name)
+    cells = study_cells(row)
+    runs = runs_that_count(store, [cell.spec_hash for cell in cells])
+    return [(cell, runs.get(cell.spec_hash)) for cell in cells]
+
+
+def known_study(store: Store, name: str) -> Study:
+    """The row of a study. Raises UserError with the nearest name."""
+    row = find_study_row(store, name)
+    if row is None:
+        names = [each.name for each in list_study_rows(store)]
+        hint = nearest(name, names) if names else f"; tfllmer study run {name} begins it"
+        raise UserError(f"study {name}: was never run in {store.path}{hint}")
+    return row
+
+
+def runs_that_count(store: Store, hashes: Iterable[str]) -> dict[str, Run]:
+    """The run that counts for each `spec_hash` that has any, as in `study_runs`. Runs in the trash do not."""
+    found: list[Run] = []
+    with store.read() as session:
+        for these in _pieces(hashes):
+            of_them = select(Run).where(col(Run.spec_hash).in_(these), col(Run.trashed).is_(None))
+            found += session.exec(of_them.order_by(Run.id))
+    counting: dict[str, Run] = {}
+    for run in found:  # the newest last
+        other = counting.get(run.spec_hash)
+        if other is None or _ORDER.get(run.status, 3) <= _ORDER.get(other.status, 3):
+            counting[run.spec_hash] = run
+    return counting
+
+
+def _pieces(hashes: Iterable[str]) -> list[list[str]]:
+    wanted = sorted(set(hashes))
+    return [wanted[start : start + _AT_ONCE] for start in range(0, len(wanted), _AT_ONCE)]
+
+
+# ------------------------------------------------------------------------------------ time
+
+
+def estimate_seconds(store: Store, shapes: Sequence[tuple[str, Mapping[str, Any]]]) -> list[float | None]:
+    """How long runs will take, in seconds, as finished runs like them took: the median of the newest few.
+
+    Each run is given by its `data_hash` and its specification. It is like one of the same data, backbone with
+    its settings, batch size and epochs; else of the same data and backbone, scaled by epochs; else of the
+    same backbone on other data, scaled by epochs and training targets. None where no run tells, also where the
+    number of targets of the data is not known yet.
+    """
+    same: dict[Any, list[float]] = defaultdict(list)
+    per_epoch: dict[Any, list[float]] = defaultdict(list)
+    per_target: dict[Any, list[float]] = defaultdict(list)
+    targets: dict[str, int] = {}
+    for data, document, epochs, wall, count in _past(store):
+        same[data, _settings(document), epochs].append(wall)
+        per_epoch[data, document["backbone"]["name"]].append(wall / epochs)
+        if count:
+            targets.setdefault(data, count)
+            per_target[document["backbone"]["name"]].append(wall / epochs / count)
+
+    def one(data: str, document: Mapping[str, Any]) -> float | None:
+        name, epochs = document["backbone"]["name"], int(document["train"]["epochs"])
+        if exact := same.get((data, _settings(document), epochs)):
+            return _middle(exact)
+        if (data, name) in per_epoch:
+            return _middle(per_epoch[data, name]) * epochs
+        if name in per_target and data in targets:
+            return _middle(per_target[name]) * targets[data] * epochs
+        return None
+
+    return [one(*shape) for shape in shapes]
+
+
+def _past(store: Store) -> list[tuple[str, dict[str, Any], int, float, int | None]]:
+    """(data_hash, specification, epochs, seconds, targets) of finished runs that trained, the newest first."""
+    told = columns(
+        col(Run.data_hash),
+        col(Run.spec),
+        col(Run.result)["epochs"].as_integer(),
+        col(Run.result)["wall_s"].as_float(),
+        col(Run.facts)["n_targets"].as_integer(),
+    )
+    with store.read() as session:
+        newest = told.where(col(Run.status) == "finished").order_by(col(Run.id).desc()).limit(2000)
+        rows = session.connection().execute(newest).all()
+    return [(data, document, epochs, wall, n) for data, document, epochs, wall, n in rows if epochs and wall]
+
+
+def _settings(document: Mapping[str, Any]) -> str:
+    return json.dumps([document["backbone"], document["train"]["batch_size"]], sort_keys=True)
+
+
+def _middle(seconds: Sequence[float]) -> float:
+    return statistics.median(seconds[:_NEWEST])

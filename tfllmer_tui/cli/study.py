@@ -1,0 +1,295 @@
+"""tfllmer study: whole grids of runs, from a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import typer
+
+from tfllmer_tui.cli.options import Db, Json, Sets
+
+if TYPE_CHECKING:
+    from engine.presets import Cell, Study
+    from engine.queue.studies import Submitted
+    from engine.store import Store
+
+group = typer.Typer(no_args_is_help=True, help="Studies: grids of runs from files, queued and watched as a whole.")
+
+Name: TypeAlias = Annotated[str, typer.Argument(metavar="NAME", help="Name of the study; see tfllmer study list.")]
+Only: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="AXIS=VALUE[,VALUE]", help="Only these cells, as dataset=ml-100k; repeat it."),
+]
+Seeds: TypeAlias = Annotated[
+    int | None, typer.Option("--seeds", metavar="N", min=1, help="Seeds 0 to N-1 in place of the file's.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.add_typer(group, name="study")
+
+
+@group.command("list")
+def list_(json: Json = False) -> None:
+    """List the studies with what each means.
+
+    A configs/study/NAME.yaml in the working folder adds a study, or replaces the shipped one of that name.
+
+    \b
+    tfllmer study list
+    """
+    from engine.presets import combinations, list_studies
+    from tfllmer_tui.cli.output import print_json, print_rich, table
+
+    found = list_studies()
+    if json:
+        print_json([_as_json(study) for study in found])
+    else:
+        print_rich(table(("study", "runs", "meaning"), [(s.name, len(combinations(s)), s.meaning) for s in found]))
+
+
+@group.command()
+def show(
+    name: Name,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Look up every run: which exist, which are missing, how long they take.")
+    ] = False,
+    only: Only = None,
+    sets: Sets = None,
+    seeds: Seeds = None,
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """Show a study: its question, its axes, and with --dry-run what running it would do.
+
+    \b
+    tfllmer study show barrier
+    tfllmer study show barrier --dry-run --only dataset=ml-100k
+    """
+    from engine.presets import find_study, parse_only
+    from tfllmer_tui.cli.output import print_json, print_rich
+
+    study = find_study(name)
+    rule = parse_only(study, only or [])
+    if dry_run:
+        _dry_run(study, _cells(study, rule, sets, seeds), db, json)
+    elif json:
+        print_json(_as_json(study))
+    else:
+        print_rich(_about(study, rule, seeds))
+
+
+@group.command()
+def run(
+    name: Name,
+    only: Only = None,
+    sets: Sets = None,
+    seeds: Seeds = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be queued, and queue nothing.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Queue it and come back at once.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Queue failed runs again too.")] = False,
+    priority: Annotated[
+        int, typer.Option("--priority", metavar="N", help="Runs of higher priority are taken first.")
+    ] = 0,
+    no_worker: Annotated[
+        bool, typer.Option("--no-worker", help="Do not start a worker in the background where none is alive.")
+    ] = False,
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """Queue what is missing of a study, and watch until it is done.
+
+    What is finished, running or queued already is left alone, whoever made it; so the same command goes on
+    after a crash, or after an edit of the file. Ctrl-C ends the watching only.
+
+    \b
+    tfllmer study run demo
+    tfllmer study run barrier --only dataset=ml-100k --only seed=0,1,2
+    tfllmer study run barrier --detach
+    """
+    from engine import queue
+    from engine.presets import find_study, parse_only
+    from engine.queue.studies import submit
+    from engine.store import open_store
+    from tfllmer_tui.cli.output import print_json, say
+
+    study = find_study(name)
+    cells = _cells(study, parse_only(study, only or []), sets, seeds)
+    if dry_run:
+        _dry_run(study, cells, db, json)
+        return
+    store = open_store(db)
+    queue.settle(store)
+    done = submit(store, study, cells, seeds=seeds, retry_failed=retry_failed, priority=priority)
+    say(_told(study, cells, done))
+    waits = bool(done.made or done.again or done.found.get("queued"))
+    if waits and not no_worker and queue.ensure_worker(store):
+        say("Started a worker in the background; it leaves when the queue is empty.")
+    if detach:
+        say(f"Watch: tfllmer study status {name}\n       tfllmer study run {name}")
+        if json:
+            print_json(_status_of(store, study, cells))
+        return
+    from tfllmer_tui.cli.study_watch import watch
+
+    left = watch(store, cells, quiet=json, keep_worker=not no_worker)
+    now = _status_of(store, study, cells)
+    if json:
+        print_json(now)
+    if left:
+        say("The runs go on without this terminal.")
+        say(f"Come back: tfllmer study run {name}\nLook:      tfllmer study status {name}")
+        raise typer.Exit(130)
+    if not json:
+        _print_end(store, study, cells, now)
+    if any(cell["state"] != "finished" for cell in now["cells"]):
+        raise typer.Exit(1)
+
+
+@group.command()
+def status(name: Name, db: Db = None, json: Json = False) -> None:
+    """Show how far a study is: a mark for every run, failures with their reasons, the time that is left.
+
+    It tells of the cells that study run was asked for. Cells that are no longer in the file are named, and
+    their runs are kept.
+
+    \b
+    tfllmer study status barrier
+    tfllmer study status barrier --json
+    """
+    from engine.store.studies import known_study, runs_that_count, study_cells, study_runs
+    from tfllmer_tui.cli.output import print_json, print_rich, settled_store
+    from tfllmer_tui.cli.study_view import label, of_store, picture
+    from tfllmer_tui.cli.study_view import status as status_of
+    from tfllmer_tui.render import plain
+
+    store = settled_store(db)
+    row = known_study(store, name)
+    now = {"study": name, **status_of(store, of_store(study_runs(store, name)))}
+    former = study_cells(row, former=True)
+    runs = runs_that_count(store, [cell.spec_hash for cell in former])
+    now["former"] = [
+        {"axes": dict(cell.axes), "spec_hash": cell.spec_hash, "run": runs[cell.spec_hash].id}
+        for cell in former
+        if cell.spec_hash in runs
+    ]
+    if json:
+        print_json(now)
+        return
+    print_rich(plain(f"{name}: {row.spec['meaning']}", "bold"), "", picture(now))
+    if now["former"]:
+        print(f"No longer in the file as it was run, kept ({len(now['former'])}):")
+        for cell in now["former"][:10]:
+            print(f"  {cell['run']}  {label(cell['axes'])}")
+        if len(now["former"]) > 10:
+            print("  ...; --json lists all")
+
+
+# ------------------------------------------------------------------------------------ shared
+
+
+def _cells(study: Study, rule: Any, sets: list[str] | None, seeds: int | None) -> list[Cell]:
+    from engine.presets import expand
+    from engine.spec import UserError
+
+    expansion = expand(study, only=rule, seeds=None if seeds is None else range(seeds), sets=sets or [])
+    if not expansion.cells:
+        raise UserError(f"study {study.name}: no cell is left; widen --only, or see tfllmer study show {study.name}")
+    return expansion.cells
+
+
+def _dry_run(study: Study, cells: list[Cell], db: str | None, json: bool) -> None:
+    """What exists, what is missing, and the time it takes; nothing is made, no store either."""
+    from pathlib import Path
+
+    from engine.queue.studies import plan
+    from engine.store import open_store
+    from engine.store.database import DEFAULT
+    from tfllmer_tui.cli.output import print_json, print_rich
+    from tfllmer_tui.cli.study_view import of_plan, picture
+    from tfllmer_tui.cli.study_view import status as status_of
+    from tfllmer_tui.render import plain
+
+    there = Path((db or DEFAULT).removeprefix("sqlite:///")).expanduser().exists()
+    store = open_store(db, read_only=True) if there else None
+    now = {"study": study.name, "runs": len(cells), **status_of(store, of_plan(plan(store, cells)))}
+    if json:
+        print_json(now)
+        return
+    print_rich(plain(f"{study.name}: {study.meaning}", "bold"), "", picture(now))
+    missing = now["counts"].get("missing", 0)
+    print(f"{len(cells)} runs, {missing} to be made.")
+
+
+def _status_of(store: Store, study: Study, cells: list[Cell]) -> dict[str, Any]:
+    from engine.queue.studies import plan
+    from tfllmer_tui.cli.study_view import of_plan
+    from tfllmer_tui.cli.study_view import status as status_of
+
+    return {"study": study.name, **status_of(store, of_plan(plan(store, cells)))}
+
+
+def _told(study: Study, cells: list[Cell], done: Submitted) -> str:
+    """`demo: 42 runs, 3 finished before, 39 queued.`"""
+    found = [f"{n} {state}" for state, n in done.found.items() if state in ("finished", "running", "queued")]
+    parts = [*found, f"{len(done.made)} new in the queue"]
+    if done.again:
+        parts.append(f"{len(done.again)} again in the queue")
+    failed = done.found.get("failed", 0)
+    if failed and len(done.again) < failed:
+        parts.append(f"{failed} failed (--retry-failed queues them again)")
+    return f"{study.name}: {len(cells)} runs: {', '.join(parts)}."
+
+
+def _print_end(store: Store, study: Study, cells: list[Cell], now: dict[str, Any]) -> None:
+    """What came of it: failures, the boards of a study that fits on a screen, and how to go on."""
+    from engine.queue.studies import plan
+    from engine.reports.leaderboard import leaderboards
+    from engine.store import record
+    from tfllmer_tui.cli.output import print_rich
+    from tfllmer_tui.cli.study_view import failures, legend
+    from tfllmer_tui.render import leaderboard_table
+
+    print_rich(legend(now["counts"]), *failures(now["cells"]))
+    runs = [each.run for each in plan(store, cells) if each.run is not None and each.state == "finished"]
+    if runs and len(cells) <= 100:
+        boards = leaderboards([record(store, run) for run in runs], ["train_ce", "test.ndcg@10"])
+        print_rich(*(leaderboard_table(board) for board in boards))
+    datasets = sorted({str(cell.axes["dataset"]) for cell in cells})
+    print(f"Next: tfllmer study status {study.name}\n      tfllmer verdict {study.name}")
+    for dataset in datasets[:3]:
+        print(f"      tfllmer leaderboard --dataset {dataset}")
+
+
+def _about(study: Study, rule: Any, seeds: int | None) -> Any:
+    from rich.console import Group
+    from rich.text import Text
+
+    from engine.presets import combinations
+    from engine.presets.studies import text_of
+    from tfllmer_tui.cli.output import table
+    from tfllmer_tui.render import plain
+
+    rows = [(axis, ", ".join(map(text_of, values))) for axis, values in study.axes.items()]
+    rows += [(f"set {path}", text_of(setting.value)) for path, setting in study.settings.items()]
+    rows += [("baseline", ", ".join(study.baseline) or "none"), ("margin", f"{study.margin:g} of its training CE")]
+    rows += [("file", study.label)]
+    n = len(combinations(study, rule, None if seeds is None else range(seeds)))
+    head = plain(f"{study.name}: {study.meaning}", "bold")
+    return Group(head, plain(study.question), Text(), table(("", ""), rows), Text(), plain(f"{n} runs"))
+
+
+def _as_json(study: Study) -> dict[str, Any]:
+    from engine.presets import combinations
+
+    return {
+        "name": study.name,
+        "meaning": study.meaning,
+        "question": study.question,
+        "baseline": study.baseline,
+        "margin": study.margin,
+        "axes": study.axes,
+        "set": {path: setting.value for path, setting in study.settings.items()},
+        "runs": len(combinations(study)),
+        "file": str(study.file),
+    }
