@@ -1,4 +1,4 @@
-"""What the runs say together: metrics from ranks, leaderboards over seeds, tables for papers.
+"""What the runs say together: metrics from ranks, leaderboards over seeds, statistics, verdicts, tables, figures.
 
-Works on the records that the store hands out (plain dicts); touches neither database nor torch.
+Works on the records that the store hands out; only `evidence` asks the store itself, nothing imports torch.
 """

@@ -1,24 +1,29 @@
-"""What leaves the workbench: leaderboards as CSV, Markdown and JSON (LaTeX: `latex`), ranks as CSV."""
+"""What leaves the workbench: leaderboards as CSV and JSON, tables as Markdown (LaTeX: `latex`), ranks as CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from engine.reports.files import replacing
-from engine.reports.latex import to_latex
+from engine.reports.layouts import Entry, Grid
 from engine.reports.leaderboard import Cell, Leaderboard
+from engine.reports.numbers import finite
+from engine.reports.ranks import load_ranks
 from engine.spec import UserError
 
-__all__ = ["export_ranks", "to_csv", "to_json", "to_latex", "to_markdown"]
-
 _FORMULA = r"^\s*[=+\-@＝＋－＠]"
+_VERSUS = ("difference", "lo", "hi", "p", "p_holm")
+_COLUMNS = (
+    *("dataset", "conditions", "mask_seen", "metric", "arm", "backbone"),
+    *("mean", "sd", "n", "seeds", "best", "runs"),
+    *_VERSUS,
+)
 _NUMBER = r"^[+-]?[0-9]+(\.[0-9]+)?$"
 
 
@@ -32,9 +37,7 @@ def to_csv(boards: Sequence[Leaderboard]) -> str:
     """One line per cell, means and deviations in full precision, an empty `sd` where there is one seed."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ["dataset", "conditions", "mask_seen", "metric", "arm", "backbone", "mean", "sd", "n", "seeds", "best", "runs"]
-    )
+    writer.writerow(_COLUMNS)
     for board in boards:
         where = [_cell_text(board.dataset), _cell_text("; ".join(board.conditions)), board.mask_seen, board.metric]
         for row in board.rows:
@@ -44,7 +47,10 @@ def to_csv(boards: Sequence[Leaderboard]) -> str:
                     place = "best" if cell.best else "second" if cell.second else ""
                     seeds = " ".join(map(str, cell.seeds))
                     numbers = [repr(cell.mean), sd, cell.n, seeds, place, " ".join(cell.runs)]
-                    writer.writerow([*where, _cell_text(row.label), _cell_text(backbone), *numbers])
+                    versus = [
+                        "" if (value := getattr(cell.versus, name, None)) is None else repr(value) for name in _VERSUS
+                    ]
+                    writer.writerow([*where, _cell_text(row.label), _cell_text(backbone), *numbers, *versus])
     return out.getvalue()
 
 
@@ -52,32 +58,35 @@ def _cell_text(text: str) -> str:
     return guarded(text.replace("\r", " "))  # the csv module leaves a lone carriage return unquoted
 
 
-def to_markdown(boards: Sequence[Leaderboard]) -> str:
-    """A heading and a table per board; the best mean per column bold, the second best underlined."""
-    return "\n".join(map(_markdown_board, boards))
+def to_markdown(grids: Sequence[Grid]) -> str:
+    """A heading and a table per grid; the best mean per column bold, the second best underlined."""
+    return "\n".join(map(_markdown_grid, grids))
 
 
-def _markdown_board(board: Leaderboard) -> str:
-    seen = "" if board.metric.split == "train" else f", seen items {'masked' if board.mask_seen else 'not masked'}"
-    direction = "higher" if board.metric.higher_is_better else "lower"
+def _markdown_grid(grid: Grid) -> str:
+    above = [name for name, width in grid.heads for _ in range(width)] or [""] * len(grid.columns)
+    heads = [" · ".join(filter(None, names)) for names in zip(above, grid.columns, strict=True)]
     lines = [
-        f"### {_markdown(board.title)}",
+        f"### {_markdown(grid.title)}",
         "",
-        f"Mean ± sample standard deviation over seeds (their number){seen}; {direction} is better.",
+        " ".join(map(_markdown, grid.caption)),
         "",
-        "| " + " | ".join(["arm", *map(_markdown, board.backbones)]) + " |",
-        "|---|" + "---:|" * len(board.backbones),
+        "| " + " | ".join([_markdown(grid.corner), *map(_markdown, heads)]) + " |",
+        "|---|" + "---:|" * len(heads),
     ]
-    lines += [f"| {' | '.join([_markdown(row.label), *map(_markdown_cell, row.cells)])} |" for row in board.rows]
+    lines += [f"| {' | '.join([_markdown(label), *map(_markdown_entry, cells)])} |" for label, cells in grid.rows]
     return "\n".join([*lines, ""])
 
 
-def _markdown_cell(cell: Cell | None) -> str:
-    if cell is None:
+def _markdown_entry(entry: Entry | None) -> str:
+    if entry is None:
         return "–"
-    mean = f"{cell.mean:.4f}"
-    mean = f"**{mean}**" if cell.best else f"<u>{mean}</u>" if cell.second else mean
-    return f"{mean} ({cell.n})" if cell.sd is None else f"{mean} ± {cell.sd:.4f} ({cell.n})"
+    text = _markdown(entry.text)
+    text = f"**{text}**" if entry.place == "best" else f"<u>{text}</u>" if entry.place == "second" else text
+    spread = f" ± {entry.spread}" if entry.spread else ""
+    interval = f" {_markdown(entry.interval)}" if entry.interval else ""
+    count = f" ({entry.count})" if entry.count is not None else ""
+    return text + _markdown(entry.sign) + spread + interval + count
 
 
 def _markdown(text: str) -> str:
@@ -97,6 +106,7 @@ def _json_board(board: Leaderboard) -> dict[str, Any]:
         "mask_seen": board.mask_seen,
         "metric": str(board.metric),
         "higher_is_better": board.metric.higher_is_better,
+        "compared": board.compared,
         "backbones": list(board.backbones),
         "rows": [
             {
@@ -110,14 +120,15 @@ def _json_board(board: Leaderboard) -> dict[str, Any]:
 
 def _json_cell(cell: Cell) -> dict[str, Any]:
     return {
-        "mean": cell.mean if math.isfinite(cell.mean) else None,
-        "sd": cell.sd if cell.sd is not None and math.isfinite(cell.sd) else None,
+        "mean": finite(cell.mean),
+        "sd": finite(cell.sd),
         "n": cell.n,
         "seeds": list(cell.seeds),
         "runs": list(cell.runs),
         "best": cell.best,
         "second": cell.second,
         "config_hash": cell.config_hash,
+        "versus": None if cell.versus is None else {k: finite(v) for k, v in vars(cell.versus).items()},
     }
 
 
@@ -130,13 +141,8 @@ def export_ranks(ranks_file: Path, split_parquet: Path, out: Path) -> int:
     damaged, or the two do not belong together.
     """
     import polars as pl
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
 
-    try:
-        ranks = load_file(ranks_file)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{ranks_file}: no ranks can be read: {error}; run the experiment again") from None
+    ranks = load_ranks(ranks_file)
     try:
         users = pl.read_parquet(split_parquet)
     except (OSError, pl.exceptions.PolarsError) as error:

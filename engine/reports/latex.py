@@ -1,4 +1,4 @@
-"""Leaderboards as LaTeX tables that pdflatex compiles as they are."""
+"""Tables as LaTeX that pdflatex compiles as it is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from engine.reports.leaderboard import Cell, Leaderboard
+from engine.reports.layouts import Entry, Grid
 
 _COMMANDS = {
     "\\": r"\textbackslash{}",
@@ -29,6 +29,10 @@ _COMMANDS = {
     "·": "$\\cdot$",
     "±": "$\\pm$",
     "×": "$\\times$",
+    "°": "$\\circ$",
+    "²": r"\textsuperscript{2}",
+    "↑": "$\\uparrow$",
+    "↓": "$\\downarrow$",
     "–": "--",
     "—": "---",
     "…": r"\ldots{}",
@@ -46,6 +50,9 @@ _ACCENTS = {  # combining mark -> command; these work in every font encoding
 _LETTERS = {"ß": r"{\ss}", "ø": r"{\o}", "Ø": r"{\O}", "ł": r"{\l}", "Ł": r"{\L}", "æ": r"{\ae}", "œ": r"{\oe}"}
 _DOTLESS = {"i": r"\i", "j": r"\j"}
 _PER_PAGE = 4  # LaTeX gives up on too many floats that wait for a place
+_NARROW = 55  # characters in a row above which a table may have to shrink to the line
+_NUMBER = re.compile(r"-?([0-9]+)\.[0-9]{4}")
+_SISETUP = r"\sisetup{detect-weight=true, mode=text, separate-uncertainty=true, table-align-uncertainty=true}"
 _LIGATURE = re.compile(r"([-,'`?!])(?=[-,'`])")
 
 
@@ -72,63 +79,105 @@ def _escape_char(char: str) -> str:
     return f"\\{{U+{ord(char):04X}\\}}"
 
 
-def to_latex(boards: Sequence[Leaderboard], *, fragment: bool = False) -> str:
-    """A document of one booktabs table per board, or with `fragment` the tables only (their document
-    then needs the package booktabs). The caption says what was measured, how, and over how many
-    seeds; the best mean per column is bold, the second best underlined."""
-    tables = [_table(board) for board in boards]
+def to_latex(grids: Sequence[Grid], *, fragment: bool = False, siunitx: bool = False) -> str:
+    """A document of one booktabs table per grid, or with `fragment` the tables only (their document
+    then needs the packages named in a comment). The caption says what was measured, how, and over how many
+    seeds; the best mean per column is bold, the second best underlined. With `siunitx` numbers stand in
+    columns S, aligned at the decimal point."""
+    tables = [table(grid, siunitx=siunitx) for grid in grids]
+    scaled = [r"\usepackage{graphicx}"] if any(_width(grid) > _NARROW for grid in grids) else []
+    packages = [r"\usepackage{booktabs}", *scaled, *([r"\usepackage{siunitx}", _SISETUP] if siunitx else [])]
     if fragment:
-        return "\n".join(["% needs \\usepackage{booktabs}", *tables])
+        return "\n".join([*(f"% needs {line}" for line in packages), *tables])
     pages = ["\n".join(tables[i : i + _PER_PAGE]) for i in range(0, len(tables), _PER_PAGE)]
     body = "\\clearpage\n".join(pages) or "No finished runs.\n"
-    return f"\\documentclass{{article}}\n\\usepackage{{booktabs}}\n\\begin{{document}}\n{body}\\end{{document}}\n"
+    head = "\n".join([r"\documentclass{article}", *packages])
+    return f"{head}\n\\begin{{document}}\n{body}\\end{{document}}\n"
 
 
-def _table(board: Leaderboard) -> str:
+def table(grid: Grid, *, siunitx: bool = False) -> str:
+    """One table; its document needs booktabs, graphicx where it is wide, and siunitx where that is asked for."""
+    columns = [[cells[i] for _, cells in grid.rows] for i in range(len(grid.columns))]
+    aligned = [siunitx and _aligned(column) for column in columns]
+    kinds = [_format(column) if s else "c" for column, s in zip(columns, aligned, strict=True)]
+    wide = _width(grid) > _NARROW
     lines = [
         r"\begin{table}[htbp]",
         r"\centering",
-        rf"\caption{{{_caption(board)}}}",
-        rf"\begin{{tabular}}{{l{'c' * len(board.backbones)}}}",
+        rf"\caption{{{' '.join(map(escape, grid.caption))}}}",
+        rf"\label{{{grid.label}}}",
+        r"\smallskip",
+        *([r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"] if wide else []),
+        rf"\begin{{tabular}}{{l{''.join(kinds)}}}",
         r"\toprule",
-        " & ".join(["arm", *map(escape, board.backbones)]) + r" \\",
+        *_spanning(grid.heads),
+        " & ".join([escape(grid.corner), *(f"{{{escape(c)}}}" if siunitx else escape(c) for c in grid.columns)])
+        + r" \\",
         r"\midrule",
     ]
-    with_n = board.equal_n is None
-    for row in board.rows:
-        lines.append(" & ".join([escape(row.label), *(_cell(cell, with_n) for cell in row.cells)]) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
+    for label, cells in grid.rows:
+        lines.append(" & ".join([escape(label), *map(_cell, cells, aligned)]) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}" + "}" * wide, r"\end{table}", ""]
     return "\n".join(lines)
 
 
-def _cell(cell: Cell | None, with_n: bool) -> str:
-    if cell is None:
-        return "--"
-    mean = f"{cell.mean:.4f}"
-    if cell.best:
-        mean = rf"\textbf{{{mean}}}"
-    elif cell.second:
-        mean = rf"\underline{{{mean}}}"
-    spread = "" if cell.sd is None else rf"\,$\pm$\,{cell.sd:.4f}"
-    count = f" ({cell.n})" if with_n else ""
-    return mean + (rf"{{\scriptsize{spread}{count}}}" if spread or count else "")
+def _width(grid: Grid) -> int:
+    """About how many characters a row has."""
+
+    def length(entry: Entry | None) -> int:
+        return 2 if entry is None else len(entry.text) + len(entry.spread) + len(entry.interval) + 2
+
+    columns = [max([len(name), *(length(cells[i]) for _, cells in grid.rows)]) for i, name in enumerate(grid.columns)]
+    return max((len(label) for label, _ in grid.rows), default=0) + sum(columns) + 2 * len(columns)
 
 
-def _caption(board: Leaderboard) -> str:
-    where = escape(", ".join([board.dataset, *board.conditions]))
-    if board.metric.split == "train":
-        what = f"{escape(board.metric.title)} (full softmax, evaluation mode; lower is better)"
-    else:
-        seen = "left out" if board.mask_seen else "ranked too"
-        what = (
-            f"{escape(board.metric.title)} at the best validation epoch "
-            f"(full ranking, the user's earlier items {seen}; higher is better)"
+def _spanning(heads: Sequence[tuple[str, int]]) -> list[str]:
+    """The row of names above the columns, each ruled off."""
+    if not heads:
+        return []
+    names, rules, first = [], [], 2
+    for name, width in heads:
+        names.append(rf"\multicolumn{{{width}}}{{c}}{{{escape(name)}}}")
+        rules.append(rf"\cmidrule(lr){{{first}-{first + width - 1}}}")
+        first += width
+    return [" & ".join(["", *names]) + r" \\", " ".join(rules)]
+
+
+def _aligned(column: Sequence[Entry | None]) -> bool:
+    """Whether siunitx can align the column: every cell is a plain number."""
+    return all(_NUMBER.fullmatch(entry.text) and not entry.interval for entry in column if entry is not None)
+
+
+def _format(column: Sequence[Entry | None]) -> str:
+    """The column's S with the room that its numbers need."""
+    entries = [entry for entry in column if entry is not None]
+    sign = "-" if any(entry.text.startswith("-") for entry in entries) else ""
+    whole = max((len(entry.text.lstrip("-").partition(".")[0]) for entry in entries), default=1)
+    spread = max((len(str(_uncertainty(entry))) for entry in entries if entry.spread), default=0)
+    return f"S[table-format={sign}{whole}.4{f'({spread})' if spread else ''}]"
+
+
+def _uncertainty(entry: Entry) -> int:
+    """The spread in units of the last decimal."""
+    return int(entry.spread.replace(".", ""))
+
+
+def _cell(entry: Entry | None, aligned: bool) -> str:
+    if entry is None:
+        return "{--}" if aligned else "--"
+    mark = {"better": "$^{*}$", "worse": r"$^{\circ}$", "": ""}[entry.mark]
+    count = f" ({entry.count})" if entry.count is not None else ""
+    if aligned and entry.place != "second":
+        spread = f"({_uncertainty(entry)})" if entry.spread else ""
+        return (
+            (r"\bfseries " if entry.place == "best" else "") + entry.text + spread + mark + (count and f"{{{count}}}")
         )
-    n = board.equal_n
-    if n == 1:
-        spread = "One seed, hence no spread."
-    elif n is not None:
-        spread = rf"Mean $\pm$ sample standard deviation over {n} seeds."
-    else:
-        spread = r"Mean $\pm$ sample standard deviation over seeds, their number in parentheses."
-    return f"{where}: {what}. {spread} Best per column in bold, second best underlined."
+    mean = f"${entry.text}$" if entry.text.startswith(("-", "+")) else escape(entry.text)
+    if entry.place == "best":
+        mean = rf"\textbf{{{mean}}}"
+    elif entry.place == "second":
+        mean = rf"\underline{{{mean}}}"
+    spread = rf"\,$\pm$\,{entry.spread}" if entry.spread else ""
+    interval = rf"\,${entry.interval}$" if entry.interval else ""
+    small = rf"{{\scriptsize{spread}{interval}{count}}}" if spread or interval or count else ""
+    return f"{{{mean}{mark}{small}}}" if aligned else f"{mean}{mark}{small}"

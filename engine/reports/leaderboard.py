@@ -12,7 +12,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from engine.reports.metrics import Metric, parse_metric
 from engine.spec import BACKBONES
@@ -22,6 +22,22 @@ _Protocol: TypeAlias = tuple[str, int, tuple[str, ...], bool, str]
 
 _UNNAMED = ("execution.", "note", "seed")
 _CONDITIONS = ("data.", "evaluate.")
+
+
+@dataclass(frozen=True)
+class Versus:
+    """A cell against the baseline's cell of its column (`marks`)."""
+
+    difference: float
+    """Over paired seeds where there are any, else of the means."""
+    lo: float | None = None
+    hi: float | None = None
+    """95 % interval; None where there was no test."""
+    p: float | None = None
+    p_holm: float | None = None
+    mark: Literal["", "better", "worse"] = ""
+    refused: str = ""
+    """Why there was no test, in few words."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +55,8 @@ class Cell:
     """Best mean of its column; ties are all best."""
     second: bool = False
     """Best mean of its column behind the best."""
+    versus: Versus | None = None
+    """None for the baseline itself, and where no baseline was named."""
 
     @property
     def n(self) -> int:
@@ -66,6 +84,8 @@ class Leaderboard:
     backbones: tuple[str, ...]
     rows: tuple[Row, ...]
     """Best first, by the best cell of the row."""
+    compared: str = ""
+    """What the marks mean, with the baseline, the test and its correction; empty without marks."""
 
     @property
     def cells(self) -> list[Cell]:
@@ -153,13 +173,19 @@ def _cell(runs: Sequence[Record], metric: Metric) -> Cell | None:
         return None
     values = [value for _, _, value in measured]
     finite = all(map(math.isfinite, values))
+    mean = statistics.fmean(values) if finite else math.nan
     return Cell(
-        mean=statistics.fmean(values) if finite else math.nan,
-        sd=None if len(values) == 1 else statistics.stdev(values) if finite else math.nan,
+        mean=mean,
+        sd=None if len(values) == 1 else _sd(values, mean),
         seeds=tuple(seed for seed, _, _ in measured),
         runs=tuple(run for _, run, _ in measured),
         config_hash=runs[0]["config_hash"],
     )
+
+
+def _sd(values: Sequence[float], mean: float) -> float:
+    """`statistics.stdev`, whose exact fractions take most of the time of a large board, in floats."""
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 
 def _label(runs: Sequence[Record], name_embedding: bool) -> str:

@@ -1,4 +1,4 @@
-"""tfllmer export: tables for papers, and the ranks behind them."""
+"""tfllmer export: tables and figures for papers, and the ranks behind them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from tfllmer_tui.cli.board import Metrics
+from tfllmer_tui.cli.board import Baseline, LayoutName, Metrics, StudyName, Test
 from tfllmer_tui.cli.options import Backbone, Dataset, Db, RunId
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ Out: TypeAlias = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write, whole or not at all; - is stdout.")
 ]
 
-group = typer.Typer(no_args_is_help=True, help="Leaderboards as LaTeX, CSV, Markdown or JSON; ranks as CSV.")
+group = typer.Typer(no_args_is_help=True, help="Leaderboards as LaTeX, CSV, Markdown or JSON; figures; ranks as CSV.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -29,8 +29,18 @@ def latex(
     dataset: Dataset = None,
     metric: Metrics = None,
     backbone: Backbone = None,
+    study: StudyName = None,
+    layout: LayoutName = "backbones",
+    baseline: Baseline = None,
+    test: Test = "seeds",
     fragment: Annotated[
-        bool, typer.Option("--fragment", help=r"Only the tables, for \input; the document needs booktabs.")
+        bool,
+        typer.Option(
+            "--fragment/--standalone", help=r"Only the tables, for \input, or a document that compiles (the default)."
+        ),
+    ] = False,
+    siunitx: Annotated[
+        bool, typer.Option("--siunitx", help="Columns S of the package siunitx, aligned at the decimal point.")
     ] = False,
     output: Out = None,
     db: Db = None,
@@ -40,11 +50,15 @@ def latex(
     \b
     tfllmer export latex -o table.tex && pdflatex table.tex
     tfllmer export latex --dataset ml-100k --fragment -o table.tex
+    tfllmer export latex --layout metrics --metric ndcg@10 --metric hr@10 --baseline id
+    tfllmer export latex --study barrier --layout difference --baseline id-norm --test both
     """
-    from engine.reports.export import to_latex
+    from engine.reports.latex import to_latex
+    from tfllmer_tui.cli.board import grids_of
     from tfllmer_tui.cli.output import write_or_print
 
-    write_or_print(to_latex(_boards(db, dataset, backbone, metric), fragment=fragment), output)
+    boards = _boards(db, dataset, backbone, metric, study, baseline, test)
+    write_or_print(to_latex(grids_of(boards, layout), fragment=fragment, siunitx=siunitx), output)
 
 
 @group.command()
@@ -52,10 +66,15 @@ def csv(
     dataset: Dataset = None,
     metric: Metrics = None,
     backbone: Backbone = None,
+    study: StudyName = None,
+    baseline: Baseline = None,
+    test: Test = "seeds",
     output: Out = None,
     db: Db = None,
 ) -> None:
     """Write the leaderboards as CSV, one line per arm and backbone, in full precision.
+
+    With --baseline also each difference to it, its 95 % interval, p and p after Holm.
 
     \b
     tfllmer export csv --metric ndcg@10 --metric valid.ndcg@10 -o results.csv
@@ -63,7 +82,7 @@ def csv(
     from engine.reports.export import to_csv
     from tfllmer_tui.cli.output import write_or_print
 
-    write_or_print(to_csv(_boards(db, dataset, backbone, metric)), output)
+    write_or_print(to_csv(_boards(db, dataset, backbone, metric, study, baseline, test)), output)
 
 
 @group.command()
@@ -71,6 +90,10 @@ def markdown(
     dataset: Dataset = None,
     metric: Metrics = None,
     backbone: Backbone = None,
+    study: StudyName = None,
+    layout: LayoutName = "backbones",
+    baseline: Baseline = None,
+    test: Test = "seeds",
     output: Out = None,
     db: Db = None,
 ) -> None:
@@ -80,9 +103,11 @@ def markdown(
     tfllmer export markdown --dataset ml-1m
     """
     from engine.reports.export import to_markdown
+    from tfllmer_tui.cli.board import grids_of
     from tfllmer_tui.cli.output import write_or_print
 
-    write_or_print(to_markdown(_boards(db, dataset, backbone, metric)), output)
+    boards = _boards(db, dataset, backbone, metric, study, baseline, test)
+    write_or_print(to_markdown(grids_of(boards, layout)), output)
 
 
 @group.command()
@@ -90,6 +115,9 @@ def json(
     dataset: Dataset = None,
     metric: Metrics = None,
     backbone: Backbone = None,
+    study: StudyName = None,
+    baseline: Baseline = None,
+    test: Test = "seeds",
     output: Out = None,
     db: Db = None,
 ) -> None:
@@ -101,7 +129,35 @@ def json(
     from engine.reports.export import to_json
     from tfllmer_tui.cli.output import write_or_print
 
-    write_or_print(to_json(_boards(db, dataset, backbone, metric)), output)
+    write_or_print(to_json(_boards(db, dataset, backbone, metric, study, baseline, test)), output)
+
+
+@group.command()
+def figure(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="File to write: .pdf, .svg, .png or .pgf.")
+    ],
+    kind: Annotated[
+        str, typer.Option("--kind", metavar="NAME", help="curves, lambda, dose, spectra or norms.")
+    ] = "curves",
+    study: StudyName = None,
+    dataset: Dataset = None,
+    backbone: Backbone = None,
+    db: Db = None,
+) -> None:
+    """Draw a figure: training curves, lambda's trade-off, dose-response, spectra or norms of the tables.
+
+    Needs matplotlib: pip install 'tfllmer[figures]'.
+
+    \b
+    tfllmer export figure -o curves.pdf
+    tfllmer export figure --kind dose --study norm-dose -o dose.svg
+    """
+    from engine.reports.figures import figures, save
+    from tfllmer_tui.cli.output import settled_store
+    from tfllmer_tui.cli.verdict import evidence_for
+
+    save(figures(kind, evidence_for(settled_store(db), study, dataset, backbone)), output)
 
 
 @group.command()
@@ -175,12 +231,20 @@ def linear_map(
         shutil.copyfile(source, beside)
 
 
-def _boards(db: str | None, dataset: str | None, backbone: str | None, metrics: list[str] | None) -> list[Leaderboard]:
+def _boards(
+    db: str | None,
+    dataset: str | None,
+    backbone: str | None,
+    metrics: list[str] | None,
+    study: str | None,
+    baseline: str | None,
+    test: str,
+) -> list[Leaderboard]:
     """Boards to write. Raises UserError where there is nothing to write."""
     from engine.spec import UserError
     from tfllmer_tui.cli.board import boards_of
 
-    boards = boards_of(db, dataset, backbone, metrics)
+    boards = boards_of(db, dataset, backbone, metrics, study=study, baseline=baseline, test=test)
     if not boards:
         raise UserError("export: no finished run matches; tfllmer runs lists what there is")
     return boards

@@ -13,9 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from engine.reports.export import export_ranks, guarded, to_csv, to_json, to_latex, to_markdown
+from engine.reports.export import export_ranks, guarded, to_csv, to_json, to_markdown
 from engine.reports.files import replacing, write_text
-from engine.reports.latex import escape
+from engine.reports.latex import escape, to_latex
+from engine.reports.layouts import grids
 from engine.reports.leaderboard import Leaderboard, leaderboards
 from engine.spec import UserError
 from tests.engine.reports.records import record
@@ -55,7 +56,7 @@ def compile_tex(tmp_path: Path, text: str) -> None:
 
 
 def test_latex_compiles_as_it_is_with_any_name(tmp_path: Path) -> None:
-    compile_tex(tmp_path, to_latex(boards(NASTY) * 15))
+    compile_tex(tmp_path, to_latex(grids(boards(NASTY) * 15)))
 
 
 def test_latex_compiles_with_every_kind_of_character(tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_latex_marks_and_caption() -> None:
         record("E", "llm_pca", None, value=0.05),
         record("F", "llm_pca", None, value=0.05, seed=1),
     ]
-    text = to_latex(leaderboards(runs), fragment=True)
+    text = to_latex(grids(leaderboards(runs)), fragment=True)
     assert r"tf-llmer/full & \textbf{0.2500}{\scriptsize\,$\pm$\,0.0707} \\" in text
     assert r"id & \underline{0.1000}{\scriptsize\,$\pm$\,0.0000} \\" in text
     assert r"llm\_pca & 0.0500" in text
@@ -99,10 +100,10 @@ def test_latex_marks_and_caption() -> None:
     assert "earlier items left out" in text
     assert "ml-100k: test NDCG@10" in text
     assert r"\documentclass" not in text
-    single = to_latex(leaderboards(runs[:1]))
+    single = to_latex(grids(leaderboards(runs[:1])))
     assert "One seed, hence no spread" in single
     assert r"0.2000} \\" in single
-    uneven = to_latex(leaderboards(runs[:3]))
+    uneven = to_latex(grids(leaderboards(runs[:3])))
     assert "(2)" in uneven
     assert "(1)" in uneven
 
@@ -138,7 +139,7 @@ def test_plain_numbers_stay_numbers() -> None:
 
 
 def test_markdown_keeps_its_table_whatever_the_names() -> None:
-    text = to_markdown(boards(["a|b", "**c**", "<script>", "d\ne", "`f`"]))
+    text = to_markdown(grids(boards(["a|b", "**c**", "<script>", "d\ne", "`f`"])))
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
     assert "<script>" not in text

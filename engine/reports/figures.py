@@ -1,0 +1,305 @@
+"""Figures for papers: training curves, lambda's trade-off, dose-response, spectra, norms (extra `figures`)."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.reports.arms import Arm, Bench, benches
+from engine.reports.doses import DIALS, LAMBDA, Family, families
+from engine.reports.evidence import Evidence
+from engine.reports.files import replacing
+from engine.reports.latex import escape
+from engine.reports.metrics import Metric, parse_metric
+from engine.reports.ranks import FloatArray
+from engine.reports.verdict import BASELINES, CORE, RIVALS
+from engine.spec import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+FORMATS = ("pdf", "svg", "png", "pgf")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+"""Okabe and Ito's, told apart by people who are colour-blind; line styles differ too."""
+_STYLES = ("-", "--", "-.", ":")
+_MOST_CURVES = 10
+_PANEL = (4.2, 3.0)  # inches
+_FLOOR = 1e-8  # of eigenvalues on a log axis
+_PANEL_CHARACTERS = 54
+_STYLE: Any = {
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "svg.hashsalt": "tfllmer",
+}
+
+
+def figures(kind: str, evidence: Sequence[Evidence]) -> Figure:
+    """The figure of that kind from finished runs. Raises UserError for an unknown kind, where the runs hold
+    nothing for it, and where matplotlib is not installed."""
+    if kind not in KINDS:
+        from engine.spec import nearest
+
+        raise UserError(f"--kind {kind}: no such figure{nearest(kind, KINDS)}")
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        raise UserError("figures need matplotlib: pip install 'tfllmer[figures]'") from None
+    with mpl.rc_context(_STYLE):
+        figure = KINDS[kind](evidence)
+    for text in _names(figure):
+        text.set_parse_math(False)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write the figure in the format of the file's name, the same bytes for the same figure. PGF takes its names
+    as LaTeX, so a figure saved as PGF is not saved as anything else afterwards. Raises UserError for another
+    format, and for PGF where LaTeX cannot set it."""
+    import matplotlib as mpl
+
+    form = path.suffix.lower().removeprefix(".")
+    if form not in FORMATS:
+        raise UserError(f"{path}: figures are written as {', '.join(FORMATS)}; name the file so")
+    dateless: Any = {"pdf": {"metadata": {"CreationDate": None}}, "svg": {"metadata": {"Date": None}}}.get(form, {})
+    settings: Any = _STYLE | {"pgf.texsystem": "pdflatex", "pgf.rcfonts": False}
+    if form == "pgf":
+        for text in _names(figure):
+            text.set_text(escape(text.get_text()))
+    with mpl.rc_context(settings), replacing(path) as beside:
+        try:
+            figure.savefig(beside, format=form, dpi=200, bbox_inches="tight", **dateless)
+        except (RuntimeError, FileNotFoundError) as error:
+            if form != "pgf":
+                raise
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            raise UserError(f"{path}: PGF needs pdflatex with the package pgf ({reason}); PDF and SVG do not") from None
+
+
+def _names(figure: Figure) -> list[Text]:
+    """Texts that may hold names from data: they are never read as formulas."""
+    found = [text for axes in figure.axes for text in (axes.title, axes.xaxis.label, axes.yaxis.label)]
+    for legend in [*figure.legends, *(legend for axes in figure.axes if (legend := axes.get_legend()))]:
+        found += [*legend.get_texts(), legend.get_title()]
+    return found
+
+
+# ------------------------------------------------------------------------------------ kinds
+
+
+def _curves(evidence: Sequence[Evidence]) -> Figure:
+    """Training CE by epoch, one panel per bench: mean over seeds, the band from lowest to highest."""
+    shown = benches(evidence)
+    figure, panels = _panels(len(shown))
+    arms = [_few(bench) for bench in shown]
+    looks = dict(zip(dict.fromkeys(arm.name for few in arms for arm in few), _looks(), strict=False))
+    for axes, bench, few in zip(panels, shown, arms, strict=True):
+        for arm in few:
+            epochs, table = _curve(arm)
+            axes.plot(epochs, table.mean(0), label=arm.name, lw=1.2, **looks[arm.name])
+            if len(table) > 1:
+                axes.fill_between(epochs, table.min(0), table.max(0), color=looks[arm.name]["color"], alpha=0.15, lw=0)
+        popularity = next((v for arm in bench.arms for run in arm.runs if (v := _popularity(run)) is not None), None)
+        if popularity is not None:
+            axes.axhline(popularity, color="#999999", lw=0.8, ls=(0, (1, 3)), label="popularity")
+        seeds = sorted({len(arm.runs) for arm in few})
+        told = f"{seeds[0]} seed{'s' * (seeds != [1])}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
+        axes.set(
+            title=f"{_wrapped(bench.title)}\n{told}", xlabel="epoch", ylabel="training CE (nats)", ylim=_visible(axes)
+        )
+    _shared_legend(figure)
+    return figure
+
+
+def _popularity(run: Evidence) -> float | None:
+    value = run.facts.get("popularity_train_ce")
+    return None if value is None else float(value)
+
+
+def _few(bench: Bench) -> list[Arm]:
+    """The arms of the verdict where there are too many for one panel."""
+    if len(bench.arms) <= _MOST_CURVES:
+        return list(bench.arms)
+    wanted = [*BASELINES, *CORE.values(), *RIVALS]
+    named = [arm for name in wanted if (arm := bench.arm(name)) is not None]
+    return list(dict.fromkeys([*named, *bench.arms]))[:_MOST_CURVES]
+
+
+def _curve(arm: Arm) -> tuple[FloatArray, FloatArray]:
+    """Epochs that all seeds have [n] and the CE [seeds, n]."""
+    curves = [{p["epoch"]: p["value"] for p in run.record["train_ce"] if _finite(p["value"])} for run in arm.runs]
+    epochs = sorted(set.intersection(*map(set, curves)))
+    return np.array(epochs, dtype=float), np.array([[c[e] for e in epochs] for c in curves], dtype=float)
+
+
+def _visible(axes: Axes) -> tuple[float, float]:
+    """Limits that leave out the first epochs' fall, which would flatten all that matters."""
+    tails = [np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()]
+    late = np.concatenate([y[max(1, len(y) // 20) :] if len(y) > 2 else y for y in tails])
+    low, high = float(late.min()), float(late.max())
+    room = 0.05 * (high - low) or 0.05
+    return low - room, high + room
+
+
+def _trade_off(evidence: Sequence[Evidence]) -> Figure:
+    """Over lambda: training CE and test NDCG@10; variance kept against total variation of the table."""
+    found = families(evidence, LAMBDA)
+    if not found:
+        raise UserError("figure lambda: needs runs of one arm with two or more embedding.lambda")
+    figure, panels = _panels(3, columns=3)
+    for family, look in zip(found, _looks(), strict=False):
+        for axes, metric in zip(panels, ("train_ce", "test.ndcg@10"), strict=False):
+            _points(axes, family, parse_metric(metric), look)
+        kept = [(_fact(runs, "tv_ratio"), _fact(runs, "retained"), x) for x, runs in family.runs.items()]
+        known = [(tv, v, x) for tv, v, x in kept if tv is not None and v is not None]
+        panels[2].plot([tv for tv, _, _ in known], [v for _, v, _ in known], marker="o", ms=3, lw=1, **look)
+        for tv, v, x in known:
+            panels[2].annotate(f"{x:g}", (tv, v), fontsize=6, xytext=(3, 3), textcoords="offset points")
+    for axes in panels[:2]:
+        axes.set(xlabel="lambda")
+    panels[0].set(ylabel="training CE (nats)")
+    panels[1].set(ylabel="test NDCG@10")
+    panels[2].set(xlabel="total variation ratio", ylabel="variance kept", title="by lambda")
+    panels[0].legend()
+    return figure
+
+
+def _fact(runs: Iterable[Evidence], name: str) -> float | None:
+    values = [v for run in runs if (v := (run.facts.get("embedding") or {}).get(name)) is not None]
+    return float(np.mean(values)) if values else None
+
+
+def _dose_response(evidence: Sequence[Evidence]) -> Figure:
+    """Training CE over each dial that was turned, with the slope and its interval over seeds."""
+    by_dial = [(dial, found) for dial in DIALS if (found := families(evidence, dial))]
+    if not by_dial:
+        raise UserError(f"figure dose: needs runs that differ in one dial: {', '.join(DIALS)}")
+    figure, panels = _panels(len(by_dial))
+    metric = parse_metric("train_ce")
+    for axes, (dial, found) in zip(panels, by_dial, strict=False):
+        for family, look in zip(found, _looks(), strict=False):
+            _points(axes, family, metric, look, slope=True)
+        axes.set(xlabel=dial, ylabel="training CE (nats)")
+        axes.legend(title="slope in nats per unit [95 %]")
+    return figure
+
+
+def _points(axes: Axes, family: Family, metric: Metric, look: Mapping[str, Any], *, slope: bool = False) -> None:
+    """Means with their 95 % intervals over seeds."""
+    xs, found = family.summaries(metric)
+    half = [0.0 if s.hi is None else s.hi - s.mean for s in found]
+    label = family.label
+    if slope and (line := family.slope(metric)) is not None:
+        interval = "" if line.lo is None else f" [{line.lo:+.3f}, {line.hi:+.3f}]"
+        label = f"{label}: {line.mean:+.3f}{interval}"
+    axes.errorbar(xs, [s.mean for s in found], yerr=half, marker="o", ms=3, lw=1, capsize=2, label=label, **look)
+
+
+def _spectra(evidence: Sequence[Evidence]) -> Figure:
+    """Eigenvalues of the curvature at uniform p, as shares of the largest, one panel per bench."""
+
+    def draw(axes: Axes, arm: Arm, look: Mapping[str, Any]) -> bool:
+        values = _geometry(arm, "curvature", "spectrum")
+        if not values:
+            return False
+        axes.plot(np.linspace(0, 1, len(values)), np.maximum(values, _FLOOR), label=arm.name, lw=1.2, **look)
+        return True
+
+    figure = _tables(evidence, "spectra", draw)
+    for axes in figure.axes:
+        axes.set(xlabel="rank / width", ylabel="eigenvalue / largest", yscale="log")
+    return figure
+
+
+def _norms(evidence: Sequence[Evidence]) -> Figure:
+    """Histograms of the row norms of the table at the start, one panel per bench."""
+
+    def draw(axes: Axes, arm: Arm, look: Mapping[str, Any]) -> bool:
+        found = _geometry(arm, "norms", "histogram")
+        if not found:
+            return False
+        axes.stairs(found["counts"], found["edges"], label=arm.name, lw=1.2, **look)
+        return True
+
+    figure = _tables(evidence, "norms", draw)
+    for axes in figure.axes:
+        axes.set(xlabel="row norm at the start", ylabel="items")
+    return figure
+
+
+def _tables(evidence: Sequence[Evidence], kind: str, draw: Callable[[Axes, Arm, Mapping[str, Any]], bool]) -> Figure:
+    key = {"spectra": ("curvature", "spectrum"), "norms": ("norms", "histogram")}[kind]
+    shown = [bench for bench in benches(evidence) if any(_geometry(arm, *key) for arm in bench.arms)]
+    if not shown:
+        raise UserError(f"figure {kind}: none of these runs recorded the {key[1]} of its table; train them again")
+    figure, panels = _panels(len(shown))
+    for axes, bench in zip(panels, shown, strict=False):
+        looks = _looks()
+        for arm in _few(bench):
+            if _geometry(arm, *key):
+                draw(axes, arm, next(looks))
+        axes.set(title=_wrapped(bench.title))
+        axes.legend()
+    return figure
+
+
+def _geometry(arm: Arm, part: str, name: str) -> Any:
+    return ((arm.runs[0].facts.get("geometry") or {}).get(part) or {}).get(name)
+
+
+KINDS: Mapping[str, Callable[[Sequence[Evidence]], Figure]] = {
+    "curves": _curves,
+    "lambda": _trade_off,
+    "dose": _dose_response,
+    "spectra": _spectra,
+    "norms": _norms,
+}
+
+
+# ------------------------------------------------------------------------------------ shared
+
+
+def _panels(count: int, columns: int = 2) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
+    columns = min(columns, max(count, 1))
+    rows = math.ceil(max(count, 1) / columns)
+    figure = Figure(figsize=(_PANEL[0] * columns, _PANEL[1] * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for axes in grid[count:]:
+        axes.remove()
+    return figure, grid[:count]
+
+
+def _looks() -> Iterator[dict[str, Any]]:
+    """Colours with line styles, so that neighbours differ in both; endless, the first repeated after 32."""
+    for turn in count():
+        for i, color in enumerate(COLORS):
+            yield {"color": color, "ls": _STYLES[(i + turn) % len(_STYLES)]}
+
+
+def _shared_legend(figure: Figure) -> None:
+    """One legend for all panels, below them."""
+    lines: dict[str, Any] = {}
+    for axes in figure.axes:
+        lines |= {label: line for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    columns = 4 if len(figure.axes) > 1 else 2
+    figure.legend(handles=list(lines.values()), loc="outside lower center", ncols=columns)
+
+
+def _wrapped(title: str) -> str:
+    return textwrap.fill(title, _PANEL_CHARACTERS)
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

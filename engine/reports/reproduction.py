@@ -1,0 +1,163 @@
+"""Rebuilding a run: the command that gives its specification today, what has changed since, and whether the
+numbers come out the same."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine import spec
+from engine.presets import resolve
+from engine.presets.compose import flatten
+from engine.spec import Experiment, UserError
+from engine.store import Run, experiment_of
+
+_PLACES = ("data.path", "data.fingerprint", "embedding.path", "embedding.fingerprint")
+_SPEED = ("wall_s", "targets_per_s")
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that is not as it was when the run was made."""
+
+    what: str
+    then: str
+    now: str
+    decisive: bool = False
+    """Whether other numbers must be expected; else they may be the same, or differ in the last digits."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to make a run again."""
+
+    command: tuple[str, ...]
+    """Words of a `tfllmer run` with the same specification; what presets have come to mean since is set back."""
+    experiment: Experiment
+    """The run's specification, with the places where data and vectors lie now."""
+    changes: tuple[Change, ...]
+
+
+def recipe(run: Run, here: Mapping[str, Any], *, same_diff: bool = True) -> Recipe:
+    """How to rebuild the run. `here` is what `facts["provenance"]` would hold if it ran now; `same_diff` says
+    whether changes of the code that are not committed are the same as then.
+
+    Raises UserError where the presets, the data set or the vectors are not found.
+    """
+    stored = experiment_of(run)
+    asked: dict[str, Any] = {
+        "method": stored.method,
+        "ablation": stored.ablation,
+        "dataset": None if stored.data.name == "demo" else stored.data.name,
+        "embedding": stored.embedding.source if stored.uses_embedding and stored.data.name != "demo" else None,
+        "backbone": stored.backbone.name,
+        "seed": stored.seed,
+    }
+    sets = [_set(name, value) for name, value in run.overrides.items() if name not in ("seed", "note")]
+    try:
+        today = resolve(**asked, sets=sets).experiment
+    except UserError:  # neither under its name nor beside the data set: where they were
+        asked["dataset"] = asked["dataset"] and stored.data.path
+        asked["embedding"] = asked["embedding"] and stored.embedding.path
+        today = resolve(**asked, sets=sets).experiment
+    wanted, found = _settings(stored), _settings(today)
+    sets += [_set(name, value) for name, value in wanted.items() if found.get(name, value) != value]
+    flags = [word for name, value in asked.items() if value is not None for word in (f"--{name}", str(value))]
+    for name in ("device", "threads"):
+        if run.facts.get(name) is not None:
+            flags += [f"--{name}", str(run.facts[name])]
+    command = ("tfllmer", "run", *flags, *(word for text in sets for word in ("--set", text)))
+    changes = (*_data_changes(stored, today), *_code_changes(run.facts.get("provenance") or {}, here, same_diff))
+    return Recipe(command, _placed(stored, today), changes)
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(name, then, now) of the outcomes in two results that are not equal to the last bit; speed does not count."""
+    before, after = _outcomes(then), _outcomes(now)
+    names = [*before, *(name for name in after if name not in before)]
+    return [(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)]
+
+
+def _outcomes(result: Mapping[str, Any]) -> dict[str, Any]:
+    values = {name: value for name, value in result.items() if name not in _SPEED}
+    curve = values.pop("train_ce", None) or []
+    return flatten(values) | {f"train_ce@{point['epoch']}": point["value"] for point in curve}
+
+
+def _set(name: str, value: Any) -> str:
+    if value is None:
+        return f"{name}=none"
+    return f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+
+
+def _settings(experiment: Experiment) -> dict[str, Any]:
+    """What a command line may set, without places, execution and remarks."""
+    tree = experiment.model_dump(mode="json", by_alias=True, exclude={"execution", "note", "method", "ablation"})
+    return {name: value for name, value in flatten(tree).items() if name not in _PLACES}
+
+
+def _placed(stored: Experiment, today: Experiment) -> Experiment:
+    data = stored.data.model_copy(update={"path": today.data.path, "fingerprint": today.data.fingerprint})
+    vectors = {"path": today.embedding.path, "fingerprint": today.embedding.fingerprint}
+    return stored.model_copy(update={"data": data, "embedding": stored.embedding.model_copy(update=vectors)})
+
+
+# ------------------------------------------------------------------------------------ what has changed
+
+
+def _data_changes(stored: Experiment, today: Experiment) -> list[Change]:
+    changes = []
+    for what, then, now in (("data", stored.data, today.data), ("vectors", stored.embedding, today.embedding)):
+        if then.fingerprint != now.fingerprint and (what == "data" or stored.uses_embedding):
+            place = f"{now.fingerprint} at {now.path}"
+            changes.append(Change(f"content of the {what}", then.fingerprint or "none", place, decisive=True))
+    if not changes and spec.spec_hash(_placed(stored, today)) != spec.spec_hash(stored):
+        changes.append(
+            Change("identity", spec.spec_hash(stored), spec.spec_hash(_placed(stored, today)), decisive=True)
+        )
+    return changes
+
+
+def _code_changes(then: Mapping[str, Any], here: Mapping[str, Any], same_diff: bool) -> list[Change]:
+    if not then:
+        return [Change("provenance", "not stored: the run never began", "")]
+    changes = [
+        Change(name, str(then.get(name)), str(here.get(name)))
+        for name in ("python", "platform")
+        if then.get(name) != here.get(name)
+    ]
+    packages, now = then.get("packages") or {}, here.get("packages") or {}
+    changes += [
+        Change(f"package {name}", str(version), str(now.get(name)))
+        for name, version in packages.items()
+        if version != now.get(name)
+    ]
+    was, is_ = _code(then), _code(here)
+    if was == is_ and "changes" in was and not same_diff:
+        is_ = is_.replace("changes", "other changes")
+    return [*changes, Change("code", was, is_)] if was != is_ else changes
+
+
+def _code(provenance: Mapping[str, Any]) -> str:
+    git = provenance.get("git")
+    if not git:
+        return f"tfllmer {(provenance.get('packages') or {}).get('tfllmer')}, no checkout"
+    return f"commit {git['commit'][:12]}" + (" with changes that are not committed" if git["dirty"] else "")
+
+
+def steps(run: Run, diff: Path, made: Recipe) -> Sequence[str]:
+    """The whole way, as lines for a shell: the code as it was, its packages, the command."""
+    provenance = run.facts.get("provenance") or {}
+    lines = []
+    if git := provenance.get("git"):
+        lines.append(f"git checkout {git['commit']}")
+        if git["dirty"]:
+            lines.append(f"git apply {shlex.quote(str(diff))}")
+    packages = [f"{name}=={version}" for name, version in (provenance.get("packages") or {}).items() if version]
+    if wanted := [text for text in packages if not text.startswith("tfllmer==")]:
+        lines.append("pip install " + " ".join(wanted))
+    return [*lines, shlex.join(made.command)]

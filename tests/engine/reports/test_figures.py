@@ -1,0 +1,104 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.reports.doses import families
+from engine.reports.evidence import Evidence
+from engine.reports.figures import figures, save
+from engine.reports.metrics import parse_metric
+from engine.spec import UserError
+from tests.engine.reports.trials import trial, trials
+
+pytest.importorskip("matplotlib")
+
+DOSE = {"ablation": "lognormal-norms"}
+
+
+def doses(slope: float = 0.5) -> list[Evidence]:
+    """Training CE that rises by `slope` per unit of norm_sd, with seeds that differ in level only."""
+    return [
+        trial(DOSE, ce=5 + slope * x + seed / 10, seed=seed, sets=[f"embedding.norm_sd={x}"])
+        for x in (0, 0.5, 1)
+        for seed in (0, 1, 2)
+    ]
+
+
+def test_the_dose_response_recovers_the_slope_that_was_put_in() -> None:
+    (family,) = families(doses(), "embedding.norm_sd")
+    assert list(family.runs) == [0.0, 0.5, 1.0]
+    slope = family.slope(parse_metric("train_ce"))
+    assert slope is not None
+    assert slope.n == 3
+    assert slope.mean == pytest.approx(0.5)
+    values, found = family.summaries(parse_metric("train_ce"))
+    assert values == [0.0, 0.5, 1.0]
+    assert [s.mean for s in found] == pytest.approx([5.1, 5.35, 5.6])
+    assert families(trials("id", [5.0, 5.1]), "embedding.norm_sd") == []
+
+
+def test_curves_show_the_mean_and_the_band_over_seeds() -> None:
+    figure = figures("curves", [*trials("id", [5.0, 5.2]), *trials("both", [4.0, 4.2])])
+    (axes,) = figure.axes
+    lines = {str(line.get_label()): np.asarray(line.get_ydata()) for line in axes.get_lines()}
+    assert lines["id"].tolist() == pytest.approx([7.1, 5.1])
+    assert len(axes.collections) == 2
+    assert axes.get_title().endswith("2 seeds")
+
+
+@pytest.mark.parametrize("form", ["pdf", "svg", "png"])
+def test_figures_are_the_same_bytes_again(tmp_path: Path, form: str) -> None:
+    for name in ("a", "b"):
+        save(figures("curves", trials("id", [5.0, 5.2])), tmp_path / f"{name}.{form}")
+    assert (tmp_path / f"a.{form}").read_bytes() == (tmp_path / f"b.{form}").read_bytes()
+
+
+def test_every_kind_draws_what_the_runs_hold(tmp_path: Path) -> None:
+    geometry = {
+        "curvature": {"spectrum": [1.0, 0.1, 0.0]},
+        "norms": {"histogram": {"edges": [0.0, 1.0, 2.0], "counts": [3, 4]}},
+    }
+    kept = {"tv_ratio": 0.5, "retained": 0.9}
+    with_facts = [
+        run
+        for x in (0.5, 1)
+        for run in trials(
+            "both", [5.0, 5.1 + x], sets=[f"embedding.lambda={x}"], facts={"geometry": geometry, "embedding": kept}
+        )
+    ]
+    for kind, runs in {"lambda": with_facts, "spectra": with_facts, "norms": with_facts, "dose": doses()}.items():
+        file = tmp_path / f"{kind}.svg"
+        save(figures(kind, runs), file)
+        assert "<svg" in file.read_text("utf-8")
+    assert "+0.500 [" in (tmp_path / "dose.svg").read_text("utf-8")
+
+
+def test_names_from_data_are_never_formulas(tmp_path: Path) -> None:
+    runs = trials("id", [5.0, 5.1])
+    for run in runs:
+        run.record["overrides"]["note_$x_1^{2$"] = "%&#"
+        run.record["overrides"]["table.$\\frac{"] = "_^"
+    figure = figures("curves", runs)
+    save(figure, tmp_path / "a.pdf")
+    save(figure, tmp_path / "a.svg")
+    assert "frac{" in (tmp_path / "a.svg").read_text("utf-8")
+
+
+def test_what_is_not_there_is_a_one_line_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = trials("id", [5.0])
+    for kind, says in {
+        "curve": "did you mean curves",
+        "lambda": "two or more embedding.lambda",
+        "dose": "differ in one dial",
+        "spectra": "recorded the spectrum",
+        "norms": "recorded the histogram",
+    }.items():
+        with pytest.raises(UserError, match=says):
+            figures(kind, runs)
+    with pytest.raises(UserError, match="written as pdf, svg, png, pgf"):
+        save(figures("curves", runs), tmp_path / "a.gif")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UserError, match=r"pip install 'tfllmer\[figures\]'"):
+        figures("curves", runs)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,188 @@
+from pathlib import Path
+
+import pytest
+
+from engine.reports.export import to_csv, to_json, to_markdown
+from engine.reports.latex import to_latex
+from engine.reports.layouts import Grid, grids
+from engine.reports.leaderboard import Leaderboard, leaderboards
+from engine.reports.marks import marked
+from engine.spec import UserError
+from tests.engine.reports.records import record
+from tests.engine.reports.test_export import NASTY, compile_tex
+from tests.engine.reports.trials import ranks_of, trials
+
+GOLDEN = Path(__file__).with_name("golden.tex")
+
+
+def with_marks(over: str = "seeds", tmp_path: Path | None = None) -> list[Leaderboard]:
+    """Three arms with three seeds: one clearly better than id, one clearly worse, id-norm the same."""
+    runs = []
+    for arm, ce in (("id", 5.0), ("id-norm", 5.001), ("both", 4.5), ("neither", 5.5)):
+        made = trials(arm, [ce, ce + 0.01, ce - 0.012 if arm == "id" else ce - 0.01], ndcg=(6 - ce) / 10)
+        runs += made
+    boards = leaderboards([run.record for run in runs], ["train_ce", "ndcg@10"])
+    return marked(boards, {run.run: run for run in runs}, "id", over)  # type: ignore[arg-type]
+
+
+def row(grid: Grid, label: str) -> list[str]:
+    cells = dict(grid.rows)[label]
+    return ["–" if c is None else f"{c.place}:{c.text}{c.sign}" for c in cells]
+
+
+# ------------------------------------------------------------------------------------ marks
+
+
+def test_marks_say_better_and_worse_whatever_the_direction() -> None:
+    ce = grids(with_marks())[0]
+    assert row(ce, "tf-llmer/full") == ["best:4.5000*"]
+    assert row(ce, "tf-llmer/no-both") == [":5.5000°"]
+    assert row(ce, "id") == ["second:4.9993"]
+    assert (
+        "* better, ° worse than id (paired t-test over seeds, Holm over the arms and backbones of a metric, p < 0.05)."
+        in ce.caption
+    )
+
+
+def test_marks_are_corrected_by_holm_over_the_board() -> None:
+    board = with_marks()[0]
+    ps = {r.label: c.versus for r in board.rows for c in r.cells if c is not None and c.versus is not None}
+    raw = sorted(v.p for v in ps.values() if v.p is not None)
+    adjusted = sorted(v.p_holm for v in ps.values() if v.p_holm is not None)
+    assert len(raw) == 3
+    assert adjusted[0] == pytest.approx(3 * raw[0])
+
+
+def test_no_spread_and_one_seed_are_told_and_not_marked() -> None:
+    equal = with_marks()[1]  # NDCG does not vary over seeds
+    assert all(c.versus is None or c.versus.mark == "" for c in equal.cells)
+    assert equal.compared == "Not tested against id: differences do not vary over seeds"
+    runs = [*trials("id", [5.0]), *trials("both", [4.0])]
+    (board,) = marked(leaderboards([r.record for r in runs], ["train_ce"]), {r.run: r for r in runs}, "id")
+    assert board.compared == "Not tested against id: there is one seed only"
+    assert row(grids([board], "difference")[0], "tf-llmer/full") == [":-1.0000"]
+
+
+def test_marks_over_users_read_the_ranks(tmp_path: Path) -> None:
+    good = ranks_of(tmp_path, "good", [1, 2] * 20)
+    bad = ranks_of(tmp_path, "bad", [30, 2] * 20)
+    runs = [*trials("id", [5.0, 5.1], files=bad), *trials("both", [4.0, 4.1], files=good)]
+    boards = leaderboards([r.record for r in runs], ["ndcg@10", "train_ce"])
+    for over in ("users", "both"):
+        ndcg, ce = marked(boards, {r.run: r for r in runs}, "id", over)
+        (versus,) = [c.versus for c in ndcg.cells if c.versus is not None]
+        assert versus.mark == "better"
+        assert versus.difference == pytest.approx(0.5)
+        assert f"test over {'users' if over == 'users' else 'seeds and users'}" in ndcg.compared
+        assert ce.compared == "Not tested against id: differences do not vary over seeds"
+
+
+def test_the_baseline_goes_by_its_short_name_and_unknown_ones_are_refused() -> None:
+    runs = [*trials("id", [5.0, 5.2]), *trials("both", [4.0, 4.1])]
+    boards = leaderboards([r.record for r in runs], ["train_ce"])
+    evidence = {r.run: r for r in runs}
+    assert marked(boards, evidence, "full") == marked(boards, evidence, "tf-llmer/full")
+    with pytest.raises(UserError, match="did you mean full"):
+        marked(boards, evidence, "ful")
+
+
+# ------------------------------------------------------------------------------------ layouts
+
+
+def test_metrics_stand_beside_each_other_under_their_data_set() -> None:
+    runs = [
+        record(f"R{d}{m}{s}", m, None, value=0.1 + i / 100 + s / 1000, seed=s, dataset=d)
+        for d in ("a", "b")
+        for i, m in enumerate(("id", "tf"))
+        for s in (0, 1)
+        if (d, m) != ("b", "tf")
+    ]
+    (grid,) = grids(leaderboards(runs, ["ndcg@10", "hr@10"]), "metrics")
+    assert grid.heads == (("a", 2), ("b", 2))
+    assert grid.columns == ("test NDCG@10 ↑", "test HR@10 ↑") * 2
+    assert row(grid, "tf")[2:] == ["–", "–"]
+    assert row(grid, "id")[2] == "best:0.1005"
+    latex = to_latex([grid], fragment=True)
+    assert r"\cmidrule(lr){2-3} \cmidrule(lr){4-5}" in latex
+    assert r"\multicolumn{2}{c}{a} & \multicolumn{2}{c}{b}" in latex
+    assert "| arm | a · test NDCG@10 ↑ |" in to_markdown([grid])
+
+
+def test_differences_need_a_baseline_and_show_their_interval() -> None:
+    with pytest.raises(UserError, match="needs --baseline"):
+        grids(leaderboards([record("A")]), "difference")
+    grid = grids(with_marks(), "difference")[0]
+    (cell,) = dict(grid.rows)["tf-llmer/full"]
+    assert cell is not None
+    assert (cell.text, cell.mark) == ("-0.4993", "better")
+    assert cell.interval.startswith("[-0.")
+    assert row(grid, "id") == [":0"]
+
+
+def test_a_change_that_all_rows_share_goes_to_the_caption() -> None:
+    runs = [record("A", overrides={"train.epochs": 4}), record("B", "id", None, overrides={"train.epochs": 4})]
+    (grid,) = grids(leaderboards(runs))
+    assert [label for label, _ in grid.rows] == ["id", "tf-llmer/full"]
+    assert "All arms with train.epochs=4." in grid.caption
+    (single,) = grids(leaderboards(runs[:1]))
+    assert [label for label, _ in single.rows] == ["tf-llmer/full [train.epochs=4]"]
+
+
+def test_every_format_has_the_same_cells() -> None:
+    import csv
+    import io
+    import json
+
+    boards = with_marks()
+    (cell,) = [c for r in boards[0].rows if r.label == "tf-llmer/full" for c in r.cells]
+    assert cell is not None
+    assert cell.versus is not None
+    line = next(r for r in csv.DictReader(io.StringIO(to_csv(boards))) if r["arm"] == "tf-llmer/full")
+    told = next(r for r in json.loads(to_json(boards))[0]["rows"] if r["arm"] == "tf-llmer/full")["cells"]["sasrec"]
+    assert float(line["difference"]) == told["versus"]["difference"] == cell.versus.difference
+    assert float(line["p_holm"]) == told["versus"]["p_holm"] == cell.versus.p_holm
+    assert r"**4.5000**\* ± 0.0100" in to_markdown(grids(boards))
+    assert r"\textbf{4.5000}$^{*}${\scriptsize\,$\pm$\,0.0100}" in to_latex(grids(boards))
+
+
+# ------------------------------------------------------------------------------------ LaTeX
+
+
+def all_layouts(boards: list[Leaderboard]) -> list[Grid]:
+    return [*grids(boards), *grids(boards, "metrics"), *grids(boards, "difference")]
+
+
+def test_latex_is_the_golden_file() -> None:
+    """Look at the difference, and write the file anew where it is meant: to_latex(all_layouts(with_marks()))."""
+    assert to_latex(all_layouts(with_marks())) == GOLDEN.read_text("utf-8")
+
+
+def test_the_golden_file_compiles(tmp_path: Path) -> None:
+    compile_tex(tmp_path, GOLDEN.read_text("utf-8"))
+
+
+def test_hostile_names_compile_in_every_layout(tmp_path: Path) -> None:
+    names = [*NASTY, "_ % & # $ { } \\ ~ ^ <", "x" * 300, "very long " * 40]
+    runs = [
+        record(f"R{i}{s}", name, None, value=0.1 + 0.01 * i + s / 1000, seed=s, dataset=d)
+        for i, name in enumerate(names)
+        for s in (0, 1)
+        for d in (names[0], names[-1], "")
+    ]
+    boards = leaderboards(runs, ["ndcg@10", "train_ce@20"])
+    compile_tex(tmp_path, to_latex([*grids(boards), *grids(boards, "metrics")]))
+
+
+def test_siunitx_columns_have_room_for_their_numbers() -> None:
+    text = to_latex(grids(with_marks()), siunitx=True)
+    assert r"\usepackage{siunitx}" in text
+    assert r"\begin{tabular}{lS[table-format=1.4(3)]}" in text
+    assert r"tf-llmer/full & \bfseries 4.5000(100)$^{*}$ \\" in text
+    assert r"id & {\underline{4.9993}{\scriptsize\,$\pm$\,0.0110}} \\" in text
+    assert "{sasrec}" in text
+
+
+def test_labels_are_plain() -> None:
+    for grid in all_layouts(with_marks()):
+        assert grid.label.startswith("tab:")
+        assert set(grid.label[4:]) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")

@@ -1,0 +1,72 @@
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from engine import spec
+from engine.reports.evidence import Evidence
+from engine.reports.report import Question, write_report
+from engine.spec import UserError
+from tests.engine.reports.trials import trial, trials
+
+QUESTION = Question("Study 50% of_it & #1", 0.01, ("id", "id-norm"), ("tfllmer", "report", "a_b"))
+
+
+def runs() -> list[Evidence]:
+    ces = {"id": 5.2, "id-norm": 5.0, "both": 5.0, "norm": 5.5, "rec-pca": 5.5, "neither": 5.6}
+    return [run for arm, ce in ces.items() for run in trials(arm, [ce, ce + 0.01, ce - 0.012 if arm == "id" else ce])]
+
+
+def test_the_folder_holds_all_of_it_and_compiles(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    folder = tmp_path / "report"
+    left_out = write_report(folder, QUESTION, runs())
+    assert [reason.split(":")[0] for reason in left_out] == [
+        "figure lambda",
+        "figure dose",
+        "figure spectra",
+        "figure norms",
+    ]
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    assert sorted(run["run"] for run in manifest["runs"]) == sorted(file.stem for file in (folder / "specs").iterdir())
+    assert all((folder / name).is_file() for name in manifest["files"])
+    assert "figures/curves.pdf" in manifest["files"]
+    for file in (folder / "specs").iterdir():
+        assert spec.spec_hash(spec.from_json(file.read_text("utf-8"))) == file.stem
+    (verdict,) = json.loads((folder / "verdict.json").read_text("utf-8"))
+    assert verdict["verdict"] == "supported"
+    assert "supported" in (folder / "verdict.md").read_text("utf-8")
+    assert (folder / "tables" / "results.csv").read_text("utf-8").count("\n") == 1 + 3 * 6
+    if shutil.which("pdflatex") is None:
+        pytest.skip("needs pdflatex")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "main.tex"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_a_report_replaces_a_report_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "report"
+    folder.mkdir()
+    write_report(folder, QUESTION, runs())
+    (folder / "main.pdf").touch()
+    write_report(folder, QUESTION, runs()[:6])
+    assert not (folder / "main.pdf").exists()
+    assert len(list((folder / "specs").iterdir())) == 6
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    (tmp_path / "file").touch()
+    for taken in ("mine", "file"):
+        with pytest.raises(UserError, match="holds something that is no report"):
+            write_report(tmp_path / taken, QUESTION, runs())
+    assert (tmp_path / "mine" / "thesis.tex").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "mine", "report"]
+
+
+def test_without_a_verdict_the_rest_is_written(tmp_path: Path) -> None:
+    left_out = write_report(tmp_path / "r", QUESTION, [trial("both", ce=5.0)])
+    assert any("verdict: needs" in reason for reason in left_out)
+    assert any("marks of significance" in reason for reason in left_out)
+    assert "allow no verdict" in (tmp_path / "r" / "main.tex").read_text("utf-8")
+    assert not (tmp_path / "r" / "verdict.json").exists()

@@ -1,0 +1,126 @@
+"""compare, verdict, report, and tables with tests, on a store of runs that were never trained."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from sqlmodel import update
+
+from engine.presets import resolve
+from engine.store import Run, create_run, open_store
+from engine.store.tables import Artifact
+from tests.engine.reports.trials import CORE, ranks_of
+from tests.tui.test_cli_commands import call, refusal
+
+CE = {"id": 5.2, "id-norm": 5.0, "both": 5.0, "norm": 5.5, "rec-pca": 5.5, "neither": 5.6}
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the 2 x 2 and both ID tables on demo, three seeds each."""
+    folder = tmp_path_factory.mktemp("bench")
+    store = open_store(folder / "experiments.db")
+    rng = np.random.default_rng(0)
+    for arm, ce in CE.items():
+        for seed, noise in enumerate((0.0, 0.01, -0.012 if arm == "id" else -0.01)):
+            resolved = resolve(**CORE[arm], seed=seed)  # type: ignore[arg-type]
+            run = create_run(store, resolved.experiment, overrides=resolved.overrides, command=["tfllmer", "run"])
+            root = store.folder(run.id).root
+            files = ranks_of(root, "ranks", rng.integers(1, 30 if arm == "id" else 9, 40).tolist())
+            save_file({"w": np.zeros(1, np.float32)}, root / "best.safetensors")
+            last = resolved.experiment.train.epochs
+            result = {
+                "epochs": last,
+                "best_epoch": last,
+                "train_ce": [{"epoch": 0, "value": 7.0}, {"epoch": last, "value": ce + noise}],
+                "valid": {"ndcg@10": 0.1},
+                "test": {"ndcg@10": 0.1 + noise, "hr@10": 0.2, "mrr": 0.1},
+                "valid_ce": ce + 0.2,
+            }
+            with store.write() as session:
+                session.connection().execute(
+                    update(Run).where(Run.id == run.id).values(status="finished", result=result)  # type: ignore[arg-type]
+                )
+                for kind, file in files.items():
+                    session.add(Artifact(run_id=run.id, kind=kind, path=file.name))
+    return folder
+
+
+def test_compare_names_the_claim_of_every_test(bench: Path) -> None:
+    text = call(bench, "compare", "id", "full", "--backbone", "sasrec").stdout
+    assert re.search(r"train CE at the last epoch .*full .*5\.1993 ±0\.\d+ .*5\.0000 ±0\.0100", text)
+    assert "full, train CE at the last epoch: over seeds: the method is better when trained again" in text
+    assert "over users: these trained models differ on these users (better)" in text
+    assert "table.init" in text
+    told = json.loads(call(bench, "compare", "id", "full", "id-norm", "--metric", "test.hr@3", "--json").stdout)
+    assert {(m["metric"], m["side"], m["group"]) for m in told["metrics"]} == {
+        ("test.hr@3", side, group) for side in ("full", "id-norm") for group in ("all", "head", "tail")
+    }
+    run = told["sides"][0]["runs"][0]
+    one = call(bench, "compare", run, "full").stdout
+    assert "one seed shows no spread between trainings" in one
+
+
+def test_verdict_prints_prose_a_table_and_json(bench: Path) -> None:
+    text = call(bench, "verdict").stdout
+    assert text.startswith("✓ demo · sasrec · demo · ")
+    assert "epochs: supported (untuned)" in text
+    assert re.search(r"tf-llmer/no-both +neither +3 +5\.6000 ±0\.0100 .* misses", text)
+    flat = " ".join(text.split())
+    assert "norm + Rec-PCA (tf-llmer/full) reaches the baseline" in flat
+    assert "without the arm rescale" in flat
+    (told,) = json.loads(call(bench, "verdict", "--dataset", "demo", "--json").stdout)
+    assert (told["verdict"], told["baseline"], told["margin_share"]) == ("supported", "id-norm", 0.01)
+    assert json.loads(call(bench, "verdict", "--margin", "0.2", "--json").stdout)[0]["supported"] is False
+
+
+def test_leaderboards_and_tables_carry_marks(bench: Path) -> None:
+    board = call(bench, "leaderboard", "--metric", "train_ce", "--baseline", "id").stdout
+    assert re.search(r"tf-llmer/full +5\.0000\* ±0\.0100", board)
+    assert re.search(r"tf-llmer/no-both +5\.6000° ±0\.0100", board)
+    assert "Holm over the arms and backbones of a metric" in " ".join(board.split())
+    users = call(bench, "export", "markdown", "--baseline", "id", "--test", "users").stdout
+    assert "permutation test over users" in users
+    table = call(bench, "export", "latex", "--layout", "difference", "--baseline", "id", "--metric", "train_ce")
+    assert r"$^{*}$" in table.stdout
+    assert table.stdout.startswith(r"\documentclass")
+    fragment = ["export", "latex", "--fragment", "--siunitx", "--layout", "metrics"]
+    assert call(bench, *fragment).stdout.startswith("% needs")
+
+
+def test_report_and_figure_write_files(bench: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    done = call(bench, "report", "-o", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(tmp_path / "out")
+    assert "left out: figure lambda" in done.stderr
+    assert len(list((tmp_path / "out" / "specs").iterdir())) == 18
+    assert call(bench, "export", "figure", "-o", str(tmp_path / "curves.svg")).returncode == 0
+    assert "<svg" in (tmp_path / "curves.svg").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["compare", "id"], "needs a reference and at least one other"),
+        (["compare", "id", "ful"], "did you mean full?"),
+        (["compare", "id", "full", "--metric", "ndgc@10"], "did you mean"),
+        (["compare", "id", "full", "--metric", "train_ce@99"], "has no train_ce@99"),
+        (["verdict", "nothing"], "study nothing: was never run"),
+        (["verdict", "--dataset", "dmo"], "did you mean demo?"),
+        (["leaderboard", "--baseline", "idd"], "did you mean id?"),
+        (["leaderboard", "--baseline", "id", "--test", "user"], "did you mean users?"),
+        (["export", "latex", "--layout", "metric"], "did you mean metrics?"),
+        (["export", "latex", "--layout", "difference"], "needs --baseline"),
+        (["export", "figure", "--kind", "curve", "-o", "a.pdf"], "did you mean curves?"),
+        (["export", "figure", "-o", "a.gif"], "name the file so"),
+        (["report", "-o", "experiments.files"], "no report of tfllmer"),
+    ],
+)
+def test_wrong_use_is_one_line(bench: Path, words: list[str], says: str) -> None:
+    before = sorted(bench.iterdir())
+    assert says in refusal(bench, *words)
+    assert sorted(bench.iterdir()) == before

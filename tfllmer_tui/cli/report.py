@@ -1,0 +1,48 @@
+"""tfllmer report: everything a study says, in one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tfllmer_tui.cli.options import Backbone, Dataset, Db
+from tfllmer_tui.cli.verdict import Margin, Study
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(report)
+
+
+def report(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to make; an earlier report is replaced.")
+    ],
+    study: Study = None,
+    dataset: Dataset = None,
+    backbone: Backbone = None,
+    margin: Margin = None,
+    db: Db = None,
+) -> None:
+    """Write tables, figures, verdict, specifications and a main.tex that compiles into one folder.
+
+    \b
+    tfllmer report barrier -o barrier && cd barrier && pdflatex main.tex
+    tfllmer report --dataset ml-100k -o report
+    """
+    from engine.reports.report import Question, write_report
+    from tfllmer_tui.cli.output import say, settled_store
+    from tfllmer_tui.cli.verdict import evidence_for, judged_by
+
+    store = settled_store(db)
+    evidence = evidence_for(store, study, dataset, backbone)
+    share, baselines = judged_by(store, study, margin)
+    narrowed = [
+        word for flag, name in (("--dataset", dataset), ("--backbone", backbone)) if name for word in (flag, name)
+    ]
+    command = ["tfllmer", "report", *([study] if study else []), *narrowed, "-o", str(output)]
+    title = f"Study {study}" if study else "Runs of " + ", ".join(sorted({e.experiment.data.name for e in evidence}))
+    for reason in write_report(output, Question(title, share, baselines, command), evidence):
+        say(f"left out: {reason}")
+    print(output)

@@ -1,0 +1,93 @@
+"""tfllmer verdict: does the claim hold on these runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from tfllmer_tui.cli.options import Backbone, Dataset, Db, Json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engine.reports.evidence import Evidence
+    from engine.store import Store
+
+Study: TypeAlias = Annotated[
+    str | None, typer.Argument(metavar="[STUDY]", help="The study; all runs of the store when left out.")
+]
+Margin: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--margin", min=0, max=1, metavar="SHARE", help="Margin as a share of the baseline's CE; 0.01 when left out."
+    ),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(verdict)
+
+
+def verdict(
+    study: Study = None,
+    dataset: Dataset = None,
+    backbone: Backbone = None,
+    margin: Margin = None,
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """Say whether normalisation and Rec-PCA together, and neither alone, reach the ID baseline's training loss.
+
+    An arm reaches the baseline b (the better of id and id-norm) if the 95 % interval of arm - b over paired seeds
+    ends below the margin, misses it if it begins above, else it is undecided. The margin is to be fixed
+    beforehand: by the study, else 1 % of b. Runs that were stopped early do not count.
+
+    \b
+    tfllmer verdict barrier
+    tfllmer verdict --dataset ml-100k --backbone sasrec
+    """
+    from engine.reports.verdict import verdicts
+    from engine.reports.verdict_text import grid, prose, to_json
+    from tfllmer_tui.cli.output import print_json, print_rich, settled_store
+    from tfllmer_tui.grid import grid_table
+    from tfllmer_tui.render import plain
+
+    store = settled_store(db)
+    share, baselines = judged_by(store, study, margin)
+    found = verdicts(evidence_for(store, study, dataset, backbone), margin=share, baselines=baselines)
+    if json:
+        print_json([to_json(one) for one in found])
+        return
+    for one in found:
+        mark = {True: "✓", False: "✗", None: "?"}[one.supported]
+        untuned = " (untuned)" if one.untuned else ""
+        print_rich(plain(f"{mark} {one.bench.title}: {one.verdict}{untuned}", "bold"), grid_table(grid(one)))
+        print_rich(plain(""), *(plain(paragraph) for paragraph in prose(one)), plain(""))
+
+
+def evidence_for(store: Store, study: str | None, dataset: str | None, backbone: str | None) -> list[Evidence]:
+    """The finished runs of the study, or of the whole store, that match. Raises UserError where there is none."""
+    from engine.reports.evidence import evidence_of
+    from engine.spec import UserError
+    from tfllmer_tui.cli.board import finished_runs
+
+    found = evidence_of(store, finished_runs(store, study, dataset, backbone))
+    if not found:
+        raise UserError(f"{study or store.path}: no finished run matches; tfllmer runs lists what there is")
+    return found
+
+
+def judged_by(store: Store, study: str | None, margin: float | None) -> tuple[float, Sequence[str]]:
+    """Margin and baselines: the study's where there is one. A margin given by hand must not contradict the
+    study's, which was fixed beforehand."""
+    from engine.reports.verdict import BASELINES, MARGIN
+    from engine.spec import UserError
+    from engine.store.studies import known_study
+
+    about = {} if study is None else known_study(store, study).spec
+    fixed = about.get("margin")
+    if margin is not None and fixed is not None and margin != fixed:
+        raise UserError(f"--margin {margin:g}: study {study} fixed {fixed:g} beforehand; leave --margin out")
+    share = next((m for m in (margin, fixed) if m is not None), MARGIN)
+    return share, about.get("baseline") or BASELINES
