@@ -18,6 +18,7 @@ Records, by their key `r`:
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import math
@@ -107,7 +108,11 @@ class SpoolWriter:
             os.write(self._file, b"\n")  # closes the line that a killed process left torn
 
     def _append(self, record: Mapping[str, Any]) -> None:
-        os.write(self._file, json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n")
+        line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        written = os.write(self._file, line)
+        if written < len(line):  # the disk is full: a torn line would take the next record with it
+            os.ftruncate(self._file, os.fstat(self._file).st_size - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._root))
 
     def start(self, attempt: int, pid: int, pid_start: float) -> None:
         self._append({"r": "start", "attempt": attempt, "pid": pid, "pid_start": pid_start, "at": _now()})

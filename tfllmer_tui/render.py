@@ -140,7 +140,7 @@ def run_table(records: Sequence[Record], width: int = 80) -> Table:
         shape = f" {sparkline(curve, 12)}" if roomy and len(curve) > 1 else ""
         table.add_row(
             Text.assemble(status_text(record["status"], word=False), " ", plain(run)),
-            plain(_arm_with_changes(record)),
+            Text.assemble(plain(arm_with_changes(record)), plain("".join(f" #{t}" for t in _tags(record)), COLORS[1])),
             plain(record["dataset"]),
             plain(record["backbone"]),
             str(record["seed"]),
@@ -157,9 +157,14 @@ def _curve(record: Record) -> list[float]:
     return [math.nan if point["value"] is None else float(point["value"]) for point in record.get("train_ce") or []]
 
 
-def _arm_with_changes(record: Record) -> str:
+def arm_with_changes(record: Record) -> str:
+    """`tf-llmer/no-norm [train.lr=0.0003]`: the arm, and what was changed by hand."""
     changes = [setting(name, value) for name, value in sorted((record.get("overrides") or {}).items())]
     return arm_of(record) + (f" [{', '.join(changes)}]" if changes else "")
+
+
+def _tags(record: Record) -> Sequence[str]:
+    return record.get("tags") or ()
 
 
 def result_table(record: Record) -> Table:
@@ -174,7 +179,7 @@ def result_table(record: Record) -> Table:
     if record.get("reason"):
         status.append_text(plain(f": {record['reason']}"))
     grid.add_row("run", Text.assemble(plain(record["run"], "bold"), "  ", status))
-    grid.add_row("arm", plain(_arm_with_changes(record), "bold"))
+    grid.add_row("arm", plain(arm_with_changes(record), "bold"))
     grid.add_row("data", plain(f"{record['dataset']}{vectors} · {record['backbone']} · seed {record['seed']}"))
     if curve:
         shape = (sparkline(curve, 24), COLORS[0])
@@ -186,6 +191,12 @@ def result_table(record: Record) -> Table:
             if name == "valid" and record.get("best_epoch") is not None:
                 shown.append(f"   at epoch {record['best_epoch']} of {record['epochs']}", _DIM)
             grid.add_row(name, shown)
+    if _tags(record):
+        grid.add_row("tags", plain(" ".join(_tags(record))))
+    for note in record.get("notes") or []:
+        grid.add_row("note", Text.assemble(plain(note["text"]), (f"  {note['at'][:10]}", _DIM)))
+    if record.get("trashed"):
+        grid.add_row("trash", plain(f"removed {record['trashed']}; tfllmer trash restore {record['run']}"))
     speed = f"   {count(record['targets_per_s'])} targets/s" if record.get("targets_per_s") is not None else ""
     grid.add_row("time", f"{duration(record.get('wall_s'))}{speed}")
     return grid
@@ -251,6 +262,7 @@ def live_view(
     facts: Mapping[str, Any],
     progress: Progress,
     *,
+    waiting: str = "waiting for the first measurement",
     width: int = 80,
     height: int = 23,
 ) -> Panel:
@@ -260,6 +272,7 @@ def live_view(
     series: steps and values by name (epoch, train_ce, valid_ce, valid.ndcg@10, targets_per_s); missing ones are
     waited for. The x axis is epochs as soon as there are any, else steps.
     facts: what the run told of itself (popularity_train_ce, n_users, device, ...).
+    waiting: what stands in place of the curves before there is one.
     """
     inner = min(width, 120) - 4
     foot = [_ranking_line(series, inner), _progress_line(progress, inner), _facts_line(series, facts)]
@@ -275,11 +288,11 @@ def live_view(
     )
     if not any(np.isfinite(s.y).any() for s in curves):
         wait = room // 2
-        lines = "\n" * wait + "waiting for the first measurement" + "\n" * (room - 1 - wait)
+        lines = "\n" * wait + waiting + "\n" * (room - 1 - wait)
         chart = Text(lines, _DIM, justify="center", no_wrap=True, overflow="ellipsis")
     vectors = f" · {record['embedding']}" if record.get("embedding") else ""
     title = Text.assemble(
-        plain(_arm_with_changes(record), "bold"),
+        plain(arm_with_changes(record), "bold"),
         plain(f" · {record['dataset']}{vectors} · {record['backbone']} · seed {record['seed']}"),
     )
     title.truncate(inner - 2, overflow="ellipsis")

@@ -7,6 +7,7 @@ the import of sqlmodel: whoever must start at once imports this package late.
 from engine.store.curves import Series, Window, series, series_names, window
 from engine.store.database import Store, StoreError, open_store
 from engine.store.intake import ingest
+from engine.store.listing import count_runs, list_records, list_runs, list_values, record
 from engine.store.overview import info
 from engine.store.runs import (
     artifacts,
@@ -15,8 +16,6 @@ from engine.store.runs import (
     experiment_of,
     find_run,
     get_run,
-    list_runs,
-    record,
     request_cancel,
     set_status,
 )
@@ -31,6 +30,7 @@ __all__ = [
     "StoreError",
     "Window",
     "artifacts",
+    "count_runs",
     "create_run",
     "events",
     "experiment_of",
@@ -38,7 +38,9 @@ __all__ = [
     "get_run",
     "info",
     "ingest",
+    "list_records",
     "list_runs",
+    "list_values",
     "open_store",
     "record",
     "request_cancel",

@@ -105,11 +105,12 @@ def _cells(session: Session, series_id: int | None, size: int, lo: int, hi: int)
     rows: list[tuple[float, ...]] = []
     for piece, start, stop in _pieces(lo, hi, [s for s in reversed(SIZES) if s <= size]):
         if piece > 1:
-            rows += query(
+            found = query(
                 "SELECT cell * size, count, nan, total, min, max FROM rollup"
                 " WHERE series_id = ? AND size = ? AND cell >= ? AND cell < ?",
                 (series_id, piece, start // piece, stop // piece),
-            ).all()
+            )
+            rows += map(tuple, found)  # numpy takes ten times as long over SQLAlchemy's rows
             continue
         points = query(
             "SELECT step, value FROM point WHERE series_id = ? AND step >= ? AND step < ?", (series_id, start, stop)

@@ -100,6 +100,15 @@ def open_store(url: str | Path | None = None, *, read_only: bool = False) -> Sto
     return store
 
 
+def schema_of(url: str | Path | None = None) -> str:
+    """The schema of a store as it is on disk, without opening (and so migrating) it. Raises UserError."""
+    path = _path(url)
+    if not path.is_file():
+        raise UserError(f"{path}: no such store; --db or $TFLLMER_DB names another")
+    with _translated(path):
+        return _revision_at(path)
+
+
 def _path(url: str | Path | None) -> Path:
     text = str(url if url is not None else os.environ.get("TFLLMER_DB") or DEFAULT)
     text = text.removeprefix("sqlite:///")
@@ -169,7 +178,7 @@ def _meaning(message: str) -> str:
         "file is not a database": "is not a SQLite file; name another store with --db or $TFLLMER_DB",
         "database is locked": f"another program has kept it locked for {BUSY_S:g} s; end that program and try again",
         "readonly database": "cannot be written: no permission for the file or its folder",
-        "unable to open database file": "cannot be opened: no permission for the file or its folder",
+        "unable to open database file": "cannot be opened: no permission for file or folder, or a read-only disk",
         "database or disk is full": "the disk is full; make room and try again",
         "malformed": "is damaged (database disk image is malformed); put a backup in its place",
         "disk I/O error": "the disk reports an I/O error; see that it is mounted, healthy and not full",
@@ -258,8 +267,24 @@ def _migrate(path: Path, revision: str) -> None:
 
 
 def backup(path: Path, target: Path) -> None:
-    """Copy the last committed state, while others read and write, by way of a file beside the target."""
+    """Copy the last committed state, while others read and write, by way of a file beside the target.
+    Raises StoreError where the target cannot be written."""
     beside = target.with_name(target.name + ".part")
-    with closing(_connect(path, read_only=True)) as source, closing(sqlite3.connect(beside)) as copy:
-        source.backup(copy)
-    beside.replace(target)
+    try:
+        with (
+            _translated(target),
+            closing(_connect(path, read_only=True)) as source,
+            closing(sqlite3.connect(beside)) as copy,
+        ):
+            source.backup(copy)
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def vacuum(path: Path) -> None:
+    """Give free pages back to the disk, and the write-ahead log; writers wait meanwhile. Raises StoreError."""
+    with _translated(path), closing(_connect(path, read_only=False)) as connection:
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA optimize")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

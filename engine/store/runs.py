@@ -1,13 +1,13 @@
-"""Runs: made, found, listed, their status changed, and the one object that describes a run outside."""
+"""Runs: made, found, their status changed."""
 
 from __future__ import annotations
 
 import difflib
 import json
+import platform
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from math import isfinite
 from typing import Any, Literal
 
 import psutil
@@ -16,7 +16,6 @@ from ulid import ULID
 
 from engine import spec
 from engine.spec import Experiment, UserError
-from engine.store.curves import series, series_names
 from engine.store.database import Store
 from engine.store.tables import ENDED, Artifact, Event, Run, Status
 
@@ -28,9 +27,12 @@ def create_run(
     overrides: Mapping[str, Any],
     command: Sequence[str],
     status: Literal["queued", "running"] = "queued",
+    study_id: int | None = None,
+    priority: int = 0,
 ) -> Run:
     """A new run: its folder with `spec.json`, and its row. A run made as `running` belongs to this
-    process until `queue.start` hands it to the process that does the work."""
+    process until `queue.start` hands it to the process that does the work; a queued one stands behind
+    the others of its priority."""
     now, me = datetime.now(UTC), psutil.Process()
     run = Run(
         id=str(ULID.from_datetime(now)),
@@ -50,7 +52,11 @@ def create_run(
         status=status,
         pid=me.pid if status == "running" else None,
         pid_start=me.create_time() if status == "running" else None,
+        host=platform.node() if status == "running" else None,
         created=now,
+        study_id=study_id,
+        priority=priority,
+        position=now.timestamp(),
     )
     folder = store.folder(run.id)
     try:
@@ -118,23 +124,6 @@ def unknown_run(store: Store, given: str) -> UserError:
     return UserError(f"{given}: no such run ({advice})")
 
 
-def list_runs(
-    store: Store,
-    *,
-    dataset: str | None = None,
-    backbone: str | None = None,
-    arm: str | None = None,
-    status: str | None = None,
-    limit: int | None = None,
-) -> list[Run]:
-    """Runs, newest first, with exactly these values where they are given."""
-    query = select(Run).order_by(col(Run.created).desc(), col(Run.id).desc()).limit(limit)
-    wanted = {"dataset": dataset, "backbone": backbone, "arm": arm, "status": status}
-    query = query.filter_by(**{name: value for name, value in wanted.items() if value is not None})
-    with store.read() as session:
-        return list(session.exec(query))
-
-
 def events(store: Store, run_id: str) -> list[Event]:
     """Log lines and changes of status, in the order in which they came in."""
     with store.read() as session:
@@ -170,69 +159,3 @@ def request_cancel(store: Store, run_id: str) -> None:
 
 def _log(session: Session, run_id: str, level: str, text: str) -> None:
     session.add(Event(run_id=run_id, at=datetime.now(UTC), level=level, text=text))
-
-
-# ------------------------------------------------------------------------------------ describing
-
-
-def record(store: Store, run: Run) -> dict[str, Any]:
-    """The run as one JSON object, the same in `run --json`, `show --json` and `runs --json`.
-
-    A run without a result (still running, or cut short) tells what its points say so far: `valid` at
-    its best epoch, no `test`. Numbers that are not finite are null.
-    """
-    told = run.result if run.result is not None else _so_far(store, run)
-    return {
-        "run": run.id,
-        "status": run.status,
-        "reason": run.reason,
-        "method": run.method,
-        "ablation": run.ablation,
-        "arm": run.arm,
-        "dataset": run.dataset,
-        "backbone": run.backbone,
-        "embedding": run.embedding,
-        "seed": run.seed,
-        "config_hash": run.config_hash,
-        "spec_hash": run.spec_hash,
-        "created": run.created.isoformat(timespec="seconds"),
-        "overrides": run.overrides,
-        "data_hash": run.data_hash,
-        "mask_seen": run.spec["evaluate"]["mask_seen"],
-        "epochs": told.get("epochs"),
-        "best_epoch": told.get("best_epoch"),
-        "train_ce": told.get("train_ce", []),
-        "valid": told.get("valid", {}),
-        "test": told.get("test", {}),
-        "wall_s": told.get("wall_s"),
-        "targets_per_s": told.get("targets_per_s"),
-    }
-
-
-def _so_far(store: Store, run: Run) -> dict[str, Any]:
-    reported = {name: series(store, run.id, name) for name in series_names(store, run.id) if name != "loss"}
-    at = {
-        name: dict(zip(points.steps.tolist(), map(_number, points.values.tolist()), strict=True))
-        for name, points in reported.items()
-    }
-    epoch_at = {step: round(epoch) for step, epoch in at.get("epoch", {}).items() if epoch is not None}
-    ndcg = {step: value for step, value in at.get("valid.ndcg@10", {}).items() if value is not None}
-    best = max(ndcg, key=lambda step: (ndcg[step], -step), default=None)
-    valid = {name.removeprefix("valid."): v[best] for name, v in at.items() if name.startswith("valid.") and best in v}
-    walls = [points.wall[-1] for points in reported.values()]
-    return {
-        "epochs": max((epoch_at[step] for step in at.get("train_ce", {}) if step in epoch_at), default=None),
-        "best_epoch": epoch_at.get(best),
-        "train_ce": [
-            {"epoch": epoch_at[step], "value": value}
-            for step, value in at.get("train_ce", {}).items()
-            if step in epoch_at
-        ],
-        "valid": valid,
-        "wall_s": round(max(walls) - run.started.timestamp(), 3) if walls and run.started else None,
-        "targets_per_s": next(reversed(at.get("targets_per_s", {}).values()), None),
-    }
-
-
-def _number(value: float) -> float | None:
-    return value if isfinite(value) else None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from tfllmer_tui.cli.options import Db, Json
+
+if TYPE_CHECKING:
+    from engine.store import Store
 
 _PACKAGES = (
     *("tfllmer", "torch", "numpy", "scipy", "polars", "safetensors", "transformers"),
@@ -36,7 +39,7 @@ def doctor(db: Db = None, json: Json = False) -> None:
     report: dict[str, Any] = {
         "python": _python(),
         "packages": _packages(problems),
-        "devices": _devices(problems),
+        "devices": _devices(problems) | {"nvidia": _nvidia()},
         "data": _data(problems),
         "store": _store(db, problems),
     }
@@ -103,34 +106,66 @@ def _data(problems: list[str]) -> dict[str, Any]:
     }
 
 
+def _nvidia() -> list[str] | None:
+    """GPUs as the driver sees them, also where torch cannot use them; None where there are none."""
+    from engine.queue.devices import count_gpus, gpu_load
+
+    loads = [gpu_load(i) for i in range(count_gpus())]
+    gib = 2**30
+    return [f"{g.name}, {g.used / gib:.1f} of {g.total / gib:.1f} GiB used" for g in loads] or None
+
+
 def _store(db: str | None, problems: list[str]) -> dict[str, Any]:
     """The store is looked at, not made and not changed."""
     import os
     import shutil
     from pathlib import Path
 
-    from engine.queue import is_alive
     from engine.spec import UserError
-    from engine.store import info, list_runs, open_store
+    from engine.store import open_store
+    from engine.store.upkeep import network_disk
 
     path = Path(db or os.environ.get("TFLLMER_DB") or "experiments.db").expanduser().resolve()
     folder = path.parent
-    free: dict[str, Any] = {}
+    place: dict[str, Any] = {}
     if folder.is_dir():
-        free["free_gib"] = round(shutil.disk_usage(folder).free / 2**30, 1)
-        if free["free_gib"] < 1:
+        place["free_gib"] = round(shutil.disk_usage(folder).free / 2**30, 1)
+        if place["free_gib"] < 1:
             problems.append(f"less than 1 GiB is free in {folder}")
         if not os.access(folder, os.W_OK):
             problems.append(f"{folder} cannot be written")
+        place["network_disk"] = network_disk(folder)
+        if place["network_disk"]:
+            problems.append(
+                f"{folder} lies on a network disk ({place['network_disk']}), where a store that several hosts write"
+                " can be damaged; keep it on a local disk with --db, or write from one host only"
+            )
     if not path.exists():
-        return {"path": f"{path} (made by the first run)"} | free
+        return {"path": f"{path} (made by the first run)"} | place
     try:
-        store = open_store(db, read_only=True)
-        values = info(store)
-        stale = [run.id for run in list_runs(store, status="running") if not is_alive(store, run)]
+        return _health(open_store(db, read_only=True), problems) | place
     except UserError as error:
         problems.append(str(error))
-        return {"path": str(path)} | free
+        return {"path": str(path)} | place
+
+
+def _health(store: Store, problems: list[str]) -> dict[str, Any]:
+    from engine.queue import is_alive, workers
+    from engine.store import info, list_runs
+    from engine.store.upkeep import looks_sound
+
+    sound = looks_sound(store)
+    if not sound:
+        problems.append(f"{store.path} is damaged; tfllmer db check tells more, a backup takes its place")
+        return {"path": str(store.path), "sound": False}
+    stale = [run.id for run in list_runs(store, status="running") if not is_alive(store, run)]
+    gone = [f"{worker.id} (pid {worker.pid} on {worker.host})" for worker in workers(store) if not worker.alive]
     if stale:
         problems.append(f"runs whose process is gone: {', '.join(stale)}; tfllmer runs settles them")
-    return values | {"stale": ", ".join(stale) or None} | free
+    if gone:
+        problems.append(f"workers whose process is gone: {', '.join(gone)}; the next tfllmer worker takes over")
+    return info(store) | {
+        "sound": True,
+        "stale": ", ".join(stale) or None,
+        "stale_workers": ", ".join(gone) or None,
+    }

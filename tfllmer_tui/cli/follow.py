@@ -43,12 +43,12 @@ def live(store: Store, run: Run, console: Console) -> Iterator[OnUpdate]:
         return draw(shown[0], time.monotonic() - began, start, width=width, height=max(room, 10))
 
     drawing = Live(console=console, get_renderable=render, refresh_per_second=4, vertical_overflow="crop")
-    with _no_caret_c(), drawing as view:
+    with no_caret_c(), drawing as view:
         yield update
 
 
 @contextmanager
-def _no_caret_c() -> Iterator[None]:
+def no_caret_c() -> Iterator[None]:
     """Ctrl-C does not write ^C into the picture."""
     if not sys.stdin.isatty():
         yield

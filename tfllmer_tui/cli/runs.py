@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tfllmer_tui.cli.options import Dataset, Db, Json, RunId
 
+if TYPE_CHECKING:
+    from engine.reports.folding import Fold
+    from engine.store import Store
+
 STATUSES = ("queued", "running", "finished", "failed", "cancelled", "lost")
+PAGE = 50
+"""Lines of a table where no limit is given; JSON is complete then."""
+_FOLDED = ("train_ce", "valid.ndcg@10", "test.ndcg@10")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -18,11 +26,28 @@ def add_to(app: typer.Typer) -> None:
 
 
 def runs(
+    filter_: Annotated[
+        str | None,
+        typer.Option("--filter", "-f", metavar="FILTER", help="Only the runs that fit, for instance 'ndcg@10>0.1'."),
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option("--sort", metavar="FIELDS", help="Sort by these fields, - for descending; newest first."),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", metavar="seed", help="Fold the seeds of a configuration: mean ± sd.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option("--columns", metavar="FIELDS", help="Show these fields, for instance seed,train.lr.")
+    ] = None,
     dataset: Dataset = None,
     status: Annotated[
         str | None, typer.Option("--status", metavar="STATUS", help=f"Only these: {', '.join(STATUSES)}.")
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the newest so many.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=0, help=f"Only the first so many; 0 is all. A table has {PAGE}.")
+    ] = None,
+    trashed: Annotated[bool, typer.Option("--trashed", help="List the trash instead.")] = False,
     db: Db = None,
     json: Json = False,
 ) -> None:
@@ -30,26 +55,155 @@ def runs(
 
     A run whose process is gone without a last word is shown as lost; tfllmer resume goes on with it.
 
+    A filter is made of terms that must all hold: a field, an operator and a
+    value, or several values with commas of which one must fit. Operators are
+    = != < <= > >= and ~ !~ (contains); or, not, - and parentheses combine terms.
+    Fields are status, arm, dataset, backbone, seed, study, tag, note, age ...,
+    metrics (ndcg@10, valid.hr@20, train_ce@20) and every setting (train.lr).
+    Times are UTC; created>2d is within the last two days.
+
     \b
     tfllmer runs --status running
-    tfllmer runs --dataset ml-100k --limit 20 --json
+    tfllmer runs --filter "status=failed ablation~norm"
+    tfllmer runs --filter "ndcg@10>0.1 seed=0,1 -tag:old" --sort -ndcg@10 --limit 10
+    tfllmer runs --filter "created>2d (dataset=ml-1m or train.lr>=1e-3)" --group seed
+    tfllmer runs --columns seed,train.lr,ndcg@10 --json
     """
     from engine.spec import UserError, nearest
-    from engine.store import list_runs, record
-    from tfllmer_tui.cli.output import print_json, print_rich, say, settled_store
+    from tfllmer_tui.cli.output import settled_store
 
     if status is not None and status not in STATUSES:
         raise UserError(f"--status {status}: no such status{nearest(status, STATUSES)}")
+    if group is not None and group != "seed":
+        raise UserError(f"--group {group}: runs are grouped by seed only; write --group seed")
+    asked: dict[str, Any] = {"trashed": trashed, "dataset": dataset, "status": status}
+    chosen = []
+    if filter_ or sort or columns:  # the fields there are cost a little to describe
+        from engine.store.filters import field_named, order_by, parse
+
+        asked |= {"where": parse(filter_ or "").clause(), "order": order_by(sort) if sort else ()}
+        chosen = [field_named(name.strip(), "--columns") for name in columns.split(",")] if columns else []
+    limit = limit if limit is not None else None if json else PAGE
     store = settled_store(db)
-    records = [record(store, run) for run in list_runs(store, dataset=dataset, status=status, limit=limit)]
-    if json:
+    if group:
+        _list_folded(store, asked, chosen, sort, limit or None, json)
+    elif chosen:
+        _list_values(store, asked, chosen, limit or None, json)
+    else:
+        _list(store, asked, limit or None, json)
+
+
+def _list(store: Store, asked: dict[str, Any], limit: int | None, as_json: bool) -> None:
+    from engine.store import list_records
+    from tfllmer_tui.cli.output import print_json, print_rich
+
+    records = list_records(store, limit=limit, **asked)
+    if as_json:
         print_json(records)
     elif not records:
-        say(f"No such run in {store.path}; tfllmer run makes one.")
+        _say_none(store, asked)
     else:
         from tfllmer_tui.render import run_table
 
         print_rich(run_table(records))
+        _say_more(_total(store, asked, len(records), limit), len(records))
+
+
+def _list_values(store: Store, asked: dict[str, Any], chosen: list[Any], limit: int | None, as_json: bool) -> None:
+    from engine.store import list_values
+    from tfllmer_tui.cli.output import print_json, print_rich
+
+    rows = list_values(store, chosen, limit=limit, **asked)
+    names = [field.name for field in chosen]
+    if as_json:
+        print_json([dict(zip(("run", *names), row, strict=True)) for row in rows])
+    elif not rows:
+        _say_none(store, asked)
+    else:
+        from tfllmer_tui.tables import value_table
+
+        spans = [field.name for field in chosen if field.kind == "age" or field.name == "wall_s"]
+        print_rich(value_table(names, rows, spans))
+        _say_more(_total(store, asked, len(rows), limit), len(rows))
+
+
+def _list_folded(
+    store: Store, asked: dict[str, Any], chosen: list[Any], sort: str | None, limit: int | None, as_json: bool
+) -> None:
+    """Seeds folded; in the order of the means where the first sort key is a number, else as the runs are."""
+    import json
+    import math
+
+    from engine.reports.folding import fold_seeds
+    from engine.store import list_values
+    from engine.store.filters import field_named
+    from tfllmer_tui.cli.output import print_json, print_rich
+
+    shown = chosen or [field_named(name, "--columns") for name in _FOLDED]
+    key = sort.split(",")[0].strip() if sort else ""
+    by = [field_named(key.removeprefix("-"), "--sort")] if key else []
+    head = [field_named(name, "--columns") for name in _HEAD]
+    read = {field.name: field for field in (*head, *shown, *by)}
+    rows = [dict(zip(("run", *read), row, strict=True)) for row in list_values(store, list(read.values()), **asked)]
+    names = [field.name for field in shown]
+    measured = {field.name for field in (*shown, *by) if field.measured}
+    folds = fold_seeds(rows, sorted(measured), [name for name in names if name not in measured])
+    if by and by[0].measured:
+        name, sign = by[0].name, -1 if key.startswith("-") else 1
+        folds.sort(key=lambda fold: math.inf if fold.values[name] is None else sign * fold.values[name].mean)
+    kept = [replace(f, first={**f.first, "overrides": json.loads(f.first["overrides"])}) for f in folds[:limit]]
+    if as_json:
+        print_json([_fold_json(fold, names) for fold in kept])
+    elif not kept:
+        _say_none(store, asked)
+    else:
+        from tfllmer_tui.tables import fold_table
+
+        print_rich(fold_table(kept, names))
+        _say_more(len(folds), len(kept))
+
+
+_HEAD = (
+    *("config_hash", "spec_hash", "status", "seed", "method", "ablation", "arm", "dataset", "backbone", "embedding"),
+    "overrides",
+)
+
+
+def _fold_json(fold: Fold, names: list[str]) -> dict[str, Any]:
+    from engine.reports.folding import Spread
+
+    what = {name: fold.first[name] for name in _HEAD if name not in ("spec_hash", "status", "seed")}
+    values = {name: asdict(v) if isinstance(v := fold.values[name], Spread) else v for name in names}
+    return what | {"seeds": fold.seeds, "runs": fold.runs, "statuses": fold.statuses, "values": values}
+
+
+def _say_none(store: Store, asked: dict[str, Any]) -> None:
+    from engine.store import count_runs
+    from tfllmer_tui.cli.output import say
+
+    there = count_runs(store, trashed=asked["trashed"])
+    if asked["trashed"]:
+        say("The trash is empty." if not there else f"None of the {there} runs in the trash fits.")
+    elif there:
+        say(f"No such run among the {there} in {store.path}.")
+    else:
+        say(f"No run in {store.path} yet; tfllmer run makes one.")
+
+
+def _say_more(total: int, shown: int) -> None:
+    from tfllmer_tui.cli.output import say
+
+    if total > shown:
+        say(f"{total - shown} more; --limit 0 shows all, --filter fewer.")
+
+
+def _total(store: Store, asked: dict[str, Any], shown: int, limit: int | None) -> int:
+    """How many there are without the limit; counted only where there can be more."""
+    from engine.store import count_runs
+
+    if shown != limit:
+        return shown
+    return count_runs(store, **{name: value for name, value in asked.items() if name != "order"})
 
 
 def show(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from tfllmer_tui.cli.options import Db, Json
 
-group = typer.Typer(no_args_is_help=True, help="The store: where it is and what it holds.")
+group = typer.Typer(no_args_is_help=True, help="The store: what it holds, backups, checks.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,3 +33,88 @@ def info(db: Db = None, json: Json = False) -> None:
         print_json(values)
     else:
         print_rich(pairs(values))
+
+
+@group.command()
+def backup(
+    target: Annotated[
+        Path | None, typer.Argument(metavar="[TARGET]", help="A new file; beside the store when left out.")
+    ] = None,
+    db: Db = None,
+) -> None:
+    """Copy the database while others use it. The folders of runs (logs, checkpoints, ranks) are not in it.
+
+    \b
+    tfllmer db backup
+    tfllmer db backup /backups/experiments.db
+    """
+    from engine.store import open_store
+    from engine.store.upkeep import backup_beside
+
+    print(backup_beside(open_store(db, read_only=True), target))
+
+
+@group.command()
+def check(
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Read spools that are not read to their end, compute roll-ups anew.")
+    ] = False,
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """Look for damage, runs without files, spools not read, files without a run; exit code 1 where there is any.
+
+    \b
+    tfllmer db check
+    tfllmer db check --fix
+    """
+    from dataclasses import asdict
+
+    from engine.store import open_store
+    from engine.store.upkeep import check as look_over
+    from engine.store.upkeep import repair
+    from tfllmer_tui.cli.output import print_json, say
+
+    store = open_store(db, read_only=True)
+    if fix:
+        store = open_store(db)
+        say(f"mended: {repair(store)}")
+    findings = look_over(store)
+    if json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            print(f"{finding.kind}: {finding.problem}")
+        print("Nothing is wrong." if not findings else f"{len(findings)} problem(s).")
+    if findings:
+        raise typer.Exit(1)
+
+
+@group.command()
+def migrate(db: Db = None) -> None:
+    """Bring an older store to the schema of this program, after a backup beside it. Opening it does the same.
+
+    \b
+    tfllmer db migrate
+    """
+    from engine.store import open_store
+    from engine.store.database import HEAD, schema_of
+
+    before = schema_of(db)
+    store = open_store(db, read_only=True)
+    print(f"{store.path}: schema {HEAD}" + ("" if before == HEAD else f", was {before}; a backup is beside it"))
+
+
+@group.command()
+def vacuum(db: Db = None) -> None:
+    """Give the space that deleted runs left back to the disk. Writers wait meanwhile.
+
+    \b
+    tfllmer db vacuum
+    """
+    from engine.store import open_store
+    from engine.store.upkeep import reclaim
+
+    open_store(db, read_only=True)  # a store that is not there is not made
+    before, after = reclaim(open_store(db))
+    print(f"{before / 2**20:.1f} MiB before, {after / 2**20:.1f} MiB after")

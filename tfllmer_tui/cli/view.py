@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 
-from engine.store import Run, Store, record, series
+from engine.store import Run, Store, events, record, series
 from tfllmer_tui.render import Points, Progress, live_view, result_table
 
 WIDTH, HEIGHT = 80, 16
@@ -24,6 +24,8 @@ class Snapshot:
     series: Mapping[str, Points]
     facts: Mapping[str, Any]
     epochs: int
+    news: str
+    """The run's newest word about itself while nothing is measured yet."""
 
     @property
     def epoch(self) -> float:
@@ -47,7 +49,10 @@ def snapshot(store: Store, run: Run) -> Snapshot:
         "seed": run.seed,
         "overrides": run.overrides,
     }
-    return Snapshot(head, reported, run.facts, int(run.spec["train"]["epochs"]))
+    measured = len(reported["train_ce"][0]) > 0
+    told = [] if measured else [event.text for event in events(store, run.id) if event.level != "state"]
+    news = told[-1] if told else "waiting for the first measurement"
+    return Snapshot(head, reported, run.facts, int(run.spec["train"]["epochs"]), news)
 
 
 def draw(
@@ -55,7 +60,7 @@ def draw(
 ) -> RenderableType:
     """The curves with progress. `elapsed_s` is the time since this attempt began at epoch `start`."""
     progress = Progress(shown.epoch, shown.epochs, elapsed_s, start)
-    return live_view(shown.head, shown.series, shown.facts, progress, width=width, height=height)
+    return live_view(shown.head, shown.series, shown.facts, progress, waiting=shown.news, width=width, height=height)
 
 
 def picture(store: Store, run: Run, *, width: int = WIDTH) -> RenderableType:

@@ -1,0 +1,61 @@
+"""Diagnoses: what was measured of a pair of data set and vectors, kept by the identity of the question."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from engine import spec
+from engine.store.database import Store
+from engine.store.tables import Diagnosis, Run
+
+VERSION = 1
+"""Part of the identity: raise it when something else is measured."""
+
+
+def question(experiment: spec.Experiment) -> str:
+    """Identity of the geometry of an arm before training, 16 hex digits: data, vectors, table and its width; the seed
+    only where it makes the table."""
+    e = spec.identity(experiment)
+    asked = {name: e.get(name) for name in ("version", "data", "embedding", "table")}
+    asked |= {"diagnosis": VERSION, "width": experiment.backbone.width, "graph": _graph(experiment)}
+    if not (experiment.uses_embedding and experiment.table.inject in ("initialise", "frozen")):
+        asked["seed"] = experiment.seed
+    if experiment.uses_id_table:
+        asked["run"] = e  # the ID table is trained as the run trains
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _graph(experiment: spec.Experiment) -> dict[str, Any]:
+    """The co-occurrence graph that arms are measured on, also those that use none."""
+    graph = experiment.embedding.graph
+    return graph.model_dump(include={"window", "top_k", "weight", "neighbours"})
+
+
+def question_of_run(run: Run) -> str:
+    """Identity of the curvature of a finished run's weights."""
+    return f"run {run.id} v{VERSION}"
+
+
+def find_diagnosis(store: Store, identity: str) -> Diagnosis | None:
+    """What was stored under the identity."""
+    with store.read() as session:
+        return session.get(Diagnosis, identity)
+
+
+def keep_diagnosis(store: Store, identity: str, experiment: spec.Experiment, result: Mapping[str, Any]) -> Diagnosis:
+    """Store a result, in place of an older one under the same identity."""
+    made = Diagnosis(
+        identity=identity,
+        dataset=experiment.data.name,
+        embedding=experiment.embedding.source if experiment.uses_embedding else "id",
+        spec=json.loads(spec.to_json(experiment)),
+        result=dict(result),
+        created=datetime.now(UTC),
+    )
+    with store.write() as session:
+        session.merge(made)
+    return made

@@ -1,0 +1,299 @@
+"""The queue in the store: its order, the claim of a run, and the rows of workers.
+
+Every change is one statement inside `BEGIN IMMEDIATE` that names the state it starts from, so of
+several processes that want the same run one gets it.
+"""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import psutil
+from sqlalchemy import ColumnElement, and_, or_
+from sqlmodel import Session, col, delete, exists, func, select, update
+
+from engine.store.database import Store
+from engine.store.tables import Event, Run, Worker
+
+_THREADS = col(Run.spec)["execution"]["threads"].as_integer()
+_DEVICE = col(Run.spec)["execution"]["device"].as_string()
+
+
+# ------------------------------------------------------------------------------------ order
+
+
+def queued(store: Store) -> list[Run]:
+    """The runs that wait, the next one first."""
+    with store.read() as session:
+        return list(session.exec(select(Run).where(*_waiting()).order_by(*_order())))
+
+
+def anything_queued(store: Store, devices: Sequence[str]) -> bool:
+    """Whether a run waits that asks for one of these devices (`auto`, `cpu`, `cuda`, `cuda:N`)."""
+    with store.read() as session:
+        return session.exec(select(Run.id).where(*_waiting(), _DEVICE.in_(devices)).limit(1)).first() is not None
+
+
+def set_priority(store: Store, run_ids: Iterable[str], priority: int) -> None:
+    """Queued runs of higher priority are taken first; runs that do not wait keep theirs."""
+    with store.write() as session:
+        these = update(Run).where(col(Run.id).in_(list(run_ids)), *_waiting())
+        session.connection().execute(these.values(priority=priority))
+
+
+def place_first(store: Store, run_ids: Sequence[str]) -> None:
+    """Move queued runs, in the order given, before all others; they take the highest priority there is."""
+    with store.write() as session:
+        priority = session.exec(select(func.max(Run.priority)).where(*_waiting())).one()
+        if priority is not None:
+            top = session.exec(select(func.min(Run.position)).where(*_waiting(), Run.priority == priority)).one()
+            _place(session, run_ids, priority, [top - n for n in range(len(run_ids), 0, -1)])
+
+
+def place_last(store: Store, run_ids: Sequence[str]) -> None:
+    """Move queued runs, in the order given, behind all others; they take the lowest priority there is."""
+    with store.write() as session:
+        priority = session.exec(select(func.min(Run.priority)).where(*_waiting())).one()
+        if priority is not None:
+            end = session.exec(select(func.max(Run.position)).where(*_waiting(), Run.priority == priority)).one()
+            end = max(end, time.time())  # runs made meanwhile come behind the last position or now
+            _place(session, run_ids, priority, [end + n * 1e-3 for n in range(1, len(run_ids) + 1)])
+
+
+def place_before(store: Store, run_ids: Sequence[str], before: str) -> bool:
+    """Move queued runs, in the order given, right before another, whose priority they take; False where
+    that one does not wait."""
+    with store.write() as session:
+        others = select(Run.id, Run.priority, Run.position).where(*_waiting(), col(Run.id).not_in(list(run_ids)))
+        order = list(session.exec(others.order_by(*_order())))
+        at = next((n for n, row in enumerate(order) if row[0] == before), None)
+        if at is None:
+            return False
+        _, priority, end = order[at]
+        same = at > 0 and order[at - 1][1] == priority
+        start = order[at - 1][2] if same else end - 1.0
+        step = (end - start) / (len(run_ids) + 1)
+        _place(session, run_ids, priority, [start + step * n for n in range(1, len(run_ids) + 1)])
+        return True
+
+
+def _place(session: Session, run_ids: Sequence[str], priority: int, positions: Sequence[float]) -> None:
+    for run_id, position in zip(run_ids, positions, strict=True):
+        moved = update(Run).where(col(Run.id) == run_id, *_waiting()).values(priority=priority, position=position)
+        session.connection().execute(moved)
+
+
+def _waiting() -> tuple[ColumnElement[bool], ...]:
+    return (col(Run.status) == "queued", col(Run.trashed).is_(None))
+
+
+def _order() -> tuple[Any, ...]:
+    return (col(Run.priority).desc(), col(Run.position), col(Run.id))
+
+
+# ------------------------------------------------------------------------------------ taken, put back, given up
+
+
+def claim(store: Store, worker: Worker, *, place: str, devices: Sequence[str], free: int | None = None) -> Run | None:
+    """Take the first queued run that asks for one of `devices`, for the device `place`; None where there
+    is none. It is then running in the name of the worker until its own process is known.
+
+    With `free`, the run is taken only if it wants at most so many CPU threads. The first run is waited
+    for, not passed over, so that one that wants many threads gets its turn.
+    """
+    first = select(Run.id).where(*_waiting(), _DEVICE.in_(devices)).order_by(*_order()).limit(1).scalar_subquery()
+    wanted = [col(Run.id) == first, *_waiting(), *([] if free is None else [free >= _THREADS])]
+    mine = update(Run).where(*wanted).returning(col(Run.id))
+    with store.write() as session:
+        taken = session.connection().execute(
+            mine.values(
+                status="running",
+                reason="",
+                detail="",
+                ended=None,
+                cancel_requested=False,
+                worker_id=worker.id,
+                pid=worker.pid,
+                pid_start=worker.pid_start,
+                host=worker.host,
+                device=place,
+            )
+        )
+        run_id = taken.scalar()
+        if run_id is None:
+            return None
+        _log(session, run_id, f"taken by worker {worker.id} for {place}")
+        return session.get_one(Run, run_id)
+
+
+def put_back(store: Store, run: Run, reason: str, *, crashes: int) -> bool:
+    """Queue a run again that a worker had, at its old place. False where its row has changed since it was
+    read, or a person has asked for its end meanwhile."""
+    return _to_queue(store, run, f"queued again: {reason}", crashes, run.position, not_cancelled=True)
+
+
+def queue_again(store: Store, run: Run, reason: str) -> bool:
+    """Queue a run again at the wish of a person: behind the others, with all its attempts before it. False
+    where its row has changed since it was read."""
+    return _to_queue(store, run, reason, 0, time.time(), not_cancelled=False)
+
+
+def _to_queue(store: Store, run: Run, reason: str, crashes: int, position: float, *, not_cancelled: bool) -> bool:
+    same = [*unchanged(run), *([col(Run.cancel_requested).is_(False)] if not_cancelled else [])]
+    values = {"status": "queued", "reason": reason, "detail": "", "ended": None, "result": None, "crashes": crashes}
+    values |= {"cancel_requested": False, "worker_id": None, "pid": None, "pid_start": None, "device": None}
+    with store.write() as session:
+        back = update(Run).where(*same).values(**values, position=position)
+        done = session.connection().execute(back).rowcount == 1
+        if done:
+            _log(session, run.id, f"queued: {reason}")
+    return done
+
+
+def unchanged(run: Run) -> tuple[ColumnElement[bool], ...]:
+    """Conditions that hold while nobody took the run up, or heard from it, since its row was read."""
+    return (
+        col(Run.id) == run.id,
+        col(Run.status) == run.status,
+        col(Run.pid).is_not_distinct_from(run.pid),
+        col(Run.pid_start).is_not_distinct_from(run.pid_start),
+        col(Run.spool_offset) == run.spool_offset,
+    )
+
+
+def cancel_rows(store: Store, run_ids: Iterable[str]) -> None:
+    """End runs that wait (or are lost) as cancelled, and ask whoever answers for running ones to stop them."""
+    now = datetime.now(UTC)
+    with store.write() as session:
+        connection = session.connection()
+        for run_id in run_ids:
+            idle = update(Run).where(col(Run.id) == run_id, col(Run.status).in_(["queued", "lost"]))
+            reason = "cancelled by the user"
+            ended = idle.values(status="cancelled", reason=reason, ended=now, cancel_requested=True)
+            if connection.execute(ended).rowcount:
+                _log(session, run_id, f"cancelled: {reason}")
+                continue
+            running = update(Run).where(col(Run.id) == run_id, col(Run.status) == "running")
+            connection.execute(running.values(cancel_requested=True))
+
+
+def _log(session: Session, run_id: str, text: str) -> None:
+    session.add(Event(run_id=run_id, at=datetime.now(UTC), level="state", text=text))
+
+
+# ------------------------------------------------------------------------------------ workers
+
+
+def add_worker(store: Store, worker_id: str, slots: Sequence[str]) -> Worker:
+    """A row for this process as a worker with these slots (the device of each)."""
+    me, now = psutil.Process(), datetime.now(UTC)
+    worker = Worker(
+        id=worker_id,
+        host=platform.node(),
+        pid=me.pid,
+        pid_start=me.create_time(),
+        started=now,
+        heartbeat=now,
+        slots=list(slots),
+        devices=[],
+    )
+    with store.write() as session:
+        session.add(worker)
+    return worker
+
+
+def beat(store: Store, worker_id: str, devices: Sequence[dict[str, Any]], *, draining: bool) -> None:
+    """Say that the worker lives, and how its devices are loaded."""
+    values: dict[str, Any] = {"heartbeat": datetime.now(UTC), "devices": list(devices)}
+    with store.write() as session:
+        mine = update(Worker).where(col(Worker.id) == worker_id)
+        session.connection().execute(mine.values(**values, **({"draining": True} if draining else {})))
+
+
+def asked_to_drain(store: Store, worker_id: str) -> bool:
+    """Whether the worker's row says that it takes nothing new (or is gone)."""
+    with store.read() as session:
+        draining = session.exec(select(Worker.draining).where(Worker.id == worker_id)).first()
+    return draining is None or bool(draining)
+
+
+def drain_workers(store: Store, worker_ids: Iterable[str]) -> None:
+    """Ask workers to take nothing new and to leave once their runs have ended."""
+    with store.write() as session:
+        these = update(Worker).where(col(Worker.id).in_(list(worker_ids)))
+        session.connection().execute(these.values(draining=True))
+
+
+def list_workers(store: Store) -> list[Worker]:
+    """All rows of workers, the oldest first, whether they live or not."""
+    with store.read() as session:
+        return list(session.exec(select(Worker).order_by(col(Worker.started), col(Worker.id))))
+
+
+def leave(store: Store, worker_id: str, devices: Sequence[str] = ()) -> bool:
+    """Remove a worker's row; with `devices` only where no run waits that asks for one of them. A run that
+    is queued later finds the worker gone: both are decided in the order of their transactions."""
+    waiting = exists(select(Run.id).where(*_waiting(), _DEVICE.in_(devices)))
+    with store.write() as session:
+        gone = delete(Worker).where(col(Worker.id) == worker_id, *([~waiting] if devices else []))
+        return session.connection().execute(gone).rowcount == 1
+
+
+def runs_of(store: Store, worker_ids: Iterable[str]) -> list[Run]:
+    """Runs that these workers had and that have not come to an end that counts: running, lost, or stopped
+    though nobody asked for it."""
+    with store.read() as session:
+        open_ = or_(
+            col(Run.status).in_(["running", "lost"]),
+            and_(col(Run.status) == "cancelled", col(Run.cancel_requested).is_(False)),
+        )
+        mine = select(Run).where(col(Run.worker_id).in_(list(worker_ids)), open_)
+        return list(session.exec(mine.order_by(col(Run.id))))
+
+
+def cancel_requests(store: Store, worker_id: str) -> set[str]:
+    """The worker's running runs that a person wants to end."""
+    with store.read() as session:
+        wanted = select(Run.id).where(Run.worker_id == worker_id, Run.status == "running", col(Run.cancel_requested))
+        return set(session.exec(wanted))
+
+
+def adopt(store: Store, run: Run, worker: Worker) -> bool:
+    """Make a running run the worker's own; False where another worker was faster, or it has ended."""
+    with store.write() as session:
+        orphan = update(Run).where(
+            col(Run.id) == run.id, col(Run.status) == run.status, col(Run.worker_id) == run.worker_id
+        )
+        done = session.connection().execute(orphan.values(worker_id=worker.id)).rowcount == 1
+        if done:
+            _log(session, run.id, f"adopted by worker {worker.id}")
+    return done
+
+
+# ------------------------------------------------------------------------------------ progress
+
+
+def last_values(store: Store, run_ids: Sequence[str], name: str) -> dict[str, float]:
+    """The newest value of one series by run, where there is any."""
+    marks = ",".join("?" * len(run_ids))
+    newest = (
+        f"SELECT run_id, (SELECT value FROM point WHERE series_id = s.id ORDER BY step DESC LIMIT 1)"
+        f" FROM series AS s WHERE name = ? AND run_id IN ({marks})"
+    )
+    with store.read() as session:
+        rows = session.connection().exec_driver_sql(newest, (name, *run_ids)).all()
+    return {run_id: float(value) for run_id, value in rows if value is not None}
+
+
+def seconds_per_epoch(store: Store, dataset: str, backbone: str) -> float | None:
+    """The median over the newest finished runs of that shape; None where there is none."""
+    with store.read() as session:
+        same = select(Run.result).where(Run.status == "finished", Run.dataset == dataset, Run.backbone == backbone)
+        results = list(session.exec(same.order_by(col(Run.ended).desc()).limit(20)))
+    spans = [r["wall_s"] / r["epochs"] for r in results if r and r.get("epochs") and r.get("wall_s") is not None]
+    return statistics.median(spans) if spans else None

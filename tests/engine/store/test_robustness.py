@@ -1,0 +1,254 @@
+"""A store under many hands, and on disks that are full, read-only or broken: nothing that was written is lost."""
+
+import errno
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.store import Run, Store, StoreError, get_run, info, ingest, open_store, series
+from engine.store.upkeep import backup_beside, check
+
+from .helpers import new_run, spool_of, write_points
+
+WRITERS, ROUNDS, EACH = 8, 60, 25
+
+WRITER = """
+import sys
+from engine.spec import Experiment
+from engine.spool import SpoolWriter
+from engine.store import create_run, ingest, open_store
+store = open_store(sys.argv[1])
+seed, rounds, each = map(int, sys.argv[2:])
+run = create_run(store, Experiment(seed=seed), overrides={}, command=[])
+print(run.id, flush=True)
+sys.stdin.readline()
+writer = SpoolWriter(store.folder(run.id))
+writer.start(1, 1, 1.0)
+for step in range(rounds * each):
+    writer.points(step, {"loss": seed + step / 1000, "grad_norm": float(step)})
+    if step % each == each - 1:
+        ingest(store, run.id)
+writer.end("finished", "")
+ingest(store, run.id)
+"""
+
+READER = """
+import sys
+from engine.store import info, open_store, list_records, window
+store = open_store(sys.argv[1], read_only=True)
+print(flush=True)
+points = looks = 0
+while len(records := list_records(store, status="finished")) < int(sys.argv[2]):
+    now = info(store)["points"]
+    assert now >= points, (now, points)
+    points, looks = now, looks + 1
+    for run in list_records(store, status="running", limit=2):
+        seen = window(store, run["run"], "loss", None, None, 20)
+        assert seen.count.sum() in range(0, 100_000)
+assert looks > 2
+"""
+
+
+def points_in(path: Path, end: int) -> int:
+    """Point records among the first bytes of a spool."""
+    return sum(json.loads(line)["r"] == "points" for line in path.read_bytes()[:end].splitlines())
+
+
+def test_eight_writers_a_reader_and_a_backup_lose_and_double_nothing(store: Store, tmp_path: Path) -> None:
+    def started(code: str, *words: object) -> "subprocess.Popen[str]":
+        argv = [sys.executable, "-c", code, str(store.path), *map(str, words)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(argv, text=True, **pipes)  # type: ignore[call-overload,no-any-return]
+
+    children = [started(WRITER, seed, ROUNDS, EACH) for seed in range(WRITERS)]
+    reader = started(READER, WRITERS)
+    ids = [child.stdout.readline().strip() for child in children if child.stdout]
+    assert reader.stdout
+    reader.stdout.readline()
+    for child in children:
+        assert child.stdin
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    while info(store)["points"] < WRITERS * ROUNDS * EACH // 2:
+        time.sleep(0.01)
+    copy = open_store(backup_beside(store, tmp_path / "copy.db"))
+    outcomes = [(*child.communicate(timeout=120), child.returncode) for child in (*children, reader)]
+    assert [(code, errors) for _, errors, code in outcomes] == [(0, "")] * (WRITERS + 1)
+
+    steps = np.arange(ROUNDS * EACH)
+    partial = 0
+    for seed, run_id in enumerate(ids):
+        for name, values in (("loss", seed + steps / 1000), ("grad_norm", steps.astype(float))):
+            whole = series(store, run_id, name)
+            np.testing.assert_array_equal(whole.steps, steps)
+            np.testing.assert_array_equal(whole.values, values)
+            copied = series(copy, run_id, name)
+            told = points_in(store.folder(run_id).spool, get_run(copy, run_id).spool_offset)
+            np.testing.assert_array_equal(copied.values, values[:told])
+            partial += 0 < told < len(steps)
+    assert partial, "the backup was made in the middle"
+    assert check(store) == []
+    assert {finding.kind for finding in check(copy)} == {"no folder"}
+
+
+# ------------------------------------------------------------------------------------ disks
+
+
+def mount(*words: object) -> bool:
+    done = subprocess.run(["mount", *map(str, words)], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if os.geteuid() or not shutil.which("mount") or not mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", folder):
+        pytest.skip("a small file system can be mounted by root only")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def lines(run: Run, store: Store, count: int) -> None:
+    """Many points at once, as a run that is faster than its readers leaves them."""
+    with open(store.folder(run.id).spool, "a") as file:
+        for step in range(count):
+            file.write(f'{{"r":"points","step":{step},"wall":1.0,"values":{{"loss":{step / 10}}}}}\n')
+
+
+def test_a_full_disk_is_told_and_caught_up_with(small_disk: Path, tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    (small_disk / "experiments.files").symlink_to(files)  # the runs have room, the database has not
+    store = open_store(small_disk / "experiments.db")
+    run = new_run(store)
+    lines(run, store, 40_000)
+    with pytest.raises(StoreError, match="the disk is full; make room and try again") as error:
+        ingest(store, run.id)
+    assert "\n" not in str(error.value)
+    kept = series(store, run.id, "loss").values
+    np.testing.assert_array_equal(kept, np.arange(len(kept)) / 10)
+    assert get_run(store, run.id).status == "queued", "what was there can be read"
+    with pytest.raises(StoreError, match="the disk is full"):
+        backup_beside(store, small_disk / "copy.db")
+    assert not list(small_disk.glob("copy*"))
+    assert mount("-o", "remount,size=64m", small_disk)
+    ingest(store, run.id)
+    np.testing.assert_array_equal(series(store, run.id, "loss").values, np.arange(40_000) / 10)
+    assert check(store) == []
+
+
+def test_a_spool_on_a_full_disk_keeps_every_record_that_was_accepted(small_disk: Path, store: Store) -> None:
+    run = new_run(store)
+    shutil.move(store.folder(run.id).root, small_disk / run.id)
+    store.folder(run.id).root.symlink_to(small_disk / run.id)
+    writer = spool_of(store, run)
+    filler = small_disk / "filler"
+    filler.write_bytes(b"x" * (900 << 10))
+    accepted = {}
+    with pytest.raises(OSError, match="No space left") as error:
+        for step in range(10_000):
+            writer.points(step, {"loss": step / 7})
+            accepted[step] = step / 7
+    assert error.value.errno == errno.ENOSPC
+    assert 100 < len(accepted) < 10_000
+    with pytest.raises(OSError, match="No space left"):
+        writer.event("x" * 10_000)
+    filler.unlink()
+    writer.points(10_001, {"loss": 1.0})
+    writer.close()
+    ingest(store, run.id)
+    got = series(store, run.id, "loss")
+    assert dict(zip(got.steps.tolist(), got.values.tolist(), strict=True)) == accepted | {10_001: 1.0}
+
+
+def test_a_disk_that_has_become_read_only(small_disk: Path) -> None:
+    store = open_store(small_disk / "experiments.db")
+    run = new_run(store)
+    writer = spool_of(store, run)
+    write_points(writer, {1: 1.0})
+    ingest(store, run.id)
+    write_points(writer, {2: 2.0})
+    writer.close()
+    store.engine.dispose()
+    assert mount("-o", "remount,ro", small_disk)
+    reader = open_store(small_disk / "experiments.db", read_only=True)
+    assert series(reader, run.id, "loss").values.tolist() == [1.0]
+    with pytest.raises(StoreError, match="read-only disk") as error:
+        ingest(open_store(small_disk / "experiments.db"), run.id)
+    assert "\n" not in str(error.value)
+    reader.engine.dispose()
+    assert mount("-o", "remount,rw", small_disk)
+    ingest(open_store(small_disk / "experiments.db"), run.id)
+    assert series(store, run.id, "loss").values.tolist() == [1.0, 2.0]
+
+
+# ------------------------------------------------------------------------------------ damage
+
+
+def test_a_backup_in_place_of_a_damaged_store_catches_up_from_the_spools(store: Store, tmp_path: Path) -> None:
+    run = new_run(store)
+    writer = spool_of(store, run)
+    write_points(writer, {step: step / 3 for step in range(1000)})
+    ingest(store, run.id)
+    saved = backup_beside(store, tmp_path / "saved.db")
+    write_points(writer, {step: step / 3 for step in range(1000, 2000)})
+    ingest(store, run.id)
+    store.engine.dispose()
+    with closing(sqlite3.connect(store.path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with open(store.path, "r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(store.path.stat().st_size - 4096))
+    with pytest.raises(StoreError) as error:
+        ingest(open_store(store.path), run.id)
+    assert "put a backup in its place" in str(error.value)
+    assert "\n" not in str(error.value)
+    write_points(writer, {2000: 1.0})  # the run does not care
+    writer.close()
+    for leftover in store.path.parent.glob("experiments.db*"):
+        leftover.unlink()
+    saved.replace(store.path)
+    again = open_store(store.path)
+    ingest(again, run.id)
+    expected = [*(step / 3 for step in range(2000)), 1.0]
+    assert series(again, run.id, "loss").values.tolist() == expected
+    assert check(again) == []
+
+
+def cut_points(spool: bytes) -> Iterator[int]:
+    ends = [i + 1 for i, byte in enumerate(spool) if byte == ord("\n")]
+    for end in ends[:3]:
+        yield from (end - 1, end, end + 1, end + 20)
+    yield len(spool) - 1
+
+
+def test_a_spool_cut_anywhere_in_a_line_loses_only_that_line(store: Store) -> None:
+    original = new_run(store)
+    writer = spool_of(store, original)
+    write_points(writer, {step: float(step) for step in range(5)})
+    writer.close()
+    whole = store.folder(original.id).spool.read_bytes()
+    for cut in cut_points(whole):
+        run = new_run(store)
+        store.folder(run.id).spool.write_bytes(whole[:cut])
+        ingest(store, run.id)
+        kept = whole[:cut].count(b"\n")
+        assert series(store, run.id, "loss").values.tolist() == [float(step) for step in range(kept)]
+        kept += whole[cut : cut + 1] == b"\n"  # only the newline was missing, which the next attempt writes
+        writer = spool_of(store, run)
+        write_points(writer, {100: 1.0})
+        writer.close()
+        ingest(store, run.id)
+        assert series(store, run.id, "loss").values.tolist() == [*map(float, range(kept)), 1.0]

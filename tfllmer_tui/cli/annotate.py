@@ -1,0 +1,199 @@
+"""tfllmer tag, note, rm, trash: what a person adds to runs, and how runs leave the lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from tfllmer_tui.cli.options import Db, Json, RunId
+
+if TYPE_CHECKING:
+    from engine.store import Run, Store
+
+Runs: TypeAlias = Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of runs, or their beginnings.")]
+SomeRuns: TypeAlias = Annotated[
+    list[str] | None, typer.Argument(metavar="[RUN...]", help="Ids of runs, or their beginnings.")
+]
+Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+group = typer.Typer(no_args_is_help=True, help="Removed runs: list them, take them back, delete them for good.")
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(tag)
+    app.command()(note)
+    app.command()(rm)
+    app.add_typer(group, name="trash")
+
+
+def tag(
+    words: Annotated[list[str], typer.Argument(metavar="RUN... NAME", help="Runs, then the tag.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Take the tag off instead.")] = False,
+    db: Db = None,
+) -> None:
+    """Hang a tag on runs, to find them again: tfllmer runs --filter tag:NAME.
+
+    \b
+    tfllmer tag 01JD 01JF baseline
+    tfllmer tag 01JD baseline --remove
+    """
+    from engine.spec import UserError
+    from engine.store.annotations import add_tag, remove_tag
+
+    *prefixes, name = words
+    if not prefixes:
+        raise UserError(f"tag {name}: give the runs, then the tag, for instance tfllmer tag 01JD baseline")
+    store = _store(db)
+    ids = [run.id for run in _find(store, prefixes)]
+    if remove:
+        print(f"{name}: taken off {_runs(remove_tag(store, ids, name))}")
+    else:
+        add_tag(store, ids, name)
+        print(f"{name}: on {_runs(len(ids))}")
+
+
+def note(
+    run: RunId,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to remember of the run.")],
+    db: Db = None,
+) -> None:
+    """Write a remark to a run; tfllmer show prints it, tfllmer runs --filter note~WORD finds it.
+
+    \b
+    tfllmer note 01JD "flat from epoch 20 on: lr too small"
+    """
+    from engine.store.annotations import add_note
+
+    store = _store(db)
+    (found,) = _find(store, [run])
+    add_note(store, found.id, text)
+    print(f"{found.id}: noted")
+
+
+def rm(
+    run: Runs,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Delete rows, files and checkpoints for good, past the trash.")
+    ] = False,
+    yes: Yes = False,
+    db: Db = None,
+) -> None:
+    """Put runs into the trash: no list, leaderboard, export or study has them until they are restored.
+
+    A run that is queued or running is cancelled first (tfllmer cancel).
+
+    \b
+    tfllmer rm 01JD 01JF
+    tfllmer rm 01JD --purge
+    """
+    from engine.store.annotations import trash
+
+    store = _store(db)
+    found = _find(store, run)
+    if purge and not _sure(found, yes):
+        return
+    removed = trash(store, [each.id for each in found])
+    if purge:
+        _purge(store, found)
+    else:
+        print(f"{_runs(removed)} put into the trash; tfllmer trash restore takes back" if removed else "already there")
+
+
+@group.command("list")
+def list_trash(db: Db = None, json: Json = False) -> None:
+    """List the runs in the trash, newest first.
+
+    \b
+    tfllmer trash list
+    """
+    from engine.store import list_records, open_store
+    from tfllmer_tui.cli.output import print_json, print_rich, say
+
+    records = list_records(open_store(db, read_only=True), trashed=True)
+    if json:
+        print_json(records)
+    elif not records:
+        say("The trash is empty.")
+    else:
+        from tfllmer_tui.render import run_table
+
+        print_rich(run_table(records))
+
+
+@group.command()
+def restore(run: Runs, db: Db = None) -> None:
+    """Take runs back out of the trash.
+
+    \b
+    tfllmer trash restore 01JD
+    """
+    from engine.store.annotations import restore as take_back
+
+    store = _store(db)
+    back = take_back(store, [each.id for each in _find(store, run)])
+    print(f"{_runs(back)} taken back" if back else "none of them is in the trash")
+
+
+@group.command()
+def purge(run: SomeRuns = None, yes: Yes = False, db: Db = None) -> None:
+    """Delete runs in the trash for good, with their files; all of them when no run is named.
+
+    \b
+    tfllmer trash purge
+    tfllmer trash purge 01JD --yes
+    """
+    from engine.spec import UserError
+    from engine.store import get_run, list_values
+
+    store = _store(db)
+    found = _find(store, run) if run else [get_run(store, row[0]) for row in list_values(store, (), trashed=True)]
+    if kept := [each.id for each in found if each.trashed is None]:
+        raise UserError(f"{kept[0]}: is not in the trash; tfllmer rm {kept[0]} puts it there")
+    if not found:
+        print("The trash is empty.")
+    elif _sure(found, yes):
+        _purge(store, found)
+
+
+def _store(db: str | None) -> Store:
+    """The store that is there, settled, for a command that changes it."""
+    from engine import queue
+    from engine.store import open_store
+
+    open_store(db, read_only=True)  # a store that is not there holds no run, and is not made
+    store = open_store(db)
+    queue.settle(store)
+    return store
+
+
+def _find(store: Store, prefixes: Sequence[str]) -> list[Run]:
+    """The runs, each once, in the order given."""
+    from engine.store import find_run
+
+    return list({run.id: run for run in (find_run(store, prefix) for prefix in prefixes)}.values())
+
+
+def _sure(found: Sequence[Run], yes: bool) -> bool:
+    """Ask before something is deleted for good; without a terminal only --yes is a yes."""
+    import sys
+
+    from engine.spec import UserError
+
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UserError(f"{_runs(len(found))} would be deleted for good; say --yes where nobody can be asked")
+    names = ", ".join(run.id for run in found[:3]) + (", ..." if len(found) > 3 else "")
+    return typer.confirm(f"Delete {_runs(len(found))} for good, with all files ({names})?")
+
+
+def _purge(store: Store, found: Sequence[Run]) -> None:
+    from engine.store.annotations import purge
+
+    print(f"{_runs(purge(store, [run.id for run in found]))} deleted")
+
+
+def _runs(count: int) -> str:
+    return f"{count} run" if count == 1 else f"{count} runs"

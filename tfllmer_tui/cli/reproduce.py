@@ -1,0 +1,140 @@
+"""tfllmer reproduce: rebuild a stored run, and see whether it comes out the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tfllmer_tui.cli.options import Db, Json, RunId
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.reports.reproduction import Recipe
+    from engine.store import Run, Store
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(reproduce)
+
+
+def reproduce(
+    run: RunId,
+    start: Annotated[
+        bool, typer.Option("--run", help="Train it again here, from its stored specification, and compare.")
+    ] = False,
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """Print the steps that rebuild a run, check its data and vectors, and warn what has changed since.
+
+    With --run it is trained again in the foreground; exit code 1 where the numbers differ.
+
+    \b
+    tfllmer reproduce 01JD
+    tfllmer reproduce 01JD --run
+    """
+    from dataclasses import asdict
+
+    from engine.reports.reproduction import recipe, steps
+    from engine.store import find_run
+    from tfllmer_tui.cli.output import print_json, settled_store
+
+    store = settled_store(db)
+    found = find_run(store, run)
+    diff = store.folder(found.id).root / "code.diff"
+    here, same_diff = _here(diff)
+    made = recipe(found, here, same_diff=same_diff)
+    lines = steps(found, diff, made)
+    told: dict[str, Any] = {
+        "run": found.id,
+        "command": list(made.command),
+        "steps": lines,
+        "changes": [asdict(change) for change in made.changes],
+    }
+    if not json:
+        _print(found, lines, made)
+    if start:
+        again, differing = _again(store, found, made, quiet=json)
+        told |= {"again": again.id, "status": again.status, "differences": differing}
+        if not json:
+            _compare(found, again, differing)
+    if json:
+        print_json(told)
+    if start and (again.status != "finished" or differing):
+        raise typer.Exit(1)
+
+
+def _here(diff: Path) -> tuple[dict[str, Any], bool]:
+    """The provenance that a run would store now, and whether changes that are not committed are those in `diff`."""
+    import json
+    import subprocess
+    import sys
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        # the science wing's code, asked in a process of its own
+        done = subprocess.run([sys.executable, "-P", "-c", _ASK, folder], capture_output=True, text=True, check=True)
+        ours = Path(folder, "code.diff")
+        known = ours.exists() and diff.exists()
+        return json.loads(done.stdout), not known or ours.read_bytes() == diff.read_bytes()
+
+
+_ASK = """
+import json, sys
+from pathlib import Path
+from engine.provenance import provenance
+print(json.dumps(provenance(Path(sys.argv[1]))))
+"""
+
+
+def _print(run: Run, lines: Any, made: Recipe) -> None:
+    from tfllmer_tui.cli.output import print_rich, table
+
+    print(f"# run {run.id} of {run.created:%Y-%m-%d %H:%M} UTC, {run.arm} on {run.dataset}")
+    for line in lines:
+        print(line)
+    print(f"# or, from its stored specification: tfllmer reproduce {run.id} --run")
+    if made.changes:
+        rows = [(c.what, c.then, c.now, "other numbers" if c.decisive else "maybe") for c in made.changes]
+        print_rich(table(("changed since", "then", "now", "matters"), rows))
+    else:
+        print("# code, packages, data and vectors are as they were")
+
+
+def _again(store: Store, run: Run, made: Recipe, *, quiet: bool) -> tuple[Run, list[tuple[str, Any, Any]]]:
+    """Train it once more. Raises UserError where the data has changed, since it would be another run."""
+    import sys
+
+    from engine import queue
+    from engine.reports.reproduction import differences
+    from engine.spec import UserError
+    from engine.store import create_run
+    from tfllmer_tui.cli import follow
+
+    for change in made.changes:
+        if change.decisive:
+            raise UserError(f"{run.id}: cannot be reproduced here: {change.what} was {change.then}, is {change.now}")
+    if run.result is None:
+        raise UserError(f"{run.id}: is {run.status} and has no numbers to compare with")
+    command = ["tfllmer", *sys.argv[1:]]
+    again = create_run(store, made.experiment, overrides=run.overrides, command=command, status="running")
+    queue.start(store, again)
+    following = follow.nothing() if quiet else follow.lines(store, again, sys.stdout)
+    with following as on_update:
+        again = queue.supervise(store, again, on_update)
+    return again, differences(run.result, again.result or {}) if again.status == "finished" else []
+
+
+def _compare(run: Run, again: Run, differing: list[tuple[str, Any, Any]]) -> None:
+    from tfllmer_tui.cli.output import print_rich, say, table
+
+    if again.status != "finished":
+        say(f"tfllmer: run {again.id} {again.status}: {again.reason}")
+    elif differing:
+        print_rich(table(("number", "then", "now"), differing))
+        print(f"{len(differing)} numbers differ between {run.id} and {again.id}.")
+    else:
+        print(f"The same numbers to the last bit: {again.id}.")
