@@ -37,7 +37,9 @@ def test_no_size_and_no_value_fails(
     ascii_only: bool,
     x_range: tuple[float, float] | None,
 ) -> None:
-    series = [Series(f"s{i}", *(np.array(axis) for axis in zip(*c, strict=True))) for i, c in enumerate(curves) if c]
+    series = [
+        Series(f"s{i}", np.array([x for x, _ in c]), np.array([y for _, y in c])) for i, c in enumerate(curves) if c
+    ]
     picture = draw(
         series,
         width,

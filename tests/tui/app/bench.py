@@ -1,0 +1,178 @@
+"""What the tests of the app stand on: a filled store, and an app that is driven."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import text
+from textual.pilot import Pilot
+from textual.widget import Widget
+
+from engine.presets import resolve
+from engine.spool import SpoolWriter
+from engine.store import Store, create_run, ingest, open_store
+from tfllmer_tui.tui.app import TfllmerApp
+
+NOW = 1_700_000_000.0
+"""The app's clock; all times in the store are moved to before it."""
+EPOCHS = 12
+ENDS = {"finished": "", "failed": "diverged: loss is nan at step 40", "cancelled": "stopped by the user"}
+RUNS = (
+    *(("full", "sasrec", seed, "finished") for seed in range(3)),
+    *(("no-norm", "sasrec", seed, "finished") for seed in range(2)),
+    ("full", "gru4rec", 0, "finished"),
+    ("no-both", "sasrec", 0, "running"),
+    ("no-both", "sasrec", 1, "queued"),
+    ("no-both", "sasrec", 2, "queued"),
+    ("no-rec-pca", "sasrec", 0, "failed"),
+)
+FLOORS = {"full": 4.0, "no-norm": 4.6, "no-both": 5.4, "no-rec-pca": 4.4}
+
+
+def id_of(number: int) -> str:
+    """A fixed id in place of a ULID."""
+    return f"01HF{number:04}AAAAAAAAAAAAAAAAAA"
+
+
+def fill(path: Path) -> Store:
+    """Runs of every status, with ids, times and numbers that are the same every time."""
+    store = open_store(path)
+    made: list[str] = []
+    for number, (ablation, backbone, seed, status) in enumerate(RUNS):
+        resolved = resolve(ablation=ablation, backbone=backbone, seed=seed, sets=[f"train.epochs={EPOCHS}"])
+        run = create_run(
+            store,
+            resolved.experiment,
+            overrides=resolved.overrides,
+            command=["tfllmer", "run", "--ablation", ablation, "--backbone", backbone, "--seed", str(seed)],
+        )
+        if status != "queued":
+            _train(store, run.id, ablation, seed, status)
+        _rename(store, run.id, id_of(number), number)
+        made.append(run.id)
+    return store
+
+
+def _train(store: Store, run_id: str, ablation: str, seed: int, status: str) -> None:
+    """What a training of that status leaves in its spool."""
+    writer = SpoolWriter(store.folder(run_id))
+    writer.start(1, 2**22 + 1, 1.0)
+    writer.facts({"popularity_train_ce": 5.6, "device": "cpu", "threads": 1})
+    epochs = EPOCHS if status == "finished" else 5
+    x = np.arange(epochs + 1)
+    curve = FLOORS[ablation] + 0.02 * seed + 2.5 * np.exp(-x / 3)
+    ndcg = 0.30 - FLOORS[ablation] / 20 + 0.002 * seed + 0.04 * (1 - np.exp(-x / 4))
+    for epoch in range(epochs + 1):
+        value = float("nan") if status == "failed" and epoch == epochs else float(curve[epoch])
+        writer.points(
+            epoch * 10,
+            {"epoch": epoch, "train_ce": value, "valid_ce": value + 0.2, "valid.ndcg@10": float(ndcg[epoch])},
+        )
+    store.folder(run_id).log.write_text("".join(f"line {i} of the log\n" for i in range(200)) + "the needle\n")
+    if status == "finished":
+        metrics = {"ndcg@10": float(ndcg[-1]), "hr@10": float(ndcg[-1] * 1.8), "mrr": float(ndcg[-1] * 0.8)}
+        writer.result(
+            {
+                "epochs": epochs,
+                "best_epoch": epochs,
+                "train_ce": [{"epoch": i, "value": v} for i, v in enumerate(curve.tolist())],
+                "valid": metrics,
+                "test": {name: value - 0.01 for name, value in metrics.items()},
+                "wall_s": 60.0,
+                "targets_per_s": 1000.0,
+            }
+        )
+    if status in ENDS:
+        writer.end(status, ENDS[status])  # type: ignore[arg-type]
+    writer.close()
+    ingest(store, run_id)
+
+
+def _rename(store: Store, old: str, new: str, number: int) -> None:
+    """Another id, and times that are fixed; the process of a running one is this test's."""
+    store.folder(old).root.rename(store.folder(new).root)
+    created = f"2023-11-14 21:{number:02}:00.000000"
+    with store.write() as session:
+        execute = session.connection().execute
+        execute(text("PRAGMA defer_foreign_keys=ON"))
+        for table in ("series", "event", "artifact"):
+            execute(text(f"UPDATE {table} SET run_id = :new WHERE run_id = :old"), {"new": new, "old": old})
+        execute(
+            text(
+                "UPDATE run SET id = :new, created = :at, started = CASE WHEN started IS NULL THEN NULL ELSE :at END,"
+                " ended = CASE WHEN ended IS NULL THEN NULL ELSE '2023-11-14 21:30:00.000000' END, position = :n"
+                " WHERE id = :old"
+            ),
+            {"new": new, "old": old, "at": created, "n": number},
+        )
+        execute(text("UPDATE event SET at = :at WHERE run_id = :new"), {"new": new, "at": created})
+        execute(
+            text("UPDATE point SET wall = :base + step WHERE series_id IN (SELECT id FROM series WHERE run_id = :new)"),
+            {"new": new, "base": NOW - 3000},
+        )
+
+
+# ------------------------------------------------------------------------------------ driving
+
+
+@asynccontextmanager
+async def opened(path: Path | str, size: tuple[int, int] = (100, 40), **given: Any) -> AsyncIterator[Pilot[None]]:
+    """The app over a store, once it has shown what is there."""
+    app = TfllmerApp(str(path), clock=lambda: NOW, **given)
+    app._settle = lambda: None  # type: ignore[method-assign]
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: app.snapshot.complete or app.snapshot.state in ("missing", "trouble"))
+        await quiet(pilot)
+        yield pilot
+
+
+async def until(pilot: Pilot[None], holds: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait for a condition; fails when it does not come."""
+    for _ in range(int(seconds / 0.02)):
+        if holds():
+            return
+        await pilot.pause(0.02)
+    raise AssertionError("it did not happen in time")
+
+
+async def quiet(pilot: Pilot[None]) -> None:
+    """Until timers that draw soon have fired, threads have ended, and what they posted is shown."""
+    for _ in range(3):
+        await pilot.pause(0.1)
+        await until(pilot, lambda: all(worker.is_finished for worker in pilot.app.workers))
+    await pilot.pause()
+
+
+async def press(pilot: Pilot[None], *keys: str) -> None:
+    """Keys, and all that comes of them."""
+    await pilot.press(*keys)
+    await quiet(pilot)
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    """An asynchronous test without a plugin."""
+
+    async def main() -> None:
+        await test()
+
+    asyncio.run(main())
+
+
+def app_of(pilot: Pilot[None]) -> TfllmerApp:
+    assert isinstance(pilot.app, TfllmerApp)
+    return pilot.app
+
+
+def screen_text(pilot: Pilot[None]) -> str:
+    """What is on screen, as lines of text."""
+    screen = pilot.app.screen
+    strips = screen._compositor.render_strips(screen.size)
+    return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+
+
+def text_in(widget: Widget) -> str:
+    """What a widget draws itself, as lines of text."""
+    return "\n".join(widget.render_line(y).text.rstrip() for y in range(widget.size.height))

@@ -1,0 +1,309 @@
+"""The other screens: what they show and what their keys do."""
+
+from pathlib import Path
+
+import pytest
+from textual.widgets import Input, Static, TabbedContent
+
+from engine import queue
+from engine.store import list_runs, open_store
+from tests.tui.app.bench import EPOCHS, RUNS, app_of, id_of, opened, press, quiet, run, screen_text, until
+from tfllmer_tui.tui.screens.compare import CompareScreen
+from tfllmer_tui.tui.screens.help import HelpScreen, sections
+from tfllmer_tui.tui.screens.launch import LaunchScreen, plan, seeds_of
+from tfllmer_tui.tui.screens.leaderboard import LeaderboardScreen
+from tfllmer_tui.tui.screens.queue import QueueScreen
+from tfllmer_tui.tui.screens.run import RunScreen
+from tfllmer_tui.tui.widgets.chart import Chart
+from tfllmer_tui.tui.widgets.log_view import LogView
+from tfllmer_tui.tui.widgets.table import Table
+
+
+def test_a_run_shows_curves_config_log_events_and_provenance(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled, (160, 50)) as pilot:
+            app_of(pilot).open_run(id_of(1))
+            await quiet(pilot)
+            screen = pilot.app.screen
+            assert isinstance(screen, RunScreen)
+            train_ce = screen.charts.charts[0]
+            assert train_ce.title == "train CE" and len(train_ce.plot.series[0].x) == EPOCHS + 1
+            assert [line.name for line in train_ce.plot.lines] == ["popularity"]
+            settings = {fact.id: fact for fact in screen.query_one("#settings-table", Table).rows}
+            assert settings["train.epochs"].value == str(EPOCHS) and settings["train.epochs"].aside == "--set"
+            assert settings["embedding.reduce"].aside.startswith("configs/method/tf-llmer.yaml")
+            assert "finished" in [fact.value for fact in screen.query_one("#events-table", Table).rows]
+            about = {fact.id: fact.value for fact in screen.query_one("#about-table", Table).rows}
+            assert about["device"] == "cpu" and about["command"].startswith("tfllmer run --ablation full")
+
+    run(test)
+
+
+def test_the_log_follows_until_one_scrolls_up_and_can_be_searched(filled: Path) -> None:
+    async def test() -> None:
+        log = open_store(filled).folder(id_of(6)).log
+        async with opened(filled, (100, 30)) as pilot:
+            app_of(pilot).open_run(id_of(6))
+            await quiet(pilot)
+            screen = pilot.app.screen
+            screen.query_one(TabbedContent).active = "log"
+            view = screen.query_one(LogView)
+            await until(pilot, lambda: len(view.lines) == 201)
+            await quiet(pilot)
+            assert "the needle" in screen_text(pilot)
+            with log.open("a") as file:
+                file.write("one more\ntorn")
+            await until(pilot, lambda: len(view.lines) == 203)
+            with log.open("a") as file:
+                file.write(" off\n")
+            await until(pilot, lambda: view.lines[-1] == "torn off")
+            await quiet(pilot)
+            assert "torn off" in screen_text(pilot)
+            view.focus()
+            await press(pilot, "home")
+            assert "line 0 of the log" in screen_text(pilot)
+            with log.open("a") as file:
+                file.write("unseen\n")
+            await until(pilot, lambda: view.lines[-1] == "unseen")
+            assert "line 0 of the log" in screen_text(pilot)
+            await press(pilot, "slash", *"needle")
+            assert "the needle" in screen_text(pilot)
+
+    run(test)
+
+
+def test_keys_change_how_curves_are_looked_at(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled, (100, 30)) as pilot:
+            app_of(pilot).open_run(id_of(0))
+            await quiet(pilot)
+            screen = pilot.app.screen
+            assert isinstance(screen, RunScreen)
+            chart = screen.charts.charts[0]
+            assert chart.plot.x_name == "epoch"
+            await press(pilot, "a")
+            assert chart.plot.x_name == "step" and chart.plot.series[0].x[-1] == 10 * EPOCHS
+            await press(pilot, "s")
+            assert [series.faint for series in chart.plot.series] == [False, True]
+            await press(pilot, "l")
+            assert chart.log_y and chart.picture.frame.log_y
+            await press(pilot, "plus")
+            zoomed = chart.picture.frame.x
+            assert zoomed[1] - zoomed[0] == 5 * EPOCHS and screen.charts.charts[1].x_range == chart.x_range
+            await press(pilot, "0")
+            assert chart.picture.frame.x[1] == 10 * EPOCHS
+            await press(pilot, "right")
+            other = screen.charts.charts[1]
+            assert other.at == chart.at and other.picture.frame.column_of(other.at or -1.0) is not None
+            await press(pilot, "w")
+        assert "<svg" in Path("tfllmer-train-ce.svg").read_text()
+
+    run(test)
+
+
+def test_the_run_can_be_copied_in_parts(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled) as pilot:
+            app_of(pilot).open_run(id_of(0))
+            await quiet(pilot)
+            await press(pilot, "C")
+            assert pilot.app.clipboard == "tfllmer run --ablation full --backbone sasrec --seed 0"
+            await press(pilot, "Y")
+            assert f"epochs: {EPOCHS}" in pilot.app.clipboard
+
+    run(test)
+
+
+def test_a_diverged_run_has_its_gap_marked(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled) as pilot:
+            app_of(pilot).open_run(id_of(9))
+            await quiet(pilot)
+            screen = pilot.app.screen
+            assert isinstance(screen, RunScreen)
+            marks = screen.charts.charts[0].plot.marks
+            assert [(mark.char, mark.x) for mark in marks] == [("×", 5.0)]
+            assert "diverged: loss is nan" in screen_text(pilot)
+
+    run(test)
+
+
+def test_compare_shows_only_what_differs_and_by_how_much(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled, (160, 50)) as pilot:
+            app_of(pilot).compare([id_of(0), id_of(3)])
+            await quiet(pilot)
+            screen = pilot.app.screen
+            assert isinstance(screen, CompareScreen)
+            lines = {line.id: line.values for line in screen.query_one("#lines", Table).rows}
+            assert "train.epochs" not in lines and lines["ablation"] == ("full", "no-norm")
+            first, second = lines["test NDCG@10"]
+            assert isinstance(first, float) and isinstance(second, float)
+            assert f"{second - first:+.4f}" in screen_text(pilot)
+            assert len(screen.query(Chart).first().plot.series) == 2
+            await press(pilot, "d")
+            assert f"{first - second:+.4f}" in screen_text(pilot)
+
+    run(test)
+
+
+def test_the_leaderboard_is_exported(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled, (160, 50)) as pilot:
+            await press(pilot, "2")
+            screen = pilot.app.screen
+            assert isinstance(screen, LeaderboardScreen)
+            rows = screen.query_one("#board", Table).rows
+            assert next(row.label for row in rows).startswith("tf-llmer/full")
+            preview = screen.query_one("#preview", LogView)
+            assert any("\\toprule" in line for line in preview.lines)
+            await press(pilot, "t", "t")
+            assert preview.lines[0].startswith("dataset,conditions")
+            await press(pilot, "y")
+            assert pilot.app.clipboard.startswith("dataset,conditions")
+            await press(pilot, "m")
+            assert "test HR@10" in screen_text(pilot)
+            await press(pilot, "w")
+        assert Path("leaderboard-demo-test-hr-10.csv").read_text().count("\n") > 2
+
+    run(test)
+
+
+def test_the_queue_is_reordered_and_cancelled(filled: Path) -> None:
+    async def test() -> None:
+        store = open_store(filled)
+        async with opened(filled, (120, 40)) as pilot:
+            await press(pilot, "3")
+            screen = pilot.app.screen
+            assert isinstance(screen, QueueScreen)
+            table = screen.query_one("#queue", Table)
+            assert [row.id for row in table.rows] == [id_of(6), id_of(7), id_of(8), id_of(9)]
+            assert "no worker" in screen_text(pilot)
+            await press(pilot, "down", "J")
+            await until(pilot, lambda: [row.id for row in table.rows][1:3] == [id_of(8), id_of(7)])
+            assert [each.id for each in queue.queued(store)] == [id_of(8), id_of(7)]
+            await quiet(pilot)
+            assert table.row is not None and table.row.id == id_of(7)  # the cursor stays on the run
+            await press(pilot, "t")
+            await until(pilot, lambda: [each.id for each in queue.queued(store)] == [id_of(7), id_of(8)])
+            await press(pilot, "x")
+            await until(pilot, lambda: [each.id for each in queue.queued(store)] == [id_of(8)])
+
+    run(test)
+
+
+def test_the_form_is_checked_as_one_types_and_makes_a_grid(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled, (140, 40)) as pilot:
+            await press(pilot, "4")
+            screen = pilot.app.screen
+            assert isinstance(screen, LaunchScreen)
+            screen.query_one("#ablation", Input).value = "fall"
+            await quiet(pilot)
+            assert "did you mean full?" in " ".join(str(screen.query_one("#said", Static).content).split())
+            screen.query_one("#ablation", Input).value = "full, no-both"
+            screen.query_one("#seeds", Input).value = "2"
+            screen.query_one("#set", Input).value = f"train.epochs={EPOCHS}"
+            await quiet(pilot)
+            grid = screen.query_one("#grid", Table).rows
+            assert len(grid) == 4 and [each.known for each in grid] == ["finished", "finished", "running", "queued"]
+            assert "--seeds 2" in screen_text(pilot)
+            screen.query_one("#set", Input).value = "train.lr=0.002"
+            await quiet(pilot)
+            await press(pilot, "ctrl+r")
+            await until(pilot, lambda: len(app_of(pilot).snapshot.rows) == len(RUNS) + 4)
+        new = [each for each in list_runs(open_store(filled)) if each.overrides == {"train.lr": 0.002}]
+        assert sorted((each.ablation, each.seed) for each in new) == [
+            ("full", 0),
+            ("full", 1),
+            ("no-both", 0),
+            ("no-both", 1),
+        ]
+        assert new[0].command[:3] == ["tfllmer", "run", "--ablation"]
+
+    run(test)
+
+
+def test_a_copy_of_a_run_fills_the_form(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled, (140, 40)) as pilot:
+            app_of(pilot).open_run(id_of(5))
+            await quiet(pilot)
+            await press(pilot, "e")
+            screen = pilot.app.screen
+            assert isinstance(screen, LaunchScreen)
+            await until(pilot, lambda: screen.values["ablation"] == "full")
+            assert screen.values["backbone"] == "gru4rec" and screen.values["set"] == f"train.epochs={EPOCHS}"
+            await quiet(pilot)
+            assert [each.known for each in screen.query_one("#grid", Table).rows] == ["finished"]
+
+    run(test)
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("", [0]), ("3", [0, 1, 2]), ("7,", [7]), ("1, 4", [1, 4])])
+def test_seeds_are_a_number_or_a_list(text: str, seeds: list[int]) -> None:
+    assert seeds_of(text) == seeds
+
+
+def test_a_grid_too_large_is_refused() -> None:
+    values = dict.fromkeys(("method", "ablation", "dataset", "backbone", "embedding", "set"), "") | {"seeds": "500"}
+    assert "500 runs are more" in plan(values, []).error
+
+
+def test_help_is_made_from_the_bindings_and_shows_the_users_keys(filled: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "config" / "tfllmer" / "keys.json"
+    keys.parent.mkdir(parents=True)
+    keys.write_text('{"runs.mark": "ctrl+g"}')
+
+    async def test() -> None:
+        async with opened(filled, (100, 70)) as pilot:
+            await press(pilot, "question_mark")
+            assert isinstance(pilot.app.screen, HelpScreen)
+            words = {words for _, lines in sections(pilot.app.screen_stack[-2]) for _, words in lines}
+            assert {"Mark", "Fold", "Zoom in", "Complete", "Jump", "Quit"} <= words
+            assert "Every run in the store" in screen_text(pilot)
+            await press(pilot, "escape")
+            await press(pilot, "ctrl+g")
+            assert "1 marked" in screen_text(pilot)
+
+    run(test)
+
+
+def test_jump_keys_lead_to_panes(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled, (160, 50)) as pilot:
+            await press(pilot, "ctrl+o")
+            assert len(pilot.app.screen.query("Label")) >= 4
+            await press(pilot, "d")
+            assert isinstance(pilot.app.focused, Chart)
+
+    run(test)
+
+
+def test_the_palette_offers_what_makes_sense_here(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled) as pilot:
+            titles = [command.title for command in pilot.app.get_system_commands(pilot.app.screen)]
+            assert "Retry this run" in titles and "Cancel this run" not in titles  # the newest has failed
+            await press(pilot, "down")
+            titles = [command.title for command in pilot.app.get_system_commands(pilot.app.screen)]
+            assert "Cancel this run" in titles and "Retry this run" not in titles
+
+    run(test)
+
+
+def test_every_place_fits_every_size_and_theme(filled: Path) -> None:
+    async def test() -> None:
+        for size in ((20, 5), (80, 24), (200, 60)):
+            async with opened(filled, size) as pilot:
+                for place in "12345":
+                    await press(pilot, f"alt+{place}", "ctrl+t")
+                    assert screen_text(pilot).strip()
+                app_of(pilot).open_run(id_of(0))
+                await quiet(pilot)
+                assert pilot.app.screen.query_one("#head", Static)
+                await pilot.resize_terminal(20, 5)
+                await pilot.resize_terminal(*size)
+                await quiet(pilot)
+
+    run(test)

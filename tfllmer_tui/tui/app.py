@@ -1,0 +1,255 @@
+"""The app: places, keys that hold everywhere, themes, and the wiring between the store's reader and the screens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual import on, work
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.timer import Timer
+
+from engine.spec import UserError
+from tfllmer_tui.tui import actions
+from tfllmer_tui.tui.memory import keys_file, recall, remember, state_file
+from tfllmer_tui.tui.palette import CONTRAST, DARK, LIGHT, THEMES
+from tfllmer_tui.tui.screens.base import PLACES, Page
+from tfllmer_tui.tui.screens.compare import CompareScreen
+from tfllmer_tui.tui.screens.help import HelpScreen
+from tfllmer_tui.tui.screens.jump import JumpScreen
+from tfllmer_tui.tui.screens.launch import LaunchScreen
+from tfllmer_tui.tui.screens.leaderboard import LeaderboardScreen
+from tfllmer_tui.tui.screens.queue import QueueScreen
+from tfllmer_tui.tui.screens.run import RunScreen
+from tfllmer_tui.tui.screens.runs import RunsScreen
+from tfllmer_tui.tui.screens.studies import StudiesScreen
+from tfllmer_tui.tui.traces import TraceCache
+from tfllmer_tui.tui.watch import News, Snapshot, Watcher
+from tfllmer_tui.tui.widgets.bars import TopBar
+
+SETTLE_S = 15.0
+"""How often runs are settled that nobody may be following."""
+
+
+class TfllmerApp(App[None]):
+    """The terminal workbench."""
+
+    TITLE = "tfllmer"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        "runs": RunsScreen,
+        "leaderboard": LeaderboardScreen,
+        "queue": QueueScreen,
+        "launch": LaunchScreen,
+        "studies": StudiesScreen,
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(f"{number},alt+{number}", f"go('{mode}')", title, show=False, id=f"go.{mode}")
+            for number, (mode, title) in enumerate(PLACES, 1)
+        ),
+        Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
+        Binding("ctrl+o", "jump", "Jump", show=False, id="app.jump"),
+        Binding("q", "quit", "Quit", show=False, id="app.quit"),
+        Binding("ctrl+t", "next_theme", "Theme", show=False, id="app.theme"),
+    ]
+
+    def __init__(
+        self,
+        db: str | None = None,
+        *,
+        read_only: bool = False,
+        state: Path | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__()
+        self.clock = clock
+        self.db, self.read_only = db, read_only
+        self.snapshot = Snapshot()
+        self.watcher = Watcher(db, self.post_message)
+        self.traces = TraceCache()
+        self._state_file = state or state_file()
+        self.memory = recall(self._state_file)
+        self._saving: Timer | None = None
+        self._settling = False
+        for theme in THEMES:
+            self.register_theme(theme)
+        wanted = self.memory.get("theme")
+        self.theme = wanted if wanted in self.available_themes else DARK
+        keys = {str(name): str(key) for name, key in recall(keys_file()).items() if isinstance(key, str)}
+        if keys:
+            self.set_keymap(keys)
+
+    def on_mount(self) -> None:
+        self.switch_mode("runs")
+        self.watcher.start()
+        self.set_interval(SETTLE_S, self._settle)
+
+    def on_unmount(self) -> None:
+        self.watcher.stop()
+        if self._saving is not None:
+            remember(self._state_file, self.memory)
+
+    # -------------------------------------------------------------------------------- the store
+
+    @on(News)
+    def _news(self, news: News) -> None:
+        before, self.snapshot = self.snapshot, news.snapshot
+        if isinstance(self.screen, Page):
+            self.screen.take_news(news.snapshot)
+        if before.state != "open" and news.snapshot.state == "open":
+            self._settle()
+
+    def _settle(self) -> None:
+        busy = any(row.status in ("running", "stopping") for row in self.snapshot.rows.values())
+        if busy and not self.read_only and not self._settling and self.snapshot.state == "open":
+            self._settling = True
+            self._settle_now()
+
+    @work(thread=True, group="settle", exit_on_error=False)
+    def _settle_now(self) -> None:
+        try:
+            actions.settle(self.snapshot.path)
+        except UserError:
+            pass  # the next time, or whoever supervises the runs
+        finally:
+            self._settling = False
+
+    def do(self, action: Callable[..., str], *given: Any, then: Callable[[], object] | None = None) -> None:
+        """Change something in a thread, and say what came of it."""
+        if self.read_only:
+            self.notify("opened for reading only", severity="warning")
+            return
+        self._do(action, given, then)
+
+    @work(thread=True, group="actions", exit_on_error=False)
+    def _do(self, action: Callable[..., str], given: Sequence[Any], then: Callable[[], object] | None) -> None:
+        try:
+            said = action(self.store_path, *given)
+        except Exception as error:
+            self.call_from_thread(self.tell_error, error)
+            return
+        self.watcher.wake()
+        if said:
+            self.call_from_thread(self.notify, said, markup=False)
+        if then is not None:
+            self.call_from_thread(then)
+
+    @property
+    def store_path(self) -> Path | None:
+        """The store's file as the reader has found it."""
+        return self.snapshot.path
+
+    def tell_error(self, error: Exception) -> None:
+        """An error as one line on screen."""
+        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        self.notify(" ".join(text.split()), severity="error", timeout=8, markup=False)
+
+    # -------------------------------------------------------------------------------- going about
+
+    def action_go(self, mode: str) -> None:
+        """To another place, at its first screen."""
+        self.switch_mode(mode)
+
+    @on(TopBar.Go)
+    def _go(self, event: TopBar.Go) -> None:
+        self.action_go(event.mode)
+
+    async def action_back(self) -> None:
+        """To the screen below."""
+        if len(self.screen_stack) > 1:
+            await self.pop_screen()
+
+    def open_run(self, run_id: str) -> None:
+        """Show one run."""
+        self.push_screen(RunScreen(run_id))
+
+    def compare(self, run_ids: Sequence[str]) -> None:
+        """Show runs side by side."""
+        self.push_screen(CompareScreen(tuple(run_ids)))
+
+    def show_runs(self, text: str) -> None:
+        """The first place, filtered."""
+        self.action_go("runs")
+        if isinstance(self.screen, RunsScreen):
+            self.screen.set_filter(text)
+
+    def launch_from(self, run_id: str) -> None:
+        """Edit a copy of a run before it is launched."""
+        self.push_screen(LaunchScreen(run_id))
+
+    def action_help(self) -> None:
+        """The keys of where one is."""
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(self.screen))
+
+    def action_jump(self) -> None:
+        """A letter on every pane."""
+        if isinstance(self.screen, Page):
+            self.push_screen(JumpScreen(self.screen))
+
+    def copy(self, what: str, text: str) -> None:
+        """To the clipboard of the terminal (OSC 52), also through SSH and tmux."""
+        self.copy_to_clipboard(text)
+        self.notify(f"{what} copied", timeout=2, markup=False)
+
+    # -------------------------------------------------------------------------------- looks
+
+    @property
+    def spacious(self) -> bool:
+        """Standard spacing in place of compact."""
+        return bool(self.memory.get("spacious", False))
+
+    def action_spacing(self) -> None:
+        """Compact or standard."""
+        self.keep("spacious", not self.spacious)
+        for screen in self.screen_stack:
+            screen.set_class(self.spacious, "-spacious")
+
+    def action_next_theme(self) -> None:
+        """Dark, light, high contrast."""
+        ours = (DARK, LIGHT, CONTRAST)
+        self.theme = ours[(ours.index(self.theme) + 1) % len(ours)] if self.theme in ours else DARK
+
+    def watch_theme(self, theme: str) -> None:
+        if self.is_running:
+            self.keep("theme", theme)
+            for screen in self.screen_stack:
+                for widget in screen.walk_children():
+                    widget.refresh()
+
+    def keep(self, name: str, value: Any) -> None:
+        """Remember something for the next session."""
+        self.memory[name] = value
+        if self._saving is not None:
+            self._saving.stop()
+        self._saving = self.set_timer(1.0, self._save)
+
+    @work(thread=True, group="memory", exit_on_error=False)
+    def _save(self) -> None:
+        self._saving = None
+        remember(self._state_file, dict(self.memory))
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Entries of the command palette: what makes sense here first."""
+        if isinstance(screen, Page):
+            yield from screen.commands()
+        for mode, title in PLACES:
+            if mode != self.current_mode:
+                yield SystemCommand(f"Go to {title}", f"Open {title}", lambda mode=mode: self.action_go(mode))
+        yield SystemCommand("Theme", "Choose colours: dark, light, high contrast, and Textual's", self.search_themes)
+        other = "Compact spacing" if self.spacious else "Standard spacing"
+        yield SystemCommand(other, "How much air there is between things", self.action_spacing)
+        yield SystemCommand("Start a worker", "It takes queued runs, in the background", self._start_worker)
+        yield SystemCommand("Help", "Keys of this screen", self.action_help)
+        yield SystemCommand("Screenshot", "Save this screen as SVG", self.deliver_screenshot)
+        yield SystemCommand("Quit", "Runs go on without the terminal", self.exit)
+
+    def _start_worker(self) -> None:
+        self.do(actions.start_worker)

@@ -1,0 +1,178 @@
+"""From stored series to what a chart draws: axis, smoothing, spread over seeds. Arrays only, no widget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from tfllmer_tui.chart import FloatArray, Line, Mark, Series
+
+if TYPE_CHECKING:
+    from engine.store.traces import Trace
+
+Axis: TypeAlias = Literal["step", "epoch", "minutes"]
+AXES: tuple[Axis, ...] = ("epoch", "step", "minutes")
+SMOOTHING = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run's series with the place of its colour. `config` names the configuration that seeds share."""
+
+    run: str
+    name: str
+    color: int
+    trace: Trace
+    config: str = ""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How curves are looked at; shared by all charts of a screen."""
+
+    axis: Axis = "epoch"
+    smoothing: float = 0.0
+    log_x: bool = False
+    log_y: bool = False
+    bands: bool = False
+    settled: bool = False
+    """The y axis fits what comes behind the first tenth of the x axis."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A chart's content: what is drawn, which colour each series has, and what a crosshair reads."""
+
+    series: tuple[Series, ...] = ()
+    colors: tuple[int, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    lines: tuple[Line, ...] = ()
+    x_name: str = "epoch"
+    points: int = 0
+
+
+def plot(curves: Sequence[Curve], look: Look, lines: Sequence[Line] = ()) -> Plot:
+    """The curves as they are looked at: smoothed ones in front of the ghosts of the raw ones, or one mean per
+    configuration with a band of one standard deviation over its seeds."""
+    axis = look.axis if any(np.isfinite(along(curve.trace, look.axis)).any() for curve in curves) else "step"
+    if look.bands:
+        return _banded(curves, replace(look, axis=axis), lines)
+    front: list[tuple[Series, int]] = []
+    ghosts: list[tuple[Series, int]] = []
+    marks: list[Mark] = []
+    for place, curve in enumerate(curves):
+        x, trace = along(curve.trace, axis), curve.trace
+        raw_x, raw_y = envelope(x, trace)
+        dash = curve.color // 7
+        if look.smoothing:
+            ghosts.append((Series(curve.name, raw_x, raw_y, faint=True), curve.color))
+            front.append((Series(curve.name, x, smooth(trace.mean, look.smoothing), dash=dash), curve.color))
+        else:
+            front.append((Series(curve.name, raw_x, raw_y, dash=dash), curve.color))
+        marks += [Mark(float(x[i]), "×", place) for i in trace.gaps.tolist() if math.isfinite(x[i])]
+        marks += [Mark(float(x[i]), "↻", place) for i in trace.restarts.tolist() if math.isfinite(x[i])]
+    drawn = [*front, *ghosts]
+    return Plot(
+        tuple(series for series, _ in drawn),
+        tuple(color for _, color in drawn),
+        tuple(marks),
+        tuple(lines),
+        axis,
+        sum(curve.trace.points for curve in curves),
+    )
+
+
+def _banded(curves: Sequence[Curve], look: Look, lines: Sequence[Line]) -> Plot:
+    """Means in front, bands behind; a configuration with one run is that run."""
+    by_config: dict[str, list[Curve]] = {}
+    for curve in curves:
+        by_config.setdefault(curve.config or curve.run, []).append(curve)
+    front: list[tuple[Series, int]] = []
+    bands: list[tuple[Series, int]] = []
+    for members in by_config.values():
+        first = members[0]
+        xs = [along(member.trace, look.axis) for member in members]
+        ys = [smooth(member.trace.mean, look.smoothing) for member in members]
+        grid = np.unique(np.concatenate([x[np.isfinite(x)] for x in xs]))
+        stacked = np.array([_on(grid, x, y) for x, y in zip(xs, ys, strict=True)]).reshape(len(members), -1)
+        count = np.isfinite(stacked).sum(axis=0)
+        kept = count == count.max(initial=0)  # where all seeds are: a run that is behind must not bend the mean
+        grid, stacked = grid[kept], stacked[:, kept]
+        mean = stacked.mean(axis=0) if len(grid) else grid
+        name = first.name if len(members) == 1 else f"{first.name} ({len(members)} seeds)"
+        front.append((Series(name, grid, mean, dash=first.color // 7), first.color))
+        if len(members) > 1:
+            sd = stacked.std(axis=0, ddof=1) if len(grid) else grid
+            bands.append((Series(name, grid, mean - sd, high=mean + sd), first.color))
+    drawn = [*front, *bands]
+    points = sum(curve.trace.points for curve in curves)
+    return Plot(tuple(series for series, _ in drawn), tuple(c for _, c in drawn), (), tuple(lines), look.axis, points)
+
+
+def _on(grid: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
+    good = np.isfinite(x) & np.isfinite(y)
+    if not good.any():
+        return np.full(len(grid), np.nan)
+    return np.asarray(np.interp(grid, x[good], y[good], left=np.nan, right=np.nan))
+
+
+def settled_range(shown: Plot) -> tuple[float, float] | None:
+    """The values behind the first tenth of the x axis, with a little room; None where there are none."""
+    filled = [series for series in shown.series if len(series.x)]
+    if not filled:
+        return None
+    first, last = min(float(series.x[0]) for series in filled), max(float(series.x[-1]) for series in filled)
+    start = first + 0.1 * (last - first)
+    ys = np.concatenate([y[s.x >= start] for s in filled for y in (s.y, s.high) if y is not None])
+    ys = ys[np.isfinite(ys)]
+    if not len(ys):
+        return None
+    room = 0.05 * float(np.ptp(ys))
+    lo = float(ys.min())
+    return (lo - room if lo - room > 0 or lo <= 0 else lo), float(ys.max()) + room
+
+
+def along(trace: Trace, axis: Axis) -> FloatArray:
+    """The places of a trace on an axis."""
+    return {"step": trace.steps, "epoch": trace.epochs, "minutes": trace.minutes}[axis]
+
+
+def envelope(x: FloatArray, trace: Trace) -> tuple[FloatArray, FloatArray]:
+    """x and y with the minimum and the maximum of each place behind one another, and NaN at gaps."""
+    if trace.low is trace.high:
+        return x, trace.mean
+    y = np.stack([trace.low, trace.high], axis=1)
+    y[trace.gaps, 1] = np.nan
+    return np.repeat(x, 2), y.ravel()
+
+
+def smooth(values: FloatArray, weight: float) -> FloatArray:
+    """Exponential moving average s_i = (w s_{i-1} + y_i) with the bias of its start divided out:
+    s_i / sum_j w^j. Values that are not finite stay as they are and are passed over."""
+    good = np.isfinite(values)
+    if not weight or not good.any():
+        return values
+    total, weights, found = 0.0, 0.0, []
+    for value in values[good].tolist():
+        total, weights = weight * total + value, weight * weights + 1
+        found.append(total / weights)
+    smoothed = np.full(len(values), np.nan)
+    smoothed[good] = found
+    return smoothed
+
+
+def value_at(series: Series, x: float) -> float | None:
+    """The value of the place nearest to x; None outside the curve or where it has none."""
+    if not len(series.x) or not series.x[0] <= x <= series.x[-1]:
+        near = len(series.x) and min(abs(x - series.x[0]), abs(x - series.x[-1])) < 1e-9
+        if not near:
+            return None
+    at = int(np.clip(np.searchsorted(series.x, x), 0, len(series.x) - 1))
+    if at and abs(series.x[at - 1] - x) <= abs(series.x[at] - x):
+        at -= 1
+    value = float(series.y[at])
+    return value if math.isfinite(value) else None

@@ -1,0 +1,156 @@
+"""The table of runs as plain data: which rows, in which order, folded how. No widget, no store."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from engine.store.feed import RunRow
+
+HEADLINE = "ndcg@10"
+STATUS_ORDER = ("running", "stopping", "queued", "lost", "failed", "cancelled", "finished")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation (None for one value) of n values."""
+
+    mean: float
+    sd: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one configuration, one per seed (the newest) counted in its numbers."""
+
+    key: str
+    runs: tuple[RunRow, ...]
+    valid: Spread | None
+    test: Spread | None
+    train_ce: Spread | None
+
+    @property
+    def id(self) -> str:
+        return f"group {self.key}"
+
+    @property
+    def first(self) -> RunRow:
+        """The run that its words and its small curve are taken from: the newest."""
+        return self.runs[0]
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({run.seed for run in self.runs})
+
+    def missing(self, n: int) -> list[int]:
+        """Seeds below n that no run of it has."""
+        return sorted(set(range(n)) - set(self.seeds))
+
+
+Entry: TypeAlias = "RunRow | Group"
+
+
+@dataclass(frozen=True)
+class View:
+    """How the table is looked at. `only`: the ids that the filter lets through, None for all."""
+
+    only: frozenset[str] | None = None
+    sort: str = "created"
+    descending: bool = True
+    grouped: bool = False
+    open: frozenset[str] = frozenset()
+    """Keys of groups whose runs are listed below them."""
+
+
+def arrange(rows: Iterable[RunRow], view: View) -> tuple[Entry, ...]:
+    """Rows as the view wants them: filtered, sorted, folded. What a column lacks comes last."""
+    shown = [row for row in rows if view.only is None or row.id in view.only]
+    key = SORT_KEYS.get(view.sort, SORT_KEYS["created"])
+    if not view.grouped:
+        return tuple(_sorted(shown, key, view.descending))
+    by_config = defaultdict(list)
+    for row in sorted(shown, key=lambda row: row.id, reverse=True):
+        by_config[row.config_hash].append(row)
+    entries: list[Entry] = []
+    groups = [group(config, runs) for config, runs in by_config.items()]
+    for entry in _sorted(groups, lambda g: _group_key(g, view.sort, key), view.descending):
+        entries.append(entry if len(entry.runs) > 1 else entry.first)
+        if entry.key in view.open and len(entry.runs) > 1:
+            entries += sorted(entry.runs, key=SORT_KEYS["seed"])
+    return tuple(entries)
+
+
+def _sorted(entries: Iterable[Any], key: Callable[[Any], Any], descending: bool) -> list[Any]:
+    known: list[tuple[Any, Any]] = []
+    unknown: list[tuple[Any, Any]] = []
+    for entry in entries:
+        value = key(entry)
+        missing = value is None or (isinstance(value, float) and math.isnan(value))
+        (unknown if missing else known).append((value, entry))
+    known.sort(key=lambda pair: pair[0], reverse=descending)
+    return [entry for _, entry in (*known, *unknown)]
+
+
+def group(config: str, runs: Sequence[RunRow]) -> Group:
+    """Fold runs of one configuration, newest first."""
+    newest: dict[int, RunRow] = {}
+    for run in runs:
+        if run.status == "finished":
+            newest.setdefault(run.seed, run)
+    counted = list(newest.values())
+    return Group(
+        key=config,
+        runs=tuple(runs),
+        valid=spread(run.valid.get(HEADLINE) for run in counted),
+        test=spread(run.test.get(HEADLINE) for run in counted),
+        train_ce=spread(run.train_ce for run in counted),
+    )
+
+
+def spread(values: Iterable[float | None]) -> Spread | None:
+    """Of the values that are there."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if not known:
+        return None
+    return Spread(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
+
+
+def _group_key(entry: Group, sort: str, key: Callable[[Any], Any]) -> Any:
+    folded: Mapping[str, Spread | None] = {"valid": entry.valid, "test": entry.test, "train_ce": entry.train_ce}
+    if sort in folded:
+        value = folded[sort]
+        return None if value is None else value.mean
+    return len(entry.runs) if sort == "seed" else key(entry.first)
+
+
+SORT_KEYS: dict[str, Callable[[Any], Any]] = {
+    "status": lambda row: (STATUS_ORDER.index(row.status) if row.status in STATUS_ORDER else 99, row.id),
+    "id": lambda row: row.id,
+    "created": lambda row: row.id,
+    "dataset": lambda row: (row.dataset, row.arm, row.backbone, row.seed),
+    "backbone": lambda row: (row.backbone, row.arm, row.seed),
+    "arm": lambda row: (row.arm, row.backbone, row.seed),
+    "seed": lambda row: (row.seed, row.id),
+    "epoch": lambda row: row.epoch,
+    "left": lambda row: row.ends_at,
+    "train_ce": lambda row: row.train_ce,
+    "valid": lambda row: row.valid.get(HEADLINE),
+    "test": lambda row: row.test.get(HEADLINE),
+    "study": lambda row: row.study,
+    "time": lambda row: (row.ended or math.nan) - row.started if row.started else None,
+}
+"""What each column is sorted by; ids are ULIDs, which sort by time."""
+
+
+def value_of(entry: Entry, name: str) -> float | None:
+    """Valid, test or train_ce of a run, or the mean of a group."""
+    if isinstance(entry, Group):
+        folded = getattr(entry, name)
+        return None if folded is None else folded.mean
+    return entry.train_ce if name == "train_ce" else getattr(entry, name).get(HEADLINE)

@@ -1,0 +1,138 @@
+"""What all screens share: the bar at the top, news of the store, work in threads, jumping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+
+from textual.app import ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer
+
+from tfllmer_tui.tui.watch import Snapshot
+from tfllmer_tui.tui.widgets.bars import Notice, TopBar
+
+if TYPE_CHECKING:
+    from engine.store import Store
+    from engine.store.feed import RunRow
+    from tfllmer_tui.tui.app import TfllmerApp
+
+T = TypeVar("T")
+PLACES = (
+    ("runs", "Runs"),
+    ("leaderboard", "Leaderboard"),
+    ("queue", "Queue"),
+    ("launch", "Launch"),
+    ("studies", "Studies"),
+)
+
+
+class Page(Screen[None]):
+    """A screen over the store. `show_news` is told what is stored, at first and after every change."""
+
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (96, "-medium"), (130, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (14, "-short"), (34, "-tall")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "app.back", "Back", show=False, id="page.back"),
+    ]
+    AUTO_FOCUS = ""
+    HEADING: ClassVar[str] = ""
+    """What the help calls this screen."""
+    ABOUT: ClassVar[str] = ""
+    """One sentence for the help."""
+
+    @property
+    def up(self) -> TfllmerApp:
+        """The app, typed."""
+        return cast("TfllmerApp", self.app)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether two panes fit beside one another."""
+        return self.size.width >= 130
+
+    def compose(self) -> ComposeResult:
+        yield TopBar(PLACES)
+        yield Notice()
+        yield from self.compose_body()
+        yield Footer(show_command_palette=False)
+
+    def compose_body(self) -> Iterable[Widget]:
+        """What is between the bars."""
+        return ()
+
+    _takes_news = False
+    """Whether everything is there that news are shown in."""
+
+    def on_mount(self) -> None:
+        self._takes_news = True
+        self.set_class(self.up.spacious, "-spacious")
+        self.take_news(self.up.snapshot)
+
+    def on_screen_resume(self) -> None:
+        self.take_news(self.up.snapshot)
+
+    def take_news(self, snapshot: Snapshot) -> None:
+        """Show what the store holds now."""
+        if not self._takes_news:
+            return
+        with self.app.batch_update():
+            self.query_one(TopBar).show(snapshot)
+            self.query_one(Notice).show(snapshot)
+            self.show_news(snapshot)
+
+    def show_news(self, snapshot: Snapshot) -> None:
+        """For subclasses."""
+
+    def commands(self) -> Iterable[SystemCommand]:
+        """Entries of the command palette that make sense here and now."""
+        return ()
+
+    def run_ids(self) -> list[str]:
+        """The runs that an action is about."""
+        return []
+
+    # -------------------------------------------------------------------------------- threads
+
+    def read(self, group: str, job: Callable[[Store], T], then: Callable[[T], object]) -> None:
+        """Read the store in a thread, then show it here; only the newest of a group counts. Without a store,
+        nothing happens; what goes wrong is told."""
+        store = self.up.watcher.store
+        if store is not None:
+            self.think(group, lambda: job(store), then)
+
+    def think(self, group: str, job: Callable[[], T], then: Callable[[T], object]) -> None:
+        """The same for what needs no store."""
+
+        def work() -> None:
+            try:
+                result = job()
+            except Exception as error:
+                self.up.call_from_thread(self.up.tell_error, error)
+                return
+            if not self._is_cancelled(worker):
+                self.up.call_from_thread(self._finish, worker, then, result)
+
+        worker = self.run_worker(work, thread=True, exclusive=True, group=group, exit_on_error=False)
+
+    @staticmethod
+    def _is_cancelled(worker: Any) -> bool:
+        return bool(worker.is_cancelled)
+
+    def _finish(self, worker: Any, then: Callable[[T], object], result: T) -> None:
+        if not worker.is_cancelled and self.is_mounted:
+            with self.app.batch_update():
+                then(result)
+
+    # -------------------------------------------------------------------------------- runs in words
+
+    def rows(self, ids: Iterable[str]) -> list[RunRow]:
+        """These runs as far as they are there."""
+        known = self.up.snapshot.rows
+        return [known[run_id] for run_id in ids if run_id in known]
+
+    def jump_targets(self) -> Sequence[Widget]:
+        """What the jump keys lead to: everything that can have the focus."""
+        return [widget for widget in self.focus_chain if widget.region]

@@ -1,0 +1,232 @@
+"""Leaderboard: arms against backbones, mean ± sd over seeds, and what a paper would print of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.style import Style
+from textual.app import SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+from textual.widgets import Static
+
+from tfllmer_tui.tui.palette import Inks
+from tfllmer_tui.tui.screens.base import Page
+from tfllmer_tui.tui.text import clean
+from tfllmer_tui.tui.watch import Snapshot
+from tfllmer_tui.tui.widgets.log_view import LogView
+from tfllmer_tui.tui.widgets.table import Cell, Column, Table
+
+if TYPE_CHECKING:
+    from engine.reports.leaderboard import Cell as BoardCell
+    from engine.reports.leaderboard import Leaderboard, Row
+    from engine.store import Store
+
+METRICS = ("test.ndcg@10", "test.hr@10", "test.mrr", "valid.ndcg@10", "train_ce")
+FORMATS = ("latex", "markdown", "csv")
+SUFFIX = {"latex": ".tex", "markdown": ".md", "csv": ".csv"}
+
+
+class LeaderboardScreen(Page):
+    """One board at a time: a data set and a metric."""
+
+    CSS_PATH = "leaderboard.tcss"
+    HEADING = "Leaderboard"
+    ABOUT = "Finished runs, one per seed. Best of a column bold, second underlined."
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("d", "next_board", "Data set", id="board.dataset"),
+        Binding("m", "next_metric", "Metric", id="board.metric"),
+        Binding("p", "preview", "Export", id="board.preview"),
+        Binding("t", "format", "LaTeX, Markdown, CSV", show=False, id="board.format"),
+        Binding("w", "write", "Write the file", id="board.write"),
+        Binding("y", "copy", "Copy", id="board.copy"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._boards: list[Leaderboard] = []
+        self._at = 0
+        self._metric, self._format = METRICS[0], FORMATS[0]
+        self._seen: tuple[str, int] = ("", -1)
+        self._text = ""
+
+    def compose_body(self) -> Iterable[Widget]:
+        memory = self.up.memory.get("board", {})
+        self._metric = memory.get("metric", self._metric) if memory.get("metric") in METRICS else self._metric
+        self._format = memory.get("format", self._format) if memory.get("format") in FORMATS else self._format
+        yield Static(id="title", markup=False)
+        with Horizontal(id="panes"):
+            yield Table((), self._cells, key_of=lambda row: str(row.label), id="board")
+            with Vertical(id="export"):
+                yield Static(id="export-title", classes="pane-title", markup=False)
+                yield LogView(id="preview")
+        yield Static(id="notes", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#preview", LogView).waiting = ""
+        self.set_class(bool(self.up.memory.get("board", {}).get("preview", True)), "-preview")
+
+    # -------------------------------------------------------------------------------- reading
+
+    def show_news(self, snapshot: Snapshot) -> None:
+        """Only what has finished counts: read again when that changes."""
+        finished = [row.id for row in snapshot.rows.values() if row.status == "finished"]
+        seen = (self._metric, hash(frozenset(finished)))
+        if seen == self._seen or snapshot.state != "open":
+            return
+        self._seen = seen
+        self._read()
+
+    def _read(self) -> None:
+        metric = self._metric
+        self.read("boards", lambda store: _boards(store, metric), self._show)
+
+    def _show(self, boards: list[Leaderboard]) -> None:
+        self._boards = boards
+        self._at = min(self._at, max(len(boards) - 1, 0))
+        board = self.board
+        table, title = self.query_one("#board", Table), self.query_one("#title", Static)
+        if board is None:
+            title.update(f"{self._metric}: no finished run yet")
+            table.set_columns([Column("label", "arm", 20)])
+            table.show([])
+            table.empty_text = "a run appears here when it has finished"
+            self.query_one("#notes", Static).update("")
+            self.query_one("#preview", LogView).clear()
+            return
+        place = f"   {self._at + 1} of {len(boards)} data sets" if len(boards) > 1 else ""
+        title.update(f"{clean(board.title)}{place}")
+        room = 7 if board.equal_n == 1 else 15 if board.equal_n else 19
+        columns = [Column("label", "arm", 18, 0, grow=2, most=48)]
+        for at, name in enumerate(map(clean, board.backbones)):
+            columns.append(Column(str(at), name, max(room, len(name)), at + 1, right=True))
+        table.set_columns(columns)
+        table.show(board.rows)
+        if self.focused is None:
+            table.focus()
+        self.query_one("#notes", Static).update(_notes(board))
+        self._show_export()
+
+    @property
+    def board(self) -> Leaderboard | None:
+        """The one in sight."""
+        return self._boards[self._at] if self._boards else None
+
+    def _cells(self, row: Row, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
+        with_n = self.board is not None and self.board.equal_n is None
+        cells: list[Cell] = []
+        for column in columns:
+            if column.key == "label":
+                cells.append([(clean(row.label), colors["text"])])
+            else:
+                cells.append(_numbers(row.cells[int(column.key)], with_n, colors))
+        return cells
+
+    # -------------------------------------------------------------------------------- export
+
+    def _show_export(self) -> None:
+        self.query_one("#export-title", Static).update(f"{self._format}   t next format · w write · y copy")
+        board, form = self.board, self._format
+        if board is not None:
+            self.think("export", lambda: _exported(board, form), self._exported)
+
+    def _exported(self, text: str) -> None:
+        self._text = text
+        view = self.query_one("#preview", LogView)
+        view.clear()
+        view.following = False
+        view.add(text)
+        view.scroll_home(animate=False)
+
+    def action_format(self) -> None:
+        self._format = FORMATS[(FORMATS.index(self._format) + 1) % len(FORMATS)]
+        self._keep()
+        self._show_export()
+
+    def action_preview(self) -> None:
+        self.toggle_class("-preview")
+        self._keep()
+
+    def action_write(self) -> None:
+        if self.board is not None:
+            name = "".join(c if c.isalnum() else "-" for c in f"{self.board.dataset}-{self._metric}")
+            self.up.do(_write, Path(f"leaderboard-{name}{SUFFIX[self._format]}"), self._text)
+
+    def action_copy(self) -> None:
+        if self.board is not None:
+            self.up.copy(f"leaderboard as {self._format}", self._text)
+
+    # -------------------------------------------------------------------------------- choosing
+
+    def action_next_board(self) -> None:
+        if self._boards:
+            self._at = (self._at + 1) % len(self._boards)
+            self._show(self._boards)
+
+    def action_next_metric(self) -> None:
+        self._metric = METRICS[(METRICS.index(self._metric) + 1) % len(METRICS)]
+        self._keep()
+        self._read()
+
+    def _keep(self) -> None:
+        told = {"metric": self._metric, "format": self._format, "preview": self.has_class("-preview")}
+        self.up.keep("board", told)
+
+    def commands(self) -> Iterable[SystemCommand]:
+        yield SystemCommand("Next metric", "Test, validation, training CE", self.action_next_metric)
+        if len(self._boards) > 1:
+            yield SystemCommand("Next data set", "Another board", self.action_next_board)
+        for name in FORMATS:
+            yield SystemCommand(f"Export as {name}", "Preview, then w writes it", lambda name=name: self._choose(name))
+
+    def _choose(self, name: str) -> None:
+        self._format = name
+        self.add_class("-preview")
+        self._show_export()
+
+
+def _numbers(cell: BoardCell | None, with_n: bool, colors: Inks) -> Cell:
+    """As the CLI prints it: best bold, second underlined."""
+    if cell is None:
+        return [("–", colors["faint"])]
+    style: Style = colors["best"] if cell.best else colors["second"] if cell.second else colors["text"]
+    spread = "" if cell.sd is None else f" ±{cell.sd:.4f}"
+    return [(f"{cell.mean:.4f}", style), (f"{spread} ({cell.n})" if with_n else spread, colors["dim"])]
+
+
+def _notes(board: Leaderboard) -> str:
+    n = board.equal_n
+    spread = {None: "mean ± sd over seeds (number of seeds)", 1: "one seed, no spread"}
+    notes = [spread.get(n, f"mean ± sd over {n} seeds"), "best bold, second underlined"]
+    if board.metric.split != "train":
+        notes.append("seen items left out" if board.mask_seen else "seen items ranked too")
+    return " · ".join([*notes, f"{'higher' if board.metric.higher_is_better else 'lower'} is better"])
+
+
+def _exported(board: Leaderboard, form: str) -> str:
+    """The board as a file of that form holds it; for threads."""
+    from engine.reports.export import to_csv, to_markdown
+    from engine.reports.latex import to_latex
+    from engine.reports.layouts import grids
+
+    if form == "csv":
+        return to_csv([board])
+    return (to_latex if form == "latex" else to_markdown)(grids([board]))
+
+
+def _boards(store: Store, metric: str) -> list[Leaderboard]:
+    """For threads."""
+    from engine.reports.leaderboard import leaderboards
+    from engine.store import list_records
+
+    return leaderboards(list_records(store, status="finished"), [metric])
+
+
+def _write(path: Path | None, file: Path, text: str) -> str:
+    from engine.reports.files import write_text
+
+    write_text(file, text)
+    return f"{file} written"

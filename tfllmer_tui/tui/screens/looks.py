@@ -1,0 +1,86 @@
+"""The keys that change how charts are looked at, for every screen that has some."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.binding import Binding, BindingType
+
+from tfllmer_tui.tui.curves import Look
+from tfllmer_tui.tui.screens.base import Page
+from tfllmer_tui.tui.widgets.chart import Chart
+from tfllmer_tui.tui.widgets.charts import Charts
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+class ChartKeys(Page):
+    """A page with charts."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "axis", "x axis: epoch, step, minutes", show=False, id="chart.axis"),
+        Binding("s", "smooth", "Smoothing", show=False, id="chart.smooth"),
+        Binding("l", "look('log_y')", "Logarithmic y", show=False, id="chart.log-y"),
+        Binding("L", "look('log_x')", "Logarithmic x", show=False, id="chart.log-x"),
+        Binding("B", "look('bands')", "Seeds as a band", show=False, id="chart.bands"),
+        Binding("z", "look('settled')", "y axis fits the settled part", show=False, id="chart.settled"),
+        Binding("w", "write_chart", "Write the charts as SVG", show=False, id="chart.write"),
+    ]
+
+    @property
+    def charts(self) -> Charts:
+        """The ones in sight."""
+        return self.query_one(Charts)
+
+    def action_axis(self) -> None:
+        self.charts.next_axis()
+        self._say()
+
+    def action_smooth(self) -> None:
+        self.charts.next_smoothing()
+        self._say()
+
+    def action_look(self, name: str) -> None:
+        self.charts.toggle(name)
+        self._say()
+
+    def _say(self) -> None:
+        self.app.clear_notifications()
+        self.notify(self.charts.words, timeout=1.5, markup=False)
+
+    @on(Charts.Looked)
+    def _looked(self, event: Charts.Looked) -> None:
+        self.up.keep("look", asdict(event.look))
+
+    def action_write_chart(self) -> None:
+        """Each chart in sight into a file of its own in the working folder."""
+        drawn = [
+            (chart.title, chart.printed(100, 28)) for chart in self.query(Chart) if chart.region and chart.plot.series
+        ]
+        if drawn:
+            self.up.do(_write, drawn)
+
+
+def _write(path: Path | None, drawn: list[tuple[str, RenderableType]]) -> str:
+    from tfllmer_tui.render import save_svg
+
+    files = []
+    for title, chart in drawn:
+        file = Path("tfllmer-" + "".join(c if c.isalnum() else "-" for c in title.lower()) + ".svg")
+        save_svg(chart, file, 100, title)
+        files.append(file.name)
+    return f"written: {', '.join(files)}"
+
+
+def remembered_look(memory: Mapping[str, Any]) -> Look:
+    """How charts were looked at last, as far as that makes sense."""
+    told = memory.get("look")
+    if not isinstance(told, dict):
+        return Look()
+    known = {name: told[name] for name, value in asdict(Look()).items() if isinstance(told.get(name), type(value))}
+    return Look(**known) if known.get("axis", "epoch") in ("epoch", "step", "minutes") else Look()

@@ -1,0 +1,228 @@
+"""Queue: who works on what, on which device, and what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.table import Table as Grid
+from rich.text import Text
+from textual import on
+from textual.app import SystemCommand
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+from textual.widgets import Static
+
+from tfllmer_tui.render import STATUS
+from tfllmer_tui.tui import actions
+from tfllmer_tui.tui.palette import Inks, inks
+from tfllmer_tui.tui.screens.base import Page
+from tfllmer_tui.tui.text import clean, span
+from tfllmer_tui.tui.watch import Snapshot
+from tfllmer_tui.tui.widgets.table import Cell, Column, Table
+
+if TYPE_CHECKING:
+    from engine.queue import WorkerView
+    from engine.store.feed import RunRow
+
+ENDED_SHOWN = 20
+COLUMNS = (
+    Column("status", "", 1),
+    Column("place", "next", 4, 3, right=True),
+    Column("id", "run", 10, 2),
+    Column("arm", "arm", 14, 0, grow=3, most=40),
+    Column("dataset", "data", 8, 4, grow=1, most=16),
+    Column("backbone", "backbone", 8, 5),
+    Column("seed", "seed", 4, 7, right=True),
+    Column("epoch", "epoch", 7, 1, right=True),
+    Column("left", "left", 6, 2, right=True),
+    Column("device", "device", 7, 6),
+    Column("since", "since", 6, 8, right=True),
+    Column("priority", "prio", 4, 9, right=True),
+    Column("reason", "", 4, 10, grow=2, most=60),
+)
+
+
+class QueueScreen(Page):
+    """Workers above, runs below: running, then queued in their order, then what has just ended badly."""
+
+    CSS_PATH = "queue.tcss"
+    HEADING = "Queue"
+    ABOUT = "What runs, what is next, and on which devices."
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("x", "cancel", "Cancel", id="queue.cancel"),
+        Binding("r", "retry", "Retry", id="queue.retry"),
+        Binding("shift+up,K", "earlier", "Earlier", key_display="K", id="queue.earlier"),
+        Binding("shift+down,J", "later", "Later", key_display="J", id="queue.later"),
+        Binding("t", "first", "First", id="queue.first"),
+        Binding("T", "last", "Last", show=False, id="queue.last"),
+        Binding("w", "worker", "Worker", id="queue.worker"),
+        Binding("y", "copy", "Copy the id", show=False, id="queue.copy"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._queued: list[RunRow] = []
+
+    def compose_body(self) -> Iterable[Widget]:
+        yield Static(id="workers")
+        yield Table(COLUMNS, self._cells, id="queue")
+
+    def on_mount(self) -> None:
+        self.query_one("#queue", Table).focus()
+        self.set_interval(2.0, self._read_workers)
+
+    def show_news(self, snapshot: Snapshot) -> None:
+        rows = snapshot.rows.values()
+        running = sorted((r for r in rows if r.status in ("running", "stopping")), key=lambda r: r.started or r.created)
+        self._queued = sorted((r for r in rows if r.status == "queued"), key=lambda r: (-r.priority, r.position, r.id))
+        bad = [r for r in rows if r.status in ("failed", "lost", "cancelled")]
+        ended = sorted(bad, key=lambda r: r.ended or r.created, reverse=True)[:ENDED_SHOWN]
+        table = self.query_one("#queue", Table)
+        table.empty_text = "nothing runs and nothing waits; n on the first page launches a run"
+        table.show([*running, *self._queued, *ended])
+        self._read_workers()
+
+    def _read_workers(self) -> None:
+        if self.app.screen is self:
+            self.read("workers", _workers, self._show_workers)
+
+    def _show_workers(self, workers: list[WorkerView]) -> None:
+        colors = inks(self.app.current_theme)
+        running = sum(r.status in ("running", "stopping") for r in self.up.snapshot.rows.values())
+        self.query_one("#workers", Static).update(_fleet(workers, running, len(self._queued), colors, self.up.clock()))
+
+    def _cells(self, row: RunRow, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
+        text, dim, now = colors["text"], colors["dim"], self.up.clock()
+        method, slash, ablation = row.arm.partition("/")
+        place = str(self._queued.index(row) + 1) if row.status == "queued" else ""
+        since = row.created if row.status == "queued" else row.started if row.status == "running" else row.ended
+        told: dict[str, Cell] = {
+            "status": [(STATUS.get(row.status, ("?", ""))[0], colors.status(row.status))],
+            "place": [(place, colors["primary"])],
+            "id": [(row.id[:10], dim)],
+            "arm": [(clean(method + slash), dim if slash else text), (clean(ablation), text)],
+            "dataset": [(clean(row.dataset), text)],
+            "backbone": [(clean(row.backbone), text)],
+            "seed": [(str(row.seed), text)],
+            "epoch": [("–" if row.epoch is None else str(int(row.epoch)), text), (f"/{row.epochs}", dim)],
+            "left": [(span(row.ends_at - now) if row.ends_at else "", colors["primary"])],
+            "device": [(clean(row.device or ""), dim)],
+            "since": [(span(now - since) if since else "", dim)],
+            "priority": [(str(row.priority) if row.priority else "", dim)],
+            "reason": [(clean(row.reason), colors.status(row.status))],
+        }
+        return [told[column.key] for column in columns]
+
+    # -------------------------------------------------------------------------------- keys
+
+    @property
+    def _here(self) -> RunRow | None:
+        row: RunRow | None = self.query_one("#queue", Table).row
+        return row
+
+    def run_ids(self) -> list[str]:
+        return [self._here.id] if self._here is not None else []
+
+    @on(Table.Chosen)
+    def _open(self, event: Table.Chosen) -> None:
+        self.up.open_run(event.row.id)
+
+    def action_cancel(self) -> None:
+        self.up.do(actions.cancel, self.run_ids())
+
+    def action_retry(self) -> None:
+        self.up.do(actions.retry, self.run_ids())
+
+    def action_first(self) -> None:
+        self.up.do(actions.first, self.run_ids())
+
+    def action_last(self) -> None:
+        self.up.do(actions.last, self.run_ids())
+
+    def action_earlier(self) -> None:
+        self._move(-1)
+
+    def action_later(self) -> None:
+        self._move(1)
+
+    def _move(self, by: int) -> None:
+        row = self._here
+        if row is None or row.status != "queued":
+            self.notify("only a queued run has a place to move from", markup=False)
+            return
+        at = self._queued.index(row)
+        if by < 0 and at > 0:
+            self.up.do(actions.before, row.id, self._queued[at - 1].id)
+        elif by > 0 and at + 1 < len(self._queued):
+            self.up.do(actions.before, self._queued[at + 1].id, row.id)
+
+    def action_worker(self) -> None:
+        self.up.do(actions.start_worker, then=self._read_workers)
+
+    def action_copy(self) -> None:
+        if ids := self.run_ids():
+            self.up.copy("id", ids[0])
+
+    def commands(self) -> Iterable[SystemCommand]:
+        row = self._here
+        if row is not None and row.status in ("queued", "running"):
+            yield SystemCommand("Cancel this run", "It saves its state and stops", self.action_cancel)
+        if row is not None and row.status in ("failed", "cancelled", "lost"):
+            yield SystemCommand("Retry this run", "Queue it again, from its last checkpoint", self.action_retry)
+        if row is not None and row.status == "queued":
+            yield SystemCommand("To the front", "The next one to be taken", self.action_first)
+            yield SystemCommand("To the end", "The last one to be taken", self.action_last)
+
+
+def _workers(store: Any) -> list[WorkerView]:
+    """For threads."""
+    from engine import queue
+
+    return [worker for worker in queue.workers(store) if worker.alive]
+
+
+def _fleet(workers: Sequence[WorkerView], running: int, waiting: int, colors: Inks, now: float) -> Grid:
+    """One line per device of each worker."""
+    grid = Grid.grid(padding=(0, 2))
+    for _ in range(5):
+        grid.add_column(no_wrap=True, overflow="ellipsis")
+    if not workers:
+        said = f"{waiting} waiting: press w to start a worker" if waiting else "it starts with the next run"
+        grid.add_row(Text("no worker", colors["warning" if waiting else "dim"]), Text(said, colors["dim"]))
+    for worker in workers:
+        name = Text.assemble((clean(worker.host), colors["bold"]), (f" pid {worker.pid}", colors["dim"]))
+        if worker.draining:
+            name.append("  takes nothing new", colors["warning"])
+        age = now - worker.heartbeat.timestamp()
+        for place, device in enumerate(worker.devices or [{"device": slot} for slot in dict.fromkeys(worker.slots)]):
+            busy, slots = int(device.get("running", 0)), int(device.get("slots", worker.slots.count(device["device"])))
+            grid.add_row(
+                name if place == 0 else "",
+                Text(clean(str(device.get("name") or device["device"])), colors["text"]),
+                _slots(busy, slots, colors),
+                _load(device, colors),
+                Text(f"seen {span(age)} ago" if place == 0 and age > 30 else "", colors["warning"]),
+            )
+    return grid
+
+
+def _slots(busy: int, slots: int, colors: Inks) -> Text:
+    free = max(slots - busy, 0)
+    told = f" {busy} of {slots}"
+    return Text.assemble(("■" * busy, colors["primary"]), ("□" * free, colors["faint"]), (told, colors["dim"]))
+
+
+def _load(device: Any, colors: Inks) -> Text:
+    """Load as a bar, and memory."""
+    text = Text()
+    load = device.get("load")
+    if load is not None:
+        filled = round(min(max(float(load), 0.0), 1.0) * 10)
+        text.append("━" * filled, colors["primary"])
+        text.append("━" * (10 - filled), colors["faint"])
+        text.append(f" {float(load):4.0%}", colors["text"])
+    used, total = device.get("memory_used"), device.get("memory_total")
+    if used is not None and total:
+        text.append(f"   {used / 2**30:.1f} of {total / 2**30:.0f} GiB", colors["dim"])
+    return text

@@ -1,0 +1,337 @@
+"""Run: everything about one run: its curves, its settings and where they came from, its log, its events."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+from textual.widgets import Input, Static, TabbedContent, TabPane
+
+from tfllmer_tui.render import STATUS
+from tfllmer_tui.tui import actions
+from tfllmer_tui.tui.palette import Inks, inks
+from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
+from tfllmer_tui.tui.text import clean, number, shown, span
+from tfllmer_tui.tui.traces import Wanted
+from tfllmer_tui.tui.watch import Snapshot
+from tfllmer_tui.tui.widgets.charts import Charts
+from tfllmer_tui.tui.widgets.log_view import LogView, read_more
+from tfllmer_tui.tui.widgets.table import Cell, Column, Table
+
+if TYPE_CHECKING:
+    from engine.store import Store
+    from engine.store.feed import RunRow
+
+METRICS = ("train_ce", "valid.ndcg@10", "valid_ce", "loss", "targets_per_s")
+TABS = ("curves", "config", "log", "events", "about")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A line of the tables: a name, a value, and what is said beside it."""
+
+    id: str
+    value: str
+    aside: str = ""
+    style: str = "text"
+
+
+@dataclass(frozen=True)
+class Documents:
+    """What is stored of a run beside its row and its series."""
+
+    settings: tuple[Fact, ...]
+    events: tuple[Fact, ...]
+    about: tuple[Fact, ...]
+    command: str
+    config: str
+    """As YAML."""
+    folder: str
+
+
+class RunScreen(ChartKeys):
+    """One run."""
+
+    CSS_PATH = "run.tcss"
+    HEADING = "Run"
+    ABOUT = "Everything that is known of one run."
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,backspace", "app.back", "Back", id="run.back"),
+        Binding("right_square_bracket", "tab(1)", "Next tab", key_display="]", id="run.next-tab"),
+        Binding("left_square_bracket", "tab(-1)", "Tab before", show=False, key_display="[", id="run.previous-tab"),
+        Binding("slash", "search", "Search the log", show=False, key_display="/", id="run.search"),
+        Binding("x", "cancel", "Cancel", id="run.cancel"),
+        Binding("r", "retry", "Resume", id="run.retry"),
+        Binding("e", "edit", "Edit a copy", id="run.edit"),
+        Binding("y", "copy('id')", "Copy id", id="run.copy-id"),
+        Binding("Y", "copy('config')", "Copy config", show=False, id="run.copy-config"),
+        Binding("C", "copy('command')", "Copy command", show=False, id="run.copy-command"),
+        Binding("D", "copy('folder')", "Copy the folder's path", show=False, id="run.copy-folder"),
+    ]
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__()
+        self.run_id = run_id
+        self._row: RunRow | None = None
+        self._documents: Documents | None = None
+        self._log_at = 0
+
+    def compose_body(self) -> Iterable[Widget]:
+        look = remembered_look(self.up.memory)
+        yield Static(id="head", markup=False)
+        with Horizontal(id="panes"):
+            with Vertical(id="left"):
+                yield Charts(METRICS, look, id="wide")
+            with TabbedContent(id="tabs", initial=str(self.up.memory.get("run tab", "curves"))):
+                with TabPane("Curves", id="curves"):
+                    yield Charts(METRICS, look, id="narrow")
+                with TabPane("Config", id="config"):
+                    yield _table("settings-table", ("setting", 26), ("value", 18), ("origin", 30))
+                with TabPane("Log", id="log"):
+                    yield Input(placeholder="search the log", id="needle", compact=True)
+                    yield LogView(id="log-view")
+                with TabPane("Events", id="events"):
+                    yield _table("events-table", ("time", 19), ("what", 60), ("", 0))
+                with TabPane("About", id="about"):
+                    yield _table("about-table", ("what", 28), ("value", 50), ("", 0))
+
+    def on_mount(self) -> None:
+        self.set_interval(0.5, self._follow_log)
+
+    # -------------------------------------------------------------------------------- news
+
+    def show_news(self, snapshot: Snapshot) -> None:
+        row = snapshot.rows.get(self.run_id)
+        if row is None:
+            self.query_one("#head", Static).update(f"{self.run_id} is not in the store any more")
+            return
+        self.query_one("#head", Static).update(
+            _head(row, inks(self.app.current_theme), self.up.clock(), self.size.width)
+        )
+        if row is not self._row:
+            self._row = row
+            self.read("documents", lambda store: _documents(store, row.id), self._show_documents)
+            self._load()
+
+    def _load(self) -> None:
+        if self._row is not None:
+            name = self._row.arm
+            self.charts.load([Wanted(self._row, 0, name)])
+
+    def _show_documents(self, documents: Documents) -> None:
+        self._documents = documents
+        for name in ("settings", "events", "about"):
+            self.query_one(f"#{name}-table", Table).show(getattr(documents, name))
+
+    @property
+    def charts(self) -> Charts:
+        """The ones in sight."""
+        return self.query_one("#wide" if self.is_wide else "#narrow", Charts)
+
+    def on_resize(self) -> None:
+        tabs = self.query_one(TabbedContent)
+        wide = self.is_wide
+        (tabs.hide_tab if wide else tabs.show_tab)("curves")
+        if wide and tabs.active in ("curves", ""):
+            tabs.active = "config"
+        self.call_after_refresh(self._load)
+
+    # -------------------------------------------------------------------------------- the log
+
+    def _follow_log(self) -> None:
+        """Read what was printed since, while somebody looks."""
+        store = self.up.watcher.store
+        if store is None or self.query_one(TabbedContent).active != "log" or self.app.screen is not self:
+            return
+        path, offset = store.folder(self.run_id).log, self._log_at
+        self.read("log", lambda _: (offset, *read_more(path, offset)), self._show_log)
+
+    def _show_log(self, found: tuple[int, str, int]) -> None:
+        asked, text, end = found
+        if asked == self._log_at:
+            view = self.query_one(LogView)
+            if end < asked:
+                view.clear()
+            self._log_at = end
+            view.add(text)
+
+    def action_search(self) -> None:
+        self.query_one(TabbedContent).active = "log"
+        self.query_one("#needle", Input).focus()
+
+    @on(Input.Changed, "#needle")
+    def _search(self, event: Input.Changed) -> None:
+        self.query_one(LogView).search(event.value)
+
+    @on(Input.Submitted, "#needle")
+    def _searched(self) -> None:
+        self.query_one(LogView).focus()
+
+    # -------------------------------------------------------------------------------- keys
+
+    def action_tab(self, by: int) -> None:
+        names = [name for name in TABS if name != "curves" or not self.is_wide]
+        tabs = self.query_one(TabbedContent)
+        now = names.index(tabs.active) if tabs.active in names else 0
+        tabs.active = names[(now + by) % len(names)]
+
+    @on(TabbedContent.TabActivated)
+    def _tab(self, event: TabbedContent.TabActivated) -> None:
+        name = event.pane.id or ""
+        self.up.keep("run tab", name)
+        self._follow_log()
+        self.set_focus(None)  # a focus that stays in a hidden tab would bring it back
+        self.call_after_refresh(self._focus_tab, name)
+
+    def _focus_tab(self, name: str) -> None:
+        inside = {"config": "#settings-table", "log": "#log-view", "events": "#events-table", "about": "#about-table"}
+        if self.query_one(TabbedContent).active != name:
+            return
+        if name in inside:
+            self.query_one(inside[name]).focus()
+        elif self.charts.charts:
+            self.charts.charts[0].focus()
+
+    def run_ids(self) -> list[str]:
+        return [self.run_id]
+
+    def action_cancel(self) -> None:
+        self.up.do(actions.cancel, [self.run_id])
+
+    def action_retry(self) -> None:
+        self.up.do(actions.retry, [self.run_id])
+
+    def action_edit(self) -> None:
+        self.up.launch_from(self.run_id)
+
+    def action_copy(self, what: str) -> None:
+        if what == "id":
+            self.up.copy("id", self.run_id)
+        elif self._documents is not None:
+            self.up.copy(what, str(getattr(self._documents, what)))
+
+    def commands(self) -> Iterable[SystemCommand]:
+        status = self._row.status if self._row else ""
+        if status in ("running", "queued"):
+            yield SystemCommand("Cancel this run", "It saves its state and stops", self.action_cancel)
+        if status in ("failed", "cancelled", "lost"):
+            yield SystemCommand("Resume this run", "Queue it again, from its last checkpoint", self.action_retry)
+        yield SystemCommand("Edit a copy", "Change settings and launch a new run", self.action_edit)
+        for what in ("id", "command", "config", "folder"):
+            yield SystemCommand(f"Copy {what}", "To the clipboard", lambda what=what: self.action_copy(what))
+        yield SystemCommand("Search the log", "Text in what the run printed", self.action_search)
+
+
+def _table(name: str, *columns: tuple[str, int]) -> Table[Fact]:
+    """A table of facts: the first column whole, the second takes the room."""
+    first, second, third = columns
+    made = [
+        Column("name", first[0], first[1]),
+        Column("value", second[0], second[1], grow=2, most=200),
+    ]
+    if third[1]:
+        made.append(Column("aside", third[0], third[1], rank=1, grow=1, most=60))
+    table: Table[Fact] = Table(made, _fact_cells, id=name)
+    return table
+
+
+def _fact_cells(fact: Fact, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
+    told: dict[str, Cell] = {
+        "name": [(clean(fact.id.split("\0")[0]), colors["dim"])],
+        "value": [(clean(fact.value), colors[fact.style])],
+        "aside": [(clean(fact.aside), colors["primary" if fact.aside.startswith("--") else "dim"])],
+    }
+    return [told[column.key] for column in columns]
+
+
+def _head(row: RunRow, colors: Inks, now: float, width: int) -> Text:
+    """Two lines: what it is, and how far it is."""
+    mark = STATUS.get(row.status, ("?", ""))[0]
+    vectors = f" · {row.embedding}" if row.embedding else ""
+    text = Text(no_wrap=True, overflow="ellipsis")
+    text.append(f"{mark} {row.status}", colors.status(row.status))
+    text.append(f"  {clean(row.arm)}", colors["bold"])
+    text.append(clean(f" · {row.dataset}{vectors} · {row.backbone} · seed {row.seed}"), colors["text"])
+    text.append(f"   {row.id}", colors["dim"])
+    text.append("\n")
+    done = row.epoch or 0.0
+    share = min(done / row.epochs, 1.0) if row.epochs else 0.0
+    room = max(8, min(24, width // 6))
+    filled = round(share * room)
+    text.append("━" * filled, colors.status(row.status))
+    text.append("━" * (room - filled), colors["faint"])
+    end = now if row.status in ("running", "stopping") else row.ended
+    took = span(end - row.started) if row.started and end else "–"
+    left = f" · {span(row.ends_at - now)} left" if row.ends_at and row.ends_at > now else ""
+    text.append(f"  epoch {int(done)}/{row.epochs} · {took}{left}", colors["text"])
+    for name, values in (("valid", row.valid), ("test", row.test)):
+        if "ndcg@10" in values:
+            text.append(f"   {name} NDCG@10 ", colors["dim"])
+            text.append(number(values["ndcg@10"]), colors["bold"])
+    if row.reason:
+        text.append(f"   {clean(row.reason)}", colors.status(row.status))
+    return text
+
+
+def _documents(store: Store, run_id: str) -> Documents:
+    """Read and put in order what is shown of a run; for threads."""
+    from engine.store import artifacts, events, get_run
+    from tfllmer_tui.cli.config import config_yaml
+    from tfllmer_tui.cli.output import flatten
+
+    run = get_run(store, run_id)
+    flat = flatten(run.spec)
+    origins = _origins(run.spec, flat, run.overrides)
+    settings = tuple(Fact(name, shown(value), origins.get(name, "")) for name, value in flat.items())
+    styles = {"error": "error", "warning": "warning", "state": "primary"}
+    told = tuple(
+        Fact(
+            f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}\0{event.id}", event.text, style=styles.get(event.level, "text")
+        )
+        for event in events(store, run_id)
+    )
+    folder = str(store.folder(run_id).root)
+    about = {"command": shlex.join(run.command), "folder": folder, "attempts": run.attempt, **flatten(run.facts)}
+    if run.detail:
+        about |= {f"detail {i}": line for i, line in enumerate(run.detail.splitlines(), 1)}
+    about |= {f"file: {artifact.kind}": artifact.path for artifact in artifacts(store, run_id)}
+    return Documents(
+        settings=settings,
+        events=told,
+        about=tuple(Fact(name, shown(value)) for name, value in about.items()),
+        command=shlex.join(run.command),
+        config=config_yaml(run.spec, origins),
+        folder=folder,
+    )
+
+
+def _origins(spec: Mapping[str, Any], flat: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, str]:
+    """Where each value came from: what was set by hand is stored; the rest is what presets and defaults say today,
+    as far as they still say the same."""
+    from engine.presets import resolve
+    from engine.spec import UserError
+    from tfllmer_tui.cli.output import flatten
+
+    origins = dict.fromkeys(overrides, "--set")
+    try:
+        today = resolve(
+            method=spec["method"],
+            ablation=spec["ablation"],
+            dataset=spec["data"]["path"] or spec["data"]["name"],
+            backbone=spec["backbone"]["name"],
+            embedding=spec["embedding"]["path"] if spec["table"]["init"] == "embedding" else None,
+            seed=spec["seed"],
+        )
+    except (UserError, KeyError, OSError):
+        return origins
+    values = flatten(today.experiment.model_dump(mode="json", by_alias=True))
+    same = {name: origin for name, origin in today.origins.items() if name in flat and values.get(name) == flat[name]}
+    return same | origins

@@ -1,0 +1,419 @@
+"""Runs: every run in one table, filtered, sorted, folded; the curves of those that are marked beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.app import SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.timer import Timer
+from textual.widget import Widget
+
+from engine.spec import UserError
+from tfllmer_tui.render import short_ids
+from tfllmer_tui.tui import actions
+from tfllmer_tui.tui.rows import Entry, Group, View, arrange, group
+from tfllmer_tui.tui.screens.compare import names
+from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
+from tfllmer_tui.tui.traces import Wanted
+from tfllmer_tui.tui.watch import Snapshot
+from tfllmer_tui.tui.widgets.charts import Charts
+from tfllmer_tui.tui.widgets.details import Details
+from tfllmer_tui.tui.widgets.filter_bar import FilterBar
+from tfllmer_tui.tui.widgets.run_table import GROUPS, RUNS, Marks, RunTable
+from tfllmer_tui.tui.widgets.table import Table
+from tfllmer_tui.tui.widgets.welcome import Welcome
+
+if TYPE_CHECKING:
+    from engine.store import Store
+
+METRICS = ("train_ce", "valid.ndcg@10")
+SEEDS = 5
+"""How many seeds a configuration should have; `missing` queues those that are not there."""
+MOST_DRAWN = 14
+
+
+class RunsScreen(ChartKeys):
+    """The table of runs."""
+
+    CSS_PATH = "runs.tcss"
+    HEADING = "Runs"
+    ABOUT = "Every run in the store, live. Mark some and their curves are laid over one another."
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "Filter", key_display="/", id="runs.filter"),
+        Binding("space", "mark", "Mark", id="runs.mark"),
+        Binding("c", "compare", "Compare", id="runs.compare"),
+        Binding("f", "fold", "Fold", id="runs.fold"),
+        Binding("b", "baseline", "Baseline", show=False, id="runs.baseline"),
+        Binding("x", "cancel", "Cancel", id="runs.cancel"),
+        Binding("r", "retry", "Retry", show=False, id="runs.retry"),
+        Binding("n", "launch", "New", id="runs.new"),
+        Binding("o", "sort", "Sort by the next column", show=False, id="runs.sort"),
+        Binding("O", "reverse", "Reverse the order", show=False, id="runs.reverse"),
+        Binding("u", "unmark", "Unmark all", show=False, id="runs.unmark"),
+        Binding("m", "missing", "Queue missing seeds", show=False, id="runs.missing"),
+        Binding("e", "edit", "Edit a copy and launch it", show=False, id="runs.edit"),
+        Binding("y", "copy", "Copy the id", show=False, id="runs.copy"),
+        Binding("v", "preview", "Show or hide the curves", show=False, id="runs.preview"),
+        Binding("right", "unfold(True)", "Open a group", show=False, id="runs.open"),
+        Binding("left", "unfold(False)", "Close a group", show=False, id="runs.close"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entries: tuple[Entry, ...] = ()
+        self._marked: dict[str, int] = {}
+        self._baseline: str | None = None
+        self._view = View()
+        self._filter = ""
+        self._filter_error = ""
+        self._soon: Timer | None = None
+
+    def compose_body(self) -> Iterable[Widget]:
+        memory = self.up.memory.get("runs", {})
+        self._filter = str(memory.get("filter", ""))
+        self._view = View(
+            sort=str(memory.get("sort", "created")),
+            descending=bool(memory.get("descending", True)),
+            grouped=bool(memory.get("grouped", False)),
+        )
+        yield Welcome()
+        with Vertical(id="found"):
+            yield FilterBar(self._complete, self._filter)
+            with Horizontal(id="panes"):
+                yield RunTable(id="table", clock=self.up.clock)
+                with Vertical(id="side"):
+                    yield Charts(METRICS, remembered_look(self.up.memory), id="curves")
+                    yield Details()
+
+    def on_mount(self) -> None:
+        self.set_class(not self.up.memory.get("preview", True), "-no-preview")
+
+    @property
+    def table(self) -> RunTable:
+        return self.query_one(RunTable)
+
+    # -------------------------------------------------------------------------------- news
+
+    def show_news(self, snapshot: Snapshot) -> None:
+        empty = (
+            not snapshot.rows
+            and snapshot.state in ("open", "missing")
+            and (snapshot.complete or snapshot.state == "missing")
+        )
+        self.set_class(empty, "-empty")
+        self.query_one(Welcome).show(snapshot)
+        self.call_after_refresh(self._refocus)
+        self._arrange()
+
+    def _refocus(self) -> None:
+        """To what is in sight: the first button of an empty store, or the table."""
+        welcome = self.query_one(Welcome)
+        if self.has_class("-empty") and not welcome.has_focus_within:
+            welcome.focus_first()
+        elif not self.has_class("-empty") and (self.focused is None or welcome.has_focus_within):
+            self.table.focus()
+
+    def _arrange(self) -> None:
+        """Filter, sort and fold in a thread, then show."""
+        snapshot, view, text = self.up.snapshot, self._view, self._filter
+
+        def job(store: Store) -> tuple[tuple[Entry, ...], int, str]:
+            only, error = None, ""
+            try:
+                only = _matching(store, text)
+            except UserError as wrong:
+                error = str(wrong)
+            entries = arrange(snapshot.rows.values(), replace(view, only=only))
+            newest = sorted(snapshot.rows, reverse=True)[:500]
+            length = len(short_ids(newest)[0]) if newest else 8
+            return entries, length, error
+
+        self.read("arrange", job, self._arranged)
+
+    def _arranged(self, result: tuple[tuple[Entry, ...], int, str]) -> None:
+        entries, length, error = result
+        bar = self.query_one(FilterBar)
+        if error:
+            bar.say(error, wrong=True)
+            return
+        self._entries = entries
+        table = self.table
+        table.id_length = min(length, 12)
+        table.sorted_by = (self._view.sort, self._view.descending)
+        table.empty_text = "no run passes the filter" if self._filter else ""
+        table.marks = self._marks()
+        columns = GROUPS if self._view.grouped else _named(RUNS, length, self._baseline is not None)
+        if columns != table._columns:
+            table.set_columns(columns)
+        table.show(entries)
+        self._share_room()
+        bar.say(self._count())
+        self._draw_soon()
+
+    def _share_room(self) -> None:
+        """On a narrow screen the curves take what the rows leave free, and a part of a tall one in any case."""
+        side, height = self.query_one("#side"), self.size.height - 4
+        if self.is_wide:
+            side.styles.height = None
+            self.remove_class("-curves-below")
+            return
+        free = height - len(self._entries) - 1
+        room = max(min(free, 26), int(0.4 * height) if height >= 30 else 0)
+        self.set_class(room >= 9, "-curves-below")
+        side.styles.height = room if room >= 9 else None
+
+    def on_resize(self) -> None:
+        self._share_room()
+
+    def _count(self) -> str:
+        words = [
+            f"{len(self._entries):,} of {len(self.up.snapshot.rows):,}" if self._filter or self._view.grouped else ""
+        ]
+        words += [f"{len(self._marked)} marked" if self._marked else ""]
+        words += ["Δ to baseline" if self._baseline else ""]
+        return " · ".join(filter(None, words))
+
+    # -------------------------------------------------------------------------------- the pane beside it
+
+    def _draw_soon(self) -> None:
+        """Not at every step of a cursor that runs through the table."""
+        if self._soon is not None:
+            self._soon.stop()
+        self._soon = self.set_timer(0.06, self._draw)
+
+    def _draw(self) -> None:
+        entry = self.table.row
+        self.query_one(Details).show(entry)
+        if self.query_one("#side").display:
+            self.query_one(Charts).load(self._wanted(entry))
+
+    def _wanted(self, entry: Entry | None) -> list[Wanted]:
+        """The marked runs, and the one under the cursor."""
+        here = entry.runs if isinstance(entry, Group) else (entry,) if entry is not None else ()
+        marked = self.rows(self._marked)[:MOST_DRAWN]
+        new = [row for row in here if row.id not in self._marked][:MOST_DRAWN]
+        free = next(i for i in range(len(self._marked) + 1) if i not in self._marked.values())
+        colors = [*(self._marked[row.id] for row in marked), *range(free, free + len(new))]
+        rows = [*marked, *new]
+        return [Wanted(*each) for each in zip(rows, colors, names(rows), strict=True)]
+
+    @on(Table.Moved)
+    def _moved(self) -> None:
+        self._draw_soon()
+
+    @on(Table.Chosen)
+    def _chosen(self, event: Table.Chosen) -> None:
+        if isinstance(event.row, Group):
+            self.action_unfold(event.row.key not in self._view.open)
+        else:
+            self.up.open_run(event.row.id)
+
+    @on(Table.SortBy)
+    def _sort_by(self, event: Table.SortBy) -> None:
+        same = event.key == self._view.sort
+        self._look_at(
+            sort=event.key,
+            descending=not self._view.descending if same else event.key in ("test", "valid", "created", "id"),
+        )
+
+    # -------------------------------------------------------------------------------- filter, order, folds
+
+    def _complete(self, text: str) -> list[str]:
+        from engine.store.filters import complete, word_start
+
+        start = word_start(text, len(text))
+        return [text[:start] + word for word in complete(text, len(text), self.up.watcher.store)]
+
+    @on(FilterBar.Changed)
+    def _filtered(self, event: FilterBar.Changed) -> None:
+        self._filter = event.text.strip()
+        self._remember()
+        self._arrange()
+
+    def set_filter(self, text: str) -> None:
+        """As if it had been typed."""
+        self.query_one(FilterBar).set_text(text)
+
+    def action_filter(self) -> None:
+        self.query_one(FilterBar).focus_line()
+
+    def _look_at(self, **changes: Any) -> None:
+        self._view = replace(self._view, **changes)
+        self._remember()
+        self._arrange()
+
+    def _remember(self) -> None:
+        view = self._view
+        told = {"filter": self._filter, "sort": view.sort, "descending": view.descending, "grouped": view.grouped}
+        self.up.keep("runs", told)
+
+    def action_sort(self) -> None:
+        keys = [column.key for column in self.table.shown_columns if column.key != "curve"]
+        now = keys.index(self._view.sort) if self._view.sort in keys else -1
+        self._look_at(sort=keys[(now + 1) % len(keys)])
+
+    def action_reverse(self) -> None:
+        self._look_at(descending=not self._view.descending)
+
+    def action_fold(self) -> None:
+        self._look_at(grouped=not self._view.grouped)
+
+    def action_unfold(self, wide: bool) -> None:
+        entry = self.table.row
+        if not self._view.grouped or entry is None:
+            return
+        key = entry.key if isinstance(entry, Group) else entry.config_hash
+        self._look_at(open=self._view.open | {key} if wide else self._view.open - {key})
+
+    # -------------------------------------------------------------------------------- marks
+
+    def _here(self) -> list[str]:
+        entry = self.table.row
+        return [] if entry is None else [run.id for run in entry.runs] if isinstance(entry, Group) else [entry.id]
+
+    def run_ids(self) -> list[str]:
+        """The marked runs, or what is under the cursor."""
+        return [i for i in self._marked if i in self.up.snapshot.rows] or self._here()
+
+    def _marks(self) -> Marks:
+        rows = self.up.snapshot.rows
+        base: Entry | None = None
+        if self._baseline is not None and self._baseline in rows:
+            base = rows[self._baseline]
+            if self._view.grouped:
+                members = [row for row in rows.values() if row.config_hash == base.config_hash]
+                base = group(base.config_hash, sorted(members, key=lambda row: row.id, reverse=True))
+                base = base if len(members) > 1 else members[0]
+        return Marks(dict(self._marked), base)
+
+    def _remark(self) -> None:
+        self.table.marks = self._marks()
+        self.table.refresh_rows()
+        self.query_one(FilterBar).say(self._count())
+        self._draw_soon()
+
+    def action_mark(self) -> None:
+        here = self._here()
+        if all(run_id in self._marked for run_id in here):
+            for run_id in here:
+                self._marked.pop(run_id)
+        else:
+            for run_id in here:
+                used = set(self._marked.values())
+                self._marked.setdefault(run_id, next(i for i in range(len(used) + 1) if i not in used))
+        self._remark()
+        self.table.action_move(1)
+
+    def action_unmark(self) -> None:
+        self._marked.clear()
+        self._remark()
+
+    def action_baseline(self) -> None:
+        here = self._here()
+        self._baseline = None if not here or self._baseline in here else here[0]
+        self._arrange()
+
+    def action_compare(self) -> None:
+        ids = self.run_ids()
+        if len(ids) < 2:
+            self.notify("mark two runs or more with Space, then compare them", markup=False)
+            return
+        self.up.compare(ids)
+
+    # -------------------------------------------------------------------------------- actions
+
+    def action_cancel(self) -> None:
+        self.up.do(actions.cancel, self.run_ids())
+
+    def action_retry(self) -> None:
+        self.up.do(actions.retry, self.run_ids())
+
+    def action_launch(self) -> None:
+        self.up.action_go("launch")
+
+    def action_edit(self) -> None:
+        if here := self._here():
+            self.up.launch_from(here[0])
+
+    def action_missing(self) -> None:
+        """Queue the seeds that the configuration under the cursor lacks."""
+        entry = self.table.row
+        if entry is None:
+            return
+        run = entry.first if isinstance(entry, Group) else entry
+        rows = self.up.snapshot.rows.values()
+        there = {
+            row.seed for row in rows if row.config_hash == run.config_hash and row.status not in ("failed", "cancelled")
+        }
+        lacking = sorted(set(range(SEEDS)) - there)
+        if not lacking:
+            self.notify(f"all of the seeds 0 to {SEEDS - 1} are there", markup=False)
+            return
+        self.up.do(actions.more_seeds, run.id, lacking)
+
+    def action_copy(self) -> None:
+        if ids := self.run_ids():
+            self.up.copy("id" if len(ids) == 1 else f"{len(ids)} ids", " ".join(ids))
+
+    def action_preview(self) -> None:
+        self.toggle_class("-no-preview")
+        self.up.keep("preview", not self.has_class("-no-preview"))
+        self._draw_soon()
+
+    @on(Welcome.Demo)
+    def _demo(self) -> None:
+        self.up.do(actions.launch_demo)
+
+    @on(Welcome.Launch)
+    def _launch(self) -> None:
+        self.action_launch()
+
+    def commands(self) -> Iterable[SystemCommand]:
+        ids = self.run_ids()
+        many = f"{len(ids)} runs" if len(ids) != 1 else "this run"
+        rows = self.rows(ids)
+        if len(ids) > 1:
+            yield SystemCommand(f"Compare {many}", "Curves, settings and metrics side by side", self.action_compare)
+        if any(row.status in ("running", "queued") for row in rows):
+            yield SystemCommand(f"Cancel {many}", "They save their state and stop", self.action_cancel)
+        if rows and all(row.status in ("failed", "cancelled", "lost") for row in rows):
+            yield SystemCommand(f"Retry {many}", "Queue them again, from their last checkpoint", self.action_retry)
+        if ids:
+            yield SystemCommand(f"Copy id of {many}", "To the clipboard", self.action_copy)
+            yield SystemCommand("Queue missing seeds", f"So that seeds 0 to {SEEDS - 1} are there", self.action_missing)
+            yield SystemCommand("Baseline", "Show the others as differences to this one", self.action_baseline)
+        yield SystemCommand(
+            "Unfold seeds" if self._view.grouped else "Fold seeds", "Mean ± sd per configuration", self.action_fold
+        )
+        if self._marked:
+            yield SystemCommand("Unmark all", "No run is marked", self.action_unmark)
+
+
+def _matching(store: Store, text: str) -> frozenset[str] | None:
+    """The ids that a filter lets through; None for all."""
+    if not text:
+        return None
+    from sqlmodel import select
+
+    from engine.store import Run
+    from engine.store.filters import parse
+
+    with store.read() as session:
+        return frozenset(session.exec(select(Run.id).where(parse(text).clause())))
+
+
+def _named(columns: Sequence[Any], id_length: int, against: bool) -> tuple[Any, ...]:
+    """The columns, the id as wide as it must be, and the metrics named as differences where they are."""
+    named = []
+    for column in columns:
+        if column.key == "id":
+            column = replace(column, width=min(id_length, 12))  # noqa: PLW2901
+        elif against and column.key in ("valid", "test"):
+            column = replace(column, title=f"Δ{column.title}", width=7)  # noqa: PLW2901
+        named.append(column)
+    return tuple(named)

@@ -1,0 +1,62 @@
+"""Series that were read for charts, kept while the run they belong to stays as it is."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tfllmer_tui.tui.curves import Curve
+from tfllmer_tui.tui.text import clean
+
+if TYPE_CHECKING:
+    from engine.store import Store
+    from engine.store.feed import RunRow
+    from engine.store.traces import Trace
+
+KEPT = 512
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A run to draw, with the place of its colour and what the legend calls it."""
+
+    row: RunRow
+    color: int
+    name: str
+
+
+class TraceCache:
+    """Traces by run and series. `curves` is for threads."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, str], tuple[RunRow, Trace]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def curves(self, store: Store, wanted: Sequence[Wanted], metric: str) -> list[Curve]:
+        """The series of these runs, without those that have none of that name."""
+        found = []
+        for each in wanted:
+            stored = self.trace(store, each.row, metric)
+            if stored.points:
+                found.append(Curve(each.row.id, clean(each.name), each.color, stored, each.row.config_hash))
+        return found
+
+    def trace(self, store: Store, row: RunRow, metric: str) -> Trace:
+        """What is stored; read again only where the row has changed since."""
+        from engine.store.traces import trace
+
+        key = (row.id, metric)
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None and kept[0] is row:
+                self._kept.move_to_end(key)
+                return kept[1]
+        stored = trace(store, row.id, metric)
+        with self._lock:
+            self._kept[key] = (row, stored)
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return stored

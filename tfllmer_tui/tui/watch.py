@@ -1,0 +1,171 @@
+"""The thread that reads the store: it looks, and posts what it saw as an immutable message.
+
+It alone opens the store for reading rows. A store that is missing, locked, damaged or replaced is a state
+to tell, never an end: the thread tries again.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from textual.message import Message
+
+if TYPE_CHECKING:
+    from engine.store import Store
+    from engine.store.feed import Feed, RunRow
+
+State: TypeAlias = Literal["opening", "open", "missing", "trouble"]
+
+EVERY_S = 0.25
+"""Between two looks. A look that was slow makes the next one wait longer, so that the machine belongs to the runs."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All runs as of one moment. `number` grows with every one that differs."""
+
+    number: int = 0
+    rows: Mapping[str, RunRow] = field(default_factory=lambda: MappingProxyType({}))
+    state: State = "opening"
+    text: str = ""
+    """What is to be said of the state, in one line."""
+    path: Path | None = None
+    complete: bool = False
+    """Whether every run has been read at least once."""
+
+    def newest(self) -> list[RunRow]:
+        return sorted(self.rows.values(), key=lambda row: row.id, reverse=True)
+
+
+class News(Message):
+    """Something is different; a later one may stand in for an earlier one that still waits."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        super().__init__()
+        self.snapshot = snapshot
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, News)
+
+
+class Watcher:
+    """Looks at the store until it is stopped."""
+
+    def __init__(self, url: str | None, post: Callable[[Message], object]) -> None:
+        self._url, self._post = url, post
+        self._wake, self._stopped = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="store-reader", daemon=True)
+        self._store: Store | None = None
+        self._feed: Feed | None = None
+        self._file: tuple[int, int] | None = None
+        self._rows: dict[str, RunRow] = {}
+        self._snapshot = Snapshot()
+
+    @property
+    def store(self) -> Store | None:
+        """The open store, for other readers in threads of their own; None while there is none."""
+        return self._store
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let go of the store."""
+        self._stopped.set()
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Look at once: something was just done."""
+        self._wake.set()
+
+    # -------------------------------------------------------------------------------- in the thread
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            began = time.monotonic()
+            more = self._look()
+            took = time.monotonic() - began
+            self._wake.wait(0.01 if more else max(EVERY_S, 3 * took))
+            self._wake.clear()
+        self._let_go()
+
+    def _look(self) -> bool:
+        from engine.spec import UserError
+
+        try:
+            self._open()
+            assert self._feed is not None
+            if not self._same_file():
+                raise FileNotFoundError
+            if not self._feed.changed() and self._snapshot.state == "open":
+                return False
+            delta = self._feed.read()
+        except FileNotFoundError:
+            self._let_go()
+            self._say("missing", f"{self._where()} is gone; waiting for it" if self._rows else "no store yet")
+        except UserError as error:
+            self._let_go()
+            self._say("trouble", str(error))
+        except (sqlite3.Error, OSError) as error:
+            self._say("trouble", f"{self._where()}: {error}; showing what was last read")
+        else:
+            for run_id in delta.gone:
+                self._rows.pop(run_id, None)
+            self._rows |= {row.id: row for row in delta.rows}
+            if delta.rows or delta.gone or self._snapshot.state != "open" or self._snapshot.complete == delta.more:
+                self._tell("open", "", not delta.more)
+            return delta.more
+        return False
+
+    def _open(self) -> None:
+        if self._feed is not None:
+            return
+        from engine.store import open_store
+        from engine.store.feed import Feed
+
+        path = self._path()
+        if not path.exists():
+            raise FileNotFoundError
+        store = open_store(path, read_only=True)
+        status = path.stat()
+        self._feed, self._file = Feed(store), (status.st_dev, status.st_ino)
+        self._store = store
+        self._rows = {}
+
+    def _path(self) -> Path:
+        from engine.store.database import DEFAULT
+
+        text = str(self._url or os.environ.get("TFLLMER_DB") or DEFAULT).removeprefix("sqlite:///")
+        return Path(text).expanduser().resolve()
+
+    def _where(self) -> str:
+        return str(self._path())
+
+    def _same_file(self) -> bool:
+        try:
+            status = self._path().stat()
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._file
+
+    def _let_go(self) -> None:
+        if self._feed is not None:
+            self._feed.close()
+        self._feed = self._store = self._file = None
+
+    def _say(self, state: State, text: str) -> None:
+        if (self._snapshot.state, self._snapshot.text) != (state, text):
+            self._tell(state, text, self._snapshot.complete)
+
+    def _tell(self, state: State, text: str, complete: bool) -> None:
+        rows = MappingProxyType(dict(self._rows))
+        self._snapshot = Snapshot(self._snapshot.number + 1, rows, state, text, self._path(), complete)
+        self._post(News(self._snapshot))

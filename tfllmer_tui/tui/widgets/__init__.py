@@ -1,0 +1,1 @@
+"""What screens are made of. Each widget is told what to show; none reads the store."""

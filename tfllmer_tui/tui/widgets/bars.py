@@ -1,0 +1,102 @@
+"""The lines at the top of every screen: where one is, what the store holds, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual import events
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+from textual.widgets import Static
+
+from tfllmer_tui.render import STATUS
+from tfllmer_tui.tui.palette import inks
+from tfllmer_tui.tui.watch import Snapshot
+
+SHORT = {"Leaderboard": "Board"}
+"""What places are called where there is little room."""
+
+
+class TopBar(Widget):
+    """The places with the present one lit, and runs by status on the right."""
+
+    DEFAULT_CSS = "TopBar { height: 1; background: $panel; }"
+
+    class Go(Message):
+        """A place was clicked."""
+
+        def __init__(self, mode: str) -> None:
+            super().__init__()
+            self.mode = mode
+
+    def __init__(self, places: Sequence[tuple[str, str]]) -> None:
+        super().__init__()
+        self._places = places
+        self._spans: list[tuple[int, int, str]] = []
+        self._counts: Counter[str] = Counter()
+        self._total = 0
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Count the runs anew."""
+        self._counts = Counter(row.status for row in snapshot.rows.values())
+        self._total = len(snapshot.rows)
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        width, colors = self.size.width, inks(self.app.current_theme)
+        right = self._right()
+        right_size = sum(cell_len(segment.text) for segment in right)
+        segments = [Segment(" tfllmer ", colors["key"])] if width >= 72 else [Segment(" ")]
+        self._spans, x = [], cell_len(segments[0].text)
+        tight = x + sum(len(title) + 4 for _, title in self._places) + right_size > width
+        for number, (mode, title) in enumerate(self._places, 1):
+            here = mode == self.app.current_mode
+            name = title if here or not tight else SHORT.get(title, title) if width >= 60 else ""
+            text = f" {number} {name} " if name else f" {number} "
+            style = colors["cursor"] + colors["bold"] if here else colors["dim"]
+            segments.append(Segment(text, style))
+            self._spans.append((x, x + len(text), mode))
+            x += len(text)
+        if x + right_size <= width:
+            segments += [Segment(" " * (width - x - right_size)), *right]
+        return Strip(segments).adjust_cell_length(width).apply_style(self.rich_style)
+
+    def _right(self) -> list[Segment]:
+        colors = inks(self.app.current_theme)
+        segments: list[Segment] = []
+        for status in ("running", "queued", "failed", "lost"):
+            if self._counts[status]:
+                segments += [
+                    Segment(f"{STATUS[status][0]} ", colors.status(status)),
+                    Segment(f"{self._counts[status]} ", colors["text"]),
+                ]
+        noun = "run" if self._total == 1 else "runs"
+        return [*segments, Segment(f" {self._total:,} {noun} ", colors["dim"])]
+
+    def on_click(self, event: events.Click) -> None:
+        for start, end, mode in self._spans:
+            if start <= event.x < end:
+                self.post_message(self.Go(mode))
+
+
+class Notice(Static):
+    """What is wrong with the store; not there while nothing is."""
+
+    DEFAULT_CSS = """
+    Notice { height: auto; max-height: 3; background: $warning 20%; color: $foreground; padding: 0 1; display: none; }
+    Notice.-shown { display: block; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(markup=False)
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Tell, or leave."""
+        trouble = snapshot.state == "trouble" or (snapshot.state == "missing" and bool(snapshot.rows))
+        self.set_class(trouble, "-shown")
+        if trouble:
+            self.update(f"! {snapshot.text}")

@@ -1,0 +1,187 @@
+"""One or several charts of the same runs, looked at in the same way: small multiples with one crosshair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from textual import on
+from textual.message import Message
+from textual.widget import Widget
+
+from tfllmer_tui.chart import Line
+from tfllmer_tui.tui.curves import AXES, SMOOTHING, Curve, Look, Plot, along, plot
+from tfllmer_tui.tui.text import metric_title
+from tfllmer_tui.tui.traces import Wanted
+from tfllmer_tui.tui.widgets.chart import Chart
+
+if TYPE_CHECKING:
+    from engine.store import Store
+    from tfllmer_tui.tui.screens.base import Page
+
+
+class Charts(Widget):
+    """Charts of `metrics`. They read what they show through the page they are on."""
+
+    DEFAULT_CSS = """
+    Charts { layout: grid; grid-size: 1; grid-gutter: 0 1; height: 1fr; }
+    """
+
+    class Looked(Message):
+        """The way of looking has changed."""
+
+        def __init__(self, look: Look) -> None:
+            super().__init__()
+            self.look = look
+
+    def __init__(self, metrics: Sequence[str], look: Look, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.look = look
+        self._metrics = tuple(metrics)
+        self._wanted: tuple[Wanted, ...] = ()
+        self._curves: list[list[Curve]] = []
+        self._lines: list[list[Line]] = []
+
+    @property
+    def page(self) -> Page:
+        return cast("Page", self.screen)
+
+    @property
+    def charts(self) -> list[Chart]:
+        return list(self.query(Chart))
+
+    def compose(self) -> list[Chart]:
+        return [Chart(metric_title(name)) for name in self._metrics]
+
+    def on_resize(self) -> None:
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """As many columns as leave each chart at least 60 wide, no more than there are charts; charts that would be
+        too low to read are not shown."""
+        count = len(self._metrics)
+        columns = max(1, min(count, self.size.width // 60, -(-count * 8 // max(self.size.height, 8))))
+        rows = max(1, min(-(-count // columns), self.size.height // 7))
+        self.styles.grid_size_columns = columns
+        for place, chart in enumerate(self.charts):
+            chart.display = place < rows * columns
+
+    def set_metrics(self, metrics: Sequence[str]) -> None:
+        """Charts of these from now on."""
+        if tuple(metrics) == self._metrics:
+            return
+        self._metrics = tuple(metrics)
+        with self.app.batch_update():
+            self.remove_children()
+            self.mount(*self.compose())
+            self.call_after_refresh(self._arrange)
+        self.load(self._wanted)
+
+    # -------------------------------------------------------------------------------- reading
+
+    def load(self, wanted: Sequence[Wanted]) -> None:
+        """Show these runs: what is read already at once, the rest when it has been read."""
+        self._wanted = tuple(wanted)
+        metrics, cache = self._metrics, self.page.up.traces
+
+        def job(store: Store) -> tuple[list[list[Curve]], list[list[Line]]]:
+            curves = [cache.curves(store, self._wanted, name) for name in metrics]
+            return curves, [_lines(store, wanted, name) for name in metrics]
+
+        self.page.read(f"curves {self.id}", job, self._loaded)
+
+    def _loaded(self, found: tuple[list[list[Curve]], list[list[Line]]]) -> None:
+        self._curves, self._lines = found
+        self.draw()
+
+    def draw(self) -> None:
+        """Draw what was read."""
+        for chart, curves, lines in zip(self.charts, self._curves, self._lines, strict=False):
+            self._show(chart, plot(curves, self.look, lines))
+
+    def _show(self, chart: Chart, shown: Plot) -> None:
+        look = self.look
+        chart.show(shown, log_x=look.log_x, log_y=look.log_y, settled=look.settled)
+
+    @on(Chart.Aimed)
+    def _aimed(self, event: Chart.Aimed) -> None:
+        event.stop()
+        for chart in self.charts:
+            chart.at = event.at
+
+    @on(Chart.Zoomed)
+    def _zoomed(self, event: Chart.Zoomed) -> None:
+        """The others follow; a long series is read again, finer."""
+        event.stop()
+        for chart in self.charts:
+            if chart.x_range != event.x_range:
+                chart.x_range = event.x_range
+                chart.redraw()
+        if any(len(curve.trace.steps) < curve.trace.points for curves in self._curves for curve in curves):
+            metrics, curves, axis = self._metrics, self._curves, event.chart.plot.x_name
+
+            def job(store: Store) -> list[list[Curve]]:
+                return [
+                    [_finer(store, curve, name, axis, event.x_range) for curve in each]
+                    for name, each in zip(metrics, curves, strict=False)
+                ]
+
+            self.page.read(f"zoom {self.id}", job, self._refined)
+
+    def _refined(self, curves: list[list[Curve]]) -> None:
+        for chart, each, lines in zip(self.charts, curves, self._lines, strict=False):
+            self._show(chart, plot(each, self.look, lines))
+
+    # -------------------------------------------------------------------------------- looking
+
+    def change(self, look: Look) -> None:
+        """Look at them so from now on."""
+        self.look = look
+        self.draw()
+        self.post_message(self.Looked(look))
+
+    def next_axis(self) -> None:
+        self.change(replace(self.look, axis=AXES[(AXES.index(self.look.axis) + 1) % len(AXES)]))
+
+    def next_smoothing(self) -> None:
+        now = SMOOTHING.index(self.look.smoothing) if self.look.smoothing in SMOOTHING else 0
+        self.change(replace(self.look, smoothing=SMOOTHING[(now + 1) % len(SMOOTHING)]))
+
+    def toggle(self, name: str) -> None:
+        """log_x, log_y, bands or settled."""
+        changed: dict[str, Any] = {name: not getattr(self.look, name)}
+        self.change(replace(self.look, **changed))
+
+    @property
+    def words(self) -> str:
+        """The way of looking, in words."""
+        look = self.look
+        parts = [f"by {look.axis}", f"smoothing {look.smoothing:g}" if look.smoothing else ""]
+        parts += ["log x" if look.log_x else "", "log y" if look.log_y else "", "seeds as bands" if look.bands else ""]
+        parts += ["y fits the settled part" if look.settled else ""]
+        return " · ".join(filter(None, parts))
+
+
+def _finer(store: Store, curve: Curve, metric: str, axis: str, x_range: tuple[float, float] | None) -> Curve:
+    """The part of a long curve that is in sight, in as many places as the whole had."""
+    from engine.store.traces import trace
+
+    if len(curve.trace.steps) >= curve.trace.points or x_range is None:
+        return curve
+    x = along(curve.trace, axis)  # type: ignore[arg-type]
+    known = np.isfinite(x)
+    lo, hi = np.interp(x_range, x[known], curve.trace.steps[known])
+    pad = 0.02 * (hi - lo) + 1
+    return replace(curve, trace=trace(store, curve.run, metric, max(0, int(lo - pad)), int(hi + pad)))
+
+
+def _lines(store: Store, wanted: Sequence[Wanted], metric: str) -> list[Line]:
+    """The training CE of popularity, where all runs saw the same data."""
+    from engine.store import get_run
+
+    if metric != "train_ce" or not wanted or len({each.row.dataset for each in wanted}) > 1:
+        return []
+    value = get_run(store, wanted[0].row.id).facts.get("popularity_train_ce")
+    return [] if value is None else [Line("popularity", float(value))]

@@ -1,0 +1,78 @@
+"""A few aligned lines about one run or configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+from textual.widgets import Static
+
+from tfllmer_tui.render import STATUS
+from tfllmer_tui.tui.palette import Inks, inks
+from tfllmer_tui.tui.rows import Entry, Group, Spread
+from tfllmer_tui.tui.text import clean, number
+
+
+class Details(Static):
+    """The words beside a chart."""
+
+    DEFAULT_CSS = "Details { height: auto; padding: 0 1; }"
+
+    def show(self, entry: Entry | None) -> None:
+        """Tell about this row."""
+        self.update(
+            "" if entry is None else _grid(_lines(entry, inks(self.app.current_theme)), inks(self.app.current_theme))
+        )
+
+
+def _grid(lines: Sequence[tuple[str, Text]], colors: Inks) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style=colors["dim"], no_wrap=True)
+    grid.add_column(overflow="ellipsis", no_wrap=True)
+    for name, text in lines:
+        grid.add_row(name, text)
+    return grid
+
+
+def _lines(entry: Entry, colors: Inks) -> list[tuple[str, Text]]:
+    run = entry.first if isinstance(entry, Group) else entry
+    text = colors["text"]
+    vectors = f" · {run.embedding}" if run.embedding else ""
+    lines = [
+        ("arm", Text(clean(run.arm), colors["bold"])),
+        ("data", Text(clean(f"{run.dataset}{vectors} · {run.backbone}"), text)),
+    ]
+    if run.overrides:
+        changes = ", ".join(f"{name}={value}" for name, value in sorted(run.overrides.items()))
+        lines.append(("changed", Text(clean(changes), text)))
+    if isinstance(entry, Group):
+        lines.append(("seeds", Text(", ".join(map(str, entry.seeds)), text)))
+        for name, spread in (("valid", entry.valid), ("test", entry.test)):
+            if spread is not None:
+                lines.append((name, _spread(spread, colors)))
+        return lines
+    mark, word = STATUS.get(run.status, ("?", ""))[0], run.status + (f": {run.reason}" if run.reason else "")
+    told = Text.assemble((run.id, text), "  ", (f"{mark} {clean(word)}", colors.status(run.status)))
+    lines.insert(0, ("run", told))
+    for name, values in (("valid", run.valid), ("test", run.test)):
+        if values:
+            lines.append((name, _metrics(values, colors["text"], colors["dim"])))
+    return lines
+
+
+def _spread(spread: Spread, colors: Inks) -> Text:
+    sd = f" ± {spread.sd:.4f}" if spread.sd is not None else ""
+    return Text.assemble(
+        ("NDCG@10 ", colors["dim"]), (f"{spread.mean:.4f}{sd}", colors["bold"]), (f"  n = {spread.n}", colors["dim"])
+    )
+
+
+def _metrics(values: object, text: Style, dim: Style) -> Text:
+    assert isinstance(values, dict)
+    shown = [name for name in ("ndcg@10", "hr@10", "mrr") if name in values]
+    pieces: list[tuple[str, Style]] = []
+    for name in shown:
+        pieces += [(f"{name.upper()} ", dim), (f"{number(values[name])}   ", text)]
+    return Text.assemble(*pieces)

@@ -1,0 +1,190 @@
+"""The table of runs: its columns, what is in a cell, marks and the baseline."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.style import Style
+
+from tfllmer_tui.render import STATUS, sparkline
+from tfllmer_tui.tui.palette import Inks
+from tfllmer_tui.tui.rows import Entry, Group, Spread, value_of
+from tfllmer_tui.tui.text import clean, difference, number, span
+from tfllmer_tui.tui.widgets.table import Cell, Column, Table
+
+if TYPE_CHECKING:
+    from engine.store.feed import RunRow
+
+STATUS_COLUMN = Column("status", "", 1)
+ARM = Column("arm", "arm", 13, 0, grow=3, most=44)
+DATASET = Column("dataset", "data", 8, 5, grow=1, most=16)
+BACKBONE = Column("backbone", "backbone", 8, 4)
+CURVE = Column("curve", "train CE", 8, 3, grow=2, most=16)
+TRAIN_CE = Column("train_ce", "CE", 6, 8, right=True)
+
+RUNS = (
+    STATUS_COLUMN,
+    Column("id", "run", 10, 2),
+    ARM,
+    DATASET,
+    BACKBONE,
+    Column("seed", "seed", 4, 6, right=True),
+    Column("epoch", "epoch", 7, 1, right=True),
+    Column("left", "left", 6, 9, right=True),
+    CURVE,
+    TRAIN_CE,
+    Column("valid", "valid", 6, 7, right=True),
+    Column("test", "test", 6, 0, right=True),
+    Column("time", "time", 6, 10, right=True),
+    Column("created", "age", 6, 11, right=True),
+    Column("study", "study", 10, 12, grow=1, most=20),
+)
+GROUPS = (
+    STATUS_COLUMN,
+    ARM,
+    DATASET,
+    BACKBONE,
+    Column("seed", "seeds", 5, 2, right=True),
+    CURVE,
+    TRAIN_CE,
+    Column("valid", "valid", 14, 3, right=True),
+    Column("test", "test", 14, 0, right=True),
+    Column("study", "study", 10, 12, grow=1, most=20),
+)
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What a person has put on runs: `colors` of the marked ones by id, and the baseline."""
+
+    colors: Mapping[str, int]
+    baseline: Entry | None = None
+
+
+class RunTable(Table[Entry]):
+    """Runs and groups of runs."""
+
+    def __init__(self, *, id: str | None = None, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(RUNS, self._cells, id=id)
+        self.marks = Marks({})
+        self.id_length = 10
+        self.clock = clock
+
+    def background_of(self, row: Entry, colors: Inks) -> Style | None:
+        marked = row.id in self.marks.colors or (
+            isinstance(row, Group) and any(run.id in self.marks.colors for run in row.runs)
+        )
+        return colors["marked"] if marked else None
+
+    def gutter_of(self, row: Entry, colors: Inks) -> tuple[str, Style]:
+        ids = [run.id for run in row.runs] if isinstance(row, Group) else [row.id]
+        color = next((self.marks.colors[i] for i in ids if i in self.marks.colors), None)
+        if color is not None:
+            return "▌", colors.curves[color % len(colors.curves)]
+        if self.marks.baseline is not None and self.marks.baseline.id == row.id:
+            return "»", colors["accent"]
+        return " ", Style.null()
+
+    def _cells(self, row: Entry, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
+        return [self._cell(row, column, colors) for column in columns]
+
+    def _cell(self, row: Entry, column: Column, colors: Inks) -> Cell:
+        run = row.first if isinstance(row, Group) else row
+        if column.key in ("valid", "test"):
+            return self._metric(row, column.key, colors)
+        if column.key in _TIMES:
+            text, style = _TIMES[column.key](run, self.clock())
+            return [(text, colors[style])]
+        if column.key == "id":
+            return [(run.id[: self.id_length], colors["dim"])]
+        return _CELLS[column.key](row, run, column, colors)
+
+    def _metric(self, row: Entry, name: str, colors: Inks) -> Cell:
+        """The value, or its difference to the baseline's where there is one."""
+        value = value_of(row, name)
+        base = self.marks.baseline
+        if value is None:
+            return [("–", colors["faint"])]
+        spread: Spread | None = getattr(row, name) if isinstance(row, Group) else None
+        sd = "" if spread is None or spread.sd is None else f" ±{spread.sd:.4f}"
+        if base is not None and base.id != row.id and (zero := value_of(base, name)) is not None:
+            better = "success" if value > zero else "error" if value < zero else "dim"
+            return [(difference(value, zero), colors[better]), (sd, colors["dim"])]
+        return [(number(value), colors["text"]), (sd, colors["dim"])]
+
+
+def _status(row: Entry, colors: Inks) -> Cell:
+    if isinstance(row, Group):
+        by_status = {run.status for run in row.runs}
+        status = next(
+            s
+            for s in ("running", "stopping", "queued", "lost", "failed", "cancelled", "finished", row.first.status)
+            if s in by_status
+        )
+    else:
+        status = row.status
+    return [(STATUS.get(status, ("?", ""))[0], colors.status(status))]
+
+
+def _arm(run: RunRow, width: int, colors: Inks) -> Cell:
+    """The name with its last part first to the eye (alone where there is no room), and what was changed by hand."""
+    method, slash, ablation = run.arm.partition("/")
+    if slash and len(run.arm) > width:
+        method, slash, ablation = ablation, "", ""
+    changes = ", ".join(f"{name.split('.')[-1]}={value}" for name, value in sorted(run.overrides.items()))
+    name = (
+        [(clean(f"{method}/"), colors["dim"]), (clean(ablation), colors["text"])]
+        if slash
+        else [(clean(method), colors["text"])]
+    )
+    return [*name, (clean(f" {changes}") if changes else "", colors["dim"])]
+
+
+def _left(run: RunRow, now: float) -> tuple[str, str]:
+    return (span(run.ends_at - now) if run.ends_at else "", "primary")
+
+
+def _time(run: RunRow, now: float) -> tuple[str, str]:
+    end = now if run.status in ("running", "stopping") else run.ended
+    return (span(end - run.started) if run.started and end else "–", "dim")
+
+
+_TIMES: dict[str, Callable[[RunRow, float], tuple[str, str]]] = {
+    "left": _left,
+    "time": _time,
+    "created": lambda run, now: (span(now - run.created), "dim"),
+}
+
+
+def _seed(row: Entry, run: RunRow, column: Column, colors: Inks) -> Cell:
+    return [(f"×{len(row.seeds)}" if isinstance(row, Group) else str(run.seed), colors["text"])]
+
+
+def _epoch(row: Entry, run: RunRow, column: Column, colors: Inks) -> Cell:
+    done = "–" if run.epoch is None else f"{int(run.epoch)}"
+    return [(done, colors["text"]), (f"/{run.epochs}", colors["dim"])]
+
+
+def _shape(run: RunRow, width: int) -> str:
+    """The curve behind its first eighth, whose fall would flatten all that follows."""
+    return sparkline(run.curve[len(run.curve) // 8 :], width)
+
+
+def _train_ce(row: Entry, run: RunRow, column: Column, colors: Inks) -> Cell:
+    return [(number(value_of(row, "train_ce"), 3), colors["text"])]
+
+
+_CELLS: dict[str, Callable[[Entry, RunRow, Column, Inks], Cell]] = {
+    "status": lambda row, run, column, colors: _status(row, colors),
+    "arm": lambda row, run, column, colors: _arm(run, column.width, colors),
+    "dataset": lambda row, run, column, colors: [(clean(run.dataset), colors["text"])],
+    "backbone": lambda row, run, column, colors: [(clean(run.backbone), colors["text"])],
+    "seed": _seed,
+    "epoch": _epoch,
+    "curve": lambda row, run, column, colors: [(_shape(run, column.width), colors["primary"])],
+    "train_ce": _train_ce,
+    "study": lambda row, run, column, colors: [(clean(run.study or ""), colors["dim"])],
+}

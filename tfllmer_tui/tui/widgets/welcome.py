@@ -1,0 +1,99 @@
+"""What is seen while there is no run yet: what this is, and one key to begin."""
+
+from __future__ import annotations
+
+import numpy as np
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Center, Vertical
+from textual.message import Message
+from textual.widgets import Button, Static
+
+from tfllmer_tui.chart import SERIES, Series, draw
+from tfllmer_tui.tui.palette import inks
+from tfllmer_tui.tui.watch import Snapshot
+
+
+class Welcome(Vertical):
+    """The first screen."""
+
+    DEFAULT_CSS = """
+    Welcome { align: center middle; height: 1fr; }
+    Welcome > Static { width: 62; max-width: 100%; height: auto; }
+    Welcome > #buttons { width: 62; max-width: 100%; height: auto; margin-top: 1; layout: horizontal; align: left top; }
+    Welcome Button { margin-right: 2; min-width: 20; }
+    Welcome > #where { margin-top: 1; color: $foreground 45%; }
+    """
+
+    class Demo(Message):
+        """Begin with the generated data set."""
+
+    class Launch(Message):
+        """Choose for oneself."""
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="picture")
+        yield Static(id="words")
+        with Center(id="buttons"):
+            yield Button("Launch the demo", id="demo", variant="primary", compact=True)
+            yield Button("Choose a run", id="launch", compact=True)
+        yield Static("", id="where", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#words", Static).update(_words())
+
+    def on_resize(self) -> None:
+        colors = inks(self.app.current_theme)
+        room = min(self.size.height - 12, 9)
+        picture = self.query_one("#picture", Static)
+        picture.display = room >= 4
+        if room >= 4:
+            x = np.linspace(0, 1, 200)
+            barrier = 0.85 - 0.12 * x + 0.015 * np.sin(40 * x)
+            removed = 0.12 + 0.8 * np.exp(-6 * x) + 0.012 * np.sin(55 * x)
+            shown = draw(
+                [Series("", x, removed), Series("", x, barrier, dash=0)], 62, room, x_range=(0, 1), legend=False
+            )
+            frame, text = shown.frame, Text()
+            for row in range(frame.top, frame.top + frame.rows):
+                for char, ink in zip(shown.chars[row, frame.left :], shown.inks[row, frame.left :], strict=True):
+                    text.append(
+                        str(char) if ink >= SERIES else " ", colors.curves[ink - SERIES] if ink >= SERIES else None
+                    )
+                text.append("\n")
+            picture.update(text)
+
+    @property
+    def has_focus_within(self) -> bool:
+        """Whether one of its buttons has the focus."""
+        return any(button.has_focus for button in self.query(Button))
+
+    def focus_first(self) -> None:
+        """To the button that most people want."""
+        self.query_one("#demo", Button).focus()
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Say where the store is, or will be."""
+        where = snapshot.path or ""
+        self.query_one("#where", Static).update(
+            f"{where} holds no run yet" if snapshot.state == "open" else f"{where} will be made with the first run"
+        )
+
+    @on(Button.Pressed, "#demo")
+    def _demo(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.post_message(self.Demo())
+
+    @on(Button.Pressed, "#launch")
+    def _launch(self, event: Button.Pressed) -> None:
+        event.stop()
+        self.post_message(self.Launch())
+
+
+def _words() -> Text:
+    return Text.assemble(
+        ("No run yet\n\n", "bold"),
+        "LLM vectors of item text often make a recommender train worse: its loss stays on a plateau. "
+        "See that barrier, and see it removed, on data that is generated on the spot. Two runs, about a minute.",
+    )
