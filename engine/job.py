@@ -1,29 +1,34 @@
 """The process entry of the science wing: trains one run, prints what a data set holds, or encodes item text.
 
-    python -m engine.job RUN_FOLDER
+    python -m engine.job RUN_FOLDER [--device NAME]
     python -m engine.job --inspect SPEC_JSON OUT_JSON
     python -m engine.job --embed SPEC_JSON OUT_DIR
+    python -m engine.job --diagnose REQUEST_JSON OUT_DIR
 
-A run's folder holds `spec.json`; everything that happens goes to its spool. Exit codes: 0 finished or
-stopped as asked, 1 failed, 2 wrong use.
+A run's folder holds `spec.json`; everything that happens goes to its spool. `--device` is where a worker
+placed it. Exit codes: 0 finished or stopped as asked, 1 failed, 2 wrong use.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
 from engine import spec
 from engine.spool import Level, RunFolder, SpoolWriter, held, read_records
+
+_T = TypeVar("_T")
 
 
 class JobRecorder(SpoolWriter):
@@ -39,8 +44,10 @@ def main(arguments: list[str]) -> int:
         return inspect(Path(arguments[1]), Path(arguments[2]))
     if len(arguments) == 3 and arguments[0] == "--embed":
         return embed(Path(arguments[1]), RunFolder(Path(arguments[2])))
-    if len(arguments) == 1 and not arguments[0].startswith("-"):
-        return run(RunFolder(Path(arguments[0]).resolve()))
+    if len(arguments) == 3 and arguments[0] == "--diagnose":
+        return diagnose(Path(arguments[1]), RunFolder(Path(arguments[2])))
+    if len(arguments) in (1, 3) and not arguments[0].startswith("-") and arguments[1:2] in ([], ["--device"]):
+        return run(RunFolder(Path(arguments[0]).resolve()), arguments[2] if len(arguments) == 3 else None)
     print(__doc__, file=sys.stderr)
     return 2
 
@@ -48,8 +55,13 @@ def main(arguments: list[str]) -> int:
 # ------------------------------------------------------------------------------------ train
 
 
-def run(folder: RunFolder) -> int:
-    """Train the run in the folder, or continue it; its last record says how it ended."""
+def run(folder: RunFolder, device: str | None = None) -> int:
+    """Train the run in the folder, or continue it; its last record says how it ended. `device` (where a
+    worker placed it) stands for `execution.device`.
+
+    Where memory does not suffice for a training step, the process starts itself again, once, from the
+    last checkpoint and with half the micro-batch.
+    """
     if not folder.spec.exists():
         print(f"{folder.root}: holds no spec.json; runs are made by `tfllmer run`", file=sys.stderr)
         return 2
@@ -58,45 +70,95 @@ def run(folder: RunFolder) -> int:
         if not alone:
             print(f"{folder.root}: another process runs this already", file=sys.stderr)
             return 2
-        attempt = 1 + sum(record["r"] == "start" for record in _all_records(folder.spool))
+        before = _all_records(folder.spool)
+        attempt = 1 + sum(record["r"] == "start" for record in before)
         recorder = JobRecorder(folder)
         recorder.start(attempt, os.getpid(), psutil.Process().create_time())
         try:
-            result = _train(folder, recorder, attempt, stop)
+            experiment = _placed(folder, device, before)
+            stop.limit(experiment.execution.time_limit_s)
+            result = _train(experiment, folder, recorder, attempt, stop)
         except spec.UserError as error:
             recorder.event(str(error), "error")
             recorder.end("failed", f"user error: {error}")
             return 2
+        except _StepTooLargeError as error:
+            windows = experiment.execution.micro_batch or experiment.train.batch_size
+            if windows == 1 or _smaller(before):
+                return _failed(recorder, error.cause)
+            recorder.facts({_SMALLER: -(-windows // 2)})
+            recorder.event(f"out of memory ({_first_line(error.cause)}): starts again with half the batch", "warning")
         except Exception as error:
             return _failed(recorder, error)
-        if result is None:
-            recorder.event("stopped as asked; the state is saved")
-            recorder.end("cancelled", "stopped by the user (SIGTERM)")
-            return 0
+        else:
+            return _ended(recorder, result, stop)
+    again = [sys.executable, "-P", "-m", "engine.job", str(folder.root), *(["--device", device] if device else [])]
+    os.execv(sys.executable, again)  # the same process for whoever follows it, with nothing in its memory
+
+
+def _ended(recorder: JobRecorder, result: dict[str, Any] | None, stop: _StopRequest) -> int:
+    if result is not None:
         recorder.result(result)
         recorder.event(f"finished: test ndcg@10 {result['test']['ndcg@10']:.4f} at epoch {result['best_epoch']}")
         recorder.end("finished", "")
         return 0
+    if stop.asked:
+        recorder.event("stopped as asked; the state is saved")
+        recorder.end("cancelled", "stopped by the user (SIGTERM)")
+        return 0
+    recorder.event(f"stopped after {stop.limit_s:g} s, the limit of an attempt; the state is saved", "error")
+    recorder.end("failed", f"time limit: stopped after {stop.limit_s:g} s; the state is saved")
+    return 1
 
 
 class _StopRequest:
-    """True once SIGTERM has come."""
+    """True once SIGTERM has come, or the time is over."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked, self.limit_s = False, math.inf
+        self._began = time.monotonic()
         signal.signal(signal.SIGTERM, self._ask)
+
+    def limit(self, seconds: float | None) -> None:
+        self.limit_s = math.inf if seconds is None else seconds
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
 
     def __call__(self) -> bool:
-        return self.asked
+        return self.asked or time.monotonic() - self._began > self.limit_s
 
 
-def _train(folder: RunFolder, recorder: JobRecorder, attempt: int, stop: _StopRequest) -> dict[str, Any] | None:
-    """The result, or None where the run was stopped."""
+_SMALLER = "micro_batch"
+"""The fact by which a run remembers that its micro-batch was halved."""
+
+
+class _StepTooLargeError(Exception):
+    """A training step did not fit into memory."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def _smaller(records: list[dict[str, Any]]) -> int | None:
+    """The micro-batch of an earlier attempt that had run out of memory."""
+    told = [record["values"] for record in records if record["r"] == "facts" and _SMALLER in record["values"]]
+    return int(told[-1][_SMALLER]) if told else None
+
+
+def _placed(folder: RunFolder, device: str | None, before: list[dict[str, Any]]) -> spec.Experiment:
+    """The folder's experiment, as it is executed here and after what came before."""
     experiment = spec.from_json(folder.spec.read_text("utf-8"))
+    changes = {"device": device, "micro_batch": _smaller(before)}
+    here = {name: value for name, value in changes.items() if value is not None}
+    return experiment.model_copy(update={"execution": experiment.execution.model_copy(update=here)})
 
+
+def _train(
+    experiment: spec.Experiment, folder: RunFolder, recorder: JobRecorder, attempt: int, stop: _StopRequest
+) -> dict[str, Any] | None:
+    """The result, or None where the run was stopped."""
     import numpy as np
     import torch
 
@@ -105,6 +167,8 @@ def _train(folder: RunFolder, recorder: JobRecorder, attempt: int, stop: _StopRe
     from engine.models.recommender import build
     from engine.provenance import provenance
     from engine.training import loop
+    from engine.training.diagnosis import start_facts
+    from engine.training.reference import id_table
 
     device = _device(experiment.execution.device)
     torch.set_num_threads(experiment.execution.threads)
@@ -119,9 +183,15 @@ def _train(folder: RunFolder, recorder: JobRecorder, attempt: int, stop: _StopRe
     shared = folder.root.parent
     for kind, path in _write_split(shared / "splits", experiment, dataset, split).items():
         recorder.artifact(kind, path)
-    z = None
+    z = borrowed = None
+    if experiment.uses_id_table:
+        z = borrowed = _unless_stopped(
+            lambda: id_table(experiment, split, n_items, recorder, shared / "cache", device=device, should_stop=stop)
+        )
+        if borrowed is None:
+            return None
     if experiment.uses_embedding:
-        z, diagnostics, linear_map = item_vectors(experiment, dataset, split, shared / "cache")
+        z, diagnostics, linear_map = item_vectors(experiment, dataset, split, shared / "cache", borrowed)
         linear_map.save(folder.map)
         recorder.artifact("map", folder.map)
         recorder.facts({"embedding": diagnostics})
@@ -134,13 +204,28 @@ def _train(folder: RunFolder, recorder: JobRecorder, attempt: int, stop: _StopRe
     recorder.facts(loop.sizes(experiment, split, n_items, model))
 
     resume = folder.last.exists()
+    if not resume:
+        recorder.facts({"geometry": start_facts(experiment, split, model)})
     if attempt > 1:
         recorder.resume(attempt, loop.saved_step(folder) if resume else -1)
         recorder.event(f"attempt {attempt}: " + ("continues from the last checkpoint" if resume else "starts again"))
+    return _unless_stopped(
+        lambda: loop.train(experiment, split, model, recorder, folder, resume=resume, should_stop=stop)
+    )
+
+
+def _unless_stopped(training: Callable[[], _T]) -> _T | None:
+    """What it gives, or None where it was stopped. Raises _StepTooLargeError where memory does not suffice."""
+    from engine.training.loop import StoppedError
+
     try:
-        return loop.train(experiment, split, model, recorder, folder, resume=resume, should_stop=stop)
-    except loop.StoppedError:
+        return training()
+    except StoppedError:
         return None
+    except Exception as error:
+        if _is_out_of_memory(error):
+            raise _StepTooLargeError(error) from error
+        raise
 
 
 def _device(name: str) -> Any:
@@ -191,12 +276,32 @@ def _write_parquet(table: Any, path: Path) -> None:
 def _failed(recorder: JobRecorder, error: Exception) -> int:
     from engine.training.loop import DivergedError
 
-    kind = "diverged" if isinstance(error, DivergedError) else f"exception: {type(error).__name__}"
-    detail = "" if isinstance(error, DivergedError) else traceback.format_exc()
+    detail = "" if isinstance(error, DivergedError) else "".join(traceback.format_exception(error))
+    if isinstance(error, DivergedError):
+        kind = "diverged"
+    elif _is_out_of_memory(error):
+        kind = "out of memory"
+    else:
+        kind = f"exception: {type(error).__name__}"
     recorder.event(f"{kind}: {error}", "error")
     print(detail, flush=True)
-    recorder.end("failed", f"{kind}: {error}".split("\n", 1)[0], detail)
+    recorder.end("failed", f"{kind}: {_first_line(error)}", detail)
     return 1
+
+
+def _first_line(error: Exception) -> str:
+    """What the error says, on one line."""
+    return (str(error).split("\n", 1)[0] or type(error).__name__).strip()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Of the device or of the machine; torch tells the latter by a plain RuntimeError."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    says = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in says)
 
 
 def _all_records(spool: Path) -> list[dict[str, Any]]:
@@ -247,6 +352,25 @@ def embed(spec_file: Path, folder: RunFolder) -> int:
         recorder.end("cancelled", "stopped as asked; what is encoded is kept")
         return 0
     recorder.result(result)
+    recorder.end("finished", "")
+    return 0
+
+
+# ------------------------------------------------------------------------------------ diagnose
+
+
+def diagnose(request_file: Path, folder: RunFolder) -> int:
+    """Measure geometry before training, or a finished run's curvature; progress and result go to the folder's spool."""
+    recorder = JobRecorder(folder)
+    try:
+        from engine.training import diagnosis
+
+        recorder.result(diagnosis.run(diagnosis.Diagnosis.model_validate_json(request_file.read_bytes()), recorder))
+    except spec.UserError as error:
+        recorder.end("failed", f"user error: {error}")
+        return 2
+    except Exception as error:
+        return _failed(recorder, error)
     recorder.end("finished", "")
     return 0
 

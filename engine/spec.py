@@ -99,6 +99,9 @@ class Graph(Part):
     seed: int = Field(0, ge=0, description="seed of the graphs that are drawn at random")
 
 
+_ID_CONTROLS = ("id-norms", "id-directions")
+
+
 class Embedding(Part):
     """From the LLM matrix X (n x D) to the initial item table Z (n x k) (METHOD.md A.4)."""
 
@@ -118,10 +121,12 @@ class Embedding(Part):
         "pca",
         "rec-pca",
         "graph-pca",
+        "none",
     ] = Field(
         "rec-pca",
         description="reduction to the backbone's width: coordinates picked (the first, evenly spaced, of largest "
-        "variance, at random), random projections, a trained linear autoencoder, PCA, Rec-PCA, PCA of filtered rows",
+        "variance, at random), random projections, a trained linear autoencoder, PCA, Rec-PCA, PCA of filtered rows; "
+        "or none: all D columns, under a trained adapter",
     )
     lambda_: float = Field(
         1.0, ge=0, alias="lambda", description="weight of the total variation over the graph in Rec-PCA; 0 is plain PCA"
@@ -154,16 +159,21 @@ class Embedding(Part):
         "shuffled-norms",
         "lognormal-norms",
         "permuted-items",
+        "cluster-permuted",
         "spectrum-matched",
         "rotation",
+        "id-norms",
+        "id-directions",
     ] = Field(
         "none",
         description="counterfactual table: norms all 1, exchanged among items or log-normal; whole rows exchanged "
-        "among items; a Gaussian of the same mean and singular values; the table in randomly rotated axes",
+        "among items, or among whole clusters of them; a Gaussian of the same mean and singular values; the table in "
+        "randomly rotated axes; with the norms or the directions of an ID table that is trained first",
     )
     norm_sd: float = Field(
         1.0, ge=0, le=3, description="lognormal-norms: standard deviation of the logarithm of the row norms"
     )
+    clusters: int = Field(20, ge=2, description="cluster-permuted: number of spherical k-means clusters of the rows")
     seed: int = Field(0, ge=0, description="seed of picks, projections, bases and controls drawn at random")
     graph: Graph = Field(default_factory=Graph, description="the item graph of Rec-PCA and graph-PCA")
 
@@ -176,20 +186,22 @@ class Embedding(Part):
     def is_random(self) -> bool:
         """Whether anything on the way from X to Z is drawn at random."""
         drawn = self.reduce in ("random-subset", "gaussian", "orthogonal", "autoencoder") or self.basis == "random"
-        return drawn or self.control not in ("none", "unit-norms")
+        return drawn or self.control not in ("none", "unit-norms", *_ID_CONTROLS)
 
 
 class Table(Part):
     """How item vectors enter the backbone and score its output (METHOD.md A.4 steps 4-5)."""
 
-    init: Literal["embedding", "id"] = Field(
-        "embedding", description="initial rows: reduced LLM vectors, or random (ID)"
+    init: Literal["embedding", "id", "id-trained"] = Field(
+        "embedding",
+        description="initial rows: reduced LLM vectors, random (ID), or those of an ID table that is trained first",
     )
     id_sd: float = Field(0.02, gt=0, description="standard deviation of the random ID table's entries")
-    inject: Literal["initialise", "frozen", "linear", "mlp", "sum", "split"] = Field(
+    inject: Literal["initialise", "frozen", "linear", "mlp", "spectral", "sum", "split"] = Field(
         "initialise",
-        description="train the table from Z; keep it at Z (frozen); frozen with a trained linear or mlp adapter; "
-        "frozen plus a trained ID table (sum), or one in the last id_dims columns only (split, as AlphaFuse does)",
+        description="train the table from Z; keep it at Z (frozen); frozen with a trained linear or mlp adapter, or "
+        "with one that attends over its singular values (spectral, SpecTran-like); frozen plus a trained ID table "
+        "(sum), or one in the last id_dims columns only (split, as AlphaFuse does)",
     )
     id_dims: int | None = Field(None, ge=1, description="split: columns of the trained ID part; none = half the width")
     freeze_epochs: int = Field(0, ge=0, description="initialise: epochs during which the table still stays at Z")
@@ -210,6 +222,8 @@ class Table(Part):
     def _parts_fit(self) -> Table:
         if self.rescale and self.normalize == "both":
             raise ValueError("table.rescale changes nothing when table.normalize is both; set table.normalize=none")
+        if self.rescale and self.inject == "spectral":
+            raise ValueError("table.rescale changes nothing when table.inject is spectral: it standardises the vectors")
         if self.init == "id" and self.inject not in ("initialise", "frozen"):
             raise ValueError(f"table.inject={self.inject} needs LLM vectors; table.init=id takes initialise or frozen")
         if self.freeze_epochs and self.inject != "initialise":
@@ -271,7 +285,8 @@ class Train(Part):
 
     epochs: int = Field(40, ge=0, description="epochs; the best validation epoch is kept")
     batch_size: int = Field(128, ge=1, description="windows (pieces of histories) per step")
-    optimizer: Literal["adam", "adamw"] = Field("adam", description="optimiser")
+    optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="optimiser")
+    momentum: float = Field(0.0, ge=0, lt=1, description="sgd: momentum")
     lr: float = Field(1e-3, gt=0, description="learning rate")
     weight_decay: float = Field(0.0, ge=0, description="weight decay (decoupled for adamw)")
     windows: Literal["fixed", "random"] = Field(
@@ -288,6 +303,9 @@ class Evaluate(Part):
     """Full ranking of the catalogue (METHOD.md C)."""
 
     mask_seen: bool = Field(True, description="leave the user's earlier items out of the ranking (never the target)")
+    curvature: int = Field(
+        256, ge=0, description="validation prefixes on which curvature is measured during training; 0 = never"
+    )
 
 
 class Execution(Part):
@@ -298,6 +316,15 @@ class Execution(Part):
         1, ge=1, description="CPU threads; more help on an idle machine, and change the last bits of the numbers"
     )
     checkpoint_s: float = Field(30.0, gt=0, description="seconds between checkpoints inside an epoch")
+    micro_batch: int | None = Field(
+        None,
+        ge=1,
+        description="windows per forward pass; their gradients add up to one step of batch_size windows. none = all at "
+        "once; less needs less memory and changes the last bits, and which entries dropout takes",
+    )
+    time_limit_s: float | None = Field(
+        None, gt=0, description="stop an attempt after so many seconds, with its state saved; none = never"
+    )
 
 
 class Experiment(Part):
@@ -318,8 +345,19 @@ class Experiment(Part):
     @model_validator(mode="after")
     def _groups_divide_width(self) -> Experiment:
         groups, width = self.embedding.groups, self.backbone.width
-        if self.uses_embedding and self.embedding.post == "group-whiten" and width % groups:
+        reduced = self.uses_embedding and self.embedding.reduce != "none"
+        if reduced and self.embedding.post == "group-whiten" and width % groups:
             raise ValueError(f"embedding.groups={groups} does not divide backbone.width={width}")
+        return self
+
+    @model_validator(mode="after")
+    def _all_columns_need_an_adapter(self) -> Experiment:
+        adapters = ("linear", "mlp", "spectral")
+        if self.uses_embedding and self.embedding.reduce == "none" and self.table.inject not in adapters:
+            raise ValueError(
+                "embedding.reduce=none keeps all columns of the vectors, and backbone.width is another number: "
+                f"set table.inject to {', '.join(adapters[:-1])} or {adapters[-1]}, not {self.table.inject}"
+            )
         return self
 
     @property
@@ -329,8 +367,13 @@ class Experiment(Part):
 
     @property
     def uses_embedding(self) -> bool:
-        """False for ID baselines, whose table starts from random rows."""
+        """False for tables that start from random rows or from those of an ID table: the vectors are not read."""
         return self.table.init == "embedding"
+
+    @property
+    def uses_id_table(self) -> bool:
+        """Whether an ID table is trained first (`engine.training.reference`)."""
+        return self.table.init == "id-trained" or (self.uses_embedding and self.embedding.control in _ID_CONTROLS)
 
 
 def to_json(experiment: Experiment) -> str:
@@ -355,14 +398,14 @@ def identity(experiment: Experiment) -> dict[str, Any]:
     table) are left out, so that equal computations have equal identities."""
     e = experiment.model_dump(mode="json", by_alias=True, exclude={"method", "ablation", "execution", "note"})
     e["version"] = IDENTITY_VERSION
-    del e["data"]["path"]
+    del e["data"]["path"], e["evaluate"]["curvature"]  # what is measured beside changes no number of the run
     if experiment.data.name != "demo":
         del e["data"]["demo"]
     if experiment.data.split != "temporal":
         del e["data"]["valid_share"], e["data"]["test_share"]
     if experiment.uses_embedding:
         del e["embedding"]["path"]
-        if experiment.table.inject not in ("sum", "split"):
+        if experiment.table.inject not in ("sum", "split") and not experiment.uses_id_table:
             del e["table"]["id_sd"]
         _drop_unread_steps(e["embedding"], experiment.embedding)
         if not experiment.embedding.uses_graph:
@@ -376,6 +419,8 @@ def identity(experiment: Experiment) -> dict[str, Any]:
     _drop_defaults(e["table"], experiment.table)
     if experiment.train.patience is None:
         del e["train"]["min_steps"]
+    if experiment.train.optimizer != "sgd":
+        del e["train"]["momentum"]
     return e
 
 
@@ -405,6 +450,7 @@ def _drop_unread_steps(e: dict[str, Any], embedding: Embedding) -> None:
         "scale": embedding.scale is not None,
         "control": embedding.control != "none",
         "norm_sd": embedding.control == "lognormal-norms",
+        "clusters": embedding.control == "cluster-permuted",
         "seed": embedding.is_random,
     }
     for name, is_read in read.items():

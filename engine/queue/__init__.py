@@ -1,11 +1,34 @@
-"""Runs as processes: started, followed, resumed, and settled when they are gone.
+"""Runs as processes: queued, placed on devices, followed, resumed, and settled when they are gone.
 
 Who answers for a running run is told by (pid, start time) in its row and by the lock that its own
-process holds; neither depends on the process that started it.
+process holds; neither depends on the process that started it. `actions` is what people do, `worker`
+takes the queued runs.
 """
 
+from engine.queue.actions import cancel, clone, enqueue, reorder, retry, see_off, set_priority
+from engine.queue.fleet import WorkerView, drain, ensure_worker, workers
 from engine.queue.foreground import supervise
 from engine.queue.process import Process, is_alive, start
 from engine.queue.recovery import resume, settle
+from engine.store.queue import queued
 
-__all__ = ["Process", "is_alive", "resume", "settle", "start", "supervise"]
+__all__ = [
+    "Process",
+    "WorkerView",
+    "cancel",
+    "clone",
+    "drain",
+    "enqueue",
+    "ensure_worker",
+    "is_alive",
+    "queued",
+    "reorder",
+    "resume",
+    "retry",
+    "see_off",
+    "set_priority",
+    "settle",
+    "start",
+    "supervise",
+    "workers",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from engine.queue.process import child_of, forget, how_it_ended, is_alive, stop
+from engine.queue.process import CANCEL_GRACE_S, child_of, forget, how_it_ended, is_alive, stop
 from engine.queue.recovery import conclude
 from engine.spec import UserError
 from engine.store import Run, Store, StoreError, get_run, ingest, request_cancel
@@ -20,7 +21,8 @@ def supervise(store: Store, run: Run, on_update: Callable[[Run], None], poll_s: 
 
     `on_update` is called with the run at first, after news and at its end. The first Ctrl-C (or
     SIGTERM, or a cancel request in the store) asks the process to save its state and leave, and
-    `run.cancel_requested` is True from then on; the second Ctrl-C kills its group. A closed terminal
+    `run.cancel_requested` is True from then on; the second Ctrl-C kills its group, as does
+    a cancel request that it does not follow in time. A closed terminal
     (SIGHUP) ends only the caller: the run goes on, and `settle` finds it. While the store cannot be
     written the run goes on as well, and is caught up with later.
 
@@ -31,7 +33,7 @@ def supervise(store: Store, run: Run, on_update: Callable[[Run], None], poll_s: 
     if child is None:
         raise ValueError(f"run {run.id} was not started by this process")
     attempts_before, seen = run.attempt, None
-    stopped = killed = False
+    stopped, killed, kill_at = False, False, math.inf
     with _interrupts() as interrupts:
         while True:
             code = child.popen.poll()
@@ -44,10 +46,11 @@ def supervise(store: Store, run: Run, on_update: Callable[[Run], None], poll_s: 
                 break
             if not stopped and (interrupts or run.cancel_requested):
                 stopped = True
+                kill_at = time.monotonic() + CANCEL_GRACE_S if run.cancel_requested else math.inf
                 stop(child)
                 with suppress(StoreError):
                     request_cancel(store, run.id)
-            if not killed and len(interrupts) > 1:
+            if not killed and (len(interrupts) > 1 or time.monotonic() > kill_at):
                 killed = True
                 stop(child, kill=True)
             time.sleep(poll_s)

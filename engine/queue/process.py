@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from engine.spec import UserError
 from engine.spool import is_held
 from engine.store import Run, Store
 
+CANCEL_GRACE_S = 6.0
+"""What a cancelled run has for saving its state before its group is killed."""
 _CLOCK_SLACK_S = 2.0
 """The start time of a process is computed from the time of boot, which moves when the clock is set."""
 
@@ -45,7 +49,12 @@ def start(store: Store, run: Run, argv: Sequence[str] | None = None) -> Process:
     try:
         with open(folder.log, "ab") as log:
             popen = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=os.environ | thread_environment(int(run.spec["execution"]["threads"])),
             )
     except OSError as error:
         raise UserError(f"{folder.log}: the run cannot be started: {error}") from None
@@ -54,11 +63,18 @@ def start(store: Store, run: Run, argv: Sequence[str] | None = None) -> Process:
     return process
 
 
+def thread_environment(threads: int) -> dict[str, str]:
+    """What makes every library of a run keep to its number of threads; read when they are imported."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
+    return dict.fromkeys(names, str(threads))
+
+
 def own(store: Store, run_id: str, pid: int) -> None:
     """Store which process answers for the run from now on."""
     with store.write() as session:
         mine = update(Run).where(col(Run.id) == run_id)
-        session.connection().execute(mine.values(pid=pid, pid_start=psutil.Process(pid).create_time()))
+        mine = mine.values(pid=pid, pid_start=psutil.Process(pid).create_time(), host=platform.node())
+        session.connection().execute(mine)
 
 
 def child_of(run_id: str) -> Process | None:
@@ -77,15 +93,59 @@ def is_alive(store: Store, run: Run) -> bool:
 
 
 def find(run: Run) -> psutil.Process | None:
-    """The process in the run's row, if it is still that one (a zombie has ended)."""
-    if run.pid is None or run.pid_start is None:
+    """The process in the run's row, if it is still that one (a zombie has ended). None for a process of
+    another host, about which only the lock tells."""
+    if run.pid is None or run.pid_start is None or run.host not in (None, platform.node()):
         return None
+    return _same_process(run.pid, run.pid_start)
+
+
+def process_lives(pid: int, pid_start: float) -> bool:
+    """Whether the process that started then still runs under that pid."""
+    return _same_process(pid, pid_start) is not None
+
+
+def _same_process(pid: int, pid_start: float) -> psutil.Process | None:
     try:
-        process = psutil.Process(run.pid)
-        same = abs(process.create_time() - run.pid_start) <= _CLOCK_SLACK_S
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - pid_start) <= _CLOCK_SLACK_S
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.NoSuchProcess:
         return None
+
+
+# ------------------------------------------------------------------------------------ groups
+
+
+def group_lives(pid: int, pid_start: float) -> bool:
+    """Whether anything lives in the group that the process led, or still leads. (The kernel gives no
+    number to a new process while a group has it; so with the leader gone, what is left is of that group.)"""
+    if not psutil.pid_exists(pid):
+        return any(_group_of(p.pid) == pid and p.status() != psutil.STATUS_ZOMBIE for p in psutil.process_iter())
+    return process_lives(pid, pid_start)
+
+
+def kill_group(pid: int, pid_start: float) -> None:
+    """SIGKILL to everything in the group that the process led, or still leads."""
+    if psutil.pid_exists(pid) and not (process_lives(pid, pid_start) and _group_of(pid) == pid):
+        return  # the number belongs to somebody else by now, or it never led a group
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except (ProcessLookupError, PermissionError):
+        return None
+
+
+def ask_to_stop(pid: int, pid_start: float) -> None:
+    """SIGTERM to the process: save your state and leave."""
+    process = _same_process(pid, pid_start)
+    if process is not None:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
 
 
 def stop(process: Process, *, kill: bool = False) -> None:

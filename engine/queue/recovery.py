@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
@@ -13,6 +14,7 @@ from sqlmodel import col, update
 from engine.queue.process import find, is_alive, start
 from engine.spec import UserError
 from engine.store import Event, Run, Store, get_run, ingest, list_runs
+from engine.store.queue import unchanged
 
 
 def settle(store: Store) -> list[Run]:
@@ -40,29 +42,28 @@ def _grown(store: Store) -> list[Run]:
 
 
 def settle_run(store: Store, run_id: str) -> Run:
-    """The run after ingesting its spool; lost, if it says it is running and no process answers for it."""
+    """The run after ingesting its spool; lost (or cancelled, as asked), if it says it is running and no
+    process answers for it."""
     alive = is_alive(store, get_run(store, run_id))  # first: if it is not, its last words are in the spool
     ingest(store, run_id)
     run = get_run(store, run_id)
     if alive or run.status != "running" or is_alive(store, run):
         return run
-    return conclude(store, run, "lost", f"its process (pid {run.pid}) is gone without a last word")
+    how = f"its process (pid {run.pid}) is gone without a last word"
+    return conclude(store, run, "cancelled" if run.cancel_requested else "lost", how)
 
 
-def conclude(store: Store, run: Run, status: Literal["lost", "cancelled"], reason: str) -> Run:
+def conclude(
+    store: Store, run: Run, status: Literal["lost", "cancelled", "failed"], reason: str, crashes: int | None = None
+) -> Run:
     """Give a run whose process is gone its end, unless its row has changed since it was read: someone
     took the run up, or heard from it. It ended when it last wrote."""
     spool = store.folder(run.id).spool
     last_sign = datetime.fromtimestamp(spool.stat().st_mtime, UTC) if spool.exists() else datetime.now(UTC)
+    values = {"status": status, "reason": reason, "ended": last_sign}
     with store.write() as session:
-        unchanged = update(Run).where(
-            col(Run.id) == run.id,
-            col(Run.status) == run.status,
-            col(Run.pid).is_not_distinct_from(run.pid),
-            col(Run.pid_start).is_not_distinct_from(run.pid_start),
-            col(Run.spool_offset) == run.spool_offset,
-        )
-        end = unchanged.values(status=status, reason=reason, ended=last_sign)
+        end = update(Run).where(*unchanged(run))
+        end = end.values(**values, crashes=run.crashes if crashes is None else crashes)
         if session.connection().execute(end).rowcount:
             session.add(Event(run_id=run.id, at=datetime.now(UTC), level="state", text=f"{status}: {reason}"))
     return get_run(store, run.id)
@@ -79,7 +80,7 @@ def resume(store: Store, run_id: str, argv: Sequence[str] | None = None) -> Run:
     if run.status == "finished":
         raise UserError(f"{run.id}: is finished; `tfllmer show {run.id}` shows it, `tfllmer run` makes a new one")
     if run.status == "queued":
-        raise UserError(f"{run.id}: is queued and has not begun; there is nothing to resume")
+        raise UserError(f"{run.id}: is queued; a worker takes it up, or `tfllmer cancel {run.id}` first")
     if run.status == "running" or is_alive(store, run):
         process = find(run)
         where = f" (pid {process.pid})" if process else ""
@@ -107,7 +108,9 @@ def _take(store: Store, run: Run) -> bool:
             detail="",
             ended=None,
             cancel_requested=False,
+            worker_id=None,
             pid=me.pid,
             pid_start=me.create_time(),
+            host=platform.node(),
         )
         return session.connection().execute(mine).rowcount == 1

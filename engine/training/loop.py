@@ -18,7 +18,9 @@ from engine.models.layout import Layout
 from engine.models.recommender import Recommender, history_length
 from engine.spool import Recorder, RunFolder
 from engine.training import checkpoint, ranking
+from engine.training.curvature import CurvatureProbe
 from engine.training.losses import softmax_cross_entropy
+from engine.training.micro_batches import micro_batches
 
 SELECTION = "ndcg@10"  # the validation metric whose best epoch is kept
 _LOSS_EVERY = 20  # steps between points of the mini-batch loss
@@ -68,6 +70,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
     length = history_length(backbone)
     probe = ranking.training_probe(split.train, settings.probe, length)
     valid = ranking.held_out(split.valid_history, split.valid, length)
+    curvature = CurvatureProbe(experiment, split, model, recorder)
     optimizer = make_optimizer(model, settings)
     progress = Progress()
     if resume:
@@ -97,6 +100,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
 
     if not progress.train_ce:
         measure()
+        curvature.measure(progress.step)
     saved = time.monotonic()
     while progress.epoch < settings.epochs and not _patience_is_over(progress, settings):
         batches = epoch_batches(
@@ -112,7 +116,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
         model.table.begin_epoch(progress.epoch)
         for batch in (one for each in batches[progress.batch :] for one in each):
             tick = time.perf_counter()
-            loss = train_step(model, optimizer, batch)
+            loss = train_step(model, optimizer, batch, experiment.execution.micro_batch)
             progress.train_s += time.perf_counter() - tick
             progress.step, progress.batch = progress.step + 1, progress.batch + 1
             progress.targets += len(batch.targets)
@@ -128,6 +132,8 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
                 )
                 if not math.isfinite(value):
                     raise DivergedError(f"the loss is {value} at step {progress.step}")
+            if curvature.is_due(progress.epoch, progress.batch, len(batches)):
+                curvature.measure(progress.step)
             if should_stop():
                 save()
                 raise StoppedError
@@ -136,6 +142,8 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
                 saved = time.monotonic()
         progress.epoch, progress.batch = progress.epoch + 1, 0
         measure()
+        if progress.epoch == settings.epochs or _patience_is_over(progress, settings):
+            curvature.measure(progress.step)
         save()
         saved = time.monotonic()
         if should_stop() and progress.epoch < settings.epochs:
@@ -195,12 +203,30 @@ def sizes(experiment: spec.Experiment, split: Split, n_items: int, model: Recomm
 
 def make_optimizer(model: Recommender, settings: spec.Train) -> torch.optim.Optimizer:
     trained = [p for p in model.parameters() if p.requires_grad]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(
+            trained, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True
+        )
     kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
     return kind(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
 
 
-def train_step(model: Recommender, optimizer: torch.optim.Optimizer, batch: Batch) -> torch.Tensor:
-    """One optimiser step on one batch; returns its mean loss."""
+def train_step(
+    model: Recommender, optimizer: torch.optim.Optimizer, batch: Batch, micro_batch: int | None = None
+) -> torch.Tensor:
+    """One optimiser step on one batch; returns its mean loss. With `micro_batch` at most so many windows
+    go through the model at once, and their gradients are added up."""
+    optimizer.zero_grad(set_to_none=True)
+    total = torch.zeros((), device=model.table.weight.device)
+    for part in [batch] if micro_batch is None else micro_batches(batch, micro_batch):
+        loss = _mean_loss(model, part) * (len(part.targets) / len(batch.targets))
+        loss.backward()
+        total += loss.detach()
+    optimizer.step()
+    return total
+
+
+def _mean_loss(model: Recommender, batch: Batch) -> torch.Tensor:
     device = model.table.weight.device
     layout = Layout.of(torch.from_numpy(batch.lengths), device)
     masked = None if batch.masked is None else torch.from_numpy(batch.masked).to(device)
@@ -208,11 +234,7 @@ def train_step(model: Recommender, optimizer: torch.optim.Optimizer, batch: Batc
     h = model.represent(input_rows, torch.from_numpy(batch.items).to(device), layout, masked)
     if len(batch.at) < len(h):
         h = h[torch.from_numpy(batch.at).to(device)]
-    loss = softmax_cross_entropy(h, scoring_rows, torch.from_numpy(batch.targets).to(device))
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
-    return loss.detach()
+    return softmax_cross_entropy(h, scoring_rows, torch.from_numpy(batch.targets).to(device))
 
 
 def _patience_is_over(progress: Progress, settings: spec.Train) -> bool:

@@ -41,6 +41,11 @@ CONTROLS: dict[str, dict[str, Any]] = {
     "permuted-items": {"embedding.control": "permuted-items"},
     "spectrum-matched": {"embedding.control": "spectrum-matched"},
     "rotation": {"embedding.control": "rotation"},
+    "cluster-permuted": {"embedding.control": "cluster-permuted"},
+    "id-angles": {"embedding.control": "id-directions"},
+    "id-directions": _FREE | {"embedding.control": "id-directions", "table.rescale": True},
+    "id-norms": _FREE | {"embedding.control": "id-norms", "table.rescale": True},
+    "id-table": _FREE | {"table.init": "id-trained", "table.inject": "frozen"},
 }
 
 
@@ -232,7 +237,7 @@ def test_identity_ignores_seed_names_and_the_vectors_of_an_id_table(data_root: P
         ({"sets": ["train.lr.x=1"]}, "--set train.lr.x: train.lr is one value, not a group of settings"),
         (
             {"sets": ["evaluate=1"]},
-            "--set evaluate: a group of settings, not one value (there are evaluate.mask_seen)",
+            "--set evaluate: a group of settings, not one value (there are evaluate.mask_seen, evaluate.curvature)",
         ),
         ({"sets": ["train.lr=-1"]}, "--set train.lr: input should be greater than 0, not '-1'"),
         (

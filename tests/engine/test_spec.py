@@ -65,6 +65,7 @@ SAME: dict[str, Experiment] = {
             "groups": 3,
             "shrinkage": 1,
             "norm_sd": 2,
+            "clusters": 5,
             "seed": 9,
         }
     ),
@@ -115,9 +116,14 @@ def test_settings_that_are_never_read_do_not_count() -> None:
         ({"post": "ace"}, {"shrinkage": 1}),
         ({"control": "lognormal-norms"}, {"norm_sd": 2}),
         ({"control": "permuted-items"}, {"seed": 1}),
+        ({"control": "cluster-permuted"}, {"clusters": 5}),
     ]
     for step, setting in steps:
         assert spec.config_hash(changed(embedding=step)) != spec.config_hash(changed(embedding=step | setting))
+    borrowing = {"control": "id-norms"}
+    one = changed(embedding=borrowing)
+    assert spec.config_hash(one) == spec.config_hash(changed(embedding=borrowing | {"seed": 1}))
+    assert spec.config_hash(one) != spec.config_hash(changed(embedding=borrowing, table={"id_sd": 0.1}))
     table = {"init": "id"}
     one, other = changed(table=table), changed(table=table, embedding={"source": "minilm-l6", "center": False})
     assert spec.config_hash(one) == spec.config_hash(other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
@@ -9,7 +10,27 @@ from typing import Annotated
 
 import typer
 
-from tfllmer_tui.cli import board, data, doctor, embed, export, preset, run, runs, store
+from tfllmer_tui.cli import (
+    annotate,
+    board,
+    compare,
+    data,
+    diagnose,
+    doctor,
+    embed,
+    export,
+    preset,
+    queue,
+    report,
+    reproduce,
+    run,
+    runs,
+    store,
+    study,
+    tui,
+    verdict,
+    worker,
+)
 
 app = typer.Typer(
     name="tfllmer",
@@ -41,12 +62,33 @@ def tfllmer(
     """
 
 
-for module in (run, runs, board, export, preset, data, embed, store, doctor):
+for module in (
+    run,
+    tui,
+    runs,
+    study,
+    queue,
+    worker,
+    annotate,
+    reproduce,
+    board,
+    compare,
+    verdict,
+    report,
+    export,
+    preset,
+    data,
+    embed,
+    diagnose,
+    store,
+    doctor,
+):
     module.add_to(app)
 
 
 def main() -> None:
     """The console script. Exit codes: 0 done, 1 a failed run or a fault of ours, 2 wrong use, 130 stopped by Ctrl-C."""
+    gc.set_threshold(200_000, 20, 20)  # by default the collector visits what imports leave behind dozens of times
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1 or bool(os.environ.get("TFLLMER_DEBUG"))
     for stream in (sys.stdout, sys.stderr):
@@ -65,6 +107,8 @@ def _report(error: Exception) -> int:
 
     if isinstance(error, UserError):
         print(f"tfllmer: {' '.join(str(error).split())}", file=sys.stderr)
+        if pointer := getattr(error, "pointer", ""):  # the place in a filter
+            print(pointer, file=sys.stderr)
         return 2
     what = " ".join(f"{type(error).__name__}: {error}".split())
     print(f"tfllmer: a fault of tfllmer itself: {what} (--debug shows where)", file=sys.stderr)

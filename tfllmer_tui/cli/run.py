@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 Mode = Literal["live", "lines", "quiet", "json"]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result line only.")]
+Detach = Annotated[bool, typer.Option("--detach", "-d", help="Queue it and come back at once.")]
+NoWorker = Annotated[
+    bool, typer.Option("--no-worker", help="Do not start a worker in the background where none is alive.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -52,18 +56,25 @@ def run(
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print the complete specification with the origin of every value.")
     ] = False,
+    detach: Detach = False,
+    priority: Annotated[
+        int, typer.Option("--priority", metavar="N", help="Detached: runs of higher priority are taken first.")
+    ] = 0,
+    no_worker: NoWorker = False,
     db: Db = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train one run and watch it: live curve, result line, a row for the leaderboard.
 
-    Ctrl-C stops it cleanly and says how to resume; a closed terminal leaves it running.
+    Ctrl-C stops it cleanly and says how to resume; a closed terminal leaves it running. With --detach the
+    runs are queued instead, and a worker trains them in the background.
 
     \b
     tfllmer run --ablation no-norm
     tfllmer run --ablation full --dataset ml-100k --embedding minilm-l6
     tfllmer run --method id --backbone gru4rec --seeds 3
+    tfllmer run --ablation full --seeds 5 --detach
     tfllmer run --set train.lr=3e-4 --set embedding.lambda=0.5 --show-config
     """
     from engine.presets import resolve
@@ -89,11 +100,16 @@ def run(
 
     store = open_store(db)
     queue.settle(store)
-    mode, ended = _mode(json, quiet), []
     first = resolved.experiment.seed
-    for each in range(first, first + (seeds or 1)):
-        experiment = resolved.experiment.model_copy(update={"seed": each})
-        made = create_run(store, experiment, overrides=resolved.overrides, command=_command_line(), status="running")
+    experiments = [resolved.experiment.model_copy(update={"seed": first + n}) for n in range(seeds or 1)]
+    if detach:
+        changes, command = resolved.overrides, command_line()
+        waiting = [queue.enqueue(store, e, overrides=changes, command=command, priority=priority) for e in experiments]
+        say_queued(store, waiting, json=json, quiet=quiet, no_worker=no_worker)
+        return
+    mode, ended = _mode(json, quiet), []
+    for experiment in experiments:
+        made = create_run(store, experiment, overrides=resolved.overrides, command=command_line(), status="running")
         queue.start(store, made)
         ended.append(_watch(store, made, mode))
         if ended[-1].status == "cancelled" or ended[-1].reason.startswith("user error"):
@@ -108,13 +124,22 @@ def run(
     _leave(ended)
 
 
-def resume(run: RunId, db: Db = None, json: Json = False, quiet: Quiet = False) -> None:
+def resume(
+    run: RunId,
+    detach: Detach = False,
+    no_worker: NoWorker = False,
+    db: Db = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """Go on with a run that was stopped, lost or failed, from its last checkpoint.
 
-    It ends with the numbers of a run that was never interrupted.
+    It ends with the numbers of a run that was never interrupted. With --detach it is queued (tfllmer retry
+    takes several runs).
 
     \b
     tfllmer resume 01JD
+    tfllmer resume 01JD --detach
     """
     from engine import queue
     from engine.store import find_run, open_store, record
@@ -122,6 +147,10 @@ def resume(run: RunId, db: Db = None, json: Json = False, quiet: Quiet = False) 
 
     open_store(db, read_only=True)  # a store that is not there holds no run, and is not made
     store = open_store(db)
+    if detach:
+        again = queue.retry(store, [find_run(store, run).id])
+        say_queued(store, again, json=json, quiet=quiet, no_worker=no_worker)
+        return
     taken = queue.resume(store, find_run(store, run).id)
     ended = _watch(store, taken, _mode(json, quiet))
     if json:
@@ -145,7 +174,26 @@ def _draws(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def _command_line() -> list[str]:
+def say_queued(store: Store, waiting: list[Run], *, json: bool, quiet: bool, no_worker: bool) -> None:
+    """Say which runs have been queued, see that somebody takes them, and tell how to watch."""
+    from engine import queue
+    from engine.store import record
+    from tfllmer_tui.cli.output import print_json, say
+
+    started = not no_worker and queue.ensure_worker(store)
+    if json:
+        print_json([record(store, run) for run in waiting])
+        return
+    for run in waiting:
+        print(f"{run.id}  queued  {run.arm} {run.dataset} {run.backbone} seed {run.seed}", flush=True)
+    if started:
+        say("Started a worker in the background; it leaves when the queue is empty.")
+    if not quiet:
+        say(f"Watch: tfllmer queue\n       tfllmer logs {waiting[0].id} -f\n       tfllmer wait {waiting[0].id}")
+
+
+def command_line() -> list[str]:
+    """What the user typed."""
     import sys
 
     return ["tfllmer", *sys.argv[1:]]

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import spec
-from engine.data import load_dataset
-from engine.data.prepare import first_of_pairs, k_core
+from engine.data import load_dataset, prepare
+from engine.data.atomic import Log
+from engine.data.prepare import first_of_pairs, in_order, k_core
 from engine.spec import UserError
 from tests.engine.data.files import INTER, ITEM, lines, write
 
@@ -34,6 +35,18 @@ def slow_k_core(rows: list[tuple[int, int]], k: int) -> list[int]:
 def test_k_core_is_the_fixed_point(rows: list[tuple[int, int]], k: int) -> None:
     users, items = np.array(rows, dtype=np.int64).T
     assert np.flatnonzero(k_core(users, items, k)).tolist() == slow_k_core(rows, k)
+
+
+@pytest.mark.parametrize("few", [0, 1_000_000])
+@pytest.mark.parametrize("timed", [True, False])
+@given(rows=pairs)
+def test_order_is_by_user_then_time_then_place_in_the_file(few: int, timed: bool, rows: list[tuple[int, int]]) -> None:
+    users, times = np.array(rows, dtype=np.int64).T
+    log = Log([], [], [], users, np.arange(len(rows)), times if timed else None, None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepare, "_FEW", few)
+        found = in_order(log).items.tolist()
+    assert found == sorted(range(len(rows)), key=lambda i: (users[i], times[i] if timed else 0, i))
 
 
 @given(rows=pairs)

@@ -3,11 +3,13 @@
     python double.py MODE RUN_FOLDER
 
 finish: 10 steps and an end. forever: steps until it is stopped. crash: dies with a message before it
-begins. deaf: ignores SIGTERM. mute: stops without a last word. slow: begins after a second.
+begins. deaf: ignores SIGTERM. mute: stops without a last word. slow: begins after a second. litter: leaves
+a process behind. fail: ends with an error.
 """
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,6 +23,8 @@ def main(mode: str, folder: RunFolder) -> int:
     if mode == "crash":
         print("something [bold]ominous[/bold]\nModuleNotFoundError: no module named gpu\n", file=sys.stderr)
         return 1
+    if mode == "litter":
+        subprocess.Popen(["sleep", "600"])
     if mode == "slow":
         time.sleep(1)
     asked: list[int] = []
@@ -36,13 +40,16 @@ def main(mode: str, folder: RunFolder) -> int:
         writer.start(attempt, os.getpid(), psutil.Process().create_time())
         if attempt > 1:
             writer.resume(attempt, step - 1)
-        last = step + 10 if mode in ("finish", "slow", "mute") else sys.maxsize
+        last = step + 10 if mode in ("finish", "slow", "mute", "litter", "fail") else sys.maxsize
         while step < last and not asked:
             writer.points(step, {"loss": float(step)})
             step += 1
             time.sleep(0.01)
         if mode == "mute":
             return 3
+        if mode == "fail":
+            writer.end("failed", "exception: ValueError: no", "a traceback")
+            return 1
         writer.end("cancelled" if asked else "finished", "stopped by the user (SIGTERM)" if asked else "")
         return 0
 

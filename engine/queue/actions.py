@@ -1,0 +1,141 @@
+"""What people and studies do with the queue: short writes that any worker follows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.queue.fleet import workers
+from engine.queue.process import CANCEL_GRACE_S, ask_to_stop, find, is_alive, kill_group
+from engine.queue.recovery import settle_run
+from engine.spec import Experiment, UserError
+from engine.spool import is_held
+from engine.store import Run, Store, create_run, get_run
+from engine.store import queue as rows
+
+
+def enqueue(
+    store: Store,
+    experiment: Experiment,
+    *,
+    overrides: Mapping[str, Any],
+    command: Sequence[str],
+    study_id: int | None = None,
+    priority: int = 0,
+) -> Run:
+    """A new queued run behind the others of its priority; `ensure_worker` sees that somebody takes it."""
+    return create_run(
+        store, experiment, overrides=overrides, command=command, study_id=study_id, priority=priority, status="queued"
+    )
+
+
+def cancel(store: Store, run_ids: Sequence[str]) -> list[Run]:
+    """Ask for the end of runs; returns them as they are now. Ended runs are left alone.
+
+    A queued run is cancelled at once. A running one is stopped by whoever supervises it (SIGTERM: it
+    saves its state and leaves; SIGKILL to its group after a grace); where nobody does, it gets its
+    SIGTERM here.
+    """
+    rows.cancel_rows(store, run_ids)
+    found = [get_run(store, run_id) for run_id in run_ids]
+    living = {w.id for w in workers(store) if w.alive}
+    for run in found:
+        followed = run.worker_id in living
+        # only the run's own process holds its lock: before that, the row may name whoever starts it
+        if run.status == "running" and not followed and is_held(store.folder(run.id)) and find(run):
+            ask_to_stop(run.pid or 0, run.pid_start or 0.0)
+    return found
+
+
+def see_off(store: Store, run_ids: Sequence[str], grace_s: float = CANCEL_GRACE_S) -> list[Run]:
+    """Wait until cancelled runs have ended; kill the group of those that have not after the grace. Returns
+    them as they ended."""
+    give_up = time.monotonic() + grace_s
+    while any(settle_run(store, run_id).status == "running" for run_id in run_ids) and time.monotonic() < give_up:
+        time.sleep(0.1)
+    for run_id in run_ids:
+        run = get_run(store, run_id)
+        while run.status == "running" and time.monotonic() < give_up + grace_s:
+            if run.pid and run.pid_start and is_held(store.folder(run.id)):
+                kill_group(run.pid, run.pid_start)
+            time.sleep(0.1)
+            run = settle_run(store, run_id)
+    return [get_run(store, run_id) for run_id in run_ids]
+
+
+def retry(store: Store, run_ids: Sequence[str], fresh: bool = False) -> list[Run]:
+    """Queue failed, cancelled and lost runs again, from their last checkpoint, or with `fresh` from the
+    beginning. Raises UserError, before anything is changed, where a run is not one of these."""
+    found = [_retriable(store, run_id) for run_id in run_ids]
+    for run in found:
+        if fresh:
+            folder = store.folder(run.id)
+            folder.last.unlink(missing_ok=True)
+            folder.best.unlink(missing_ok=True)
+        why = "by the user, from the beginning" if fresh else "by the user"
+        if not rows.queue_again(store, run, why):
+            raise UserError(f"{run.id}: another process has just taken it up; see `tfllmer show {run.id}`")
+    return [get_run(store, run.id) for run in found]
+
+
+def _retriable(store: Store, run_id: str) -> Run:
+    run = settle_run(store, run_id)
+    if run.status == "finished":
+        raise UserError(f"{run.id}: is finished; `tfllmer clone {run.id}` makes a new run of it")
+    if run.status == "queued":
+        raise UserError(f"{run.id}: is queued already; `tfllmer queue` shows its place")
+    if run.status == "running" or is_alive(store, run):
+        raise UserError(f"{run.id}: is running; `tfllmer cancel {run.id}` stops it")
+    folder = store.folder(run.id)
+    if not folder.spec.exists():
+        raise UserError(f"{folder.root}: the files of the run are gone; `tfllmer clone {run.id}` makes a new run of it")
+    if run.spool_offset > (folder.spool.stat().st_size if folder.spool.exists() else 0):
+        raise UserError(f"{folder.spool}: is shorter than what was read from it; `tfllmer clone {run.id}` starts anew")
+    return run
+
+
+def clone(
+    store: Store,
+    run_id: str,
+    experiment: Experiment,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    command: Sequence[str] = (),
+    priority: int = 0,
+) -> Run:
+    """A new queued run with the (changed) specification of a stored one. It belongs to no study."""
+    source = get_run(store, run_id)
+    changes = source.overrides if overrides is None else overrides
+    return enqueue(store, experiment, overrides=changes, command=command or source.command, priority=priority)
+
+
+def set_priority(store: Store, run_ids: Sequence[str], priority: int) -> None:
+    """Queued runs of higher priority are taken first. Raises UserError where one does not wait."""
+    _all_wait(store, run_ids)
+    rows.set_priority(store, run_ids, priority)
+
+
+def reorder(
+    store: Store, run_ids: Sequence[str], *, first: bool = False, last: bool = False, before: str | None = None
+) -> None:
+    """Move queued runs, in the order given: to the front, to the end, or right before another queued run.
+    They take the priority of where they come to stand. Raises UserError where one does not wait."""
+    if [first, last, before is not None].count(True) != 1:
+        raise ValueError("give one of first, last and before")
+    _all_wait(store, run_ids)
+    if before is not None and before in run_ids:
+        raise UserError(f"{before}: cannot stand before itself; name another run")
+    if first:
+        rows.place_first(store, run_ids)
+    elif last:
+        rows.place_last(store, run_ids)
+    elif before is not None and not rows.place_before(store, run_ids, before):
+        raise UserError(f"{before}: is not queued; `tfllmer queue` lists the runs that wait")
+
+
+def _all_wait(store: Store, run_ids: Sequence[str]) -> None:
+    for run_id in run_ids:
+        run = get_run(store, run_id)
+        if run.status != "queued":
+            raise UserError(f"{run.id}: is {run.status}, not queued; `tfllmer queue` lists the runs that wait")

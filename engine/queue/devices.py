@@ -1,0 +1,221 @@
+"""Where runs can be placed: slots of GPUs, with respect for others on them, and a pool of CPU threads."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from engine.spec import UserError
+
+_SPARE = 0.1
+"""Share of a slot's memory that strangers may hold before the slot counts as taken."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A run that holds a place: its device, its CPU threads, its process."""
+
+    device: str
+    threads: int
+    pid: int | None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A place that is free now. `accepts` are the wishes (`execution.device`) that it fulfils, `free` how
+    many CPU threads a run may want (None: any number)."""
+
+    device: str
+    accepts: tuple[str, ...]
+    free: int | None
+
+
+@dataclass(frozen=True)
+class Devices:
+    """The devices of a worker: GPUs in their order of preference (numbers as `nvidia-smi` shows them) with
+    `slots_per_gpu` runs each, and as many CPU threads as `cpu_slots`."""
+
+    gpus: tuple[int, ...]
+    slots_per_gpu: int
+    cpu_slots: int
+
+    @property
+    def slots(self) -> list[str]:
+        """The device of each slot."""
+        on_gpus = [f"cuda:{index}" for index in self.gpus for _ in range(self.slots_per_gpu)]
+        return on_gpus + ["cpu"] * self.cpu_slots
+
+    @property
+    def accepts(self) -> tuple[str, ...]:
+        """Every wish that some slot fulfils."""
+        wishes = [wish for device in dict.fromkeys(self.slots) for wish in self._accepts(device)]
+        return tuple(dict.fromkeys(wishes))
+
+    def offers(self, placed: Sequence[Placed]) -> list[Offer]:
+        """Free places, the best first: GPUs with fewer runs before others, then in their order; a GPU only
+        while a slot's share of its memory is not in the hands of other people's processes; then the CPU."""
+        found = []
+        busy = {index: sum(p.device == f"cuda:{index}" for p in placed) for index in self.gpus}
+        for index in sorted(self.gpus, key=lambda index: busy[index]):
+            ours = [p.pid for p in placed if p.device == f"cuda:{index}" and p.pid is not None]
+            if busy[index] < usable_slots(gpu_load(index), ours, self.slots_per_gpu):
+                found.append(Offer(f"cuda:{index}", self._accepts(f"cuda:{index}"), None))
+        free = self.cpu_slots - sum(p.threads for p in placed if p.device == "cpu")
+        if free > 0:
+            whole = free == self.cpu_slots  # a run that wants more threads than there are gets them all
+            found.append(Offer("cpu", self._accepts("cpu"), None if whole else free))
+        return found
+
+    def _accepts(self, device: str) -> tuple[str, ...]:
+        if device == "cpu":
+            return ("cpu",) if self.gpus else ("cpu", "auto")
+        return ("auto", "cuda", device)
+
+    def environment(self, device: str) -> dict[str, str]:
+        """What makes a process see only its device, which it then calls `cuda` (or `cpu`)."""
+        visible = device.partition(":")[2]  # empty for the CPU: no GPU is seen
+        return {"CUDA_VISIBLE_DEVICES": visible, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+    def load(self, placed: Sequence[Placed]) -> list[dict[str, Any]]:
+        """How the devices are loaded, for the worker's row (see `WorkerView`)."""
+        rows = []
+        for index in self.gpus:
+            gpu = gpu_load(index)
+            told = {"name": gpu.name, "load": gpu.load, "memory_used": gpu.used, "memory_total": gpu.total}
+            rows.append(self._row(f"cuda:{index}", self.slots_per_gpu, placed) | (told if gpu.total else {}))
+        if self.cpu_slots:
+            memory = psutil.virtual_memory()
+            told = {"name": "CPU", "load": psutil.cpu_percent() / 100}
+            told |= {"memory_used": memory.total - memory.available, "memory_total": memory.total}
+            rows.append(self._row("cpu", self.cpu_slots, placed) | told)
+        return rows
+
+    @staticmethod
+    def _row(device: str, slots: int, placed: Sequence[Placed]) -> dict[str, Any]:
+        return {"device": device, "slots": slots, "running": sum(p.device == device for p in placed)}
+
+
+def choose(gpus: str | None, exclude: str | None, slots_per_gpu: int, cpu_slots: int | None) -> Devices:
+    """The devices that a worker is given: `gpus` and `exclude` are lists such as `0,2` (`gpus` also `none`).
+
+    Left out, the GPUs are those that $CUDA_VISIBLE_DEVICES leaves, and the CPU slots are the cores, but
+    for one a GPU slot. Raises UserError.
+    """
+    there = count_gpus()
+    if gpus is None:
+        chosen = _visible(there)
+    elif gpus.strip().lower() in ("none", ""):
+        chosen = []
+    else:
+        chosen = _numbers("--gpus", gpus)
+        missing = [index for index in chosen if index >= there]
+        if missing:
+            found = f"found {there}" if there else "found none (nvidia-ml-py and a driver are needed to see them)"
+            raise UserError(f"--gpus {gpus}: there is no GPU {missing[0]} here ({found}); see nvidia-smi")
+    left_out = _numbers("--exclude", exclude) if exclude else []
+    chosen = [index for index in dict.fromkeys(chosen) if index not in left_out]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if cpu_slots is None:
+        cpu_slots = max(1, cores - len(chosen) * slots_per_gpu)
+    if not chosen and not cpu_slots:
+        raise UserError("--cpu-slots 0: leaves no device at all; give it a slot, or a GPU by --gpus")
+    return Devices(tuple(chosen), slots_per_gpu, cpu_slots)
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = [-1]
+    if min(numbers) < 0:
+        raise UserError(f"{option} {text}: write the numbers of GPUs as nvidia-smi shows them, such as {option} 0,1")
+    return numbers
+
+
+def _visible(there: int) -> list[int]:
+    everything = list(range(there))
+    wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if wanted is None:
+        return everything
+    parts = [part.strip() for part in wanted.split(",") if part.strip()]
+    if all(part.isdigit() for part in parts):
+        return [int(part) for part in parts if int(part) < there]
+    raise UserError(f"$CUDA_VISIBLE_DEVICES is {wanted}: choose GPUs by their numbers with --gpus")
+
+
+# ------------------------------------------------------------------------------------ NVML
+
+
+@dataclass(frozen=True)
+class GpuLoad:
+    """One GPU now: share of time in use, bytes of memory, and the bytes that each process holds (None
+    where the driver does not tell). `total` is 0 where nothing is known of it."""
+
+    name: str = ""
+    load: float | None = None
+    used: int = 0
+    total: int = 0
+    held: Mapping[int, int | None] | None = None
+
+
+def usable_slots(gpu: GpuLoad, ours: Sequence[int], slots: int) -> int:
+    """How many of a GPU's slots can be used, given what processes that are not `ours` hold of its memory.
+
+    Where the driver does not tell who holds what (as in many containers), everything counts as ours
+    while any run of ours is there, and as foreign otherwise.
+    """
+    if not gpu.total:
+        return slots
+    held = gpu.held or {}
+    if any(size is not None for size in held.values()):
+        mine = sum(held.get(pid) or 0 for pid in ours)
+    else:
+        mine = gpu.used if ours else 0
+    foreign = max(0, gpu.used - mine)
+    share = gpu.total / slots
+    return min(slots, max(0, int((gpu.total - foreign) / share + _SPARE)))
+
+
+def count_gpus() -> int:
+    """How many NVIDIA GPUs the driver shows; 0 without a driver or without nvidia-ml-py."""
+    nvml = _nvml()
+    return int(nvml.nvmlDeviceGetCount()) if nvml else 0
+
+
+def gpu_load(index: int) -> GpuLoad:
+    """How loaded a GPU is; all zero where the driver does not answer."""
+    nvml = _nvml()
+    if nvml is None:
+        return GpuLoad()
+    try:
+        gpu = nvml.nvmlDeviceGetHandleByIndex(index)
+        memory = nvml.nvmlDeviceGetMemoryInfo(gpu)
+        processes = nvml.nvmlDeviceGetComputeRunningProcesses(gpu)
+        name = nvml.nvmlDeviceGetName(gpu)
+        return GpuLoad(
+            name.decode() if isinstance(name, bytes) else str(name),
+            nvml.nvmlDeviceGetUtilizationRates(gpu).gpu / 100,
+            int(memory.used),
+            int(memory.total),
+            {p.pid: p.usedGpuMemory for p in processes},
+        )
+    except nvml.NVMLError:
+        return GpuLoad()
+
+
+def _nvml() -> Any | None:
+    """The NVML binding, initialised; None where there is none."""
+    try:
+        nvml: Any = importlib.import_module("pynvml")
+    except ImportError:
+        return None
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError:
+        return None
+    return nvml

@@ -1,0 +1,106 @@
+"""Workers as others see them: which live, how to get one, how to let them go."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from engine.queue.process import process_lives
+from engine.spec import UserError
+from engine.store import Store
+from engine.store import queue as rows
+from engine.store.tables import Worker
+
+HEARTBEAT_S = 5.0
+_SILENCE_S = 120.0
+"""A worker on another host counts as gone after so long without a heartbeat."""
+_START_S = 20.0
+
+
+@dataclass(frozen=True)
+class WorkerView:
+    """A worker as its row tells. `slots` holds the device of each slot; `devices` one mapping a device:
+    `device`, `name`, `running`, `slots`, `load` (share of 1), `memory_used`, `memory_total` (bytes)."""
+
+    id: str
+    host: str
+    pid: int
+    alive: bool
+    draining: bool
+    slots: tuple[str, ...]
+    devices: tuple[Mapping[str, Any], ...]
+    started: datetime
+    heartbeat: datetime
+
+
+def workers(store: Store) -> list[WorkerView]:
+    """Every worker that has a row, the oldest first. One that is not alive was killed; its runs are
+    adopted or queued again by the next."""
+    return [
+        WorkerView(
+            w.id,
+            w.host,
+            w.pid,
+            worker_lives(w),
+            w.draining,
+            tuple(w.slots),
+            tuple(w.devices),
+            w.started,
+            w.heartbeat,
+        )
+        for w in rows.list_workers(store)
+    ]
+
+
+def worker_lives(worker: Worker) -> bool:
+    """By (pid, start time) on this host, by a generous heartbeat elsewhere."""
+    if worker.host != platform.node():
+        return (datetime.now(UTC) - worker.heartbeat).total_seconds() < _SILENCE_S
+    return process_lives(worker.pid, worker.pid_start)
+
+
+def somebody_works(store: Store) -> bool:
+    """Whether a worker lives that takes new runs."""
+    return any(w.alive and not w.draining for w in workers(store))
+
+
+def ensure_worker(store: Store) -> bool:
+    """Start a worker in the background unless one lives that takes new runs; True where it was started.
+
+    It uses every device of this machine, outlives the terminal, leaves when nothing has been queued for
+    a while, and writes to `worker.log` beside the runs. Raises UserError where it cannot be started.
+    """
+    if somebody_works(store):
+        return False
+    store.files.mkdir(exist_ok=True)
+    log = store.files / "worker.log"
+    try:
+        with open(log, "ab") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "engine.queue", str(store.path)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise UserError(f"{log}: the worker cannot be started: {error.strerror}") from None
+    give_up = time.monotonic() + _START_S
+    while time.monotonic() < give_up and process.poll() is None and not somebody_works(store):
+        time.sleep(0.05)
+    if process.poll() and not somebody_works(store):
+        raise UserError(f"{log}: the worker ended with exit code {process.returncode}; see there, or `tfllmer worker`")
+    return True
+
+
+def drain(store: Store) -> list[WorkerView]:
+    """Ask all living workers to take nothing new and to leave once their runs have ended; returns them."""
+    living = [w for w in workers(store) if w.alive]
+    rows.drain_workers(store, [w.id for w in living])
+    return living

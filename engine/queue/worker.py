@@ -1,0 +1,293 @@
+"""The worker: takes queued runs, places them on devices, follows them, and settles what they leave."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from types import FrameType
+
+from ulid import ULID
+
+from engine.queue.devices import Devices, Placed
+from engine.queue.fleet import HEARTBEAT_S, worker_lives
+from engine.queue.launcher import Launcher
+from engine.queue.policy import after_end
+from engine.queue.process import CANCEL_GRACE_S, ask_to_stop, group_lives, how_it_ended, is_alive, kill_group, own
+from engine.queue.recovery import settle
+from engine.spec import UserError
+from engine.store import Run, Store, StoreError, get_run, ingest
+from engine.store import queue as rows
+from engine.store.tables import Worker as Row
+
+DRAIN_GRACE_S = 60.0
+"""What a run that goes back to the queue, or is beyond its time limit, has for saving its state."""
+_POLL_S = 0.2
+
+
+@dataclass
+class _Job:
+    """A run that this worker follows, at its place."""
+
+    run_id: str
+    device: str
+    threads: int
+    pid: int
+    pid_start: float
+    own_child: bool  # the launcher will tell its exit code
+    hard_limit: float | None = None  # on the monotonic clock
+    ended: bool = False
+    how: str = ""  # it ended, where it left no last word
+    blame: bool = True
+    give_up: bool = False
+    kill_at: float | None = None
+    read: int = -1  # size of the spool when it was last ingested
+
+    @property
+    def placed(self) -> Placed:
+        return Placed(self.device, self.threads, self.pid)
+
+
+class Worker:
+    """One worker process. `say` is told what happens, in lines.
+
+    The first SIGTERM or Ctrl-C (or a request in the store) drains it: it takes nothing new and leaves
+    when its runs have ended. The second stops the runs, which save their state and are queued again. The
+    third leaves at once; the runs go on, and the next worker adopts them. A closed terminal is ignored.
+    With `linger_s` it also leaves when nothing that it could take has been queued for so long. `server` is
+    the command that starts runs (see `engine.forkserver`).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        devices: Devices,
+        say: Callable[[str], None],
+        linger_s: float | None = None,
+        server: Sequence[str] | None = None,
+    ) -> None:
+        self.id = str(ULID())
+        self._store, self._devices, self._say, self._linger_s = store, devices, say, linger_s
+        self._jobs: dict[str, _Job] = {}
+        self._draining = False
+        self._launcher = Launcher(store.files / "worker.log", server)
+
+    def run(self) -> None:
+        """Work until it is told to leave. Raises UserError where no run can be started here."""
+        self._store.files.mkdir(exist_ok=True)
+        with _signals() as came:
+            settle(self._store)
+            self._launcher.ready()
+            self._row = rows.add_worker(self._store, self.id, self._devices.slots)
+            self._say(f"worker {self.id} (pid {os.getpid()}) on {summary(self._devices.slots)}; Ctrl-C drains it")
+            try:
+                self._loop(came)
+            finally:
+                self._launcher.close()
+                if not self._jobs:
+                    with suppress(StoreError):
+                        rows.leave(self._store, self.id)
+            self._say(f"worker {self.id} leaves" + (f"; {len(self._jobs)} runs go on" if self._jobs else ""))
+
+    def _loop(self, came: Sequence[int]) -> None:
+        told, beat_at, care_at, busy_at = 0, 0.0, 0.0, time.monotonic()
+        while True:
+            while told < len(came):
+                told += 1
+                self._leave_by_degrees(told)
+            if told >= 3:
+                return
+            now = time.monotonic()
+            with suppress(StoreError):  # locked or full for now: the runs do not need it
+                changed = self._follow()
+                if now >= care_at:
+                    self._care_for_orphans()
+                    care_at = now + HEARTBEAT_S
+                if not self._draining:
+                    changed |= self._place()
+                if changed or now >= beat_at:
+                    beat_at = now + HEARTBEAT_S
+                    self._beat()
+                busy_at = time.monotonic() if self._jobs else busy_at
+                if not self._jobs and (self._draining or self._nothing_comes(now - busy_at)):
+                    return
+            self._launcher.wait(_POLL_S)
+
+    def _nothing_comes(self, idle_s: float) -> bool:
+        if self._linger_s is None or idle_s < self._linger_s:
+            return False
+        return rows.leave(self._store, self.id, self._devices.accepts)
+
+    def _beat(self) -> None:
+        load = self._devices.load([job.placed for job in self._jobs.values()])
+        rows.beat(self._store, self.id, load, draining=self._draining)
+
+    # -------------------------------------------------------------------------------- taking runs
+
+    def _place(self) -> bool:
+        """Fill the free places with queued runs; whether any was taken."""
+        taken = False
+        while rows.anything_queued(self._store, self._devices.accepts) and self._launcher.ready():
+            for offer in self._devices.offers([job.placed for job in self._jobs.values()]):
+                run = rows.claim(self._store, self._row, place=offer.device, devices=offer.accepts, free=offer.free)
+                if run is not None:
+                    self._start(run, offer.device)
+                    taken = True
+                    break
+            else:
+                return taken
+        return taken
+
+    def _start(self, run: Run, device: str) -> None:
+        execution = run.spec["execution"]
+        threads, limit = int(execution["threads"]), execution.get("time_limit_s")
+        folder, kind = self._store.folder(run.id).root, device.partition(":")[0]
+        try:
+            started = self._launcher.start(folder, kind, threads, self._devices.environment(device))
+        except UserError:
+            rows.put_back(self._store, run, "its worker could not start it", crashes=run.crashes)
+            raise
+        job = _Job(run.id, device, self._width(threads), started.pid, started.pid_start, own_child=True)
+        if limit is not None:
+            job.hard_limit = time.monotonic() + limit + DRAIN_GRACE_S
+        self._jobs[run.id] = job
+        self._say(f"{run.id} starts on {device}: {run.arm} {run.dataset} {run.backbone} seed {run.seed}")
+        own(self._store, run.id, started.pid)
+
+    def _width(self, threads: int) -> int:
+        """A run that wants more threads than there are slots gets all slots."""
+        return min(threads, max(self._devices.cpu_slots, 1))
+
+    # -------------------------------------------------------------------------------- following them
+
+    def _follow(self) -> bool:
+        """Bring the rows of the runs up to date, do what is asked of them, settle those that have ended;
+        whether any has."""
+        codes = self._launcher.ended()
+        if not self._jobs:
+            return False
+        before = len(self._jobs)
+        wanted = rows.cancel_requests(self._store, self.id)
+        for job in list(self._jobs.values()):
+            self._look_after(job, codes)
+            self._ingest(job)
+            if not job.ended:
+                self._do_as_asked(job, cancel=job.run_id in wanted)
+            elif group_lives(job.pid, job.pid_start):
+                kill_group(job.pid, job.pid_start)  # the place is free once the last of its processes is gone
+            else:
+                self._settle(job)
+        return len(self._jobs) < before
+
+    def _look_after(self, job: _Job, codes: dict[int, int | None]) -> None:
+        """Find out whether the run's process has ended."""
+        if job.own_child and job.pid in codes:
+            code = codes[job.pid]
+            job.own_child, job.ended = False, code is not None
+            if code is not None:
+                job.how = job.how or how_it_ended(code, self._store.folder(job.run_id).log)
+        if not job.own_child and not job.ended:
+            run = get_run(self._store, job.run_id)
+            if run.pid is not None and run.pid_start is not None:  # its own process may not have been known yet
+                job.pid, job.pid_start = run.pid, run.pid_start
+            job.ended = not is_alive(self._store, run)
+
+    def _ingest(self, job: _Job) -> None:
+        spool = self._store.folder(job.run_id).spool
+        size = spool.stat().st_size if spool.exists() else 0
+        if size != job.read:
+            ingest(self._store, job.run_id)
+            job.read = size
+
+    def _do_as_asked(self, job: _Job, *, cancel: bool) -> None:
+        now = time.monotonic()
+        if cancel and (job.kill_at is None or job.kill_at > now + CANCEL_GRACE_S):
+            self._say(f"{job.run_id} is asked to stop")
+            self._stop(job, CANCEL_GRACE_S)
+        if job.hard_limit is not None and now >= job.hard_limit and job.kill_at is None:
+            job.how, job.give_up = "time limit: killed, since it did not stop by itself", True
+            job.kill_at = now
+        if job.kill_at is not None and now >= job.kill_at:
+            kill_group(job.pid, job.pid_start)
+
+    def _stop(self, job: _Job, grace_s: float) -> None:
+        job.kill_at, job.blame = time.monotonic() + grace_s, False
+        ask_to_stop(job.pid, job.pid_start)
+
+    def _settle(self, job: _Job) -> None:
+        how = job.how or f"its process (pid {job.pid}) is gone without a last word"
+        run = after_end(self._store, job.run_id, how, blame=job.blame, give_up=job.give_up)
+        if run.status == "running" and run.worker_id == self.id:
+            job.ended, job.how = False, ""  # another process has it: follow that one
+            return
+        del self._jobs[job.run_id]
+        self._say(f"{run.id} {run.status}" + (f": {run.reason}" if run.reason else ""))
+
+    # -------------------------------------------------------------------------------- orphans
+
+    def _care_for_orphans(self) -> None:
+        """Adopt the runs of dead workers that go on, settle those that do not, forget the workers."""
+        self._draining |= rows.asked_to_drain(self._store, self.id)
+        for worker in rows.list_workers(self._store):
+            if worker.id == self.id or worker_lives(worker):
+                continue
+            for run in rows.runs_of(self._store, [worker.id]):
+                self._take_over(run, worker)
+            if not rows.runs_of(self._store, [worker.id]):
+                rows.leave(self._store, worker.id)
+
+    def _take_over(self, run: Run, dead: Row) -> None:
+        if not is_alive(self._store, run):
+            begun = (run.pid, run.pid_start) != (dead.pid, dead.pid_start)
+            run = after_end(
+                self._store, run.id, "its worker is gone, and so is its process", blame=begun, worker_gone=True
+            )
+            self._say(f"{run.id} of worker {dead.id} {run.status}" + (f": {run.reason}" if run.reason else ""))
+        elif run.status == "running" and rows.adopt(self._store, run, self._row):
+            threads, device = self._width(int(run.spec["execution"]["threads"])), run.device or "cpu"
+            self._jobs[run.id] = _Job(run.id, device, threads, run.pid or 0, run.pid_start or 0.0, own_child=False)
+            self._say(f"{run.id} adopted from worker {dead.id}")
+
+    # -------------------------------------------------------------------------------- leaving
+
+    def _leave_by_degrees(self, times: int) -> None:
+        if times == 1:
+            self._draining = True
+            self._say(f"draining: nothing new is taken, {len(self._jobs)} runs go on; again stops them")
+        elif times == 2:
+            self._say("the runs save their state and are queued again; again leaves at once")
+            for job in self._jobs.values():
+                if job.kill_at is None:
+                    self._stop(job, DRAIN_GRACE_S)
+
+
+def summary(slots: Sequence[str]) -> str:
+    """`cuda:0 x 2, cpu x 4`."""
+    return ", ".join(device if n == 1 else f"{device} × {n}" for device, n in Counter(slots).items())
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """The SIGINT and SIGTERM that come while the block runs. A closed terminal (SIGHUP) only ends the output."""
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+
+    def silence(number: int, frame: FrameType | None) -> None:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):
+            os.dup2(nothing, stream)
+        os.close(nothing)
+
+    handlers = {signal.SIGINT: note, signal.SIGTERM: note, signal.SIGHUP: silence}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

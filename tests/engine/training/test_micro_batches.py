@@ -1,0 +1,70 @@
+"""A batch in pieces: the same targets, the same gradient."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine import spec
+from engine.data import load_dataset, split_dataset
+from engine.data.windows import Batch, epoch_batches
+from engine.models.recommender import build
+from engine.training.loop import make_optimizer, train_step
+from engine.training.micro_batches import micro_batches
+
+DATA = spec.Data(demo=spec.Demo(users=60, items=50, communities=4, dim=16))
+BACKBONES: list[spec.Backbone] = [
+    spec.SASRec(width=16, inner=32, max_length=10, dropout=0),
+    spec.GRU4Rec(width=16, hidden=16, max_length=10, dropout=0),
+    spec.BERT4Rec(width=16, inner=32, max_length=10, dropout=0),
+]
+
+
+def first_batch(mask_share: float | None) -> Batch:
+    train = split_dataset(load_dataset(DATA), DATA).train
+    batches = epoch_batches(train, length=10, batch_size=24, seed=0, epoch=0, random_cut=True, mask_share=mask_share)
+    return next(batches[0])
+
+
+def windows(batch: Batch) -> list[tuple[object, ...]]:
+    """Each window as its items, masks, and (position, target) pairs."""
+    ends = np.cumsum(batch.lengths)
+    found: list[tuple[object, ...]] = []
+    for start, end in zip(ends - batch.lengths, ends, strict=True):
+        inside = (batch.at >= start) & (batch.at < end)
+        masked = () if batch.masked is None else tuple(batch.masked[start:end].tolist())
+        pairs = tuple(zip((batch.at[inside] - start).tolist(), batch.targets[inside].tolist(), strict=True))
+        found.append((tuple(batch.items[start:end].tolist()), masked, pairs))
+    return found
+
+
+@given(size=st.integers(1, 30), cloze=st.booleans())
+def test_the_pieces_are_the_windows_of_the_batch_longest_first(size: int, cloze: bool) -> None:
+    batch = first_batch(0.3 if cloze else None)
+    pieces = list(micro_batches(batch, size))
+    assert Counter(w for piece in pieces for w in windows(piece)) == Counter(windows(batch))
+    assert all(len(piece.lengths) <= size and (np.diff(piece.lengths) <= 0).all() for piece in pieces)
+    sizes = [len(piece.lengths) for piece in pieces]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("backbone", BACKBONES, ids=lambda b: b.name)
+def test_a_step_in_pieces_is_the_step_of_the_whole_batch(backbone: spec.Backbone) -> None:
+    experiment = spec.Experiment(
+        data=DATA, backbone=backbone, table=spec.Table(init="id", normalize="none"), train=spec.Train(optimizer="sgd")
+    )
+    batch = first_batch(0.3 if isinstance(backbone, spec.BERT4Rec) else None)
+    weights, losses = [], []
+    for size in (None, 24, 7, 1):
+        model, _ = build(experiment, 50, None)
+        model.double()
+        losses.append(float(train_step(model, make_optimizer(model, experiment.train), batch, size)))
+        weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+    assert losses[0] == losses[1]
+    assert torch.equal(weights[0], weights[1])
+    for other, loss in zip(weights[2:], losses[2:], strict=True):
+        assert loss == pytest.approx(losses[0], rel=1e-6)
+        torch.testing.assert_close(other, weights[0], rtol=1e-9, atol=1e-10)

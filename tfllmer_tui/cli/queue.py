@@ -1,0 +1,241 @@
+"""The queue by hand: what waits and runs, and what can be done about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from tfllmer_tui.cli.options import Db, Json, RunId, Sets
+from tfllmer_tui.cli.run import NoWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engine.store import Run, Store
+
+Runs: TypeAlias = Annotated[
+    list[str], typer.Argument(metavar="RUN...", help="Ids of runs, or their unique beginnings.")
+]
+Priority: TypeAlias = Annotated[
+    int, typer.Option("--priority", metavar="N", help="Runs of higher priority are taken first; 0 when left out.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (queue, cancel, retry, clone, move, wait, logs):
+        app.command()(command)
+
+
+def queue(db: Db = None, json: Json = False) -> None:
+    """Show the workers and their devices, what they train, and what waits, in the order in which it is taken.
+
+    \b
+    tfllmer queue
+    tfllmer queue --json
+    """
+    from tfllmer_tui.cli.output import print_json, print_rich, settled_store
+    from tfllmer_tui.cli.queue_view import picture, status
+
+    now = status(settled_store(db))
+    if json:
+        print_json(now)
+    else:
+        print_rich(picture(now))
+
+
+def cancel(runs: Runs, db: Db = None, json: Json = False) -> None:
+    """Stop runs, queued or running; a running one saves its state first.
+
+    One that has not ended after a few seconds is killed, with everything that it started. tfllmer retry
+    or tfllmer resume goes on with a cancelled run.
+
+    \b
+    tfllmer cancel 01JD
+    tfllmer cancel 01JD8X 01JD9Y
+    """
+    from engine import queue as engine_queue
+
+    store, found = _found(db, runs)
+    before = {run.id: run.status for run in found}
+    engine_queue.cancel(store, list(before))
+    ended = engine_queue.see_off(store, list(before))
+    _tell(store, ended, json, said={run.id: _was(before[run.id]) for run in ended})
+
+
+def _was(status: str) -> str:
+    return "" if status in ("queued", "running", "lost") else "had ended already"
+
+
+def retry(
+    runs: Runs,
+    fresh: Annotated[bool, typer.Option("--fresh", help="From the beginning, not from the last checkpoint.")] = False,
+    no_worker: NoWorker = False,
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """Queue runs again that failed, were cancelled or lost; they go on from their last checkpoint.
+
+    \b
+    tfllmer retry 01JD
+    tfllmer retry 01JD8X 01JD9Y --fresh
+    """
+    from engine import queue as engine_queue
+    from tfllmer_tui.cli.run import say_queued
+
+    store, found = _found(db, runs)
+    again = engine_queue.retry(store, [run.id for run in found], fresh)
+    say_queued(store, again, json=json, quiet=False, no_worker=no_worker)
+
+
+def clone(
+    run: RunId,
+    sets: Sets = None,
+    priority: Priority = 0,
+    no_worker: NoWorker = False,
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """Queue a new run with the specification of a stored one, and with changes.
+
+    What is not changed is taken from the stored run, also where presets have changed since.
+
+    \b
+    tfllmer clone 01JD --set seed=7
+    tfllmer clone 01JD --set train.lr=3e-4 --set train.epochs=80
+    """
+    from engine import queue as engine_queue
+    from engine.store import find_run
+    from tfllmer_tui.cli.respecify import respecify
+    from tfllmer_tui.cli.run import command_line, say_queued
+
+    store = _store(db)
+    source = find_run(store, run)
+    resolved = respecify(source, sets or [])
+    made = engine_queue.clone(
+        store,
+        source.id,
+        resolved.experiment,
+        overrides=source.overrides | resolved.overrides,
+        command=command_line(),
+        priority=priority,
+    )
+    say_queued(store, [made], json=json, quiet=False, no_worker=no_worker)
+
+
+def move(
+    runs: Runs,
+    first: Annotated[bool, typer.Option("--first", help="Before all others.")] = False,
+    last: Annotated[bool, typer.Option("--last", help="Behind all others.")] = False,
+    before: Annotated[str | None, typer.Option("--before", metavar="RUN", help="Right before this queued run.")] = None,
+    priority: Annotated[
+        int | None, typer.Option("--priority", metavar="N", help="Set the priority; the order within it stays.")
+    ] = None,
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """Change the order of queued runs. A moved run takes the priority of the place where it comes to stand.
+
+    \b
+    tfllmer move 01JD8X 01JD9Y --first
+    tfllmer move 01JD --before 01JE
+    tfllmer move 01JD --priority 10
+    """
+    from engine import queue as engine_queue
+    from engine.spec import UserError
+    from engine.store import find_run
+
+    if [first, last, before is not None, priority is not None].count(True) != 1:
+        raise UserError("tfllmer move: give one of --first, --last, --before RUN and --priority N")
+    store, found = _found(db, runs)
+    ids = [run.id for run in found]
+    if priority is not None:
+        engine_queue.set_priority(store, ids, priority)
+    else:
+        other = None if before is None else find_run(store, before).id
+        engine_queue.reorder(store, ids, first=first, last=last, before=other)
+    _tell(store, engine_queue.queued(store), json)
+
+
+def wait(
+    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN...]", help="Ids, or their beginnings.")] = None,
+    study: Annotated[str | None, typer.Option("--study", metavar="NAME", help="The runs of this study.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every run that is queued or running now.")] = False,
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """Wait until runs have ended; exit code 0 if all of them finished, else 1.
+
+    Ctrl-C ends the waiting only.
+
+    \b
+    tfllmer wait 01JD8X 01JD9Y
+    tfllmer wait --all
+    """
+    from engine.spec import UserError
+    from tfllmer_tui.cli.waiting import of_study, unended, until_ended
+
+    if [bool(runs), study is not None, everything].count(True) != 1:
+        raise UserError("tfllmer wait: give runs, --study NAME or --all")
+    if runs:
+        store, found = _found(db, runs)
+    else:
+        store = _store(db)
+        found = of_study(store, study) if study is not None else unended(store)
+    ended = until_ended(store, [run.id for run in found], quiet=json)
+    _tell(store, ended, json)
+    if any(run.status != "finished" for run in ended):
+        raise typer.Exit(1)
+
+
+def logs(
+    run: RunId,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    db: Db = None,
+) -> None:
+    """Print what a run has written to its log.
+
+    \b
+    tfllmer logs 01JD
+    tfllmer logs 01JD -f
+    """
+    from engine.store import find_run
+    from tfllmer_tui.cli.output import settled_store
+    from tfllmer_tui.cli.waiting import stream_log
+
+    store = settled_store(db)
+    stream_log(store, find_run(store, run).id, follow=follow)
+
+
+# ------------------------------------------------------------------------------------ shared
+
+
+def _store(db: str | None) -> Store:
+    from engine import queue as engine_queue
+    from engine.store import open_store
+
+    open_store(db, read_only=True)  # a store that is not there holds no run, and is not made
+    store = open_store(db)
+    engine_queue.settle(store)
+    return store
+
+
+def _found(db: str | None, runs: Sequence[str]) -> tuple[Store, list[Run]]:
+    from engine.store import find_run
+
+    store = _store(db)
+    found = {run.id: run for run in (find_run(store, prefix) for prefix in runs)}
+    return store, list(found.values())
+
+
+def _tell(store: Store, runs: Sequence[Run], json: bool, said: dict[str, str] | None = None) -> None:
+    """The runs as they are now, one a line."""
+    from engine.store import record
+    from tfllmer_tui.cli.output import print_json, print_rich
+    from tfllmer_tui.cli.queue_view import run_line
+
+    if json:
+        print_json([record(store, run) for run in runs])
+        return
+    for run in runs:
+        print_rich(run_line(run, (said or {}).get(run.id, "")))

@@ -1,0 +1,96 @@
+"""Waiting for runs: until they end, and for what they log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from sqlmodel import select
+
+from engine import queue
+from engine.spec import UserError, nearest
+from engine.store import Run, Store, get_run, list_runs
+from engine.store.tables import Study
+from tfllmer_tui.cli.output import say
+
+_EVERY_S = 0.5
+
+
+def of_study(store: Store, name: str) -> list[Run]:
+    """The runs of a study. Raises UserError where there is no such study."""
+    with store.read() as session:
+        studies = {study.name: study.id for study in session.exec(select(Study))}
+        if name not in studies:
+            raise UserError(f"--study {name}: no such study here{nearest(name, studies) if studies else ''}")
+        return list(session.exec(select(Run).where(Run.study_id == studies[name]).order_by(Run.id)))
+
+
+def unended(store: Store) -> list[Run]:
+    """The runs that are queued or running, the oldest first."""
+    return [*list_runs(store, status="running")[::-1], *queue.queued(store)]
+
+
+def until_ended(store: Store, run_ids: Sequence[str], *, quiet: bool) -> list[Run]:
+    """Wait for the runs; a bar on a terminal, a line for each end elsewhere. A lost run has ended where no
+    worker will take it up again."""
+    console = Console(stderr=quiet)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    told: set[str] = set()
+    warned = False
+    with bar:
+        task = bar.add_task("", total=len(run_ids))
+        while True:
+            queue.settle(store)
+            runs = [get_run(store, run_id) for run_id in run_ids]
+            ended = [run for run in runs if run.status not in ("queued", "running") and not _comes_back(store, run)]
+            bar.update(task, completed=len(ended), description=_counts(runs))
+            for run in ended:
+                if run.id not in told and not console.is_terminal and not quiet:
+                    print(f"{run.id} {run.status}" + (f": {run.reason}" if run.reason else ""), flush=True)
+                told.add(run.id)
+            if len(ended) == len(runs):
+                return runs
+            idle = all(run.status == "queued" for run in runs if run.id not in told)
+            if idle and not warned and not any(worker.alive for worker in queue.workers(store)):
+                warned = True
+                say("No worker is alive: start one with tfllmer worker; this waits for it.")
+            time.sleep(_EVERY_S)
+
+
+def _comes_back(store: Store, run: Run) -> bool:
+    """Whether a worker is about to queue it again."""
+    stopped = run.status == "lost" or (run.status == "cancelled" and not run.cancel_requested)
+    return stopped and run.worker_id in {worker.id for worker in queue.workers(store) if worker.alive}
+
+
+def _counts(runs: Sequence[Run]) -> str:
+    return ", ".join(f"{n} {status}" for status, n in sorted(Counter(run.status for run in runs).items()))
+
+
+def stream_log(store: Store, run_id: str, *, follow: bool) -> None:
+    """Copy the run's log to stdout; with `follow` until the run has ended."""
+    log, offset = store.folder(run_id).log, 0
+    while True:
+        over = not follow or get_run(store, run_id).status not in ("queued", "running")
+        if log.exists():
+            with open(log, "rb") as file:
+                file.seek(offset)
+                block = file.read()
+            offset += len(block)
+            sys.stdout.write(block.decode("utf-8", errors="replace"))
+            sys.stdout.flush()
+        if over:
+            return
+        queue.settle(store)
+        time.sleep(_EVERY_S)

@@ -1,0 +1,77 @@
+"""tfllmer worker: takes queued runs and trains them on the devices of this machine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tfllmer_tui.cli.options import Db
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(worker)
+
+
+def worker(
+    gpus: Annotated[
+        str | None,
+        typer.Option(
+            "--gpus",
+            metavar="LIST",
+            help="GPUs in order of preference, such as 0,1; none = only the CPU; all when left out.",
+        ),
+    ] = None,
+    slots_per_gpu: Annotated[
+        int, typer.Option("--slots-per-gpu", metavar="K", min=1, help="Runs that share a GPU.")
+    ] = 1,
+    cpu_slots: Annotated[
+        int | None,
+        typer.Option(
+            "--cpu-slots",
+            metavar="N",
+            min=0,
+            help="CPU threads for runs on the CPU; the cores, but for one a GPU slot, when left out.",
+        ),
+    ] = None,
+    exclude: Annotated[str | None, typer.Option("--exclude", metavar="LIST", help="GPUs to leave alone.")] = None,
+    until_empty: Annotated[
+        bool, typer.Option("--until-empty", help="Leave when the queue is empty and every run has ended.")
+    ] = False,
+    drain: Annotated[
+        bool, typer.Option("--drain", help="Ask the workers of this store to finish their runs and leave.")
+    ] = False,
+    db: Db = None,
+) -> None:
+    """Take runs from the queue and train them on the devices of this machine.
+
+    Any number of workers may share a store. The first Ctrl-C drains the worker: it takes nothing new and
+    leaves when its runs have ended. The second stops them; they save their state and are queued again. The
+    third leaves at once, and the runs go on alone: the next worker adopts them. So it is with kill -9.
+    A closed terminal changes nothing.
+
+    A GPU takes no run while other people's processes hold the memory of its slot.
+
+    \b
+    tfllmer worker
+    tfllmer worker --gpus 0,1 --slots-per-gpu 3
+    tfllmer worker --gpus none --cpu-slots 4 --until-empty
+    tfllmer worker --drain
+    """
+    import time
+
+    from engine import queue
+    from engine.queue.devices import choose
+    from engine.queue.worker import Worker
+    from engine.store import open_store
+
+    if drain:
+        asked = queue.drain(open_store(db))
+        print("\n".join(f"worker {one.id} (pid {one.pid}) drains" for one in asked) or "No worker is alive.")
+        return
+    devices = choose(gpus, exclude, slots_per_gpu, cpu_slots)
+
+    def say(text: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+    Worker(open_store(db), devices, say, 0.0 if until_empty else None).run()
