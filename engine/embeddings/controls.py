@@ -5,14 +5,18 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from engine.embeddings.clusters import spherical_kmeans
+from engine.embeddings.reduce import fix_signs
 from engine.embeddings.reductions import generator, orthonormal, random_rotation, unit_rows
-from engine.spec import Embedding
+from engine.spec import Embedding, UserError
 
 Array = npt.NDArray[np.float64]
 
 
-def controlled(z: Array, settings: Embedding) -> Array:
+def controlled(z: Array, settings: Embedding, id_table: npt.NDArray[np.floating] | None = None) -> Array:
     """The table [n x k] that takes the place of z [n x k]; drawn from `settings.seed`, the same each time.
+    `id_table` [n x k] are the rows of an ID table after training, for the controls that are named after it, which
+    raise UserError without it.
 
     unit-norms:       rows at length 1. Directions kept.
     shuffled-norms:   the norms dealt out anew among the rows. Directions and the set of norms kept.
@@ -20,11 +24,16 @@ def controlled(z: Array, settings: Embedding) -> Array:
                       same g for every norm_sd. Directions kept, mean norm 1; norm_sd 0 is unit-norms.
     permuted-items:   whole rows, norms included, dealt out anew among the items. The set of rows kept, and
                       with it norms, angles, mean, spectrum and the curvature at uniform p.
+    cluster-permuted: whole rows exchanged among whole clusters of items (see `_other_clusters`). The set of rows
+                      kept, as by permuted-items, and that neighbours of one cluster stay together.
     spectrum-matched: 1 mean^T + U S V^T with U random, for z = 1 mean^T + U_z S V^T. Mean, covariance, the
                       singular values of z and of centred z kept; no item's norm or direction.
     rotation:         z Q, Q uniform among the orthogonal matrices. The Gram matrix z z^T kept.
+    id-norms:         the norms of the ID table's rows. Directions kept. Nothing is drawn.
+    id-directions:    the directions of the ID table's rows. Norms kept. Nothing is drawn.
 
-    A row of zeros has no direction: it stays zero and takes no part where norms are set or dealt out.
+    A row of zeros has no direction: it stays zero and takes no part where norms are set or dealt out, or clusters
+    exchanged.
     """
     draw = generator(settings.seed, settings.control)
     match settings.control:
@@ -40,11 +49,59 @@ def controlled(z: Array, settings: Embedding) -> Array:
             made = unit_rows(z) * _lognormal(z, settings.norm_sd, draw)[:, None]
         case "permuted-items":
             made = z[draw.permutation(len(z))]
+        case "cluster-permuted":
+            made = _other_clusters(z, settings.clusters, draw)
         case "spectrum-matched":
             made = _spectrum_matched(z, draw)
         case "rotation":
             made = z @ random_rotation(z.shape[1], draw)
+        case "id-norms":
+            made = unit_rows(z) * _norms(_borrowed(id_table, settings))
+        case "id-directions":
+            made = unit_rows(_borrowed(id_table, settings)) * _norms(z)
     return made
+
+
+def _borrowed(id_table: npt.NDArray[np.floating] | None, settings: Embedding) -> Array:
+    if id_table is None:
+        raise UserError(f"embedding.control={settings.control} needs the ID table that a run trains first; start a run")
+    return id_table.astype(np.float64)
+
+
+def _norms(z: Array) -> Array:
+    """[n x 1]."""
+    return np.asarray(np.linalg.norm(z, axis=1, keepdims=True))
+
+
+def _other_clusters(z: Array, clusters: int, draw: np.random.Generator) -> Array:
+    """Rows exchanged so that the items of a cluster get rows of another cluster, or of a few others.
+
+    The directions are clustered (spherical k-means). Items are listed cluster after cluster, the clusters in
+    random order, those of one cluster along its first principal axis. The item at place t of the list gets
+    the row of the item at place t + s (modulo the length), where s is the size of the list's first
+    clusters together, as many of them as bring s nearest to half of the list. Hence
+
+    - the rows are those of z, dealt out anew;
+    - the list is moved in at most 2 K pieces for K clusters, each within one cluster of items and one of rows and
+      in its order; clusters of equal size are moved whole;
+    - no item keeps a row of its cluster unless a cluster is larger than s or than the rest of the list.
+    """
+    there = np.flatnonzero(np.linalg.norm(z, axis=1) > 0)
+    labels = spherical_kmeans(unit_rows(z[there]), clusters, draw)
+    members = [there[labels == label] for label in draw.permutation(labels.max(initial=-1) + 1)]
+    listed = np.concatenate([*(_along_axis(z, items) for items in members), there[:0]])
+    ends = np.cumsum([len(items) for items in members])
+    shift = min(ends.tolist(), key=lambda end: abs(2 * end - len(listed)), default=0)
+    made = z.copy()
+    made[listed] = z[np.roll(listed, -shift)]
+    return made
+
+
+def _along_axis(z: Array, items: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """The items by their place on the first principal axis of their rows."""
+    centred = z[items] - z[items].mean(axis=0)
+    axis = fix_signs(np.linalg.svd(centred, full_matrices=False)[2][:1].T)
+    return items[np.argsort((centred @ axis)[:, 0], kind="stable")]
 
 
 def _lognormal(z: Array, sd: float, draw: np.random.Generator) -> Array:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -19,9 +20,11 @@ from engine.embeddings.controls import controlled
 from engine.embeddings.item_graph import item_graph
 from engine.embeddings.laplacian import Laplacian, laplacian
 from engine.embeddings.reductions import LinearMap, fit, prepare, unit_rows
-from engine.embeddings.vectors import FloatArray, load_vectors
+from engine.embeddings.rows import FloatArray, Vectors
+from engine.embeddings.trade_off import trade_off
+from engine.embeddings.vectors import open_vectors
 
-_VERSION = 1  # part of the cache key: raise it when the pipeline computes something else
+_VERSION = 2  # part of the cache key: raise it when the pipeline computes something else
 
 
 class ItemVectors(NamedTuple):
@@ -33,71 +36,87 @@ class ItemVectors(NamedTuple):
     map: LinearMap
 
 
-def item_vectors(experiment: spec.Experiment, dataset: Dataset, split: Split, cache: Path | None = None) -> ItemVectors:
+def item_vectors(
+    experiment: spec.Experiment,
+    dataset: Dataset,
+    split: Split,
+    cache: Path | None = None,
+    id_table: FloatArray | None = None,
+) -> ItemVectors:
     """The initial item table of an experiment.
 
     The graph sees training histories only. Diagnostics are JSON: shape, norms before and after,
-    retained variance, TV ratio, number of positive eigenvalues, condition numbers of the table's
-    curvature at uniform p as it is and with unit rows, warnings. With a `cache` folder an earlier result
-    of the same content and settings is read back.
+    retained variance, TV ratio, number of positive eigenvalues, what Rec-PCA gives up against PCA (`trade_off`),
+    condition numbers of the table's curvature at uniform p as it is and with unit rows, warnings. With a `cache`
+    folder an earlier result of the same content and settings is read back. `id_table` [n x d] is what controls
+    named after it take norms or directions from.
     """
-    key = _key(experiment, split)
+    key = _key(experiment, split, id_table)
     kept = _read(cache / f"{key}.safetensors") if cache else None
     if kept is not None:
         return kept
-    made = _compute(experiment, dataset, split)
+    made = _compute(experiment, dataset, split, id_table)
     if cache:
         _write(cache / f"{key}.safetensors", made)
     return made
 
 
 def source_vectors(embedding: spec.Embedding, dataset: Dataset) -> FloatArray:
-    """X [n x D] float32 of the catalogue, from the file or, for the generated data set, from memory."""
+    """X [n x D] float32 of the catalogue, held in memory."""
+    return _source(embedding, dataset).array()
+
+
+def _source(embedding: spec.Embedding, dataset: Dataset) -> Vectors:
+    """X [n x D] of the catalogue, from the file or, for the generated data set, from memory."""
     if embedding.path is not None:
         path = Path(embedding.path)
         if embedding.fingerprint and spec.file_fingerprint([path]) != embedding.fingerprint:
             raise spec.UserError(f"{path}: changed since this run was specified; start a new run")
-        return load_vectors(path, dataset)
+        return open_vectors(path, dataset)
     if dataset.vectors is None:
         raise spec.UserError(f"{dataset.name}: no file of vectors named; use --embedding NAME or a path")
-    return dataset.vectors[dataset.item_rows].astype(np.float32)
+    return Vectors(dataset.vectors, dataset.item_rows)
 
 
-def _compute(experiment: spec.Experiment, dataset: Dataset, split: Split) -> ItemVectors:
+def _compute(experiment: spec.Experiment, dataset: Dataset, split: Split, id_table: FloatArray | None) -> ItemVectors:
     embedding = experiment.embedding
-    x = source_vectors(embedding, dataset).astype(np.float64)
-    norms = np.linalg.norm(x, axis=1)
-    diagnostics: dict[str, Any] = {"items": len(x), "dimensions": x.shape[1], "norm_cv": _cv(norms)}
+    rows = prepare(_source(embedding, dataset), embedding)
+    n, d = rows.shape
+    diagnostics: dict[str, Any] = {"items": n, "dimensions": d, "norm_cv": _cv(rows.norms)}
     if embedding.center:
-        diagnostics["norm_cv_centred"] = _cv(np.linalg.norm(x - x.mean(axis=0), axis=1))
-    mean, x = prepare(x, embedding)
+        diagnostics["norm_cv_centred"] = _cv(rows.lengths)
     smoothness: Laplacian | None = None
     if embedding.uses_graph:
-        adjacency = item_graph(split.train, len(dataset.item_ids), embedding.graph, x)
+        content = rows.array() if embedding.graph.kind == "content" else np.empty((n, 0), np.float32)
+        adjacency = item_graph(split.train, n, embedding.graph, content)
         diagnostics["edges"] = adjacency.nnz // 2
         smoothness = laplacian(adjacency, embedding.graph.laplacian)
     k = experiment.backbone.width
-    popularity = np.bincount(split.train.items, minlength=len(x))
-    fitted = fit(mean, x, k, embedding, laplacian=smoothness, popularity=popularity)
-    z = controlled(fitted.z, embedding)
+    popularity = np.bincount(split.train.items, minlength=n)
+    device = _device(experiment.execution.device)
+    fitted = fit(rows, k, embedding, laplacian=smoothness, popularity=popularity, device=device)
+    z = controlled(fitted.z, embedding, id_table)
     norms = np.linalg.norm(z, axis=1)
+    reduction = fitted.reduction
     diagnostics |= {
         "retained": fitted.retained,
-        "tv_ratio": fitted.tv_ratio,
-        "positive_eigenvalues": fitted.positive,
+        "tv_ratio": None if reduction is None else reduction.tv_ratio,
+        "positive_eigenvalues": None if reduction is None else reduction.positive,
         "table_kappa": _kappa(z),
         "table_kappa_unit_rows": _kappa(unit_rows(z)),
         "table_norm_mean": float(norms.mean()),
         "table_norm_cv": _cv(norms),
         "warnings": [],
     }
-    if fitted.positive is not None and fitted.positive < k:
+    if reduction is not None and embedding.reduce == "rec-pca":
+        diagnostics["trade_off"] = trade_off(fitted.moments, k, embedding.lambda_, reduction)
+    if reduction is not None and reduction.positive < k:
         why = (
             f"embedding.lambda={embedding.lambda_:g} is too large for this graph"
             if embedding.reduce == "rec-pca"
             else "the vectors have no more directions with variance"
         )
-        diagnostics["warnings"].append(f"only {fitted.positive} of {k} kept eigenvalues are positive: {why}")
+        diagnostics["warnings"].append(f"only {reduction.positive} of {k} kept eigenvalues are positive: {why}")
     return ItemVectors(z.astype(np.float32), diagnostics, fitted.map)
 
 
@@ -108,12 +127,17 @@ def _kappa(z: npt.NDArray[np.float64]) -> float | None:
     return float(values[-1] / values[0]) if values[0] > len(values) * np.finfo(np.float64).eps * values[-1] else None
 
 
-def _cv(values: npt.NDArray[np.float64]) -> float:
+def _device(name: str) -> str:
+    """Where blocks of a large catalogue are multiplied."""
+    return "cpu" if not torch.cuda.is_available() else "cuda" if name == "auto" else name
+
+
+def _cv(values: npt.NDArray[np.floating]) -> float:
     mean = float(values.mean())
     return float(values.std()) / mean if mean > 0 else 0.0
 
 
-def _key(experiment: spec.Experiment, split: Split) -> str:
+def _key(experiment: spec.Experiment, split: Split, id_table: FloatArray | None) -> str:
     identity = spec.identity(experiment)
     content = {
         "version": _VERSION,
@@ -122,6 +146,8 @@ def _key(experiment: spec.Experiment, split: Split) -> str:
         "embedding": identity["embedding"],
         "k": experiment.backbone.width,
     }
+    if id_table is not None:
+        content["id_table"] = hashlib.sha256(id_table.tobytes()).hexdigest()
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
 
 

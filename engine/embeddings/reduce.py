@@ -14,10 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
-from engine.embeddings.laplacian import Laplacian
+from engine.embeddings.gram import Moments
 from engine.spec import UserError
 
 Array = npt.NDArray[np.float64]
+
+WHOLE = 1024
+"""Up to this D all eigenvectors are computed; beyond, the k wanted ones and the signs of the others."""
 
 
 @dataclass(frozen=True)
@@ -27,47 +30,78 @@ class Reduction:
     w:           [D x k], columns by falling eigenvalue, each with its largest entry positive
     eigenvalues: [k] of S, falling; their sum is the objective
     positive:    number of positive eigenvalues of S among all D (fewer than k: lambda is too large)
-    retained:    V / tr(X^T X), the share of variance that Z = X W keeps
-    tv_ratio:    T / V = tr(Z^T L Z) / tr(Z^T Z), the smoothness of Z on the graph; None without a graph
+    variance:    V = tr(Z^T Z) of Z = X W
+    retained:    V / tr(X^T X), the share of variance that Z keeps
+    variation:   T = tr(Z^T L Z); None without a graph
     """
 
     w: Array
     eigenvalues: Array
     positive: int
+    variance: float
     retained: float
-    tv_ratio: float | None
+    variation: float | None
 
     @property
     def objective(self) -> float:
         """tr(W^T S W)."""
         return float(self.eigenvalues.sum())
 
+    @property
+    def tv_ratio(self) -> float | None:
+        """T / V, the smoothness of Z on the graph; None without a graph."""
+        if self.variation is None:
+            return None
+        return self.variation / self.variance if self.variance > 0 else 0.0
 
-def rec_pca(x: Array, k: int, laplacian: Laplacian | None = None, lambda_: float = 0.0) -> Reduction:
-    """Top-k eigenvectors of X^T X - lambda X^T L X for X [n x D] (already centred, if it is to be).
 
-    `laplacian` is L of the item graph [n x n]; without it the result is plain PCA.
-    Raises UserError when k exceeds D. Cost: one D x D symmetric eigenproblem and a sparse product.
+def rec_pca(of: Moments, k: int, lambda_: float = 0.0) -> Reduction:
+    """Top-k eigenvectors of S = X^T X - lambda X^T L X (X already centred, if it is to be).
+
+    Without the graph's roughness X^T L X the result is plain PCA. Raises UserError when k exceeds D.
+    Cost: one symmetric eigenproblem, D x D.
     """
-    n, d = x.shape
+    d = len(of.gram)
     if k > d:
         raise UserError(f"cannot reduce vectors of {d} dimensions to {k}: set backbone.width to at most {d}")
-    gram = x.T @ x
-    roughness = None if laplacian is None else x.T @ laplacian.product(x)
-    s = gram if roughness is None else gram - lambda_ * roughness
-    values, vectors = linalg.eigh((s + s.T) / 2)
-    w = fix_signs(vectors[:, ::-1][:, :k])
-    variance = float(np.einsum("dk,de,ek->", w, gram, w, optimize=True))
-    variation = None if roughness is None else float(np.einsum("dk,de,ek->", w, roughness, w, optimize=True))
-    total = float(np.trace(gram))
-    floor = max(n, d) * np.finfo(np.float64).eps * float(np.abs(values).max(initial=0.0))
+    s = of.gram if of.roughness is None else of.gram - lambda_ * of.roughness
+    values, vectors, positive = _leading((s + s.T) / 2, k, of)
+    w = fix_signs(vectors)
+    variance = _inside(of.gram, w)
+    total = float(np.trace(of.gram))
     return Reduction(
         w=w,
-        eigenvalues=values[::-1][:k].copy(),
-        positive=int((values > floor).sum()),
+        eigenvalues=values,
+        positive=positive,
+        variance=variance,
         retained=variance / total if total > 0 else 0.0,
-        tv_ratio=None if variation is None else variation / variance if variance > 0 else 0.0,
+        variation=None if of.roughness is None else _inside(of.roughness, w),
     )
+
+
+def _inside(matrix: Array, w: Array) -> float:
+    """tr(W^T M W)."""
+    return float(np.einsum("dk,de,ek->", w, matrix, w, optimize=True))
+
+
+def _leading(s: Array, k: int, of: Moments) -> tuple[Array, Array, int]:
+    """The k largest eigenvalues of S, falling, their vectors, and how many of all D are positive beyond rounding."""
+    d = len(s)
+    if d <= WHOLE:
+        values, vectors = linalg.eigh(s)
+        floor = _rounding(of) * float(np.abs(values).max(initial=0.0))
+        return values[::-1][:k].copy(), vectors[:, ::-1][:, :k], int((values > floor).sum())
+    values, vectors = linalg.eigh(s, subset_by_index=[d - k, d - 1])
+    floor = _rounding(of) * float(np.abs(s).sum(axis=0).max())  # at least the largest eigenvalue by size
+    blocks = linalg.ldl(s - floor * np.eye(d))[1]  # has as many positive eigenvalues as S - floor I (Sylvester)
+    signs = linalg.eigvalsh_tridiagonal(np.diag(blocks).copy(), np.diag(blocks, -1).copy())
+    return values[::-1].copy(), vectors[:, ::-1], int((signs > 0).sum())
+
+
+def _rounding(of: Moments) -> float:
+    """An eigenvalue below this share of the largest is zero to rounding."""
+    in_float32 = of.precision > np.finfo(np.float64).eps
+    return of.precision if in_float32 else max(of.n, len(of.gram)) * of.precision
 
 
 def fix_signs(w: Array) -> Array:

@@ -2,7 +2,8 @@
 
 A map is fitted on the prepared rows of the catalogue (`prepare`: centred, unit length) in up to four
 steps (`fit`): reduce to k scores, turn their axes, a post step on the k scores (whitening and its
-relatives), one constant for the scale. All of them are linear, so their product is one matrix.
+relatives), one constant for the scale. All of them are linear, so their product is one matrix, and all but the
+picks by variance are functions of a few sums over the rows (`engine.embeddings.gram`).
 """
 
 from __future__ import annotations
@@ -16,15 +17,21 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
-from scipy import linalg
 
+from engine.embeddings.gram import Moments, filtered, moments
 from engine.embeddings.laplacian import Laplacian
-from engine.embeddings.reduce import fix_signs, rec_pca
+from engine.embeddings.post import post_step
+from engine.embeddings.reduce import Reduction, rec_pca
+from engine.embeddings.rows import Rows, Vectors, spans
 from engine.spec import Embedding, UserError
 
 Array = npt.NDArray[np.float64]
+
+EXACT = 1 << 25
+"""Numbers of a catalogue (n D) up to which it is held in memory in float64 (256 MiB)."""
 
 _FORMAT = 1
 _FORMULA = "z = rows w - shift, rows = (x - mean) / |x - mean| if unit_rows else x - mean"
@@ -51,9 +58,9 @@ class LinearMap:
         rows = x.astype(np.float64) - self.mean
         return self.of_rows(unit_rows(rows) if self.unit_rows else rows)
 
-    def of_rows(self, rows: Array) -> Array:
-        """Table rows of prepared rows [m x D]."""
-        z: Array = rows @ self.w - self.shift
+    def of_rows(self, rows: npt.NDArray[np.floating]) -> Array:
+        """Table rows of prepared rows [m x D], multiplied in their own precision."""
+        z: Array = rows @ self.w.astype(rows.dtype) - self.shift
         return z
 
     def tensors(self) -> dict[str, Array]:
@@ -94,25 +101,43 @@ def load_map(path: Path) -> LinearMap:
 class Fitted:
     """A fitted map and the table it gives.
 
-    map:      for raw vectors; on the catalogue's own it gives z, except where the graph filters rows (graph-pca)
-    z:        [n x k]
-    retained: share of the rows' sum of squares inside the k kept directions, before basis and post step
-    tv_ratio: tr(Z^T L Z) / tr(Z^T Z) of the reduced rows (Rec-PCA only)
-    positive: number of positive eigenvalues (PCA kinds only): fewer than k and lambda is too large
+    map:       for raw vectors; on the catalogue's own it gives z, except where the graph filters rows (graph-pca)
+    z:         [n x k]
+    retained:  share of the rows' sum of squares inside the k kept directions, before basis and post step
+    reduction: what PCA, Rec-PCA or graph-PCA found; None for the others
+    moments:   the sums over the rows that all of this comes from
     """
 
     map: LinearMap
     z: Array
     retained: float
-    tv_ratio: float | None
-    positive: int | None
+    reduction: Reduction | None
+    moments: Moments
 
 
-def prepare(x: Array, settings: Embedding) -> tuple[Array, Array]:
-    """(mean [D], rows [n x D]): centred and at unit length, as the settings say. x is not changed."""
-    mean = x.mean(axis=0) if settings.center else np.zeros(x.shape[1])
-    rows = x - mean
-    return mean, unit_rows(rows) if settings.pre_normalize else rows
+def prepare(vectors: Vectors, settings: Embedding) -> Rows:
+    """The rows of a catalogue [n x D], centred and at unit length as the settings say.
+
+    A catalogue of at most `EXACT` numbers is held in memory and everything about it computed in float64. Of a larger
+    one, two passes over the vectors find their mean (sums of blocks, added up in float64) and their lengths, and rows
+    are made block by block in float32 whenever they are needed.
+    """
+    n, d = vectors.shape
+    if n * d <= EXACT:
+        x = vectors.array().astype(np.float64)
+        mean = x.mean(axis=0) if settings.center else np.zeros(d)
+        rows = x - mean
+        exact = unit_rows(rows) if settings.pre_normalize else rows
+        norms, lengths = np.linalg.norm(x, axis=1), np.linalg.norm(rows, axis=1)
+        return Rows(vectors, mean, settings.pre_normalize, norms, lengths, exact)
+    total, norms, lengths = np.zeros(d), np.empty(n), np.empty(n)
+    for which, block in vectors.blocks():
+        total += block.sum(dim=0).numpy()
+        norms[which] = block.norm(dim=1).numpy()
+    mean = total / n if settings.center else np.zeros(d)
+    for which, block in vectors.blocks():
+        lengths[which] = block.sub_(torch.from_numpy(mean).float()).norm(dim=1).numpy()
+    return Rows(vectors, mean, settings.pre_normalize, norms, lengths, None)
 
 
 def unit_rows(x: Array) -> Array:
@@ -123,55 +148,70 @@ def unit_rows(x: Array) -> Array:
 
 
 def fit(
-    mean: Array,
-    rows: Array,
+    rows: Rows,
     k: int,
     settings: Embedding,
     *,
     laplacian: Laplacian | None = None,
     popularity: npt.NDArray[np.int64] | None = None,
+    device: str = "cpu",
 ) -> Fitted:
-    """The map to k columns that the settings describe, fitted on prepared rows [n x D] with their mean [D].
+    """The map to k columns (all D without a reduction) that the settings describe, fitted on prepared rows.
 
     `laplacian` is L of the item graph (rec-pca, graph-pca); `popularity` [n] counts an item's training
-    interactions (variance picks on the popular items). Equal settings and input give equal maps.
+    interactions (variance picks on the popular items); `device` multiplies the blocks of a large catalogue. Equal
+    settings and input give equal maps. One pass over the rows finds their moments, another the table.
     Raises UserError when k exceeds D, or where scores without variance are to be whitened without epsilon.
     """
     d = rows.shape[1]
+    if settings.reduce == "none":
+        k = d
     if k > d:
         raise UserError(f"cannot reduce vectors of {d} dimensions to {k}: set backbone.width to at most {d}")
     if settings.reduce == "graph-pca" and laplacian is not None:
-        rows = rows - settings.lambda_ * laplacian.product(rows)
-    tv_ratio = positive = None
+        rows = filtered(rows, laplacian, settings.lambda_)
+    found = moments(rows, laplacian if settings.reduce == "rec-pca" else None, device)
+    reduction = None
     if settings.reduce in ("pca", "rec-pca", "graph-pca"):
-        reduction = rec_pca(rows, k, laplacian if settings.reduce == "rec-pca" else None, settings.lambda_)
+        reduction = rec_pca(found, k, settings.lambda_)
         w, retained = reduction.w, reduction.retained
-        tv_ratio, positive = reduction.tv_ratio, reduction.positive
     else:
-        w = _directions(rows, k, settings, popularity)
-        retained = _retained(rows, w)
+        w = _directions(rows, found, k, settings, popularity)
+        retained = _retained(found, w)
     if settings.basis == "random":
         w = w @ random_rotation(k, generator(settings.seed, "basis"))
     shift = np.zeros(k)
     if settings.post != "none":
-        scores = rows @ w
-        centre = scores.mean(axis=0)
-        after = _post(scores - centre, settings)
+        centre = found.mean @ w
+        squares = w.T @ (found.gram / found.n) @ w
+        rounding = k * np.finfo(np.float64).eps if rows.exact is not None else found.precision
+        after = post_step(
+            squares - np.outer(centre, centre), found.n, rounding * float(squares.diagonal().max()), settings
+        )
         w, shift = w @ after, centre @ after
-    made = LinearMap(mean, w, shift, settings.pre_normalize)
-    z = made.of_rows(rows)
     if settings.scale is not None:
-        now = math.sqrt(float((z**2).sum()) / len(z))
+        now = math.sqrt(max(_mean_square(found, w, shift), 0.0))
         constant = settings.scale / now if now > 0 else 1.0
-        made = LinearMap(mean, w * constant, shift * constant, settings.pre_normalize)
-        z = made.of_rows(rows)
-    return Fitted(made, z, retained, tv_ratio, positive)
+        w, shift = w * constant, shift * constant
+    made = LinearMap(rows.mean, w, shift, rows.unit)
+    z = np.empty((found.n, k))
+    for which, block in rows.blocks():
+        z[which] = made.of_rows(block.numpy())
+    return Fitted(made, z, retained, reduction, found)
+
+
+def _mean_square(of: Moments, w: Array, shift: Array) -> float:
+    """The mean of |x w - shift|^2 over the rows x."""
+    squares = float(np.einsum("dk,dk->", w, of.gram @ w)) / of.n
+    return squares - 2 * float(of.mean @ w @ shift) + float(shift @ shift)
 
 
 # ------------------------------------------------------------------------------------ reductions
 
 
-def _directions(rows: Array, k: int, settings: Embedding, popularity: npt.NDArray[np.int64] | None) -> Array:
+def _directions(
+    rows: Rows, of: Moments, k: int, settings: Embedding, popularity: npt.NDArray[np.int64] | None
+) -> Array:
     """w [D x k] of the reductions that are no eigenproblem."""
     d = rows.shape[1]
     draw = generator(settings.seed, "reduce")
@@ -181,8 +221,8 @@ def _directions(rows: Array, k: int, settings: Embedding, popularity: npt.NDArra
         case "orthogonal":
             return random_rotation(d, draw, k) * math.sqrt(d / k)
         case "autoencoder":
-            return _autoencoder(rows, k, settings.ae_steps, draw)
-        case "truncate":
+            return _autoencoder(of.gram, k, settings.ae_steps, draw)
+        case "none" | "truncate":
             picked = np.arange(k)
         case "uniform":
             picked = np.arange(k) * d // k
@@ -196,25 +236,30 @@ def _directions(rows: Array, k: int, settings: Embedding, popularity: npt.NDArra
     return w
 
 
-def _most_variable(
-    rows: Array, k: int, share: float, popularity: npt.NDArray[np.int64] | None
-) -> npt.NDArray[np.int64]:
+def _most_variable(rows: Rows, k: int, share: float, popularity: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
     """The k coordinates of largest variance over the most popular items, in their own order (ties: the earlier)."""
+    n, d = rows.shape
+    items = np.arange(n)
     if share < 1:
         if popularity is None:
             raise ValueError("variance on the popular items needs their popularity")
-        rows = rows[np.argsort(-popularity, kind="stable")[: math.ceil(share * len(rows))]]
-    return np.sort(np.argsort(-rows.var(axis=0), kind="stable")[:k])
+        items = np.sort(np.argsort(-popularity, kind="stable")[: math.ceil(share * n)])
+    total, squares = np.zeros(d), np.zeros(d)
+    for which in spans((len(items), d)):
+        block = rows.take(items[which]).double().numpy()
+        total += block.sum(axis=0)
+        squares += (block**2).sum(axis=0)
+    variances = squares / len(items) - (total / len(items)) ** 2
+    return np.sort(np.argsort(-variances, kind="stable")[:k])
 
 
-def _autoencoder(rows: Array, k: int, steps: int, draw: np.random.Generator) -> Array:
+def _autoencoder(gram: Array, k: int, steps: int, draw: np.random.Generator) -> Array:
     """Encoder W [D x k] of min_{W, V} ||X - X W V||^2, trained by Adam from a random start.
 
     The loss depends on X through its Gram matrix alone, so a step costs O(D^2 k), whatever n. Its optima
     span the PCA subspace; where the steps end near one, only the basis is the autoencoder's own.
     """
-    d = rows.shape[1]
-    gram = rows.T @ rows
+    d = len(gram)
     total = float(np.trace(gram))
     gram = gram * (d / total) if total > 0 else gram
     start = random_rotation(d, draw, k)
@@ -233,73 +278,11 @@ def _autoencoder(rows: Array, k: int, steps: int, draw: np.random.Generator) -> 
     return weights[0]
 
 
-def _retained(rows: Array, w: Array) -> float:
+def _retained(of: Moments, w: Array) -> float:
     """||X Q||^2 / ||X||^2 with Q an orthonormal basis of the columns of w."""
     basis = np.linalg.qr(w)[0]
-    total = float((rows**2).sum())
-    return float(((rows @ basis) ** 2).sum()) / total if total > 0 else 0.0
-
-
-# ------------------------------------------------------------------------------------ post steps
-
-
-def _post(centred: Array, settings: Embedding) -> Array:
-    """The matrix P [k x k] that centred scores [n x k] are multiplied with.
-
-    With S the covariance (1/n) plus epsilon tr(S)/k on its diagonal and S = U diag(s) U^T, s falling:
-    whiten U s^-1/2; zca U s^-1/2 U^T; cholesky L^-T with S = L L^T; batch-norm diag(S)^-1/2; group-whiten
-    zca of each group's block; ace U (n s + lambda)^-1/2 without epsilon, which makes the table
-    U' diag(sqrt(sigma^2 / (sigma^2 + lambda))) for the scores' singular value decomposition U' diag(sigma) V^T.
-    """
-    n, k = centred.shape
-    covariance = centred.T @ centred / n
-    if settings.post == "ace":
-        values, vectors = _falling(covariance)
-        shrunk: Array = vectors / np.sqrt(n * np.maximum(values, 0) + settings.shrinkage)
-        return shrunk
-    covariance += settings.epsilon * np.trace(covariance) / k * np.eye(k)
-    match settings.post:
-        case "whiten":
-            values, vectors = _falling(covariance)
-            whitened: Array = vectors * _inverse_roots(values)
-            return whitened
-        case "zca":
-            return _zca(covariance)
-        case "cholesky":
-            _inverse_roots(_falling(covariance)[0])
-            lower = linalg.cholesky(covariance, lower=True)
-            return np.asarray(linalg.solve_triangular(lower, np.eye(k), lower=True).T)
-        case "batch-norm":
-            return np.diag(_inverse_roots(np.diag(covariance)))
-        case "group-whiten":
-            size = k // settings.groups
-            blocks = [covariance[i : i + size, i : i + size] for i in range(0, k, size)]
-            return np.asarray(linalg.block_diag(*(_zca(block) for block in blocks)))
-    raise ValueError(f"no such post step: {settings.post}")
-
-
-def _falling(covariance: Array) -> tuple[Array, Array]:
-    values, vectors = linalg.eigh(covariance)
-    return values[::-1], fix_signs(vectors[:, ::-1])
-
-
-def _zca(covariance: Array) -> Array:
-    values, vectors = _falling(covariance)
-    root: Array = (vectors * _inverse_roots(values)) @ vectors.T
-    return root
-
-
-def _inverse_roots(variances: Array) -> Array:
-    """1 / sqrt; raises UserError where there is no variance (to rounding)."""
-    floor = len(variances) * np.finfo(np.float64).eps * float(variances.max(initial=0.0))
-    flat = int((variances <= floor).sum())
-    if flat:
-        raise UserError(
-            f"{flat} of {len(variances)} reduced columns have no variance to whiten: set embedding.epsilon above 0 "
-            "or backbone.width lower"
-        )
-    inverse: Array = variances**-0.5
-    return inverse
+    total = float(np.trace(of.gram))
+    return float(np.einsum("dk,dk->", basis, of.gram @ basis)) / total if total > 0 else 0.0
 
 
 # ------------------------------------------------------------------------------------ chance

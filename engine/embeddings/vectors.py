@@ -3,34 +3,52 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import torch
 from safetensors import SafetensorError, safe_open
 
 from engine.data import Dataset
+from engine.embeddings.rows import BFLOAT16, FloatArray, Vectors
 from engine.spec import UserError
 
-FloatArray = npt.NDArray[np.float32]
+_TYPES: dict[str, np.dtype[Any]] = {
+    "F16": np.dtype("<f2"),
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+    "BF16": BFLOAT16,
+}
+"""safetensors' names of what vectors may be stored as."""
+Stored = npt.NDArray[Any]
 
 
 def load_vectors(path: Path, dataset: Dataset) -> FloatArray:
-    """X [n x D] float32, row i for catalogue item i.
+    """X [n x D] float32 in memory, row i for catalogue item i. As `open_vectors`."""
+    return open_vectors(path, dataset).array()
+
+
+def open_vectors(path: Path, dataset: Dataset) -> Vectors:
+    """X [n x D], row i for catalogue item i, of a file that is read through once and then left where it is.
 
     Rows are those of `.item`, in its order, unless the file comes with ids:
 
-        .npy          one matrix (never a pickle); ids in a file of the same name ending in `.ids.txt`, one a line
+        .npy          one matrix (never a pickle); ids in a file of the same name ending in `.ids.txt`, one a line;
+                      not held in memory
         .npz          one matrix, or one named `vectors`; ids in an array `ids`
-        .safetensors  one matrix, or one named `vectors`; ids as a JSON list under the metadata key `ids`
+        .safetensors  one matrix, or one named `vectors`, also of bfloat16; ids as a JSON list under the metadata
+                      key `ids`; not held in memory
         .parquet      ids in the column `item_id`; vectors in a list column `vector`, or one column a dimension
 
     Raises UserError for a wrong shape or type, missing items or numbers that are not finite.
     """
     matrix, ids = _read(path)
-    if matrix.ndim != 2 or matrix.dtype.kind != "f":
+    if matrix.ndim != 2 or not (matrix.dtype.kind == "f" or matrix.dtype == BFLOAT16):
         raise UserError(f"{path}: needs a matrix of floats (items x dimensions), not {matrix.dtype} {matrix.shape}")
     if ids is not None and len(matrix) != len(ids):
         raise UserError(f"{path}: has {len(matrix)} rows but {len(ids)} ids")
@@ -40,8 +58,9 @@ def load_vectors(path: Path, dataset: Dataset) -> FloatArray:
             f"{path}: has {len(matrix)} rows, but {dataset.name}.item has {dataset.n_item_rows} items; "
             "give one row per line of .item, or store the item ids with the vectors"
         )
-    vectors = np.asarray(matrix[rows], dtype=np.float32)
-    bad = ~np.isfinite(vectors).all(axis=1)
+    vectors = Vectors(matrix, rows)
+    largest = [torch.linalg.vector_norm(block, ord=math.inf, dim=1) for _, block in vectors.blocks()]
+    bad = ~torch.cat(largest).isfinite().numpy()
     if bad.any():
         first = int(np.flatnonzero(bad)[0])
         raise UserError(
@@ -51,7 +70,7 @@ def load_vectors(path: Path, dataset: Dataset) -> FloatArray:
     return vectors
 
 
-def _read(path: Path) -> tuple[npt.NDArray[np.floating], list[str] | None]:
+def _read(path: Path) -> tuple[Stored, list[str] | None]:
     if path.suffix == ".npy":
         try:
             matrix = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -67,7 +86,7 @@ def _read(path: Path) -> tuple[npt.NDArray[np.floating], list[str] | None]:
     )
 
 
-def _read_npz(path: Path) -> tuple[npt.NDArray[np.floating], list[str] | None]:
+def _read_npz(path: Path) -> tuple[Stored, list[str] | None]:
     try:
         loaded = np.load(path, allow_pickle=False)
         if not isinstance(loaded, np.lib.npyio.NpzFile):
@@ -85,7 +104,7 @@ def _read_npz(path: Path) -> tuple[npt.NDArray[np.floating], list[str] | None]:
     return matrix, [str(item) for item in ids.tolist()]
 
 
-def _read_parquet(path: Path) -> tuple[npt.NDArray[np.floating], list[str] | None]:
+def _read_parquet(path: Path) -> tuple[Stored, list[str] | None]:
     try:
         table = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
@@ -123,14 +142,18 @@ def _columns(table: pl.DataFrame, path: Path) -> npt.NDArray[np.floating]:
     return table.to_numpy()
 
 
-def _read_safetensors(path: Path) -> tuple[npt.NDArray[np.floating], list[str] | None]:
+def _read_safetensors(path: Path) -> tuple[Stored, list[str] | None]:
     try:
         with safe_open(path, "np") as file:
             name = _one_of(list(file.keys()), path)
             listed = (file.metadata() or {}).get("ids")
-            matrix = file.get_tensor(name)
+            part = file.get_slice(name)
+            dtype, shape = part.get_dtype(), tuple(part.get_shape())
     except (SafetensorError, OSError, TypeError) as error:
         raise UserError(f"{path}: not a readable safetensors file ({_first_line(error)})") from None
+    if dtype not in _TYPES or 0 in shape:
+        raise UserError(f"{path}: needs a matrix of floats (items x dimensions), not {dtype} {shape}")
+    matrix = np.memmap(path, _TYPES[dtype], "r", _begins(path, name), shape)
     if listed is None:
         return matrix, None
     try:
@@ -140,6 +163,13 @@ def _read_safetensors(path: Path) -> tuple[npt.NDArray[np.floating], list[str] |
     if not isinstance(ids, list):
         raise UserError(f"{path}: the metadata key `ids` is not a JSON list of item ids")
     return matrix, [str(item) for item in ids]
+
+
+def _begins(path: Path, name: str) -> int:
+    """Where the tensor begins in a safetensors file that was found valid: length of the header, header, data."""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return 8 + length + int(json.loads(file.read(length))[name]["data_offsets"][0])
 
 
 def _one_of(names: list[str], path: Path) -> str:

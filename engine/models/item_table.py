@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.models.spectral import SpectralAdapter, spectrum
 from engine.spec import Table, UserError
 
+_ADAPTERS = ("linear", "mlp", "spectral")
 _TINY = 1e-6  # a row shorter than this share of the mean row has no direction of its own
 
 
@@ -18,18 +20,18 @@ def initial_table(
 ) -> tuple[Tensor, int]:
     """The initial rows, and how many of them had no direction.
 
-    ID tables [n, width] are normal with standard deviation `id_sd`. Of LLM vectors Z ([n, width]; any
-    number of columns before an adapter), a row of
-    zeros (an item exactly at the mean) has no direction that normalisation could keep: it gets a random
-    one at the mean norm. `rescale` multiplies the whole table by one constant so that the mean row norm
-    is 1, as it is under normalisation, with the disparity kept (METHOD.md D.3).
+    ID tables [n, width] are normal with standard deviation `id_sd`. Of LLM vectors or the rows of a trained ID
+    table Z ([n, width]; any number of columns before an adapter), a row of zeros (an item exactly at the
+    mean) has no direction that normalisation could keep: it gets a random one at the mean norm.
+    `rescale` multiplies the whole table by one constant so that the mean row norm is 1, as it is under
+    normalisation, with the disparity kept (METHOD.md D.3).
     """
     if settings.init == "id":
         rows, bare = torch.randn(n_items, width, generator=generator) * settings.id_sd, 0
     else:
         if z is None or len(z) != n_items:
             raise ValueError(f"needs vectors of {n_items} items, not {None if z is None else len(z)}")
-        if z.shape[1] != width and settings.inject not in ("linear", "mlp"):
+        if z.shape[1] != width and settings.inject not in _ADAPTERS:
             raise UserError(
                 f"vectors of {z.shape[1]} columns do not fit backbone.width={width}: reduce them, "
                 "or set table.inject=linear"
@@ -49,13 +51,16 @@ class ItemTable(nn.Module):
     """Rows E [n, d] from initial rows Z [n, D], trained or frozen, with what is trained beside them.
 
     initialise: E = Z, trained      linear, mlp: E = adapter(Z), Z frozen, D may differ from d
-    frozen:     E = Z               sum:   E = Z + ID, Z frozen
+    frozen:     E = Z               spectral: the same, with an adapter over Z's spectrum (SpecTran-like)
+                                    sum:   E = Z + ID, Z frozen
                                     split: as sum, the ID part in the last columns only (AlphaFuse)
     """
 
     def __init__(self, initial: Tensor, settings: Table, width: int) -> None:
         super().__init__()
         n_items, given = initial.shape
+        if settings.inject == "spectral":
+            initial, log_shares = spectrum(initial)
         self.weight = nn.Parameter(initial.clone(), requires_grad=settings.inject == "initialise")
         self.adapter: nn.Module | None = None
         self.ids: nn.Parameter | None = None
@@ -64,6 +69,8 @@ class ItemTable(nn.Module):
                 self.adapter = nn.Linear(given, width)
             case "mlp":
                 self.adapter = nn.Sequential(nn.Linear(given, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+            case "spectral":
+                self.adapter = SpectralAdapter(log_shares, width)
             case "sum":
                 self.ids = nn.Parameter(torch.randn(n_items, width) * settings.id_sd)
             case "split":

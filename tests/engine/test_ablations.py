@@ -1,8 +1,9 @@
-"""Every ablation that is shipped: says what it asks, changes something, and trains."""
+"""Every method and ablation that is shipped: says what it asks, changes something, and trains."""
 
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from engine.data import load_dataset, split_dataset
@@ -14,6 +15,7 @@ from engine.training.loop import make_optimizer, train_step
 from tests.engine.data.test_windows import batches
 
 ABLATIONS = [preset.name for preset in list_presets("ablation")]
+ARMS = [*((None, name) for name in ABLATIONS), *((preset.name, None) for preset in list_presets("method"))]
 SMALL = [
     *("data.demo.users=60", "data.demo.items=60", "data.demo.communities=4", "data.demo.dim=24"),
     *("backbone.width=8", "backbone.inner=8", "train.batch_size=8"),
@@ -25,18 +27,19 @@ def test_no_two_ablations_are_the_same() -> None:
     assert len(set(hashes.values())) == len(ABLATIONS), hashes
 
 
-@pytest.mark.parametrize("name", ABLATIONS)
-def test_every_ablation_asks_a_question_and_trains(name: str, tmp_path: Path) -> None:
-    preset = next(p for p in list_presets("ablation") if p.name == name)
-    assert preset.question
-    assert preset.question.endswith("?")
-    experiment = resolve(ablation=name, sets=SMALL).experiment
+@pytest.mark.parametrize(("method", "ablation"), ARMS)
+def test_every_method_and_ablation_asks_a_question_and_trains(method: str | None, ablation: str | None) -> None:
+    presets = list_presets("ablation" if ablation else "method")
+    assert next(p for p in presets if p.name == (ablation or method)).question.endswith("?")
+    experiment = resolve(method=method, ablation=ablation, sets=SMALL).experiment
     dataset = load_dataset(experiment.data)
     split = split_dataset(dataset, experiment.data)
-    z, *_ = item_vectors(experiment, dataset, split)
+    z = id_table = np.random.default_rng(0).normal(0, 0.1, (len(dataset.item_ids), 8)).astype(np.float32)
+    if experiment.uses_embedding:
+        z, *_ = item_vectors(experiment, dataset, split, id_table=id_table)
     model, _ = build(experiment, len(dataset.item_ids), z)
     optimizer = make_optimizer(model, experiment.train.model_copy(update={"lr": 0.01}))
-    losses = [float(train_step(model, optimizer, b)) for _ in range(8) for b in batches(split.train, random_cut=False)]
+    losses = [float(train_step(model, optimizer, b)) for _ in range(4) for b in batches(split.train, random_cut=False)]
     assert sum(losses[-5:]) < sum(losses[:5])
 
 

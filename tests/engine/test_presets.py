@@ -16,6 +16,7 @@ from engine.spec import BACKBONES, UserError, config_hash, spec_hash
 REPO = Path(__file__).parent.parent.parent
 _WHITE = {"embedding.reduce": "pca", "embedding.scale": 1.0}
 _TURNED = _WHITE | {"embedding.basis": "random"}
+_HEAD = {"embedding.reduce": "none", "embedding.scale": 1.0, "table.inject": "mlp"}
 RIVALS: dict[str, dict[str, Any]] = {
     "truncate": {"embedding.reduce": "truncate"},
     "uniform": {"embedding.reduce": "uniform"},
@@ -32,6 +33,9 @@ RIVALS: dict[str, dict[str, Any]] = {
     "batch-norm": _TURNED | {"embedding.post": "batch-norm"},
     "group-whitening": _TURNED | {"embedding.post": "group-whiten"},
     "ace": _WHITE | {"embedding.post": "ace"},
+    "raw-head": {"embedding.reduce": "none", "table.inject": "mlp"},
+    "whitening-head": _HEAD | {"embedding.post": "whiten"},
+    "zca-head": _HEAD | {"embedding.post": "zca"},
 }
 _FREE = {"table.normalize": "none"}
 CONTROLS: dict[str, dict[str, Any]] = {

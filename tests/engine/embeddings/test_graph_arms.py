@@ -30,6 +30,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "binary-graph": {"weight": "binary"},
     "ppmi-graph": {"weight": "ppmi"},
     "tenth-of-users": {"users": 0.1},
+    "quarter-of-users": {"users": 0.25},
     "half-of-users": {"users": 0.5},
 }
 

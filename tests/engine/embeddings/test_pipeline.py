@@ -1,5 +1,6 @@
 """The pipeline: what the graph may see, what each step does, and the cache."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 
 from engine import spec
 from engine.data import Dataset, Split, load_dataset, split_dataset
-from engine.embeddings import pipeline
+from engine.embeddings import pipeline, reductions
+from engine.embeddings import rows as blocks
 from engine.embeddings.graph import cooccurrence
 from engine.presets import list_presets, resolve
 
@@ -76,6 +78,39 @@ def test_too_large_a_lambda_warns(demo: tuple[Dataset, Split]) -> None:
     assert "embedding.lambda=100 is too large" in diagnostics["warnings"][0]
 
 
+def test_a_large_catalogue_gives_the_same_table_and_diagnostics(
+    demo: tuple[Dataset, Split], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Block by block in float32, as far as float32 goes."""
+    exact = pipeline.item_vectors(EXPERIMENT, *demo)
+    monkeypatch.setattr(reductions, "EXACT", 0)
+    monkeypatch.setattr(blocks, "BLOCK", 100)
+    content = {"graph": spec.Graph(kind="content", neighbours=4)}
+    changed = EXPERIMENT.model_copy(update={"embedding": EXPERIMENT.embedding.model_copy(update=content)})
+    assert pipeline.item_vectors(changed, *demo).diagnostics["edges"] >= 60 * 4 / 2
+    large = pipeline.item_vectors(EXPERIMENT, *demo)
+    np.testing.assert_allclose(large.z, exact.z, atol=1e-4)
+    np.testing.assert_allclose(
+        large.map.apply(pipeline.source_vectors(EXPERIMENT.embedding, demo[0])), large.z, atol=1e-5
+    )
+    for name, value in exact.diagnostics.items():
+        if isinstance(value, float):
+            assert large.diagnostics[name] == pytest.approx(value, rel=1e-3), name
+    assert large.diagnostics["positive_eigenvalues"] == exact.diagnostics["positive_eigenvalues"]
+
+
+def test_diagnostics_tell_what_rec_pca_gives_up_before_training(demo: tuple[Dataset, Split], tmp_path: Path) -> None:
+    made = pipeline.item_vectors(EXPERIMENT, *demo, tmp_path)
+    told = made.diagnostics["trade_off"]
+    assert told["variance"] / told["pca_variance"] <= 1
+    assert 0 <= told["variance_lost"] <= told["most_lost"]
+    assert told["variation"] / told["variance"] == pytest.approx(made.diagnostics["tv_ratio"])
+    assert told["suggested_lambda"] in [point["lambda"] for point in told["sweep"]]
+    assert json.loads(json.dumps(made.diagnostics, allow_nan=False)) == made.diagnostics
+    plain = EXPERIMENT.model_copy(update={"embedding": EXPERIMENT.embedding.model_copy(update={"reduce": "pca"})})
+    assert "trade_off" not in pipeline.item_vectors(plain, *demo).diagnostics
+
+
 def test_cache_returns_the_same_and_knows_different_content(
     demo: tuple[Dataset, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,17 +139,20 @@ def full_size() -> tuple[Dataset, Split]:
 def test_every_preset_gives_a_table_that_its_map_explains(full_size: tuple[Dataset, Split], tmp_path: Path) -> None:
     methods: list[tuple[str, str | None]] = [("llm-init", None), ("llm-pca", None), ("ace", None)]
     ablations = [("tf-llmer", p.name) for p in list_presets("ablation") if p.applies_to == "tf-llmer"]
+    id_table = np.random.default_rng(0).standard_normal((len(full_size[0].item_ids), 64)).astype(np.float32)
     for arm in [*methods, *ablations]:
         method, ablation = arm
         experiment = resolve(method=method, ablation=ablation, sets=["embedding.ae_steps=20"]).experiment
+        if not experiment.uses_embedding:
+            continue
         embedding = experiment.embedding
-        made = pipeline.item_vectors(experiment, *full_size, tmp_path)
+        made = pipeline.item_vectors(experiment, *full_size, tmp_path, id_table)
         assert made.z.shape[0] == len(full_size[0].item_ids), arm
         assert np.isfinite(made.z).all(), arm
         if embedding.control == "none" and embedding.reduce != "graph-pca":
             x = pipeline.source_vectors(embedding, full_size[0])
             np.testing.assert_allclose(made.map.apply(x), made.z, atol=1e-4, err_msg=str(arm))
-        again = pipeline.item_vectors(experiment, *full_size, tmp_path)
+        again = pipeline.item_vectors(experiment, *full_size, tmp_path, id_table)
         np.testing.assert_array_equal(again.z, made.z)
         np.testing.assert_array_equal(again.map.w, made.map.w)
         if embedding.post in ("whiten", "zca", "cholesky"):

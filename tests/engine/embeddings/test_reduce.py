@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from engine.embeddings import reduce
+from engine.embeddings.gram import Moments
 from engine.embeddings.graph import Matrix
 from engine.embeddings.laplacian import Laplacian, laplacian
 from engine.embeddings.reduce import rec_pca
@@ -23,6 +25,11 @@ def random_case(seed: int, n: int, d: int, density: float) -> tuple[Array, Array
 
 def graph_laplacian(a: Array) -> Laplacian:
     return laplacian(Matrix(sparse.csr_array(a)))
+
+
+def sums(x: Array, graph: Laplacian | None = None) -> Moments:
+    roughness = None if graph is None else x.T @ graph.product(x)
+    return Moments(len(x), x.mean(0), x.T @ x, roughness, float(np.finfo(np.float64).eps))
 
 
 def total_variation(z: Array, a: Array) -> float:
@@ -62,7 +69,7 @@ def test_objective_is_the_sum_of_the_top_eigenvalues_of_the_edge_by_edge_referen
 ) -> None:
     x, a = random_case(seed, n, d, density)
     k = data.draw(st.integers(1, d))
-    found = rec_pca(x, k, graph_laplacian(a), lambda_)
+    found = rec_pca(sums(x, graph_laplacian(a)), k, lambda_)
     s = dense_s(x, a, lambda_)
     best = np.linalg.eigvalsh(s)[::-1][:k].sum()
     scale = np.abs(s).sum() + 1
@@ -80,11 +87,11 @@ def test_objective_is_the_sum_of_the_top_eigenvalues_of_the_edge_by_edge_referen
 def test_lambda_zero_is_pca(seed: int) -> None:
     x, a = random_case(seed, 20, 5, 0.3)
     x -= x.mean(0)
-    found = rec_pca(x, 3, graph_laplacian(a), 0.0)
+    found = rec_pca(sums(x, graph_laplacian(a)), 3, 0.0)
     _, singular, axes = np.linalg.svd(x, full_matrices=False)
     np.testing.assert_allclose(found.eigenvalues, singular[:3] ** 2, rtol=1e-8)
     np.testing.assert_allclose(np.abs(found.w.T @ axes[:3].T), np.eye(3), atol=1e-5)
-    np.testing.assert_allclose(rec_pca(x, 3).w, found.w, atol=1e-12)
+    np.testing.assert_allclose(rec_pca(sums(x), 3).w, found.w, atol=1e-12)
     assert found.retained == pytest.approx((singular[:3] ** 2).sum() / (singular**2).sum())
 
 
@@ -95,7 +102,7 @@ def test_variance_and_variation_fall_as_lambda_grows_within_the_bound(seed: int,
     graph = graph_laplacian(a)
 
     def v_and_t(lambda_: float) -> tuple[float, float]:
-        z = x @ rec_pca(x, 2, graph, lambda_).w
+        z = x @ rec_pca(sums(x, graph), 2, lambda_).w
         return float((z**2).sum()), total_variation(z, a)
 
     (v0, t0), (v1, t1), (v2, t2) = v_and_t(0.0), v_and_t(small), v_and_t(small + more)
@@ -109,7 +116,29 @@ def test_variance_and_variation_fall_as_lambda_grows_within_the_bound(seed: int,
 
 def test_signs_repeat_and_too_wide_a_target_is_refused() -> None:
     x, _ = random_case(3, 12, 4, 0.0)
-    w = rec_pca(x, 4).w
+    w = rec_pca(sums(x), 4).w
     assert (w[np.abs(w).argmax(0), range(4)] > 0).all()
     with pytest.raises(UserError, match=r"vectors of 4 dimensions to 5: set backbone\.width to at most 4"):
-        rec_pca(x, 5)
+        rec_pca(sums(x), 5)
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 10**6), d=st.integers(2, 12), lambda_=st.floats(0, 5), rank=st.integers(1, 12))
+def test_many_dimensions_take_another_way_to_the_same_result(seed: int, d: int, lambda_: float, rank: int) -> None:
+    """Beyond `WHOLE` dimensions: k vectors of D, and the signs of the other eigenvalues by Sylvester's law."""
+    x, a = random_case(seed, 16, d, 0.4)
+    x = x @ np.linalg.qr(np.random.default_rng(seed).standard_normal((d, min(rank, d))))[0] @ np.ones((min(rank, d), d))
+    x += random_case(seed + 1, 16, d, 0.4)[0] * (rank > 6)
+    of = sums(x, graph_laplacian(a))
+    k = 1 + seed % d
+    whole = rec_pca(of, k, lambda_)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reduce, "WHOLE", 0)
+        wide = rec_pca(of, k, lambda_)
+    scale = np.abs(of.gram).sum() + 1
+    np.testing.assert_allclose(wide.eigenvalues, whole.eigenvalues, atol=1e-10 * scale)
+    assert wide.objective == pytest.approx(whole.objective, abs=1e-9 * scale)
+    np.testing.assert_allclose(wide.w.T @ wide.w, np.eye(k), atol=1e-9)
+    values = np.linalg.eigvalsh(of.gram - lambda_ * (of.roughness if of.roughness is not None else 0))
+    if (np.abs(values) > 1e-9 * scale).all():  # none is a matter of rounding
+        assert wide.positive == whole.positive == (values > 0).sum()

@@ -9,12 +9,14 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from scipy import linalg, sparse
 
 from engine.embeddings.graph import Matrix
 from engine.embeddings.laplacian import laplacian
 from engine.embeddings.reductions import Fitted, LinearMap, fit, load_map, prepare
-from engine.spec import Embedding, UserError
+from engine.embeddings.rows import Vectors
+from engine.spec import Embedding, Experiment, Table, UserError, explain
 
 Array = npt.NDArray[np.float64]
 
@@ -25,9 +27,10 @@ POSTS = [*WHITE, "batch-norm", "group-whiten", "ace"]
 
 
 def vectors(seed: int = 0, n: int = N) -> Array:
-    """Correlated columns of different sizes about a common mean."""
+    """Correlated columns of different sizes about a common mean; float32 holds them."""
     draw = np.random.default_rng(seed)
-    return draw.standard_normal((n, D)) @ (draw.standard_normal((D, D)) * draw.gamma(1.0, 1.0, D)) + draw.random(D) * 3
+    mixed = draw.standard_normal((n, D)) @ (draw.standard_normal((D, D)) * draw.gamma(1.0, 1.0, D))
+    return (mixed + draw.random(D) * 3).astype(np.float32).astype(np.float64)
 
 
 def adjacency(seed: int = 0, n: int = N) -> Array:
@@ -41,8 +44,8 @@ def adjacency(seed: int = 0, n: int = N) -> Array:
 def fitted(x: Array, k: int = K, **changes: Any) -> Fitted:
     embedding = Embedding(**({"ae_steps": 50, "epsilon": 0.0, "groups": 2} | changes))
     graph = laplacian(Matrix(sparse.csr_array(adjacency(n=len(x))))) if embedding.uses_graph else None
-    mean, rows = prepare(x, embedding)
-    return fit(mean, rows, k, embedding, laplacian=graph, popularity=np.arange(len(x)))
+    rows = prepare(Vectors(x, np.arange(len(x))), embedding)
+    return fit(rows, k, embedding, laplacian=graph, popularity=np.arange(len(x)))
 
 
 def rows_of(x: Array) -> Array:
@@ -178,6 +181,23 @@ def test_a_random_basis_turns_the_scores(kind: str) -> None:
     assert own.retained == pytest.approx(turned.retained)
 
 
+@pytest.mark.parametrize("basis", ["own", "random"])
+def test_without_a_reduction_all_columns_stay(basis: str) -> None:
+    rows = rows_of(vectors())
+    plain = fitted(vectors(), reduce="none", basis=basis)
+    assert plain.z.shape == (N, D)
+    assert plain.retained == pytest.approx(1.0)
+    np.testing.assert_allclose(plain.z @ plain.z.T, rows @ rows.T, atol=1e-12)
+    assert np.allclose(plain.z, rows) == (basis == "own")
+    centred = rows - rows.mean(0)
+    white = centred @ np.linalg.inv(covariance(rows)) @ centred.T
+    for post in WHITE:
+        z = fitted(vectors(), reduce="none", basis=basis, post=post).z
+        np.testing.assert_allclose(z @ z.T, white, atol=1e-7)
+    root = linalg.fractional_matrix_power(covariance(rows) + 0.1 * np.trace(covariance(rows)) / D * np.eye(D), -0.5)
+    np.testing.assert_allclose(fitted(vectors(), reduce="none", post="zca", epsilon=0.1).z, centred @ root, atol=1e-8)
+
+
 # ------------------------------------------------------------------------------------ post steps
 
 
@@ -283,3 +303,24 @@ def test_columns_without_variance_need_epsilon(post: str) -> None:
     z = fitted(x, reduce="truncate", post=post, epsilon=1e-6).z
     np.testing.assert_allclose(z.std(0).min(), 0, atol=1e-6)
     assert np.isfinite(z).all()
+
+
+def test_all_columns_go_under_an_adapter_only() -> None:
+    for inject in ("linear", "mlp", "spectral"):
+        Experiment(embedding=Embedding(reduce="none"), table=Table(inject=inject))
+    for inject in ("initialise", "frozen", "sum", "split"):
+        with pytest.raises(ValidationError) as caught:
+            Experiment(embedding=Embedding(reduce="none"), table=Table(inject=inject))
+        told = explain(caught.value)
+        assert told.startswith("embedding.reduce=none keeps all columns of the vectors, and backbone.width is another")
+        assert told.endswith(f"set table.inject to linear, mlp or spectral, not {inject}")
+    wide: dict[str, Any] = {"reduce": "none", "post": "group-whiten", "groups": 7}
+    Experiment(embedding=Embedding(**wide), table=Table(inject="mlp"))  # D is known to the vectors only
+    with pytest.raises(UserError, match=r"embedding\.groups=7 does not divide the 12 columns of the table"):
+        fitted(vectors(), **wide)
+
+
+def test_a_negative_lambda_is_refused() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Experiment.model_validate({"embedding": {"lambda": -1}})
+    assert explain(caught.value) == "embedding.lambda: input should be greater than or equal to 0, not -1"

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
+from safetensors import torch as torch_file
 from safetensors.numpy import save_file
 
 from engine.data import Dataset, load_dataset
-from engine.embeddings.vectors import load_vectors
+from engine.embeddings.vectors import load_vectors, open_vectors
 from engine.spec import Data, UserError
 
 X = np.arange(20, dtype=np.float16).reshape(5, 4)
@@ -41,6 +43,25 @@ def test_rows_with_ids_come_in_any_order(dataset: Dataset, tmp_path: Path) -> No
     np.save(tmp_path / "x.npy", X)
     (tmp_path / "x.ids.txt").write_text("e\nx\nd\nb\na\n")
     np.testing.assert_array_equal(load_vectors(tmp_path / "x.npy", dataset), X[[4, 3, 2, 0]])
+
+
+def test_npy_and_safetensors_stay_in_their_files_also_as_bfloat16(dataset: Dataset, tmp_path: Path) -> None:
+    expected = X[[0, 1, 3, 4]].astype(np.float32)
+    np.save(tmp_path / "x.npy", X)
+    torch_file.save_file({"vectors": torch.from_numpy(X), "b": torch.ones(3)}, tmp_path / "half.safetensors")
+    torch_file.save_file({"x": torch.from_numpy(X).bfloat16()}, tmp_path / "brain.safetensors")
+    for name in ("x.npy", "half.safetensors", "brain.safetensors"):
+        opened = open_vectors(tmp_path / name, dataset)
+        assert isinstance(opened.matrix, np.memmap), name
+        np.testing.assert_array_equal(opened.array(), expected)
+    holed = torch.from_numpy(X).bfloat16()
+    holed[3, 1] = float("inf")
+    torch_file.save_file({"x": holed}, tmp_path / "holed.safetensors")
+    with pytest.raises(UserError, match=r"row 3 \(item d\) holds numbers that are not finite"):
+        open_vectors(tmp_path / "holed.safetensors", dataset)
+    torch_file.save_file({"x": torch.ones(5, 4, dtype=torch.int64)}, tmp_path / "whole.safetensors")
+    with pytest.raises(UserError, match=r"needs a matrix of floats .* not I64 \(5, 4\)"):
+        open_vectors(tmp_path / "whole.safetensors", dataset)
 
 
 def test_npz_holds_one_matrix_and_perhaps_ids(dataset: Dataset, tmp_path: Path) -> None:

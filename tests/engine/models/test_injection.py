@@ -12,6 +12,9 @@ from tests.engine.data.test_windows import batches, sequences
 N, D = 30, 12
 Z = np.random.default_rng(0).standard_normal((N, D)).astype(np.float32)
 COUNTS = np.arange(N)
+SPECTRAL = {"beta", "queries", "values", "readout"} | {
+    f"{part}.{layer}.{kind}" for part in ("position", "feed_forward") for layer in (0, 2) for kind in ("weight", "bias")
+}
 
 
 def model_of(z: np.ndarray[tuple[int, int], np.dtype[np.float32]] = Z, **table: object) -> Recommender:
@@ -39,6 +42,7 @@ def steps(model: Recommender, epochs: int = 1) -> list[torch.Tensor]:
         ("frozen", False, set()),
         ("linear", False, {"adapter.weight", "adapter.bias"}),
         ("mlp", False, {"adapter.0.weight", "adapter.0.bias", "adapter.2.weight", "adapter.2.bias"}),
+        ("spectral", False, {f"adapter.{name}" for name in SPECTRAL}),
         ("sum", False, {"ids"}),
         ("split", False, {"ids"}),
     ],
@@ -48,7 +52,7 @@ def test_what_is_trained_moves_and_what_is_frozen_stays(inject: str, moves: bool
     assert {name for name, p in model.table.named_parameters() if p.requires_grad} == trained
     before = {name: p.detach().clone() for name, p in model.table.named_parameters()}
     steps(model)
-    assert torch.equal(model.table.weight, torch.tensor(Z)) != moves
+    assert torch.equal(model.table.weight, before["weight"]) != moves
     for name in trained:
         assert not torch.equal(model.table.get_parameter(name), before[name]), name
 
@@ -65,7 +69,14 @@ def test_rows_are_what_the_names_say() -> None:
     torch.testing.assert_close(split.rows()[:, -4:], torch.tensor(Z)[:, -4:] + split.ids)
     wide = np.random.default_rng(1).standard_normal((N, 50)).astype(np.float32)
     assert model_of(wide, inject="linear").table.rows().shape == (N, D)
-    assert model_of(wide, inject="mlp", normalize="both").tables()[1].norm(dim=1).tolist() == pytest.approx([1.0] * N)
+    for adapter in ("mlp", "spectral"):
+        rows = model_of(wide, inject=adapter, normalize="both").tables()[1]
+        assert rows.norm(dim=1).tolist() == pytest.approx([1.0] * N)
+
+
+def test_rows_of_a_trained_id_table_are_injected_as_vectors_are() -> None:
+    assert torch.equal(model_of(init="id-trained", inject="frozen").table.rows(), torch.tensor(Z))
+    assert model_of(init="id-trained", inject="mlp").table.rows().shape == (N, D)
 
 
 def test_freeze_then_free_moves_from_its_epoch_on() -> None:
@@ -103,6 +114,7 @@ def test_biases_and_temperatures_add_what_they_say() -> None:
     ("table", "message"),
     [
         ({"init": "id", "inject": "sum"}, r"table\.inject=sum needs LLM vectors"),
+        ({"inject": "spectral", "rescale": True, "normalize": "none"}, "rescale changes nothing when table.inject is"),
         ({"inject": "frozen", "freeze_epochs": 3}, r"table\.freeze_epochs needs table\.inject=initialise"),
     ],
 )

@@ -1,0 +1,174 @@
+"""What Rec-PCA needs of a catalogue: X^T X and X^T L X, in one pass over its prepared rows X (METHOD.md A.4, F.6).
+
+Products are formed in float32 for a block of rows at a time and added up in float64. Of a small catalogue
+(`Rows.exact`) all is float64. Memory does not grow with the number of items, but for a few numbers per item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from engine.embeddings.graph import Matrix
+from engine.embeddings.laplacian import Laplacian
+from engine.embeddings.rows import Array, IntArray, Rows
+
+_CACHE = 1 << 27
+"""Numbers of the rows that stay in memory, those of the items with most links (512 MiB)."""
+_FETCH = 1 << 24
+"""Numbers of the other rows that are fetched at once (64 MiB)."""
+_ENTRIES = 1 << 21
+"""Entries of the graph that are looked at at once."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over the prepared rows X [n x D] of a catalogue.
+
+    n:         number of rows
+    mean:      [D] of the rows: where they are centred but not at unit length, zero to rounding
+    gram:      X^T X [D x D]
+    roughness: X^T L X [D x D]; None without a graph
+    precision: rounding of the products: the machine epsilon of float64, or of float32
+    """
+
+    n: int
+    mean: Array
+    gram: Array
+    roughness: Array | None
+    precision: float
+
+
+def moments(rows: Rows, laplacian: Laplacian | None = None, device: str = "cpu") -> Moments:
+    """The sums over all rows; `laplacian` is L [n x n]. Block products are done on `device`, except those of a small
+    catalogue.
+
+    An edge counts once, at the end that has fewer links: Y_i sums x_j over the neighbours j of i with more links, so
+    that few rows are read often. With L = diag(d) - A, Y = (d/2) X - sums and P = X^T Y it is X^T L X = P + P^T.
+    """
+    n, d = rows.shape
+    if rows.exact is not None:
+        x = rows.exact
+        roughness = None if laplacian is None else x.T @ laplacian.product(x)
+        return Moments(n, x.mean(axis=0), x.T @ x, roughness, float(np.finfo(np.float64).eps))
+    sums = None if laplacian is None else NeighbourSums(rows, laplacian.links, device, half=True)
+    mean, gram, half = np.zeros(d), np.zeros((d, d)), np.zeros((d, d))
+    for which, block in rows.blocks():
+        x_block = block.to(device)
+        mean += x_block.sum(dim=0).cpu().numpy()
+        gram += _square(x_block)
+        if sums is not None and laplacian is not None:
+            y = sums(which).neg_().addcmul_(x_block, _column(laplacian.diagonal[which] / 2, x_block))
+            half += (x_block.T @ y).cpu().numpy()
+    return Moments(n, mean / n, gram, None if sums is None else half + half.T, float(np.finfo(np.float32).eps))
+
+
+@dataclass(frozen=True)
+class FilteredRows(Rows):
+    """X - lambda L X for the prepared rows X: what graph-PCA takes the principal axes of.
+
+    unfiltered: X
+    laplacian:  L
+    lambda_:    lambda
+    """
+
+    unfiltered: Rows
+    laplacian: Laplacian
+    lambda_: float
+
+    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
+        """As of `Rows`."""
+        if self.exact is not None:
+            yield from super().blocks()
+            return
+        sums = NeighbourSums(self.unfiltered, self.laplacian.links, "cpu", half=False)
+        for which, x in self.unfiltered.blocks():
+            kept = _column(1 - self.lambda_ * self.laplacian.diagonal[which], x)
+            yield which, sums(which).mul_(self.lambda_).addcmul_(x, kept)
+
+
+def filtered(x: Rows, laplacian: Laplacian, lambda_: float) -> FilteredRows:
+    """X - lambda L X, by blocks too."""
+    exact = None if x.exact is None else x.exact - lambda_ * laplacian.product(x.exact)
+    return FilteredRows(x.vectors, x.mean, x.unit, x.norms, x.lengths, exact, x, laplacian, lambda_)
+
+
+def _square(x: Tensor) -> npt.NDArray[np.floating]:
+    """x^T x. On the CPU by numpy, which sees that it is symmetric and computes one half."""
+    if x.device.type != "cpu":
+        return (x.T @ x).cpu().numpy()
+    rows = x.numpy()
+    return np.asarray(rows.T @ rows)
+
+
+def _column(numbers: Array, like: Tensor) -> Tensor:
+    """[m x 1], for the rows of a block."""
+    return torch.from_numpy(numbers).to(like.device, like.dtype)[:, None]
+
+
+class NeighbourSums:
+    """sum_j a_ij x_j for blocks of items i: A X without X in memory.
+
+    The rows of the items with most links are made once and kept, as many as `_CACHE` numbers hold; the others are
+    made whenever they are needed. With `half` an edge counts at one end only, the one with fewer links (of equals, the
+    later item): the strict lower triangle of A in the order of falling links.
+    """
+
+    def __init__(self, rows: Rows, links: Matrix, device: str, *, half: bool) -> None:
+        self._rows, self._links, self._device, self._half = rows, links, device, half
+        n, d = rows.shape
+        order = np.argsort(-np.diff(links.indptr), kind="stable")
+        self._place = np.empty(n, np.int32)
+        self._place[order] = np.arange(n, dtype=np.int32)
+        self._kept = min(n, max(1, _CACHE // d))
+        self._table = torch.empty(self._kept, d, device=device)
+        kept = np.sort(order[: self._kept])  # in the order in which they are stored
+        for first in range(0, self._kept, max(1, _FETCH // d)):
+            items = kept[first : first + max(1, _FETCH // d)]
+            self._table.index_copy_(
+                0, torch.from_numpy(self._place[items]).long().to(device), rows.take(items).to(device)
+            )
+
+    def __call__(self, which: slice) -> Tensor:
+        """The sums [m x D] of consecutive items, float32."""
+        ends = self._links.indptr[which.start : which.stop + 1].astype(np.int64)
+        sums = torch.zeros(len(ends) - 1, self._rows.shape[1], device=self._device)
+        for first in range(int(ends[0]), int(ends[-1]), _ENTRIES):
+            cuts = np.clip(ends, first, min(first + _ENTRIES, int(ends[-1])))
+            self._add(sums, self._place[which], cuts)
+        return sums
+
+    def _add(self, sums: Tensor, own: npt.NDArray[np.int32], cuts: IntArray) -> None:
+        """Add the entries of A from cuts[r] to cuts[r + 1], for each row r of `sums` and its place `own[r]`."""
+        entries = slice(int(cuts[0]), int(cuts[-1]))
+        columns, weights = self._links.indices[entries], self._links.data[entries].astype(np.float32)
+        place = self._place[columns]
+        counts = place < np.repeat(own, np.diff(cuts)) if self._half else np.ones(len(place), np.bool_)
+        starts = cuts[:-1] - cuts[0]
+        kept = np.flatnonzero(counts & (place < self._kept))
+        sums += self._bags(self._table, place[kept], weights[kept], np.searchsorted(kept, starts))
+        others = np.flatnonzero(counts & (place >= self._kept))
+        step = max(1, _FETCH // self._rows.shape[1])
+        for first in range(0, len(others), step):
+            part = others[first : first + step]
+            items, index = np.unique(columns[part], return_inverse=True)
+            fetched = self._rows.take(items.astype(np.int64)).to(self._device)
+            sums += self._bags(fetched, index.astype(np.int32), weights[part], np.searchsorted(part, starts))
+
+    def _bags(
+        self,
+        table: Tensor,
+        index: npt.NDArray[np.int32],
+        weights: npt.NDArray[np.float32],
+        starts: npt.NDArray[np.intp],
+    ) -> Tensor:
+        """sum_e weights[e] table[index[e]] for each row's entries, those from starts[r] on."""
+        index_, starts_ = (torch.from_numpy(a.astype(np.int32)).to(self._device) for a in (index, starts))
+        weights_ = torch.from_numpy(weights).to(self._device)
+        return functional.embedding_bag(index_, table, starts_, mode="sum", per_sample_weights=weights_)

@@ -1,0 +1,117 @@
+"""The vectors of a catalogue, read block by block, and its prepared rows: centred, at unit length.
+
+Vectors stay where they are stored (a memory-mapped file of 16- or 32-bit floats, most often); what is held in memory is
+a block of rows and a few numbers per item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Array = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+BFLOAT16 = np.dtype([("bfloat16", "<i2")])
+"""numpy has no bfloat16: the type of a matrix that holds its bits."""
+BLOCK = 1 << 22
+"""Numbers of a block (16 MiB in float32)."""
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """X [n x D]: row i is row `rows[i]` of the stored matrix.
+
+    matrix: floats of any width, or `BFLOAT16`
+    rows:   [n]
+    """
+
+    matrix: npt.NDArray[Any]
+    rows: IntArray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, D)."""
+        return len(self.rows), int(self.matrix.shape[1])
+
+    def read(self, items: IntArray | slice) -> Tensor:
+        """The vectors of some items in float32, a copy."""
+        wanted = self.rows[items]
+        consecutive = len(wanted) > 0 and bool((np.diff(wanted) == 1).all())
+        stored = self.matrix[wanted[0] : wanted[-1] + 1] if consecutive else self.matrix[wanted]
+        if stored.dtype == BFLOAT16:
+            return torch.from_numpy(np.array(stored).view(np.int16)).view(torch.bfloat16).float()
+        native = stored.dtype.newbyteorder("=") if stored.dtype.itemsize <= 8 else np.dtype(np.float64)
+        return torch.from_numpy(np.array(stored, dtype=native)).float()  # numpy converts 16-bit floats one by one
+
+    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
+        """All vectors in order, as (which items, float32 [m x D])."""
+        for which in spans(self.shape):
+            yield which, self.read(which)
+
+    def array(self) -> FloatArray:
+        """X, held in memory."""
+        x = np.empty(self.shape, np.float32)
+        for which, block in self.blocks():
+            x[which] = block.numpy()
+        return x
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Prepared rows [n x D] of the vectors x: x - mean, divided by their length if `unit`.
+
+    vectors: x
+    mean:    [D], zeros where vectors are not centred
+    unit:    whether rows are at unit length; a row of zeros stays zero
+    norms:   [n] |x|
+    lengths: [n] |x - mean|
+    exact:   the rows in float64 for a small catalogue; None for others, whose rows are made in float32 when asked for
+    """
+
+    vectors: Vectors
+    mean: Array
+    unit: bool
+    norms: Array
+    lengths: Array
+    exact: Array | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, D)."""
+        return self.vectors.shape
+
+    def take(self, items: IntArray | slice) -> Tensor:
+        """The rows of some items, float64 of a small catalogue and float32 of others."""
+        if self.exact is not None:
+            return torch.from_numpy(self.exact[items])
+        rows = self.vectors.read(items).sub_(torch.from_numpy(self.mean).float())
+        if self.unit:
+            lengths = self.lengths[items]
+            inverse = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+            rows *= torch.from_numpy(inverse).float()[:, None]
+        return rows
+
+    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
+        """All rows in order, as (which items, rows [m x D]); a small catalogue is one block."""
+        for which in [slice(0, self.shape[0])] if self.exact is not None else spans(self.shape):
+            yield which, self.take(which)
+
+    def array(self) -> npt.NDArray[np.floating]:
+        """All rows, held in memory."""
+        return self.exact if self.exact is not None else np.concatenate([block.numpy() for _, block in self.blocks()])
+
+
+def spans(shape: tuple[int, int]) -> Iterator[slice]:
+    """Consecutive rows of a matrix, of at most `BLOCK` numbers or one row each."""
+    n, d = shape
+    step = max(1, BLOCK // max(d, 1))
+    for first in range(0, n, step):
+        yield slice(first, min(first + step, n))
