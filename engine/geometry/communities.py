@@ -1,0 +1,117 @@
+"""Communities of the item graph by modularity (Louvain: Blondel et al. 2008), and modularity itself.
+
+Q = sum_c [ w_cc / 2m - (s_c / 2m)^2 ]      w_cc weight inside c (both directions), s_c its degrees, 2m all weight
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from engine.embeddings.graph import Matrix
+from engine.geometry.links import row_spans
+from engine.geometry.rows import Array, IntArray
+
+_ROUNDS = 40
+_LARGE = 10_000_000
+"""Entries from which on the finest level gets a quarter of the rounds."""
+
+
+def modularity(adjacency: Matrix, labels: IntArray) -> float:
+    """Q of A [n x n] (symmetric; a diagonal counts as weight inside) for labels [n]; 0 without edges."""
+    total = float(adjacency.data.sum())
+    if total <= 0:
+        return 0.0
+    inside = 0.0
+    for first, last in row_spans(adjacency):
+        part = slice(adjacency.indptr[first], adjacency.indptr[last])
+        row = np.repeat(labels[first:last], np.diff(adjacency.indptr[first : last + 1]))
+        inside += float(adjacency.data[part][row == labels[adjacency.indices[part]]].sum())
+    degrees = np.asarray(adjacency.sum(axis=1), dtype=np.float64).ravel()
+    return inside / total - float((np.bincount(labels, degrees) ** 2).sum()) / total**2
+
+
+def communities(adjacency: Matrix, seed: int = 0) -> IntArray:
+    """Labels [n] in 0..C-1 of A [n x n] (symmetric, non-negative); an item without edges is alone.
+
+    Levels of local moves and aggregation, as Louvain's, and at last moves of single items again. In a round every
+    node of a random half goes to the neighbouring community that gains most, all at once, so that a round is one
+    sparse product; the best labels of the rounds are kept. The same seed gives the same labels.
+    """
+    draw = np.random.default_rng(seed)
+    rounds = _ROUNDS // 4 if adjacency.nnz > _LARGE else _ROUNDS
+    labels = _moved(adjacency, np.arange(adjacency.shape[0]), draw, rounds)
+    while True:
+        count = int(labels.max(initial=-1)) + 1
+        together = _moved(_aggregated(adjacency, labels), np.arange(count), draw, _ROUNDS)[labels]
+        if int(together.max(initial=-1)) + 1 == count:
+            return _moved(adjacency, labels, draw, rounds)
+        labels = together
+
+
+def _aggregated(graph: Matrix, part: IntArray) -> Matrix:
+    """The graph whose nodes are the parts; weight inside a part goes to the diagonal."""
+    member = _membership(part, int(part.max()) + 1)
+    return Matrix(member.T.tocsr() @ (graph @ member))
+
+
+def _membership(labels: IntArray, count: int) -> Matrix:
+    n = len(labels)
+    return Matrix((np.ones(n), labels, np.arange(n + 1)), shape=(n, count))
+
+
+def _moved(graph: Matrix, labels: IntArray, draw: np.random.Generator, rounds: int) -> IntArray:
+    """The labels [n], from 0 without gaps, after rounds of moves that raise modularity."""
+    n = graph.shape[0]
+    degrees = np.asarray(graph.sum(axis=1), dtype=np.float64).ravel()
+    total = float(degrees.sum())
+    if total <= 0:
+        return labels
+    best = labels
+    itself = graph.diagonal()
+    without_self = Matrix(graph - sparse.diags_array(itself, format="csr")) if itself.any() else graph
+    most, still = modularity(graph, labels), 0
+    for _ in range(rounds):
+        target, gain = _best_moves(without_self, labels, degrees, total)
+        moving = (gain > 1e-12 * total) & (draw.random(n) < 0.5)
+        if not moving.any():
+            if not (gain > 1e-12 * total).any():
+                break
+            continue
+        labels = np.where(moving, target, labels)
+        reached = modularity(graph, labels)
+        still = 0 if reached > most + 1e-5 else still + 1
+        if reached > most:
+            most, best = reached, labels
+        if still >= 4:
+            break
+    return np.unique(best, return_inverse=True)[1]
+
+
+def _best_moves(
+    graph: Matrix, labels: IntArray, degrees: Array, total: float
+) -> tuple[IntArray, npt.NDArray[np.float64]]:
+    """The neighbouring community with the largest gain for each node, and the gain over staying.
+
+    The weight to a community d less what chance gives, k_i S_d / 2m, is compared; S_d without i itself.
+    """
+    n = len(labels)
+    size, member = np.bincount(labels, degrees, n), _membership(labels, n)
+    gain, target = np.zeros(n), labels.copy()
+    for first, last in row_spans(graph):
+        links = Matrix(graph[first:last] @ member)
+        row = np.repeat(np.arange(first, last), np.diff(links.indptr))
+        own = links.indices == labels[row]
+        value = links.data - degrees[row] * (size[links.indices] - np.where(own, degrees[row], 0.0)) / total
+        stay = -degrees[first:last] * (size[labels[first:last]] - degrees[first:last]) / total
+        stay[row[own] - first] = value[own]
+        some = np.flatnonzero(np.diff(links.indptr))
+        if not len(some):
+            continue
+        most = np.full(last - first, -np.inf)
+        most[some] = np.maximum.reduceat(value, links.indptr[some])
+        at = np.flatnonzero(value == most[row - first])[::-1]  # among equals the first in the row is written last
+        target[row[at]] = links.indices[at]
+        gain[some + first] = (most - stay)[some]
+    return target, gain

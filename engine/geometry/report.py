@@ -1,0 +1,271 @@
+"""All that is known of a table before training, from vectors, graph and popularity (METHOD.md D.2, F).
+
+`at_start` is the cheap part that every run records of its own table; `diagnose` is the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.embeddings.content_graph import content_graph
+from engine.embeddings.graph import Matrix
+from engine.embeddings.laplacian import laplacian
+from engine.embeddings.null_graphs import rewired
+from engine.geometry import spectra
+from engine.geometry.agreement import agreement
+from engine.geometry.angles import anisotropy
+from engine.geometry.bounds import tightness
+from engine.geometry.clusters import spherical_kmeans
+from engine.geometry.communities import communities, modularity
+from engine.geometry.curvature import conditioning
+from engine.geometry.edges import edge_auc, matched_pairs
+from engine.geometry.graph_report import compared_spectra
+from engine.geometry.kernel import centred_alignment
+from engine.geometry.links import Estimate
+from engine.geometry.moments import Moments, about_mean, moments
+from engine.geometry.norms import norm_disparity
+from engine.geometry.rows import IntArray, Rows
+from engine.geometry.smoothness import against, stub_matching, tv_ratio, z_score
+
+CLUSTERS = (10, 20, 50, 100)
+NULLS = 20
+_NULL_EDGES = 4_000_000
+"""Edges rewired in all; a graph of which not even three are affordable is compared in closed form."""
+_SPECTRUM_NULLS = 5
+_CONTENT_ITEMS = 20_000
+
+Say = Callable[[str, float], None]
+"""What is being done, and the share of the work before it."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is diagnosed.
+
+    table:      [n x k] rows of the arm before any normalisation in the forward pass
+    unit:       whether its rows score at unit length
+    popularity: [n] training interactions
+    source:     [n x D] the LLM vectors; None for an ID table
+    graph:      A [n x n], the co-occurrence graph of the training histories; may be empty
+    ppmi:       the same pairs weighted by positive PMI
+    neighbours: of the content graph that the spectrum is compared with
+    """
+
+    table: npt.NDArray[np.floating]
+    unit: bool
+    popularity: IntArray
+    graph: Matrix
+    ppmi: Matrix
+    source: npt.NDArray[np.floating] | None = None
+    neighbours: int = 10
+
+
+@dataclass(frozen=True)
+class _Table:
+    rows: Rows
+    of_rows: Moments
+    unit: Rows
+    of_unit: Moments
+
+
+def at_start(
+    table: npt.NDArray[np.floating], popularity: IntArray, graph: Matrix | None, *, unit: bool, tau: float
+) -> dict[str, Any]:
+    """Norms of a table [n x k], angles, curvature at uniform p and TV ratio of the rows that score."""
+    one = _seen(Rows(table))
+    scoring = one.of_unit if unit else one.of_rows
+    found: dict[str, Any] = {
+        "unit_rows": unit,
+        "norms": norm_disparity(one.of_rows.norms, popularity),
+        "angles": anisotropy(one.unit, one.of_unit, scoring),
+        "curvature": conditioning(scoring.covariance / tau**2),
+    }
+    if graph is not None and graph.nnz:
+        rows = one.unit if unit else one.rows
+        labels, held = communities(graph), spectra.connected(graph)
+        found["tv_ratio"] = tv_ratio(laplacian(graph), rows, scoring.norms**2).value
+        found["edge_auc"] = edge_auc(one.unit, matched_pairs(graph))["auc"]
+        k = min(20, len(held) // 4)
+        if k > 1:
+            found["misalignment"] = 1 - agreement(spherical_kmeans(one.unit, k)[held], labels[held])["ami"]
+    return found
+
+
+def diagnose(subject: Subject, say: Say = lambda text, done: None) -> dict[str, Any]:
+    """Everything, as JSON: `tables` by name (x, x_centred, pca, arm, arm_unit) and what concerns the graph alone.
+
+    `before` and `after` name the tables that stand for the usual way in (centred vectors, plain PCA) and for the arm
+    as it scores. `notes` says what was sampled and what was left out, and why.
+    """
+    notes: list[str] = []
+    say("norms, angles, curvature", 0.0)
+    tables = _tables(subject)
+    after = "arm_unit" if subject.unit else "arm"
+    before = "pca" if "pca" in tables else None
+    found: dict[str, Any] = {
+        "items": len(subject.table),
+        "k": subject.table.shape[1],
+        "dimensions": None if subject.source is None else subject.source.shape[1],
+        "edges": subject.graph.nnz // 2,
+        "isolated": len(subject.table) - len(spectra.connected(subject.graph)),
+        "before": before,
+        "after": after,
+        "tables": {name: _geometry(one, subject.popularity) for name, one in tables.items()},
+        "notes": notes,
+    }
+    if any(t["angles"]["uniformity_se"] is not None for t in found["tables"].values()):
+        notes.append("uniformity is over 200,000 random pairs")
+    narrow = [name for name in ("pca", after) if name in tables]
+    labels = {name: spherical_kmeans(tables[name].unit, min(20, found["k"], found["items"])) for name in narrow}
+    say("bounds", 0.15)
+    found["bounds"] = {name: tightness(tables[name].rows, subject.popularity, labels[name]) for name in narrow}
+    if not subject.graph.nnz:
+        notes.append("no two items co-occur: what concerns the graph is left out")
+        return found
+    nulls = _nulls(subject.graph, notes, say)
+    say("smoothness", 0.35)
+    _smoothness(found, tables, subject.graph, nulls, notes)
+    say("edges and kernels", 0.5)
+    _alignment(found, tables, subject, notes)
+    say("clusters and communities", 0.6)
+    found |= _misalignment(tables, subject.graph)
+    say("spectrum of the graph", 0.75)
+    content = _content_graph(tables, subject, notes)
+    narrow_rows = {name: tables[name].rows for name in narrow}
+    found["spectrum"], fourier = compared_spectra(subject.graph, nulls[:_SPECTRUM_NULLS], content, narrow_rows)
+    for name, energies in fourier.items():
+        found["tables"][name]["fourier"] = energies
+    if found["spectrum"]["method"] != "exact":
+        notes.append(f"spectrum of the graph and Fourier energy: {found['spectrum']['method']}")
+    return found
+
+
+def _content_graph(tables: dict[str, _Table], subject: Subject, notes: list[str]) -> Matrix | None:
+    if subject.source is None:
+        return None
+    if len(subject.source) > _CONTENT_ITEMS:
+        notes.append(f"no content graph beyond {_CONTENT_ITEMS:,} items: its cost grows with their square")
+        return None
+    return content_graph(tables["x_centred"].unit.array(), subject.neighbours)
+
+
+def _seen(rows: Rows) -> _Table:
+    unit = rows.at_unit_length()
+    return _Table(rows, moments(rows), unit, moments(unit))
+
+
+def _tables(subject: Subject) -> dict[str, _Table]:
+    tables: dict[str, _Table] = {}
+    if subject.source is not None:
+        raw = tables["x"] = _seen(Rows(subject.source))
+        rows, of_rows = about_mean(raw.rows, raw.of_rows)
+        unit = rows.at_unit_length()
+        tables["x_centred"] = _Table(rows, of_rows, unit, moments(unit))
+        k = min(subject.table.shape[1], rows.width)
+        axes = np.linalg.eigh(of_rows.covariance)[1][:, ::-1][:, :k]
+        scores = np.empty((len(rows), k), np.float32)
+        for first, block in rows.blocks():
+            scores[first : first + len(block)] = block @ axes
+        tables["pca"] = _seen(Rows(scores))
+    arm = tables["arm"] = _seen(Rows(subject.table))
+    tables["arm_unit"] = _Table(arm.unit, arm.of_unit, arm.unit, arm.of_unit)
+    return tables
+
+
+def _geometry(one: _Table, popularity: IntArray) -> dict[str, Any]:
+    return {
+        "norms": norm_disparity(one.of_rows.norms, popularity),
+        "angles": anisotropy(one.unit, one.of_unit, one.of_rows),
+        "curvature": conditioning(one.of_rows.covariance),
+    }
+
+
+# ------------------------------------------------------------------------------------ smoothness and alignment
+
+
+def _nulls(graph: Matrix, notes: list[str], say: Say) -> list[Matrix]:
+    """Rewired graphs, as many as are affordable; none where not even three are."""
+    edges = graph.nnz // 2
+    count = min(NULLS, _NULL_EDGES // max(1, edges))
+    if count < 3:
+        notes.append("the graph is too large to rewire: z-scores are against random matchings, in closed form")
+        return []
+    if count < NULLS:
+        notes.append(f"z-scores are against {count} rewired graphs, not {NULLS}: the graph is large")
+    made = []
+    for seed in range(count):
+        say(f"rewired graph {seed + 1} of {count}", 0.2 + 0.15 * seed / count)
+        made.append(rewired(graph, seed))
+    return made
+
+
+def _smoothness(
+    found: dict[str, Any], tables: dict[str, _Table], graph: Matrix, nulls: list[Matrix], notes: list[str]
+) -> None:
+    real = laplacian(graph)
+    values = {name: tv_ratio(real, one.rows, one.of_rows.norms**2) for name, one in tables.items()}
+    if any(value.se is not None for value in values.values()):
+        notes.append("the TV ratio of the wide tables is over 200,000 sampled edges")
+    told: dict[str, dict[str, Any]] = {name: _told(value) for name, value in values.items()}
+    drawn: dict[str, list[float]] = {name: [] for name in tables}
+    for null in nulls:
+        of_null = laplacian(null)
+        for name, one in tables.items():
+            drawn[name].append(tv_ratio(of_null, one.rows, one.of_rows.norms**2).value)
+    for name, one in tables.items():
+        if nulls:
+            told[name] |= against(values[name].value, drawn[name])
+        elif one.rows.width <= 256:
+            chance = stub_matching(graph, real, one.rows, one.of_rows.norms**2)
+            z = z_score(values[name].value, chance["null"], chance["null_sd"])
+            told[name] |= chance | {"nulls": None, "z": z}
+        found["tables"][name]["tv"] = told[name]
+
+
+def _alignment(found: dict[str, Any], tables: dict[str, _Table], subject: Subject, notes: list[str]) -> None:
+    pairs = matched_pairs(subject.graph)
+    links = laplacian(subject.graph).links
+    if len(pairs.i) < subject.graph.nnz:
+        notes.append(f"edge AUC is over {len(pairs.i):,} sampled edges, each with a non-edge")
+    for name, one in tables.items():
+        told = found["tables"][name]
+        if name == "arm_unit":  # the directions of `arm`
+            told |= {key: found["tables"]["arm"][key] for key in ("edge_auc", "cka")}
+            continue
+        told["edge_auc"] = edge_auc(one.unit, pairs)
+        told["cka"] = {
+            "a_hat": _told(centred_alignment(one.unit, one.of_unit, links)),
+            "ppmi": _told(centred_alignment(one.unit, one.of_unit, subject.ppmi)),
+        }
+
+
+def _told(estimate: Estimate) -> dict[str, Any]:
+    return {"value": estimate.value, "se": estimate.se}
+
+
+def _misalignment(tables: dict[str, _Table], graph: Matrix) -> dict[str, Any]:
+    """Angular clusters against the communities of the graph, over the items that have edges."""
+    labels, held = communities(graph), spectra.connected(graph)
+    best = modularity(graph, labels)
+    swept: dict[str, list[dict[str, Any]]] = {}
+    for name in ("x_centred", "arm"):
+        if name not in tables:
+            continue
+        swept[name] = []
+        for k in CLUSTERS:
+            if k > len(held) // 4:
+                continue
+            clusters = spherical_kmeans(tables[name].unit, k)
+            alike = agreement(clusters[held], labels[held])
+            swept[name].append(
+                {"k": k}
+                | {f"1-{measure}": 1 - value for measure, value in alike.items()}
+                | {"modularity_ratio": modularity(graph, clusters) / best if best > 0 else None}
+            )
+    count = len(np.unique(labels[held]))
+    return {"communities": {"count": count, "modularity": best}, "misalignment": swept}

@@ -1,0 +1,71 @@
+"""Rows of a matrix that may not fit into memory: as they are, about their mean, or at unit length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.embeddings.reductions import unit_rows
+
+Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+_CELLS = 1 << 22
+"""Numbers held at once (32 MiB)."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A view of a matrix [n x d] (memory-mapped, perhaps) that is read block by block.
+
+    mean: [d], subtracted from every row where there is one
+    unit: rows at length 1 (after the mean); a row of zeros stays zero
+    """
+
+    source: npt.NDArray[np.floating]
+    mean: Array | None = None
+    unit: bool = False
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @property
+    def width(self) -> int:
+        """d."""
+        return int(self.source.shape[1])
+
+    def blocks(self) -> Iterator[tuple[int, Array]]:
+        """(first row, rows [b x d]), all of them in order."""
+        size = max(1, _CELLS // self.width)
+        for first in range(0, len(self), size):
+            yield first, self._seen(self.source[first : first + size])
+
+    def take(self, index: IntArray) -> Array:
+        """The rows of these indices [m x d]."""
+        return self._seen(self.source[index])
+
+    def array(self) -> Array:
+        """All rows [n x d]."""
+        return self._seen(self.source[:])
+
+    def at_unit_length(self) -> Rows:
+        """The rows at length 1."""
+        return replace(self, unit=True)
+
+    def _seen(self, part: npt.NDArray[np.floating]) -> Array:
+        rows: Array = part.astype(np.float64)
+        if self.mean is not None:
+            rows -= self.mean
+        return unit_rows(rows) if self.unit else rows
+
+
+def mean_of(rows: Rows) -> Array:
+    """[d] the mean row."""
+    total = np.zeros(rows.width)
+    for _, block in rows.blocks():
+        total += block.sum(axis=0)
+    mean: Array = total / max(1, len(rows))
+    return mean

@@ -1,0 +1,193 @@
+"""What `tfllmer diagnose` asks of its process: geometry before training, or the curvature of a finished run."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from engine import spec
+from engine.data import Dataset, Split, load_dataset, split_dataset
+from engine.embeddings.graph import cooccurrence
+from engine.embeddings.pipeline import item_vectors, source_vectors
+from engine.geometry.parameter_space import other_factor, parameter_curvature
+from engine.geometry.probe import probe_curvature, samples_apart
+from engine.geometry.report import Subject, at_start, diagnose
+from engine.models.recommender import Recommender, build, history_length
+from engine.spool import Recorder
+from engine.training import checkpoint, ranking
+from engine.training.curvature import probe_cases, representations, temperature
+from engine.training.reference import id_table
+
+BATCH = 64
+"""Training positions of the fixed batch in parameter space."""
+STEPS, PROBES = (60, 16), 10
+_LANCZOS_NUMBERS = 1.2e8
+"""Numbers of a Lanczos basis (1 GB); larger models get fewer steps."""
+_SAMPLES = 8
+_START_INTERACTIONS = 1_000_000
+"""Up to so many training interactions a run counts the graph at its start."""
+
+
+class Diagnosis(spec.Part):
+    """A question to the process."""
+
+    experiment: spec.Experiment
+    weights: str | None = Field(None, description="checkpoint of a finished run; none = geometry before training")
+    cache: str | None = Field(None, description="folder of tables that were computed before")
+
+
+def run(request: Diagnosis, recorder: Recorder) -> dict[str, Any]:
+    """The answer, as JSON. Progress goes to the recorder: events, and points `done` from 0 to 1."""
+    began = time.monotonic()
+    experiment = request.experiment
+    torch.set_num_threads(experiment.execution.threads)
+    dataset = load_dataset(experiment.data)
+    split = split_dataset(dataset, experiment.data)
+    cache = None if request.cache is None else Path(request.cache)
+    _say(recorder)("item vectors", 0.0)
+    model = _model(experiment, dataset, split, recorder, cache)
+    if request.weights is None:
+        found = _before_training(experiment, dataset, split, model, recorder)
+    else:
+        checkpoint.load_weights(Path(request.weights), model)
+        found = _of_weights(experiment, split, model, recorder)
+    return finite(found | {"wall_s": round(time.monotonic() - began, 2)})
+
+
+def start_facts(experiment: spec.Experiment, split: Split, model: Recommender) -> dict[str, Any]:
+    """The cheap part of the geometry of a model's own table, for `facts` at the start of a run."""
+    n_items = len(model.table.weight)
+    graph = None
+    if len(split.train.items) <= _START_INTERACTIONS:
+        graph = cooccurrence(split.train, n_items, _reference_graph(experiment))
+    table = model.table.rows().detach().cpu().numpy()
+    popularity = np.bincount(split.train.items, minlength=n_items)
+    return finite(at_start(table, popularity, graph, unit=model.table.unit_scoring, tau=temperature(model)))
+
+
+def _model(
+    experiment: spec.Experiment, dataset: Dataset, split: Split, recorder: Recorder, cache: Path | None
+) -> Recommender:
+    """As a run builds it."""
+    n_items = len(dataset.item_ids)
+    z = borrowed = None
+    if experiment.uses_id_table:
+        if cache is None:
+            raise spec.UserError("this arm borrows an ID table, which a run trains first; diagnose it with --db STORE")
+        device = torch.device("cpu")
+        z = borrowed = id_table(experiment, split, n_items, recorder, cache, device=device, should_stop=lambda: False)
+    if experiment.uses_embedding:
+        z = item_vectors(experiment, dataset, split, cache, borrowed).z
+    return build(experiment, n_items, z, np.bincount(split.train.items, minlength=n_items))[0]
+
+
+def _before_training(
+    experiment: spec.Experiment, dataset: Dataset, split: Split, model: Recommender, recorder: Recorder
+) -> dict[str, Any]:
+    n_items = len(dataset.item_ids)
+    graph = _reference_graph(experiment)
+    subject = Subject(
+        table=model.table.rows().detach().numpy(),
+        unit=model.table.unit_scoring,
+        popularity=np.bincount(split.train.items, minlength=n_items),
+        graph=cooccurrence(split.train, n_items, graph),
+        ppmi=cooccurrence(split.train, n_items, graph.model_copy(update={"weight": "ppmi"})),
+        source=source_vectors(experiment.embedding, dataset) if experiment.uses_embedding else None,
+        neighbours=graph.neighbours,
+    )
+    return diagnose(subject, _say(recorder))
+
+
+def _reference_graph(experiment: spec.Experiment) -> spec.Graph:
+    """The co-occurrence graph that arms are measured on, whatever graph (or none) they use themselves."""
+    return experiment.embedding.graph.model_copy(update={"kind": "co-occurrence", "users": 1.0})
+
+
+def _say(recorder: Recorder) -> Callable[[str, float], None]:
+    step = 0
+
+    def say(text: str, done: float) -> None:
+        nonlocal step
+        step += 1
+        recorder.event(text)
+        recorder.points(step, {"done": done})
+
+    return say
+
+
+# ------------------------------------------------------------------------------------ a finished run
+
+
+def _of_weights(experiment: spec.Experiment, split: Split, model: Recommender, recorder: Recorder) -> dict[str, Any]:
+    """Curvature at h on the probe, spectra in parameter space, and H beside J J^T; dropout off, float64."""
+    say = _say(recorder)
+    model.double().eval()
+    width, tau = experiment.backbone.width, temperature(model)
+    length = history_length(experiment.backbone)
+    say("curvature at the sequence representation", 0.05)
+    cases = probe_cases(split, experiment.evaluate.curvature or 256, length)
+    h, rows = representations(model, cases)
+    at_h = probe_curvature(h, rows, torch.from_numpy(cases.targets), width, tau)
+    batch = ranking.training_probe(split.train, BATCH, length)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    size = sum(p.numel() for p in parameters)
+    most = max(10, int(_LANCZOS_NUMBERS / size))
+    steps = (min(STEPS[0], most), min(STEPS[1], most))
+    with sdpa_kernel(SDPBackend.MATH):  # the other kernels can be differentiated only once
+        say(f"Hessian and Gauss-Newton matrix, {size:,} parameters", 0.1)
+        space = parameter_curvature(
+            lambda: _scores(model, batch), torch.from_numpy(batch.targets), parameters, steps=steps, probes=PROBES
+        )
+        say("H beside J J^T", 0.8)
+        few = [_one(batch, case) for case in range(min(_SAMPLES, len(batch.users)))]
+        with torch.no_grad():
+            p = torch.cat([_scores(model, one) for one in few]).softmax(1).numpy()
+        table = rows[:, :width].detach().numpy()
+        factor = other_factor(lambda n: _after(model, few[n])[0][0, :width] * tau, table, p, parameters, tau)
+    return {
+        "items": len(rows),
+        "curvature": at_h | {"prefixes": len(cases.users), "apart": samples_apart(len(cases.users), len(rows), width)},
+        "parameter_space": space,
+        "other_factor": factor,
+    }
+
+
+def _after(model: Recommender, cases: ranking.Cases) -> tuple[Tensor, Tensor]:
+    input_rows, scoring_rows = model.tables()
+    return model.after(input_rows, torch.from_numpy(cases.items), torch.from_numpy(cases.lengths)), scoring_rows
+
+
+def _scores(model: Recommender, cases: ranking.Cases) -> Tensor:
+    h, rows = _after(model, cases)
+    return h @ rows.T
+
+
+def _one(cases: ranking.Cases, case: int) -> ranking.Cases:
+    only = slice(case, case + 1)
+    start = int(cases.lengths[:case].sum())
+    items = cases.items[start : start + int(cases.lengths[case])]
+    return ranking.Cases(cases.users[only], items, cases.lengths[only], cases.targets[only], cases.seen)
+
+
+def finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same JSON with plain numbers, and None for those that are not finite."""
+    return {key: _finite(value) for key, value in values.items()}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return finite(value)
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

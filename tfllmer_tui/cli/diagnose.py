@@ -1,0 +1,244 @@
+"""tfllmer diagnose: what explains a training curve, measured before training or on a finished run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tfllmer_tui.cli.options import Db, Json, Sets
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from engine.spec import Experiment
+    from engine.store import Store
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(diagnose)
+
+
+def diagnose(
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="A finished run: curvature of its trained model instead."),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", metavar="NAME", help="demo when left out; a name under $TFLLMER_DATA, or a folder."),
+    ] = None,
+    embedding: Annotated[
+        str | None,
+        typer.Option("--embedding", metavar="NAME", help="Item vectors: a name beside the data set, or a file."),
+    ] = None,
+    ablation: Annotated[
+        str | None, typer.Option("--ablation", metavar="NAME", help="Change to the method; see tfllmer ablations.")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option("--method", metavar="NAME", help="tf-llmer when left out; see tfllmer presets method.")
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option("--backbone", metavar="NAME", help="Its width is k, the columns of the table.")
+    ] = None,
+    sets: Sets = None,
+    threads: Annotated[int | None, typer.Option("--threads", metavar="N", help="CPU threads; 1 when left out.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Measure again, and replace what is stored.")] = False,
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """Measure norms, angles, curvature and agreement with the item graph before any training.
+
+    Two columns matter: before (centred vectors, plain PCA) and after (the arm's
+    table as it scores). The answer is kept in the store; the same question reads
+    it back. What every line means: docs/geometry.md.
+
+    With RUN: curvature of a finished run's best weights at the sequence
+    representation, spectra of the full Hessian and the Gauss-Newton matrix, and
+    which of H and J J^T dominates.
+
+    \b
+    tfllmer diagnose --dataset ml-100k --embedding minilm-l6
+    tfllmer diagnose --dataset ml-100k --ablation no-rec-pca --json
+    tfllmer diagnose --set data.demo.norm_sd=1.2
+    tfllmer diagnose 01JD
+    """
+    from engine.store import open_store
+    from tfllmer_tui.cli.output import print_json
+
+    chosen: dict[str, object] = {
+        "--dataset": dataset,
+        "--embedding": embedding,
+        "--ablation": ablation,
+        "--method": method,
+    }
+    chosen |= {"--backbone": backbone, "--set": sets}
+    if run is not None:
+        found = _of_run(db, run, [flag for flag, value in chosen.items() if value], threads=threads, fresh=fresh)
+    else:
+        from engine.presets import resolve
+
+        resolved = resolve(
+            method=method,
+            ablation=ablation,
+            dataset=dataset,
+            backbone=backbone,
+            embedding=embedding,
+            sets=sets or [],
+            threads=threads,
+        )
+        found = _before_training(open_store(db), resolved.experiment, fresh=fresh)
+    if json:
+        print_json(found)
+        return
+    from tfllmer_tui.cli.output import print_rich
+    from tfllmer_tui.geometry_view import diagnosis_view
+
+    print_rich(diagnosis_view(found))
+
+
+def _before_training(store: Store, experiment: Experiment, *, fresh: bool) -> dict[str, Any]:
+    from engine.store.diagnoses import question
+
+    head = {
+        "arm": experiment.arm,
+        "dataset": experiment.data.name,
+        "embedding": experiment.embedding.source if experiment.uses_embedding else None,
+        "backbone": experiment.backbone.name,
+    }
+    return head | _answered(store, question(experiment), experiment, {}, fresh=fresh)
+
+
+def _of_run(db: str | None, prefix: str, flags: list[str], *, threads: int | None, fresh: bool) -> dict[str, Any]:
+    from engine.spec import UserError
+    from engine.store import experiment_of, find_run, open_store
+    from engine.store.diagnoses import question_of_run
+
+    if flags:
+        raise UserError(f"{flags[0]}: run {prefix} says this already; give RUN alone")
+    open_store(db, read_only=True)  # a store that is not there holds no run, and is not made
+    store = open_store(db)
+    run = find_run(store, prefix)
+    weights = store.folder(run.id).best
+    if run.status != "finished" or not weights.exists():
+        raise UserError(
+            f"run {run.id} is {run.status} and has no tested weights; `tfllmer resume {run.id}` finishes it"
+        )
+    experiment = experiment_of(run)
+    if threads is not None:
+        execution = experiment.execution.model_copy(update={"threads": threads})
+        experiment = experiment.model_copy(update={"execution": execution})
+    head = {
+        "run": run.id,
+        "arm": run.arm,
+        "dataset": run.dataset,
+        "embedding": run.embedding,
+        "backbone": run.backbone,
+        "seed": run.seed,
+    }
+    return head | _answered(store, question_of_run(run), experiment, {"weights": str(weights)}, fresh=fresh)
+
+
+def _answered(
+    store: Store, identity: str, experiment: Experiment, more: dict[str, Any], *, fresh: bool
+) -> dict[str, Any]:
+    """The result, from the store or measured now and stored."""
+    import json
+
+    from engine.spec import to_json
+    from engine.store.diagnoses import find_diagnosis, keep_diagnosis
+    from tfllmer_tui.cli.output import say
+
+    kept = None if fresh else find_diagnosis(store, identity)
+    if kept is None:
+        request = {"experiment": json.loads(to_json(experiment)), "cache": str(store.files / "cache")} | more
+        kept = keep_diagnosis(store, identity, experiment, _measured(request))
+    else:
+        say(f"measured {kept.created:%Y-%m-%d %H:%M} UTC; --fresh measures again")
+    return {"identity": identity, "created": kept.created.isoformat(timespec="seconds")} | kept.result
+
+
+def _measured(request: dict[str, Any]) -> dict[str, Any]:
+    """Have the science wing's process do it, and say how far it is."""
+    import json
+    import subprocess
+    import sys
+    import tempfile
+
+    from rich.console import Console
+
+    from engine.spool import RunFolder
+
+    with tempfile.TemporaryDirectory(prefix="tfllmer-diagnose-") as place:
+        folder = RunFolder(Path(place))
+        folder.spec.write_text(json.dumps(request), encoding="utf-8")
+        command = [sys.executable, "-P", "-m", "engine.job", "--diagnose", str(folder.spec), str(folder.root)]
+        with open(folder.log, "wb") as log:
+            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            last = _follow(child, folder, Console(stderr=True))
+        finally:
+            if child.poll() is None:
+                child.kill()
+            child.wait()
+        return _result(last, folder.log, child.returncode)
+
+
+def _follow(child: Any, folder: Any, console: Console) -> dict[str, dict[str, Any]]:
+    """Show what the process is at until it ends; returns the last record of each kind."""
+    import time
+
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from engine.spool import read_records
+
+    last: dict[str, dict[str, Any]] = {}
+    offset = 0
+    bar = Progress(
+        BarColumn(24),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+    task = bar.add_task("starting", total=1.0)
+    shown = bar if console.is_terminal else None
+    if shown:
+        shown.start()
+    try:
+        while True:
+            ended = child.poll() is not None
+            records, offset = read_records(folder.spool, offset)
+            for record in records:
+                last[record["r"]] = record
+                if record["r"] == "event" and record["level"] == "info":
+                    bar.update(task, description=record["text"])
+                elif record["r"] == "event":
+                    console.print(f"{record['level']}: {record['text']}", markup=False, highlight=False)
+                elif record["r"] == "points" and "done" in record["values"]:
+                    bar.update(task, completed=record["values"]["done"])
+            if ended and not records:
+                return last
+            if not ended:
+                time.sleep(0.1)
+    finally:
+        if shown:
+            shown.stop()
+
+
+def _result(last: dict[str, dict[str, Any]], log: Path, code: int) -> dict[str, Any]:
+    """The result, or the error that the end of the process stands for."""
+    from engine.spec import UserError
+    from tfllmer_tui.cli.output import say
+
+    end = last.get("end", {"status": "lost", "reason": f"its process ended with exit code {code} and no word"})
+    if end["status"] == "finished":
+        result: dict[str, Any] = last["result"]["values"]
+        return result
+    if end["reason"].startswith("user error: "):
+        raise UserError(end["reason"].removeprefix("user error: "))
+    tail = [line for line in log.read_text("utf-8", errors="replace").splitlines() if line.strip()][-8:]
+    say(f"tfllmer: not measured: {end['reason']}")
+    say("".join(f"  | {line}\n" for line in tail))
+    raise typer.Exit(1)
