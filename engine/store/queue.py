@@ -62,7 +62,7 @@ def place_last(store: Store, run_ids: Sequence[str]) -> None:
         if priority is not None:
             end = session.exec(select(func.max(Run.position)).where(*_waiting(), Run.priority == priority)).one()
             end = max(end, time.time())  # runs made meanwhile come behind the last position or now
-            _place(session, run_ids, priority, [end + n * 1e-3 for n in range(1, len(run_ids) + 1)])
+            _place(session, run_ids, priority, [end + n * 1e-6 for n in range(1, len(run_ids) + 1)])
 
 
 def place_before(store: Store, run_ids: Sequence[str], before: str) -> bool:
