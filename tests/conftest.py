@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+# Several OpenMP threads wait by spinning: beside other processes they are many times slower than one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Under nohup SIGHUP is ignored, and every process that the tests start would inherit that.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
