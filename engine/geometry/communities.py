@@ -6,7 +6,6 @@ Q = sum_c [ w_cc / 2m - (s_c / 2m)^2 ]      w_cc weight inside c (both direction
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
 from engine.embeddings.graph import Matrix
@@ -40,25 +39,28 @@ def communities(adjacency: Matrix, seed: int = 0) -> IntArray:
     sparse product; the best labels of the rounds are kept. The same seed gives the same labels.
     """
     draw = np.random.default_rng(seed)
-    rounds = _ROUNDS // 4 if adjacency.nnz > _LARGE else _ROUNDS
-    labels = _moved(adjacency, np.arange(adjacency.shape[0]), draw, rounds)
+    large = adjacency.nnz > _LARGE
+    labels = part = _moved(adjacency, np.arange(adjacency.shape[0]), draw, _ROUNDS // 4 if large else _ROUNDS)
+    graph = adjacency
     while True:
-        count = int(labels.max(initial=-1)) + 1
-        together = _moved(_aggregated(adjacency, labels), np.arange(count), draw, _ROUNDS)[labels]
-        if int(together.max(initial=-1)) + 1 == count:
-            return _moved(adjacency, labels, draw, rounds)
-        labels = together
+        graph = _aggregated(graph, part)
+        part = _moved(graph, np.arange(graph.shape[0]), draw, _ROUNDS)
+        if int(part.max(initial=-1)) + 1 == graph.shape[0]:
+            return labels if large else _moved(adjacency, labels, draw, _ROUNDS)
+        labels = part[labels]
 
 
 def _aggregated(graph: Matrix, part: IntArray) -> Matrix:
     """The graph whose nodes are the parts; weight inside a part goes to the diagonal."""
-    member = _membership(part, int(part.max()) + 1)
+    count = int(part.max(initial=-1)) + 1
+    member = _membership(part, count)
     return Matrix(member.T.tocsr() @ (graph @ member))
 
 
 def _membership(labels: IntArray, count: int) -> Matrix:
     n = len(labels)
-    return Matrix((np.ones(n), labels, np.arange(n + 1)), shape=(n, count))
+    narrow = np.int32  # as the graph's, or products would copy its indices
+    return Matrix((np.ones(n), labels.astype(narrow), np.arange(n + 1, dtype=narrow)), shape=(n, count))
 
 
 def _moved(graph: Matrix, labels: IntArray, draw: np.random.Generator, rounds: int) -> IntArray:
@@ -73,13 +75,11 @@ def _moved(graph: Matrix, labels: IntArray, draw: np.random.Generator, rounds: i
     without_self = Matrix(graph - sparse.diags_array(itself, format="csr")) if itself.any() else graph
     most, still = modularity(graph, labels), 0
     for _ in range(rounds):
-        target, gain = _best_moves(without_self, labels, degrees, total)
-        moving = (gain > 1e-12 * total) & (draw.random(n) < 0.5)
-        if not moving.any():
-            if not (gain > 1e-12 * total).any():
-                break
-            continue
-        labels = np.where(moving, target, labels)
+        some = np.flatnonzero(draw.random(n) < 0.5)
+        target, gain = _best_moves(without_self, some, labels, degrees)
+        moving = gain > 1e-12 * total
+        labels = labels.copy()
+        labels[some[moving]] = target[moving]
         reached = modularity(graph, labels)
         still = 0 if reached > most + 1e-5 else still + 1
         if reached > most:
@@ -89,29 +89,31 @@ def _moved(graph: Matrix, labels: IntArray, draw: np.random.Generator, rounds: i
     return np.unique(best, return_inverse=True)[1]
 
 
-def _best_moves(
-    graph: Matrix, labels: IntArray, degrees: Array, total: float
-) -> tuple[IntArray, npt.NDArray[np.float64]]:
-    """The neighbouring community with the largest gain for each node, and the gain over staying.
+def _best_moves(graph: Matrix, nodes: IntArray, labels: IntArray, degrees: Array) -> tuple[IntArray, Array]:
+    """The neighbouring community with the largest gain for each of the nodes [m], and the gain over staying.
 
     The weight to a community d less what chance gives, k_i S_d / 2m, is compared; S_d without i itself.
     """
-    n = len(labels)
+    n, total = len(labels), float(degrees.sum())
     size, member = np.bincount(labels, degrees, n), _membership(labels, n)
-    gain, target = np.zeros(n), labels.copy()
+    gain, target = np.zeros(len(nodes)), labels[nodes]
     for first, last in row_spans(graph):
-        links = Matrix(graph[first:last] @ member)
-        row = np.repeat(np.arange(first, last), np.diff(links.indptr))
-        own = links.indices == labels[row]
-        value = links.data - degrees[row] * (size[links.indices] - np.where(own, degrees[row], 0.0)) / total
-        stay = -degrees[first:last] * (size[labels[first:last]] - degrees[first:last]) / total
-        stay[row[own] - first] = value[own]
+        part = slice(*np.searchsorted(nodes, (first, last)))
+        if part.start == part.stop:
+            continue
+        rows = nodes[part]
+        links = Matrix(graph[rows] @ member)
+        row = np.repeat(np.arange(len(rows)), np.diff(links.indptr))
+        degree, own = degrees[rows], links.indices == labels[rows][row]
+        value = links.data - degree[row] * (size[links.indices] - np.where(own, degree[row], 0.0)) / total
+        stay = -degree * (size[labels[rows]] - degree) / total
+        stay[row[own]] = value[own]
         some = np.flatnonzero(np.diff(links.indptr))
         if not len(some):
             continue
-        most = np.full(last - first, -np.inf)
+        most = np.full(len(rows), -np.inf)
         most[some] = np.maximum.reduceat(value, links.indptr[some])
-        at = np.flatnonzero(value == most[row - first])[::-1]  # among equals the first in the row is written last
-        target[row[at]] = links.indices[at]
-        gain[some + first] = (most - stay)[some]
+        at = np.flatnonzero(value == most[row])[::-1]  # among equals the first in the row is written last
+        target[part.start + row[at]] = links.indices[at]
+        gain[part.start + some] = (most - stay)[some]
     return target, gain

@@ -53,7 +53,7 @@ def compared_spectra(
 
 
 def _fourier(found: dict[str, spectra.Spectrum], rows: Rows, held: IntArray) -> list[dict[str, Any]]:
-    shares, table = np.array(SHARES), rows.take(held)
+    shares, table = np.array(SHARES), rows.columns(slice(None), held, found["real"].dtype)
     energy = found["real"].energy(table, shares)
     null = [one.energy(table, shares) for name, one in found.items() if name.startswith("rewired")]
     if null:
@@ -74,8 +74,8 @@ def permuted_energy(of: spectra.Spectrum, table: Array, shares: Array) -> Array:
     over what is orthogonal to 1, of which P holds (tr P - c) / (n - 1).
     """
     n = len(table)
-    of_mean = n * float(np.square(table.mean(axis=0)).sum())
-    total = float(np.vdot(table, table))
+    of_mean = n * float(np.square(table.mean(axis=0, dtype=np.float64)).sum())
+    total = float(np.einsum("ij,ij->", table, table, dtype=np.float64))
     constant = of.energy(np.ones((n, 1)), shares)
     spread: Array = (shares * n - constant) / max(1, n - 1)
     mixed: Array = (of_mean * constant + (total - of_mean) * spread) / max(total, 1e-300)

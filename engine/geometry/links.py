@@ -46,7 +46,7 @@ def _exact(links: Matrix, rows: Rows) -> float:
     total = 0.0
     columns = max(1, (1 << 24) // max(1, len(rows)))
     for left in range(0, rows.width, columns):
-        y = np.concatenate([block[:, left : left + columns] for _, block in rows.blocks()])
+        y = rows.columns(slice(left, left + columns))
         for at in range(0, len(y), _ROWS):
             total += float(np.einsum("ij,ij->", Matrix(links[at : at + _ROWS]) @ y, y[at : at + _ROWS]))
     return total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +47,15 @@ class Rows:
     def take(self, index: IntArray) -> Array:
         """The rows of these indices [m x d]."""
         return self._seen(self.source[index])
+
+    def columns(self, chosen: slice, index: IntArray | None = None, dtype: npt.DTypeLike = np.float64) -> Any:
+        """Some columns of the rows (of these rising indices), block by block into one array [m x c]."""
+        which = np.arange(len(self)) if index is None else index
+        made = np.empty((len(which), len(range(self.width)[chosen])), dtype)
+        size = max(1, _CELLS // self.width)
+        for first in range(0, len(which), size):
+            made[first : first + size] = self.take(which[first : first + size])[:, chosen]
+        return made
 
     def array(self) -> Array:
         """All rows [n x d]."""

@@ -35,6 +35,10 @@ class Spectrum(Protocol):
     def method(self) -> str:
         """How it was computed, for a person."""
 
+    @property
+    def dtype(self) -> npt.DTypeLike:
+        """Of the tables that it works on."""
+
     def below(self, values: Array) -> Array:
         """Share of eigenvalues at most each value [m]."""
 
@@ -52,6 +56,10 @@ class ExactSpectrum:
     @property
     def method(self) -> str:
         return "exact"
+
+    @property
+    def dtype(self) -> npt.DTypeLike:
+        return np.float64
 
     def below(self, values: Array) -> Array:
         found: Array = np.searchsorted(self.values, values + 1e-9, "right") / len(self.values)
@@ -76,6 +84,10 @@ class PolynomialSpectrum:
     def method(self) -> str:
         return f"kernel polynomials, {len(self.density)} moments, {_PROBES} probes"
 
+    @property
+    def dtype(self) -> npt.DTypeLike:
+        return self.links.dtype
+
     def below(self, values: Array) -> Array:
         return _share_below(self.density, values)
 
@@ -91,7 +103,8 @@ def _narrow(table: Array, principal: int, mixed: int, draw: np.random.Generator)
     """Fewer columns with nearly the same tr(Y^T B Y) for any B: an unbiased estimate (as in Hutch++)."""
     axes = np.linalg.eigh(table.T @ table)[1][:, ::-1]
     signs = draw.choice([-1.0, 1.0], (table.shape[1] - principal, mixed)) / np.sqrt(mixed)
-    narrow: Array = table @ np.concatenate([axes[:, :principal], axes[:, principal:] @ signs], axis=1)
+    mixture = np.concatenate([axes[:, :principal], axes[:, principal:] @ signs], axis=1)
+    narrow: Array = table @ mixture.astype(table.dtype)
     return narrow
 
 
@@ -101,14 +114,13 @@ def connected(adjacency: Matrix) -> IntArray:
 
 
 def normalised_links(adjacency: Matrix) -> Matrix:
-    """A_hat among the items that have edges [n x n]."""
+    """A_hat among the items that have edges [n x n]; in float32 where it is large."""
     links, held = laplacian(adjacency).links, connected(adjacency)
-    if len(held) == adjacency.shape[0]:
-        return links
     number = np.zeros(adjacency.shape[0], links.indices.dtype)
     number[held] = np.arange(len(held))  # rows that go are empty, so the entries stay as they are
     ends = np.append(links.indptr[held], links.indptr[-1])
-    return Matrix((links.data, number[links.indices], ends), shape=(len(held), len(held)))
+    data = links.data if links.nnz <= _LARGE else links.data.astype(np.float32)
+    return Matrix((data, number[links.indices], ends), shape=(len(held), len(held)))
 
 
 def spectrum(links: Matrix, seed: int = 0, exact_items: int = EXACT_ITEMS) -> Spectrum:
@@ -118,8 +130,6 @@ def spectrum(links: Matrix, seed: int = 0, exact_items: int = EXACT_ITEMS) -> Sp
         values, vectors = np.linalg.eigh(np.eye(n) - links.toarray())
         return ExactSpectrum(np.clip(values, 0.0, 2.0), vectors)
     probes = np.random.default_rng(seed).choice([-1.0, 1.0], (n, _PROBES))
-    if links.nnz > _LARGE:
-        links = Matrix((links.data.astype(np.float32), links.indices, links.indptr), shape=links.shape)
     return PolynomialSpectrum(links, chebyshev_moments(links, probes, moments_for(links)), seed)
 
 
@@ -130,13 +140,11 @@ def moments_for(links: Matrix) -> int:
 
 def chebyshev_moments(links: Matrix, table: Array, count: int) -> Array:
     """mu_m = tr(Y^T T_m(A_hat) Y) / tr(Y^T Y), m = 0..count-1, by count / 2 sparse products."""
-    squares = float(np.vdot(table, table))
     columns = max(1, (1 << 23) // max(1, len(table)))
     mu = np.zeros(count)
-    for left in range(0, table.shape[1] if squares > 0 else 0, columns):
-        part = np.ascontiguousarray(table[:, left : left + columns], dtype=links.data.dtype)
-        mu += _traces(links, part, count) / squares
-    return mu
+    for left in range(0, table.shape[1], columns):
+        mu += _traces(links, np.ascontiguousarray(table[:, left : left + columns], dtype=links.data.dtype), count)
+    return mu / mu[0] if mu[0] > 0 else mu
 
 
 def _traces(links: Matrix, table: npt.NDArray[np.floating], count: int) -> Array:
@@ -184,7 +192,7 @@ def leading(links: Matrix, count: int) -> tuple[Array, Array]:
     if n <= max(64, 3 * count):
         values, vectors = np.linalg.eigh(np.eye(n) - links.toarray())
         return values[:count], vectors[:, :count]
-    start = np.random.default_rng(0).standard_normal(n)
+    start = np.random.default_rng(0).standard_normal(n).astype(links.dtype)
     tolerance = 1e-6 if links.nnz <= _LARGE else 1e-3
     values, vectors = linalg.eigsh(links, k=count, which="LA", v0=start, tol=tolerance)
     order = np.argsort(-values)
