@@ -12,7 +12,7 @@ import numpy as np
 from engine.embeddings.graph import Matrix
 from engine.geometry.rows import Array, IntArray, Rows
 
-_EXACT_PRODUCTS = 6e9
+_EXACT_PRODUCTS = 3e9
 """Entries of the graph times columns of the rows, up to which every edge is looked at."""
 _SAMPLE = 200_000
 _BLOCK = 1 << 13
@@ -31,7 +31,7 @@ class Estimate:
 def link_energy(links: Matrix, rows: Rows, seed: int = 0) -> Estimate:
     """tr(Y^T S Y) = sum_ij S_ij y_i.y_j for S [n x n] non-negative and rows Y [n x d].
 
-    Exact up to about 6e9 products; beyond, over 200,000 entries drawn in proportion to S_ij.
+    Exact up to about 3e9 products; beyond, over 200,000 entries drawn in proportion to S_ij.
     """
     if links.nnz * rows.width <= _EXACT_PRODUCTS:
         return Estimate(_exact(links, rows))
@@ -75,6 +75,7 @@ def inner_products(rows: Rows, i: IntArray, j: IntArray) -> Array:
         np.einsum("md,md->m", rows.take(i[at : at + _BLOCK]), rows.take(j[at : at + _BLOCK]))
         for at in range(0, len(i), _BLOCK)
     ]
+    rows.let_go()
     return np.concatenate([*parts, np.empty(0)])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -43,6 +44,15 @@ class Rows:
         size = max(1, _CELLS // self.width)
         for first in range(0, len(self), size):
             yield first, self._seen(self.source[first : first + size])
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Give the pages of a mapped file back: they count as memory of the process while they stay."""
+        held: object = self.source
+        while isinstance(held, np.ndarray):
+            held = held.base
+        if isinstance(held, mmap.mmap) and not self.source.flags.writeable:
+            held.madvise(mmap.MADV_DONTNEED)
 
     def take(self, index: IntArray) -> Array:
         """The rows of these indices [m x d]."""

@@ -23,6 +23,7 @@ COMMANDS = {
     "leaderboard": ["--dataset", "--metric", "--backbone", "--baseline", "--test", "--layout", "--json"],
     "compare": ["A B [C...]", "--dataset", "--backbone", "--metric", "--json"],
     "verdict": ["STUDY", "--dataset", "--backbone", "--margin", "--json"],
+    "diagnose": ["RUN", "--dataset", "--embedding", "--set", "--fresh", "--json"],
     "report": ["STUDY", "--output", "--margin"],
     "embed": ["--dataset", "--encoder", "--pooling", "--template", "--json"],
     "export latex": ["--fragment", "--standalone", "--siunitx", "--layout", "--baseline", "--output", "--metric"],

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,15 @@ def test_blocks_views_and_moments_equal_the_whole_matrix(monkeypatch: pytest.Mon
         np.testing.assert_allclose(found.mean, w @ x, atol=1e-12)
         np.testing.assert_allclose(found.second, (x * w[:, None]).T @ x, atol=1e-12)
         np.testing.assert_allclose(found.norms, np.linalg.norm(x, axis=1))
+
+
+def test_a_mapped_file_is_read_again_after_its_pages_were_let_go(tmp_path: Path) -> None:
+    x = some_rows(1).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    view = Rows(np.load(tmp_path / "x.npy", mmap_mode="r"))
+    for _ in range(2):
+        np.testing.assert_array_equal(np.concatenate([b for _, b in view.blocks()]), x)
+    np.testing.assert_array_equal(view.columns(slice(1, 3), np.array([0, 4, 9])), x[[0, 4, 9], 1:3])
 
 
 @PROPERTY
