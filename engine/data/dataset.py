@@ -28,7 +28,6 @@ class Dataset:
                     that a matrix X with one row per line aligns as X[item_rows]
     item_text:      readable text per catalogue item: "title: Toy Story. genres: Animation, Comedy"
     n_item_rows:    rows of .item (without that file: items of .inter)
-    item_file_ids:  ids of all rows of .item, in its order
     users, items:   [interactions] indices, sorted by user, then time; ties keep the file's order
     times:          [interactions] int64 of the file's unit (finer by a power of ten where some are
                     fractional); None where there is no timestamp
@@ -44,7 +43,6 @@ class Dataset:
     item_rows: IntArray
     item_text: list[str]
     n_item_rows: int
-    item_file_ids: list[str]
     users: IntArray
     items: IntArray
     times: IntArray | None
@@ -92,7 +90,6 @@ def _assemble(name: str, log: Log, data: spec.Data, vectors: FloatArray | None) 
         item_rows=item_rows,
         item_text=[log.item_text[row] for row in item_rows],
         n_item_rows=len(log.item_ids),
-        item_file_ids=log.item_ids,
         users=(np.cumsum(active) - 1)[kept.users],
         items=(np.cumsum(in_catalogue) - 1)[kept.items],
         times=kept.times,

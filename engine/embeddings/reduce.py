@@ -43,11 +43,6 @@ class Reduction:
     variation: float | None
 
     @property
-    def objective(self) -> float:
-        """tr(W^T S W)."""
-        return float(self.eigenvalues.sum())
-
-    @property
     def tv_ratio(self) -> float | None:
         """T / V, the smoothness of Z on the graph; None without a graph."""
         if self.variation is None:

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from engine.data import Dataset
-from engine.embeddings.rows import BFLOAT16, FloatArray, Vectors
+from engine.embeddings.rows import BFLOAT16, Vectors
 from engine.spec import UserError
 
 _TYPES: dict[str, np.dtype[Any]] = {
@@ -26,11 +26,6 @@ _TYPES: dict[str, np.dtype[Any]] = {
 }
 """safetensors' names of what vectors may be stored as."""
 Stored = npt.NDArray[Any]
-
-
-def load_vectors(path: Path, dataset: Dataset) -> FloatArray:
-    """X [n x D] float32 in memory, row i for catalogue item i. As `open_vectors`."""
-    return open_vectors(path, dataset).array()
 
 
 def open_vectors(path: Path, dataset: Dataset) -> Vectors:

@@ -96,7 +96,8 @@ class Test:
     def claim(self, *, higher_is_better: bool, p: float | None = None, alpha: float = ALPHA) -> str:
         """What the test supports, in words; `p` is its p-value after a correction, where there is one."""
         if (self.p if p is None else p) >= alpha:
-            return f"over {self.over}: no difference shown"
+            side = "; it points to the side that was not tested" if self.wrong_side else ""
+            return f"over {self.over}: no difference shown{side}"
         better = (self.difference > 0) == higher_is_better
         return CLAIMS[self.over].format("better" if better else "worse")
 

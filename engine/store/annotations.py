@@ -39,12 +39,6 @@ def remove_tag(store: Store, run_ids: Sequence[str], name: str) -> int:
         return session.connection().execute(mine).rowcount
 
 
-def tag_names(store: Store) -> list[str]:
-    """Every tag that any run has, sorted."""
-    with store.read() as session:
-        return list(session.exec(select(Tag.name).distinct().order_by(Tag.name)))
-
-
 def add_note(store: Store, run_id: str, text: str) -> None:
     """Add a remark to a run. Raises UserError where it is empty or too long."""
     if not text.strip() or len(text) > MAX_NOTE:

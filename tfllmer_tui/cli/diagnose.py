@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tfllmer_tui.cli.options import Db, Json, Sets
+from tfllmer_tui.cli.options import Ablation, DatasetName, Db, Embedding, Json, Method, Sets, Threads
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from engine.spec import Experiment
     from engine.store import Store
 
@@ -25,25 +22,15 @@ def diagnose(
         str | None,
         typer.Argument(metavar="[RUN]", help="A finished run: curvature of its trained model instead."),
     ] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option("--dataset", metavar="NAME", help="demo when left out; a name under $TFLLMER_DATA, or a folder."),
-    ] = None,
-    embedding: Annotated[
-        str | None,
-        typer.Option("--embedding", metavar="NAME", help="Item vectors: a name beside the data set, or a file."),
-    ] = None,
-    ablation: Annotated[
-        str | None, typer.Option("--ablation", metavar="NAME", help="Change to the method; see tfllmer ablations.")
-    ] = None,
-    method: Annotated[
-        str | None, typer.Option("--method", metavar="NAME", help="tf-llmer when left out; see tfllmer presets method.")
-    ] = None,
+    dataset: DatasetName = None,
+    embedding: Embedding = None,
+    ablation: Ablation = None,
+    method: Method = None,
     backbone: Annotated[
         str | None, typer.Option("--backbone", metavar="NAME", help="Its width is k, the columns of the table.")
     ] = None,
     sets: Sets = None,
-    threads: Annotated[int | None, typer.Option("--threads", metavar="N", help="CPU threads; 1 when left out.")] = None,
+    threads: Threads = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Measure again, and replace what is stored.")] = False,
     db: Db = None,
     json: Json = False,
@@ -161,84 +148,29 @@ def _answered(
 
 def _measured(request: dict[str, Any]) -> dict[str, Any]:
     """Have the science wing's process do it, and say how far it is."""
-    import json
-    import subprocess
-    import sys
-    import tempfile
-
     from rich.console import Console
-
-    from engine.spool import RunFolder
-
-    with tempfile.TemporaryDirectory(prefix="tfllmer-diagnose-") as place:
-        folder = RunFolder(Path(place))
-        folder.spec.write_text(json.dumps(request), encoding="utf-8")
-        command = [sys.executable, "-P", "-m", "engine.job", "--diagnose", str(folder.spec), str(folder.root)]
-        with open(folder.log, "wb") as log:
-            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            last = _follow(child, folder, Console(stderr=True))
-        finally:
-            if child.poll() is None:
-                child.kill()
-            child.wait()
-        return _result(last, folder.log, child.returncode)
-
-
-def _follow(child: Any, folder: Any, console: Console) -> dict[str, dict[str, Any]]:
-    """Show what the process is at until it ends; returns the last record of each kind."""
-    import time
-
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from engine.spool import read_records
+    from tfllmer_tui.cli.child import run_child
 
-    last: dict[str, dict[str, Any]] = {}
-    offset = 0
+    console = Console(stderr=True)
     bar = Progress(
         BarColumn(24),
         TextColumn("{task.description}", markup=False),
         TimeElapsedColumn(),
         console=console,
         transient=True,
+        disable=not console.is_terminal,
     )
     task = bar.add_task("starting", total=1.0)
-    shown = bar if console.is_terminal else None
-    if shown:
-        shown.start()
-    try:
-        while True:
-            ended = child.poll() is not None
-            records, offset = read_records(folder.spool, offset)
-            for record in records:
-                last[record["r"]] = record
-                if record["r"] == "event" and record["level"] == "info":
-                    bar.update(task, description=record["text"])
-                elif record["r"] == "event":
-                    console.print(f"{record['level']}: {record['text']}", markup=False, highlight=False)
-                elif record["r"] == "points" and "done" in record["values"]:
-                    bar.update(task, completed=record["values"]["done"])
-            if ended and not records:
-                return last
-            if not ended:
-                time.sleep(0.1)
-    finally:
-        if shown:
-            shown.stop()
 
+    def take(record: dict[str, Any]) -> None:
+        if record["r"] == "event" and record["level"] == "info":
+            bar.update(task, description=record["text"])
+        elif record["r"] == "event":
+            console.print(f"{record['level']}: {record['text']}", markup=False, highlight=False)
+        elif record["r"] == "points" and "done" in record["values"]:
+            bar.update(task, completed=record["values"]["done"])
 
-def _result(last: dict[str, dict[str, Any]], log: Path, code: int) -> dict[str, Any]:
-    """The result, or the error that the end of the process stands for."""
-    from engine.spec import UserError
-    from tfllmer_tui.cli.output import say
-
-    end = last.get("end", {"status": "lost", "reason": f"its process ended with exit code {code} and no word"})
-    if end["status"] == "finished":
-        result: dict[str, Any] = last["result"]["values"]
-        return result
-    if end["reason"].startswith("user error: "):
-        raise UserError(end["reason"].removeprefix("user error: "))
-    tail = [line for line in log.read_text("utf-8", errors="replace").splitlines() if line.strip()][-8:]
-    say(f"tfllmer: not measured: {end['reason']}")
-    say("".join(f"  | {line}\n" for line in tail))
-    raise typer.Exit(1)
+    with bar:
+        return run_child("diagnose", request, take, failed="not measured")

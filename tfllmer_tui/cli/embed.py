@@ -161,60 +161,21 @@ def _cache() -> Path:
 
 def _run(settings: dict[str, Any]) -> dict[str, Any]:
     """Have the science wing's process do it, show how far it is, and return its result."""
-    import json
-    import subprocess
-    import sys
-    import tempfile
-
     from rich.console import Console
 
-    from engine.spool import RunFolder
+    from tfllmer_tui.cli.child import run_child
+    from tfllmer_tui.cli.output import no_caret_c
 
-    with tempfile.TemporaryDirectory(prefix="tfllmer-embed-") as place:
-        folder = RunFolder(Path(place))
-        folder.spec.write_text(json.dumps(settings), encoding="utf-8")
-        command = [sys.executable, "-P", "-m", "engine.job", "--embed", str(folder.spec), str(folder.root)]
-        with open(folder.log, "wb") as log:
-            child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-            )
-        try:
-            last = _follow(child, folder, Console(stderr=True))
-        finally:
-            if child.poll() is None:
-                child.kill()
-            child.wait()
-        return _result(last, folder.log, child.returncode)
-
-
-def _follow(child: Any, folder: Any, console: Console) -> dict[str, dict[str, Any]]:
-    """Show the records of the process until it ends; returns the last record of each kind. Ctrl-C asks it to
-    keep what it has and leave, and a second one kills it."""
-    import time
-
-    from engine.spool import read_records
-
-    last: dict[str, dict[str, Any]] = {}
-    offset, stopping = 0, False
-    shown = _Bar(console)
+    shown = _Bar(Console(stderr=True))
     try:
-        while True:
-            try:
-                ended = child.poll() is not None
-                records, offset = read_records(folder.spool, offset)
-                for record in records:
-                    last[record["r"]] = record
-                    shown.take(record)
-                if ended and not records:
-                    return last
-                if not ended:
-                    time.sleep(0.1)
-            except KeyboardInterrupt:
-                if stopping:
-                    raise
-                stopping = True
-                shown.say("Stopping: what is encoded is kept. Ctrl-C again kills it.")
-                child.terminate()
+        with no_caret_c():
+            return run_child(
+                "embed",
+                settings,
+                shown.take,
+                failed="not encoded (the same command goes on from what is done)",
+                on_ctrl_c=lambda: shown.say("Stopping: what is encoded is kept. Ctrl-C again kills it."),
+            )
     finally:
         shown.close()
 
@@ -281,26 +242,6 @@ class _Bar:
             done = tokens - self._facts["reused_tokens"]
             left = passed * (self._facts["tokens"] - tokens) / done
             self.say(f"{texts:,} of {self._facts['texts']:,} texts, {speed:.0f}/s, {duration(left)} left")
-
-
-def _result(last: dict[str, dict[str, Any]], log: Path, code: int) -> dict[str, Any]:
-    """The result, or the error that the end of the process stands for."""
-    from engine.spec import UserError
-    from tfllmer_tui.cli.output import say
-
-    end = last.get("end", {"status": "lost", "reason": f"its process ended with exit code {code} and no word"})
-    if end["status"] == "finished":
-        result: dict[str, Any] = last["result"]["values"]
-        return result
-    if end["status"] == "cancelled":
-        say("tfllmer: stopped; the same command goes on from here")
-        raise typer.Exit(130)
-    if end["reason"].startswith("user error: "):
-        raise UserError(end["reason"].removeprefix("user error: "))
-    tail = [line for line in log.read_text("utf-8", errors="replace").splitlines() if line.strip()][-8:]
-    say(f"tfllmer: not encoded: {end['reason']}; the same command goes on from what is done")
-    say("".join(f"  | {line}\n" for line in tail))
-    raise typer.Exit(1)
 
 
 def _tell(result: dict[str, Any], then: str, *, as_json: bool) -> None:

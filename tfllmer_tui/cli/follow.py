@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from engine.store import Run, Store
+from tfllmer_tui.cli.output import no_caret_c
 from tfllmer_tui.cli.view import Snapshot, draw, snapshot
 from tfllmer_tui.render import Progress, count, duration
 
@@ -45,22 +44,6 @@ def live(store: Store, run: Run, console: Console) -> Iterator[OnUpdate]:
     drawing = Live(console=console, get_renderable=render, refresh_per_second=4, vertical_overflow="crop")
     with no_caret_c(), drawing as view:
         yield update
-
-
-@contextmanager
-def no_caret_c() -> Iterator[None]:
-    """Ctrl-C does not write ^C into the picture."""
-    if not sys.stdin.isatty():
-        yield
-        return
-    before = termios.tcgetattr(sys.stdin)
-    changed = termios.tcgetattr(sys.stdin)
-    changed[3] &= ~termios.ECHOCTL
-    termios.tcsetattr(sys.stdin, termios.TCSANOW, changed)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
 @contextmanager

@@ -18,3 +18,19 @@ Sets: TypeAlias = Annotated[
     typer.Option("--set", metavar="FIELD=VALUE", help="Set any field of the specification; repeat it."),
 ]
 RunId: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, or its unique beginning.")]
+
+Method: TypeAlias = Annotated[
+    str | None, typer.Option("--method", metavar="NAME", help="tf-llmer when left out; see tfllmer presets method.")
+]
+Ablation: TypeAlias = Annotated[
+    str | None, typer.Option("--ablation", metavar="NAME", help="Change to the method; see tfllmer ablations.")
+]
+DatasetName: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--dataset", metavar="NAME", help="demo when left out; a name under $TFLLMER_DATA, or a folder."),
+]
+Embedding: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--embedding", metavar="NAME", help="Item vectors: a name beside the data set, or a file."),
+]
+Threads: TypeAlias = Annotated[int | None, typer.Option("--threads", metavar="N", help="CPU threads; 1 when left out.")]

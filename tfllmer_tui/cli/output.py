@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,24 @@ def print_rich(*renderables: RenderableType) -> None:
 def say(text: str) -> None:
     """A line for a person, beside the output."""
     print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def no_caret_c() -> Iterator[None]:
+    """Ctrl-C does not write ^C into the picture."""
+    import termios
+
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    changed = termios.tcgetattr(sys.stdin)
+    changed[3] &= ~termios.ECHOCTL
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, changed)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
 def write_or_print(text: str, out: Path | None) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
-from tfllmer_tui.cli.options import Db, Json, RunId, Sets
+from tfllmer_tui.cli.options import Ablation, DatasetName, Db, Embedding, Json, Method, RunId, Sets, Threads
 
 if TYPE_CHECKING:
     from engine.presets import Resolved
@@ -26,23 +26,13 @@ def add_to(app: typer.Typer) -> None:
 
 
 def run(
-    ablation: Annotated[
-        str | None, typer.Option("--ablation", metavar="NAME", help="Change to the method; see tfllmer ablations.")
-    ] = None,
-    method: Annotated[
-        str | None, typer.Option("--method", metavar="NAME", help="tf-llmer when left out; see tfllmer presets method.")
-    ] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option("--dataset", metavar="NAME", help="demo when left out; a name under $TFLLMER_DATA, or a folder."),
-    ] = None,
+    ablation: Ablation = None,
+    method: Method = None,
+    dataset: DatasetName = None,
     backbone: Annotated[
         str | None, typer.Option("--backbone", metavar="NAME", help="sasrec when left out; gru4rec, bert4rec.")
     ] = None,
-    embedding: Annotated[
-        str | None,
-        typer.Option("--embedding", metavar="NAME", help="Item vectors: a name beside the data set, or a file."),
-    ] = None,
+    embedding: Embedding = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the training; 0 when left out.")] = None,
     seeds: Annotated[
         int | None, typer.Option("--seeds", metavar="N", min=1, help="Train N runs one after another, from --seed on.")
@@ -51,7 +41,7 @@ def run(
     device: Annotated[
         str | None, typer.Option("--device", metavar="NAME", help="auto when left out; cpu, cuda, cuda:N.")
     ] = None,
-    threads: Annotated[int | None, typer.Option("--threads", metavar="N", help="CPU threads; 1 when left out.")] = None,
+    threads: Threads = None,
     note: Annotated[str | None, typer.Option("--note", metavar="TEXT", help="Free text, kept with the run.")] = None,
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print the complete specification with the origin of every value.")

@@ -17,8 +17,7 @@ from engine import queue
 from engine.presets import Cell
 from engine.queue.studies import plan
 from engine.store import Store
-from tfllmer_tui.cli.follow import no_caret_c
-from tfllmer_tui.cli.output import say
+from tfllmer_tui.cli.output import no_caret_c, say
 from tfllmer_tui.cli.study_view import failures, label, legend, of_plan, running, status, time_left
 from tfllmer_tui.render import duration, plain
 

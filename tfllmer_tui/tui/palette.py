@@ -96,7 +96,6 @@ class Inks:
     styles: Mapping[str, Style]
     curves: tuple[Style, ...]
     ghosts: tuple[Style, ...]
-    hexes: tuple[str, ...]
 
     def __getitem__(self, name: str) -> Style:
         return self.styles[name]
@@ -152,7 +151,6 @@ def _make(theme: Theme) -> Inks:
         styles=styles,
         curves=tuple(Style(color=color) for color in series),
         ghosts=tuple(Style(color=mix(color, background, 0.38)) for color in series),
-        hexes=series,
     )
 
 

@@ -89,7 +89,6 @@ def test_order_is_user_then_time_then_file(data: spec.Data) -> None:
     assert dataset.item_ids == ["a", "b", "c"]
     assert dataset.item_rows.tolist() == [0, 2, 3]
     assert dataset.item_text == ["title: Alpha", "title: Beta", "title: Gamma"]
-    assert dataset.item_file_ids == ["a", "cold", "b", "c"]
     assert (dataset.n_item_rows, dataset.n_cold, dataset.n_file_interactions) == (4, 1, 6)
 
 

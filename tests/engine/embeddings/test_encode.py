@@ -24,7 +24,7 @@ from engine.data import load_dataset
 from engine.embeddings.encode import Embed, batches, embed
 from engine.embeddings.encoder import Encoder, Pooling, Source, Tokenizer, locate
 from engine.embeddings.shards import Shards
-from engine.embeddings.vectors import load_vectors
+from engine.embeddings.vectors import open_vectors
 from engine.spec import Data, UserError
 from engine.spool import RunFolder, SpoolWriter, read_records
 from tests.engine.embeddings.encoders import (
@@ -144,7 +144,7 @@ def test_the_file_holds_every_item_once_encoded(models: dict[str, Path], tmp_pat
     folder = write_items(tmp_path, [*TEXTS, TEXTS[0], "", TEXTS[4]])
     first = run(job(folder, models["decoder"]), tmp_path / "s")
     assert (first["items"], first["texts"], first["encoded"], first["reused"]) == (10, 8, 8, 0)
-    loaded = load_vectors(Path(first["file"]), load_dataset(Data(name="shop", path=str(folder))))
+    loaded = open_vectors(Path(first["file"]), load_dataset(Data(name="shop", path=str(folder)))).array()
     assert loaded.shape == (10, 16)
     np.testing.assert_array_equal(loaded[[0, 4]], loaded[[7, 9]])
     with safe_open(first["file"], "np") as file:

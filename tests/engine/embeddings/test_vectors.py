@@ -11,7 +11,7 @@ from safetensors import torch as torch_file
 from safetensors.numpy import save_file
 
 from engine.data import Dataset, load_dataset
-from engine.embeddings.vectors import load_vectors, open_vectors
+from engine.embeddings.vectors import open_vectors
 from engine.spec import Data, UserError
 
 X = np.arange(20, dtype=np.float16).reshape(5, 4)
@@ -32,17 +32,17 @@ def dataset(tmp_path: Path) -> Dataset:
 
 def test_rows_follow_the_item_file(dataset: Dataset, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", X)
-    loaded = load_vectors(tmp_path / "x.npy", dataset)
+    loaded = open_vectors(tmp_path / "x.npy", dataset).array()
     assert dataset.item_ids == ["a", "b", "d", "e"]
     np.testing.assert_array_equal(loaded, X[[0, 1, 3, 4]].astype(np.float32))
 
 
 def test_rows_with_ids_come_in_any_order(dataset: Dataset, tmp_path: Path) -> None:
     save_file({"vectors": X}, tmp_path / "x.safetensors", {"ids": json.dumps(["e", "x", "d", "b", "a"])})
-    np.testing.assert_array_equal(load_vectors(tmp_path / "x.safetensors", dataset), X[[4, 3, 2, 0]])
+    np.testing.assert_array_equal(open_vectors(tmp_path / "x.safetensors", dataset).array(), X[[4, 3, 2, 0]])
     np.save(tmp_path / "x.npy", X)
     (tmp_path / "x.ids.txt").write_text("e\nx\nd\nb\na\n")
-    np.testing.assert_array_equal(load_vectors(tmp_path / "x.npy", dataset), X[[4, 3, 2, 0]])
+    np.testing.assert_array_equal(open_vectors(tmp_path / "x.npy", dataset).array(), X[[4, 3, 2, 0]])
 
 
 def test_npy_and_safetensors_stay_in_their_files_also_as_bfloat16(dataset: Dataset, tmp_path: Path) -> None:
@@ -66,9 +66,9 @@ def test_npy_and_safetensors_stay_in_their_files_also_as_bfloat16(dataset: Datas
 
 def test_npz_holds_one_matrix_and_perhaps_ids(dataset: Dataset, tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", anything=X)
-    np.testing.assert_array_equal(load_vectors(tmp_path / "x.npz", dataset), X[[0, 1, 3, 4]])
+    np.testing.assert_array_equal(open_vectors(tmp_path / "x.npz", dataset).array(), X[[0, 1, 3, 4]])
     np.savez_compressed(tmp_path / "y.npz", vectors=X, more=X[:2], ids=np.array(["e", "x", "d", "b", "a"]))
-    np.testing.assert_array_equal(load_vectors(tmp_path / "y.npz", dataset), X[[4, 3, 2, 0]])
+    np.testing.assert_array_equal(open_vectors(tmp_path / "y.npz", dataset).array(), X[[4, 3, 2, 0]])
 
 
 def test_parquet_holds_ids_and_a_list_or_columns(dataset: Dataset, tmp_path: Path) -> None:
@@ -79,13 +79,13 @@ def test_parquet_holds_ids_and_a_list_or_columns(dataset: Dataset, tmp_path: Pat
     columns = pl.DataFrame([ids, *(pl.Series(f"d{n}", X[:, n].astype(np.float32)) for n in range(4))])
     columns.write_parquet(tmp_path / "columns.parquet")
     for name in ("lists", "arrays", "columns"):
-        np.testing.assert_array_equal(load_vectors(tmp_path / f"{name}.parquet", dataset), X[[4, 3, 2, 0]])
+        np.testing.assert_array_equal(open_vectors(tmp_path / f"{name}.parquet", dataset).array(), X[[4, 3, 2, 0]])
 
 
 def test_bad_npz_and_parquet_are_refused_in_one_line(dataset: Dataset, tmp_path: Path) -> None:
     def refused(name: str, match: str) -> None:
         with pytest.raises(UserError, match=match) as caught:
-            load_vectors(tmp_path / name, dataset)
+            open_vectors(tmp_path / name, dataset)
         assert "\n" not in str(caught.value)
 
     np.savez(tmp_path / "two.npz", a=X, b=X)
@@ -139,7 +139,7 @@ def test_bad_npz_and_parquet_are_refused_in_one_line(dataset: Dataset, tmp_path:
 def test_bad_files_are_refused_in_one_line(dataset: Dataset, tmp_path: Path) -> None:
     def refused(name: str, match: str) -> None:
         with pytest.raises(UserError, match=match) as caught:
-            load_vectors(tmp_path / name, dataset)
+            open_vectors(tmp_path / name, dataset)
         assert "\n" not in str(caught.value)
 
     np.save(tmp_path / "short.npy", X[:3])

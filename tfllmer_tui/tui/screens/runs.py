@@ -70,7 +70,6 @@ class RunsScreen(ChartKeys):
         self._baseline: str | None = None
         self._view = View()
         self._filter = ""
-        self._filter_error = ""
         self._soon: Timer | None = None
 
     def compose_body(self) -> Iterable[Widget]:

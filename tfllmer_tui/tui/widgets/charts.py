@@ -68,17 +68,6 @@ class Charts(Widget):
         for place, chart in enumerate(self.charts):
             chart.display = place < rows * columns
 
-    def set_metrics(self, metrics: Sequence[str]) -> None:
-        """Charts of these from now on."""
-        if tuple(metrics) == self._metrics:
-            return
-        self._metrics = tuple(metrics)
-        with self.app.batch_update():
-            self.remove_children()
-            self.mount(*self.compose())
-            self.call_after_refresh(self._arrange)
-        self.load(self._wanted)
-
     # -------------------------------------------------------------------------------- reading
 
     def load(self, wanted: Sequence[Wanted]) -> None:
