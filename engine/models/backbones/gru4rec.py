@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from engine import spec
+from engine.models.dropout import Dropout
 from engine.models.layout import Layout
 
 
@@ -15,7 +16,7 @@ class GRU4Rec(nn.Module):
     def __init__(self, settings: spec.GRU4Rec) -> None:
         super().__init__()
         s = settings
-        self.drop = nn.Dropout(s.dropout)
+        self.drop = Dropout(s.dropout)
         self.gru = nn.GRU(s.width, s.hidden, s.layers, batch_first=True)
         self.down = nn.Linear(s.hidden, s.width)
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine import spec
+from engine.models.dropout import Dropout
 from engine.models.layout import Group, Layout
 
 
@@ -20,7 +21,7 @@ class Block(nn.Module):
         self.before_attention, self.before_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.widen, self.narrow = nn.Linear(width, inner), nn.Linear(inner, width)
-        self.drop = nn.Dropout(settings.dropout)
+        self.drop = Dropout(settings.dropout)
 
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
         """[T, d] -> [T, d]."""
@@ -56,7 +57,7 @@ class Transformer(nn.Module):
         self.positions = nn.Parameter(torch.empty(settings.max_length, settings.width))
         self.blocks = nn.ModuleList(Block(settings, causal) for _ in range(settings.layers))
         self.norm = nn.LayerNorm(settings.width)
-        self.drop = nn.Dropout(settings.dropout)
+        self.drop = Dropout(settings.dropout)
         nn.init.normal_(self.positions, std=0.02)
         for module in self.modules():
             if isinstance(module, nn.Linear):
