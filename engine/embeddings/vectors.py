@@ -59,8 +59,8 @@ def open_vectors(path: Path, dataset: Dataset) -> Vectors:
     if bad.any():
         first = int(np.flatnonzero(bad)[0])
         raise UserError(
-            f"{path}: row {int(rows[first])} (item {dataset.item_ids[first]}) holds numbers that are not finite, "
-            f"as do {int(bad.sum()) - 1} other rows; encode these items again"
+            f"{path}: row {int(rows[first])} (item {dataset.item_ids[first]}) holds numbers that are not finite"
+            f"{_also(int(bad.sum()) - 1, 'as do {} more')}; encode these items again"
         )
     return vectors
 
@@ -183,9 +183,16 @@ def _rows_of(ids: list[str], dataset: Dataset, path: Path) -> npt.NDArray[np.int
         raise UserError(f"{path}: the id {double} occurs more than once; keep one row per item")
     missing = [item for item in dataset.item_ids if item not in row]
     if missing:
-        raise UserError(f"{path}: no vector for item {missing[0]} and {len(missing) - 1} others of {dataset.name}")
+        raise UserError(
+            f"{path}: no vector for item {missing[0]} of {dataset.name}{_also(len(missing) - 1, 'nor for {} more')}"
+        )
     return np.array([row[item] for item in dataset.item_ids], dtype=np.int64)
 
 
 def _first_line(error: Exception) -> str:
     return str(error).split("\n", 1)[0]
+
+
+def _also(more: int, words: str) -> str:
+    """How a message goes on that named the first of several."""
+    return f", {words.format(more)}" if more else ""
