@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.reports.files import write_text
-from engine.reports.leaderboard import Cell, Leaderboard, arm_of, setting
+from engine.reports.leaderboard import Cell, Leaderboard, arm_of, setting, shortened
 from tfllmer_tui.chart import COLORS, Chart, FloatArray, Line, Series
 
 Record: TypeAlias = Mapping[str, Any]
@@ -220,8 +220,11 @@ def leaderboard_table(board: Leaderboard) -> Group:
     table.add_column("arm", overflow="fold")
     for backbone in board.backbones:
         table.add_column(plain(backbone), justify="right", no_wrap=True)
-    for row in board.rows:
-        table.add_row(plain(row.label), *(_cell(cell, with_n=n is None) for cell in row.cells))
+    labels, shared = shortened([row.label for row in board.rows])
+    if shared:
+        notes.append(f"all with {shared}")
+    for label, row in zip(labels, board.rows, strict=True):
+        table.add_row(plain(label), *(_cell(cell, with_n=n is None) for cell in row.cells))
     return Group(plain(board.title, "bold"), table, plain(" · ".join(notes), _DIM))
 
 

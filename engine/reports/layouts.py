@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from engine.reports.leaderboard import Cell, Leaderboard
+from engine.reports.leaderboard import Cell, Leaderboard, shortened
 from engine.reports.marks import MARKS
 from engine.spec import UserError
 
@@ -68,7 +68,7 @@ def grids(boards: Sequence[Leaderboard], layout: Layout = "backbones") -> list[G
 
 def _by_backbone(board: Leaderboard, *, difference: bool) -> Grid:
     with_n = board.equal_n is None
-    labels, shared = _shortened([row.label for row in board.rows])
+    labels, shared = shortened([row.label for row in board.rows])
     rows = tuple(
         (label, tuple(_difference(cell) if difference else _entry(cell, with_n) for cell in row.cells))
         for label, row in zip(labels, board.rows, strict=True)
@@ -76,7 +76,7 @@ def _by_backbone(board: Leaderboard, *, difference: bool) -> Grid:
     spread = "Difference to the baseline with its 95 % interval." if difference else _spread(board.equal_n)
     best = [] if difference else ["Best per column in bold, second best underlined."]
     where = ", ".join([board.dataset, *board.conditions])
-    caption = (f"{where}: {_measured([board])}", *shared, spread, *best, *_compared([board]))
+    caption = (f"{where}: {_measured([board])}", *_common(shared), spread, *best, *_compared([board]))
     title = f"{board.title} · difference" if difference else board.title
     return Grid(title, caption, "arm", (), board.backbones, rows)
 
@@ -101,12 +101,12 @@ def _by_metric(boards: Sequence[Leaderboard], backbone: str) -> Grid:
         else:
             heads.append((name, 1))
     names = tuple(f"{board.metric.title}{' ↑' if board.metric.higher_is_better else ' ↓'}" for board in here)
-    shown, shared = _shortened([labels[i] for i in kept])
+    shown, shared = shortened([labels[i] for i in kept])
     return Grid(
         title=" · ".join([backbone, *dict.fromkeys(board.dataset for board in here), "metrics"]),
         caption=(
             f"{backbone}: {_measured(here)}",
-            *shared,
+            *_common(shared),
             _spread(None if with_n else next(iter(counts), None)),
             "Best per column in bold, second best underlined.",
             *_compared(here),
@@ -121,13 +121,8 @@ def _by_metric(boards: Sequence[Leaderboard], backbone: str) -> Grid:
     )
 
 
-def _shortened(labels: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Row names without the changes in brackets that all of them share, and a sentence that tells these."""
-    changes = {label.partition(" [")[2] for label in labels}
-    if len(labels) < 2 or len(changes) != 1 or changes == {""}:
-        return list(labels), []
-    (shared,) = changes
-    return [label.partition(" [")[0] for label in labels], [f"All arms with {shared.removesuffix(']')}."]
+def _common(shared: str) -> list[str]:
+    return [f"All arms with {shared}."] if shared else []
 
 
 def _measured(boards: Sequence[Leaderboard]) -> str:

@@ -112,6 +112,14 @@ def setting(name: str, value: Any) -> str:
     return f"{name}={value if isinstance(value, str) else json.dumps(value)}"
 
 
+def shortened(labels: Sequence[str]) -> tuple[list[str], str]:
+    """Labels of rows without the changes in brackets that all of them share, and these changes."""
+    changes = {label.partition(" [")[2] for label in labels}
+    if len(labels) < 2 or len(changes) != 1:
+        return list(labels), ""
+    return [label.partition(" [")[0] for label in labels], changes.pop().removesuffix("]")
+
+
 def leaderboards(records: Iterable[Record], metrics: Sequence[str] = ("test.ndcg@10",)) -> list[Leaderboard]:
     """One board per data set (with its protocol) and metric, from records of runs in any order.
 

@@ -186,6 +186,17 @@ def test_leaderboard_numbers_and_notes() -> None:
     assert "seen" not in even
 
 
+def test_a_change_that_all_arms_share_is_told_once() -> None:
+    changed = {"overrides": {"train.epochs": 20}}
+    runs = [record("A", value=0.2) | changed, record("C", "id", None, value=0.1) | changed]
+    text = shown(leaderboard_table(leaderboards(runs)[0]))
+    assert text.count("train.epochs=20") == 1
+    assert "all with train.epochs=20" in text
+    some = shown(leaderboard_table(leaderboards([runs[0], record("C", "id", None, value=0.1)])[0]))
+    assert "[train.epochs=20]" in some
+    assert "all with" not in some
+
+
 def test_best_is_bold_and_second_underlined() -> None:
     runs = [record("A", value=0.2), record("C", "id", None, value=0.1)]
     console = Console(width=80, force_terminal=True, color_system="truecolor", file=io.StringIO(), record=True)
