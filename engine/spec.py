@@ -280,9 +280,35 @@ Backbone: TypeAlias = Annotated[SASRec | GRU4Rec | BERT4Rec, Field(discriminator
 BACKBONES: dict[str, type[_Sequential]] = {"sasrec": SASRec, "gru4rec": GRU4Rec, "bert4rec": BERT4Rec}
 
 
-class Train(Part):
-    """The optimisation: full-softmax cross-entropy, a fixed budget of epochs (METHOD.md D.3)."""
+_USUAL_NEGATIVES = {"ce": 0, "sampled-ce": 256, "bce": 1, "gbce": 256}
 
+
+class Train(Part):
+    """The optimisation: full-softmax cross-entropy unless another loss is named (METHOD.md D.1 row 16), a fixed
+    budget of epochs (D.3)."""
+
+    loss: Literal["ce", "sampled-ce", "bce", "gbce"] = Field(
+        "ce",
+        description="what is minimised: cross-entropy of the full softmax; of a softmax over target and negatives; "
+        "binary cross-entropy of target against negatives (SASRec's own); or gBCE (gSASRec)",
+    )
+    negatives: int | None = Field(
+        None,
+        ge=1,
+        description="items drawn against each target, uniformly, with replacement, from all others; none = as usual "
+        "for the loss: 1 for bce, 256 for sampled-ce and gbce",
+    )
+    log_q: bool = Field(
+        False, description="sampled-ce: log((n - 1) / negatives) on the negatives' scores, so that it estimates ce"
+    )
+    gbce_t: float = Field(
+        0.75, ge=0, le=1, description="gbce: t of the exponent of sigma(s+); 0 is bce, 1 corrects for sampling in full"
+    )
+    offset: bool = Field(
+        False,
+        description="bce, gbce: a constant on all scores while training, so that scores of 0 give each candidate the "
+        "share of targets among them; ranks and CE do not see it",
+    )
     epochs: int = Field(40, ge=0, description="epochs; the best validation epoch is kept")
     batch_size: int = Field(128, ge=1, description="windows (pieces of histories) per step")
     optimizer: Literal["adam", "adamw", "sgd"] = Field("adam", description="optimiser")
@@ -297,6 +323,23 @@ class Train(Part):
     )
     min_steps: int = Field(1000, ge=0, description="patience does not stop before this many steps")
     probe: int = Field(2048, ge=1, description="training positions on which the training CE is measured")
+
+    @model_validator(mode="after")
+    def _parts_fit_the_loss(self) -> Train:
+        if self.negatives is not None and self.loss == "ce":
+            raise ValueError("train.negatives needs train.loss=sampled-ce, bce or gbce; ce sums over all items")
+        if self.log_q and self.loss != "sampled-ce":
+            raise ValueError(f"train.log_q needs train.loss=sampled-ce, not {self.loss}")
+        if self.offset and self.loss not in ("bce", "gbce"):
+            raise ValueError(f"train.offset needs train.loss=bce or gbce, not {self.loss}")
+        if self.gbce_t != Train.model_fields["gbce_t"].default and self.loss != "gbce":
+            raise ValueError(f"train.gbce_t needs train.loss=gbce, not {self.loss}")
+        return self
+
+    @property
+    def n_negatives(self) -> int:
+        """Items drawn against each target; 0 for the full softmax."""
+        return _USUAL_NEGATIVES[self.loss] if self.negatives is None else self.negatives
 
 
 class Evaluate(Part):
@@ -417,6 +460,7 @@ def identity(experiment: Experiment) -> dict[str, Any]:
     else:
         del e["embedding"]
     _drop_defaults(e["table"], experiment.table)
+    _drop_unread_of_loss(e["train"], experiment.train)
     if experiment.train.patience is None:
         del e["train"]["min_steps"]
     if experiment.train.optimizer != "sgd":
@@ -431,6 +475,21 @@ def _drop_defaults(e: dict[str, Any], table: Table) -> None:
         "freeze_epochs": table.freeze_epochs > 0,
         "tau_trained": table.tau_trained,
         "bias": table.bias != "none",
+    }
+    for name, is_read in read.items():
+        if not is_read:
+            del e[name]
+
+
+def _drop_unread_of_loss(e: dict[str, Any], train: Train) -> None:
+    """What the loss does not read; the full softmax, which was once the only loss, leaves no trace."""
+    e["negatives"] = train.n_negatives
+    read = {
+        "loss": train.loss != "ce",
+        "negatives": train.loss != "ce",
+        "log_q": train.log_q,
+        "offset": train.offset,
+        "gbce_t": train.loss == "gbce",
     }
     for name, is_read in read.items():
         if not is_read:

@@ -2,7 +2,7 @@
 
 Every history contributes all its targets. A history longer than the window is cut into several
 windows, at fixed places or at a new random offset each epoch (METHOD.md D.4); a shorter one is one
-window. Order, offsets and masks depend on (seed, epoch, batch) alone, so that a resumed run sees what
+window. Order, offsets, masks and negatives depend on (seed, epoch, batch) alone, so that a resumed run sees what
 an uninterrupted one would have seen.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from engine.data.dataset import IntArray
 from engine.data.split import Sequences
 
-_ORDER, _MASK = 0, 1  # streams of the random generator
+_ORDER, _MASK, _NEGATIVES = 0, 1, 2  # streams of the random generator
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Batch:
     masked:  [T] True where the backbone sees the mask instead of the item; None for next-item training
     at:      [N] positions in 0..T-1 whose representation predicts a target
     targets: [N] item indices
+    negatives: [N, k] items drawn against each target; None where the loss is over all items
     """
 
     items: IntArray
@@ -35,6 +36,7 @@ class Batch:
     masked: np.ndarray[tuple[int], np.dtype[np.bool_]] | None
     at: IntArray
     targets: IntArray
+    negatives: IntArray | None = None
 
 
 def cut(counts: IntArray, length: int, offsets: IntArray | None) -> tuple[IntArray, IntArray, IntArray]:
@@ -76,10 +78,13 @@ def epoch_batches(
     epoch: int,
     random_cut: bool,
     mask_share: float | None,
+    negatives: int = 0,
+    n_items: int = 0,
 ) -> list[Iterator[Batch]]:
     """The batches of one epoch, each as an iterator over its single batch, so that a resumed epoch can
     skip the first ones at no cost. With `mask_share` windows are for masked-item training: each
-    masked position (at least one a window) is a target; otherwise every item predicts its successor."""
+    masked position (at least one a window) is a target; otherwise every item predicts its successor. With
+    `negatives` each target gets so many items of the `n_items` against it, see `draw_negatives`."""
     cloze = mask_share is not None
     sizes = np.diff(train.offsets)
     counts = np.where(sizes >= 2, sizes, 0) if cloze else np.maximum(sizes - 1, 0)
@@ -95,15 +100,29 @@ def epoch_batches(
         longest_first = np.argsort(-lengths[chosen], kind="stable")
         first, count = starts[chosen][longest_first], lengths[chosen][longest_first]
         where = gather(first, count)
-        items = train.items[where]
+        items, masked = train.items[where], None
         if mask_share is None:
-            yield Batch(items, count, None, np.arange(len(items)), train.items[where + 1])
-            return
-        masked = _mask(count, mask_share, np.random.default_rng([seed, epoch, _MASK, number]))
-        at = np.flatnonzero(masked)
-        yield Batch(items, count, masked, at, items[at])
+            at, targets = np.arange(len(items)), train.items[where + 1]
+        else:
+            masked = _mask(count, mask_share, np.random.default_rng([seed, epoch, _MASK, number]))
+            at = np.flatnonzero(masked)
+            targets = items[at]
+        drawn = None
+        if negatives:
+            drawn = draw_negatives(
+                targets, negatives, n_items, np.random.default_rng([seed, epoch, _NEGATIVES, number])
+            )
+        yield Batch(items, count, masked, at, targets, drawn)
 
     return [build(number) for number in range(-(-len(lengths) // batch_size))]
+
+
+def draw_negatives(targets: IntArray, k: int, n_items: int, generator: np.random.Generator) -> IntArray:
+    """[N, k] items 0..n_items-1 for each target [N]: uniform over the items other than the target, each draw by
+    itself (with replacement). Needs two items or more."""
+    drawn: IntArray = generator.integers(0, n_items - 1, (len(targets), k), dtype=np.int32).astype(np.int64)
+    drawn += drawn >= targets[:, None]
+    return drawn
 
 
 def _mask(

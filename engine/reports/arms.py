@@ -122,7 +122,7 @@ def _vectors(run: Evidence) -> _Key:
 def _budget(run: Evidence) -> str:
     """What must be equal for training CE and ranking to be compared at all."""
     e = run.experiment
-    train = e.train.model_dump(mode="json", exclude={"lr", "weight_decay"})
+    train = {name: value for name, value in run.identity["train"].items() if name not in ("lr", "weight_decay")}
     parts = [run.record["data_hash"], e.evaluate.mask_seen, e.backbone.model_dump(mode="json"), train]
     return json.dumps(parts, sort_keys=True)
 
@@ -159,8 +159,10 @@ _NOTHING = object()
 
 
 def _fixed(run: Evidence) -> dict[str, Any]:
-    overrides = run.record.get("overrides") or {}
-    return {name: v for name, v in overrides.items() if name.startswith(_FIXED) and name not in TUNED}
+    """Also the loss, which an ablation may have changed."""
+    changed = run.record.get("overrides") or {}
+    loss = {"train.loss": run.experiment.train.loss} if run.experiment.train.loss != "ce" else {}
+    return loss | {name: v for name, v in changed.items() if name.startswith(_FIXED) and name not in TUNED}
 
 
 def _changes(run: Evidence) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The training loop: full-softmax cross-entropy on every real target, evaluated once an epoch."""
+"""The training loop: the loss on every real target, full-softmax cross-entropy measured once an epoch."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from engine.data.windows import Batch, epoch_batches, n_targets
 from engine.models.layout import Layout
 from engine.models.recommender import Recommender, history_length
 from engine.spool import Recorder, RunFolder
-from engine.training import checkpoint, ranking
+from engine.training import checkpoint, losses, ranking
 from engine.training.curvature import CurvatureProbe
-from engine.training.losses import softmax_cross_entropy
 from engine.training.micro_batches import micro_batches
 
 SELECTION = "ndcg@10"  # the validation metric whose best epoch is kept
@@ -64,9 +63,12 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
     The model is on its device and freshly built. Points go to the recorder at step 0 and after each
     epoch; checkpoints, best weights and ranks to the folder. With `resume` it continues from the last
     checkpoint, with the numbers of a run that was never interrupted. Returns the result record. Raises
-    StoppedError once `should_stop` is true and the state is saved, DivergedError when the loss is not finite.
+    StoppedError once `should_stop` is true and the state is saved, DivergedError when the loss is not finite,
+    UserError where the catalogue is too small for the loss.
     """
     settings, backbone = experiment.train, experiment.backbone
+    n_items = len(model.table.weight)
+    losses.check(settings, n_items)
     length = history_length(backbone)
     probe = ranking.training_probe(split.train, settings.probe, length)
     valid = ranking.held_out(split.valid_history, split.valid, length)
@@ -111,12 +113,14 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
             epoch=progress.epoch,
             random_cut=settings.windows == "random",
             mask_share=backbone.mask_share if isinstance(backbone, spec.BERT4Rec) else None,
+            negatives=settings.n_negatives,
+            n_items=n_items,
         )
         model.train()
         model.table.begin_epoch(progress.epoch)
         for batch in (one for each in batches[progress.batch :] for one in each):
             tick = time.perf_counter()
-            loss = train_step(model, optimizer, batch, experiment.execution.micro_batch)
+            loss = train_step(model, optimizer, batch, experiment.execution.micro_batch, settings)
             progress.train_s += time.perf_counter() - tick
             progress.step, progress.batch = progress.step + 1, progress.batch + 1
             progress.targets += len(batch.targets)
@@ -211,22 +215,29 @@ def make_optimizer(model: Recommender, settings: spec.Train) -> torch.optim.Opti
     return kind(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
 
 
+_FULL_SOFTMAX = spec.Train()
+
+
 def train_step(
-    model: Recommender, optimizer: torch.optim.Optimizer, batch: Batch, micro_batch: int | None = None
+    model: Recommender,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    micro_batch: int | None = None,
+    settings: spec.Train = _FULL_SOFTMAX,
 ) -> torch.Tensor:
-    """One optimiser step on one batch; returns its mean loss. With `micro_batch` at most so many windows
-    go through the model at once, and their gradients are added up."""
+    """One optimiser step on one batch; returns its mean loss, the one that the settings name. With `micro_batch`
+    at most so many windows go through the model at once, and their gradients are added up."""
     optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=model.table.weight.device)
     for part in [batch] if micro_batch is None else micro_batches(batch, micro_batch):
-        loss = _mean_loss(model, part) * (len(part.targets) / len(batch.targets))
+        loss = _mean_loss(model, part, settings) * (len(part.targets) / len(batch.targets))
         loss.backward()
         total += loss.detach()
     optimizer.step()
     return total
 
 
-def _mean_loss(model: Recommender, batch: Batch) -> torch.Tensor:
+def _mean_loss(model: Recommender, batch: Batch, settings: spec.Train) -> torch.Tensor:
     device = model.table.weight.device
     layout = Layout.of(torch.from_numpy(batch.lengths), device)
     masked = None if batch.masked is None else torch.from_numpy(batch.masked).to(device)
@@ -234,7 +245,9 @@ def _mean_loss(model: Recommender, batch: Batch) -> torch.Tensor:
     h = model.represent(input_rows, torch.from_numpy(batch.items).to(device), layout, masked)
     if len(batch.at) < len(h):
         h = h[torch.from_numpy(batch.at).to(device)]
-    return softmax_cross_entropy(h, scoring_rows, torch.from_numpy(batch.targets).to(device))
+    targets = torch.from_numpy(batch.targets).to(device)
+    negatives = None if batch.negatives is None else torch.from_numpy(batch.negatives).to(device)
+    return losses.training_loss(settings, h, scoring_rows, targets, negatives)
 
 
 def _patience_is_over(progress: Progress, settings: spec.Train) -> bool:

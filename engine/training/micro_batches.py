@@ -21,4 +21,5 @@ def micro_batches(batch: Batch, windows: int) -> Iterator[Batch]:
         mine = place[batch.at] >= 0
         masked = None if batch.masked is None else batch.masked[where]
         at = place[batch.at[mine]]
-        yield Batch(batch.items[where], batch.lengths[first::k], masked, at, batch.targets[mine])
+        negatives = None if batch.negatives is None else batch.negatives[mine]
+        yield Batch(batch.items[where], batch.lengths[first::k], masked, at, batch.targets[mine], negatives)

@@ -32,14 +32,18 @@ def test_every_method_and_ablation_asks_a_question_and_trains(method: str | None
     presets = list_presets("ablation" if ablation else "method")
     assert next(p for p in presets if p.name == (ablation or method)).question.endswith("?")
     experiment = resolve(method=method, ablation=ablation, sets=SMALL).experiment
+    settings = experiment.train
+    if settings.n_negatives > 16:
+        settings = settings.model_copy(update={"negatives": 16})
     dataset = load_dataset(experiment.data)
     split = split_dataset(dataset, experiment.data)
     z = id_table = np.random.default_rng(0).normal(0, 0.1, (len(dataset.item_ids), 8)).astype(np.float32)
     if experiment.uses_embedding:
         z, *_ = item_vectors(experiment, dataset, split, id_table=id_table)
     model, _ = build(experiment, len(dataset.item_ids), z)
-    optimizer = make_optimizer(model, experiment.train.model_copy(update={"lr": 0.01}))
-    losses = [float(train_step(model, optimizer, b)) for _ in range(4) for b in batches(split.train, random_cut=False)]
+    optimizer = make_optimizer(model, settings.model_copy(update={"lr": 0.01}))
+    each = batches(split.train, random_cut=False, negatives=settings.n_negatives, n_items=60)
+    losses = [float(train_step(model, optimizer, b, settings=settings)) for _ in range(4) for b in each]
     assert sum(losses[-5:]) < sum(losses[:5])
 
 

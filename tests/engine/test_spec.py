@@ -35,6 +35,17 @@ BASE = Experiment()
             '{"table":{"rescale":true}}',
             "table.rescale changes nothing when table.normalize is both; set table.normalize=none",
         ),
+        (
+            '{"train":{"negatives":8}}',
+            "train.negatives needs train.loss=sampled-ce, bce or gbce; ce sums over all items",
+        ),
+        ('{"train":{"loss":"gbce","log_q":true}}', "train.log_q needs train.loss=sampled-ce, not gbce"),
+        ('{"train":{"offset":true}}', "train.offset needs train.loss=bce or gbce, not ce"),
+        ('{"train":{"loss":"bce","gbce_t":0.5}}', "train.gbce_t needs train.loss=gbce, not bce"),
+        (
+            '{"train":{"loss":"bce","negatives":0}}',
+            "train.negatives: input should be greater than or equal to 1, not 0",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(text: str, message: str) -> None:
@@ -81,6 +92,7 @@ OTHER: dict[str, Experiment] = {
     "basis": changed(embedding={"basis": "random"}),
     "scale": changed(embedding={"scale": 1}),
     "control": changed(embedding={"control": "rotation"}),
+    "loss": changed(train={"loss": "sampled-ce"}),
 }
 
 
@@ -132,6 +144,30 @@ def test_settings_that_are_never_read_do_not_count() -> None:
     assert spec.data_hash(spec.Data.model_validate(real)) == spec.data_hash(
         spec.Data.model_validate(real | {"demo": {"seed": 5}})
     )
+
+
+def test_the_identity_of_runs_under_the_full_softmax_is_what_it_was_when_there_was_no_other_loss() -> None:
+    known = [
+        (BASE, "2b9e647c6f8b721f"),
+        (changed(train={"optimizer": "sgd", "patience": 5}), "546f7b828c5c216d"),
+    ]
+    for experiment, digest in known:
+        assert spec.config_hash(experiment) == digest
+    assert spec.spec_hash(changed(seed=3)) == "1209842ceabb24b7"
+    assert spec.config_hash(changed(train={"loss": "ce", "gbce_t": 0.75, "log_q": False})) == known[0][1]
+
+
+def test_settings_of_a_loss_count_where_it_reads_them() -> None:
+    def row(**train: Any) -> str:
+        return spec.config_hash(changed(train=train))
+
+    usual = {"bce": 1, "sampled-ce": 256, "gbce": 256}
+    for loss, negatives in usual.items():
+        assert row(loss=loss) == row(loss=loss, negatives=negatives) != row(loss=loss, negatives=7)
+    assert len({row(loss=loss, negatives=9) for loss in usual}) == 3
+    assert row(loss="gbce") != row(loss="gbce", gbce_t=0.5)
+    assert row(loss="gbce") != row(loss="gbce", offset=True)
+    assert row(loss="sampled-ce") != row(loss="sampled-ce", log_q=True)
 
 
 def test_fingerprint_is_of_the_content(tmp_path: Path) -> None:

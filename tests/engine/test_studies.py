@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.presets import Cell, Study, combinations, expand, find_study, list_studies, parse_only, resolve
+from engine.presets import (
+    Cell,
+    Study,
+    ablations_of,
+    combinations,
+    expand,
+    find_study,
+    list_presets,
+    list_studies,
+    parse_only,
+    resolve,
+)
 from engine.presets.studies import key_of
 from engine.spec import UserError, spec_hash
 
@@ -169,6 +180,14 @@ def test_numbers_are_the_same_however_they_are_written(value: float, form: str) 
 
 
 # ------------------------------------------------------------------------------------ what is shipped
+
+
+def test_presets_has_every_arm_that_is_shipped_once() -> None:
+    arms = find_study("presets").axes["arm"]
+    methods = [preset.name for preset in list_presets("method")]
+    assert sorted(map(str, arms)) == sorted(
+        arm for method in methods for arm in ([f"{method}/{name}" for name in ablations_of(method)] or [method])
+    )
 
 
 def test_shipped_studies_ask_a_question_and_have_their_baseline() -> None:

@@ -1,14 +1,16 @@
 """Windows cover every target once, and batches are packed as they say."""
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.data.dataset import IntArray
 from engine.data.split import Sequences
-from engine.data.windows import Batch, cut, epoch_batches, n_targets, tails
+from engine.data.windows import Batch, cut, draw_negatives, epoch_batches, n_targets, tails
 
 HISTORIES = st.lists(st.integers(0, 40), min_size=1, max_size=12).filter(lambda sizes: max(sizes) >= 2)
 
@@ -18,9 +20,25 @@ def sequences(sizes: list[int]) -> Sequences:
     return Sequences(np.arange(sum(sizes)), np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64))
 
 
-def batches(train: Sequences, *, random_cut: bool, mask_share: float | None = None, epoch: int = 0) -> list[Batch]:
+def batches(
+    train: Sequences,
+    *,
+    random_cut: bool,
+    mask_share: float | None = None,
+    epoch: int = 0,
+    negatives: int = 0,
+    n_items: int = 0,
+) -> list[Batch]:
     each = epoch_batches(
-        train, length=7, batch_size=3, seed=1, epoch=epoch, random_cut=random_cut, mask_share=mask_share
+        train,
+        length=7,
+        batch_size=3,
+        seed=1,
+        epoch=epoch,
+        random_cut=random_cut,
+        mask_share=mask_share,
+        negatives=negatives,
+        n_items=n_items,
     )
     return [batch for one in each for batch in one]
 
@@ -73,6 +91,43 @@ def test_random_cuts_change_with_the_epoch_and_repeat_with_the_seed() -> None:
     first, again, other = (batches(train, random_cut=True, epoch=e) for e in (0, 0, 1))
     assert [b.items.tolist() for b in first] == [b.items.tolist() for b in again]
     assert [b.items.tolist() for b in first] != [b.items.tolist() for b in other]
+
+
+def test_negatives_are_uniform_over_the_items_that_are_not_the_target() -> None:
+    drawn = draw_negatives(np.repeat([0, 3, 6], 5000), 4, 7, np.random.default_rng(0))
+    for target, rows in zip((0, 3, 6), np.split(drawn, 3), strict=True):
+        counts = np.bincount(rows.ravel(), minlength=7)
+        assert counts[target] == 0
+        expected = 20_000 / 6
+        assert ((np.delete(counts, target) - expected) ** 2 / expected).sum() < 20.5  # chi2, 5 degrees, p = .001
+    assert draw_negatives(np.array([0, 1]), 3, 2, np.random.default_rng(0)).tolist() == [[1] * 3, [0] * 3]
+
+
+@pytest.mark.parametrize("mask_share", [None, 0.3])
+def test_negatives_depend_on_seed_epoch_and_batch_alone_and_change_nothing_else(mask_share: float | None) -> None:
+    train = sequences([40, 30, 9, 12])
+
+    settings: dict[str, Any] = {"length": 7, "batch_size": 3, "seed": 1, "random_cut": True, "mask_share": mask_share}
+
+    def drawn(epoch: int, first: int = 0, negatives: int = 5) -> list[Batch]:
+        each = epoch_batches(train, epoch=epoch, negatives=negatives, n_items=91, **settings)
+        return [batch for one in each[first:] for batch in one]
+
+    def negatives_of(batch: Batch) -> IntArray:
+        assert batch.negatives is not None
+        assert batch.negatives.shape == (len(batch.targets), 5)
+        return batch.negatives
+
+    whole, resumed, bare = drawn(0), drawn(0, first=2), drawn(0, negatives=0)
+    assert all((negatives_of(batch) != batch.targets[:, None]).all() for batch in whole)
+    for one, other in zip(whole[2:], resumed, strict=True):
+        np.testing.assert_array_equal(negatives_of(one), negatives_of(other))
+    for one, other in zip(whole, bare, strict=True):
+        assert other.negatives is None
+        np.testing.assert_array_equal(one.items, other.items)
+        np.testing.assert_array_equal(one.targets, other.targets)
+    assert not np.array_equal(negatives_of(whole[0]), negatives_of(whole[1]))
+    assert not np.array_equal(negatives_of(whole[0]), negatives_of(drawn(1)[0]))
 
 
 def test_fixed_cuts_end_with_a_full_window() -> None:

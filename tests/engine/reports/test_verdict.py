@@ -189,6 +189,26 @@ def test_other_budgets_stand_on_a_bench_of_their_own() -> None:
     assert len(verdicts(runs)) == 4
 
 
+def test_losses_stand_on_benches_of_their_own_each_with_its_baseline() -> None:
+    """The loss as an axis and as an ablation are the same bench."""
+    runs = [*trials("id", [3.0, 3.01]), *trials("both", [3.0, 3.02])]
+    bce = ["train.loss=bce"]
+    runs += [*trials("id", [5.0, 5.01], sets=bce), *trials("both", [6.0, 6.02], sets=bce)]
+    runs += trials({"ablation": "bce"}, [6.1, 6.12], sets=["embedding.pre_normalize=false"])
+    plain, other = benches(runs)
+    assert (plain.conditions, other.conditions) == ((), ("train.loss=bce",))
+    assert {arm.name for arm in other.arms} == {
+        "id",
+        "tf-llmer/full",
+        "tf-llmer/bce [embedding.pre_normalize=false]",
+    }
+    found = {verdict.bench.title: verdict for verdict in verdicts(runs)}
+    assert [found[bench.title].verdict for bench in (plain, other)] == [
+        "undecided: arms of the 2 x 2 are missing",
+        "not supported: norm + Rec-PCA misses the baseline",
+    ]
+
+
 def test_an_arm_made_by_hand_is_the_arm_that_it_computes() -> None:
     by_hand = [
         *trials("id", [5.0, 5.1]),

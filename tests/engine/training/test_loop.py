@@ -79,12 +79,17 @@ def comparable(result: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in result.items() if name not in ("wall_s", "targets_per_s")}
 
 
+LOSSES: list[dict[str, Any]] = [{}, {"loss": "sampled-ce", "negatives": 16}, {"loss": "bce"}]
+
+
 @pytest.mark.parametrize("backbone", BACKBONES, ids=lambda b: b.name)
-@pytest.mark.parametrize("stops", [[0], [4, 3], [1, 1, 1]], ids=str)
+@pytest.mark.parametrize(
+    ("stops", "loss"), [([0], LOSSES[0]), ([4, 3], LOSSES[1]), ([4, 3], LOSSES[0]), ([1, 1, 1], LOSSES[2])], ids=str
+)
 def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one_to_the_bit(
-    backbone: spec.Backbone, stops: list[int], split: Split, tmp_path: Path
+    backbone: spec.Backbone, stops: list[int], loss: dict[str, Any], split: Split, tmp_path: Path
 ) -> None:
-    e = experiment(backbone)
+    e = experiment(backbone, **loss)
     whole, pieces = Notes(), Notes()
     expected = train(e, split, tmp_path / "whole", whole)
     for n, stop_after in enumerate(stops):
@@ -131,6 +136,36 @@ def test_training_beats_popularity(backbone: spec.Backbone, split: Split, tmp_pa
     model, _ = build(e, DATA.demo.items, None)
     floor = loop.sizes(e, split, DATA.demo.items, model)["popularity_train_ce"]
     assert train(e, split, tmp_path, Notes())["train_ce"][-1]["value"] < floor - 0.2
+
+
+@pytest.mark.parametrize(
+    ("loss", "start"),
+    [
+        ({"loss": "sampled-ce", "negatives": 32}, np.log(33)),
+        ({"loss": "sampled-ce", "negatives": 16, "log_q": True}, np.log(50)),
+        ({"loss": "bce"}, np.log(2)),
+        ({"loss": "gbce", "negatives": 32, "offset": True}, None),
+    ],
+    ids=str,
+)
+def test_under_every_loss_the_curve_is_the_full_softmax_and_falls(
+    loss: dict[str, Any], start: float | None, split: Split, tmp_path: Path
+) -> None:
+    """The untrained model is the same under every loss, hence its CE; training lowers CE and loss."""
+    notes = Notes()
+    result = train(experiment(BACKBONES[0], epochs=6, lr=1e-2, **loss), split, tmp_path / "a", notes)
+    plain = train(experiment(BACKBONES[0], epochs=0), split, tmp_path / "plain", Notes())
+    curve = [point["value"] for point in result["train_ce"]]
+    assert curve[0] == plain["train_ce"][0]["value"]
+    assert curve[-1] < curve[0] - 0.2
+    logged = [value for (_, name), value in notes.kept.items() if name == "loss"]
+    assert logged[-1] < logged[0]
+    assert start is None or logged[0] < start + 0.1
+
+
+def test_a_catalogue_too_small_for_the_negatives_is_refused(split: Split, tmp_path: Path) -> None:
+    with pytest.raises(spec.UserError, match="has only 49 other items; set fewer"):
+        train(experiment(BACKBONES[0], loss="gbce"), split, tmp_path, Notes())
 
 
 def test_patience_stops_early_but_not_before_the_minimum_of_steps(split: Split, tmp_path: Path) -> None:
