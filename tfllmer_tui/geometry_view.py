@@ -121,6 +121,7 @@ def _tables(found: Mapping[str, Any]) -> Table:
     line("CV", lambda t: t["norms"]["cv"])
     line("Gini", lambda t: t["norms"]["gini"])
     line("corr. log popularity", lambda t: t["norms"].get("log_popularity"))
+    line("from min to max", lambda t: _bars(t["norms"].get("histogram")))
     section("Directions")
     line("c1 mean cosine", lambda t: t["angles"]["c1"])
     line("c2 mean cosine²", lambda t: t["angles"]["c2"])
@@ -152,6 +153,15 @@ def _tables(found: Mapping[str, Any]) -> Table:
     table.caption = Text("◂ before   ▸ after: the arm as it scores", _DIM)
     table.caption_justify = "left"
     return table
+
+
+def _bars(histogram: Mapping[str, Any] | None) -> str | None:
+    """Nine bars of the norms' histogram; its bins are even in r, or in log r where norms span more than tenfold."""
+    if histogram is None:
+        return None
+    counts: list[int] = histogram["counts"]
+    cells = [counts[len(counts) * i // 9 : len(counts) * (i + 1) // 9] for i in range(9)]
+    return sparkline([*(sum(cell) / len(cell) for cell in cells), 0.0], 10)[:-1]  # the 0 makes bars stand on it
 
 
 def _shape(spectrum: Sequence[float]) -> str:

@@ -33,6 +33,7 @@ _STYLES = ("-", "--", "-.", ":")
 _MOST_CURVES = 10
 _PANEL = (4.2, 3.0)  # inches
 _FLOOR = 1e-8  # of eigenvalues on a log axis
+_BINS = 40
 _PANEL_CHARACTERS = 54
 _STYLE: Any = {
     "font.size": 8,
@@ -208,12 +209,10 @@ def _points(axes: Axes, family: Family, metric: Metric, look: Mapping[str, Any],
 def _spectra(evidence: Sequence[Evidence]) -> Figure:
     """Eigenvalues of the curvature at uniform p, as shares of the largest, one panel per bench."""
 
-    def draw(axes: Axes, arm: Arm, look: Mapping[str, Any]) -> bool:
-        values = _geometry(arm, "curvature", "spectrum")
-        if not values:
-            return False
-        axes.plot(np.linspace(0, 1, len(values)), np.maximum(values, _FLOOR), label=arm.name, lw=1.2, **look)
-        return True
+    def draw(axes: Axes, arms: Sequence[Arm]) -> None:
+        for arm, look in zip(arms, _looks(), strict=False):
+            values = _geometry(arm, "curvature", "spectrum")
+            axes.plot(np.linspace(0, 1, len(values)), np.maximum(values, _FLOOR), label=arm.name, lw=1.2, **look)
 
     figure = _tables(evidence, "spectra", draw)
     for axes in figure.axes:
@@ -222,32 +221,43 @@ def _spectra(evidence: Sequence[Evidence]) -> Figure:
 
 
 def _norms(evidence: Sequence[Evidence]) -> Figure:
-    """Histograms of the row norms of the table at the start, one panel per bench."""
+    """Histograms of the row norms of the tables at the start, one panel per bench, all arms in the same bins."""
 
-    def draw(axes: Axes, arm: Arm, look: Mapping[str, Any]) -> bool:
-        found = _geometry(arm, "norms", "histogram")
-        if not found:
-            return False
-        axes.stairs(found["counts"], found["edges"], label=arm.name, lw=1.2, **look)
-        return True
+    def draw(axes: Axes, arms: Sequence[Arm]) -> None:
+        found = [_geometry(arm, "norms", "histogram") for arm in arms]
+        low, high = min(one["edges"][0] for one in found), max(one["edges"][-1] for one in found)
+        wide = 0 < 10 * low < high
+        bins = np.geomspace(low, high, _BINS + 1) if wide else np.linspace(low, high, _BINS + 1)
+        for arm, one, look in zip(arms, found, _looks(), strict=False):
+            unit = (arm.runs[0].facts.get("geometry") or {}).get("unit_rows")
+            label = f"{arm.name} (scored at length 1)" if unit else arm.name
+            axes.stairs(_shares(one, bins, log=wide), bins, label=label, lw=1.2, **look)
+        if wide:
+            axes.set_xscale("log")
 
     figure = _tables(evidence, "norms", draw)
     for axes in figure.axes:
-        axes.set(xlabel="row norm at the start", ylabel="items")
+        axes.set(xlabel="row norm at the start", ylabel="share of items")
     return figure
 
 
-def _tables(evidence: Sequence[Evidence], kind: str, draw: Callable[[Axes, Arm, Mapping[str, Any]], bool]) -> Figure:
+def _shares(histogram: Mapping[str, Any], bins: FloatArray, *, log: bool) -> FloatArray:
+    """Share of the items in other bins, as if those of one bin were spread evenly over it."""
+    counts, edges = np.asarray(histogram["counts"], dtype=float), np.asarray(histogram["edges"], dtype=float)
+    below = np.concatenate([[0.0], np.cumsum(counts) / counts.sum()])
+    if log:
+        bins, edges = np.log(bins), np.log(edges)
+    return np.diff(np.interp(bins, edges, below))
+
+
+def _tables(evidence: Sequence[Evidence], kind: str, draw: Callable[[Axes, Sequence[Arm]], None]) -> Figure:
     key = {"spectra": ("curvature", "spectrum"), "norms": ("norms", "histogram")}[kind]
     shown = [bench for bench in benches(evidence) if any(_geometry(arm, *key) for arm in bench.arms)]
     if not shown:
         raise UserError(f"figure {kind}: none of these runs recorded the {key[1]} of its table; train them again")
     figure, panels = _panels(len(shown))
     for axes, bench in zip(panels, shown, strict=False):
-        looks = _looks()
-        for arm in _few(bench):
-            if _geometry(arm, *key):
-                draw(axes, arm, next(looks))
+        draw(axes, [arm for arm in _few(bench) if _geometry(arm, *key)])
         axes.set(title=_wrapped(bench.title))
         axes.legend()
     return figure

@@ -15,7 +15,7 @@ from engine.geometry.agreement import agreement, expected_mutual_information
 from engine.geometry.angles import anisotropy, uniformity
 from engine.geometry.clusters import spherical_kmeans
 from engine.geometry.moments import about_mean, moments
-from engine.geometry.norms import gini, norm_disparity
+from engine.geometry.norms import BINS, gini, histogram, norm_disparity
 from engine.geometry.rows import Rows
 
 Array = npt.NDArray[np.float64]
@@ -70,6 +70,32 @@ def test_norm_disparity_against_its_definitions(seed: int) -> None:
     assert found["log_popularity"] == pytest.approx(np.corrcoef(r, np.log(1 + c))[0, 1])
     even = norm_disparity(np.full(5, 2.0), np.arange(5))
     assert (even["max_min"], even["cv"], even["gini"], even["log_popularity"]) == (1.0, 0.0, 0.0, None)
+
+
+@PROPERTY
+@given(st.integers(0, 10**6), st.sampled_from([0.05, 0.3, 1.5]))
+def test_a_histogram_of_norms_counts_every_row_between_its_edges(seed: int, sd: float) -> None:
+    r = np.exp(sd * np.random.default_rng(seed).standard_normal(200))
+    found = histogram(r)
+    edges, counts = np.array(found["edges"]), np.array(found["counts"])
+    assert (len(edges), len(counts), counts.sum()) == (BINS + 1, BINS, 200)
+    assert (edges[0], edges[-1]) == (r.min(), r.max())
+    inside = [int(((r >= a) & (r < b)).sum()) for a, b in itertools.pairwise(edges)]
+    inside[-1] += int((r == edges[-1]).sum())
+    assert counts.tolist() == inside
+    widths = np.diff(np.log(edges) if found["scale"] == "log" else edges)
+    np.testing.assert_allclose(widths, widths[0])
+    assert found["scale"] == ("log" if r.max() > 10 * r.min() else "linear")
+    whole = norm_disparity(np.append(r, 0.0), np.ones(201, dtype=np.int64))
+    assert whole["histogram"] == found
+
+
+def test_equal_norms_fill_the_middle_bin() -> None:
+    one = np.float32(0.3) * (1 + 1e-7 * np.random.default_rng(0).standard_normal(50))
+    found = histogram(one.astype(np.float64))
+    assert found["counts"] == [0] * 20 + [50] + [0] * 20
+    assert found["edges"][0] < 0.3 < found["edges"][-1]
+    assert norm_disparity(np.zeros(3), np.ones(3, dtype=np.int64))["histogram"] is None
 
 
 @PROPERTY

@@ -12,6 +12,7 @@ from engine.spec import UserError
 from tests.engine.reports.trials import trial, trials
 
 pytest.importorskip("matplotlib")
+from matplotlib.patches import StepPatch
 
 DOSE = {"ablation": "lognormal-norms"}
 
@@ -72,6 +73,27 @@ def test_every_kind_draws_what_the_runs_hold(tmp_path: Path) -> None:
         save(figures(kind, runs), file)
         assert "<svg" in file.read_text("utf-8")
     assert "+0.500 [" in (tmp_path / "dose.svg").read_text("utf-8")
+
+
+def test_norms_of_all_arms_stand_in_the_same_bins() -> None:
+    """Bins of their own, of very different widths: shares add up to 1 and stand where the norms are."""
+
+    def run(arm: str, edges: list[float], counts: list[int]) -> list[Evidence]:
+        facts = {"geometry": {"norms": {"histogram": {"edges": edges, "counts": counts}}, "unit_rows": arm == "both"}}
+        return trials(arm, [5.0], facts=facts)
+
+    (axes,) = figures("norms", [*run("id", [0.9, 1.0, 1.1], [0, 50]), *run("both", [0.1, 1.0, 10.0], [30, 10])]).axes
+    found = {patch.get_label(): patch.get_data() for patch in axes.patches if isinstance(patch, StepPatch)}
+    assert set(found) == {"id", "tf-llmer/full (scored at length 1)"}
+    assert axes.get_xscale() == "log"
+    for values, edges, _ in found.values():
+        assert values.sum() == pytest.approx(1)
+        assert (edges[0], edges[-1]) == pytest.approx((0.1, 10))
+    values, edges, _ = found["id"]
+    assert edges[:-1][values > 0].min() == pytest.approx(1.0)
+    assert edges[1:][values > 0].max() < 1.3
+    values, edges, _ = found["tf-llmer/full (scored at length 1)"]
+    assert values[edges[1:] <= 1.001].sum() == pytest.approx(0.75)
 
 
 def test_names_from_data_are_never_formulas(tmp_path: Path) -> None:
