@@ -7,7 +7,7 @@ import math
 import statistics as plain_statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from engine.reports.evidence import Evidence
@@ -31,6 +31,7 @@ TUNED = (
 
 CHOOSES = "valid.ndcg@10"
 _FIXED = ("data.", "evaluate.", "backbone.", "train.")
+_DEMO = "data.demo."
 _UNNAMED = ("execution.", "note", "seed")
 _Key: TypeAlias = tuple[str, str]
 
@@ -110,9 +111,22 @@ def benches(evidence: Iterable[Evidence]) -> list[Bench]:
             for source in vectors
         ]
     order = [*BACKBONES]
+    made = _with_dials(made)
     return sorted(
         made, key=lambda bench: (bench.dataset, order.index(bench.backbone), bench.embedding or "", bench.title)
     )
+
+
+def _with_dials(made: Sequence[Bench]) -> list[Bench]:
+    """A dial of `demo` that one bench names is told on all, also where it stands at its default."""
+    dials = {name for bench in made for c in bench.conditions if (name := c.partition("=")[0]).startswith(_DEMO)}
+    told = []
+    for bench in made:
+        named = {c.partition("=")[0] for c in bench.conditions}
+        dial = bench.arms[0].runs[0].experiment.data.demo.model_dump()
+        more = [setting(name, dial[name.removeprefix(_DEMO)]) for name in dials - named if bench.dataset == "demo"]
+        told.append(replace(bench, conditions=tuple(sorted([*bench.conditions, *more]))))
+    return told
 
 
 def _vectors(run: Evidence) -> _Key:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.reports.arms import Arm, Bench, benches
-from engine.reports.doses import DIALS, LAMBDA, Family, families
+from engine.reports.doses import DIALS, LAMBDA, Family, dose_families, families
 from engine.reports.evidence import Evidence
 from engine.reports.files import replacing
 from engine.reports.latex import escape
@@ -34,6 +35,7 @@ _MOST_CURVES = 10
 _PANEL = (4.2, 3.0)  # inches
 _FLOOR = 1e-8  # of eigenvalues on a log axis
 _BINS = 40
+_LINE = 0.15  # inches of a legend's line
 _PANEL_CHARACTERS = 54
 _STYLE: Any = {
     "font.size": 8,
@@ -90,6 +92,7 @@ def save(figure: Figure, path: Path) -> None:
 def _names(figure: Figure) -> list[Text]:
     """Texts that may hold names from data: they are never read as formulas."""
     found = [text for axes in figure.axes for text in (axes.title, axes.xaxis.label, axes.yaxis.label)]
+    found += figure.texts
     for legend in [*figure.legends, *(legend for axes in figure.axes if (legend := axes.get_legend()))]:
         found += [*legend.get_texts(), legend.get_title()]
     return found
@@ -104,6 +107,7 @@ def _curves(evidence: Sequence[Evidence]) -> Figure:
     figure, panels = _panels(len(shown))
     arms = [_few(bench) for bench in shown]
     looks = dict(zip(dict.fromkeys(arm.name for few in arms for arm in few), _looks(), strict=False))
+    notes = []
     for axes, bench, few in zip(panels, shown, arms, strict=True):
         for arm in few:
             epochs, table = _curve(arm)
@@ -115,9 +119,9 @@ def _curves(evidence: Sequence[Evidence]) -> Figure:
             axes.axhline(popularity, color="#999999", lw=0.8, ls=(0, (1, 3)), label="popularity")
         seeds = sorted({len(arm.runs) for arm in few})
         told = f"{seeds[0]} seed{'s' * (seeds != [1])}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
-        axes.set(
-            title=f"{_wrapped(bench.title)}\n{told}", xlabel="epoch", ylabel="training CE (nats)", ylim=_visible(axes)
-        )
+        axes.set(xlabel="epoch", ylabel="training CE (nats)", ylim=_visible(axes))
+        notes.append(told)
+    _titles(figure, panels, shown, notes)
     _shared_legend(figure)
     return figure
 
@@ -160,7 +164,7 @@ def _trade_off(evidence: Sequence[Evidence]) -> Figure:
     figure, panels = _panels(3, columns=3)
     for family, look in zip(found, _looks(), strict=False):
         for axes, metric in zip(panels, ("train_ce", "test.ndcg@10"), strict=False):
-            _points(axes, family, parse_metric(metric), look)
+            _points(axes, family, parse_metric(metric), look, label=family.label)
         kept = [(_fact(runs, "tv_ratio"), _fact(runs, "retained"), x) for x, runs in family.runs.items()]
         known = [(tv, v, x) for tv, v, x in kept if tv is not None and v is not None]
         panels[2].plot([tv for tv, _, _ in known], [v for _, v, _ in known], marker="o", ms=3, lw=1, **look)
@@ -181,38 +185,45 @@ def _fact(runs: Iterable[Evidence], name: str) -> float | None:
 
 
 def _dose_response(evidence: Sequence[Evidence]) -> Figure:
-    """Training CE over each dial that was turned, with the slope and its interval over seeds."""
-    by_dial = [(dial, found) for dial in DIALS if (found := families(evidence, dial))]
-    if not by_dial:
+    """Training CE over each dial that was turned, one panel per data set and backbone, with slopes over seeds."""
+    by_panel: dict[tuple[str, str], list[Family]] = {}
+    for family in dose_families(evidence):
+        by_panel.setdefault((family.dial, family.where), []).append(family)
+    if not by_panel:
         raise UserError(f"figure dose: needs runs that differ in one dial: {', '.join(DIALS)}")
-    figure, panels = _panels(len(by_dial))
+    figure, panels = _panels(len(by_panel), legend=max(map(len, by_panel.values())) + 1)
     metric = parse_metric("train_ce")
-    for axes, (dial, found) in zip(panels, by_dial, strict=False):
-        for family, look in zip(found, _looks(), strict=False):
-            _points(axes, family, metric, look, slope=True)
-        axes.set(xlabel=dial, ylabel="training CE (nats)")
-        axes.legend(title="slope in nats per unit [95 %]")
+    looks = dict(zip(dict.fromkeys(f.arm for found in by_panel.values() for f in found), _looks(), strict=False))
+    for axes, ((dial, where), found) in zip(panels, by_panel.items(), strict=True):
+        for family in found:
+            _points(axes, family, metric, looks[family.arm], label=family.arm + _slope(family, metric))
+        axes.set(title=where, xlabel=dial, ylabel="training CE (nats)")
+        axes.legend(title="slope in nats per unit [95 %]", loc="upper center", bbox_to_anchor=(0.5, -0.2))
     return figure
 
 
-def _points(axes: Axes, family: Family, metric: Metric, look: Mapping[str, Any], *, slope: bool = False) -> None:
+def _slope(family: Family, metric: Metric) -> str:
+    line = family.slope(metric)
+    if line is None:
+        return ""
+    interval = "" if line.lo is None or line.hi is None else f" [{line.lo:+.3f}, {line.hi:+.3f}]"
+    return f": {line.mean:+.3f}{interval}"
+
+
+def _points(axes: Axes, family: Family, metric: Metric, look: Mapping[str, Any], *, label: str) -> None:
     """Means with their 95 % intervals over seeds."""
     xs, found = family.summaries(metric)
     half = [0.0 if s.hi is None else s.hi - s.mean for s in found]
-    label = family.label
-    if slope and (line := family.slope(metric)) is not None:
-        interval = "" if line.lo is None else f" [{line.lo:+.3f}, {line.hi:+.3f}]"
-        label = f"{label}: {line.mean:+.3f}{interval}"
     axes.errorbar(xs, [s.mean for s in found], yerr=half, marker="o", ms=3, lw=1, capsize=2, label=label, **look)
 
 
 def _spectra(evidence: Sequence[Evidence]) -> Figure:
     """Eigenvalues of the curvature at uniform p, as shares of the largest, one panel per bench."""
 
-    def draw(axes: Axes, arms: Sequence[Arm]) -> None:
-        for arm, look in zip(arms, _looks(), strict=False):
-            values = _geometry(arm, "curvature", "spectrum")
-            axes.plot(np.linspace(0, 1, len(values)), np.maximum(values, _FLOOR), label=arm.name, lw=1.2, **look)
+    def draw(axes: Axes, found: Mapping[str, Any], looks: Mapping[str, Mapping[str, Any]]) -> None:
+        for name, values in found.items():
+            shares = np.maximum(values, _FLOOR)
+            axes.plot(np.linspace(0, 1, len(values)), shares, label=name, lw=1.2, **looks[name])
 
     figure = _tables(evidence, "spectra", draw)
     for axes in figure.axes:
@@ -223,15 +234,12 @@ def _spectra(evidence: Sequence[Evidence]) -> Figure:
 def _norms(evidence: Sequence[Evidence]) -> Figure:
     """Histograms of the row norms of the tables at the start, one panel per bench, all arms in the same bins."""
 
-    def draw(axes: Axes, arms: Sequence[Arm]) -> None:
-        found = [_geometry(arm, "norms", "histogram") for arm in arms]
-        low, high = min(one["edges"][0] for one in found), max(one["edges"][-1] for one in found)
+    def draw(axes: Axes, found: Mapping[str, Any], looks: Mapping[str, Mapping[str, Any]]) -> None:
+        low, high = (pick(one["edges"][at] for one in found.values()) for pick, at in ((min, 0), (max, -1)))
         wide = 0 < 10 * low < high
         bins = np.geomspace(low, high, _BINS + 1) if wide else np.linspace(low, high, _BINS + 1)
-        for arm, one, look in zip(arms, found, _looks(), strict=False):
-            unit = (arm.runs[0].facts.get("geometry") or {}).get("unit_rows")
-            label = f"{arm.name} (scored at length 1)" if unit else arm.name
-            axes.stairs(_shares(one, bins, log=wide), bins, label=label, lw=1.2, **look)
+        for name, one in found.items():
+            axes.stairs(_shares(one, bins, log=wide), bins, label=name, lw=1.2, **looks[name])
         if wide:
             axes.set_xscale("log")
 
@@ -250,17 +258,36 @@ def _shares(histogram: Mapping[str, Any], bins: FloatArray, *, log: bool) -> Flo
     return np.diff(np.interp(bins, edges, below))
 
 
-def _tables(evidence: Sequence[Evidence], kind: str, draw: Callable[[Axes, Sequence[Arm]], None]) -> Figure:
+def _tables(
+    evidence: Sequence[Evidence],
+    kind: str,
+    draw: Callable[[Axes, Mapping[str, Any], Mapping[str, Mapping[str, Any]]], None],
+) -> Figure:
+    """One panel per bench, drawn from what each arm's table recorded. Arms whose tables are the same share a line."""
     key = {"spectra": ("curvature", "spectrum"), "norms": ("norms", "histogram")}[kind]
     shown = [bench for bench in benches(evidence) if any(_geometry(arm, *key) for arm in bench.arms)]
     if not shown:
         raise UserError(f"figure {kind}: none of these runs recorded the {key[1]} of its table; train them again")
     figure, panels = _panels(len(shown))
-    for axes, bench in zip(panels, shown, strict=False):
-        draw(axes, [arm for arm in _few(bench) if _geometry(arm, *key)])
-        axes.set(title=_wrapped(bench.title))
-        axes.legend()
+    held = [_by_table([(arm, found) for arm in _few(bench) if (found := _geometry(arm, *key))]) for bench in shown]
+    looks = dict(zip(dict.fromkeys(name for found in held for name in found), _looks(), strict=False))
+    for axes, found in zip(panels, held, strict=True):
+        draw(axes, found, looks)
+    _titles(figure, panels, shown)
+    _shared_legend(figure)
     return figure
+
+
+def _by_table(found: Sequence[tuple[Arm, Any]]) -> dict[str, Any]:
+    """What was recorded, by the names of the arms that have it."""
+    alike: list[tuple[list[str], Any]] = []
+    for arm, value in found:
+        names = next((names for names, other in alike if other == value), None)
+        if names is None:
+            alike.append(([arm.name], value))
+        else:
+            names.append(arm.name)
+    return {", ".join(names): value for names, value in alike}
 
 
 def _geometry(arm: Arm, part: str, name: str) -> Any:
@@ -279,12 +306,14 @@ KINDS: Mapping[str, Callable[[Sequence[Evidence]], Figure]] = {
 # ------------------------------------------------------------------------------------ shared
 
 
-def _panels(count: int, columns: int = 2) -> tuple[Figure, list[Axes]]:
+def _panels(count: int, columns: int = 2, legend: int = 0) -> tuple[Figure, list[Axes]]:
+    """So many panels; `legend` lines have room below each."""
     from matplotlib.figure import Figure
 
     columns = min(columns, max(count, 1))
     rows = math.ceil(max(count, 1) / columns)
-    figure = Figure(figsize=(_PANEL[0] * columns, _PANEL[1] * rows), layout="constrained")
+    height = _PANEL[1] + legend * _LINE
+    figure = Figure(figsize=(_PANEL[0] * columns, height * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for axes in grid[count:]:
         axes.remove()
@@ -296,6 +325,16 @@ def _looks() -> Iterator[dict[str, Any]]:
     for turn in count():
         for i, color in enumerate(COLORS):
             yield {"color": color, "ls": _STYLES[(i + turn) % len(_STYLES)]}
+
+
+def _titles(figure: Figure, panels: Sequence[Axes], shown: Sequence[Bench], notes: Sequence[str] = ()) -> None:
+    """Each bench above its panel; conditions that all of several share stand once above the figure."""
+    shared = set.intersection(*(set(bench.conditions) for bench in shown)) if len(shown) > 1 else set()
+    for i, (axes, bench) in enumerate(zip(panels, shown, strict=True)):
+        own = replace(bench, conditions=tuple(c for c in bench.conditions if c not in shared))
+        axes.set_title("\n".join([_wrapped(own.title), *notes[i : i + 1]]))
+    if shared:
+        figure.suptitle(textwrap.fill(" · ".join(sorted(shared)), 2 * _PANEL_CHARACTERS), fontsize=8)
 
 
 def _shared_legend(figure: Figure) -> None:

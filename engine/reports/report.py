@@ -2,6 +2,7 @@
 
 main.tex        compiles with pdflatex as it is
 verdict.md/json in words, as a table, as numbers
+doses.md/json   dose-response in the same forms, where a dial was turned
 tables/         one LaTeX file per table, and all of them as results.csv, .md, .json
 figures/        PDF
 specs/          the complete specification of every run
@@ -20,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from engine import spec
-from engine.reports import export, figures, verdict_text
+from engine.reports import dose_text, export, figures, verdict_text
+from engine.reports.doses import Family, dose_families
 from engine.reports.evidence import Evidence
 from engine.reports.latex import escape, table
 from engine.reports.layouts import Grid, grids
@@ -84,7 +86,8 @@ def _write(folder: Path, question: Question, evidence: Sequence[Evidence]) -> li
     left_out: list[str] = []
     judged = _judged(question, evidence, left_out)
     boards = _boards(question, evidence, left_out)
-    tables = _tables(folder / "tables", boards, judged)
+    doses = dose_families(evidence)
+    tables = _tables(folder / "tables", boards, [*map(verdict_text.grid, judged), *dose_text.grids(doses)])
     drawn = _figures(folder / "figures", evidence, left_out)
     if judged:
         parts = [
@@ -92,9 +95,13 @@ def _write(folder: Path, question: Question, evidence: Sequence[Evidence]) -> li
         ]
         _text(folder / "verdict.md", "\n".join(parts))
         _json(folder / "verdict.json", [verdict_text.to_json(v) for v in judged])
+    if doses:
+        parts = [export.to_markdown(dose_text.grids(doses)), *dose_text.prose(doses)]
+        _text(folder / "doses.md", "\n\n".join(parts) + "\n")
+        _json(folder / "doses.json", dose_text.to_json(doses))
     for run in evidence:
         _text(folder / "specs" / f"{run.run}.json", spec.to_json(run.experiment) + "\n")
-    _text(folder / "main.tex", _main(question, evidence, judged, tables, drawn))
+    _text(folder / "main.tex", _main(question, evidence, _words(judged, doses), tables, drawn))
     _json(folder / _MANIFEST, _manifest(question, evidence, [*tables, *drawn], left_out))
     return left_out
 
@@ -122,10 +129,9 @@ def _boards(question: Question, evidence: Sequence[Evidence], left_out: list[str
 # ------------------------------------------------------------------------------------ files
 
 
-def _tables(folder: Path, boards: Sequence[Leaderboard], judged: Sequence[Verdict]) -> list[str]:
-    """Write the tables; returns the names of the LaTeX files, verdicts first."""
-    made: list[Grid] = [verdict_text.grid(verdict) for verdict in judged]
-    made += [*grids(boards), *grids(boards, "metrics")]
+def _tables(folder: Path, boards: Sequence[Leaderboard], first: Sequence[Grid]) -> list[str]:
+    """Write the tables, those of verdicts and doses first; returns the names of the LaTeX files."""
+    made: list[Grid] = [*first, *grids(boards), *grids(boards, "metrics")]
     tested = any(cell.versus and cell.versus.p is not None for board in boards for cell in board.cells)
     made += grids(boards, "difference") if tested else []
     names = []
@@ -165,17 +171,26 @@ _CAPTIONS = {
 }
 
 
-def _main(
-    question: Question,
-    evidence: Sequence[Evidence],
-    judged: Sequence[Verdict],
-    tables: Sequence[str],
-    drawn: Mapping[str, float],
-) -> str:
-    told = []
+def _words(judged: Sequence[Verdict], doses: Sequence[Family]) -> list[str]:
+    """The sections that are prose."""
+    told = [r"\section{Verdict}"]
     for verdict in judged:
         told.append(rf"\subsection{{{escape(verdict.bench.title)}}}")
         told += [f"{escape(paragraph)}\n" for paragraph in verdict_text.prose(verdict)]
+    if not judged:
+        told.append("These runs allow no verdict: a baseline or an arm of the 2 x 2 is missing.\n")
+    if doses:
+        told += [r"\section{Dose-response}", *(f"{escape(sentence)}\n" for sentence in dose_text.prose(doses))]
+    return told
+
+
+def _main(
+    question: Question,
+    evidence: Sequence[Evidence],
+    words: Sequence[str],
+    tables: Sequence[str],
+    drawn: Mapping[str, float],
+) -> str:
     lines = [
         r"\documentclass{article}",
         r"\usepackage[margin=2.5cm]{geometry}",
@@ -188,8 +203,7 @@ def _main(
         r"\maketitle",
         rf"{len(evidence)} finished runs, listed in \texttt{{manifest.json}}, specified in \texttt{{specs/}}.",
         r"Made by \texttt{" + escape(" ".join(question.command)) + "}." if question.command else "",
-        r"\section{Verdict}",
-        *(told or ["These runs allow no verdict: a baseline or an arm of the 2 x 2 is missing.\n"]),
+        *words,
         r"\section{Tables}",
         *_floats(rf"\input{{{name}}}" for name in tables),
         *([r"\section{Figures}"] if drawn else []),

@@ -35,12 +35,10 @@ _TAKEN_AWAY: dict[Role, tuple[bool, bool]] = {
     "neither": (True, True),
 }
 """Whether an arm of the 2 x 2 lacks normalisation, and Rec-PCA."""
-RIVALS = (
-    *(f"tf-llmer/{a}" for a in ("whitening", "zca", "cholesky", "batch-norm", "group-whitening", "ace", "rescale")),
-    "ace",
-    "llm-pca",
-)
-"""Arms without the collaborative graph or without normalisation that would refute the claim by reaching too."""
+_WHITENED = ("whitening", "zca", "cholesky", "batch-norm", "group-whitening", "whitening-head", "zca-head")
+RIVALS = (*(f"tf-llmer/{ablation}" for ablation in (*_WHITENED, "ace", "rescale")), "ace", "llm-pca")
+"""Arms without the collaborative graph or without normalisation that would refute the claim by reaching too, as they
+are or with settings changed by hand (whitening with and without normalised rows)."""
 
 _CE = parse_metric("train_ce")
 _NDCG = parse_metric("test.ndcg@10")
@@ -194,7 +192,7 @@ def _verdict(bench: Bench, share: float, baselines: Sequence[str], notes: list[s
 def _roles(bench: Bench, baselines: Sequence[Arm], core: Mapping[Role, Arm]) -> list[tuple[Arm, Role]]:
     known = [*baselines, *core.values()]
     rest = [arm for arm in bench.arms if arm not in known]
-    rivals = [arm for arm in rest if arm.names & set(RIVALS)]
+    rivals = [arm for arm in rest if _is_rival(arm)]
     others = [arm for arm in rest if arm not in rivals]
     return [
         *((arm, "baseline") for arm in baselines),
@@ -202,6 +200,10 @@ def _roles(bench: Bench, baselines: Sequence[Arm], core: Mapping[Role, Arm]) -> 
         *((arm, "rival") for arm in rivals),
         *((arm, "other") for arm in others),
     ]
+
+
+def _is_rival(arm: Arm) -> bool:
+    return any(run.experiment.arm in RIVALS for run in arm.runs)
 
 
 def _standing(arm: Arm, role: Role, best: Arm, margin: float) -> Standing:
@@ -239,20 +241,16 @@ def _decide(core: dict[Role, Outcome | None], standings: Sequence[Standing]) -> 
         return False, "not supported: norm + Rec-PCA misses the baseline"
     if neither == "reaches":
         return False, "not supported: there is no barrier, LLM vectors reach the baseline with neither component"
-    if both == "reaches" and neither == "misses":
-        if reaching:
-            return (
-                False,
-                f"supported with one component: {' and '.join(reaching)} reach{'es' * (len(reaching) == 1)} too",
-            )
-        if all(core.get(role) == "misses" for role in singles):
-            rivals = [s.arm.name for s in standings if s.role == "rival" and s.outcome == "reaches"]
-            if rivals:
-                return False, f"not supported: a rival reaches too ({', '.join(rivals)})"
-            return True, "supported"
-    return None, "undecided: more seeds needed" if len(core) == len(
-        CORE
-    ) else "undecided: arms of the 2 x 2 are missing"
+    if reaching:
+        one = f"{' and '.join(reaching)} reach{'es' * (len(reaching) == 1)}"
+        if both == "reaches" and neither == "misses":
+            return False, f"supported with one component: {one} too"
+        return False, f"not supported: {one} the baseline alone"
+    if both == "reaches" and all(core.get(role) == "misses" for role in singles) and neither == "misses":
+        rivals = [s.arm.name for s in standings if s.role == "rival" and s.outcome == "reaches"]
+        return (False, f"not supported: a rival reaches too ({', '.join(rivals)})") if rivals else (True, "supported")
+    missing = len(core) < len(CORE)
+    return None, f"undecided: {'arms of the 2 x 2 are missing' if missing else 'more seeds needed'}"
 
 
 # ------------------------------------------------------------------------------------ fairness
@@ -277,18 +275,25 @@ def _fairness(bench: Bench, core: Mapping[Role, Arm]) -> list[str]:
     """What the arms of the comparison should share and do not (METHOD.md D.3, "Fair arms")."""
     notes = []
     full = core.get("norm + Rec-PCA")
-    judged = [*core.values(), *(arm for arm in bench.arms if arm.names & set(RIVALS))]
+    judged = [*core.values(), *(arm for arm in bench.arms if arm not in core.values() and _is_rival(arm))]
     for arm in judged if full else []:
         assert full is not None
         mine, its = arm.runs[0].experiment, full.runs[0].experiment
-        other = [f"{name} {of(mine)}, not {of(its)}" for name, of in _SHARED if of(mine) != of(its)]
+        searched = {name for name, _ in _SHARED if _searched(name, arm) and _searched(name, full)}
+        differ = [(name, of) for name, of in _SHARED if of(mine) != of(its) and name not in searched]
+        other = [f"{name} {of(mine)}, not {of(its)}" for name, of in differ]
         if other:
             notes.append(f"{arm.name} does not share everything with norm + Rec-PCA: {', '.join(other)}")
     if full and full.runs[0].experiment.table.inject == "frozen":
         notes.append("norm + Rec-PCA is frozen: it has fewer free parameters than the ID baseline, whatever its loss")
-    if bench.arm("tf-llmer/rescale") is None:
+    if not any(run.experiment.arm == "tf-llmer/rescale" for arm in bench.arms for run in arm.runs):
         notes.append("without the arm rescale, the norm arm says nothing of disparity apart from scale")
     return notes
+
+
+def _searched(name: str, arm: Arm) -> bool:
+    """Whether validation chose this setting of the arm."""
+    return arm.tried > 1 and any(choice.startswith(f"{name}=") for choice in arm.choice)
 
 
 # ------------------------------------------------------------------------------------ the 2 x 2

@@ -139,7 +139,7 @@ def grid(verdict: Verdict) -> Grid:
             None if s.ndcg is None else _entry(s.ndcg),
         )
         rows.append((f"{s.arm.name}{_choice(s)}", cells))
-    popularity = verdict.baseline.arm.runs[0].facts.get("popularity_train_ce")
+    popularity = _popularity(verdict)
     reference = f" Popularity alone has a training CE of {popularity:.4f}." if popularity is not None else ""
     caption = (
         f"{verdict.bench.title}: training CE at the last epoch (full softmax, evaluation mode), its gap to the "
@@ -152,6 +152,12 @@ def grid(verdict: Verdict) -> Grid:
     )
     columns = ("role", "seeds", "train CE ↓", "gap to b", "outcome", "valid CE ↓", "NDCG@10 ↑")
     return Grid(f"verdict · {verdict.bench.title}", caption, "arm", (), columns, tuple(rows))
+
+
+def _popularity(verdict: Verdict) -> float | None:
+    """The training CE that popularity alone has."""
+    value = verdict.baseline.arm.runs[0].facts.get("popularity_train_ce")
+    return None if value is None else float(value)
 
 
 def _entry(found: Summary) -> Entry:
@@ -172,6 +178,7 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         "untuned": list(verdict.untuned),
         "baseline": verdict.baseline.arm.name,
         "b": verdict.baseline.ce.mean,
+        "popularity_train_ce": finite(_popularity(verdict)),
         "margin_share": verdict.margin_share,
         "margin": verdict.margin,
         "arms": [_json_standing(standing) for standing in verdict.standings],

@@ -11,6 +11,8 @@ from tfllmer_tui.cli.options import Backbone, Dataset, Db, Json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from engine.reports.arms import Bench
+    from engine.reports.doses import Family
     from engine.reports.evidence import Evidence
     from engine.store import Store
 
@@ -41,12 +43,15 @@ def verdict(
 
     An arm reaches the baseline b (the better of id and id-norm) if the 95 % interval of arm - b over paired seeds
     ends below the margin, misses it if it begins above, else it is undecided. The margin is to be fixed
-    beforehand: by the study, else 1 % of b. Runs that were stopped early do not count.
+    beforehand: by the study, else 1 % of b. Runs that were stopped early do not count. Where runs differ in a dial
+    alone (norm disparity, misalignment), the response of training CE follows, with its slope and interval.
 
     \b
     tfllmer verdict barrier
     tfllmer verdict --dataset ml-100k --backbone sasrec
     """
+    from engine.reports import dose_text
+    from engine.reports.doses import dose_families
     from engine.reports.verdict import verdicts
     from engine.reports.verdict_text import grid, prose, to_json
     from tfllmer_tui.cli.output import print_json, print_rich, settled_store
@@ -55,15 +60,25 @@ def verdict(
 
     store = settled_store(db)
     share, baselines = judged_by(store, study, margin)
-    found = verdicts(evidence_for(store, study, dataset, backbone), margin=share, baselines=baselines)
+    evidence = evidence_for(store, study, dataset, backbone)
+    found, doses = verdicts(evidence, margin=share, baselines=baselines), dose_families(evidence)
     if json:
-        print_json([to_json(one) for one in found])
+        print_json([to_json(one) | {"doses": dose_text.to_json(doses_on(one.bench, doses))} for one in found])
         return
     for one in found:
         mark = {True: "✓", False: "✗", None: "?"}[one.supported]
         untuned = " (untuned)" if one.untuned else ""
         print_rich(plain(f"{mark} {one.bench.title}: {one.verdict}{untuned}", "bold"), grid_table(grid(one)))
         print_rich(plain(""), *(plain(paragraph) for paragraph in prose(one)), plain(""))
+    for table in dose_text.grids(doses):
+        print_rich(grid_table(table), plain(""))
+    print_rich(*(plain(sentence) for sentence in dose_text.prose(doses)))
+
+
+def doses_on(bench: Bench, doses: Sequence[Family]) -> list[Family]:
+    """The families that have a run of the bench; a dial of the data has each dose on a bench of its own."""
+    on_it = {run.run for arm in bench.arms for run in arm.runs}
+    return [f for f in doses if any(run.run in on_it for runs in f.runs.values() for run in runs)]
 
 
 def evidence_for(store: Store, study: str | None, dataset: str | None, backbone: str | None) -> list[Evidence]:

@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.reports.doses import families
+from engine.reports import dose_text
+from engine.reports.doses import dose_families, families
 from engine.reports.evidence import Evidence
 from engine.reports.figures import figures, save
 from engine.reports.metrics import parse_metric
@@ -37,6 +38,47 @@ def test_the_dose_response_recovers_the_slope_that_was_put_in() -> None:
     assert values == [0.0, 0.5, 1.0]
     assert [s.mean for s in found] == pytest.approx([5.1, 5.35, 5.6])
     assert families(trials("id", [5.0, 5.1]), "embedding.norm_sd") == []
+
+
+def test_a_dose_response_is_told_with_its_sign_and_interval_whatever_it_is() -> None:
+    def told(slope: float, noise: float = 0.0) -> list[str]:
+        runs = [
+            trial(DOSE, ce=5 + (slope + noise * (seed - 1)) * x, seed=seed, sets=[f"embedding.norm_sd={x}"])
+            for x in (0, 1)
+            for seed in (0, 1, 2)
+        ]
+        (sentence,) = dose_text.prose(dose_families(runs))
+        (row,) = dose_text.grids(dose_families(runs))[0].rows
+        (answer,) = dose_text.to_json(dose_families(runs))
+        assert row[1][-1] is not None
+        assert row[1][-1].text == answer["direction"]
+        assert f"slope {answer['slope']['mean']:+.4f}, 95 % interval [{answer['slope']['lo']:+.4f}" in sentence
+        assert [dose["dose"] for dose in answer["doses"]] == [0.0, 1.0]
+        return [answer["direction"], sentence]
+
+    assert told(0.5, 0.1)[0] == "rises"
+    assert told(-0.5, 0.1)[0] == "falls"
+    assert told(0.0)[0] == "does not change"
+    direction, sentence = told(0.1, 0.4)
+    assert direction == "no direction shown"
+    assert "no direction of training CE over embedding.norm_sd is shown" in sentence
+    (alone,) = dose_text.prose(dose_families([run for run in doses() if run.seed == 0]))
+    assert "one seed has no interval" in alone
+    early = [trial(DOSE, ce=5.0, epochs_done=2, sets=[f"embedding.norm_sd={x}"]) for x in (0, 1)]
+    assert dose_families(early) == []
+
+
+def test_families_of_one_arm_are_told_apart_by_what_differs() -> None:
+    runs = [
+        trial(DOSE, ce=5.0, seed=seed, sets=[f"embedding.norm_sd={x}", "train.lr=0.01", *sets])
+        for x in (0, 1)
+        for seed in (0, 1)
+        for sets in ([], ["train.loss=bce"])
+    ]
+    assert [family.label for family in dose_families(runs)] == [
+        "tf-llmer/lognormal-norms [train.loss=bce] · demo · sasrec",
+        "tf-llmer/lognormal-norms · demo · sasrec",
+    ]
 
 
 def test_curves_show_the_mean_and_the_band_over_seeds() -> None:
@@ -79,12 +121,12 @@ def test_norms_of_all_arms_stand_in_the_same_bins() -> None:
     """Bins of their own, of very different widths: shares add up to 1 and stand where the norms are."""
 
     def run(arm: str, edges: list[float], counts: list[int]) -> list[Evidence]:
-        facts = {"geometry": {"norms": {"histogram": {"edges": edges, "counts": counts}}, "unit_rows": arm == "both"}}
+        facts = {"geometry": {"norms": {"histogram": {"edges": edges, "counts": counts}}}}
         return trials(arm, [5.0], facts=facts)
 
     (axes,) = figures("norms", [*run("id", [0.9, 1.0, 1.1], [0, 50]), *run("both", [0.1, 1.0, 10.0], [30, 10])]).axes
     found = {patch.get_label(): patch.get_data() for patch in axes.patches if isinstance(patch, StepPatch)}
-    assert set(found) == {"id", "tf-llmer/full (scored at length 1)"}
+    assert set(found) == {"id", "tf-llmer/full"}
     assert axes.get_xscale() == "log"
     for values, edges, _ in found.values():
         assert values.sum() == pytest.approx(1)
@@ -92,8 +134,29 @@ def test_norms_of_all_arms_stand_in_the_same_bins() -> None:
     values, edges, _ = found["id"]
     assert edges[:-1][values > 0].min() == pytest.approx(1.0)
     assert edges[1:][values > 0].max() < 1.3
-    values, edges, _ = found["tf-llmer/full (scored at length 1)"]
+    values, edges, _ = found["tf-llmer/full"]
     assert values[edges[1:] <= 1.001].sum() == pytest.approx(0.75)
+
+
+def test_arms_that_start_from_the_same_table_share_a_line() -> None:
+    facts = {"geometry": {"norms": {"histogram": {"edges": [1.0, 2.0], "counts": [3]}}}}
+    runs = [run for arm in ("both", "rec-pca") for run in trials(arm, [5.0], facts=facts)]
+    (axes,) = figures("norms", runs).axes
+    assert [patch.get_label() for patch in axes.patches] == ["tf-llmer/full, tf-llmer/no-norm"]
+
+
+def test_conditions_that_all_panels_share_stand_once_and_a_dial_on_each() -> None:
+    runs = [
+        run
+        for dose in ("0.6", "1")  # .6 is the default: no run says so
+        for run in trials("id", [5.0, 5.2], sets=[f"data.demo.norm_sd={dose}", "backbone.width=32"])
+    ]
+    figure = figures("curves", runs)
+    assert [axes.get_title().splitlines()[0] for axes in figure.axes] == [
+        "demo · sasrec · 20 epochs · data.demo.norm_sd=0.6",
+        "demo · sasrec · 20 epochs · data.demo.norm_sd=1.0",
+    ]
+    assert [text.get_text() for text in figure.texts] == ["backbone.width=32"]
 
 
 def test_names_from_data_are_never_formulas(tmp_path: Path) -> None:
@@ -101,10 +164,14 @@ def test_names_from_data_are_never_formulas(tmp_path: Path) -> None:
     for run in runs:
         run.record["overrides"]["note_$x_1^{2$"] = "%&#"
         run.record["overrides"]["table.$\\frac{"] = "_^"
-    figure = figures("curves", runs)
-    save(figure, tmp_path / "a.pdf")
-    save(figure, tmp_path / "a.svg")
-    assert "frac{" in (tmp_path / "a.svg").read_text("utf-8")
+    several = [*runs, *trials("id", [5.0, 5.1], sets=["train.epochs=3", "train.probe=9"])]
+    for run in several:
+        run.record["overrides"]["data.$\\frac{"] = "_^"  # shared by both panels: it stands above the figure
+    for name, shown in {"one": runs, "two": several}.items():
+        figure = figures("curves", shown)
+        save(figure, tmp_path / f"{name}.pdf")
+        save(figure, tmp_path / f"{name}.svg")
+        assert "frac{" in (tmp_path / f"{name}.svg").read_text("utf-8")
 
 
 def test_what_is_not_there_is_a_one_line_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,9 @@ def test_an_arm_reaches_misses_or_is_undecided() -> None:
         ((0.0, 0.05, 0.3, 0.3), {}, None, "undecided: more seeds needed"),
         ((0.05, 0.3, 0.3, 0.3), {}, None, "undecided: more seeds needed"),
         ((0.0, 0.3, 0.3, 0.3), {"random-graph": 0.0}, True, "supported"),
+        ((0.0, 0.3, 0.3, 0.3), {"zca-head": 0.0}, False, "not supported: a rival reaches too (tf-llmer/zca-head)"),
+        ((0.05, 0.0, 0.3, 0.3), {}, False, "not supported: norm only reaches the baseline alone"),
+        ((0.0, 0.0, 0.0, 0.05), {}, False, "not supported: norm only and Rec-PCA only reach the baseline alone"),
     ],
 )  # fmt: skip
 def test_the_rule(
@@ -79,6 +82,12 @@ def test_the_rule(
     assert (found.supported, found.verdict) == (supported, verdict)
     assert found.baseline.arm.name == "id-norm"
     assert found.margin == pytest.approx(0.01 * SEEDS.mean())
+
+
+def test_a_rival_is_one_with_settings_changed_by_hand_too() -> None:
+    runs = study(0.0, 0.3, 0.3, 0.3)
+    runs += trials({"ablation": "whitening"}, level(0.0), sets=["table.normalize=none"])
+    assert only(runs).verdict == "not supported: a rival reaches too (tf-llmer/whitening [table.normalize=none])"
 
 
 def test_the_interval_is_the_paired_t_interval_and_both_baselines_are_shown() -> None:
@@ -229,6 +238,23 @@ def test_a_change_that_all_arms_share_is_a_condition_not_a_name() -> None:
     found = only([*runs, *trials("id", [5.0, 5.1])])
     assert found.bench.conditions == ("embedding.pre_normalize=false",)
     assert {s.role for s in found.standings} >= {"norm + Rec-PCA", "norm only", "Rec-PCA only", "neither"}
+
+
+def test_temperatures_that_validation_chose_may_differ() -> None:
+    def searched(arm: str, best: str) -> list[Evidence]:
+        taus = ("0.5", "1.5")
+        return [
+            run
+            for tau in taus
+            for run in trials(arm, level(0.1), sets=[f"table.tau={tau}"], valid=0.2 if tau == best else 0.1)
+        ]
+
+    arms = [searched(arm, "0.5" if arm == "both" else "1.5") for arm in ("both", "norm", "rec-pca", "neither")]
+    runs = [*trials("id", level(0.0)), *(run for each in arms for run in each)]
+    assert not any("table.tau" in note for note in only(runs).notes)
+    by_hand = [*trials("norm", level(0.1), sets=["table.tau=1.5"]), *trials("both", level(0.1))]
+    fixed = only([*trials("id", level(0.0)), *by_hand])
+    assert any("table.tau 1.5, not 1.0" in note for note in fixed.notes)
 
 
 def test_unfair_arms_are_named() -> None:
