@@ -10,7 +10,9 @@ from safetensors.torch import load_file
 
 from engine import spec
 from engine.data import Split, load_dataset, split_dataset
+from engine.embeddings.pipeline import item_vectors
 from engine.models.recommender import build
+from engine.presets import resolve
 from engine.training.curvature import SHARES, CurvatureProbe, probe_cases
 from engine.training.diagnosis import Diagnosis, run, start_facts
 from tests.engine.training.test_loop import BACKBONES, DATA, Notes, comparable, experiment, train
@@ -71,6 +73,40 @@ def test_the_start_of_a_run_has_its_geometry(split: Split) -> None:
     assert facts["norms"]["mean"] == pytest.approx(0.02 * 4, rel=0.1)  # sd .02 in 16 columns
     assert facts["tv_ratio"] == pytest.approx(1.0, abs=0.1)
     assert facts["misalignment"] == pytest.approx(1.0, abs=0.2)
+
+
+def test_the_facts_of_runs_recover_each_dial_of_demo_and_leave_the_other_where_it_was() -> None:
+    """Of the arm that trains the vectors as they are, PCA without dropping a dimension and nothing normalised."""
+    small = ["users=300", "items=200", "communities=8", "dim=32"]
+
+    def facts(norm_sd: float, misalignment: float) -> dict[str, Any]:
+        dials = [*small, f"norm_sd={norm_sd}", f"misalignment={misalignment}"]
+        sets = [*(f"data.demo.{dial}" for dial in dials), "backbone.width=32", "embedding.pre_normalize=false"]
+        e = resolve(ablation="no-both", sets=sets).experiment
+        dataset = load_dataset(e.data)
+        split = split_dataset(dataset, e.data)
+        z = item_vectors(e, dataset, split).z
+        return start_facts(e, split, build(e, len(dataset.item_ids), z)[0])
+
+    sds, shares = (0.0, 0.6, 1.2), (0.0, 0.5, 1.0)
+    found = {(sd, share): facts(sd, share) for sd in sds for share in shares}
+    for share in shares:
+        cv = [found[sd, share]["norms"]["cv"] for sd in sds]
+        np.testing.assert_allclose(cv, np.sqrt(np.expm1(np.square(sds))), rtol=0.25, atol=1e-5)  # log-normal norms
+        kappa = [found[sd, share]["curvature"]["kappa"] for sd in sds]
+        assert kappa == sorted(kappa)
+        for name in ("misalignment", "edge_auc"):
+            assert np.ptp([found[sd, share][name] for sd in sds]) < 0.05
+    for sd in sds:
+        misalignment = [found[sd, share]["misalignment"] for share in shares]
+        assert misalignment[0] + 0.4 < misalignment[1] < misalignment[2] - 0.1
+        assert misalignment[2] == pytest.approx(1.0, abs=0.05)  # chance
+        auc = [found[sd, share]["edge_auc"] for share in shares]
+        assert auc[0] - 0.05 > auc[1] > auc[2] + 0.02
+        for part, name in (("norms", "cv"), ("norms", "p99_p1"), ("curvature", "kappa"), ("angles", "c1")):
+            np.testing.assert_allclose(
+                [found[sd, share][part][name] for share in shares], found[sd, 0.0][part][name], rtol=1e-3, atol=1e-6
+            )
 
 
 @pytest.mark.parametrize("backbone", BACKBONES, ids=lambda b: b.name)
