@@ -15,6 +15,7 @@ from engine.reports.marks import MARKS
 from engine.spec import UserError
 
 Layout: TypeAlias = Literal["backbones", "metrics", "difference"]
+_MOST_COLUMNS = 9
 LAYOUTS: tuple[Layout, ...] = ("backbones", "metrics", "difference")
 
 
@@ -58,7 +59,11 @@ def grids(boards: Sequence[Leaderboard], layout: Layout = "backbones") -> list[G
     with differences in place of means. Raises UserError where differences have no baseline."""
     if layout == "metrics":
         backbones = list(dict.fromkeys(backbone for board in boards for backbone in board.backbones))
-        return [_by_metric(boards, backbone) for backbone in backbones]
+        return [
+            _by_metric(part, backbone)
+            for backbone in backbones
+            for part in _readable([board for board in boards if backbone in board.backbones])
+        ]
     if layout == "difference":
         if not any(board.compared for board in boards):
             raise UserError("--layout difference: needs --baseline ARM, the arm that the others are compared with")
@@ -75,15 +80,31 @@ def _by_backbone(board: Leaderboard, *, difference: bool) -> Grid:
     )
     spread = "Difference to the baseline with its 95 % interval." if difference else _spread(board.equal_n)
     best = [] if difference else ["Best per column in bold, second best underlined."]
-    where = ", ".join([board.dataset, *board.conditions])
-    caption = (f"{where}: {_measured([board])}", *_common(shared), spread, *best, *_compared([board]))
+    caption = (f"{_data(board)}: {_measured([board])}", *_common(shared), spread, *best, *_compared([board]))
     title = f"{board.title} · difference" if difference else board.title
     return Grid(title, caption, "arm", (), board.backbones, rows)
 
 
-def _by_metric(boards: Sequence[Leaderboard], backbone: str) -> Grid:
+def _readable(boards: Sequence[Leaderboard]) -> list[list[Leaderboard]]:
+    """Boards that stand side by side in one table: whole data sets, as many as a page is wide."""
+    by_data: dict[str, list[Leaderboard]] = {}
+    for board in boards:
+        by_data.setdefault(_data(board), []).append(board)
+    parts: list[list[Leaderboard]] = []
+    for same in by_data.values():
+        if parts and len(parts[-1]) + len(same) <= _MOST_COLUMNS:
+            parts[-1] += same
+        else:
+            parts.append(list(same))
+    return parts
+
+
+def _data(board: Leaderboard) -> str:
+    return ", ".join([board.dataset, *board.conditions])
+
+
+def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
     """Arms x (data sets x metrics) of one backbone."""
-    here = [board for board in boards if backbone in board.backbones]
     columns: list[list[Cell | None]] = []
     labels = list(dict.fromkeys(row.label for board in here for row in board.rows))
     for board in here:
@@ -93,9 +114,12 @@ def _by_metric(boards: Sequence[Leaderboard], backbone: str) -> Grid:
     counts = {cell.n for column in columns for cell in column if cell is not None}
     with_n = len(counts) > 1
     kept = [i for i, _ in enumerate(labels) if any(column[i] is not None for column in columns)]
+    everywhere: list[str] = []
+    if len({_data(board) for board in here}) > 1:
+        everywhere = [c for c in here[0].conditions if all(c in board.conditions for board in here)]
     heads: list[tuple[str, int]] = []
     for board in here:
-        name = ", ".join([board.dataset, *board.conditions])
+        name = ", ".join([board.dataset, *(c for c in board.conditions if c not in everywhere)])
         if heads and heads[-1][0] == name:
             heads[-1] = (name, heads[-1][1] + 1)
         else:
@@ -105,7 +129,7 @@ def _by_metric(boards: Sequence[Leaderboard], backbone: str) -> Grid:
     return Grid(
         title=" · ".join([backbone, *dict.fromkeys(board.dataset for board in here), "metrics"]),
         caption=(
-            f"{backbone}: {_measured(here)}",
+            f"{', '.join([backbone, *everywhere])}: {_measured(here)}",
             *_common(shared),
             _spread(None if with_n else next(iter(counts), None)),
             "Best per column in bold, second best underlined.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -107,6 +108,9 @@ def arm_of(record: Record) -> str:
     return str(record["method"]) if record.get("ablation") is None else f"{record['method']}/{record['ablation']}"
 
 
+_SEPARATOR = re.compile(r", (?=[a-z_.]+=)")  # between changes, not inside a list
+
+
 def setting(name: str, value: Any) -> str:
     """A changed setting as people write it: `train.lr=0.0003`."""
     return f"{name}={value if isinstance(value, str) else json.dumps(value)}"
@@ -114,10 +118,12 @@ def setting(name: str, value: Any) -> str:
 
 def shortened(labels: Sequence[str]) -> tuple[list[str], str]:
     """Labels of rows without the changes in brackets that all of them share, and these changes."""
-    changes = {label.partition(" [")[2] for label in labels}
-    if len(labels) < 2 or len(changes) != 1:
-        return list(labels), ""
-    return [label.partition(" [")[0] for label in labels], changes.pop().removesuffix("]")
+    parts = [label.removesuffix("]").partition(" [") for label in labels]
+    changes = [[change for change in _SEPARATOR.split(told) if change] for _, _, told in parts]
+    shared = [change for change in changes[0] if all(change in each for each in changes)] if len(labels) > 1 else []
+    rest = [", ".join(change for change in each if change not in shared) for each in changes]
+    names = [name + (f" [{own}]" if own else "") for (name, _, _), own in zip(parts, rest, strict=True)]
+    return (names, ", ".join(shared)) if shared else (list(labels), "")
 
 
 def leaderboards(records: Iterable[Record], metrics: Sequence[str] = ("test.ndcg@10",)) -> list[Leaderboard]:

@@ -199,6 +199,7 @@ def _main(
         rf"\title{{{escape(question.title)}}}",
         r"\author{}",
         r"\date{}",
+        r"\sloppy",
         r"\begin{document}",
         r"\maketitle",
         rf"{len(evidence)} finished runs, listed in \texttt{{manifest.json}}, specified in \texttt{{specs/}}.",
@@ -229,10 +230,10 @@ def _figure(name: str, width: float) -> str:
 
 
 def _floats(texts: Any) -> list[str]:
-    """Floats, put out every four: LaTeX gives up on too many that wait for a place."""
+    """Floats, put out every twelve: LaTeX gives up on too many that wait for a place."""
     lines = []
     for i, text in enumerate(texts, 1):
-        lines += [text, *([r"\clearpage"] if i % 4 == 0 else [])]
+        lines += [text, *([r"\clearpage"] if i % 12 == 0 else [])]
     return [*lines, r"\clearpage"]
 
 

@@ -5,7 +5,7 @@ import pytest
 from engine.reports.export import to_csv, to_json, to_markdown
 from engine.reports.latex import to_latex
 from engine.reports.layouts import Grid, grids
-from engine.reports.leaderboard import Leaderboard, leaderboards
+from engine.reports.leaderboard import Leaderboard, leaderboards, shortened
 from engine.reports.marks import marked
 from engine.spec import UserError
 from tests.engine.reports.records import record
@@ -87,6 +87,29 @@ def test_the_baseline_goes_by_its_short_name_and_unknown_ones_are_refused() -> N
 
 
 # ------------------------------------------------------------------------------------ layouts
+
+
+def test_many_data_sets_are_several_tables_and_what_they_share_is_told_once() -> None:
+    runs = [
+        run.record
+        for dose in (0, 0.3, 1, 1.5)
+        for run in trials("id", [5.0, 5.1], sets=["data.demo.users=99", f"data.demo.norm_sd={dose}"])
+    ]
+    first, second = grids(leaderboards(runs, ["ndcg@10", "hr@10", "train_ce"]), "metrics")
+    assert [head for head, _ in first.heads] == [f"demo, data.demo.norm_sd={dose}" for dose in ("0.0", "0.3", "1.0")]
+    assert (len(first.columns), len(second.columns)) == (9, 3)
+    assert first.caption[0].startswith("sasrec, data.demo.users=99: ")
+
+
+def test_changes_that_all_rows_share_are_told_once() -> None:
+    labels = ["id [a.b=1, train.lr=0.1]", "full [a.b=1, c.d=[1, 2], train.lr=0.1]", "ace [a.b=1, train.lr=0.2]"]
+    assert shortened(labels) == (
+        ["id [train.lr=0.1]", "full [c.d=[1, 2], train.lr=0.1]", "ace [train.lr=0.2]"],
+        "a.b=1",
+    )
+    assert shortened(["id", "full [a.b=1]"]) == (["id", "full [a.b=1]"], "")
+    assert shortened(["id [a.b=1]"]) == (["id [a.b=1]"], "")
+    assert shortened(["id [a.b=1]", "full [a.b=1]"]) == (["id", "full"], "a.b=1")
 
 
 def test_metrics_stand_beside_each_other_under_their_data_set() -> None:
