@@ -137,7 +137,7 @@ def _few(bench: Bench) -> list[Arm]:
         return list(bench.arms)
     wanted = [*BASELINES, *CORE.values(), *RIVALS]
     named = [arm for name in wanted if (arm := bench.arm(name)) is not None]
-    return list(dict.fromkeys([*named, *bench.arms]))[:_MOST_CURVES]
+    return list({arm.name: arm for arm in [*named, *bench.arms]}.values())[:_MOST_CURVES]
 
 
 def _curve(arm: Arm) -> tuple[FloatArray, FloatArray]:

@@ -15,7 +15,7 @@ from engine.reports.marks import MARKS
 from engine.spec import UserError
 
 Layout: TypeAlias = Literal["backbones", "metrics", "difference"]
-_MOST_COLUMNS = 9
+_MOST_COLUMNS = 6
 LAYOUTS: tuple[Layout, ...] = ("backbones", "metrics", "difference")
 
 
@@ -114,9 +114,7 @@ def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
     counts = {cell.n for column in columns for cell in column if cell is not None}
     with_n = len(counts) > 1
     kept = [i for i, _ in enumerate(labels) if any(column[i] is not None for column in columns)]
-    everywhere: list[str] = []
-    if len({_data(board) for board in here}) > 1:
-        everywhere = [c for c in here[0].conditions if all(c in board.conditions for board in here)]
+    everywhere = [c for c in here[0].conditions if all(c in board.conditions for board in here)]
     heads: list[tuple[str, int]] = []
     for board in here:
         name = ", ".join([board.dataset, *(c for c in board.conditions if c not in everywhere)])

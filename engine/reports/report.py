@@ -121,7 +121,11 @@ def _boards(question: Question, evidence: Sequence[Evidence], left_out: list[str
     trained = {run.experiment.arm for run in evidence}
     for name in question.baselines:
         if name in trained:
-            return marked(boards, by_run, name)
+            try:
+                return marked(boards, by_run, name)
+            except UserError as error:  # a baseline of several configurations has several rows; the verdict chooses
+                left_out.append(f"marks of significance: {error}")
+                return boards
     left_out.append(f"marks of significance: no run of a baseline ({', '.join(question.baselines)})")
     return boards
 

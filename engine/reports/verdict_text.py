@@ -58,7 +58,8 @@ def _outcome(standing: Standing) -> str:
         return f"{standing.outcome} the baseline ({told})"
     more = standing.seeds_needed - gap.n if standing.seeds_needed is not None else None
     advice = (
-        f"about {more} more seed{'s' * (more != 1)} would probably decide ({POWER:.0%} chance, if mean and spread stay)"
+        f"about {more} more seed{'s' * (more != 1)} would probably decide ({100 * POWER:.0f} % chance, if mean and "
+        "spread stay)"
         if more is not None
         else f"not even {MOST_SEEDS} seeds would probably decide; it lies at the margin"
     )
@@ -102,7 +103,7 @@ def _explained(verdict: Verdict) -> str:
         told.append(
             f"{share.name}: {partial}Spearman {share.spearman:+.2f} (p {p_text(share.spearman_p)}, {share.n} arms)"
         )
-    whole = "" if found.r2 is None else f" R² {found.r2:.2f}"
+    whole = "" if found.r2 is None else f"; R² {found.r2:.2f}"
     return f"Explained shares of the gap in training CE ({found.note}{whole}): {'; '.join(told)}."
 
 

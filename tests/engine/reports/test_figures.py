@@ -138,6 +138,26 @@ def test_norms_of_all_arms_stand_in_the_same_bins() -> None:
     assert values[edges[1:] <= 1.001].sum() == pytest.approx(0.75)
 
 
+def test_of_many_arms_those_of_the_verdict_are_drawn() -> None:
+    others = (
+        "truncate",
+        "uniform",
+        "variance",
+        "autoencoder",
+        "random-projection",
+        "permuted-items",
+        "rotation",
+        "frozen",
+    )
+    runs = [run for name in others for run in trials({"ablation": name}, [4.0])]
+    runs += [run for arm in ("id", "id-norm", "both", "norm", "rec-pca", "neither") for run in trials(arm, [5.0])]
+    (axes,) = figures("curves", runs).axes
+    drawn = [str(line.get_label()) for line in axes.get_lines()]
+    core = ["tf-llmer/full", "tf-llmer/no-rec-pca", "tf-llmer/no-norm", "tf-llmer/no-both"]
+    assert drawn[:6] == ["id", "id-norm", *core]
+    assert len(set(drawn)) == len(drawn) == 10
+
+
 def test_arms_that_start_from_the_same_table_share_a_line() -> None:
     facts = {"geometry": {"norms": {"histogram": {"edges": [1.0, 2.0], "counts": [3]}}}}
     runs = [run for arm in ("both", "rec-pca") for run in trials(arm, [5.0], facts=facts)]

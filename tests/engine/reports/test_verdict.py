@@ -138,7 +138,7 @@ def test_an_undecided_arm_tells_how_many_more_seeds() -> None:
     assert both is not None
     assert both.outcome == "undecided"
     assert both.seeds_needed is not None
-    assert f"about {both.seeds_needed - 3} more seeds would probably decide (80% chance" in " ".join(prose(found))
+    assert f"about {both.seeds_needed - 3} more seeds would probably decide (80 % chance" in " ".join(prose(found))
     assert found.verdict == "undecided: arms of the 2 x 2 are missing"
 
 
