@@ -14,6 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from tfllmer_tui.tui.palette import Inks
+from tfllmer_tui.tui.rows import names
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.text import clean, difference, number, shown
 from tfllmer_tui.tui.traces import Wanted
@@ -134,13 +135,6 @@ def _metric(value: float | None, first: float | str | None, is_first: bool, colo
         better = "success" if value > first else "error" if value < first else "dim"
         pieces.append((f" {difference(value, first)}", colors[better]))
     return pieces
-
-
-def names(rows: Sequence[RunRow]) -> list[str]:
-    """What tells these runs apart, as short as possible."""
-    parts = [[row.arm.removeprefix("tf-llmer/"), row.backbone, row.dataset, f"seed {row.seed}"] for row in rows]
-    differ = [i for i in range(4) if len({part[i] for part in parts}) > 1] or [0]
-    return [clean(" ".join(part[i] for i in differ)) for part in parts]
 
 
 def _lines(store: Store, rows: Sequence[RunRow]) -> tuple[Line, ...]:

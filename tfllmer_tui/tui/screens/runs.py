@@ -16,8 +16,7 @@ from textual.widget import Widget
 from engine.spec import UserError
 from tfllmer_tui.render import short_ids
 from tfllmer_tui.tui import actions
-from tfllmer_tui.tui.rows import Entry, Group, View, arrange, group
-from tfllmer_tui.tui.screens.compare import names
+from tfllmer_tui.tui.rows import Entry, Group, View, arrange, group, names
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.traces import Wanted
 from tfllmer_tui.tui.watch import Snapshot
