@@ -140,7 +140,12 @@ def compare(sides: Sequence[Side], metrics: Iterable[str] = METRICS) -> Comparis
             metric = parse_any_cutoff(name)
             groups: tuple[Group, ...] = ("all",) if metric.split == "train" else tuple(GROUPS)
             lines += [line for group in groups if (line := _line(sides, place, metric, group, reason)) is not None]
-    return Comparison(tuple(sides), tuple(_settings(sides)), tuple(_corrected(lines)), tuple(notes))
+    return Comparison(
+        tuple(sides),
+        tuple(differing([side.runs[0].identity for side in sides])),
+        tuple(_corrected(lines)),
+        tuple(notes),
+    )
 
 
 def _unpaired(reference: Side, other: Side) -> str | None:
@@ -237,8 +242,9 @@ def _corrected(lines: Sequence[Line]) -> list[Line]:
     ]
 
 
-def _settings(sides: Sequence[Side]) -> list[tuple[str, tuple[Any, ...]]]:
-    flat = [dict(_flat(side.runs[0].identity)) for side in sides]
+def differing(identities: Sequence[Mapping[str, Any]]) -> list[tuple[str, tuple[Any, ...]]]:
+    """The settings, by dotted name, that are not the same in all of these; None where one never reads it."""
+    flat = [dict(_flat(identity)) for identity in identities]
     names = list(dict.fromkeys(name for values in flat for name in values))
     rows = [(name, tuple(values.get(name) for values in flat)) for name in names]
     return [(name, values) for name, values in rows if any(value != values[0] for value in values)]

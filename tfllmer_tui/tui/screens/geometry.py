@@ -6,12 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.segment import Segment
+from rich.style import Style
 from textual import on
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -39,11 +38,10 @@ MOST = 12
 class Lines(Table[Line]):
     """Headings and notes run over all columns."""
 
-    def _line(self, row: Line, width: int, colors: Inks) -> Strip:
+    def across(self, row: Line, colors: Inks) -> tuple[str, Style] | None:
         if row.values:
-            return super()._line(row, width, colors)
-        text = f" {row.name}" if not row.reads else f" {row.name} {row.reads}"
-        return Strip([Segment(text, colors["dim" if row.reads else "head"])]).adjust_cell_length(width)
+            return None
+        return (f"{row.name} {row.reads}", colors["dim"]) if row.reads else (row.name, colors["head"])
 
 
 class GeometryScreen(ChartKeys):
