@@ -93,6 +93,10 @@ def test_keys_change_how_curves_are_looked_at(filled: Path) -> None:
             assert [series.faint for series in chart.plot.series] == [False, True]
             await press(pilot, "l")
             assert chart.log_y and chart.picture.frame.log_y
+            await press(pilot, "z")
+            assert screen.charts.look.whole and [chart.focus_y] == [False]
+            await press(pilot, "z")
+            assert [chart.focus_y] == [True]
             await press(pilot, "plus")
             zoomed = chart.picture.frame.x
             assert zoomed[1] - zoomed[0] == 5 * EPOCHS and screen.charts.charts[1].x_range == chart.x_range

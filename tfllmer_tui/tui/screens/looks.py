@@ -28,7 +28,7 @@ class ChartKeys(Page):
         Binding("l", "look('log_y')", "Logarithmic y", show=False, id="chart.log-y"),
         Binding("L", "look('log_x')", "Logarithmic x", show=False, id="chart.log-x"),
         Binding("B", "look('bands')", "Seeds as a band", show=False, id="chart.bands"),
-        Binding("z", "look('settled')", "y axis fits the settled part", show=False, id="chart.settled"),
+        Binding("z", "look('whole')", "y axis shows everything, or what matters", show=False, id="chart.whole"),
         Binding("w", "write_chart", "Write the charts as SVG", show=False, id="chart.write"),
     ]
 
