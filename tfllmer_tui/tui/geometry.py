@@ -388,9 +388,9 @@ def mean(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def before_command(run: Run) -> str:
     """`tfllmer diagnose` for the arm of a run."""
-    words = ["tfllmer", "diagnose", "--dataset", run.spec["data"]["path"] or run.dataset]
+    words = ["tfllmer", "diagnose", "--dataset", _given(run, "--dataset") or run.spec["data"]["path"] or run.dataset]
     if run.embedding and run.dataset != "demo":
-        words += ["--embedding", run.spec["embedding"]["path"] or run.embedding]
+        words += ["--embedding", _given(run, "--embedding") or run.spec["embedding"]["path"] or run.embedding]
     if run.ablation is None or run.method != "tf-llmer":
         words += ["--method", run.method]
     if run.ablation is not None:
@@ -402,6 +402,12 @@ def before_command(run: Run) -> str:
     if run.seed and not run.embedding:
         words += ["--set", f"seed={run.seed}"]  # it makes the table
     return shlex.join(words)
+
+
+def _given(run: Run, flag: str) -> str | None:
+    """What the run's own command says for an option: a name where the specification holds the path behind it."""
+    words = run.command
+    return words[words.index(flag) + 1] if flag in words[:-1] else None
 
 
 # ------------------------------------------------------------------------------------ pictures

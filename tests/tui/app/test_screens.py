@@ -419,3 +419,17 @@ def test_every_place_fits_every_size_and_theme(filled: Path) -> None:
                 await quiet(pilot)
 
     run(test)
+
+
+def test_tables_of_a_run_keep_their_names_on_a_small_screen(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled, (80, 24)) as pilot:
+            app_of(pilot).open_run(id_of(0))
+            await quiet(pilot)
+            for name in ("config", "events", "about"):
+                pilot.app.screen.query_one(TabbedContent).active = name
+                await quiet(pilot)
+                table = pilot.app.screen.query_one(f"#{'settings' if name == 'config' else name}-table", Table)
+                assert [column.key for column in table.shown_columns][:2] == ["name", "value"]
+
+    run(test)

@@ -70,7 +70,7 @@ class GeometryScreen(ChartKeys):
     def compose_body(self) -> Iterable[Widget]:
         memory = self.up.memory.get("geometry", {})
         self._picture = PICTURES.index(memory["picture"]) if memory.get("picture") in PICTURES else 0
-        look = remembered_look(memory, default=Look(log_y=True, bands=True))
+        look = remembered_look(memory, default=Look(log_y=True, bands=True, whole=True))
         yield Static(id="title", markup=False)
         with Horizontal(id="panes"):
             yield Lines((), self._cells, id="lines")
