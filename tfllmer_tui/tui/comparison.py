@@ -205,7 +205,7 @@ def _tests(comparison: reports.Comparison) -> Iterable[Line]:
             values = rows.setdefault((str(line.metric), test.over), [None] * len(comparison.sides))
             values[line.side] = Interval(test.lo, test.hi, p, _better(line, test, p))
     if rows:
-        title = f"paired tests of the difference to {first}: 95 % interval, p after Holm"
+        title = f"paired tests against {first}: 95 % interval, p (Holm)"
         yield Line("tests", title)
     for (metric, over), values in rows.items():
         yield Line(f"{metric} {over}", f"{_short(metric)}, over {over}", tuple(values))

@@ -386,6 +386,7 @@ def test_jump_keys_lead_to_panes(filled: Path) -> None:
         async with opened(filled, (160, 50)) as pilot:
             await press(pilot, "ctrl+o")
             assert len(pilot.app.screen.query("Label")) >= 4
+            assert 0 < pilot.app.screen.styles.background.a < 1  # what they lead to is seen below them
             await press(pilot, "d")
             assert isinstance(pilot.app.focused, Chart)
 

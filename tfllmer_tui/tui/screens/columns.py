@@ -18,7 +18,7 @@ class ColumnsScreen(ModalScreen[frozenset[str]]):
     """A list to choose from; it ends with the keys of the columns that are to be hidden."""
 
     DEFAULT_CSS = """
-    ColumnsScreen { align: center middle; background: $background 60%; }
+    ColumnsScreen { align: center middle; }
     ColumnsScreen SelectionList {
         width: 36; height: auto; max-height: 90%; border: round $border; border-title-color: $primary;
         border-subtitle-color: $foreground 50%; background: $surface; padding: 0 1;
