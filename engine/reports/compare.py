@@ -14,12 +14,26 @@ from engine.reports import statistics
 from engine.reports.evidence import Evidence
 from engine.reports.metrics import Metric, parse_metric
 from engine.reports.numbers import finite
-from engine.reports.ranks import FloatArray, target_groups
+from engine.reports.ranks import BoolArray, FloatArray
 from engine.reports.statistics import NoTestError, Summary, Test, summary
 from engine.spec import UserError
 
 METRICS = ("train_ce", "test.ndcg@10", "test.hr@10", "test.mrr")
-Group: TypeAlias = Literal["all", "head", "tail"]
+Group: TypeAlias = Literal["all", "head", "tail", "short", "long"]
+GROUPS: dict[Group, str] = {
+    "all": "all",
+    "head": "head items",
+    "tail": "tail items",
+    "short": "short histories",
+    "long": "long histories",
+}
+"""Which users, in words."""
+FAMILIES: tuple[tuple[Group, ...], ...] = (("all",), ("head", "tail"), ("short", "long"))
+"""What Holm corrects together."""
+GROUPING = (
+    "head items: the fifth with most interactions in training, by the user's target; tail items: all others",
+    "short histories: at most the median number of interactions before the test target; long histories: more",
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +63,7 @@ class Line:
     other: Summary
     tests: tuple[Test, ...]
     adjusted: tuple[float, ...]
-    """p of each test after Holm over all tests of its kind; head and tail items are a family of their own."""
+    """p of each test after Holm over all tests of its kind and family (`FAMILIES`)."""
     refused: tuple[str, ...]
     """Why a test was not made."""
 
@@ -112,7 +126,7 @@ def parse_any_cutoff(name: str) -> Metric:
 
 
 def compare(sides: Sequence[Side], metrics: Iterable[str] = METRICS) -> Comparison:
-    """Every side against the first, metric by metric; ranking metrics also for head and tail items.
+    """Every side against the first, metric by metric; ranking metrics also for groups of users.
 
     A test over seeds pairs equal seeds; a test over users pairs the users of the split, each with the
     mean over those seeds. Raises UserError where a metric is unknown or was not measured.
@@ -124,9 +138,14 @@ def compare(sides: Sequence[Side], metrics: Iterable[str] = METRICS) -> Comparis
             notes.append(f"{sides[place].label}: {reason}")
         for name in metrics:
             metric = parse_any_cutoff(name)
-            groups: tuple[Group, ...] = ("all",) if metric.split == "train" else ("all", "head", "tail")
+            groups: tuple[Group, ...] = ("all",) if metric.split == "train" else tuple(GROUPS)
             lines += [line for group in groups if (line := _line(sides, place, metric, group, reason)) is not None]
-    return Comparison(tuple(sides), tuple(_settings(sides)), tuple(_corrected(lines)), tuple(notes))
+    return Comparison(
+        tuple(sides),
+        tuple(differing([side.runs[0].identity for side in sides])),
+        tuple(_corrected(lines)),
+        tuple(notes),
+    )
 
 
 def _unpaired(reference: Side, other: Side) -> str | None:
@@ -146,8 +165,9 @@ def _line(sides: Sequence[Side], place: int, metric: Metric, group: Group, unpai
         a, b = (np.array(values)[:, None] for values in pair)
         users = None
     else:
-        masks = [_group(side.runs[0], metric, group) for side in (reference, other)]
-        if masks[0] is None or masks[1] is None:
+        chosen = [_group(side.runs[0], metric, group) for side in (reference, other)]
+        masks = [mask for mask in chosen if mask is not None]
+        if len(masks) < 2:
             return None
         columns = [_per_user(side, metric) for side in (reference, other)]
         a, b = (values[:, mask & ~np.isnan(values).any(0)] for values, mask in zip(columns, masks, strict=True))
@@ -171,13 +191,11 @@ def _per_user(side: Side, metric: Metric) -> FloatArray:
     return np.stack([run.per_user(metric) for run in side.runs])
 
 
-def _group(run: Evidence, metric: Metric, group: Group) -> Any:
-    """bool [users]; None where the files that tell the popularity are missing."""
+def _group(run: Evidence, metric: Metric, group: Group) -> BoolArray | None:
+    """bool [users]; None where the files that tell the group are missing."""
     if group == "all":
         return np.ones(len(run.per_user(metric)), dtype=bool)
-    if "split" not in run.files or "items" not in run.files:
-        return None
-    return target_groups(run.files["split"], run.files["items"], metric.split)[group]
+    return run.groups[metric.split][group] if run.groups else None
 
 
 def _tests(
@@ -211,10 +229,10 @@ def _tests(
 
 
 def _corrected(lines: Sequence[Line]) -> list[Line]:
-    """Holm over all tests of one kind; groups of items are a family of their own."""
+    """Holm over all tests of one kind and family."""
     adjusted: list[dict[str, float]] = [{} for _ in lines]
-    for over, whole in product(statistics.METHODS, (True, False)):
-        family = [(i, line) for i, line in enumerate(lines) if (line.group == "all") == whole]
+    for over, groups in product(statistics.METHODS, FAMILIES):
+        family = [(i, line) for i, line in enumerate(lines) if line.group in groups]
         found = [(i, test.p) for i, line in family for test in line.tests if test.over == over]
         for (i, _), p in zip(found, statistics.holm([p for _, p in found]), strict=True):
             adjusted[i][over] = p
@@ -224,8 +242,9 @@ def _corrected(lines: Sequence[Line]) -> list[Line]:
     ]
 
 
-def _settings(sides: Sequence[Side]) -> list[tuple[str, tuple[Any, ...]]]:
-    flat = [dict(_flat(side.runs[0].identity)) for side in sides]
+def differing(identities: Sequence[Mapping[str, Any]]) -> list[tuple[str, tuple[Any, ...]]]:
+    """The settings, by dotted name, that are not the same in all of these; None where one never reads it."""
+    flat = [dict(_flat(identity)) for identity in identities]
     names = list(dict.fromkeys(name for values in flat for name in values))
     rows = [(name, tuple(values.get(name) for values in flat)) for name in names]
     return [(name, values) for name, values in rows if any(value != values[0] for value in values)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from engine import spec
 from engine.reports.metrics import Metric
-from engine.reports.ranks import FloatArray, IntArray, load_ranks, per_user
+from engine.reports.ranks import BoolArray, FloatArray, IntArray, load_ranks, per_user, user_groups
 from engine.spec import Experiment, UserError
 
 if TYPE_CHECKING:
@@ -60,6 +60,13 @@ class Evidence:
         if metric.split not in self.ranks:
             raise UserError(f"{self.files['ranks']}: has no ranks of {metric.split}; run the experiment again")
         return per_user(self.ranks[metric.split], metric.measure)
+
+    @cached_property
+    def groups(self) -> dict[str, dict[str, BoolArray]]:
+        """Groups of users by split (`user_groups`); empty where the files for it are missing. Raises UserError."""
+        if "split" not in self.files or "items" not in self.files:
+            return {}
+        return {split: user_groups(self.files["split"], self.files["items"], split) for split in ("valid", "test")}
 
     def stopped_early(self) -> bool:
         """Whether its last training CE is not that of its last planned epoch."""

@@ -14,6 +14,7 @@ from engine.spec import UserError
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int32]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
 HEAD_SHARE = 0.2
 NO_TARGET = -1
@@ -46,19 +47,28 @@ def per_user(ranks: IntArray, measure: str) -> FloatArray:
     return np.where(np.isnan(r), np.nan, np.where(r <= int(found[2]), gain, 0.0))
 
 
-def target_groups(split_parquet: Path, items_parquet: Path, split: str) -> dict[str, npt.NDArray[np.bool_]]:
-    """Users by the popularity of their target: `head` where it is among the most popular fifth of the items
-    (interactions in training; ties by item id), `tail` elsewhere. bool [users]; users without a target are in
-    neither. Raises UserError where a file cannot be read."""
+def user_groups(split_parquet: Path, items_parquet: Path, split: str) -> dict[str, BoolArray]:
+    """Users with a target, parted in two ways. bool [users] each; users without a target are in no group.
+
+    head, tail   by the popularity of the target: among the most popular fifth of the items (interactions in training;
+                 ties by item id), or not
+    short, long  by the user's interactions before the test target: at most the median of those with a target, or more
+
+    Raises UserError where a file cannot be read.
+    """
     import polars as pl
 
     try:
-        targets = pl.read_parquet(split_parquet, columns=[f"{split}_item_id"]).to_series()
+        users = pl.read_parquet(split_parquet, columns=[f"{split}_item_id", "history"])
         items = pl.read_parquet(items_parquet, columns=["item_id", "popularity"])
     except (OSError, pl.exceptions.PolarsError) as error:
         raise UserError(f"{split_parquet}: no split can be read: {str(error).splitlines()[0]}") from None
+    targets = users.to_series(0)
     by_popularity = items.sort("popularity", "item_id", descending=[True, False])["item_id"]
     top = by_popularity.head(max(1, round(HEAD_SHARE * len(by_popularity))))
     has_target = targets.is_not_null().to_numpy()
     head = targets.is_in(top.implode()).fill_null(False).to_numpy()
-    return {"head": head & has_target, "tail": ~head & has_target}
+    lengths = users["history"].to_numpy()
+    short = lengths <= (np.median(lengths[has_target]) if has_target.any() else 0)
+    parts = {"head": head, "tail": ~head, "short": short, "long": ~short}
+    return {name: part & has_target for name, part in parts.items()}

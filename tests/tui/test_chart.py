@@ -27,6 +27,7 @@ def dots(picture: Picture, ink: int = SERIES) -> list[tuple[int, int]]:
     st.booleans(),
     st.booleans(),
     st.one_of(st.none(), st.tuples(any_float, any_float)),
+    st.booleans(),
 )
 def test_no_size_and_no_value_fails(
     curves: list[list[tuple[float, float]]],
@@ -36,6 +37,7 @@ def test_no_size_and_no_value_fails(
     log_y: bool,
     ascii_only: bool,
     x_range: tuple[float, float] | None,
+    focus: bool,
 ) -> None:
     series = [
         Series(f"s{i}", np.array([x for x, _ in c]), np.array([y for _, y in c])) for i, c in enumerate(curves) if c
@@ -48,6 +50,7 @@ def test_no_size_and_no_value_fails(
         x_range=x_range,
         x_name="epoch",
         log_y=log_y,
+        focus=focus,
         ascii_only=ascii_only,
     )
     assert picture.chars.shape == (max(height, 0), max(width, 0))
@@ -223,3 +226,52 @@ def test_axes_go_where_there_is_no_room() -> None:
         small = draw([FALL], width, height)
         assert not dots(small, AXIS)
         assert dots(small)
+
+
+HIGH = Series("starts high", EPOCHS, 5.9 + 15 * np.exp(-EPOCHS / 1.5))
+OTHERS = [Series(f"arm {i}", EPOCHS, 5.4 + 0.1 * i + 2 * np.exp(-EPOCHS / 6)) for i in range(3)]
+
+
+@pytest.mark.parametrize("log_y", [False, True])
+def test_a_focus_leaves_out_the_start_of_an_arm_that_starts_very_high(log_y: bool) -> None:
+    curves = [HIGH, *OTHERS]
+    whole = draw(curves, 80, 20, log_y=log_y, legend=False)
+    focused = draw(curves, 80, 20, log_y=log_y, legend=False, focus=True)
+    low, high = (10.0**y if log_y else y for y in focused.frame.y)
+    assert low == pytest.approx(5.4, abs=0.01) and 7.6 <= high < 12
+    assert not whole.clipped and focused.clipped
+    spans = [{row for row, _ in dots(picture, SERIES + 1)} for picture in (whole, focused)]
+    assert len(spans[1]) > 1.5 * len(spans[0])  # the others have the room
+    arrows = [(r, c) for r, c in zip(*np.nonzero(focused.chars == "↑"), strict=True)]
+    frame = focused.frame
+    assert [(int(r), int(focused.inks[r, c])) for r, c in arrows] == [(0, SERIES)]
+    assert HIGH.y[math.floor(frame.x_at(arrows[0][1]))] > high > HIGH.y[math.ceil(frame.x_at(arrows[0][1])) + 1]
+    top = [c for r, c in dots(focused) if r == 0]
+    assert max(top) - min(top) <= 2  # it is not drawn along the edge
+    assert any(r > 10 for r, _ in dots(focused))  # and comes into sight below
+
+
+def test_a_steady_curve_is_shown_whole_and_zoom_decides_what_matters() -> None:
+    assert draw([FALL], 80, 20, focus=True).frame.y == draw([FALL], 80, 20).frame.y
+    rising = Series("NDCG", EPOCHS, 0.1 * (1 - np.exp(-EPOCHS / 8)))
+    assert not draw([rising], 80, 20, focus=True).clipped
+    start = draw([HIGH, *OTHERS], 80, 20, x_range=(0.0, 2.0), focus=True)
+    assert not start.clipped and start.frame.y[1] == pytest.approx(20.9)
+
+
+def test_a_spike_and_a_fall_are_marked_at_their_edges() -> None:
+    y = 5 + np.sin(EPOCHS)
+    y[20], y[30] = 60.0, -60.0
+    picture = draw([Series("s", EPOCHS, y)], 82, 20, legend=False, focus=True, ascii_only=True)
+    frame = picture.frame
+    assert frame.y[0] > -5 and frame.y[1] < 15
+    up = {int(c) for c in np.flatnonzero(picture.chars[0] == "^")}
+    down = {int(c) for c in np.flatnonzero(picture.chars[frame.rows - 1] == "v")}
+    assert up and all(abs(frame.x_at(c) - 20) < 1.1 for c in up)
+    assert down and all(abs(frame.x_at(c) - 30) < 1.1 for c in down)
+
+
+def test_a_focus_shows_where_every_curve_ends_up() -> None:
+    apart = Series("apart", EPOCHS, np.full(41, 30.0))
+    picture = draw([*(Series(str(i), EPOCHS, FALL.y) for i in range(12)), apart], 80, 20, focus=True)
+    assert picture.frame.y[1] >= 30.0 and not picture.clipped

@@ -57,7 +57,7 @@ def test_compare_names_the_claim_of_every_test(bench: Path) -> None:
     assert "table.init" in text
     told = json.loads(call(bench, "compare", "id", "full", "id-norm", "--metric", "test.hr@3", "--json").stdout)
     assert {(m["metric"], m["side"], m["group"]) for m in told["metrics"]} == {
-        ("test.hr@3", side, group) for side in ("full", "id-norm") for group in ("all", "head", "tail")
+        ("test.hr@3", side, group) for side in ("full", "id-norm") for group in ("all", "head", "tail", "short", "long")
     }
     run = told["sides"][0]["runs"][0]
     one = call(bench, "compare", run, "full").stdout

@@ -24,6 +24,10 @@ _LETTERS = "*+xo#@%"
 _DASHES = ((1,), (1, 1, 1, 1, 0, 0), (1, 0), (1, 1, 1, 1, 0, 1, 0))  # besides colour: solid, dashed, dotted, dash-dot
 _LIMIT = 1e300  # beyond it, differences overflow
 
+GAIN = 1.8
+"""A focus leaves values out of sight only where the rest then has so many times its room."""
+_SAMPLES = 64
+
 
 @dataclass(frozen=True)
 class Series:
@@ -98,11 +102,13 @@ class Picture:
 
     chars: [height, width] one character each, "" behind a character that is two columns wide
     inks:  [height, width] what each belongs to: BLANK, AXIS, LABEL, REFERENCE or SERIES + i
+    clipped: whether a curve is in part out of sight
     """
 
     chars: npt.NDArray[np.str_]
     inks: npt.NDArray[np.int64]
     frame: Frame
+    clipped: bool = False
 
     def runs(self, row: int) -> list[tuple[str, int]]:
         """One row as pieces of text of one ink each."""
@@ -141,7 +147,7 @@ def draw(
     lines: Sequence[Line] = (),
     marks: Sequence[Mark] = (),
     x_range: tuple[float, float] | None = None,
-    y_range: tuple[float, float] | None = None,
+    focus: bool = False,
     x_name: str = "",
     log_x: bool = False,
     log_y: bool = False,
@@ -150,8 +156,9 @@ def draw(
 ) -> Picture:
     """Draw curves into a grid of `height` x `width` characters.
 
-    x_range and y_range fix the ends of the axes (the data's otherwise). On a log axis, values that are
-    not positive leave gaps. From 7 rows on the first row is a legend; axes need 20 x 5, below that
+    x_range fixes the ends of the x axis (the data's otherwise). With `focus` the y axis leaves out what would squeeze
+    the rest (`_focused`); arrows at the edge say where a curve is out of sight. On a log axis, values that are not
+    positive leave gaps. From 7 rows on the first row is a legend; axes need 20 x 5, below that
     there are only curves. Never fails on account of sizes or values.
     """
     width, height = max(width, 0), max(height, 0)
@@ -161,7 +168,8 @@ def draw(
     curves = [_usable(s, log_x, log_y) for s in series]
     levels = [(line.name, _scaled(line.y, log_y)) for line in lines]
     x_lo, x_hi = _ends([curve.x for curve in curves], _scaled_range(x_range, log_x))
-    y_lo, y_hi = _scaled_range(y_range, log_y) or _extent(curves, x_lo, x_hi, [level for _, level in levels])
+    shown = [curve for curve, s in zip(curves, series, strict=True) if not s.faint] if focus else None
+    y_lo, y_hi = _extent(curves, x_lo, x_hi, [level for _, level in levels], shown)
 
     framed = width >= 20 and height >= 5
     head = int(legend and framed and height >= 7 and any(s.in_legend for s in series))
@@ -180,7 +188,7 @@ def draw(
     area.references(canvas, levels)
     area.behind(canvas, series, curves)
     front = [i for i, s in enumerate(series) if not s.faint and s.high is None]
-    area.curves(
+    clipped = area.curves(
         canvas,
         front,
         [reduce_columns(curves[i].x, curves[i].y, x_lo, x_hi, area.dots_wide) for i in front],
@@ -193,7 +201,7 @@ def draw(
         area.x_axis(canvas, x_name)
     if head:
         _legend(canvas, series, margin, ascii_only)
-    return Picture(canvas.chars, canvas.inks, frame)
+    return Picture(canvas.chars, canvas.inks, frame, clipped)
 
 
 @dataclass(frozen=True)
@@ -248,9 +256,11 @@ def _ends(xs: Sequence[FloatArray], x_range: tuple[float, float] | None) -> tupl
     )
 
 
-def _extent(curves: Sequence[_Usable], x_lo: float, x_hi: float, levels: Sequence[float]) -> tuple[float, float]:
-    """The values to show: all of the curves within the x axis, and the reference lines that at most
-    double that."""
+def _extent(
+    curves: Sequence[_Usable], x_lo: float, x_hi: float, levels: Sequence[float], focus: Sequence[_Usable] | None
+) -> tuple[float, float]:
+    """The values to show: all of the curves within the x axis, or what `_focused` leaves of them, and the reference
+    lines that at most double that."""
     lows, highs = [], []
     for curve in curves:
         inside = slice(np.searchsorted(curve.x, x_lo, side="left"), np.searchsorted(curve.x, x_hi, side="right"))
@@ -265,11 +275,39 @@ def _extent(curves: Sequence[_Usable], x_lo: float, x_hi: float, levels: Sequenc
     if not lows:
         return _spread(min(known, default=0.0), max(known, default=1.0))
     lo, hi = min(lows), max(highs)
+    if focus is not None:
+        lo, hi = _focused(focus, x_lo, x_hi, lo, hi)
     reach = hi - lo
     for level in known:
         if lo == hi or lo - reach <= level <= hi + reach:
             lo, hi = min(lo, level), max(hi, level)
     return _spread(lo, hi)
+
+
+def _focused(curves: Sequence[_Usable], x_lo: float, x_hi: float, lo: float, hi: float) -> tuple[float, float]:
+    """The part of [lo, hi] in which the curves are most of the time, each counting alike: from the 10 % to the 90 %
+    quantile of the values at evenly spaced places and one and a half times that beyond, and where every curve is in
+    its later half. All of [lo, hi] where little is gained. Curves that fall or rise steadily are shown whole; the first
+    epochs of one that starts far away are not."""
+    pooled, later = [], []
+    for curve in curves:
+        y = curve.y if curve.high is None else (curve.y + curve.high) / 2
+        first, last = max(curve.x[0], x_lo) if len(curve.x) else 0.0, min(curve.x[-1], x_hi) if len(curve.x) else -1.0
+        if first > last:
+            continue
+        at = np.searchsorted(curve.x, np.linspace(first, last, _SAMPLES))
+        values = y[np.minimum(at, len(y) - 1)]
+        half = values[_SAMPLES // 2 :]
+        if np.isfinite(half).any():
+            later.append(float(np.median(half[np.isfinite(half)])))
+        pooled.append(values[np.isfinite(values)])
+    values = np.concatenate(pooled) if pooled else np.zeros(0)
+    if not later:
+        return lo, hi
+    low, high = np.quantile(values, (0.1, 0.9)).tolist()
+    reach = 1.5 * (high - low)
+    low, high = max(lo, min(low - reach, *later)), min(hi, max(high + reach, *later))
+    return (low, high) if high > low and hi - lo >= GAIN * (high - low) else (lo, hi)
 
 
 def _spread(lo: float, hi: float) -> tuple[float, float]:
@@ -301,7 +339,7 @@ class _Area:
 
     def row_of(self, y: float) -> int:
         """The row of the canvas at which a value is."""
-        dot = round(float(self._dot_rows(np.array(y))))
+        dot = min(max(round(float(self._dot_rows(np.array(y)))), 0), self.dots_high - 1)
         return self.frame.top + dot * self.frame.rows // self.dots_high
 
     def _part(self, grid: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -328,8 +366,8 @@ class _Area:
                 self._put(canvas, self._filled(curve.x, curve.y, curve.high), ".", SERIES + i)
             elif series[i].faint:
                 columns = reduce_columns(curve.x, curve.y, *self.frame.x, self.dots_wide)
-                dots, _ = trace(columns, *self.frame.y, self.dots_wide, self.dots_high)
-                self._put(canvas, dots, ".", SERIES + i)
+                faint = trace(columns, *self.frame.y, self.dots_wide, self.dots_high)
+                self._put(canvas, faint.dots, ".", SERIES + i)
 
     def _filled(self, x: FloatArray, low: FloatArray, high: FloatArray) -> BoolArray:
         """Every second dot between the two."""
@@ -347,12 +385,17 @@ class _Area:
 
     def curves(
         self, canvas: _Canvas, which: Sequence[int], curves: Sequence[Columns], dashes: Sequence[int | None]
-    ) -> None:
-        """The first series is on top: it gives the colour where several meet."""
+    ) -> bool:
+        """The first series is on top: it gives the colour where several meet. Returns whether any is out of sight
+        somewhere; an arrow in its colour then stands where it leaves and comes back."""
         chars, inks = self._part(canvas.chars), self._part(canvas.inks)
         together = np.zeros((self.dots_high, self.dots_wide), dtype=np.bool_)
+        leaving: list[tuple[int, BoolArray, BoolArray]] = []
         for i, curve, chosen in reversed(list(zip(which, curves, dashes, strict=True))):
-            dots, alone = trace(curve, *self.frame.y, self.dots_wide, self.dots_high)
+            traced = trace(curve, *self.frame.y, self.dots_wide, self.dots_high)
+            dots, alone = traced.dots, traced.alone
+            if traced.above.any() or traced.below.any():
+                leaving.append((i, traced.above, traced.below))
             lonely = np.zeros(self.dots_wide, dtype=np.bool_)
             lonely[alone] = True
             pattern = _DASHES[0 if self.ascii_only else (i if chosen is None else chosen) % len(_DASHES)]
@@ -365,6 +408,13 @@ class _Area:
             if not self.ascii_only:  # a single dot is too faint for a single value
                 row, column = np.nonzero(dots & lonely)
                 chars[row // 4, column // 2] = "•"
+        for i, above, below in leaving:
+            up, down = "^v" if self.ascii_only else "↑↓"
+            for edge, out, arrow in ((0, above, up), (self.frame.rows - 1, below, down)):
+                ends = np.unique(_ends_of(out) * self.frame.columns // self.dots_wide)
+                chars[edge, ends] = arrow
+                inks[edge, ends] = SERIES + i
+        return bool(leaving)
 
     def marks(self, canvas: _Canvas, marks: Sequence[Mark]) -> None:
         for mark in marks:
@@ -454,3 +504,10 @@ def _legend(canvas: _Canvas, series: Sequence[Series], left: int, ascii_only: bo
             return
         column = canvas.write(0, column, sample, SERIES + i)
         column = canvas.write(0, column, f" {s.name}", LABEL) + 3
+
+
+def _ends_of(out: BoolArray) -> npt.NDArray[np.int64]:
+    """First and last place of every stretch, without those at the ends of all."""
+    edges = np.diff(out.astype(np.int8))
+    ends = np.concatenate([np.flatnonzero(edges == 1) + 1, np.flatnonzero(edges == -1)])
+    return ends if len(ends) or not out.any() else np.array([0], dtype=np.int64)

@@ -57,16 +57,35 @@ def reduce_columns(x: FloatArray, y: FloatArray, lo: float, hi: float, columns: 
     )
 
 
+@dataclass(frozen=True)
+class Trace:
+    """A curve as dots.
+
+    dots:         [rows, columns]
+    alone:        columns that stand alone
+    above, below: [columns] whether the curve is there and no part of it in sight, since it is beyond that edge
+    """
+
+    dots: BoolArray
+    alone: IntArray
+    above: BoolArray
+    below: BoolArray
+
+
+_FAR = 1 << 40  # rows beyond any picture, and well within an integer
+
+
 def rows_of(y: FloatArray, lo: float, hi: float, rows: int) -> FloatArray:
-    """Row of dots (0 = top), not rounded."""
-    return np.asarray(np.clip((hi - y) / (hi - lo), 0, 1) * (rows - 1))
+    """Row of dots (0 = top), not rounded; beyond the edges for values outside of [lo, hi]."""
+    return np.asarray(np.clip((hi - y) / (hi - lo) * (rows - 1), -_FAR, _FAR))
 
 
-def trace(curve: Columns, lo: float, hi: float, columns: int, rows: int) -> tuple[BoolArray, IntArray]:
-    """Dots [rows, columns] of the curve over values [lo, hi], and the columns that stand alone."""
+def trace(curve: Columns, lo: float, hi: float, columns: int, rows: int) -> Trace:
+    """The curve over values [lo, hi]."""
     k = len(curve.index)
     if not k:
-        return np.zeros((rows, columns), dtype=np.bool_), np.zeros(0, dtype=np.int64)
+        never = np.zeros(columns, dtype=np.bool_)
+        return Trace(np.zeros((rows, columns), dtype=np.bool_), np.zeros(0, dtype=np.int64), never, never)
     first, last = rows_of(curve.first, lo, hi, rows), rows_of(curve.last, lo, hi, rows)
     enter, leave = np.full(columns, np.nan), np.full(columns, np.nan)
     enter[curve.index], leave[curve.index] = first, last
@@ -99,4 +118,4 @@ def trace(curve: Columns, lo: float, hi: float, columns: int, rows: int) -> tupl
     lower[1:][up] = np.maximum(lower[1:], middle)[up]
     row = np.arange(rows)[:, None]
     alone = ~np.concatenate([[False], linked]) & ~np.concatenate([linked, [False]]) & drawn & (upper == lower)
-    return (row >= upper) & (row <= lower), np.flatnonzero(alone)
+    return Trace((row >= upper) & (row <= lower), np.flatnonzero(alone), drawn & (lower < 0), drawn & (upper >= rows))

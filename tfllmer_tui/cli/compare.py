@@ -36,7 +36,7 @@ def compare(
     An arm is named as in the leaderboard (tf-llmer/full, or full alone) and counts with all its seeds.
     Each test says what it supports: over seeds, the method is better when trained again; over users, these
     trained models differ on these users; or both. p is corrected by Holm over all tests of its kind
-    here; head and tail items are a family of their own.
+    here; head and tail items are a family of their own, and so are short and long histories.
 
     \b
     tfllmer compare id full --dataset ml-100k --backbone sasrec
@@ -84,6 +84,7 @@ def _sides(store: Store, words: list[str], dataset: str | None, backbone: str | 
 
 def comparison_view(found: Comparison) -> list[RenderableType]:
     """The comparison for a terminal: who, settings, metrics, tests, claims."""
+    from engine.reports.compare import GROUPING
     from tfllmer_tui.cli.output import table
     from tfllmer_tui.render import plain
 
@@ -97,7 +98,7 @@ def comparison_view(found: Comparison) -> list[RenderableType]:
     views.append(table(("setting", *names), rows) if rows else plain("none"))
     heads = (
         "metric",
-        "items",
+        "users",
         "side",
         "reference",
         "side's",
@@ -124,7 +125,7 @@ def comparison_view(found: Comparison) -> list[RenderableType]:
     refused = dict.fromkeys(reason for line in found.lines for reason in line.refused)
     notes = [*found.notes, *refused]
     if any(line.users is not None for line in found.lines):
-        notes.append("head items: the fifth with most interactions in training; tail items: all others")
+        notes += GROUPING
     views += [plain(""), *(plain(f"note: {note}", "bright_black") for note in notes)] if notes else []
     return views
 
@@ -134,10 +135,11 @@ def _title(line: Line) -> str:
 
 
 def _rows(found: Comparison, line: Line) -> list[tuple[object, ...]]:
+    from engine.reports.compare import GROUPS
     from engine.reports.numbers import p_text
 
     difference = line.other.mean - line.reference.mean
-    group = "" if line.users is None else f"{line.group} ({line.users:,} users)"
+    group = "" if line.users is None else f"{GROUPS[line.group]} ({line.users:,})"
     head = (
         _title(line),
         group,

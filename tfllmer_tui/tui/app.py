@@ -19,6 +19,7 @@ from tfllmer_tui.tui.memory import keys_file, recall, remember, state_file
 from tfllmer_tui.tui.palette import CONTRAST, DARK, LIGHT, THEMES
 from tfllmer_tui.tui.screens.base import PLACES, Page
 from tfllmer_tui.tui.screens.compare import CompareScreen
+from tfllmer_tui.tui.screens.geometry import GeometryScreen
 from tfllmer_tui.tui.screens.help import HelpScreen
 from tfllmer_tui.tui.screens.jump import JumpScreen
 from tfllmer_tui.tui.screens.launch import LaunchScreen
@@ -48,6 +49,7 @@ class TfllmerApp(App[None]):
         "queue": QueueScreen,
         "launch": LaunchScreen,
         "studies": StudiesScreen,
+        "geometry": GeometryScreen,
     }
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
@@ -154,8 +156,12 @@ class TfllmerApp(App[None]):
     # -------------------------------------------------------------------------------- going about
 
     def action_go(self, mode: str) -> None:
-        """To another place, at its first screen."""
+        """To another place, at its first screen; to Geometry with the runs that one is on."""
+        here = self.screen
+        about = here.run_ids() if isinstance(here, Page) and not isinstance(here, GeometryScreen) else []
         self.switch_mode(mode)
+        if about and isinstance(self.screen, GeometryScreen):
+            self.screen.look_at(about)
 
     @on(TopBar.Go)
     def _go(self, event: TopBar.Go) -> None:

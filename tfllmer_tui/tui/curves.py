@@ -39,8 +39,8 @@ class Look:
     log_x: bool = False
     log_y: bool = False
     bands: bool = False
-    settled: bool = False
-    """The y axis fits what comes behind the first tenth of the x axis."""
+    whole: bool = False
+    """The y axis shows every value; else it leaves out what would squeeze the rest."""
 
 
 @dataclass(frozen=True)
@@ -118,22 +118,6 @@ def _on(grid: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
     if not good.any():
         return np.full(len(grid), np.nan)
     return np.asarray(np.interp(grid, x[good], y[good], left=np.nan, right=np.nan))
-
-
-def settled_range(shown: Plot) -> tuple[float, float] | None:
-    """The values behind the first tenth of the x axis, with a little room; None where there are none."""
-    filled = [series for series in shown.series if len(series.x)]
-    if not filled:
-        return None
-    first, last = min(float(series.x[0]) for series in filled), max(float(series.x[-1]) for series in filled)
-    start = first + 0.1 * (last - first)
-    ys = np.concatenate([y[s.x >= start] for s in filled for y in (s.y, s.high) if y is not None])
-    ys = ys[np.isfinite(ys)]
-    if not len(ys):
-        return None
-    room = 0.05 * float(np.ptp(ys))
-    lo = float(ys.min())
-    return (lo - room if lo - room > 0 or lo <= 0 else lo), float(ys.max()) + room
 
 
 def along(trace: Trace, axis: Axis) -> FloatArray:

@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tfllmer_tui.tui.text import clean
+
 if TYPE_CHECKING:
     from engine.store.feed import RunRow
 
 HEADLINE = "ndcg@10"
+_UNNAMED = ("execution.", "note", "seed")
 STATUS_ORDER = ("running", "stopping", "queued", "lost", "failed", "cancelled", "finished")
 
 
@@ -154,3 +157,19 @@ def value_of(entry: Entry, name: str) -> float | None:
         folded = getattr(entry, name)
         return None if folded is None else folded.mean
     return entry.train_ce if name == "train_ce" else getattr(entry, name).get(HEADLINE)
+
+
+def names(rows: Sequence[RunRow], *, seeds: bool = True) -> list[str]:
+    """What tells these runs apart, as short as possible; without `seeds` they stand for their configurations."""
+    parts = [
+        [row.arm.removeprefix("tf-llmer/"), row.backbone, row.dataset, f"seed {row.seed}" if seeds else "", ""]
+        for row in rows
+    ]
+    changes = [
+        {f"{k.rpartition('.')[2]}={v}" for k, v in row.overrides.items() if not k.startswith(_UNNAMED)} for row in rows
+    ]
+    shared = set.intersection(*changes) if changes else set()
+    for part, own in zip(parts, changes, strict=True):
+        part[4] = " ".join(sorted(own - shared))
+    differ = [i for i in range(5) if len({part[i] for part in parts}) > 1] or [0]
+    return [clean(" ".join(part[i] for i in differ if part[i])) for part in parts]

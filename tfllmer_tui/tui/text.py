@@ -14,6 +14,8 @@ TITLES = {
     "loss": "batch loss",
     "targets_per_s": "targets/s",
     "epoch": "epoch",
+    "curvature.kappa_effective": "κ of the mean H",
+    "curvature.kappa_sample": "median κ of single prefixes",
 }
 
 

@@ -43,11 +43,16 @@ def test_every_metric_is_tested_as_the_statistics_do(tmp_path: Path) -> None:
     assert all(q >= t.p for line in found.lines for t, q in zip(line.tests, line.adjusted, strict=True))
 
 
-def test_head_and_tail_items_split_the_users(tmp_path: Path) -> None:
+def test_items_and_histories_split_the_users(tmp_path: Path) -> None:
     good = ranks_of(tmp_path, "good", [1] * USERS)
     mixed = ranks_of(tmp_path, "mixed", [1] * (USERS // 2) + [50] * (USERS // 2))
     a, b = Side("a", (trial("id", ce=5.0, files=good),)), Side("b", (trial("both", ce=5.0, files=mixed),))
     found = {line.group: line for line in compare([a, b], ["hr@10"]).lines}
+    assert {g: (found[g].users, found[g].other.mean) for g in ("short", "long")} == {
+        "short": (USERS // 2, 0.5),
+        "long": (USERS // 2, 0.5),
+    }
+    found = {group: found[group] for group in ("all", "head", "tail")}
     assert {g: line.other.mean - line.reference.mean for g, line in found.items()} == {
         "all": -0.5,
         "head": 0,

@@ -79,13 +79,18 @@ def trials(arm: str | Mapping[str, str], ces: Sequence[float], **more: Any) -> l
 
 def ranks_of(folder: Path, name: str, ranks: Sequence[int]) -> dict[str, Path]:
     """Files of a run that ranked every user's target so, with the split that belongs to them: the first half of
-    the users have popular targets."""
+    the users have popular targets, every second one a long history."""
     file, split, items = folder / f"{name}.safetensors", folder / "split.parquet", folder / "items.parquet"
     save_file({"valid": np.array(ranks, np.int32), "test": np.array(ranks, np.int32)}, file)
     n = len(ranks)
     targets = [f"i{0 if user < n // 2 else 5 + user % 5}" for user in range(n)]
     pl.DataFrame(
-        {"user_id": [f"u{i}" for i in range(n)], "valid_item_id": targets, "test_item_id": targets, "history": [5] * n}
+        {
+            "user_id": [f"u{i}" for i in range(n)],
+            "valid_item_id": targets,
+            "test_item_id": targets,
+            "history": [5 + 5 * (i % 2) for i in range(n)],
+        }
     ).write_parquet(split)
     pl.DataFrame({"item_id": [f"i{i}" for i in range(10)], "popularity": list(range(100, 0, -10))}).write_parquet(items)
     return {"ranks": file, "split": split, "items": items}

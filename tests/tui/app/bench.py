@@ -14,6 +14,7 @@ from textual.widget import Widget
 from engine.presets import resolve
 from engine.spool import SpoolWriter
 from engine.store import Store, create_run, ingest, open_store
+from tests.engine.reports.trials import USERS, ranks_of
 from tfllmer_tui.tui.app import TfllmerApp
 
 NOW = 1_700_000_000.0
@@ -58,21 +59,29 @@ def fill(path: Path) -> Store:
 
 def _train(store: Store, run_id: str, ablation: str, seed: int, status: str) -> None:
     """What a training of that status leaves in its spool."""
+    (store.files / "splits").mkdir(parents=True, exist_ok=True)
     writer = SpoolWriter(store.folder(run_id))
     writer.start(1, 2**22 + 1, 1.0)
-    writer.facts({"popularity_train_ce": 5.6, "device": "cpu", "threads": 1})
+    writer.facts({"popularity_train_ce": 5.6, "device": "cpu", "threads": 1, **geometry_of(ablation)})
     epochs = EPOCHS if status == "finished" else 5
     x = np.arange(epochs + 1)
-    curve = FLOORS[ablation] + 0.02 * seed + 2.5 * np.exp(-x / 3)
-    ndcg = 0.30 - FLOORS[ablation] / 20 + 0.002 * seed + 0.04 * (1 - np.exp(-x / 4))
+    own = 0.02 * seed * (1.5 if ablation == "no-norm" else 1.0)  # so that differences vary over seeds
+    curve = FLOORS[ablation] + own + 2.5 * np.exp(-x / 3)
+    ndcg = 0.30 - FLOORS[ablation] / 20 + own / 10 + 0.04 * (1 - np.exp(-x / 4))
     for epoch in range(epochs + 1):
         value = float("nan") if status == "failed" and epoch == epochs else float(curve[epoch])
         writer.points(
             epoch * 10,
             {"epoch": epoch, "train_ce": value, "valid_ce": value + 0.2, "valid.ndcg@10": float(ndcg[epoch])},
         )
+    for step, kappa in ((0, 9.0), (1, 10.0), (12, 25.0), (10 * epochs, 5.0 * FLOORS[ablation])):
+        writer.points(step, {"curvature.kappa_effective": kappa, "curvature.kappa_sample": 4 * kappa})
     store.folder(run_id).log.write_text("".join(f"line {i} of the log\n" for i in range(200)) + "the needle\n")
     if status == "finished":
+        rng = np.random.default_rng(seed)
+        ranks = 1 + (rng.exponential(FLOORS[ablation] ** 2, USERS)).astype(int)
+        for kind, file in ranks_of(store.files / "splits", run_id, ranks.tolist()).items():
+            writer.artifact(kind, file)
         metrics = {"ndcg@10": float(ndcg[-1]), "hr@10": float(ndcg[-1] * 1.8), "mrr": float(ndcg[-1] * 0.8)}
         writer.result(
             {
@@ -89,6 +98,28 @@ def _train(store: Store, run_id: str, ablation: str, seed: int, status: str) -> 
         writer.end(status, ENDS[status])  # type: ignore[arg-type]
     writer.close()
     ingest(store, run_id)
+
+
+def geometry_of(ablation: str) -> dict[str, Any]:
+    """What a run with vectors records of its table at the start; an older one has recorded nothing."""
+    if ablation == "no-rec-pca":
+        return {}
+    cv = {"full": 0.02, "no-norm": 0.3, "no-both": 0.7}[ablation]
+    norms = {
+        "mean": 0.9,
+        "max_min": 1 + 40 * cv,
+        "p99_p1": 1 + 10 * cv,
+        "cv": cv,
+        "gini": cv / 2,
+        "log_popularity": None,
+    }
+    norms["histogram"] = {"edges": [0.5, 1.0, 1.5], "counts": [300, 100]}  # type: ignore[assignment]
+    angles = {"c1": 0.0, "c2": 0.04, "welch": 1.4, "r1": 0.07, "uniformity": -3.6, "uniformity_se": None}
+    spectrum = [1.0, 0.5, 0.25, 0.125]
+    curvature = {"kappa": 20 + 40 * cv, "kappa_effective": 20 + 40 * cv, "kept": 64, "kappa_half": 9.5, "dims_999": 64}
+    curvature |= {"lambda_1": 0.07, "trace": 1.0, "effective_rank": 38.0, "stable_rank": 14.0, "spectrum": spectrum}  # type: ignore[dict-item]
+    told: dict[str, Any] = {"unit_rows": ablation == "full", "norms": norms, "angles": angles, "curvature": curvature}
+    return {"geometry": told | {"tv_ratio": 0.97, "edge_auc": 0.51, "misalignment": 0.85}}
 
 
 def _rename(store: Store, old: str, new: str, number: int) -> None:

@@ -242,3 +242,23 @@ def test_an_empty_store_offers_the_demo_and_launches_it(tmp_path: Path, monkeypa
         assert {each.status for each in list_runs(open_store(tmp_path / "new.db"))} == {"queued"}
 
     run(test)
+
+
+def test_columns_are_chosen_and_remembered(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled, (160, 40)) as pilot:
+            assert [c.key for c in pilot.app.screen.query_one(RunTable).shown_columns][:5] == [
+                *("status", "id", "arm", "dataset", "backbone")
+            ]
+            await press(pilot, "bar", "space", "down", "space", "escape")
+            assert [c.key for c in pilot.app.screen.query_one(RunTable).shown_columns][:3] == [
+                *("status", "arm", "backbone")
+            ]
+        async with opened(filled, (160, 40)) as pilot:
+            assert [c.key for c in pilot.app.screen.query_one(RunTable).shown_columns][:3] == [
+                *("status", "arm", "backbone")
+            ]
+            await press(pilot, "bar", "space", "escape")
+            assert "id" in [c.key for c in pilot.app.screen.query_one(RunTable).shown_columns]
+
+    run(test)

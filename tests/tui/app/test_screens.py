@@ -3,11 +3,17 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from textual.widgets import Input, Static, TabbedContent
 
 from engine import queue
-from engine.store import list_runs, open_store
+from engine.reports import compare as reports
+from engine.reports.evidence import evidence_of
+from engine.reports.leaderboard import leaderboards
+from engine.reports.marks import marked
+from engine.store import get_run, list_runs, open_store
 from tests.tui.app.bench import EPOCHS, RUNS, app_of, id_of, opened, press, quiet, run, screen_text, until
+from tfllmer_tui.tui.comparison import Interval, Number
 from tfllmer_tui.tui.screens.compare import CompareScreen
 from tfllmer_tui.tui.screens.help import HelpScreen, sections
 from tfllmer_tui.tui.screens.launch import LaunchScreen, plan, seeds_of
@@ -87,6 +93,10 @@ def test_keys_change_how_curves_are_looked_at(filled: Path) -> None:
             assert [series.faint for series in chart.plot.series] == [False, True]
             await press(pilot, "l")
             assert chart.log_y and chart.picture.frame.log_y
+            await press(pilot, "z")
+            assert screen.charts.look.whole and [chart.focus_y] == [False]
+            await press(pilot, "z")
+            assert [chart.focus_y] == [True]
             await press(pilot, "plus")
             zoomed = chart.picture.frame.x
             assert zoomed[1] - zoomed[0] == 5 * EPOCHS and screen.charts.charts[1].x_range == chart.x_range
@@ -136,13 +146,115 @@ def test_compare_shows_only_what_differs_and_by_how_much(filled: Path) -> None:
             screen = pilot.app.screen
             assert isinstance(screen, CompareScreen)
             lines = {line.id: line.values for line in screen.query_one("#lines", Table).rows}
-            assert "train.epochs" not in lines and lines["ablation"] == ("full", "no-norm")
-            first, second = lines["test NDCG@10"]
-            assert isinstance(first, float) and isinstance(second, float)
-            assert f"{second - first:+.4f}" in screen_text(pilot)
+            assert "train.epochs" not in lines and lines["table.normalize"] == ("both", "none")
+            first, second = lines["test.ndcg@10"]
+            assert isinstance(first, Number) and isinstance(second, Number)
+            assert f"{second.mean - first.mean:+.4f}" in screen_text(pilot)
             assert len(screen.query(Chart).first().plot.series) == 2
             await press(pilot, "d")
-            assert f"{first - second:+.4f}" in screen_text(pilot)
+            assert f"{first.mean - second.mean:+.4f}" in screen_text(pilot)
+
+    run(test)
+
+
+def test_compare_tests_as_the_command_line_does(filled: Path) -> None:
+    ids = [id_of(number) for number in (0, 1, 2, 3, 4)]
+
+    async def test() -> None:
+        async with opened(filled, (200, 60)) as pilot:
+            app_of(pilot).compare([id_of(0), id_of(3)])
+            await quiet(pilot)
+            screen = pilot.app.screen
+            assert isinstance(screen, CompareScreen)
+            await until(pilot, lambda: screen._found.tested is not None)
+            await quiet(pilot)
+            said = " ".join(screen_text(pilot).split())
+            assert "no test over seeds: one seed shows no spread between trainings" in said  # as the command says it
+            assert "paired permutation test over users" in said
+            await press(pilot, "S")
+            await until(pilot, lambda: screen.run_ids() == [ids[0], ids[3], *ids[1:3], ids[4]])
+            await until(pilot, lambda: screen._found.tested is not None and len(screen._found.sides[0].rows) == 3)
+            await quiet(pilot)
+            store = open_store(filled)
+            full, other = (
+                reports.Side(name, tuple(evidence_of(store, [get_run(store, run_id) for run_id in which])))
+                for name, which in (("full (3 seeds)", ids[:3]), ("no-norm (2 seeds)", ids[3:]))
+            )
+            assert reports.to_json(reports.compare([full, other])) == reports.to_json(screen._found.tested)  # type: ignore[arg-type]
+            lines = {line.id: line for line in screen.query_one("#lines", Table).rows}
+            tested = lines["test.ndcg@10 seeds"].values[1]
+            assert isinstance(tested, Interval) and tested.lo < tested.hi
+            assert lines["group short"].name == "short histories (20)"
+            await press(pilot, "C")
+            assert pilot.app.clipboard == f"tfllmer compare 'tf-llmer/full#{full.runs[0].config_hash[:6]}' " + (
+                f"'tf-llmer/no-norm#{other.runs[0].config_hash[:6]}'"
+            )
+
+    run(test)
+
+
+def test_compare_says_what_cannot_be_tested(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled, (160, 50)) as pilot:
+            app_of(pilot).compare([id_of(0), id_of(6)])
+            await quiet(pilot)
+            assert "no-both: no finished run, so nothing is tested" in screen_text(pilot)
+            assert "train CE" in screen_text(pilot)  # and what there is of it is shown
+
+    run(test)
+
+
+def test_the_leaderboard_marks_what_is_significant_and_names_the_test(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled, (200, 60)) as pilot:
+            await press(pilot, "2", "m", "m", "m", "m", "end", "b")  # training CE, against the worst arm
+            screen = pilot.app.screen
+            assert isinstance(screen, LeaderboardScreen)
+            await until(pilot, lambda: screen.board is not None and screen.board.compared)
+            await quiet(pilot)
+            shown = screen_text(pilot)
+            assert "better, ° worse than tf-llmer/no-norm" in shown and "paired t-test over seeds, Holm" in shown
+            store = open_store(filled)
+            evidence = {each.run: each for each in evidence_of(store, list_runs(store))}
+            boards = leaderboards([each.record for each in evidence.values()], ["train_ce"])
+            baseline = boards[0].rows[-1].label
+            assert screen.board == marked(boards, evidence, baseline)[0]
+            assert any(cell.versus and cell.versus.mark == "better" for cell in screen.board.cells)
+            assert "*" in shown.split("tf-llmer/full")[1].splitlines()[0]
+            preview = screen.query_one("#preview", LogView)
+            assert any("$^{*}$" in line for line in preview.lines)
+            assert any("paired t-test over seeds, Holm" in line for line in preview.lines)
+            await press(pilot, "t")
+            assert any("paired t-test over seeds, Holm" in line for line in preview.lines)  # Markdown
+            await press(pilot, "t")
+            assert preview.lines[0].endswith("difference,lo,hi,p,p_holm")
+            await press(pilot, "C")
+            assert pilot.app.clipboard.startswith("tfllmer leaderboard --dataset demo --metric train_ce --baseline")
+            await press(pilot, "b")
+            assert screen.board is not None and not screen.board.compared
+
+    run(test)
+
+
+def test_the_leaderboard_refuses_to_test_one_seed(filled: Path) -> None:
+    store = open_store(filled)
+    with store.write() as session:
+        gone = [{"id": id_of(number)} for number in (1, 2, 4)]
+        session.connection().execute(text("UPDATE run SET status = 'cancelled' WHERE id = :id"), gone)
+
+    async def test() -> None:
+        async with opened(filled, (160, 50)) as pilot:
+            await press(pilot, "2")
+            screen = pilot.app.screen
+            assert isinstance(screen, LeaderboardScreen)
+            await press(pilot, "b")
+            await until(pilot, lambda: screen.board is not None and screen.board.compared)
+            await quiet(pilot)
+            assert screen.board is not None
+            assert {cell.versus.refused for cell in screen.board.cells if cell.versus} == {"there is one seed only"}
+            assert "Not tested against tf-llmer/full: there is one seed only" in screen_text(pilot)
+            await press(pilot, "o")
+            await until(pilot, lambda: screen.board is not None and "over users" in screen.board.compared)
 
     run(test)
 
@@ -274,6 +386,7 @@ def test_jump_keys_lead_to_panes(filled: Path) -> None:
         async with opened(filled, (160, 50)) as pilot:
             await press(pilot, "ctrl+o")
             assert len(pilot.app.screen.query("Label")) >= 4
+            assert 0 < pilot.app.screen.styles.background.a < 1  # what they lead to is seen below them
             await press(pilot, "d")
             assert isinstance(pilot.app.focused, Chart)
 
@@ -296,7 +409,7 @@ def test_every_place_fits_every_size_and_theme(filled: Path) -> None:
     async def test() -> None:
         for size in ((20, 5), (80, 24), (200, 60)):
             async with opened(filled, size) as pilot:
-                for place in "12345":
+                for place in "123456":
                     await press(pilot, f"alt+{place}", "ctrl+t")
                     assert screen_text(pilot).strip()
                 app_of(pilot).open_run(id_of(0))
@@ -305,5 +418,19 @@ def test_every_place_fits_every_size_and_theme(filled: Path) -> None:
                 await pilot.resize_terminal(20, 5)
                 await pilot.resize_terminal(*size)
                 await quiet(pilot)
+
+    run(test)
+
+
+def test_tables_of_a_run_keep_their_names_on_a_small_screen(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled, (80, 24)) as pilot:
+            app_of(pilot).open_run(id_of(0))
+            await quiet(pilot)
+            for name in ("config", "events", "about"):
+                pilot.app.screen.query_one(TabbedContent).active = name
+                await quiet(pilot)
+                table = pilot.app.screen.query_one(f"#{'settings' if name == 'config' else name}-table", Table)
+                assert [column.key for column in table.shown_columns][:2] == ["name", "value"]
 
     run(test)

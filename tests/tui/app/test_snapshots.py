@@ -8,7 +8,7 @@ import pytest
 from tests.tui.app.bench import app_of, id_of, opened, press, quiet, run, screen_text
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-PLACES = {"runs": "1", "leaderboard": "2", "queue": "3", "launch": "4", "studies": "5"}
+PLACES = {"runs": "1", "leaderboard": "2", "queue": "3", "launch": "4", "studies": "5", "geometry": "6"}
 
 
 def check(name: str, shown: str) -> None:

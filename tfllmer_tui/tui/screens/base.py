@@ -26,6 +26,7 @@ PLACES = (
     ("queue", "Queue"),
     ("launch", "Launch"),
     ("studies", "Studies"),
+    ("geometry", "Geometry"),
 )
 
 

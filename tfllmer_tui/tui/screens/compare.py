@@ -1,10 +1,9 @@
-"""Compare: runs side by side: their curves, the settings that differ, their metrics and the differences."""
+"""Compare: runs side by side: their curves, metrics with paired tests, and the settings that differ."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.style import Style
 from textual.app import SystemCommand
@@ -13,29 +12,28 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
+from tfllmer_tui.tui import comparison
+from tfllmer_tui.tui.comparison import Found, Interval, Line, Number, Side, Value
 from tfllmer_tui.tui.palette import Inks
+from tfllmer_tui.tui.rows import names
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
-from tfllmer_tui.tui.text import clean, difference, number, shown
+from tfllmer_tui.tui.text import clean
 from tfllmer_tui.tui.traces import Wanted
 from tfllmer_tui.tui.watch import Snapshot
 from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.table import Cell, Column, Table
 
 if TYPE_CHECKING:
-    from engine.store import Store
     from engine.store.feed import RunRow
 
 METRICS = ("train_ce", "valid.ndcg@10")
-SHOWN = ("ndcg@10", "hr@10", "mrr", "ndcg@20", "hr@20")
 
 
-@dataclass(frozen=True)
-class Line:
-    """A setting or a metric of every run; `id` is its name. `values` are metrics, or texts."""
+class Lines(Table[Line]):
+    """Headings and notes run over all columns."""
 
-    id: str
-    values: tuple[float | str | None, ...]
-    heading: bool = False
+    def across(self, row: Line, colors: Inks) -> tuple[str, Style] | None:
+        return None if row.values else (clean(row.name), colors["dim" if row.note else "head"])
 
 
 class CompareScreen(ChartKeys):
@@ -43,11 +41,16 @@ class CompareScreen(ChartKeys):
 
     CSS_PATH = "compare.tcss"
     HEADING = "Compare"
-    ABOUT = "Runs over one another. Differences are to the first run; d makes the next one the first."
+    ABOUT = (
+        "Runs over one another, seeds of a configuration in one column. Differences and paired tests are against the "
+        "first column; d makes the next one the first."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,backspace", "app.back", "Back", id="compare.back"),
         Binding("d", "next_first", "Next as first", id="compare.first"),
-        Binding("B", "look('bands')", "Seeds as bands", id="compare.bands"),
+        Binding("S", "seeds", "All seeds", id="compare.seeds"),
+        Binding("B", "look('bands')", "Seeds as bands", show=False, id="compare.bands"),
+        Binding("C", "copy_command", "Copy command", id="compare.command"),
         Binding("y", "copy", "Copy as text", show=False, id="compare.copy"),
     ]
 
@@ -55,70 +58,115 @@ class CompareScreen(ChartKeys):
         super().__init__()
         self._ids = list(run_ids)
         self._rows: list[RunRow] = []
+        self._found = Found()
+        self._testing = False
 
     def compose_body(self) -> Iterable[Widget]:
         with Horizontal(id="panes"):
             yield Charts(METRICS, remembered_look(self.up.memory), id="curves")
             with Vertical(id="right"):
-                yield Static("settings that differ, and metrics", classes="pane-title")
-                yield Table(self._columns(0), self._cells, id="lines")
+                yield Static(id="lines-title", classes="pane-title", markup=False)
+                yield Lines(self._columns(), self._cells, id="lines")
 
     def run_ids(self) -> list[str]:
         return list(self._ids)
+
+    # -------------------------------------------------------------------------------- reading
 
     def show_news(self, snapshot: Snapshot) -> None:
         rows = self.rows(self._ids)
         if [id(row) for row in rows] == [id(row) for row in self._rows]:
             return
         self._rows = rows
-        self._show()
+        self._read()
 
-    def _show(self) -> None:
-        rows = self._rows
-        named = enumerate(zip(rows, names(rows), strict=True))
-        self.charts.load([Wanted(row, place, name) for place, (row, name) in named])
-        self.read("documents", lambda store: _lines(store, rows), self._show_lines)
+    def _read(self) -> None:
+        rows, sides = self._rows, comparison.sides_of(self._rows)
+        color = {row.id: place for place, side in enumerate(sides) for row in side.rows}
+        self.charts.load([Wanted(row, color[row.id], name) for row, name in zip(rows, names(rows), strict=True)])
+        self.read("documents", lambda store: comparison.settings(store, sides), self._settled)
 
-    def _show_lines(self, lines: tuple[Line, ...]) -> None:
+    def _settled(self, found: Found) -> None:
+        """The numbers at once, the tests when they are made."""
+        self._testing = len(found.sides) > 1
+        self._show(found)
+        self.query_one("#lines", Table).focus()
+        if self._testing:
+            self.read("tests", lambda store: comparison.tested(store, found), self._tested)
+
+    def _tested(self, found: Found) -> None:
+        self._testing = False
+        self._show(found)
+
+    # -------------------------------------------------------------------------------- showing
+
+    def _show(self, found: Found) -> None:
+        self._found = found
         table = self.query_one("#lines", Table)
-        table.set_columns(self._columns(len(self._rows)))
-        table.show(lines)
-        table.focus()
+        table.set_columns(self._columns())
+        table.show(comparison.lines(found, table.size.width - 4))
+        self._say_title()
 
-    def _columns(self, count: int) -> list[Column]:
-        columns = [Column("name", "", 18, 0, grow=1, most=28)]
-        for place, name in enumerate(names(self._rows)[:count]):
-            columns.append(Column(str(place), f"{_mark(place)}{name}", 16, place, grow=1, most=28))
+    def _say_title(self) -> None:
+        sides, table = self._found.sides, self.query_one("#lines", Table)
+        if not sides:
+            return
+        hidden = len(sides) - (len(table.shown_columns) - 1)
+        parts = [f"{len(sides)} sides, differences to {sides[0].title}" if len(sides) > 1 else sides[0].title]
+        parts += [f"{hidden} more by d" if hidden > 0 else "", "testing…" if self._testing else ""]
+        self.query_one("#lines-title", Static).update(" · ".join(filter(None, parts)))
+
+    def on_resize(self) -> None:
+        if self._found.sides:
+            self.call_after_refresh(self._show, self._found)
+
+    def _columns(self) -> list[Column]:
+        columns = [Column("name", "", 20, 0, grow=1, most=32)]
+        for place, side in enumerate(self._found.sides):
+            width = 16 if place == 0 else 27 if self._found.tested is not None else 16
+            columns.append(Column(str(place), f"{_mark(place)}{side.title}", width, place, grow=1, most=30))
         return columns
 
     def _cells(self, line: Line, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
-        if line.heading:
-            return [[(line.id, colors["head"])], *([[] for _ in columns[1:]])]
-        first = line.values[0]
-        cells: list[Cell] = [[(clean(line.id), colors["dim"])]]
-        for column in columns[1:]:
-            value = line.values[int(column.key)]
-            if isinstance(value, str):
-                style = colors["text"] if value == first else colors["accent"]
-                cells.append([(clean(value), style)])
-            else:
-                cells.append(_metric(value, first, column.key == "0", colors))
+        cells: list[Cell] = [[(clean(line.name), colors["dim"])]]
+        cells += [_cell(line.values[int(column.key)], line.values[0], colors) for column in columns[1:]]
         return cells
 
+    # -------------------------------------------------------------------------------- keys
+
     def action_next_first(self) -> None:
-        self._ids = [*self._ids[1:], self._ids[0]]
+        """The runs of the next column to the front."""
+        first, *others = self._found.sides or (Side("", ()),)
+        self._ids = [row.id for side in (*others, first) for row in side.rows]
         self._rows = self.rows(self._ids)
-        self._show()
+        self._read()
+
+    def action_seeds(self) -> None:
+        """Every finished run of these configurations, the newest of each seed."""
+        wanted = list(dict.fromkeys(row.config_hash for row in self._rows))
+        newest: dict[tuple[int, int], str] = {}
+        for row in self.up.snapshot.newest():
+            if row.config_hash in wanted and row.status == "finished":
+                newest.setdefault((wanted.index(row.config_hash), row.seed), row.id)
+        if set(newest.values()) <= set(self._ids):
+            self.notify("all finished seeds are here already", markup=False)
+            return
+        self._ids = list(dict.fromkeys([*self._ids, *(newest[key] for key in sorted(newest))]))
+        self.show_news(self.up.snapshot)
+
+    def action_copy_command(self) -> None:
+        self.up.copy("command", comparison.command(self._found.sides))
 
     def action_copy(self) -> None:
-        table = self.query_one("#lines", Table)
-        lines = ["\t".join(["", *names(self._rows)])]
-        lines += ["\t".join([line.id, *map(str, line.values)]) for line in table.rows if not line.heading]
+        lines = ["\t".join(["", *(side.title for side in self._found.sides)])]
+        lines += ["\t".join([line.name, *map(_told, line.values)]) for line in self.query_one("#lines", Table).rows]
         self.up.copy("comparison", "\n".join(lines))
 
     def commands(self) -> Iterable[SystemCommand]:
-        yield SystemCommand("Next as first", "Differences are to the first run", self.action_next_first)
+        yield SystemCommand("Next as first", "Differences are to the first column", self.action_next_first)
+        yield SystemCommand("All seeds", "With every finished seed of these configurations", self.action_seeds)
         yield SystemCommand("Seeds as bands", "Mean and spread per configuration", lambda: self.action_look("bands"))
+        yield SystemCommand("Copy the command", "The same on the command line", self.action_copy_command)
         yield SystemCommand("Copy the comparison", "As text with tabs", self.action_copy)
 
 
@@ -126,38 +174,28 @@ def _mark(place: int) -> str:
     return "» " if place == 0 else ""
 
 
-def _metric(value: float | None, first: float | str | None, is_first: bool, colors: Inks) -> Cell:
+def _told(value: Value) -> str:
+    return "" if value is None else value if isinstance(value, str) else value.told()
+
+
+def _cell(value: Value, first: Value, colors: Inks) -> Cell:
     if value is None:
-        return [("–", colors["faint"])]
-    pieces: list[tuple[str, Style]] = [(number(value), colors["text"])]
-    if not is_first and isinstance(first, float):
-        better = "success" if value > first else "error" if value < first else "dim"
-        pieces.append((f" {difference(value, first)}", colors[better]))
+        return [("", colors["faint"]) if first is None else ("–", colors["faint"])]
+    if isinstance(value, str):
+        return [(clean(value), colors["text" if value == first else "accent"])]
+    if isinstance(value, Interval):
+        style = "dim" if value.better is None else "success" if value.better else "error"
+        return [(value.told(), colors[style])]
+    return _number(value, first, colors)
+
+
+def _number(value: Number, first: Value, colors: Inks) -> Cell:
+    """The mean, its spread, and the difference to the first side with the mark of its test."""
+    mean, space, spread = value.told().partition(" ")
+    pieces: list[tuple[str, Style]] = [(mean, colors["text"]), (space + spread, colors["dim"])]
+    difference = comparison.against(value, first)
+    if difference is not None and value is not first:
+        better = (difference > 0) == value.higher_is_better
+        style = colors["dim" if difference == 0 else "success" if better else "error"]
+        pieces.append((f" {difference:+.4f}{value.sign}", style))
     return pieces
-
-
-def names(rows: Sequence[RunRow]) -> list[str]:
-    """What tells these runs apart, as short as possible."""
-    parts = [[row.arm.removeprefix("tf-llmer/"), row.backbone, row.dataset, f"seed {row.seed}"] for row in rows]
-    differ = [i for i in range(4) if len({part[i] for part in parts}) > 1] or [0]
-    return [clean(" ".join(part[i] for i in differ)) for part in parts]
-
-
-def _lines(store: Store, rows: Sequence[RunRow]) -> tuple[Line, ...]:
-    """Metrics, then every setting that is not the same in all runs; for threads."""
-    from engine.store import get_run
-    from tfllmer_tui.cli.output import flatten
-
-    lines = [Line("metrics", (), heading=True)]
-    for split in ("test", "valid"):
-        for metric in SHOWN:
-            values = tuple(getattr(row, split).get(metric) for row in rows)
-            if any(value is not None for value in values):
-                lines.append(Line(f"{split} {metric.upper()}", values))
-    specs: list[Mapping[str, Any]] = [flatten(get_run(store, row.id).spec) for row in rows]
-    lines.append(Line("settings", (), heading=True))
-    for name in dict.fromkeys(name for spec in specs for name in spec):
-        told = tuple("–" if name not in spec else shown(spec[name]) for spec in specs)
-        if len(set(told)) > 1 and not name.endswith(("fingerprint", ".path")):
-            lines.append(Line(name, told))
-    return tuple(lines)

@@ -20,7 +20,7 @@ class JumpScreen(ModalScreen[None]):
     """Letters over the screen below."""
 
     DEFAULT_CSS = """
-    JumpScreen { background: $background 45%; layers: letters; }
+    JumpScreen { layers: letters; }
     JumpScreen > Label {
         layer: letters; position: absolute; background: $primary; color: $background; text-style: bold; padding: 0 1;
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from engine.store import Store
 
 METRICS = ("test.ndcg@10", "test.hr@10", "test.mrr", "valid.ndcg@10", "train_ce")
+OVER = ("seeds", "users", "both")
 FORMATS = ("latex", "markdown", "csv")
 SUFFIX = {"latex": ".tex", "markdown": ".md", "csv": ".csv"}
 
@@ -35,14 +37,20 @@ class LeaderboardScreen(Page):
 
     CSS_PATH = "leaderboard.tcss"
     HEADING = "Leaderboard"
-    ABOUT = "Finished runs, one per seed. Best of a column bold, second underlined."
+    ABOUT = (
+        "Finished runs, one per seed. Best of a column bold, second underlined. b makes the arm under the cursor the "
+        "baseline: * is significantly better than it, ° worse, by the test named below."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("d", "next_board", "Data set", id="board.dataset"),
         Binding("m", "next_metric", "Metric", id="board.metric"),
+        Binding("b", "baseline", "Baseline", id="board.baseline"),
+        Binding("o", "over", "Test over seeds, users, both", show=False, id="board.over"),
         Binding("p", "preview", "Export", id="board.preview"),
         Binding("t", "format", "LaTeX, Markdown, CSV", show=False, id="board.format"),
         Binding("w", "write", "Write the file", id="board.write"),
         Binding("y", "copy", "Copy", id="board.copy"),
+        Binding("C", "copy_command", "Copy the command", show=False, id="board.command"),
     ]
 
     def __init__(self) -> None:
@@ -50,6 +58,10 @@ class LeaderboardScreen(Page):
         self._boards: list[Leaderboard] = []
         self._at = 0
         self._metric, self._format = METRICS[0], FORMATS[0]
+        self._baseline: str | None = None
+        self._over = OVER[0]
+        self._with_marks: Leaderboard | None = None
+        self._untested = ""
         self._seen: tuple[str, int] = ("", -1)
         self._text = ""
 
@@ -57,6 +69,8 @@ class LeaderboardScreen(Page):
         memory = self.up.memory.get("board", {})
         self._metric = memory.get("metric", self._metric) if memory.get("metric") in METRICS else self._metric
         self._format = memory.get("format", self._format) if memory.get("format") in FORMATS else self._format
+        self._over = memory.get("over", self._over) if memory.get("over") in OVER else self._over
+        self._baseline = memory.get("baseline") if isinstance(memory.get("baseline"), str) else None
         yield Static(id="title", markup=False)
         with Horizontal(id="panes"):
             yield Table((), self._cells, key_of=lambda row: str(row.label), id="board")
@@ -85,8 +99,21 @@ class LeaderboardScreen(Page):
         self.read("boards", lambda store: _boards(store, metric), self._show)
 
     def _show(self, boards: list[Leaderboard]) -> None:
+        """The numbers at once, the marks when the tests are made."""
         self._boards = boards
         self._at = min(self._at, max(len(boards) - 1, 0))
+        self._with_marks, self._untested = None, ""
+        self._show_board()
+        board, baseline, over = self.board, self._baseline, self._over
+        if board is not None and baseline is not None:
+            self._untested = "testing…"
+            self.read("marks", lambda store: _marked(store, board, baseline, over), self._show_marks)
+
+    def _show_marks(self, found: tuple[Leaderboard | None, str]) -> None:
+        self._with_marks, self._untested = found
+        self._show_board()
+
+    def _show_board(self) -> None:
         board = self.board
         table, title = self.query_one("#board", Table), self.query_one("#title", Static)
         if board is None:
@@ -97,9 +124,9 @@ class LeaderboardScreen(Page):
             self.query_one("#notes", Static).update("")
             self.query_one("#preview", LogView).clear()
             return
-        place = f"   {self._at + 1} of {len(boards)} data sets" if len(boards) > 1 else ""
+        place = f"   {self._at + 1} of {len(self._boards)} data sets" if len(self._boards) > 1 else ""
         title.update(f"{clean(board.title)}{place}")
-        room = 7 if board.equal_n == 1 else 15 if board.equal_n else 19
+        room = (7 if board.equal_n == 1 else 15 if board.equal_n else 19) + bool(board.compared)
         columns = [Column("label", "arm", 18, 0, grow=2, most=48)]
         for at, name in enumerate(map(clean, board.backbones)):
             columns.append(Column(str(at), name, max(room, len(name)), at + 1, right=True))
@@ -107,20 +134,28 @@ class LeaderboardScreen(Page):
         table.show(board.rows)
         if self.focused is None:
             table.focus()
-        self.query_one("#notes", Static).update(_notes(board))
+        self.query_one("#notes", Static).update("\n".join((self._about_marks(), _notes(board))))
         self._show_export()
+
+    def _about_marks(self) -> str:
+        if self.board is not None and self.board.compared:
+            return f"{self.board.compared} (o: test over {OVER[(OVER.index(self._over) + 1) % len(OVER)]})"
+        if self._baseline is None:
+            return "b: test all against the arm under the cursor"
+        return f"against {self._baseline}: {self._untested}"
 
     @property
     def board(self) -> Leaderboard | None:
         """The one in sight."""
-        return self._boards[self._at] if self._boards else None
+        return self._with_marks or (self._boards[self._at] if self._boards else None)
 
     def _cells(self, row: Row, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
         with_n = self.board is not None and self.board.equal_n is None
         cells: list[Cell] = []
         for column in columns:
             if column.key == "label":
-                cells.append([(clean(row.label), colors["text"])])
+                here = self._baseline is not None and row.label == self._baseline
+                cells.append([("» " if here else "", colors["accent"]), (clean(row.label), colors["text"])])
             else:
                 cells.append(_numbers(row.cells[int(column.key)], with_n, colors))
         return cells
@@ -139,7 +174,7 @@ class LeaderboardScreen(Page):
         view.clear()
         view.following = False
         view.add(text)
-        view.scroll_home(animate=False)
+        self.call_after_refresh(view.scroll_home, animate=False)
 
     def action_format(self) -> None:
         self._format = FORMATS[(FORMATS.index(self._format) + 1) % len(FORMATS)]
@@ -159,6 +194,14 @@ class LeaderboardScreen(Page):
         if self.board is not None:
             self.up.copy(f"leaderboard as {self._format}", self._text)
 
+    def action_copy_command(self) -> None:
+        """The board as the command line shows it."""
+        if self.board is not None:
+            words = ["tfllmer", "leaderboard", "--dataset", self.board.dataset, "--metric", self._metric]
+            if self._baseline is not None:
+                words += ["--baseline", self._baseline, "--test", self._over]
+            self.up.copy("command", shlex.join(words))
+
     # -------------------------------------------------------------------------------- choosing
 
     def action_next_board(self) -> None:
@@ -171,16 +214,42 @@ class LeaderboardScreen(Page):
         self._keep()
         self._read()
 
+    def action_baseline(self) -> None:
+        """Test all arms against the one under the cursor; once more, and nothing is tested."""
+        row: Row | None = self.query_one("#board", Table).row
+        if row is not None:
+            self._baseline = None if row.label == self._baseline else row.label
+            self._keep()
+            self._show(self._boards)
+
+    def action_over(self) -> None:
+        self._over = OVER[(OVER.index(self._over) + 1) % len(OVER)]
+        self._keep()
+        if self._baseline is None:
+            self.notify(f"tests will be over {self._over}; b names a baseline", markup=False)
+        self._show(self._boards)
+
     def _keep(self) -> None:
         told = {"metric": self._metric, "format": self._format, "preview": self.has_class("-preview")}
-        self.up.keep("board", told)
+        self.up.keep("board", told | {"baseline": self._baseline, "over": self._over})
 
     def commands(self) -> Iterable[SystemCommand]:
         yield SystemCommand("Next metric", "Test, validation, training CE", self.action_next_metric)
+        if self.board is not None:
+            yield SystemCommand("Baseline", "Test all against the arm under the cursor, or none", self.action_baseline)
+            for name in OVER:
+                yield SystemCommand(
+                    f"Test over {name}", "Against the baseline", lambda name=name: self._test_over(name)
+                )
+            yield SystemCommand("Copy the command", "The same on the command line", self.action_copy_command)
         if len(self._boards) > 1:
             yield SystemCommand("Next data set", "Another board", self.action_next_board)
         for name in FORMATS:
             yield SystemCommand(f"Export as {name}", "Preview, then w writes it", lambda name=name: self._choose(name))
+
+    def _test_over(self, name: str) -> None:
+        self._over = OVER[OVER.index(name) - 1]
+        self.action_over()
 
     def _choose(self, name: str) -> None:
         self._format = name
@@ -194,7 +263,11 @@ def _numbers(cell: BoardCell | None, with_n: bool, colors: Inks) -> Cell:
         return [("–", colors["faint"])]
     style: Style = colors["best"] if cell.best else colors["second"] if cell.second else colors["text"]
     spread = "" if cell.sd is None else f" ±{cell.sd:.4f}"
-    return [(f"{cell.mean:.4f}", style), (f"{spread} ({cell.n})" if with_n else spread, colors["dim"])]
+    pieces = [(f"{cell.mean:.4f}", style)]
+    if cell.versus is not None:
+        mark = {"better": "*", "worse": "°", "": " "}[cell.versus.mark]
+        pieces.append((mark, colors["error" if cell.versus.mark == "worse" else "success"]))
+    return [*pieces, (f"{spread} ({cell.n})" if with_n else spread, colors["dim"])]
 
 
 def _notes(board: Leaderboard) -> str:
@@ -220,9 +293,25 @@ def _exported(board: Leaderboard, form: str) -> str:
 def _boards(store: Store, metric: str) -> list[Leaderboard]:
     """For threads."""
     from engine.reports.leaderboard import leaderboards
-    from engine.store import list_records
+    from engine.reports.records import measured_records
 
-    return leaderboards(list_records(store, status="finished"), [metric])
+    return leaderboards(measured_records(store, [metric]), [metric])
+
+
+def _marked(store: Store, board: Leaderboard, baseline: str, over: str) -> tuple[Leaderboard | None, str]:
+    """The board with marks, or why there are none; for threads."""
+    from engine.reports.evidence import evidence_of
+    from engine.reports.marks import marked
+    from engine.spec import UserError
+    from engine.store import get_run
+
+    try:
+        runs = [get_run(store, run_id) for cell in board.cells for run_id in cell.runs]
+        evidence = {run.run: run for run in evidence_of(store, runs)}
+        found = marked([board], evidence, baseline, over)[0]  # type: ignore[arg-type]
+    except UserError as error:
+        return None, str(error).removeprefix("--baseline ")
+    return found, ""
 
 
 def _write(path: Path | None, file: Path, text: str) -> str:

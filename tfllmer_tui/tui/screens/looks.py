@@ -28,7 +28,7 @@ class ChartKeys(Page):
         Binding("l", "look('log_y')", "Logarithmic y", show=False, id="chart.log-y"),
         Binding("L", "look('log_x')", "Logarithmic x", show=False, id="chart.log-x"),
         Binding("B", "look('bands')", "Seeds as a band", show=False, id="chart.bands"),
-        Binding("z", "look('settled')", "y axis fits the settled part", show=False, id="chart.settled"),
+        Binding("z", "look('whole')", "y axis shows everything, or what matters", show=False, id="chart.whole"),
         Binding("w", "write_chart", "Write the charts as SVG", show=False, id="chart.write"),
     ]
 
@@ -77,10 +77,10 @@ def _write(path: Path | None, drawn: list[tuple[str, RenderableType]]) -> str:
     return f"written: {', '.join(files)}"
 
 
-def remembered_look(memory: Mapping[str, Any]) -> Look:
+def remembered_look(memory: Mapping[str, Any], default: Look = Look()) -> Look:  # noqa: B008 - it is frozen
     """How charts were looked at last, as far as that makes sense."""
     told = memory.get("look")
     if not isinstance(told, dict):
-        return Look()
-    known = {name: told[name] for name, value in asdict(Look()).items() if isinstance(told.get(name), type(value))}
-    return Look(**known) if known.get("axis", "epoch") in ("epoch", "step", "minutes") else Look()
+        return default
+    known = {name: told[name] for name, value in asdict(default).items() if isinstance(told.get(name), type(value))}
+    return Look(**known) if known.get("axis", "epoch") in ("epoch", "step", "minutes") else default

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual import on
-from textual.app import SystemCommand
+from textual.app import SuspendNotSupported, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
@@ -75,6 +77,7 @@ class RunScreen(ChartKeys):
         Binding("Y", "copy('config')", "Copy config", show=False, id="run.copy-config"),
         Binding("C", "copy('command')", "Copy command", show=False, id="run.copy-command"),
         Binding("D", "copy('folder')", "Copy the folder's path", show=False, id="run.copy-folder"),
+        Binding("o", "open_folder", "A shell in the folder", show=False, id="run.open-folder"),
     ]
 
     def __init__(self, run_id: str) -> None:
@@ -99,9 +102,9 @@ class RunScreen(ChartKeys):
                     yield Input(placeholder="search the log", id="needle", compact=True)
                     yield LogView(id="log-view")
                 with TabPane("Events", id="events"):
-                    yield _table("events-table", ("time", 19), ("what", 60), ("", 0))
+                    yield _table("events-table", ("time", 19), ("what", 30), ("", 0))
                 with TabPane("About", id="about"):
-                    yield _table("about-table", ("what", 28), ("value", 50), ("", 0))
+                    yield _table("about-table", ("what", 28), ("value", 30), ("", 0))
 
     def on_mount(self) -> None:
         self.set_interval(0.5, self._follow_log)
@@ -218,6 +221,20 @@ class RunScreen(ChartKeys):
         elif self._documents is not None:
             self.up.copy(what, str(getattr(self._documents, what)))
 
+    def action_open_folder(self) -> None:
+        """The user's shell in the run's folder, in place of the app until it ends."""
+        if self._documents is None:
+            return
+        if self.up.read_only:
+            self.notify("opened for reading only", severity="warning")
+            return
+        try:
+            with self.app.suspend():
+                print(f"{self._documents.folder}\n`exit` leads back to tfllmer")
+                subprocess.run([os.environ.get("SHELL") or "sh"], cwd=self._documents.folder, check=False)
+        except (OSError, SuspendNotSupported) as error:
+            self.notify(f"no shell here: {error}; D copies the path", severity="warning", markup=False)
+
     def commands(self) -> Iterable[SystemCommand]:
         status = self._row.status if self._row else ""
         if status in ("running", "queued"):
@@ -227,6 +244,7 @@ class RunScreen(ChartKeys):
         yield SystemCommand("Edit a copy", "Change settings and launch a new run", self.action_edit)
         for what in ("id", "command", "config", "folder"):
             yield SystemCommand(f"Copy {what}", "To the clipboard", lambda what=what: self.action_copy(what))
+        yield SystemCommand("A shell in the folder", "`exit` leads back", self.action_open_folder)
         yield SystemCommand("Search the log", "Text in what the run printed", self.action_search)
 
 

@@ -16,8 +16,8 @@ from textual.widget import Widget
 from engine.spec import UserError
 from tfllmer_tui.render import short_ids
 from tfllmer_tui.tui import actions
-from tfllmer_tui.tui.rows import Entry, Group, View, arrange, group
-from tfllmer_tui.tui.screens.compare import names
+from tfllmer_tui.tui.rows import Entry, Group, View, arrange, group, names
+from tfllmer_tui.tui.screens.columns import ColumnsScreen
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.traces import Wanted
 from tfllmer_tui.tui.watch import Snapshot
@@ -54,6 +54,7 @@ class RunsScreen(ChartKeys):
         Binding("n", "launch", "New", id="runs.new"),
         Binding("o", "sort", "Sort by the next column", show=False, id="runs.sort"),
         Binding("O", "reverse", "Reverse the order", show=False, id="runs.reverse"),
+        Binding("bar", "columns", "Choose columns", show=False, key_display="|", id="runs.columns"),
         Binding("u", "unmark", "Unmark all", show=False, id="runs.unmark"),
         Binding("m", "missing", "Queue missing seeds", show=False, id="runs.missing"),
         Binding("e", "edit", "Edit a copy and launch it", show=False, id="runs.edit"),
@@ -70,11 +71,14 @@ class RunsScreen(ChartKeys):
         self._baseline: str | None = None
         self._view = View()
         self._filter = ""
+        self._hidden: frozenset[str] = frozenset()
         self._soon: Timer | None = None
 
     def compose_body(self) -> Iterable[Widget]:
         memory = self.up.memory.get("runs", {})
         self._filter = str(memory.get("filter", ""))
+        hidden = memory.get("hidden")
+        self._hidden = frozenset(map(str, hidden)) if isinstance(hidden, list) else frozenset()
         self._view = View(
             sort=str(memory.get("sort", "created")),
             descending=bool(memory.get("descending", True)),
@@ -147,6 +151,7 @@ class RunsScreen(ChartKeys):
         table.empty_text = "no run passes the filter" if self._filter else ""
         table.marks = self._marks()
         columns = GROUPS if self._view.grouped else _named(RUNS, length, self._baseline is not None)
+        columns = tuple(column for column in columns if column.key not in self._hidden)
         if columns != table._columns:
             table.set_columns(columns)
         table.show(entries)
@@ -249,7 +254,18 @@ class RunsScreen(ChartKeys):
     def _remember(self) -> None:
         view = self._view
         told = {"filter": self._filter, "sort": view.sort, "descending": view.descending, "grouped": view.grouped}
-        self.up.keep("runs", told)
+        self.up.keep("runs", told | {"hidden": sorted(self._hidden)})
+
+    def action_columns(self) -> None:
+        """Hide some, or show them again; what there is no room for gives way all the same."""
+        choice = [column for column in RUNS if column.key not in ("status", "arm")]
+        self.app.push_screen(ColumnsScreen(choice, self._hidden), self._choose_columns)
+
+    def _choose_columns(self, hidden: frozenset[str] | None) -> None:
+        if hidden is not None:
+            self._hidden = hidden
+            self._remember()
+            self._arrange()
 
     def action_sort(self) -> None:
         keys = [column.key for column in self.table.shown_columns if column.key != "curve"]
@@ -389,6 +405,7 @@ class RunsScreen(ChartKeys):
         yield SystemCommand(
             "Unfold seeds" if self._view.grouped else "Fold seeds", "Mean ± sd per configuration", self.action_fold
         )
+        yield SystemCommand("Choose columns", "Which ones the table shows", self.action_columns)
         if self._marked:
             yield SystemCommand("Unmark all", "No run is marked", self.action_unmark)
 

@@ -17,7 +17,7 @@ from tfllmer_tui.render import STATUS
 from tfllmer_tui.tui.palette import inks
 from tfllmer_tui.tui.watch import Snapshot
 
-SHORT = {"Leaderboard": "Board"}
+SHORT = {"Leaderboard": "Board", "Geometry": "Geom"}
 """What places are called where there is little room."""
 
 
@@ -50,17 +50,19 @@ class TopBar(Widget):
         width, colors = self.size.width, inks(self.app.current_theme)
         right = self._right()
         right_size = sum(cell_len(segment.text) for segment in right)
-        segments = [Segment(" tfllmer ", colors["key"])] if width >= 72 else [Segment(" ")]
+        tight = 9 + sum(len(title) + 4 for _, title in self._places) + right_size > width
+        segments = [Segment(" " if tight else " tfllmer ", colors["key"])]
         self._spans, x = [], cell_len(segments[0].text)
-        tight = x + sum(len(title) + 4 for _, title in self._places) + right_size > width
         for number, (mode, title) in enumerate(self._places, 1):
             here = mode == self.app.current_mode
-            name = title if here or not tight else SHORT.get(title, title) if width >= 60 else ""
+            name = (SHORT.get(title, title) if tight else title) if here or width >= 60 else ""
             text = f" {number} {name} " if name else f" {number} "
             style = colors["cursor"] + colors["bold"] if here else colors["dim"]
             segments.append(Segment(text, style))
             self._spans.append((x, x + len(text), mode))
             x += len(text)
+        if x + right_size > width:  # what runs and what failed before how many there are
+            right_size -= cell_len(right.pop().text)
         if x + right_size <= width:
             segments += [Segment(" " * (width - x - right_size)), *right]
         return Strip(segments).adjust_cell_length(width).apply_style(self.rich_style)

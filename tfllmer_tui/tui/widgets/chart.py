@@ -18,7 +18,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tfllmer_tui.chart import AXIS, LABEL, REFERENCE, SERIES, Picture, draw
-from tfllmer_tui.tui.curves import Plot, settled_range, value_at
+from tfllmer_tui.tui.curves import Plot, value_at
 from tfllmer_tui.tui.palette import Inks, inks
 
 
@@ -60,22 +60,20 @@ class Chart(Widget, can_focus=True):
         super().__init__(id=id)
         self.set_reactive(Chart.title, title)
         self.plot = Plot()
-        self.log_x = self.log_y = self.ascii_only = False
+        self.log_x = self.log_y = self.ascii_only = self.focus_y = False
         self.x_range: tuple[float, float] | None = None
-        self.y_range: tuple[float, float] | None = None
         self.waiting = waiting
         self._picture: Picture | None = None
         self._drag: tuple[int, tuple[float, float]] | None = None
 
     # -------------------------------------------------------------------------------- content
 
-    def show(self, plot: Plot, *, log_x: bool = False, log_y: bool = False, settled: bool = False) -> None:
-        """Draw this from now on."""
+    def show(self, plot: Plot, *, log_x: bool = False, log_y: bool = False, focus: bool = False) -> None:
+        """Draw this from now on; with `focus` the y axis leaves out what would squeeze the rest."""
         if plot.x_name != self.plot.x_name or log_x != self.log_x:
             self.x_range = None
             self.set_reactive(Chart.at, None)
-        self.plot, self.log_x, self.log_y = plot, log_x, log_y
-        self.y_range = settled_range(plot) if settled else None
+        self.plot, self.log_x, self.log_y, self.focus_y = plot, log_x, log_y, focus
         self.redraw()
 
     def redraw(self) -> None:
@@ -98,7 +96,7 @@ class Chart(Widget, can_focus=True):
             lines=self.plot.lines,
             marks=self.plot.marks,
             x_range=self.x_range,
-            y_range=self.y_range,
+            focus=self.focus_y,
             x_name=self.plot.x_name,
             log_x=self.log_x,
             log_y=self.log_y,
@@ -185,6 +183,9 @@ class Chart(Widget, can_focus=True):
             segments += [Segment("  "), Segment(sample, style), Segment(label, colors["dim"])]
             segments.append(Segment(told, colors["text"]))
             room -= size
+        hint = "  z shows all"
+        if self.picture.clipped and room > len(hint):
+            segments.append(Segment(hint, colors["dim"]))
         return Strip(segments).adjust_cell_length(width)
 
     # -------------------------------------------------------------------------------- crosshair, zoom, pan

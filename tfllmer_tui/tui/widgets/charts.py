@@ -92,7 +92,7 @@ class Charts(Widget):
 
     def _show(self, chart: Chart, shown: Plot) -> None:
         look = self.look
-        chart.show(shown, log_x=look.log_x, log_y=look.log_y, settled=look.settled)
+        chart.show(shown, log_x=look.log_x, log_y=look.log_y, focus=not look.whole)
 
     @on(Chart.Aimed)
     def _aimed(self, event: Chart.Aimed) -> None:
@@ -139,7 +139,7 @@ class Charts(Widget):
         self.change(replace(self.look, smoothing=SMOOTHING[(now + 1) % len(SMOOTHING)]))
 
     def toggle(self, name: str) -> None:
-        """log_x, log_y, bands or settled."""
+        """log_x, log_y, bands or whole."""
         changed: dict[str, Any] = {name: not getattr(self.look, name)}
         self.change(replace(self.look, **changed))
 
@@ -149,7 +149,7 @@ class Charts(Widget):
         look = self.look
         parts = [f"by {look.axis}", f"smoothing {look.smoothing:g}" if look.smoothing else ""]
         parts += ["log x" if look.log_x else "", "log y" if look.log_y else "", "seeds as bands" if look.bands else ""]
-        parts += ["y fits the settled part" if look.settled else ""]
+        parts += ["all values" if look.whole else ""]
         return " · ".join(filter(None, parts))
 
 

@@ -132,9 +132,9 @@ def _status(row: Entry, colors: Inks) -> Cell:
 def _arm(run: RunRow, width: int, colors: Inks) -> Cell:
     """The name with its last part first to the eye (alone where there is no room), and what was changed by hand."""
     method, slash, ablation = run.arm.partition("/")
-    if slash and len(run.arm) > width:
-        method, slash, ablation = ablation, "", ""
     changes = ", ".join(f"{name.split('.')[-1]}={value}" for name, value in sorted(run.overrides.items()))
+    if slash and len(f"{run.arm} {changes}") > width:
+        method, slash, ablation = ablation, "", ""
     name = (
         [(clean(f"{method}/"), colors["dim"]), (clean(ablation), colors["text"])]
         if slash

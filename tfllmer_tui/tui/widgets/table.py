@@ -193,9 +193,15 @@ class Table(ScrollView, Generic[Row], can_focus=True):
         """The first character of a row."""
         return " ", Style.null()
 
+    def across(self, row: Row, colors: Inks) -> tuple[str, Style] | None:
+        """What runs over all columns in place of cells: a heading, or a note."""
+        return None
+
     def _line(self, row: Row, width: int, colors: Inks) -> Strip:
         mark, style = self.gutter_of(row, colors)
         segments = [Segment(mark, style)]
+        if (text := self.across(row, colors)) is not None:
+            return Strip([*segments, Segment(*text)]).adjust_cell_length(width)
         cells = self._cells_of(row, self._fitted, colors)
         for column, cell in zip(self._fitted, cells, strict=True):
             segments += fitted(cell, column.width, column.right)

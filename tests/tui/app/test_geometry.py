@@ -1,0 +1,188 @@
+"""The geometry of runs side by side: what is compared with what, what is missing, and the commands that measure it."""
+
+import math
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.presets import resolve
+from engine.store import experiment_of, get_run, open_store
+from engine.store.diagnoses import keep_diagnosis, question, question_of_run
+from tests.tui.app.bench import app_of, geometry_of, id_of, opened, press, quiet, run, screen_text
+from tfllmer_tui.tui import geometry
+from tfllmer_tui.tui.geometry import Line, Subject
+from tfllmer_tui.tui.screens.geometry import GeometryScreen
+from tfllmer_tui.tui.widgets.chart import Chart
+from tfllmer_tui.tui.widgets.table import Table
+
+
+def subject(name: str, **found: Any) -> Subject:
+    return Subject(name, name, 0, {key.replace("__", "."): value for key, value in found.items()})
+
+
+def line(subjects: list[Subject], name: str) -> Line:
+    return next(line for line in geometry.lines(subjects) if line.name == name)
+
+
+@pytest.mark.parametrize(
+    ("value", "first", "change", "told", "matters"),
+    [
+        (1.0, 4.0, "factor", "×0.25", True),
+        (4.4, 4.0, "factor", "×1.1", False),
+        (400.0, 1.0, "factor", "×4e2", True),
+        (0.5, 0.43, "difference", "+0.070", True),
+        (0.5, 0.47, "difference", "+0.030", False),
+        (0.5, 0.50001, "difference", "=", False),
+        (math.inf, 3.0, "factor", "", True),
+        (-2.0, 4.0, "factor", "-6.000", True),
+        ("yes", "no", "difference", "", True),
+    ],
+)
+def test_a_difference_is_a_factor_or_a_step_and_matters_when_large(
+    value: float | str, first: float | str, change: geometry.Change, told: str, matters: bool
+) -> None:
+    assert geometry.difference(value, first, change) == told
+    assert geometry.differs(value, first, change) is matters
+
+
+def test_columns_are_compared_with_the_first_that_has_a_value() -> None:
+    found = line([subject("before"), subject("a", norms__cv=0.1), subject("b", norms__cv=0.4)], "CV")
+    assert found.values == (None, 0.1, 0.4) and found.base == 1 and found.matters
+    alike = geometry.lines([subject("a", norms__cv=0.1), subject("b", norms__cv=0.11)], only_differences=True)
+    assert "CV" not in [one.name for one in alike]
+
+
+def test_seeds_are_averaged_and_pictures_are_the_first_seeds() -> None:
+    found = geometry.mean([{"a": 1.0, "b": None, "spectrum": [1.0]}, {"a": 3.0, "b": 2.0, "spectrum": [0.5]}])
+    assert found == {"a": 2.0, "b": 2.0, "spectrum": [1.0]}
+
+
+def test_a_histogram_is_drawn_as_shares_of_the_items() -> None:
+    (series,) = geometry.histograms([subject("a", histogram={"edges": [0.0, 1.0, 3.0], "counts": [3, 1]})]).series
+    np.testing.assert_allclose(series.x, [0, 0, 1, 1, 3, 3])
+    np.testing.assert_allclose(series.y, [0, 75, 75, 25, 25, 0])
+
+
+def test_arms_with_one_sweep_share_its_curves() -> None:
+    sweep = [{"lambda": x, "variance_share": 1 - x / 2, "tv_ratio": None, "positive": 9} for x in (0.0, 1.0)]
+    found = {"sweep": sweep, "reduction__lambda": 1.0}
+    plot = geometry.trade_offs([subject("a", **found), subject("b", **found)])
+    assert [series.name for series in plot.series] == ["a: V / V0", "a: TV ratio"]
+    assert [(mark.x, mark.series) for mark in plot.marks] == [(1.0, 0)]
+    np.testing.assert_allclose(plot.series[0].y, [1.0, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("chosen", "sets"),
+    [
+        ({"ablation": "full"}, []),
+        ({"ablation": "no-norm", "backbone": "gru4rec"}, ["embedding.lambda=0.5", "train.epochs=3"]),
+        ({"method": "id"}, ["seed=2"]),
+    ],
+)
+def test_the_command_asks_the_very_question(chosen: dict[str, Any], sets: list[str], tmp_path: Path) -> None:
+    from engine.store import create_run
+
+    store = open_store(tmp_path / "experiments.db")
+    resolved = resolve(**chosen, sets=sets)
+    made = create_run(store, resolved.experiment, overrides=resolved.overrides, command=[])
+    words = shlex.split(geometry.before_command(made))
+    assert words[:2] == ["tfllmer", "diagnose"]
+    pairs = list(zip(words[2::2], words[3::2], strict=True))
+    named: dict[str, Any] = {flag.removeprefix("--"): value for flag, value in pairs if flag != "--set"}
+    asked = resolve(**named, sets=[value for flag, value in pairs if flag == "--set"])
+    assert question(asked.experiment) == question(resolved.experiment)
+
+
+def diagnosed(path: Path) -> None:
+    """Before and after of the arm `full`, and the trained model of its first run."""
+    store = open_store(path)
+    first = get_run(store, id_of(0))
+    after, before = geometry_of("full")["geometry"], geometry_of("no-both")["geometry"]
+    tables = {
+        name: {**{part: told[part] for part in ("norms", "angles", "curvature")}, "tv": {"value": tv, "z": z}}
+        for name, told, tv, z in (("pca", before, 0.99, -4.0), ("arm_unit", after, 0.97, -14.0))
+    }
+    result = {
+        "before": "pca",
+        "after": "arm_unit",
+        "tables": tables,
+        "misalignment": {"x_centred": [{"k": 20, "1-ami": 0.95}]},
+    }
+    keep_diagnosis(store, question(experiment_of(first)), experiment_of(first), result)
+    factor = {"kappa_h": 30.0, "kappa_k": 300.0, "kappa_jhj": 4000.0}
+    space = {"hessian": {"lambda_1": 2.0, "negative_mass": 0.1}, "gauss_newton": {"lambda_1": 1.9}}
+    model = {"parameter_space": space, "other_factor": factor}
+    keep_diagnosis(store, question_of_run(first), experiment_of(first), model)
+    store.engine.dispose()
+
+
+def test_marked_runs_stand_side_by_side_with_the_usual_way_in_before_them(filled: Path) -> None:
+    diagnosed(filled)
+
+    async def test() -> None:
+        async with opened(filled, (200, 60)) as pilot:
+            app = app_of(pilot)
+            app.compare([id_of(0), id_of(1), id_of(3)])
+            await quiet(pilot)
+            await press(pilot, "6")
+            screen = app.screen
+            assert isinstance(screen, GeometryScreen)
+            shown = {line.id: line for line in screen.query_one("#lines", Table).rows}
+            names = [subject.title for subject in screen._subjects]
+            assert names == ["PCA before", "full (2 seeds)", "no-norm"]
+            assert shown["Row norms at the start CV"].values == pytest.approx((0.7, 0.02, 0.3))
+            assert shown["On the item graph   z of it"].values == (-4.0, -14.0, None)
+            assert shown["On the item graph 1-AMI, K 20"].values == (0.95, 0.85, 0.85)
+            assert shown["Curvature in training κ of mean H, end"].values == (None, 20.0, 23.0)
+            assert shown["Trained model κ of JJᵀ"].values == (None, 300.0, None)
+            text = screen_text(pilot)
+            assert "-0.680" in text and "diagnose --dataset demo --ablation no-norm --backbone sasrec" in text
+            kappa = screen.charts.charts[0]
+            assert kappa.title == "κ of the mean H" and [s.name for s in kappa.plot.series if s.in_legend] == [
+                "full (2 seeds)",
+                "no-norm",
+            ]
+            assert len(screen.query_one("#norms", Chart).plot.series) == 3
+            await press(pilot, "d")
+            assert screen._subjects[0].title == "full (2 seeds)"
+            await press(pilot, "o")
+            only = [line.name for line in screen.query_one("#lines", Table).rows]
+            assert "CV" in only and "stable rank" not in only
+            await press(pilot, "y")
+            assert app.clipboard == "tfllmer diagnose --dataset demo --ablation no-norm --backbone sasrec"
+            await press(pilot, "Y")
+            assert app.clipboard == f"tfllmer diagnose {id_of(3)}"
+
+    run(test)
+
+
+def test_a_run_that_recorded_nothing_says_so(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled, (100, 40)) as pilot:
+            await press(pilot, "6")  # with the cursor on the newest, which is older than its record
+            screen = pilot.app.screen
+            assert isinstance(screen, GeometryScreen) and screen.run_ids() == [id_of(9)]
+            text = screen_text(pilot)
+            assert (
+                "no run here has recorded its table" in text
+                and "no graph" not in text
+                and "tfllmer diagnose --dataset demo" in text
+            )
+            assert [name for name in ("training", "spectrum") if screen.query_one(f"#{name}").display] == ["training"]
+            await press(pilot, "v")
+            assert screen.query_one("#spectrum").display and "no spectrum is stored" in screen_text(pilot)
+
+    run(test)
+
+
+def test_an_empty_store_has_no_geometry(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with opened(tmp_path / "none.db", (80, 24)) as pilot:
+            await press(pilot, "alt+6")
+            assert "no run yet" in screen_text(pilot)
+
+    run(test)

@@ -1,0 +1,247 @@
+"""Geometry: norms, directions, curvature and agreement with the graph, of runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.style import Style
+from textual import on
+from textual.app import SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+from textual.widgets import Static
+
+from tfllmer_tui.geometry_view import figure
+from tfllmer_tui.tui import geometry
+from tfllmer_tui.tui.curves import Look
+from tfllmer_tui.tui.geometry import Found, Line, Subject
+from tfllmer_tui.tui.palette import Inks
+from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
+from tfllmer_tui.tui.traces import Wanted
+from tfllmer_tui.tui.watch import Snapshot
+from tfllmer_tui.tui.widgets.chart import Chart
+from tfllmer_tui.tui.widgets.charts import Charts
+from tfllmer_tui.tui.widgets.table import Cell, Column, Table
+
+if TYPE_CHECKING:
+    from engine.store.feed import RunRow
+
+PICTURES = ("training", "spectrum", "norms", "trade-off")
+TRAINING = ("curvature.kappa_effective", "curvature.kappa_sample")
+MOST = 12
+"""Runs that are laid side by side."""
+
+
+class Lines(Table[Line]):
+    """Headings and notes run over all columns."""
+
+    def across(self, row: Line, colors: Inks) -> tuple[str, Style] | None:
+        if row.values:
+            return None
+        return (f"{row.name} {row.reads}", colors["dim"]) if row.reads else (row.name, colors["head"])
+
+
+class GeometryScreen(ChartKeys):
+    """The runs that were marked, or under the cursor, when one came here."""
+
+    CSS_PATH = "geometry.tcss"
+    HEADING = "Geometry"
+    ABOUT = "What explains a curve, as far as it is stored. It shows the runs that one comes from: mark some in Runs."
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("d", "next_first", "Next as first", id="geometry.first"),
+        Binding("o", "only", "Only what differs", id="geometry.only"),
+        Binding("v", "picture", "Picture", id="geometry.picture"),
+        Binding("y", "copy('before')", "Copy diagnose", id="geometry.copy-before"),
+        Binding("Y", "copy('model')", "Copy diagnose RUN", show=False, id="geometry.copy-model"),
+        Binding("t", "copy('table')", "Copy as text", show=False, id="geometry.copy"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ids: list[str] = []
+        self._rows: list[RunRow] = []
+        self._found = Found()
+        self._first = 0
+        self._picture = 0
+
+    def compose_body(self) -> Iterable[Widget]:
+        memory = self.up.memory.get("geometry", {})
+        self._picture = PICTURES.index(memory["picture"]) if memory.get("picture") in PICTURES else 0
+        look = remembered_look(memory, default=Look(log_y=True, bands=True, whole=True))
+        yield Static(id="title", markup=False)
+        with Horizontal(id="panes"):
+            yield Lines((), self._cells, id="lines")
+            with Vertical(id="pictures"):
+                yield Charts(TRAINING, look, id="training")
+                yield Chart("λi / λ1 of H at the start", id="spectrum", waiting="no spectrum is stored")
+                yield Chart(
+                    "row norms at the start, % of items", id="norms", waiting="none stored: runs made anew record it"
+                )
+                yield Chart("λ of Rec-PCA", id="trade-off", waiting="no run here reduces vectors with a graph")
+        yield Static(id="missing", markup=False)
+
+    def on_mount(self) -> None:
+        self._show_picture()
+
+    # -------------------------------------------------------------------------------- which runs
+
+    def look_at(self, run_ids: Sequence[str]) -> None:
+        """Show these runs from now on."""
+        self._ids, self._first = list(run_ids)[:MOST], 0
+        if self._takes_news:
+            self.show_news(self.up.snapshot)
+
+    def run_ids(self) -> list[str]:
+        return list(self._ids)
+
+    def show_news(self, snapshot: Snapshot) -> None:
+        rows = self.rows(self._ids)
+        if not rows:  # nothing was chosen, or all of it is gone: the newest that has run
+            newest = (row for row in snapshot.newest() if row.status not in ("queued", "cancelled"))
+            rows = [row] if (row := next(newest, None)) is not None else []
+        if [id(row) for row in rows] == [id(row) for row in self._rows] and self._found.subjects:
+            return
+        self._rows = rows
+        if not rows:
+            self.query_one("#title", Static).update("no run yet: 4 launches one")
+            return
+        self.read("geometry", lambda store: geometry.read(store, rows), self._show)
+
+    # -------------------------------------------------------------------------------- showing
+
+    def _show(self, found: Found) -> None:
+        self._found = found
+        subjects = self._subjects
+        table = self.query_one("#lines", Table)
+        shown = geometry.lines(subjects, only_differences=self._only)
+        table.set_columns(self._columns(subjects))
+        table.show(shown)
+        if self.focused is None:
+            table.focus()
+        runs = [s for s in subjects if s.rows]
+        self.charts.load([Wanted(row, subject.color, subject.name) for subject in runs for row in subject.rows])
+        plots = {"spectrum": geometry.spectra, "norms": geometry.histograms, "trade-off": geometry.trade_offs}
+        for name, made in plots.items():
+            self.query_one(f"#{name}", Chart).show(made(subjects), log_y=name == "spectrum")
+        self._say_title()
+        self._say_missing()
+
+    @property
+    def _subjects(self) -> tuple[Subject, ...]:
+        """The columns, the one that the others are compared with first."""
+        subjects = self._found.subjects
+        at = self._first % max(len(subjects), 1)
+        return (*subjects[at:], *subjects[:at])
+
+    @property
+    def _only(self) -> bool:
+        return bool(self.up.memory.get("geometry", {}).get("only", False))
+
+    def _columns(self, subjects: Sequence[Subject]) -> list[Column]:
+        columns = [Column("name", "", 22, 0, grow=1, most=26)]
+        for place, subject in enumerate(subjects):
+            title = f"{'» ' if place == 0 else ''}{subject.title}"
+            columns.append(
+                Column(str(place), title, max(12, min(len(title), 16)) if place == 0 else 16, place, grow=1, most=26)
+            )
+        return [*columns, Column("reads", "how to read it", 24, len(columns) + 1, grow=2, most=60)]
+
+    def _cells(self, line: Line, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
+        cells: list[Cell] = []
+        for column in columns:
+            if column.key == "name":
+                cells.append([(line.name, colors["text" if line.matters or len(line.values) < 2 else "dim"])])
+            elif column.key == "reads":
+                cells.append([(line.reads, colors["dim"])])
+            else:
+                cells.append(_value(line, int(column.key), colors))
+        return cells
+
+    def on_resize(self) -> None:
+        self._show_picture()
+        self.call_after_refresh(self._say_title)
+
+    def _say_title(self) -> None:
+        subjects, table = self._subjects, self.query_one("#lines", Table)
+        if not subjects:
+            return
+        shown = sum(column.key.isdigit() for column in table.shown_columns)
+        parts = [f"{len(subjects)} columns" if len(subjects) > 1 else subjects[0].title]
+        parts += [f"differences to {subjects[0].title}" if len(subjects) > 1 else "mark runs in Runs to compare them"]
+        parts += [f"{len(subjects) - shown} more by d" if 0 < shown < len(subjects) else ""]
+        parts += ["only what differs" if self._only else ""]
+        self.query_one("#title", Static).update(" · ".join(filter(None, parts)))
+
+    def _say_missing(self) -> None:
+        found = self._found
+        parts = [f"before and after: {found.before}   y copies" if found.before else ""]
+        parts += [f"trained model: {found.model}   Y copies" if found.model else ""]
+        said = "\n".join(filter(None, parts))
+        missing = self.query_one("#missing", Static)
+        missing.update(f"not measured yet\n{said}" if said else "")
+        missing.display = bool(said)
+
+    # -------------------------------------------------------------------------------- keys
+
+    def action_next_first(self) -> None:
+        self._first += 1
+        self._show(self._found)
+
+    def action_only(self) -> None:
+        self._keep(only=not self._only)
+        self._show(self._found)
+
+    def action_picture(self) -> None:
+        self._picture = (self._picture + 1) % len(PICTURES)
+        self._keep(picture=PICTURES[self._picture])
+        self._show_picture()
+
+    def _show_picture(self) -> None:
+        """All pictures where there is room, else one."""
+        for place, name in enumerate(PICTURES):
+            self.query_one(f"#{name}").display = self.is_wide or place == self._picture
+
+    def action_copy(self, what: str) -> None:
+        if what == "table":
+            subjects = self._subjects
+            lines = ["\t".join(["", *(subject.title for subject in subjects)])]
+            shown = geometry.lines(subjects)
+            lines += ["\t".join([line.name, *("" if v is None else str(v) for v in line.values)]) for line in shown]
+            self.up.copy("geometry", "\n".join(lines))
+        elif command := getattr(self._found, what):
+            self.up.copy("command", command)
+        else:
+            self.notify("that is measured already", markup=False)
+
+    @on(Charts.Looked)
+    def _looked(self, event: Charts.Looked) -> None:
+        self._keep(look=asdict(event.look))
+        event.prevent_default()
+
+    def _keep(self, **changes: object) -> None:
+        self.up.keep("geometry", {**self.up.memory.get("geometry", {}), **changes})
+
+    def commands(self) -> Iterable[SystemCommand]:
+        if len(self._found.subjects) > 1:
+            yield SystemCommand("Next as first", "Differences are to the first column", self.action_next_first)
+            yield SystemCommand("Only what differs", "Leave out lines that are alike, or not", self.action_only)
+        yield SystemCommand("Next picture", "Training, spectrum, norms, λ", self.action_picture)
+        if self._found.before:
+            yield SystemCommand("Copy diagnose", "Measures before and after", lambda: self.action_copy("before"))
+        if self._found.model:
+            yield SystemCommand("Copy diagnose RUN", "Measures the trained model", lambda: self.action_copy("model"))
+        yield SystemCommand("Copy the geometry", "As text with tabs", lambda: self.action_copy("table"))
+
+
+def _value(line: Line, place: int, colors: Inks) -> Cell:
+    value, first = line.values[place], line.values[line.base]
+    if value is None:
+        return [("–", colors["faint"])]
+    told = value if isinstance(value, str) else f"{value:,.0f}" if line.change == "count" else figure(value)
+    if place == line.base:
+        return [(told, colors["text"])]
+    style = colors["accent" if geometry.differs(value, first, line.change) else "dim"]
+    return [(f"{told:<8}", colors["text"]), (f" {geometry.difference(value, first, line.change)}", style)]
