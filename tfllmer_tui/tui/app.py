@@ -115,23 +115,23 @@ class TfllmerApp(App[None]):
     @work(thread=True, group="settle", exit_on_error=False)
     def _settle_now(self) -> None:
         try:
-            actions.settle(self.snapshot.path)
+            self._change(actions.settle)
         except UserError:
             pass  # the next time, or whoever supervises the runs
         finally:
             self._settling = False
 
-    def do(self, action: Callable[..., str], *given: Any, then: Callable[[], object] | None = None) -> None:
-        """Change something in a thread, and say what came of it."""
+    def _change(self, action: Callable[..., str], *given: Any) -> str:
+        """The one way from the app to anything that writes. Raises UserError where it was opened for reading only."""
         if self.read_only:
-            self.notify("opened for reading only", severity="warning")
-            return
-        self._do(action, given, then)
+            raise UserError("read-only: this view shows runs and changes nothing")
+        return action(self.store_path, *given)
 
     @work(thread=True, group="actions", exit_on_error=False)
-    def _do(self, action: Callable[..., str], given: Sequence[Any], then: Callable[[], object] | None) -> None:
+    def do(self, action: Callable[..., str], *given: Any, then: Callable[[], object] | None = None) -> None:
+        """Change something in a thread, and say what came of it."""
         try:
-            said = action(self.store_path, *given)
+            said = self._change(action, *given)
         except Exception as error:
             self.call_from_thread(self.tell_error, error)
             return
@@ -225,8 +225,10 @@ class TfllmerApp(App[None]):
                     widget.refresh()
 
     def keep(self, name: str, value: Any) -> None:
-        """Remember something for the next session."""
+        """Remember something for the next session; what was opened for reading only leaves nothing behind."""
         self.memory[name] = value
+        if self.read_only:
+            return
         if self._saving is not None:
             self._saving.stop()
         self._saving = self.set_timer(1.0, self._save)

@@ -54,7 +54,7 @@ class Page(Screen[None]):
         return self.size.width >= 130
 
     def compose(self) -> ComposeResult:
-        yield TopBar(PLACES)
+        yield TopBar(PLACES, read_only=self.up.read_only)
         yield Notice()
         yield from self.compose_body()
         yield Footer(show_command_palette=False)

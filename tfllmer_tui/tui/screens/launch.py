@@ -190,6 +190,9 @@ class LaunchScreen(Page):
             self._plan_soon()
 
     def _make_plan(self) -> None:
+        if self.up.read_only:  # nor does the form tell someone who may only look which files there are
+            self._show_plan(Plan(error="read-only: nothing can be launched from this view"))
+            return
         values, rows = self.values, tuple(self.up.snapshot.rows.values())
         self.think("plan", lambda: plan(values, rows), self._show_plan)
 
