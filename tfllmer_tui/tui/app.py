@@ -199,6 +199,15 @@ class TfllmerApp(App[None]):
         self.copy_to_clipboard(text)
         self.notify(f"{what} copied", timeout=2, markup=False)
 
+    def export_screenshot(self, *, title: str | None = None, simplify: bool = False) -> str:
+        """The screen as SVG, without the fonts from the network that Textual's own has."""
+        from tfllmer_tui.render import to_svg
+
+        width, height = self.size
+        below = self._background_screens
+        shown = self.screen._compositor.render_update(full=True, screen_stack=below, simplify=simplify) or ""
+        return to_svg(shown, width, title or self.title, height)
+
     # -------------------------------------------------------------------------------- looks
 
     @property
@@ -223,6 +232,8 @@ class TfllmerApp(App[None]):
             for screen in self.screen_stack:
                 for widget in screen.walk_children():
                     widget.refresh()
+                if isinstance(screen, Page):
+                    screen.recolor()
 
     def keep(self, name: str, value: Any) -> None:
         """Remember something for the next session; what was opened for reading only leaves nothing behind."""

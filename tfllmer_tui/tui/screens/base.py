@@ -72,6 +72,10 @@ class Page(Screen[None]):
         self.take_news(self.up.snapshot)
 
     def on_screen_resume(self) -> None:
+        self.recolor()
+
+    def recolor(self) -> None:
+        """Show again what was made in the colours of a theme: it may be another one now."""
         self.take_news(self.up.snapshot)
 
     def take_news(self, snapshot: Snapshot) -> None:

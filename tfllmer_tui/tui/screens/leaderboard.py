@@ -51,7 +51,6 @@ class LeaderboardScreen(Page):
         self._at = 0
         self._metric, self._format = METRICS[0], FORMATS[0]
         self._seen: tuple[str, int] = ("", -1)
-        self._text = ""
 
     def compose_body(self) -> Iterable[Widget]:
         memory = self.up.memory.get("board", {})
@@ -134,7 +133,6 @@ class LeaderboardScreen(Page):
             self.think("export", lambda: _exported(board, form), self._exported)
 
     def _exported(self, text: str) -> None:
-        self._text = text
         view = self.query_one("#preview", LogView)
         view.clear()
         view.following = False
@@ -153,11 +151,14 @@ class LeaderboardScreen(Page):
     def action_write(self) -> None:
         if self.board is not None:
             name = "".join(c if c.isalnum() else "-" for c in f"{self.board.dataset}-{self._metric}")
-            self.up.do(_write, Path(f"leaderboard-{name}{SUFFIX[self._format]}"), self._text)
+            self.up.do(_write, Path(f"leaderboard-{name}{SUFFIX[self._format]}"), self.board, self._format)
 
     def action_copy(self) -> None:
-        if self.board is not None:
-            self.up.copy(f"leaderboard as {self._format}", self._text)
+        board, form = self.board, self._format
+        if board is not None:
+            self.think(
+                "copy", lambda: _exported(board, form), lambda text: self.up.copy(f"leaderboard as {form}", text)
+            )
 
     # -------------------------------------------------------------------------------- choosing
 
@@ -225,8 +226,8 @@ def _boards(store: Store, metric: str) -> list[Leaderboard]:
     return leaderboards(list_records(store, status="finished"), [metric])
 
 
-def _write(path: Path | None, file: Path, text: str) -> str:
+def _write(path: Path | None, file: Path, board: Leaderboard, form: str) -> str:
     from engine.reports.files import write_text
 
-    write_text(file, text)
+    write_text(file, _exported(board, form))
     return f"{file} written"
