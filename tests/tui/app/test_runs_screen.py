@@ -183,9 +183,10 @@ def test_read_only_changes_nothing(filled: Path) -> None:
     async def test() -> None:
         async with opened(filled, read_only=True) as pilot:
             table(pilot).cursor = ids(pilot).index(id_of(7))
-            await pilot.press("x")
+            await press(pilot, "x")
             assert "read-only" in screen_text(pilot).splitlines()[0]
-            await until(pilot, lambda: "read-only: this view shows runs and changes nothing" in screen_text(pilot))
+            said = [notice.message for notice in pilot.app._notifications]
+            assert said == ["read-only: this view shows runs and changes nothing"]
             await press(pilot, "w", "alt+2", "w", "alt+3", "w", "alt+4", "ctrl+r")
             assert "read-only: nothing can be launched from this view" in " ".join(screen_text(pilot).split())
         assert get_run(open_store(filled), id_of(7)).status == "queued"

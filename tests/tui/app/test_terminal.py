@@ -177,7 +177,7 @@ def test_a_day_at_the_terminal(folder: Path, size: tuple[int, int]) -> None:
         for seed in (0, 1):
             reaches(folder, f"no-norm {seed}", "finished", seconds=400)
         app.keys("Down", "Space", "Space", "c")
-        print(app.shows("test NDCG@10", "seed 0", "seed 1", "settings"))
+        print(app.shows("test NDCG@10", "seed 0", "seed 1"))
         app.keys("Escape", "u")
 
         # Seeds fold into one row.
