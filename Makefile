@@ -1,6 +1,7 @@
 # make demo      set up .venv and train one ablation on generated data
 # make test      set up .venv and run the tests
 # make slow      the longer checks
+# make snapshots write the tests' pictures of the screens anew, after a change of how they look
 # make check     lint, format, types and import contracts
 #
 # PYTHON=python3.12     another interpreter (3.11 or newer)
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: demo test slow check benchmarks clean
+.PHONY: demo test slow snapshots check benchmarks clean
 
 demo: $(VENV)/ready
 	$(BIN)/tfllmer run --ablation no-norm
@@ -21,6 +22,9 @@ test: $(VENV)/ready-test
 
 slow: $(VENV)/ready-test
 	$(BIN)/pytest -m slow
+
+snapshots: $(VENV)/ready-test
+	TFLLMER_UPDATE_SNAPSHOTS=1 $(BIN)/pytest tests/tui/app/test_snapshots.py
 
 check: $(VENV)/ready-dev
 	$(BIN)/ruff check .

@@ -411,13 +411,20 @@ _SVG = """\
 def save_svg(renderable: RenderableType, path: Path, width: int, title: str = "tfllmer") -> None:
     """Write what a terminal of `width` columns would show as an SVG picture. Raises UserError where
     the file cannot be written."""
+    write_text(path, to_svg(renderable, width, title))
+
+
+def to_svg(renderable: RenderableType, width: int, title: str, height: int | None = None) -> str:
+    """What a terminal would show, as SVG text."""
     console = Console(
         record=True,
         width=width,
+        height=height,
         file=io.StringIO(),
         force_terminal=True,
         color_system="truecolor",
         legacy_windows=False,
+        safe_box=False,
     )
     console.print(renderable)
-    write_text(path, console.export_svg(title=title, code_format=_SVG))
+    return console.export_svg(title=title, code_format=_SVG)

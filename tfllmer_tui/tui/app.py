@@ -117,23 +117,23 @@ class TfllmerApp(App[None]):
     @work(thread=True, group="settle", exit_on_error=False)
     def _settle_now(self) -> None:
         try:
-            actions.settle(self.snapshot.path)
+            self._change(actions.settle)
         except UserError:
             pass  # the next time, or whoever supervises the runs
         finally:
             self._settling = False
 
-    def do(self, action: Callable[..., str], *given: Any, then: Callable[[], object] | None = None) -> None:
-        """Change something in a thread, and say what came of it."""
+    def _change(self, action: Callable[..., str], *given: Any) -> str:
+        """The one way from the app to anything that writes. Raises UserError where it was opened for reading only."""
         if self.read_only:
-            self.notify("opened for reading only", severity="warning")
-            return
-        self._do(action, given, then)
+            raise UserError("read-only: this view shows runs and changes nothing")
+        return action(self.store_path, *given)
 
     @work(thread=True, group="actions", exit_on_error=False)
-    def _do(self, action: Callable[..., str], given: Sequence[Any], then: Callable[[], object] | None) -> None:
+    def do(self, action: Callable[..., str], *given: Any, then: Callable[[], object] | None = None) -> None:
+        """Change something in a thread, and say what came of it."""
         try:
-            said = action(self.store_path, *given)
+            said = self._change(action, *given)
         except Exception as error:
             self.call_from_thread(self.tell_error, error)
             return
@@ -205,6 +205,15 @@ class TfllmerApp(App[None]):
         self.copy_to_clipboard(text)
         self.notify(f"{what} copied", timeout=2, markup=False)
 
+    def export_screenshot(self, *, title: str | None = None, simplify: bool = False) -> str:
+        """The screen as SVG, without the fonts from the network that Textual's own has."""
+        from tfllmer_tui.render import to_svg
+
+        width, height = self.size
+        below = self._background_screens
+        shown = self.screen._compositor.render_update(full=True, screen_stack=below, simplify=simplify) or ""
+        return to_svg(shown, width, title or self.title, height)
+
     # -------------------------------------------------------------------------------- looks
 
     @property
@@ -229,10 +238,14 @@ class TfllmerApp(App[None]):
             for screen in self.screen_stack:
                 for widget in screen.walk_children():
                     widget.refresh()
+                if isinstance(screen, Page):
+                    screen.recolor()
 
     def keep(self, name: str, value: Any) -> None:
-        """Remember something for the next session."""
+        """Remember something for the next session; what was opened for reading only leaves nothing behind."""
         self.memory[name] = value
+        if self.read_only:
+            return
         if self._saving is not None:
             self._saving.stop()
         self._saving = self.set_timer(1.0, self._save)

@@ -184,7 +184,14 @@ def test_read_only_changes_nothing(filled: Path) -> None:
         async with opened(filled, read_only=True) as pilot:
             table(pilot).cursor = ids(pilot).index(id_of(7))
             await press(pilot, "x")
+            assert "read-only" in screen_text(pilot).splitlines()[0]
+            said = [notice.message for notice in pilot.app._notifications]
+            assert said == ["read-only: this view shows runs and changes nothing"]
+            await press(pilot, "w", "alt+2", "w", "alt+3", "w", "alt+4", "ctrl+r")
+            assert "read-only: nothing can be launched from this view" in " ".join(screen_text(pilot).split())
         assert get_run(open_store(filled), id_of(7)).status == "queued"
+        assert len(list_runs(open_store(filled))) == len(RUNS)
+        assert not [*Path().glob("*.svg"), *Path().glob("*.tex"), *filled.parent.glob("state")]
 
     run(test)
 

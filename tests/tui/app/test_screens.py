@@ -336,6 +336,38 @@ def test_the_form_is_checked_as_one_types_and_makes_a_grid(filled: Path) -> None
     run(test)
 
 
+def test_what_is_launched_is_what_the_form_says_however_fast_the_key_comes(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled, (140, 40)) as pilot:
+            await press(pilot, "4")
+            screen = pilot.app.screen
+            assert isinstance(screen, LaunchScreen) and screen._planned == screen.values
+            screen.query_one("#set", Input).value = "train.lr=0.003"
+            screen.action_launch()
+            await until(pilot, lambda: len(app_of(pilot).snapshot.rows) == len(RUNS) + 1)
+            screen.query_one("#seeds", Input).value = "x"
+            screen.action_launch()
+            await press(pilot, "ctrl+y")  # no command stands for it
+            await quiet(pilot)
+        runs = list_runs(open_store(filled))
+        assert len(runs) == len(RUNS) + 1  # nothing came of the wrong seeds
+        assert [each.seed for each in runs if each.overrides == {"train.lr": 0.003}] == [0]
+
+    run(test)
+
+
+def test_keys_go_from_line_to_line_of_the_form_and_find_it_again(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled, (140, 40)) as pilot:
+            await press(pilot, "n", "down", "down", "up", *"fu")
+            assert pilot.app.screen.query_one("#ablation", Input).value == "fu"
+            pilot.app.screen.set_focus(None)
+            await press(pilot, "escape", "n", *"i")
+            assert pilot.app.screen.query_one("#method", Input).value == "i"
+
+    run(test)
+
+
 def test_a_copy_of_a_run_fills_the_form(filled: Path) -> None:
     async def test() -> None:
         async with opened(filled, (140, 40)) as pilot:

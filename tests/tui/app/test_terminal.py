@@ -1,79 +1,214 @@
-"""A day at the terminal, in a real one: an empty store, the demo, its curve, a filter, and back again."""
+"""A day at the terminal, in a real one: from an empty store to a table for the paper, and back again the next day."""
 
 import os
+import re
 import signal
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
-import pexpect
 import psutil
 import pytest
 
 from engine import queue
-from engine.store import get_run, list_runs, open_store
+from engine.store import Run, list_runs, open_store
+from tests.tui.app.terminal import Terminal, terminal
 
-APP = ["-c", "from tfllmer_tui.cli import main; main()", "tui"]
+SMALL = """
+meaning: generated on the spot, small enough for a test
+embedding:
+  source: demo
+data.demo:
+  users: 60
+  items: 40
+  communities: 4
+  dim: 32
+backbone:
+  max_length: 10
+  width: 16
+train:
+  epochs: 40
+  batch_size: 32
+  probe: 64
+"""
+MANY, LONG = 700, 9_999
+"""Epochs that take a moment, and of a run that nobody waits for."""
+STOPPED = ("cancelled", "finished", "failed", "lost")
 
 
-def terminal(folder: Path) -> "pexpect.spawn[str]":
-    environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state"), "TERM": "xterm-256color", "COLORTERM": ""}
-    return pexpect.spawn(
-        sys.executable,
-        APP,
-        cwd=str(folder),
-        env=environment,
-        dimensions=(40, 120),
-        encoding="utf-8",
-        timeout=120,
-    )
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder, but that the demo is a small one there; runs and workers that are left are ended."""
+    monkeypatch.undo()  # workers are real ones here
+    preset = tmp_path / "configs" / "dataset" / "demo.yaml"
+    preset.parent.mkdir(parents=True)
+    preset.write_text(SMALL)
+    yield tmp_path
+    db = tmp_path / "experiments.db"
+    if not db.exists():
+        return
+    store = open_store(db)
+    for worker in queue.workers(store):
+        if worker.alive:
+            os.kill(worker.pid, signal.SIGKILL)
+    for run in list_runs(store):
+        if run.pid is not None and run.status == "running" and psutil.pid_exists(run.pid):
+            os.kill(run.pid, signal.SIGKILL)
 
 
-def until(holds: Callable[[], object], child: "pexpect.spawn[str]", seconds: float = 240) -> None:
-    """Wait, and read what the terminal shows meanwhile: an app whose terminal is not read stands still."""
+def runs(folder: Path) -> dict[str, Run]:
+    """By ablation and seed; of several the newest."""
+    found = sorted(list_runs(open_store(folder / "experiments.db")), key=lambda run: run.id)
+    return {f"{run.ablation} {run.seed}": run for run in found}
+
+
+def reaches(folder: Path, name: str, *statuses: str, seconds: float = 180) -> Run:
+    """Wait until a run has one of the statuses."""
     end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not happen in time"
-        child.expect([pexpect.TIMEOUT, pexpect.EOF], timeout=0.3)
+    while (run := runs(folder).get(name)) is None or run.status not in statuses:
+        assert time.monotonic() < end, f"{name}: {run and run.status}"
+        time.sleep(0.2)
+    return run
+
+
+def epochs(screen: str, ablation: str, of: int) -> list[int]:
+    """How far the table says that runs of an ablation are."""
+    return [int(done) for done in re.findall(rf"{ablation}.*? (\d+)/{of}\b", screen)]
+
+
+def curve(screen: str) -> list[str]:
+    """What is drawn in dots."""
+    return re.findall(r"[⠁-⣿]+", screen)
+
+
+def begin(app: Terminal, folder: Path) -> None:
+    """The first screen, and the demo from it."""
+    app.start()
+    app.shows("No run yet", "Launch the demo", "will be made with the first run")
+    app.keys("Enter")
+    app.shows("2 runs", "no-both")
+    reaches(folder, "full 0", "running", "finished")
+
+
+def launch(app: Terminal, **fields: str) -> None:
+    """Fill the form line by line, and go."""
+    app.keys("n")
+    app.shows("ctrl+r launches")
+    time.sleep(0.5)
+    names = ("method", "ablation", "dataset", "backbone", "embedding", "seeds", "set")
+    for name, after in zip(names, (*names[1:], ""), strict=True):
+        if name in fields:
+            app.type(fields[name])
+            app.when(lambda _, name=name: fields[name] in app.line(name), f"{name} {fields[name]}")  # type: ignore[misc]
+        before = app.line(after)
+        app.keys("Down")  # what is typed before the next line has the focus goes into this one
+        if after:
+            app.when(lambda _, name=after, before=before: app.line(name) != before, f"focus on {after}")  # type: ignore[misc]
+
+
+def test_the_demo_is_launched_watched_and_found_again(folder: Path) -> None:
+    with terminal(folder, (80, 24)) as app:
+        begin(app, folder)
+        app.shows("train CE")
+        app.when(curve, "a curve")
+        app.keys("Enter")
+        app.shows("no-both · demo", "epoch", "Edit a copy")
+        app.keys("Escape")
+        app.shows("2 runs", "Compare")
+        app.keys("q")
+        assert app.ends() == 0
+        app.start()
+        app.shows("2 runs")
+        assert {reaches(folder, name, *STOPPED).status for name in runs(folder)} == {"finished"}
+        app.when(lambda screen: screen.count("✓") == 2, "both have finished")
 
 
 @pytest.mark.slow
-def test_a_day_at_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()  # the worker is a real one here
-    db = tmp_path / "experiments.db"
-    child = terminal(tmp_path)
-    child.expect("Launch the demo")
-    time.sleep(2)
-    child.send("\r")
-    until(db.exists, child)
-    until(lambda: [run.status for run in list_runs(open_store(db))].count("running"), child)
-    child.expect("/20")  # epochs in the table
-    child.send("/")
-    time.sleep(1)  # as people type: the key must have moved the focus
-    child.send("ablation:full")
-    child.expect("1 of 2")
-    child.send("\r")
-    time.sleep(1)
-    child.send("\r")
-    child.expect("NDCG@10")
-    child.send("q")
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 0
-    store = open_store(db)
-    running = [run for run in list_runs(store) if run.status == "running"]
-    assert running and all(run.pid is not None and psutil.pid_exists(run.pid) for run in running)
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+def test_a_day_at_the_terminal(folder: Path, size: tuple[int, int]) -> None:
+    with terminal(folder, size) as app:
+        begin(app, folder)
+        reaches(folder, "no-both 0", "finished")
 
-    again = terminal(tmp_path)
-    again.expect("1 of 2")  # the filter is remembered, the runs are found
-    again.kill(signal.SIGKILL)
-    again.close()
-    run_id = running[0].id
-    end = time.monotonic() + 300
-    while get_run(store, run_id).status != "finished":
-        assert time.monotonic() < end
-        time.sleep(1)
-    for worker in queue.workers(store):
-        if worker.alive:
-            os.kill(worker.pid, signal.SIGTERM)
+        # An ablation with two seeds, by the form.
+        launch(app, ablation="no-norm", seeds="2", set=f"train.epochs={MANY}")
+        app.shows("2 new runs")
+        app.keys("C-r")
+        app.shows("2 runs queued", "4 runs")
+        reaches(folder, "no-norm 0", "running")
+
+        # Its curve moves.
+        app.keys("Home")
+        app.when(lambda screen: max(epochs(screen, "no-nor", MANY), default=0) >= 1, "it is on its way")
+        before = app.when(curve, "its curve")
+        app.when(
+            lambda screen: curve(screen) != curve(before) and max(epochs(screen, "no-nor", MANY), default=0) > 1,
+            "the curve moves",
+        )
+        print(before)
+
+        # It is opened.
+        app.keys("Enter")
+        app.shows("no-norm · demo", "seed 1", f"/{MANY}", "Edit a copy")
+        print(app.screen())
+        if size[0] < 130:  # curves and settings do not fit side by side
+            app.keys("]")
+        app.shows("setting", "value", "demo")
+        print(app.screen())
+        app.keys("Escape")
+
+        # Another one is cancelled, and goes on from where it was.
+        launch(app, ablation="no-rec-pca", seeds="1", set=f"train.epochs={LONG}")
+        app.shows("1 new run")
+        app.keys("C-r")
+        app.shows("1 run queued", "5 runs")
+        first = reaches(folder, "no-rec-pca 0", "running", seconds=400)
+        app.keys("Home", "x")
+        app.shows("1 run stopping")
+        reaches(folder, "no-rec-pca 0", "cancelled")
+        app.when(lambda screen: "no-rec-pca" in screen and "■" in screen, "it is cancelled")
+        print(app.screen())
+        app.keys("r")
+        app.shows("1 run queued again")
+        again = reaches(folder, "no-rec-pca 0", "running")
+        assert again.id == first.id and again.pid != first.pid
+
+        # Two are compared.
+        for seed in (0, 1):
+            reaches(folder, f"no-norm {seed}", "finished", seconds=400)
+        app.keys("Down", "Space", "Space", "c")
+        print(app.shows("test NDCG@10", "seed 0", "seed 1"))
+        app.keys("Escape", "u")
+
+        # Seeds fold into one row.
+        app.keys("f")
+        print(app.shows("±"))
+        app.keys("f")
+
+        # A filter.
+        app.keys("/")
+        app.type("ablation:no-norm")
+        app.shows("2 of 5")
+        app.keys("Enter")
+        print(app.screen())
+
+        # A table for a paper.
+        app.keys("2")
+        app.shows("arm", "sasrec")
+        app.keys("p")
+        print(app.screen())
+        app.keys("w")
+        app.shows(".tex written")
+        (table,) = folder.glob("*.tex")
+        assert "begin{tabular}" in table.read_text()
+
+        # The terminal ends, the run does not; the next day it is there again, as is the filter.
+        app.keys("1", "q")
+        assert app.ends() == 0
+        left = reaches(folder, "no-rec-pca 0", "running")
+        assert left.pid is not None and psutil.pid_exists(left.pid)
+        app.start()
+        app.shows("2 of 5", "no-norm")
+        app.keys("/", "C-u")
+        app.when(lambda screen: max(epochs(screen, "no-rec", LONG), default=0) >= 1, "the run that went on")
+        print(app.screen())

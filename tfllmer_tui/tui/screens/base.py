@@ -55,7 +55,7 @@ class Page(Screen[None]):
         return self.size.width >= 130
 
     def compose(self) -> ComposeResult:
-        yield TopBar(PLACES)
+        yield TopBar(PLACES, read_only=self.up.read_only)
         yield Notice()
         yield from self.compose_body()
         yield Footer(show_command_palette=False)
@@ -73,6 +73,10 @@ class Page(Screen[None]):
         self.take_news(self.up.snapshot)
 
     def on_screen_resume(self) -> None:
+        self.recolor()
+
+    def recolor(self) -> None:
+        """Show again what was made in the colours of a theme: it may be another one now."""
         self.take_news(self.up.snapshot)
 
     def take_news(self, snapshot: Snapshot) -> None:

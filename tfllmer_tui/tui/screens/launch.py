@@ -100,8 +100,8 @@ class _Field(Input):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "complete", "Complete", show=False, id="form.complete"),
-        Binding("down", "screen.focus_next", "Next line", show=False, id="form.next"),
-        Binding("up", "screen.focus_previous", "Line before", show=False, id="form.previous"),
+        Binding("down", "app.focus_next", "Next line", show=False, id="form.next"),
+        Binding("up", "app.focus_previous", "Line before", show=False, id="form.previous"),
     ]
 
     def action_complete(self) -> None:
@@ -128,6 +128,12 @@ class LaunchScreen(Page):
         super().__init__()
         self._from = run_id
         self._plan = Plan()
+        self._planned: Mapping[str, str] | None = None
+        """What the form held when the plan was made."""
+        self._launching = False
+        """Whether it is launched as soon as it is planned."""
+        self._known: Mapping[str, str] = {}
+        """Status of every run by what it computes."""
         self._soon: Timer | None = None
 
     def compose_body(self) -> Iterable[Widget]:
@@ -161,6 +167,15 @@ class LaunchScreen(Page):
             self.read("source", lambda store: _filled(store, wanted), self._fill)
         self._plan_soon()
 
+    def on_screen_resume(self) -> None:
+        if not isinstance(self.focused, _Field):  # whoever comes back types into the form, not at keys
+            self.query_one("#method", _Field).focus()
+
+    def recolor(self) -> None:
+        super().recolor()
+        if self._planned is not None:
+            self._show_plan(self._plan, self._planned)
+
     def _show_words(self, words: Mapping[str, Sequence[str]]) -> None:
         for name, known in words.items():
             self.query_one(f"#{name}", _Field).suggester = _Presets(known)
@@ -178,6 +193,7 @@ class LaunchScreen(Page):
 
     @on(Input.Changed)
     def _changed(self) -> None:
+        self._launching = False
         self._plan_soon()
 
     def _plan_soon(self) -> None:
@@ -186,24 +202,36 @@ class LaunchScreen(Page):
         self._soon = self.set_timer(0.15, self._make_plan)
 
     def show_news(self, snapshot: Snapshot) -> None:
-        if not self._plan.runs:
+        """Plan again when other runs are there, or have ended."""
+        known = {row.spec_hash: row.status for row in snapshot.rows.values()}
+        if known != self._known:
+            self._known = known
             self._plan_soon()
 
     def _make_plan(self) -> None:
         values, rows = self.values, tuple(self.up.snapshot.rows.values())
-        self.think("plan", lambda: plan(values, rows), self._show_plan)
+        if self.up.read_only:  # nor does the form tell someone who may only look which files there are
+            self._show_plan(Plan(error="read-only: nothing can be launched from this view"), values)
+            return
+        self.think("plan", lambda: plan(values, rows), lambda made: self._show_plan(made, values))
 
-    def _show_plan(self, made: Plan) -> None:
-        self._plan = made
+    def _show_plan(self, made: Plan, values: Mapping[str, str]) -> None:
+        self._plan, self._planned = made, values
         colors = inks(self.app.current_theme)
         self.query_one("#grid", Table).show(made.runs)
         self.query_one("#said", Static).update(_said(made, colors))
-        command = command_of(self.values) if not made.error else ""
+        command = command_of(values) if not made.error else ""
         self.query_one("#command", Static).update(Text(command, colors["dim"], overflow="fold"))
+        if self._launching:
+            self.action_launch()
 
     # -------------------------------------------------------------------------------- keys
 
     def action_launch(self) -> None:
+        self._launching = self._planned != self.values
+        if self._launching:  # the key was faster than the plan
+            self._make_plan()
+            return
         if self._plan.error or not self._plan.runs:
             self.notify(self._plan.error or "nothing to launch", severity="error", markup=False)
             return
@@ -214,7 +242,10 @@ class LaunchScreen(Page):
         self.up.action_go("runs")
 
     def action_copy(self) -> None:
-        self.up.copy("command", command_of(self.values))
+        if self._plan.error or self._planned is None:
+            self.notify(self._plan.error, severity="error", markup=False)
+        else:
+            self.up.copy("command", command_of(self._planned))
 
     async def action_leave(self) -> None:
         if len(self.app.screen_stack) > 1:

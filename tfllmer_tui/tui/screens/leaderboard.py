@@ -63,7 +63,6 @@ class LeaderboardScreen(Page):
         self._with_marks: Leaderboard | None = None
         self._untested = ""
         self._seen: tuple[str, int] = ("", -1)
-        self._text = ""
 
     def compose_body(self) -> Iterable[Widget]:
         memory = self.up.memory.get("board", {})
@@ -169,7 +168,6 @@ class LeaderboardScreen(Page):
             self.think("export", lambda: _exported(board, form), self._exported)
 
     def _exported(self, text: str) -> None:
-        self._text = text
         view = self.query_one("#preview", LogView)
         view.clear()
         view.following = False
@@ -188,11 +186,14 @@ class LeaderboardScreen(Page):
     def action_write(self) -> None:
         if self.board is not None:
             name = "".join(c if c.isalnum() else "-" for c in f"{self.board.dataset}-{self._metric}")
-            self.up.do(_write, Path(f"leaderboard-{name}{SUFFIX[self._format]}"), self._text)
+            self.up.do(_write, Path(f"leaderboard-{name}{SUFFIX[self._format]}"), self.board, self._format)
 
     def action_copy(self) -> None:
-        if self.board is not None:
-            self.up.copy(f"leaderboard as {self._format}", self._text)
+        board, form = self.board, self._format
+        if board is not None:
+            self.think(
+                "copy", lambda: _exported(board, form), lambda text: self.up.copy(f"leaderboard as {form}", text)
+            )
 
     def action_copy_command(self) -> None:
         """The board as the command line shows it."""
@@ -314,8 +315,8 @@ def _marked(store: Store, board: Leaderboard, baseline: str, over: str) -> tuple
     return found, ""
 
 
-def _write(path: Path | None, file: Path, text: str) -> str:
+def _write(path: Path | None, file: Path, board: Leaderboard, form: str) -> str:
     from engine.reports.files import write_text
 
-    write_text(file, text)
+    write_text(file, _exported(board, form))
     return f"{file} written"

@@ -84,7 +84,7 @@ class QueueScreen(Page):
         self._read_workers()
 
     def _read_workers(self) -> None:
-        if self.app.screen is self:
+        if self.is_current:
             self.read("workers", _workers, self._show_workers)
 
     def _show_workers(self, workers: list[WorkerView]) -> None:

@@ -152,7 +152,7 @@ class RunScreen(ChartKeys):
     def _follow_log(self) -> None:
         """Read what was printed since, while somebody looks."""
         store = self.up.watcher.store
-        if store is None or self.query_one(TabbedContent).active != "log" or self.app.screen is not self:
+        if store is None or self.query_one(TabbedContent).active != "log" or not self.is_current:
             return
         path, offset = store.folder(self.run_id).log, self._log_at
         self.read("log", lambda _: (offset, *read_more(path, offset)), self._show_log)

@@ -33,9 +33,9 @@ class TopBar(Widget):
             super().__init__()
             self.mode = mode
 
-    def __init__(self, places: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, places: Sequence[tuple[str, str]], *, read_only: bool = False) -> None:
         super().__init__()
-        self._places = places
+        self._places, self._read_only = places, read_only
         self._spans: list[tuple[int, int, str]] = []
         self._counts: Counter[str] = Counter()
         self._total = 0
@@ -48,9 +48,9 @@ class TopBar(Widget):
 
     def render_line(self, y: int) -> Strip:
         width, colors = self.size.width, inks(self.app.current_theme)
-        right = self._right()
-        right_size = sum(cell_len(segment.text) for segment in right)
-        tight = 9 + sum(len(title) + 4 for _, title in self._places) + right_size > width
+        statuses, total, read_only = self._right()
+        right = [*statuses, *total, *read_only]
+        tight = 9 + sum(len(title) + 4 for _, title in self._places) + _size(right) > width
         segments = [Segment(" " if tight else " tfllmer ", colors["key"])]
         self._spans, x = [], cell_len(segments[0].text)
         for number, (mode, title) in enumerate(self._places, 1):
@@ -61,28 +61,35 @@ class TopBar(Widget):
             segments.append(Segment(text, style))
             self._spans.append((x, x + len(text), mode))
             x += len(text)
-        if x + right_size > width:  # what runs and what failed before how many there are
-            right_size -= cell_len(right.pop().text)
-        if x + right_size <= width:
-            segments += [Segment(" " * (width - x - right_size)), *right]
+        for shown in (right, [*statuses, *read_only], read_only):
+            if x + _size(shown) <= width:
+                segments += [Segment(" " * (width - x - _size(shown))), *shown]
+                break
         return Strip(segments).adjust_cell_length(width).apply_style(self.rich_style)
 
-    def _right(self) -> list[Segment]:
+    def _right(self) -> tuple[list[Segment], list[Segment], list[Segment]]:
+        """Runs by status, how many there are, and whether they can only be looked at."""
         colors = inks(self.app.current_theme)
-        segments: list[Segment] = []
+        statuses: list[Segment] = []
         for status in ("running", "queued", "failed", "lost"):
             if self._counts[status]:
-                segments += [
+                statuses += [
                     Segment(f"{STATUS[status][0]} ", colors.status(status)),
                     Segment(f"{self._counts[status]} ", colors["text"]),
                 ]
         noun = "run" if self._total == 1 else "runs"
-        return [*segments, Segment(f" {self._total:,} {noun} ", colors["dim"])]
+        total = [Segment(f" {self._total:,} {noun} ", colors["dim"])]
+        return statuses, total, [Segment(" read-only ", colors["warning"])] if self._read_only else []
 
     def on_click(self, event: events.Click) -> None:
         for start, end, mode in self._spans:
             if start <= event.x < end:
                 self.post_message(self.Go(mode))
+
+
+def _size(segments: Sequence[Segment]) -> int:
+    """Columns that they take."""
+    return sum(cell_len(segment.text) for segment in segments)
 
 
 class Notice(Static):

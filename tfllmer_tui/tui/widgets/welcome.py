@@ -44,6 +44,9 @@ class Welcome(Vertical):
         self.query_one("#words", Static).update(_words())
 
     def on_resize(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
         colors = inks(self.app.current_theme)
         room = min(self.size.height - 12, 9)
         picture = self.query_one("#picture", Static)
@@ -75,6 +78,8 @@ class Welcome(Vertical):
 
     def show(self, snapshot: Snapshot) -> None:
         """Say where the store is, or will be."""
+        if not snapshot.rows:
+            self._draw()
         where = snapshot.path or ""
         self.query_one("#where", Static).update(
             f"{where} holds no run yet" if snapshot.state == "open" else f"{where} will be made with the first run"

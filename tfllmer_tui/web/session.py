@@ -1,0 +1,35 @@
+"""The app behind one page: a process that talks to the server through pipes (`python -m tfllmer_tui.web.session`)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import threading
+import time
+
+from tfllmer_tui.tui.app import TfllmerApp
+
+LOOK_S = 2.0
+"""How often it looks whether its server still lives."""
+
+
+def main() -> None:
+    """Run the app over the driver that the server has set in the environment."""
+    parser = argparse.ArgumentParser(prog="tfllmer_tui.web.session")
+    parser.add_argument("--db")
+    parser.add_argument("--read-only", action="store_true")
+    given = parser.parse_args()
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    TfllmerApp(given.db, read_only=given.read_only).run()
+
+
+def _end_with(server: int) -> None:
+    """End with the server, even where that was killed and could not say so."""
+    while os.getppid() == server:
+        time.sleep(LOOK_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()
