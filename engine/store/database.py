@@ -2,6 +2,9 @@
 
 WAL, so that readers never wait for a writer; every write is one `BEGIN IMMEDIATE` transaction, so
 that writers queue at its start, where the busy timeout holds, and never fail half-way.
+
+Runs, events and the like are rows of SQLModel classes (`Store.read`, `Store.write`); points are read through a
+connection of the standard library (`Store.rows`), so that who only draws curves never imports SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -13,15 +16,16 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc
-from sqlalchemy.pool import QueuePool
-from sqlmodel import Session
-
-from engine.spec import UserError
+from engine.errors import UserError
 from engine.spool import RunFolder
-from engine.store.tables import Run
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+    from sqlmodel import Session
 
 HEAD = "0002"
 """The schema of `tables`: the newest revision in `migrations/versions`."""
@@ -41,8 +45,12 @@ class Store:
     """An open store. `files` holds one folder per run."""
 
     path: Path
-    engine: Engine
     read_only: bool
+
+    @cached_property
+    def engine(self) -> Engine:
+        """SQLAlchemy's, made when it is first needed."""
+        return _engine(self.path, read_only=self.read_only)
 
     @property
     def files(self) -> Path:
@@ -61,8 +69,17 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one consistent state. Raises StoreError."""
+        from sqlmodel import Session
+
         with _translated(self.path), Session(self.engine) as session:
             yield session
+
+    @contextmanager
+    def rows(self) -> Iterator[sqlite3.Connection]:
+        """A plain connection that sees one consistent state. Raises StoreError."""
+        with _translated(self.path), closing(connect(self.path, read_only=True)) as connection:
+            connection.execute("BEGIN")
+            yield connection
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -70,6 +87,8 @@ class Store:
         rolled back by an exception. Raises StoreError."""
         if self.read_only:
             raise StoreError(f"{self.path}: opened for reading only")
+        from sqlmodel import Session
+
         with _translated(self.path), Session(_immediate(self.engine), expire_on_commit=False) as session:
             session.connection()
             yield session
@@ -94,10 +113,9 @@ def open_store(url: str | Path | None = None, *, read_only: bool = False) -> Sto
     with _translated(path):
         if not read_only:
             _prepare(path)
-        store = Store(path, _engine(path, read_only=read_only), read_only)
         if (revision := _revision_at(path)) != HEAD:
             _migrate(path, revision)
-    return store
+    return Store(path, read_only)
 
 
 def schema_of(url: str | Path | None = None) -> str:
@@ -120,7 +138,8 @@ def _path(url: str | Path | None) -> Path:
 # ------------------------------------------------------------------------------------ connections
 
 
-def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    """A connection without transactions of its own: they begin where we say so."""
     mode = "ro" if read_only else "rwc"
     if read_only and not os.access(path.parent, os.W_OK) and not _wal(path).exists():
         mode = "ro&immutable=1"  # readers share a file beside the store, which they cannot make here
@@ -128,7 +147,7 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         f"{path.as_uri()}?mode={mode}",
         uri=True,
         timeout=BUSY_S,
-        isolation_level=None,  # transactions begin where we say so
+        isolation_level=None,
         check_same_thread=False,
     )
 
@@ -138,13 +157,16 @@ def _wal(path: Path) -> Path:
 
 
 def _engine(path: Path, *, read_only: bool, foreign_keys: bool = True) -> Engine:
-    def connect() -> sqlite3.Connection:
-        connection = _connect(path, read_only=read_only)
+    from sqlalchemy import create_engine, event
+    from sqlalchemy.pool import QueuePool
+
+    def connected() -> sqlite3.Connection:
+        connection = connect(path, read_only=read_only)
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
         return connection
 
-    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
+    engine = create_engine("sqlite://", creator=connected, poolclass=QueuePool)
     event.listen(engine, "begin", _begin)
     return engine
 
@@ -163,12 +185,11 @@ def _translated(path: Path) -> Iterator[None]:
     """Errors of SQLite that are nobody's programming error, as one line."""
     try:
         yield
-    except (exc.OperationalError, exc.DatabaseError, sqlite3.DatabaseError) as error:
-        if isinstance(
-            error, exc.IntegrityError | exc.ProgrammingError | sqlite3.IntegrityError | sqlite3.ProgrammingError
-        ):
+    except Exception as error:
+        cause = getattr(error, "orig", error)  # SQLAlchemy wraps the error that it was given
+        ours = isinstance(cause, sqlite3.IntegrityError | sqlite3.ProgrammingError)
+        if ours or not isinstance(cause, sqlite3.DatabaseError):
             raise
-        cause = error.orig if isinstance(error, exc.DBAPIError) else error
         raise StoreError(f"{path}: {_meaning(str(cause))}") from error
 
 
@@ -190,7 +211,7 @@ def _meaning(message: str) -> str:
 
 
 def _revision_at(path: Path) -> str:
-    with closing(_connect(path, read_only=True)) as connection:
+    with closing(connect(path, read_only=True)) as connection:
         revision = _revision(connection)
     if revision is None:
         raise UserError(f"{path}: is a SQLite file, but not a store of tfllmer; name another with --db or $TFLLMER_DB")
@@ -207,12 +228,14 @@ def _revision(connection: sqlite3.Connection) -> str | None:
 
 def _prepare(path: Path) -> None:
     """Switch the file to WAL and make the tables where it is empty. Safe when several processes do it at once."""
-    with closing(_connect(path, read_only=False)) as connection:
+    with closing(connect(path, read_only=False)) as connection:
         empty = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
         if not empty and _revision(connection) is None:
             return  # somebody else's file: leave it as it is
         _use_wal(connection)
     if empty:
+        from engine.store.tables import Run
+
         engine = _engine(path, read_only=False)
         with _immediate(engine).begin() as connection_:
             if connection_.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1").first() is None:
@@ -273,7 +296,7 @@ def backup(path: Path, target: Path) -> None:
     try:
         with (
             _translated(target),
-            closing(_connect(path, read_only=True)) as source,
+            closing(connect(path, read_only=True)) as source,
             closing(sqlite3.connect(beside)) as copy,
         ):
             source.backup(copy)
@@ -284,7 +307,7 @@ def backup(path: Path, target: Path) -> None:
 
 def vacuum(path: Path) -> None:
     """Give free pages back to the disk, and the write-ahead log; writers wait meanwhile. Raises StoreError."""
-    with _translated(path), closing(_connect(path, read_only=False)) as connection:
+    with _translated(path), closing(connect(path, read_only=False)) as connection:
         connection.execute("VACUUM")
         connection.execute("PRAGMA optimize")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

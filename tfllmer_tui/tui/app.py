@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.timer import Timer
 
-from engine.spec import UserError
+from engine.errors import UserError
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.memory import keys_file, recall, remember, state_file
 from tfllmer_tui.tui.palette import CONTRAST, DARK, LIGHT, THEMES

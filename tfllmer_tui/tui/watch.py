@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from textual.message import Message
 
+from engine.errors import UserError
+
 if TYPE_CHECKING:
     from engine.store import Store
     from engine.store.feed import Feed, RunRow
@@ -98,8 +100,6 @@ class Watcher:
         self._let_go()
 
     def _look(self) -> bool:
-        from engine.spec import UserError
-
         try:
             self._open()
             assert self._feed is not None

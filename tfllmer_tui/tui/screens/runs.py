@@ -13,7 +13,7 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 from textual.widget import Widget
 
-from engine.spec import UserError
+from engine.errors import UserError
 from tfllmer_tui.render import short_ids
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.rows import Entry, Group, View, arrange, group
