@@ -27,7 +27,7 @@ def tui(
     """
     import sys
 
-    from engine.spec import UserError
+    from engine.errors import UserError
 
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UserError("tfllmer tui needs a terminal; tfllmer runs and tfllmer show print to a file or a pipe")
