@@ -42,6 +42,7 @@ class TfllmerApp(App[None]):
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
+    DEFAULT_MODE = "runs"
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "runs": RunsScreen,
         "leaderboard": LeaderboardScreen,
@@ -87,7 +88,6 @@ class TfllmerApp(App[None]):
             self.set_keymap(keys)
 
     def on_mount(self) -> None:
-        self.switch_mode("runs")
         self.watcher.start()
         self.set_interval(SETTLE_S, self._settle)
 

@@ -80,7 +80,6 @@ class RunsScreen(ChartKeys):
             descending=bool(memory.get("descending", True)),
             grouped=bool(memory.get("grouped", False)),
         )
-        yield Welcome()
         with Vertical(id="found"):
             yield FilterBar(self._complete, self._filter)
             with Horizontal(id="panes"):
@@ -105,16 +104,19 @@ class RunsScreen(ChartKeys):
             and (snapshot.complete or snapshot.state == "missing")
         )
         self.set_class(empty, "-empty")
-        self.query_one(Welcome).show(snapshot)
+        if empty and not self.query(Welcome):
+            self.mount(Welcome(snapshot), before="#found")
+        for welcome in self.query(Welcome):
+            welcome.show(snapshot)
         self.call_after_refresh(self._refocus)
         self._arrange()
 
     def _refocus(self) -> None:
         """To what is in sight: the first button of an empty store, or the table."""
-        welcome = self.query_one(Welcome)
-        if self.has_class("-empty") and not welcome.has_focus_within:
-            welcome.focus_first()
-        elif not self.has_class("-empty") and (self.focused is None or welcome.has_focus_within):
+        welcoming = any(welcome.has_focus_within for welcome in self.query(Welcome))
+        if self.has_class("-empty") and not welcoming:
+            self.query_one(Welcome).focus_first()
+        elif not self.has_class("-empty") and (self.focused is None or welcoming):
             self.table.focus()
 
     def _arrange(self) -> None:
