@@ -37,9 +37,8 @@ def documents(store: Store, run_id: str) -> Documents:
         ).fetchone()
         events = connection.execute("SELECT id, at, level, text FROM event WHERE run_id = ? ORDER BY id", (run_id,))
         told = tuple((i, datetime.fromisoformat(at).replace(tzinfo=UTC), level, text) for i, at, level, text in events)
-        made = connection.execute(
-            "SELECT kind, path FROM artifact WHERE run_id = ? ORDER BY 1, 2", (run_id,)
-        ).fetchall()
+        made = connection.execute("SELECT kind, path FROM artifact WHERE run_id = ? ORDER BY 1, 2", (run_id,))
+        artifacts = tuple((kind, path) for kind, path in made)
     if run is None:
         raise UserError(f"{run_id}: no such run")
     spec, overrides, command, facts = map(json.loads, run[:4])

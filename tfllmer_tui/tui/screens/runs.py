@@ -185,7 +185,7 @@ class RunsScreen(ChartKeys):
         """Not at every step of a cursor that runs through the table."""
         if self._soon is not None:
             self._soon.stop()
-        self._soon = self.set_timer(0.06, self._draw)
+        self._soon = self.set_timer(0.12, self._draw)
 
     def _draw(self) -> None:
         entry = self.table.row
