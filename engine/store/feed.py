@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -218,11 +219,11 @@ def _row(row: tuple[Any, ...], live: Mapping[str, Any]) -> RunRow:
         ends_at = live["seen"] + (planned - epoch) * live["epoch_s"]
     return RunRow(
         id=row[0],
-        method=row[1],
+        method=sys.intern(row[1]),  # thousands of rows share a few words
         ablation=row[2],
-        arm=row[3],
-        dataset=row[4],
-        backbone=row[5],
+        arm=sys.intern(row[3]),
+        dataset=sys.intern(row[4]),
+        backbone=sys.intern(row[5]),
         embedding=row[6],
         seed=row[7],
         config_hash=row[8],
@@ -252,7 +253,7 @@ def _row(row: tuple[Any, ...], live: Mapping[str, Any]) -> RunRow:
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in values.items() if value is not None}
+    return {sys.intern(name): float(value) for name, value in values.items() if value is not None}
 
 
 def _unix(text: str | None) -> float | None:

@@ -33,4 +33,5 @@ def tui(
         raise UserError("tfllmer tui needs a terminal; tfllmer runs and tfllmer show print to a file or a pipe")
     from tfllmer_tui.tui.app import TfllmerApp
 
+    sys.setswitchinterval(0.001)  # threads that read hand over to the one that draws five times sooner than by default
     TfllmerApp(db, read_only=read_only).run()

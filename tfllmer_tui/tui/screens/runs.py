@@ -35,6 +35,8 @@ METRICS = ("train_ce", "valid.ndcg@10")
 SEEDS = 5
 """How many seeds a configuration should have; `missing` queues those that are not there."""
 MOST_DRAWN = 14
+AGES_S = 5
+"""How often ages and remaining times are written anew in rows that stay as they are."""
 
 
 class RunsScreen(ChartKeys):
@@ -71,6 +73,8 @@ class RunsScreen(ChartKeys):
         self._view = View()
         self._filter = ""
         self._soon: Timer | None = None
+        self._looks: tuple[Any, ...] = ()
+        self._drawn: list[Wanted] = []
 
     def compose_body(self) -> Iterable[Widget]:
         memory = self.up.memory.get("runs", {})
@@ -151,7 +155,10 @@ class RunsScreen(ChartKeys):
         columns = GROUPS if self._view.grouped else _named(RUNS, length, self._baseline is not None)
         if columns != table._columns:
             table.set_columns(columns)
-        table.show(entries)
+        ages = self.up.clock() // AGES_S
+        looks = (table.id_length, table.sorted_by, table.empty_text, table.marks, columns, ages)
+        table.show(entries, only_changed=looks == self._looks)
+        self._looks = looks
         self._share_room()
         bar.say(self._count())
         self._draw_soon()
@@ -190,8 +197,10 @@ class RunsScreen(ChartKeys):
     def _draw(self) -> None:
         entry = self.table.row
         self.query_one(Details).show(entry)
-        if self.query_one("#side").display:
-            self.query_one(Charts).load(self._wanted(entry))
+        wanted = self._wanted(entry) if self.query_one("#side").display else []
+        if not _same(wanted, self._drawn):
+            self.query_one(Charts).load(wanted)
+        self._drawn = wanted
 
     def _wanted(self, entry: Entry | None) -> list[Wanted]:
         """The marked runs, and the one under the cursor."""
@@ -393,6 +402,14 @@ class RunsScreen(ChartKeys):
         )
         if self._marked:
             yield SystemCommand("Unmark all", "No run is marked", self.action_unmark)
+
+
+def _same(some: Sequence[Wanted], others: Sequence[Wanted]) -> bool:
+    """Whether the very same rows are wanted in the same way."""
+    if len(some) != len(others):
+        return False
+    pairs = zip(some, others, strict=True)
+    return all(a.row is b.row and (a.color, a.name) == (b.color, b.name) for a, b in pairs)
 
 
 def _matching(store: Store, text: str) -> frozenset[str] | None:

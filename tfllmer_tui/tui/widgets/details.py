@@ -32,7 +32,7 @@ class Details(Static):
 
 def _grid(lines: Sequence[tuple[str, Text]], colors: Inks) -> Table:
     grid = Table.grid(padding=(0, 2))
-    grid.add_column(style=colors["dim"], no_wrap=True)
+    grid.add_column(style=colors["dim"], no_wrap=True, min_width=5)
     grid.add_column(overflow="ellipsis", no_wrap=True)
     for name, text in lines:
         grid.add_row(name, text)
