@@ -33,7 +33,7 @@ HEAD = "0002"
 MIGRATIONS = Path(__file__).parent / "migrations"
 DEFAULT = "experiments.db"
 BUSY_S = 30.0
-"""How long a write waits for another process's write, in seconds."""
+"""How long a write waits for another process's write, and anything for a file that is locked, in seconds."""
 
 
 class StoreError(UserError):
@@ -46,11 +46,12 @@ class Store:
 
     path: Path
     read_only: bool
+    wait_s: float
 
     @cached_property
     def engine(self) -> Engine:
         """SQLAlchemy's, made when it is first needed."""
-        return _engine(self.path, read_only=self.read_only)
+        return _engine(self.path, self.wait_s, read_only=self.read_only)
 
     @property
     def files(self) -> Path:
@@ -71,13 +72,16 @@ class Store:
         """A session that sees one consistent state. Raises StoreError."""
         from sqlmodel import Session
 
-        with _translated(self.path), Session(self.engine) as session:
+        with _translated(self.path, self.wait_s), Session(self.engine) as session:
             yield session
 
     @contextmanager
     def rows(self) -> Iterator[sqlite3.Connection]:
         """A plain connection that sees one consistent state. Raises StoreError."""
-        with _translated(self.path), closing(connect(self.path, read_only=True)) as connection:
+        with (
+            _translated(self.path, self.wait_s),
+            closing(connect(self.path, self.wait_s, read_only=True)) as connection,
+        ):
             connection.execute("BEGIN")
             yield connection
 
@@ -89,20 +93,21 @@ class Store:
             raise StoreError(f"{self.path}: opened for reading only")
         from sqlmodel import Session
 
-        with _translated(self.path), Session(_immediate(self.engine), expire_on_commit=False) as session:
+        with _translated(self.path, self.wait_s), Session(_immediate(self.engine), expire_on_commit=False) as session:
             session.connection()
             yield session
             session.commit()
 
 
-def open_store(url: str | Path | None = None, *, read_only: bool = False) -> Store:
+def open_store(url: str | Path | None = None, *, read_only: bool = False, wait_s: float | None = None) -> Store:
     """Open the store at a path (or `sqlite:///path`), by default $TFLLMER_DB or ./experiments.db.
 
     A missing store is made, an older one migrated after a backup beside it. With `read_only` nothing
-    is made and the file is opened with SQLite's `mode=ro`. Raises UserError where it is no store of
+    is made and the file is opened with SQLite's `mode=ro`. `wait_s` (default BUSY_S) is how long a lock is waited
+    for. Raises UserError where it is no store of
     ours, is newer than this program, or cannot be opened.
     """
-    path = _path(url)
+    path, wait_s = _path(url), BUSY_S if wait_s is None else wait_s
     if path.is_dir():
         raise UserError(f"{path}: is a folder, not a store; name a file, for instance {path / DEFAULT}")
     if not path.exists():
@@ -110,12 +115,12 @@ def open_store(url: str | Path | None = None, *, read_only: bool = False) -> Sto
             raise UserError(f"{path}: no such store; `tfllmer run` makes one, --db or $TFLLMER_DB names another")
         if not path.parent.is_dir():
             raise UserError(f"{path}: the folder {path.parent} does not exist; make it, or name another with --db")
-    with _translated(path):
+    with _translated(path, wait_s):
         if not read_only:
             _prepare(path)
-        if (revision := _revision_at(path)) != HEAD:
+        if (revision := _revision_at(path, wait_s)) != HEAD:
             _migrate(path, revision)
-    return Store(path, read_only)
+    return Store(path, read_only, wait_s)
 
 
 def schema_of(url: str | Path | None = None) -> str:
@@ -123,8 +128,8 @@ def schema_of(url: str | Path | None = None) -> str:
     path = _path(url)
     if not path.is_file():
         raise UserError(f"{path}: no such store; --db or $TFLLMER_DB names another")
-    with _translated(path):
-        return _revision_at(path)
+    with _translated(path, BUSY_S):
+        return _revision_at(path, BUSY_S)
 
 
 def _path(url: str | Path | None) -> Path:
@@ -138,7 +143,7 @@ def _path(url: str | Path | None) -> Path:
 # ------------------------------------------------------------------------------------ connections
 
 
-def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+def connect(path: Path, wait_s: float, *, read_only: bool) -> sqlite3.Connection:
     """A connection without transactions of its own: they begin where we say so."""
     mode = "ro" if read_only else "rwc"
     if read_only and not os.access(path.parent, os.W_OK) and not _wal(path).exists():
@@ -146,7 +151,7 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.as_uri()}?mode={mode}",
         uri=True,
-        timeout=BUSY_S,
+        timeout=wait_s,
         isolation_level=None,
         check_same_thread=False,
     )
@@ -156,12 +161,12 @@ def _wal(path: Path) -> Path:
     return path.with_name(path.name + "-wal")
 
 
-def _engine(path: Path, *, read_only: bool, foreign_keys: bool = True) -> Engine:
+def _engine(path: Path, wait_s: float, *, read_only: bool, foreign_keys: bool = True) -> Engine:
     from sqlalchemy import create_engine, event
     from sqlalchemy.pool import QueuePool
 
     def connected() -> sqlite3.Connection:
-        connection = connect(path, read_only=read_only)
+        connection = connect(path, wait_s, read_only=read_only)
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
         return connection
@@ -181,7 +186,7 @@ def _immediate(engine: Engine) -> Engine:
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def _translated(path: Path, wait_s: float) -> Iterator[None]:
     """Errors of SQLite that are nobody's programming error, as one line."""
     try:
         yield
@@ -190,14 +195,14 @@ def _translated(path: Path) -> Iterator[None]:
         ours = isinstance(cause, sqlite3.IntegrityError | sqlite3.ProgrammingError)
         if ours or not isinstance(cause, sqlite3.DatabaseError):
             raise
-        raise StoreError(f"{path}: {_meaning(str(cause))}") from error
+        raise StoreError(f"{path}: {_meaning(str(cause), wait_s)}") from error
 
 
-def _meaning(message: str) -> str:
+def _meaning(message: str, wait_s: float) -> str:
     """What SQLite's message means for a person, and what to do."""
     known = {
         "file is not a database": "is not a SQLite file; name another store with --db or $TFLLMER_DB",
-        "database is locked": f"another program has kept it locked for {BUSY_S:g} s; end that program and try again",
+        "database is locked": f"another program has kept it locked for {wait_s:g} s; end that program and try again",
         "readonly database": "cannot be written: no permission for the file or its folder",
         "unable to open database file": "cannot be opened: no permission for file or folder, or a read-only disk",
         "database or disk is full": "the disk is full; make room and try again",
@@ -210,8 +215,8 @@ def _meaning(message: str) -> str:
 # ------------------------------------------------------------------------------------ the schema
 
 
-def _revision_at(path: Path) -> str:
-    with closing(connect(path, read_only=True)) as connection:
+def _revision_at(path: Path, wait_s: float) -> str:
+    with closing(connect(path, wait_s, read_only=True)) as connection:
         revision = _revision(connection)
     if revision is None:
         raise UserError(f"{path}: is a SQLite file, but not a store of tfllmer; name another with --db or $TFLLMER_DB")
@@ -228,7 +233,7 @@ def _revision(connection: sqlite3.Connection) -> str | None:
 
 def _prepare(path: Path) -> None:
     """Switch the file to WAL and make the tables where it is empty. Safe when several processes do it at once."""
-    with closing(connect(path, read_only=False)) as connection:
+    with closing(connect(path, BUSY_S, read_only=False)) as connection:
         empty = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
         if not empty and _revision(connection) is None:
             return  # somebody else's file: leave it as it is
@@ -236,7 +241,7 @@ def _prepare(path: Path) -> None:
     if empty:
         from engine.store.tables import Run
 
-        engine = _engine(path, read_only=False)
+        engine = _engine(path, BUSY_S, read_only=False)
         with _immediate(engine).begin() as connection_:
             if connection_.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1").first() is None:
                 Run.metadata.create_all(connection_)
@@ -277,7 +282,7 @@ def _migrate(path: Path, revision: str) -> None:
         raise UserError(
             f"{path}: was made by a newer tfllmer (schema {revision}, this one knows {HEAD}); update tfllmer to open it"
         )
-    engine = _engine(path, read_only=False, foreign_keys=False)  # rebuilding a table must not cascade
+    engine = _engine(path, BUSY_S, read_only=False, foreign_keys=False)  # rebuilding a table must not cascade
     with _immediate(engine).begin() as connection:
         found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
         if found == revision:  # else another process was faster
@@ -295,8 +300,8 @@ def backup(path: Path, target: Path) -> None:
     beside = target.with_name(target.name + ".part")
     try:
         with (
-            _translated(target),
-            closing(connect(path, read_only=True)) as source,
+            _translated(target, BUSY_S),
+            closing(connect(path, BUSY_S, read_only=True)) as source,
             closing(sqlite3.connect(beside)) as copy,
         ):
             source.backup(copy)
@@ -307,7 +312,7 @@ def backup(path: Path, target: Path) -> None:
 
 def vacuum(path: Path) -> None:
     """Give free pages back to the disk, and the write-ahead log; writers wait meanwhile. Raises StoreError."""
-    with _translated(path), closing(connect(path, read_only=False)) as connection:
+    with _translated(path, BUSY_S), closing(connect(path, BUSY_S, read_only=False)) as connection:
         connection.execute("VACUUM")
         connection.execute("PRAGMA optimize")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

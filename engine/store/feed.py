@@ -23,8 +23,6 @@ AT_ONCE = 500
 """Rows that one look reads; the rest follow with the next ones, newest first."""
 SWEEP_S = 5.0
 """How often runs that neither wait nor run are looked at too, while others write."""
-BUSY_MS = 1000
-"""A locked file is reported after this long; the next look tries again."""
 SHAPE = 48
 """Values of training CE that are kept of a run for its small picture."""
 
@@ -107,8 +105,8 @@ class Feed:
     """Runs that have changed and were not read yet, oldest first."""
 
     def __post_init__(self) -> None:
-        self._connection = connect(self.store.path, read_only=True)  # `data_version` compares with what it saw before
-        self._connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        # `data_version` compares with what this very connection saw before
+        self._connection = connect(self.store.path, self.store.wait_s, read_only=True)
 
     def close(self) -> None:
         """Let go of the file."""

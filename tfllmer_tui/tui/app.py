@@ -59,6 +59,7 @@ class TfllmerApp(App[None]):
         Binding("ctrl+o", "jump", "Jump", show=False, id="app.jump"),
         Binding("q", "quit", "Quit", show=False, id="app.quit"),
         Binding("ctrl+t", "next_theme", "Theme", show=False, id="app.theme"),
+        Binding("ctrl+z", "suspend_process", "To the shell (fg brings it back)", show=False, id="app.suspend"),
     ]
 
     def __init__(
