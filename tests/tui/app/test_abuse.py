@@ -123,10 +123,8 @@ def test_a_store_that_another_program_keeps_locked_is_told(filled: Path) -> None
     tty = Tty(filled.parent, *TUI)
     tty.shows("10 runs")
     with closing(sqlite3.connect(filled, isolation_level=None)) as other:
-        # in rollback mode an exclusive transaction keeps readers out too; it takes that nobody has the file open
-        late = Tty(filled.parent, "true")
         tty.kill()
-        other.execute("PRAGMA journal_mode=DELETE")
+        other.execute("PRAGMA journal_mode=DELETE")  # in which an exclusive transaction keeps readers out too
         other.execute("BEGIN EXCLUSIVE")
         late = Tty(filled.parent, *TUI)
         late.shows("has kept it locked for 1 s")
@@ -141,6 +139,7 @@ def test_a_store_that_another_program_keeps_locked_is_told(filled: Path) -> None
         late.read(3)
         assert late.alive
         other.execute("ROLLBACK")
+        late.shows("epoch 12")
         late.until(lambda text: "locked" not in text)
         late.kill()
 
