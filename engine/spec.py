@@ -7,7 +7,6 @@ is `engine.spool`. Nothing here reads a data set: paths and content fingerprints
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterable
@@ -16,12 +15,11 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from engine.errors import UserError as UserError  # noqa: PLC0414 - most code knows them from here
+from engine.errors import nearest as nearest  # noqa: PLC0414
+
 IDENTITY_VERSION = 1
 """Part of every identity: raise it when the meaning of a stored specification changes."""
-
-
-class UserError(Exception):
-    """Bad input. Its text is one line: what is wrong, where, and what to do. Exit code 2."""
 
 
 class Part(BaseModel):
@@ -565,13 +563,6 @@ def file_fingerprint(paths: Iterable[Path]) -> str:
 
 
 # ------------------------------------------------------------------------------------ messages
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The closest known name as " (did you mean X?)", or all of them where none is close."""
-    names = list(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f" (did you mean {close[0]}?)" if close else f" (there are {', '.join(names)})"
 
 
 def part_of(path: Iterable[str | int], root: type[BaseModel] = Experiment) -> type[BaseModel] | None:

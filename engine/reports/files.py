@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.spec import UserError
+from engine.errors import UserError
 
 
 @contextmanager

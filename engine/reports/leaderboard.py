@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from engine.reports.metrics import Metric, parse_metric
-from engine.spec import BACKBONES
 
 Record: TypeAlias = Mapping[str, Any]
 _Protocol: TypeAlias = tuple[str, int, tuple[str, ...], bool, str]
@@ -219,6 +218,8 @@ def _label(runs: Sequence[Record], name_embedding: bool) -> str:
 
 
 def _ordered(backbones: Iterable[str]) -> list[str]:
+    from engine.spec import BACKBONES
+
     known = list(BACKBONES)
     return sorted(backbones, key=lambda name: (known.index(name) if name in known else len(known), name))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.spec import UserError, nearest
+from engine.errors import UserError, nearest
 
 CUTOFFS = (5, 10, 20)
 MEASURES = (*(f"{kind}@{k}" for kind in ("hr", "ndcg") for k in CUTOFFS), "mrr")

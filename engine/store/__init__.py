@@ -1,25 +1,56 @@
 """What happened to every run, in one SQLite file: tables, exactly-once ingest, windows on series.
 
-Readers and short writes only; a run itself never comes here (`engine.spool`). Everything below costs
-the import of sqlmodel: whoever must start at once imports this package late.
+Readers and short writes only; a run itself never comes here (`engine.spool`). What is named here is imported when
+it is first used: most of it needs sqlmodel, which takes longer to import than curves take to read (`Store.rows`).
 """
 
-from engine.store.curves import Series, Window, series, series_names, window
-from engine.store.database import Store, StoreError, open_store
-from engine.store.intake import ingest
-from engine.store.listing import count_runs, list_records, list_runs, list_values, record
-from engine.store.overview import info
-from engine.store.runs import (
-    artifacts,
-    create_run,
-    events,
-    experiment_of,
-    find_run,
-    get_run,
-    request_cancel,
-    set_status,
-)
-from engine.store.tables import Artifact, Event, Run
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.store.curves import Series, Window, series, series_names, window
+    from engine.store.database import Store, StoreError, open_store
+    from engine.store.intake import ingest
+    from engine.store.listing import count_runs, list_records, list_runs, list_values, record
+    from engine.store.overview import info
+    from engine.store.runs import (
+        artifacts,
+        create_run,
+        events,
+        experiment_of,
+        find_run,
+        get_run,
+        request_cancel,
+        set_status,
+    )
+    from engine.store.tables import Artifact, Event, Run
+else:
+    _MODULES = {
+        "curves": ("Series", "Window", "series", "series_names", "window"),
+        "database": ("Store", "StoreError", "open_store"),
+        "intake": ("ingest",),
+        "listing": ("count_runs", "list_records", "list_runs", "list_values", "record"),
+        "overview": ("info",),
+        "runs": (
+            "artifacts",
+            "create_run",
+            "events",
+            "experiment_of",
+            "find_run",
+            "get_run",
+            "request_cancel",
+            "set_status",
+        ),
+        "tables": ("Artifact", "Event", "Run"),
+    }
+    _HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return found
+
 
 __all__ = [
     "Artifact",

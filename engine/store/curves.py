@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from math import isfinite, nan
 
 import numpy as np
 import numpy.typing as npt
-from sqlmodel import Session, col, select
 
 from engine.spool import decode_number
 from engine.store.database import Store
 from engine.store.rollups import SIZES
-from engine.store.tables import SeriesName
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -45,19 +44,26 @@ class Window:
 
 def series_names(store: Store, run_id: str) -> list[str]:
     """The names under which the run has reported numbers so far, sorted."""
-    with store.read() as session:
-        return list(session.exec(select(SeriesName.name).where(SeriesName.run_id == run_id).order_by(SeriesName.name)))
+    with store.rows() as connection:
+        return [
+            name for (name,) in connection.execute("SELECT name FROM series WHERE run_id = ? ORDER BY 1", (run_id,))
+        ]
 
 
 def series(store: Store, run_id: str, name: str) -> Series:
     """Every point, exactly as reported (nan and infinities included); empty where there is none yet."""
-    with store.read() as session:
-        rows = session.connection().exec_driver_sql(
-            "SELECT step, value, wall FROM point"
-            " WHERE series_id = (SELECT id FROM series WHERE run_id = ? AND name = ?) ORDER BY step",
-            (run_id, name),
-        )
-        table = np.array([(step, decode_number(value), wall) for step, value, wall in rows], dtype=np.float64)
+    with store.rows() as connection:
+        return series_in(connection, run_id, name)
+
+
+def series_in(connection: sqlite3.Connection, run_id: str, name: str) -> Series:
+    """`series` through a connection."""
+    rows = connection.execute(
+        "SELECT step, value, wall FROM point"
+        " WHERE series_id = (SELECT id FROM series WHERE run_id = ? AND name = ?) ORDER BY step",
+        (run_id, name),
+    )
+    table = np.array([(step, decode_number(value), wall) for step, value, wall in rows], dtype=np.float64)
     steps, values, wall = table.reshape(-1, 3).T
     return Series(steps.copy(), values.copy(), wall.copy())
 
@@ -74,34 +80,39 @@ def window(  # noqa: PLR0917
     """
     if buckets < 1:
         raise ValueError(f"a window needs at least one bucket, not {buckets}")
-    with store.read() as session:
-        series_id = session.exec(
-            select(SeriesName.id).where(SeriesName.run_id == run_id, col(SeriesName.name) == name)
-        ).first()
-        lo, hi = _range(session, series_id, lo, hi)
-        buckets = max(1, min(buckets, hi - lo))
-        size = max((s for s in (1, *SIZES) if 2 * s * buckets <= hi - lo), default=1)
-        even = lo + (hi - lo) * np.arange(buckets + 1) // buckets
-        edges = (even + size // 2) // size * size
-        edges[0], edges[-1] = lo, hi
-        cells = _cells(session, series_id, size, lo, hi)
-    return _reduce(edges, cells)
+    with store.rows() as connection:
+        return window_in(connection, run_id, name, lo, hi, buckets)
 
 
-def _range(session: Session, series_id: int | None, lo: int | None, hi: int | None) -> tuple[int, int]:
+def window_in(  # noqa: PLR0917
+    connection: sqlite3.Connection, run_id: str, name: str, lo: int | None, hi: int | None, buckets: int
+) -> Window:
+    """`window` through a connection."""
+    found = connection.execute("SELECT id FROM series WHERE run_id = ? AND name = ?", (run_id, name)).fetchone()
+    series_id = found[0] if found else None
+    lo, hi = _range(connection, series_id, lo, hi)
+    buckets = max(1, min(buckets, hi - lo))
+    size = max((s for s in (1, *SIZES) if 2 * s * buckets <= hi - lo), default=1)
+    even = lo + (hi - lo) * np.arange(buckets + 1) // buckets
+    edges = (even + size // 2) // size * size
+    edges[0], edges[-1] = lo, hi
+    return _reduce(edges, _cells(connection, series_id, size, lo, hi))
+
+
+def _range(connection: sqlite3.Connection, series_id: int | None, lo: int | None, hi: int | None) -> tuple[int, int]:
     extremes = (
-        "SELECT min(step) FROM point WHERE series_id = ? UNION ALL SELECT max(step) FROM point WHERE series_id = ?"
+        "SELECT (SELECT min(step) FROM point WHERE series_id = ?1), (SELECT max(step) FROM point WHERE series_id = ?1)"
     )
-    first, last = session.connection().exec_driver_sql(extremes, (series_id, series_id)).scalars()
+    first, last = connection.execute(extremes, (series_id,)).fetchone()
     lo = lo if lo is not None else first or 0
     hi = hi if hi is not None else (last + 1 if last is not None else lo)
     return lo, max(lo, hi)
 
 
-def _cells(session: Session, series_id: int | None, size: int, lo: int, hi: int) -> FloatArray:
+def _cells(connection: sqlite3.Connection, series_id: int | None, size: int, lo: int, hi: int) -> FloatArray:
     """Rows (first step, count, nan, total, min, max) that make up [lo, hi): cells of `size` steps as
     far as they fit, finer ones and single points before and after."""
-    query = session.connection().exec_driver_sql
+    query = connection.execute
     rows: list[tuple[float, ...]] = []
     for piece, start, stop in _pieces(lo, hi, [s for s in reversed(SIZES) if s <= size]):
         if piece > 1:
@@ -110,7 +121,7 @@ def _cells(session: Session, series_id: int | None, size: int, lo: int, hi: int)
                 " WHERE series_id = ? AND size = ? AND cell >= ? AND cell < ?",
                 (series_id, piece, start // piece, stop // piece),
             )
-            rows += map(tuple, found)  # numpy takes ten times as long over SQLAlchemy's rows
+            rows += found
             continue
         points = query(
             "SELECT step, value FROM point WHERE series_id = ? AND step >= ? AND step < ?", (series_id, start, stop)

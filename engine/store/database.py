@@ -2,6 +2,9 @@
 
 WAL, so that readers never wait for a writer; every write is one `BEGIN IMMEDIATE` transaction, so
 that writers queue at its start, where the busy timeout holds, and never fail half-way.
+
+Runs, events and the like are rows of SQLModel classes (`Store.read`, `Store.write`); points are read through a
+connection of the standard library (`Store.rows`), so that who only draws curves never imports SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -13,15 +16,16 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc
-from sqlalchemy.pool import QueuePool
-from sqlmodel import Session
-
-from engine.spec import UserError
+from engine.errors import UserError
 from engine.spool import RunFolder
-from engine.store.tables import Run
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+    from sqlmodel import Session
 
 HEAD = "0002"
 """The schema of `tables`: the newest revision in `migrations/versions`."""
@@ -29,7 +33,7 @@ HEAD = "0002"
 MIGRATIONS = Path(__file__).parent / "migrations"
 DEFAULT = "experiments.db"
 BUSY_S = 30.0
-"""How long a write waits for another process's write, in seconds."""
+"""How long a write waits for another process's write, and anything for a file that is locked, in seconds."""
 
 
 class StoreError(UserError):
@@ -41,8 +45,13 @@ class Store:
     """An open store. `files` holds one folder per run."""
 
     path: Path
-    engine: Engine
     read_only: bool
+    wait_s: float
+
+    @cached_property
+    def engine(self) -> Engine:
+        """SQLAlchemy's, made when it is first needed."""
+        return _engine(self.path, self.wait_s, read_only=self.read_only)
 
     @property
     def files(self) -> Path:
@@ -61,8 +70,20 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one consistent state. Raises StoreError."""
-        with _translated(self.path), Session(self.engine) as session:
+        from sqlmodel import Session
+
+        with _translated(self.path, self.wait_s), Session(self.engine) as session:
             yield session
+
+    @contextmanager
+    def rows(self) -> Iterator[sqlite3.Connection]:
+        """A plain connection that sees one consistent state. Raises StoreError."""
+        with (
+            _translated(self.path, self.wait_s),
+            closing(connect(self.path, self.wait_s, read_only=True)) as connection,
+        ):
+            connection.execute("BEGIN")
+            yield connection
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -70,20 +91,23 @@ class Store:
         rolled back by an exception. Raises StoreError."""
         if self.read_only:
             raise StoreError(f"{self.path}: opened for reading only")
-        with _translated(self.path), Session(_immediate(self.engine), expire_on_commit=False) as session:
+        from sqlmodel import Session
+
+        with _translated(self.path, self.wait_s), Session(_immediate(self.engine), expire_on_commit=False) as session:
             session.connection()
             yield session
             session.commit()
 
 
-def open_store(url: str | Path | None = None, *, read_only: bool = False) -> Store:
+def open_store(url: str | Path | None = None, *, read_only: bool = False, wait_s: float | None = None) -> Store:
     """Open the store at a path (or `sqlite:///path`), by default $TFLLMER_DB or ./experiments.db.
 
     A missing store is made, an older one migrated after a backup beside it. With `read_only` nothing
-    is made and the file is opened with SQLite's `mode=ro`. Raises UserError where it is no store of
+    is made and the file is opened with SQLite's `mode=ro`. `wait_s` (default BUSY_S) is how long a lock is waited
+    for. Raises UserError where it is no store of
     ours, is newer than this program, or cannot be opened.
     """
-    path = _path(url)
+    path, wait_s = _path(url), BUSY_S if wait_s is None else wait_s
     if path.is_dir():
         raise UserError(f"{path}: is a folder, not a store; name a file, for instance {path / DEFAULT}")
     if not path.exists():
@@ -91,13 +115,12 @@ def open_store(url: str | Path | None = None, *, read_only: bool = False) -> Sto
             raise UserError(f"{path}: no such store; `tfllmer run` makes one, --db or $TFLLMER_DB names another")
         if not path.parent.is_dir():
             raise UserError(f"{path}: the folder {path.parent} does not exist; make it, or name another with --db")
-    with _translated(path):
+    with _translated(path, wait_s):
         if not read_only:
             _prepare(path)
-        store = Store(path, _engine(path, read_only=read_only), read_only)
-        if (revision := _revision_at(path)) != HEAD:
+        if (revision := _revision_at(path, wait_s)) != HEAD:
             _migrate(path, revision)
-    return store
+    return Store(path, read_only, wait_s)
 
 
 def schema_of(url: str | Path | None = None) -> str:
@@ -105,8 +128,8 @@ def schema_of(url: str | Path | None = None) -> str:
     path = _path(url)
     if not path.is_file():
         raise UserError(f"{path}: no such store; --db or $TFLLMER_DB names another")
-    with _translated(path):
-        return _revision_at(path)
+    with _translated(path, BUSY_S):
+        return _revision_at(path, BUSY_S)
 
 
 def _path(url: str | Path | None) -> Path:
@@ -120,15 +143,16 @@ def _path(url: str | Path | None) -> Path:
 # ------------------------------------------------------------------------------------ connections
 
 
-def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+def connect(path: Path, wait_s: float, *, read_only: bool) -> sqlite3.Connection:
+    """A connection without transactions of its own: they begin where we say so."""
     mode = "ro" if read_only else "rwc"
     if read_only and not os.access(path.parent, os.W_OK) and not _wal(path).exists():
         mode = "ro&immutable=1"  # readers share a file beside the store, which they cannot make here
     return sqlite3.connect(
         f"{path.as_uri()}?mode={mode}",
         uri=True,
-        timeout=BUSY_S,
-        isolation_level=None,  # transactions begin where we say so
+        timeout=wait_s,
+        isolation_level=None,
         check_same_thread=False,
     )
 
@@ -137,14 +161,17 @@ def _wal(path: Path) -> Path:
     return path.with_name(path.name + "-wal")
 
 
-def _engine(path: Path, *, read_only: bool, foreign_keys: bool = True) -> Engine:
-    def connect() -> sqlite3.Connection:
-        connection = _connect(path, read_only=read_only)
+def _engine(path: Path, wait_s: float, *, read_only: bool, foreign_keys: bool = True) -> Engine:
+    from sqlalchemy import create_engine, event
+    from sqlalchemy.pool import QueuePool
+
+    def connected() -> sqlite3.Connection:
+        connection = connect(path, wait_s, read_only=read_only)
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
         return connection
 
-    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
+    engine = create_engine("sqlite://", creator=connected, poolclass=QueuePool)
     event.listen(engine, "begin", _begin)
     return engine
 
@@ -159,24 +186,23 @@ def _immediate(engine: Engine) -> Engine:
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def _translated(path: Path, wait_s: float) -> Iterator[None]:
     """Errors of SQLite that are nobody's programming error, as one line."""
     try:
         yield
-    except (exc.OperationalError, exc.DatabaseError, sqlite3.DatabaseError) as error:
-        if isinstance(
-            error, exc.IntegrityError | exc.ProgrammingError | sqlite3.IntegrityError | sqlite3.ProgrammingError
-        ):
+    except Exception as error:
+        cause = getattr(error, "orig", error)  # SQLAlchemy wraps the error that it was given
+        ours = isinstance(cause, sqlite3.IntegrityError | sqlite3.ProgrammingError)
+        if ours or not isinstance(cause, sqlite3.DatabaseError):
             raise
-        cause = error.orig if isinstance(error, exc.DBAPIError) else error
-        raise StoreError(f"{path}: {_meaning(str(cause))}") from error
+        raise StoreError(f"{path}: {_meaning(str(cause), wait_s)}") from error
 
 
-def _meaning(message: str) -> str:
+def _meaning(message: str, wait_s: float) -> str:
     """What SQLite's message means for a person, and what to do."""
     known = {
         "file is not a database": "is not a SQLite file; name another store with --db or $TFLLMER_DB",
-        "database is locked": f"another program has kept it locked for {BUSY_S:g} s; end that program and try again",
+        "database is locked": f"another program has kept it locked for {wait_s:g} s; end that program and try again",
         "readonly database": "cannot be written: no permission for the file or its folder",
         "unable to open database file": "cannot be opened: no permission for file or folder, or a read-only disk",
         "database or disk is full": "the disk is full; make room and try again",
@@ -189,8 +215,8 @@ def _meaning(message: str) -> str:
 # ------------------------------------------------------------------------------------ the schema
 
 
-def _revision_at(path: Path) -> str:
-    with closing(_connect(path, read_only=True)) as connection:
+def _revision_at(path: Path, wait_s: float) -> str:
+    with closing(connect(path, wait_s, read_only=True)) as connection:
         revision = _revision(connection)
     if revision is None:
         raise UserError(f"{path}: is a SQLite file, but not a store of tfllmer; name another with --db or $TFLLMER_DB")
@@ -207,13 +233,15 @@ def _revision(connection: sqlite3.Connection) -> str | None:
 
 def _prepare(path: Path) -> None:
     """Switch the file to WAL and make the tables where it is empty. Safe when several processes do it at once."""
-    with closing(_connect(path, read_only=False)) as connection:
+    with closing(connect(path, BUSY_S, read_only=False)) as connection:
         empty = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
         if not empty and _revision(connection) is None:
             return  # somebody else's file: leave it as it is
         _use_wal(connection)
     if empty:
-        engine = _engine(path, read_only=False)
+        from engine.store.tables import Run
+
+        engine = _engine(path, BUSY_S, read_only=False)
         with _immediate(engine).begin() as connection_:
             if connection_.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1").first() is None:
                 Run.metadata.create_all(connection_)
@@ -254,7 +282,7 @@ def _migrate(path: Path, revision: str) -> None:
         raise UserError(
             f"{path}: was made by a newer tfllmer (schema {revision}, this one knows {HEAD}); update tfllmer to open it"
         )
-    engine = _engine(path, read_only=False, foreign_keys=False)  # rebuilding a table must not cascade
+    engine = _engine(path, BUSY_S, read_only=False, foreign_keys=False)  # rebuilding a table must not cascade
     with _immediate(engine).begin() as connection:
         found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
         if found == revision:  # else another process was faster
@@ -272,8 +300,8 @@ def backup(path: Path, target: Path) -> None:
     beside = target.with_name(target.name + ".part")
     try:
         with (
-            _translated(target),
-            closing(_connect(path, read_only=True)) as source,
+            _translated(target, BUSY_S),
+            closing(connect(path, BUSY_S, read_only=True)) as source,
             closing(sqlite3.connect(beside)) as copy,
         ):
             source.backup(copy)
@@ -284,7 +312,7 @@ def backup(path: Path, target: Path) -> None:
 
 def vacuum(path: Path) -> None:
     """Give free pages back to the disk, and the write-ahead log; writers wait meanwhile. Raises StoreError."""
-    with _translated(path), closing(_connect(path, read_only=False)) as connection:
+    with _translated(path, BUSY_S), closing(connect(path, BUSY_S, read_only=False)) as connection:
         connection.execute("VACUUM")
         connection.execute("PRAGMA optimize")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -9,23 +9,20 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy.pool import PoolProxiedConnection
-
-from engine.store.curves import window
-from engine.store.database import HEAD, Store, StoreError
+from engine.store.curves import window_in
+from engine.store.database import HEAD, Store, StoreError, connect
 
 AT_ONCE = 500
 """Rows that one look reads; the rest follow with the next ones, newest first."""
 SWEEP_S = 5.0
 """How often runs that neither wait nor run are looked at too, while others write."""
-BUSY_MS = 1000
-"""A locked file is reported after this long; the next look tries again."""
 SHAPE = 48
 """Values of training CE that are kept of a run for its small picture."""
 
@@ -36,7 +33,8 @@ _STAMPS = (
 _COLUMNS = (
     "run.id, method, ablation, arm, dataset, backbone, embedding, seed, config_hash, spec_hash, study.name, overrides,"
     " status, reason, cancel_requested, attempt, run.created, started, ended, result,"
-    " json_extract(run.spec, '$.train.epochs'), worker_id, device, priority, position"
+    " json_extract(run.spec, '$.train.epochs'), worker_id, device, priority, position,"
+    " json_extract(facts, '$.popularity_train_ce')"
 )
 
 
@@ -79,6 +77,8 @@ class RunRow:
     device: str | None
     priority: int
     position: float
+    popularity_ce: float | None
+    """Training CE of guessing by popularity on its data."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,6 @@ class Feed:
     """Looks at a store again and again. For one thread at a time."""
 
     store: Store
-    _held: PoolProxiedConnection = field(init=False, repr=False)
     _connection: sqlite3.Connection = field(init=False, repr=False)
     _version: int | None = field(default=None, init=False)
     _swept: float = field(default=-math.inf, init=False)
@@ -106,16 +105,12 @@ class Feed:
     """Runs that have changed and were not read yet, oldest first."""
 
     def __post_init__(self) -> None:
-        self._held = self.store.engine.raw_connection()
-        assert isinstance(self._held.driver_connection, sqlite3.Connection)
-        self._connection = self._held.driver_connection
-        self._held.detach()  # `data_version` compares with what this very connection saw before
-        self._connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        # `data_version` compares with what this very connection saw before
+        self._connection = connect(self.store.path, self.store.wait_s, read_only=True)
 
     def close(self) -> None:
         """Let go of the file."""
-        self._held.close()
-        self.store.engine.dispose()
+        self._connection.close()
 
     def changed(self) -> bool:
         """Whether anybody has written since the last `read`, or it left something for later."""
@@ -190,10 +185,10 @@ class Feed:
             done, took = same[0][0] - same[-1][0], same[0][1] - same[-1][1]
             if done > 0 and took > 0:
                 told["epoch_s"], told["seen"] = took / done, last[0][1]
-        shape = window(self.store, run_id, "train_ce", None, None, SHAPE)
+        shape = window_in(self._connection, run_id, "train_ce", None, None, SHAPE)
         filled = shape.count > 0
         told["curve"] = tuple(shape.mean[filled].tolist())
-        best = window(self.store, run_id, "valid.ndcg@10", None, None, 1).max
+        best = window_in(self._connection, run_id, "valid.ndcg@10", None, None, 1).max
         if len(best) and math.isfinite(best[0]):
             told["valid"] = {"ndcg@10": float(best[0])}
         return told
@@ -222,11 +217,11 @@ def _row(row: tuple[Any, ...], live: Mapping[str, Any]) -> RunRow:
         ends_at = live["seen"] + (planned - epoch) * live["epoch_s"]
     return RunRow(
         id=row[0],
-        method=row[1],
+        method=sys.intern(row[1]),  # thousands of rows share a few words
         ablation=row[2],
-        arm=row[3],
-        dataset=row[4],
-        backbone=row[5],
+        arm=sys.intern(row[3]),
+        dataset=sys.intern(row[4]),
+        backbone=sys.intern(row[5]),
         embedding=row[6],
         seed=row[7],
         config_hash=row[8],
@@ -251,11 +246,12 @@ def _row(row: tuple[Any, ...], live: Mapping[str, Any]) -> RunRow:
         device=row[22],
         priority=row[23],
         position=row[24],
+        popularity_ce=row[25],
     )
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in values.items() if value is not None}
+    return {sys.intern(name): float(value) for name, value in values.items() if value is not None}
 
 
 def _unix(text: str | None) -> float | None:

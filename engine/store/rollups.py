@@ -7,7 +7,10 @@ taken back leaves no trace.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 SIZES = (64, 4096, 262144)
 """Steps per cell, level by level."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection
 
-from engine.store.curves import FloatArray, Window, series, window
+from engine.store.curves import FloatArray, Window, series_in, window_in
 from engine.store.database import Store
 
 EXACT = 4096
@@ -44,33 +44,37 @@ def trace(  # noqa: PLR0917
     store: Store, run_id: str, name: str, lo: int | None = None, hi: int | None = None, buckets: int = EXACT // 4
 ) -> Trace:
     """The points with lo <= step < hi of a series of a run; empty where it has reported none yet."""
-    with store.read() as session:
-        connection = session.connection()
-        found = connection.exec_driver_sql(
-            "SELECT id, (SELECT total(count) FROM rollup WHERE series_id = id AND size = 262144)"
-            " FROM series WHERE run_id = ? AND name = ?",
-            (run_id, name),
-        ).first()
-        series_id, points = (int(found[0]), int(found[1])) if found else (-1, 0)
-        bounds = _attempts(connection, series_id)
+    with store.rows() as connection:
+        return _trace(connection, run_id, name, lo, hi, buckets)
+
+
+def _trace(  # noqa: PLR0917
+    connection: sqlite3.Connection, run_id: str, name: str, lo: int | None, hi: int | None, buckets: int
+) -> Trace:
+    found = connection.execute(
+        "SELECT id, (SELECT total(count) FROM rollup WHERE series_id = id AND size = 262144)"
+        " FROM series WHERE run_id = ? AND name = ?",
+        (run_id, name),
+    ).fetchone()
+    series_id, points = (int(found[0]), int(found[1])) if found else (-1, 0)
+    bounds = _attempts(connection, series_id)
     if points <= EXACT and lo is None and hi is None:
-        raw = series(store, run_id, name)
+        raw = series_in(connection, run_id, name)
         steps, wall, bad = raw.steps, raw.wall, ~np.isfinite(raw.values)
         low = mean = high = np.where(bad, np.nan, raw.values)
     else:
-        shown = window(store, run_id, name, lo, hi, buckets)
+        shown = window_in(connection, run_id, name, lo, hi, buckets)
         filled = shown.count > 0
         steps = _middles(shown)[filled]
         low, mean, high, bad = shown.min[filled], shown.mean[filled], shown.max[filled], shown.nan[filled] > 0
-        with store.read() as session:
-            wall = _walls(session.connection(), series_id, shown.edges[:-1][filled])
+        wall = _walls(connection, series_id, shown.edges[:-1][filled])
     return Trace(
         steps=steps,
         low=low,
         mean=mean,
         high=high,
-        epochs=_epochs(store, run_id, steps),
-        minutes=(wall - _begin(store, run_id)) / 60,
+        epochs=_epochs(connection, run_id, steps),
+        minutes=(wall - _begin(connection, run_id)) / 60,
         gaps=np.flatnonzero(bad),
         restarts=np.unique(np.searchsorted(steps, bounds)[np.searchsorted(steps, bounds) < len(steps)]),
         points=points,
@@ -81,16 +85,16 @@ def _middles(shown: Window) -> FloatArray:
     return np.asarray((shown.edges[:-1] + shown.edges[1:] - 1) / 2, dtype=np.float64)
 
 
-def _attempts(connection: Connection, series_id: int) -> list[int]:
+def _attempts(connection: sqlite3.Connection, series_id: int) -> list[int]:
     """First steps of the attempts after the first. Attempts ascend with steps, so they are searched for by halving."""
 
     def at(step: int) -> tuple[int, int] | None:
         query = "SELECT step, attempt FROM point WHERE series_id = ? AND step >= ? ORDER BY step LIMIT 1"
-        row = connection.exec_driver_sql(query, (series_id, step)).first()
+        row = connection.execute(query, (series_id, step)).fetchone()
         return (int(row[0]), int(row[1])) if row else None
 
     query = "SELECT step, attempt FROM point WHERE series_id = ? ORDER BY step DESC LIMIT 1"
-    first, last = at(0), connection.exec_driver_sql(query, (series_id,)).first()
+    first, last = at(0), connection.execute(query, (series_id,)).fetchone()
     starts: list[int] = []
     while first is not None and last is not None and first[1] < last[1]:
         attempt = first[1]
@@ -100,27 +104,26 @@ def _attempts(connection: Connection, series_id: int) -> list[int]:
     return starts
 
 
-def _walls(connection: Connection, series_id: int, steps: npt.NDArray[np.int64]) -> FloatArray:
+def _walls(connection: sqlite3.Connection, series_id: int, steps: npt.NDArray[np.int64]) -> FloatArray:
     """When the first point at or behind each step was reported."""
     query = "SELECT wall FROM point WHERE series_id = ? AND step >= ? ORDER BY step LIMIT 1"
-    found = [connection.exec_driver_sql(query, (series_id, int(step))).scalar() for step in steps]
-    return np.array([np.nan if wall is None else wall for wall in found], dtype=np.float64)
+    found = [connection.execute(query, (series_id, int(step))).fetchone() for step in steps]
+    return np.array([np.nan if row is None else row[0] for row in found], dtype=np.float64)
 
 
-def _begin(store: Store, run_id: str) -> float:
+def _begin(connection: sqlite3.Connection, run_id: str) -> float:
     """The wall time of the run's first point."""
-    with store.read() as session:
-        first = session.connection().exec_driver_sql(
-            "SELECT min(wall) FROM (SELECT (SELECT wall FROM point WHERE series_id = series.id ORDER BY step LIMIT 1)"
-            " AS wall FROM series WHERE run_id = ?)",
-            (run_id,),
-        )
-        return float(first.scalar() or np.nan)
+    (first,) = connection.execute(
+        "SELECT min(wall) FROM (SELECT (SELECT wall FROM point WHERE series_id = series.id ORDER BY step LIMIT 1)"
+        " AS wall FROM series WHERE run_id = ?)",
+        (run_id,),
+    ).fetchone()
+    return float(first or np.nan)
 
 
-def _epochs(store: Store, run_id: str, steps: FloatArray) -> FloatArray:
+def _epochs(connection: sqlite3.Connection, run_id: str, steps: FloatArray) -> FloatArray:
     """Steps as epochs, straight between the places where the run has said its epoch, and on behind the last."""
-    shown = window(store, run_id, "epoch", None, None, EXACT)
+    shown = window_in(connection, run_id, "epoch", None, None, EXACT)
     filled = np.isfinite(shown.mean)
     at, epochs = _middles(shown)[filled], shown.mean[filled]
     if not len(at):

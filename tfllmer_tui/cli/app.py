@@ -103,7 +103,7 @@ def main() -> None:
 
 
 def _report(error: Exception) -> int:
-    from engine.spec import UserError
+    from engine.errors import UserError
 
     if isinstance(error, UserError):
         print(f"tfllmer: {' '.join(str(error).split())}", file=sys.stderr)

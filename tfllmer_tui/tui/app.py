@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.timer import Timer
 
-from engine.spec import UserError
+from engine.errors import UserError
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.memory import keys_file, recall, remember, state_file
 from tfllmer_tui.tui.palette import CONTRAST, DARK, LIGHT, THEMES
@@ -43,6 +43,7 @@ class TfllmerApp(App[None]):
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
+    DEFAULT_MODE = "runs"
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "runs": RunsScreen,
         "leaderboard": LeaderboardScreen,
@@ -60,6 +61,7 @@ class TfllmerApp(App[None]):
         Binding("ctrl+o", "jump", "Jump", show=False, id="app.jump"),
         Binding("q", "quit", "Quit", show=False, id="app.quit"),
         Binding("ctrl+t", "next_theme", "Theme", show=False, id="app.theme"),
+        Binding("ctrl+z", "suspend_process", "To the shell (fg brings it back)", show=False, id="app.suspend"),
     ]
 
     def __init__(
@@ -89,7 +91,6 @@ class TfllmerApp(App[None]):
             self.set_keymap(keys)
 
     def on_mount(self) -> None:
-        self.switch_mode("runs")
         self.watcher.start()
         self.set_interval(SETTLE_S, self._settle)
 

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from engine.errors import UserError
 from engine.reports.files import write_text
-from engine.spec import UserError
 
 
 def state_file() -> Path:

@@ -7,16 +7,18 @@ to tell, never an end: the thread tries again.
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from textual.message import Message
+
+from engine.errors import UserError
 
 if TYPE_CHECKING:
     from engine.store import Store
@@ -26,6 +28,10 @@ State: TypeAlias = Literal["opening", "open", "missing", "trouble"]
 
 EVERY_S = 0.25
 """Between two looks. A look that was slow makes the next one wait longer, so that the machine belongs to the runs."""
+
+
+LOCKED_S = 1.0
+"""A locked file is reported after this long; the next look tries again."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +104,6 @@ class Watcher:
         self._let_go()
 
     def _look(self) -> bool:
-        from engine.spec import UserError
-
         try:
             self._open()
             assert self._feed is not None
@@ -110,12 +114,12 @@ class Watcher:
             delta = self._feed.read()
         except FileNotFoundError:
             self._let_go()
-            self._say("missing", f"{self._where()} is gone; waiting for it" if self._rows else "no store yet")
+            self._say("missing", f"{self._path} is gone; waiting for it" if self._rows else "no store yet")
         except UserError as error:
             self._let_go()
             self._say("trouble", str(error))
-        except (sqlite3.Error, OSError) as error:
-            self._say("trouble", f"{self._where()}: {error}; showing what was last read")
+        except Exception as error:  # whatever it is, the screens must not stand still without a word
+            self._say("trouble", f"{self._path}: {error}; showing what was last read")
         else:
             for run_id in delta.gone:
                 self._rows.pop(run_id, None)
@@ -131,27 +135,26 @@ class Watcher:
         from engine.store import open_store
         from engine.store.feed import Feed
 
-        path = self._path()
+        path = self._path
         if not path.exists():
             raise FileNotFoundError
-        store = open_store(path, read_only=True)
+        store = open_store(path, read_only=True, wait_s=LOCKED_S)
         status = path.stat()
         self._feed, self._file = Feed(store), (status.st_dev, status.st_ino)
         self._store = store
         self._rows = {}
 
+    @cached_property
     def _path(self) -> Path:
+        """Found once: the folder that one is in may go."""
         from engine.store.database import DEFAULT
 
         text = str(self._url or os.environ.get("TFLLMER_DB") or DEFAULT).removeprefix("sqlite:///")
         return Path(text).expanduser().resolve()
 
-    def _where(self) -> str:
-        return str(self._path())
-
     def _same_file(self) -> bool:
         try:
-            status = self._path().stat()
+            status = self._path.stat()
         except OSError:
             return False
         return (status.st_dev, status.st_ino) == self._file
@@ -167,5 +170,5 @@ class Watcher:
 
     def _tell(self, state: State, text: str, complete: bool) -> None:
         rows = MappingProxyType(dict(self._rows))
-        self._snapshot = Snapshot(self._snapshot.number + 1, rows, state, text, self._path(), complete)
+        self._snapshot = Snapshot(self._snapshot.number + 1, rows, state, text, self._path, complete)
         self._post(News(self._snapshot))

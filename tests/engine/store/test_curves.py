@@ -1,6 +1,8 @@
 """Windows against the naive computation over all points."""
 
 import math
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import engine.store
 from engine.store import Store, Window, ingest, open_store, series, window
 from engine.store.curves import _reduce
 
@@ -142,3 +145,23 @@ def test_what_is_not_there_yet_is_empty(store: Store) -> None:
     assert window(store, run.id, "loss", 0, 100, 10).count.tolist() == [0] * 10
     with pytest.raises(ValueError, match="at least one bucket"):
         window(store, run.id, "loss", 0, 100, 0)
+
+
+def test_curves_are_read_without_the_import_of_sqlalchemy(store: Store) -> None:
+    run = new_run(store)
+    writer = spool_of(store, run)
+    writer.points(3, {"loss": 1.5})
+    writer.close()
+    ingest(store, run.id)
+    code = (
+        "import sys\nfrom engine.store import open_store, window\nfrom engine.store.feed import Feed\n"
+        f"store = open_store({str(store.path)!r}, read_only=True)\n"
+        f"print(window(store, {run.id!r}, 'loss', None, None, 1).mean.tolist(), len(Feed(store).read().rows))\n"
+        "print([name for name in ('sqlalchemy', 'sqlmodel', 'pydantic') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[1.5] 1", "[]"]
+
+
+def test_every_name_of_the_store_can_be_had() -> None:
+    assert all(getattr(engine.store, name) is not None for name in engine.store.__all__)

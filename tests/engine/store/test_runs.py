@@ -23,6 +23,7 @@ from engine.store import (
     request_cancel,
     set_status,
 )
+from engine.store.documents import documents
 
 from .helpers import new_run, spool_of
 
@@ -179,3 +180,22 @@ def test_info_counts_what_there_is(store: Store) -> None:
     assert told["events"] == 4
     assert told["size"] > 10_000
     assert artifacts(store, run.id) == []
+
+
+def test_documents_tell_what_the_rows_hold(store: Store) -> None:
+    run = new_run(store, train={"epochs": 3})
+    writer = spool_of(store, run)
+    writer.start(1, 1, 1.0)
+    writer.facts({"device": "cpu"})
+    writer.event("careful", "warning")
+    writer.artifact("ranks", store.folder(run.id).ranks)
+    writer.end("failed", "why", "a traceback")
+    writer.close()
+    ingest(store, run.id)
+    told, row = documents(store, run.id), get_run(store, run.id)
+    assert (told.spec, told.overrides, told.command) == (row.spec, row.overrides, row.command)
+    assert (told.facts, told.attempt, told.detail) == (row.facts, row.attempt, row.detail)
+    assert list(told.events) == [(event.id, event.at, event.level, event.text) for event in events(store, run.id)]
+    assert list(told.artifacts) == [(artifact.kind, artifact.path) for artifact in artifacts(store, run.id)]
+    with pytest.raises(UserError, match="no such run"):
+        documents(store, "01NONE")

@@ -1,66 +1,117 @@
 """What the app must not do: wait for the store on the UI thread, import torch, or fall over its store."""
 
+import os
 import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 from textual.app import App
 
 from tests.tui.app.bench import app_of, fill, id_of, opened, press, quiet, run, screen_text, until
+from tfllmer_tui.tui.screens.base import PLACES
 from tfllmer_tui.tui.widgets.table import Column, Table
+
+ROOT = Path(__file__).parents[3]
 
 _caught: list[str] = []
 _watching = False
 
+STARTS = ("subprocess.Popen", "os.system", "os.fork", "os.posix_spawn", "os.exec")
+FILES = ("open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.copyfile")
+LOOKS = ("stat", "lstat", "access", "readlink", "statvfs")
+PROGRAM = ROOT / "tfllmer_tui"
+OURS = (sys.prefix, sys.base_prefix, str(PROGRAM))
+"""The program itself: Textual finds the style sheet of a screen when the screen is first shown."""
+
+
+def _note(name: str, path: object) -> None:
+    """Something that may wait for a disk or another process, while an app runs, in the thread that draws."""
+    if _watching and threading.current_thread() is threading.main_thread():
+        at = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else str(path)
+        if not at.startswith(OURS) and Path(at) not in PROGRAM.parents:
+            _caught.append(f"{name} {at}")
+
 
 def _hook(name: str, given: tuple[Any, ...]) -> None:
-    """Opening a file, listing a folder or connecting to a database, by the main thread, while an app runs."""
-    if not _watching or threading.current_thread() is not threading.main_thread():
-        return
-    if name == "sqlite3.connect":
-        _caught.append(f"{name} {given}")
-    elif name in ("open", "os.listdir", "os.scandir", "subprocess.Popen"):
-        path = str(given[0])
-        if "experiments" in path or path.endswith((".json", ".jsonl", ".yaml", ".txt", ".npy", ".db")):
-            _caught.append(f"{name} {path}")
+    if name in FILES or name in STARTS or name == "sqlite3.connect":
+        _note(name, given[0] if given else "")
 
 
 sys.addaudithook(_hook)
 
 
-def test_the_ui_thread_never_waits_for_a_file_or_a_database(filled: Path) -> None:
-    statements: list[str] = []
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What the thread that draws asks of files, other processes and databases, from now on."""
+    global _watching
+    connect = sqlite3.connect
 
-    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        if threading.current_thread() is threading.main_thread():
-            statements.append(statement)
+    def traced(*given: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*given, **options)
+        connection.set_trace_callback(lambda statement: _note("sqlite", statement))
+        return connection
 
+    def looked(name: str) -> Callable[..., Any]:
+        real = getattr(os, name)
+
+        def look(path: Any, *given: Any, **options: Any) -> Any:
+            _note(f"os.{name}", path)
+            return real(path, *given, **options)
+
+        return look
+
+    monkeypatch.setattr(sqlite3, "connect", traced)
+    for name in LOOKS:  # these have no audit event
+        monkeypatch.setattr(os, name, looked(name))
+    _caught.clear()
+    _watching = True
+    yield _caught
+    _watching = False
+
+
+def test_what_watches_the_ui_thread_sees_files_processes_and_databases(watched: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "some.txt"
+    file.write_text("x")
+    assert file.exists() and file.stat().st_size == 1 and os.access(file, os.R_OK)
+    list(tmp_path.iterdir())
+    subprocess.run(["true"], check=True)
+    with closing(sqlite3.connect(tmp_path / "x.db")) as connection:
+        connection.execute("SELECT 1")
+    thread = threading.Thread(target=file.read_text)
+    thread.start()
+    thread.join()
+    words = [line.split()[0] for line in watched]
+    assert words.count("open") == 1  # not the other thread's
+    seen = {"os.stat", "os.access", "os.listdir", "subprocess.Popen", "sqlite3.connect", "sqlite"}
+    assert seen <= set(words)
+
+
+def test_the_ui_thread_never_waits_for_a_file_or_a_database(filled: Path, watched: list[str]) -> None:
     async def test() -> None:
-        global _watching
         async with opened(filled, (160, 50)) as pilot:
-            event.listen(Engine, "before_cursor_execute", note)
-            _caught.clear()
-            _watching = True
-            try:
-                await press(pilot, "slash", *"seed:0", "enter")
-                await press(pilot, "space", "space", "f", "f", "b", "x", "c")
-                await press(pilot, "escape", "enter", "a", "s", "right_square_bracket", "right_square_bracket")
-                for place in "23451":
-                    await press(pilot, f"alt+{place}")
-                await press(pilot, "ctrl+t", "question_mark")
-            finally:
-                _watching = False
-                event.remove(Engine, "before_cursor_execute", note)
+            watched.clear()  # a start reads what was remembered, before anything is shown
+            await press(pilot, "slash", *"seed:0", "tab", "enter")
+            await press(pilot, "space", "space", "f", "right", "left", "f", "b", "o", "O", "v", "v", "x", "c")
+            await press(pilot, "escape", "enter", "a", "s", "l", "plus", "left", "0", "Y", "C", "D", "y")
+            await press(pilot, *["right_square_bracket", "end", "slash", "x", "enter"] * 4)
+            await press(pilot, "escape", "e")
+            await press(pilot, "escape", "escape", "escape")
+            for number, _ in enumerate(PLACES, 1):
+                await press(pilot, f"alt+{number}", "down", "right", "enter")
+                await press(pilot, "escape", "escape")
+            await press(pilot, "alt+1", "ctrl+t", "question_mark", "escape", "ctrl+o", "escape")
+            await press(pilot, "ctrl+p", *"queue", "enter")
+            app_of(pilot).action_spacing()
+            await quiet(pilot)
+            assert watched == [], "\n".join(watched)  # what is remembered is written once more when it has ended
 
     run(test)
-    assert _caught == []
-    assert statements == []
 
 
 def test_the_process_of_the_app_never_imports_torch(filled: Path) -> None:
@@ -73,8 +124,7 @@ def test_the_process_of_the_app_never_imports_torch(filled: Path) -> None:
         "run(test)\n"
         "print([name for name in ('torch', 'transformers') if name in sys.modules])"
     )
-    root = Path(__file__).parents[3]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 

@@ -11,6 +11,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer
 
+from engine.store.database import StoreError
 from tfllmer_tui.tui.watch import Snapshot
 from tfllmer_tui.tui.widgets.bars import Notice, TopBar
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from tfllmer_tui.tui.app import TfllmerApp
 
 T = TypeVar("T")
+AGAIN_S = 1.0
+"""When a read is tried again that a lock, or another trouble of the store, has kept from it."""
 PLACES = (
     ("runs", "Runs"),
     ("leaderboard", "Leaderboard"),
@@ -101,21 +104,35 @@ class Page(Screen[None]):
 
     # -------------------------------------------------------------------------------- threads
 
-    def read(self, group: str, job: Callable[[Store], T], then: Callable[[T], object]) -> None:
+    def read(self, group: str, job: Callable[[Store], T], then: Callable[[T], object], *, quiet: bool = False) -> None:
         """Read the store in a thread, then show it here; only the newest of a group counts. Without a store,
-        nothing happens; what goes wrong is told."""
+        nothing happens; what goes wrong is told, and a store that cannot be read just now is tried again."""
         store = self.up.watcher.store
-        if store is not None:
-            self.think(group, lambda: job(store), then)
 
-    def think(self, group: str, job: Callable[[], T], then: Callable[[T], object]) -> None:
-        """The same for what needs no store."""
+        def failed(error: Exception) -> None:
+            if isinstance(error, StoreError):
+                self.set_timer(AGAIN_S, lambda: self.read(group, job, then, quiet=True))
+            if not quiet or not isinstance(error, StoreError):
+                self.up.tell_error(error)
+
+        if store is not None:
+            self.think(group, lambda: job(store), then, failed)
+
+    def think(
+        self,
+        group: str,
+        job: Callable[[], T],
+        then: Callable[[T], object],
+        failed: Callable[[Exception], object] | None = None,
+    ) -> None:
+        """The same for what needs no store. What goes wrong is told, or handed to `failed`."""
 
         def work() -> None:
             try:
                 result = job()
             except Exception as error:
-                self.up.call_from_thread(self.up.tell_error, error)
+                if not self._is_cancelled(worker):
+                    self.up.call_from_thread(failed or self.up.tell_error, error)
                 return
             if not self._is_cancelled(worker):
                 self.up.call_from_thread(self._finish, worker, then, result)

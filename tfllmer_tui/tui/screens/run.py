@@ -47,15 +47,21 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class Documents:
-    """What is stored of a run beside its row and its series."""
+class Settings:
+    """The specification of a run, which never changes: field by field, and as YAML."""
 
-    settings: tuple[Fact, ...]
+    facts: tuple[Fact, ...]
+    config: str
+
+
+@dataclass(frozen=True)
+class Story:
+    """What was told of a run so far."""
+
+    settings: Settings
     events: tuple[Fact, ...]
     about: tuple[Fact, ...]
     command: str
-    config: str
-    """As YAML."""
     folder: str
 
 
@@ -84,7 +90,7 @@ class RunScreen(ChartKeys):
         super().__init__()
         self.run_id = run_id
         self._row: RunRow | None = None
-        self._documents: Documents | None = None
+        self._story: Story | None = None
         self._log_at = 0
 
     def compose_body(self) -> Iterable[Widget]:
@@ -121,7 +127,8 @@ class RunScreen(ChartKeys):
         )
         if row is not self._row:
             self._row = row
-            self.read("documents", lambda store: _documents(store, row.id), self._show_documents)
+            known = self._story.settings if self._story else None
+            self.read("story", lambda store: _story(store, row.id, known), self._show_story)
             self._load()
 
     def _load(self) -> None:
@@ -129,10 +136,12 @@ class RunScreen(ChartKeys):
             name = self._row.arm
             self.charts.load([Wanted(self._row, 0, name)])
 
-    def _show_documents(self, documents: Documents) -> None:
-        self._documents = documents
-        for name in ("settings", "events", "about"):
-            self.query_one(f"#{name}-table", Table).show(getattr(documents, name))
+    def _show_story(self, story: Story) -> None:
+        if self._story is None:
+            self.query_one("#settings-table", Table).show(story.settings.facts)
+        self._story = story
+        self.query_one("#events-table", Table).show(story.events)
+        self.query_one("#about-table", Table).show(story.about)
 
     @property
     def charts(self) -> Charts:
@@ -218,20 +227,25 @@ class RunScreen(ChartKeys):
     def action_copy(self, what: str) -> None:
         if what == "id":
             self.up.copy("id", self.run_id)
-        elif self._documents is not None:
-            self.up.copy(what, str(getattr(self._documents, what)))
+        elif self._story is not None:
+            texts = {
+                "config": self._story.settings.config,
+                "command": self._story.command,
+                "folder": self._story.folder,
+            }
+            self.up.copy(what, texts[what])
 
     def action_open_folder(self) -> None:
         """The user's shell in the run's folder, in place of the app until it ends."""
-        if self._documents is None:
+        if self._story is None:
             return
         if self.up.read_only:
             self.notify("opened for reading only", severity="warning")
             return
         try:
             with self.app.suspend():
-                print(f"{self._documents.folder}\n`exit` leads back to tfllmer")
-                subprocess.run([os.environ.get("SHELL") or "sh"], cwd=self._documents.folder, check=False)
+                print(f"{self._story.folder}\n`exit` leads back to tfllmer")
+                subprocess.run([os.environ.get("SHELL") or "sh"], cwd=self._story.folder, check=False)
         except (OSError, SuspendNotSupported) as error:
             self.notify(f"no shell here: {error}; D copies the path", severity="warning", markup=False)
 
@@ -299,36 +313,39 @@ def _head(row: RunRow, colors: Inks, now: float, width: int) -> Text:
     return text
 
 
-def _documents(store: Store, run_id: str) -> Documents:
-    """Read and put in order what is shown of a run; for threads."""
-    from engine.store import artifacts, events, get_run
+def _story(store: Store, run_id: str, settings: Settings | None) -> Story:
+    """Read and put in order what is shown of a run, whose settings may be known already; for threads."""
+    from engine.store.documents import documents
+    from tfllmer_tui.cli.output import flatten
+
+    stored = documents(store, run_id)
+    styles = {"error": "error", "warning": "warning", "state": "primary"}
+    told = tuple(
+        Fact(f"{at.astimezone():%Y-%m-%d %H:%M:%S}\0{number}", text, style=styles.get(level, "text"))
+        for number, at, level, text in stored.events
+    )
+    command, folder = shlex.join(stored.command), str(store.folder(run_id).root)
+    about = {"command": command, "folder": folder, "attempts": stored.attempt, **flatten(stored.facts)}
+    if stored.detail:
+        about |= {f"detail {i}": line for i, line in enumerate(stored.detail.splitlines(), 1)}
+    about |= {f"file: {kind}": path for kind, path in stored.artifacts}
+    return Story(
+        settings=settings or _settings(stored.spec, stored.overrides),
+        events=told,
+        about=tuple(Fact(name, shown(value)) for name, value in about.items()),
+        command=command,
+        folder=folder,
+    )
+
+
+def _settings(spec: Mapping[str, Any], overrides: Mapping[str, Any]) -> Settings:
     from tfllmer_tui.cli.config import config_yaml
     from tfllmer_tui.cli.output import flatten
 
-    run = get_run(store, run_id)
-    flat = flatten(run.spec)
-    origins = _origins(run.spec, flat, run.overrides)
-    settings = tuple(Fact(name, shown(value), origins.get(name, "")) for name, value in flat.items())
-    styles = {"error": "error", "warning": "warning", "state": "primary"}
-    told = tuple(
-        Fact(
-            f"{event.at.astimezone():%Y-%m-%d %H:%M:%S}\0{event.id}", event.text, style=styles.get(event.level, "text")
-        )
-        for event in events(store, run_id)
-    )
-    folder = str(store.folder(run_id).root)
-    about = {"command": shlex.join(run.command), "folder": folder, "attempts": run.attempt, **flatten(run.facts)}
-    if run.detail:
-        about |= {f"detail {i}": line for i, line in enumerate(run.detail.splitlines(), 1)}
-    about |= {f"file: {artifact.kind}": artifact.path for artifact in artifacts(store, run_id)}
-    return Documents(
-        settings=settings,
-        events=told,
-        about=tuple(Fact(name, shown(value)) for name, value in about.items()),
-        command=shlex.join(run.command),
-        config=config_yaml(run.spec, origins),
-        folder=folder,
-    )
+    flat = flatten(spec)
+    origins = _origins(spec, flat, overrides)
+    facts = tuple(Fact(name, shown(value), origins.get(name, "")) for name, value in flat.items())
+    return Settings(facts, config_yaml(spec, origins))
 
 
 def _origins(spec: Mapping[str, Any], flat: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, str]:

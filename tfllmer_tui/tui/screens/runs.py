@@ -13,7 +13,7 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 from textual.widget import Widget
 
-from engine.spec import UserError
+from engine.errors import UserError
 from tfllmer_tui.render import short_ids
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.rows import Entry, Group, View, arrange, group, names
@@ -35,6 +35,8 @@ METRICS = ("train_ce", "valid.ndcg@10")
 SEEDS = 5
 """How many seeds a configuration should have; `missing` queues those that are not there."""
 MOST_DRAWN = 14
+AGES_S = 5
+"""How often ages and remaining times are written anew in rows that stay as they are."""
 
 
 class RunsScreen(ChartKeys):
@@ -73,6 +75,8 @@ class RunsScreen(ChartKeys):
         self._filter = ""
         self._hidden: frozenset[str] = frozenset()
         self._soon: Timer | None = None
+        self._looks: tuple[Any, ...] = ()
+        self._drawn: list[Wanted] = []
 
     def compose_body(self) -> Iterable[Widget]:
         memory = self.up.memory.get("runs", {})
@@ -84,7 +88,6 @@ class RunsScreen(ChartKeys):
             descending=bool(memory.get("descending", True)),
             grouped=bool(memory.get("grouped", False)),
         )
-        yield Welcome()
         with Vertical(id="found"):
             yield FilterBar(self._complete, self._filter)
             with Horizontal(id="panes"):
@@ -109,16 +112,19 @@ class RunsScreen(ChartKeys):
             and (snapshot.complete or snapshot.state == "missing")
         )
         self.set_class(empty, "-empty")
-        self.query_one(Welcome).show(snapshot)
+        if empty and not self.query(Welcome):
+            self.mount(Welcome(snapshot), before="#found")
+        for welcome in self.query(Welcome):
+            welcome.show(snapshot)
         self.call_after_refresh(self._refocus)
         self._arrange()
 
     def _refocus(self) -> None:
         """To what is in sight: the first button of an empty store, or the table."""
-        welcome = self.query_one(Welcome)
-        if self.has_class("-empty") and not welcome.has_focus_within:
-            welcome.focus_first()
-        elif not self.has_class("-empty") and (self.focused is None or welcome.has_focus_within):
+        welcoming = any(welcome.has_focus_within for welcome in self.query(Welcome))
+        if self.has_class("-empty") and not welcoming:
+            self.query_one(Welcome).focus_first()
+        elif not self.has_class("-empty") and (self.focused is None or welcoming):
             self.table.focus()
 
     def _arrange(self) -> None:
@@ -154,7 +160,10 @@ class RunsScreen(ChartKeys):
         columns = tuple(column for column in columns if column.key not in self._hidden)
         if columns != table._columns:
             table.set_columns(columns)
-        table.show(entries)
+        ages = self.up.clock() // AGES_S
+        looks = (table.id_length, table.sorted_by, table.empty_text, table.marks, columns, ages)
+        table.show(entries, only_changed=looks == self._looks)
+        self._looks = looks
         self._share_room()
         bar.say(self._count())
         self._draw_soon()
@@ -188,13 +197,15 @@ class RunsScreen(ChartKeys):
         """Not at every step of a cursor that runs through the table."""
         if self._soon is not None:
             self._soon.stop()
-        self._soon = self.set_timer(0.06, self._draw)
+        self._soon = self.set_timer(0.12, self._draw)
 
     def _draw(self) -> None:
         entry = self.table.row
         self.query_one(Details).show(entry)
-        if self.query_one("#side").display:
-            self.query_one(Charts).load(self._wanted(entry))
+        wanted = self._wanted(entry) if self.query_one("#side").display else []
+        if not _same(wanted, self._drawn):
+            self.query_one(Charts).load(wanted)
+        self._drawn = wanted
 
     def _wanted(self, entry: Entry | None) -> list[Wanted]:
         """The marked runs, and the one under the cursor."""
@@ -408,6 +419,14 @@ class RunsScreen(ChartKeys):
         yield SystemCommand("Choose columns", "Which ones the table shows", self.action_columns)
         if self._marked:
             yield SystemCommand("Unmark all", "No run is marked", self.action_unmark)
+
+
+def _same(some: Sequence[Wanted], others: Sequence[Wanted]) -> bool:
+    """Whether the very same rows are wanted in the same way."""
+    if len(some) != len(others):
+        return False
+    pairs = zip(some, others, strict=True)
+    return all(a.row is b.row and (a.color, a.name) == (b.color, b.name) for a, b in pairs)
 
 
 def _matching(store: Store, text: str) -> frozenset[str] | None:

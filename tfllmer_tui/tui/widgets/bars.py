@@ -42,9 +42,10 @@ class TopBar(Widget):
 
     def show(self, snapshot: Snapshot) -> None:
         """Count the runs anew."""
-        self._counts = Counter(row.status for row in snapshot.rows.values())
-        self._total = len(snapshot.rows)
-        self.refresh()
+        counts = Counter(row.status for row in snapshot.rows.values())
+        if counts != self._counts:
+            self._counts, self._total = counts, len(snapshot.rows)
+            self.refresh()
 
     def render_line(self, y: int) -> Strip:
         width, colors = self.size.width, inks(self.app.current_theme)

@@ -77,7 +77,7 @@ class Charts(Widget):
 
         def job(store: Store) -> tuple[list[list[Curve]], list[list[Line]]]:
             curves = [cache.curves(store, self._wanted, name) for name in metrics]
-            return curves, [_lines(store, wanted, name) for name in metrics]
+            return curves, [_lines(wanted, name) for name in metrics]
 
         self.page.read(f"curves {self.id}", job, self._loaded)
 
@@ -166,11 +166,9 @@ def _finer(store: Store, curve: Curve, metric: str, axis: str, x_range: tuple[fl
     return replace(curve, trace=trace(store, curve.run, metric, max(0, int(lo - pad)), int(hi + pad)))
 
 
-def _lines(store: Store, wanted: Sequence[Wanted], metric: str) -> list[Line]:
+def _lines(wanted: Sequence[Wanted], metric: str) -> list[Line]:
     """The training CE of popularity, where all runs saw the same data."""
-    from engine.store import get_run
-
     if metric != "train_ce" or not wanted or len({each.row.dataset for each in wanted}) > 1:
         return []
-    value = get_run(store, wanted[0].row.id).facts.get("popularity_train_ce")
-    return [] if value is None else [Line("popularity", float(value))]
+    value = wanted[0].row.popularity_ce
+    return [] if value is None else [Line("popularity", value)]

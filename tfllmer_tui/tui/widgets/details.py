@@ -20,16 +20,19 @@ class Details(Static):
 
     DEFAULT_CSS = "Details { height: auto; padding: 0 1; }"
 
+    _height = 0
+
     def show(self, entry: Entry | None) -> None:
-        """Tell about this row."""
-        self.update(
-            "" if entry is None else _grid(_lines(entry, inks(self.app.current_theme)), inks(self.app.current_theme))
-        )
+        """Tell about this row. The screen is laid out anew only where that takes more or fewer lines."""
+        colors = inks(self.app.current_theme)
+        lines = [] if entry is None else _lines(entry, colors)
+        self.update(_grid(lines, colors) if lines else "", layout=len(lines) != self._height)
+        self._height = len(lines)
 
 
 def _grid(lines: Sequence[tuple[str, Text]], colors: Inks) -> Table:
     grid = Table.grid(padding=(0, 2))
-    grid.add_column(style=colors["dim"], no_wrap=True)
+    grid.add_column(style=colors["dim"], no_wrap=True, min_width=5)
     grid.add_column(overflow="ellipsis", no_wrap=True)
     for name, text in lines:
         grid.add_row(name, text)

@@ -67,6 +67,7 @@ class FilterBar(Widget):
     def __init__(self, words: Callable[[str], list[str]], text: str = "") -> None:
         super().__init__()
         self._words, self._text = words, text
+        self._said = ("", False)
 
     def compose(self) -> ComposeResult:
         yield Static("/", id="slash")
@@ -95,8 +96,10 @@ class FilterBar(Widget):
 
     def say(self, text: str, *, wrong: bool = False) -> None:
         """A few words at its right: how many runs, or what is wrong."""
-        self.set_class(wrong, "-wrong")
-        self.query_one("#said", Static).update(text)
+        if (text, wrong) != self._said:
+            self._said = (text, wrong)
+            self.set_class(wrong, "-wrong")
+            self.query_one("#said", Static).update(text)
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:

@@ -95,20 +95,27 @@ class Table(ScrollView, Generic[Row], can_focus=True):
         self.sorted_by: tuple[str, bool] | None = None
         self.empty_text = ""
         self._fitted: tuple[Column, ...] = ()
-        self._strips: LRUCache[tuple[Any, ...], Strip] = LRUCache(1024)
+        self._strips: LRUCache[tuple[Any, ...], tuple[Row, Strip]] = LRUCache(1024)
         self._generation = 0
 
     # -------------------------------------------------------------------------------- content
 
-    def show(self, rows: Sequence[Row], *, keep: bool = True) -> None:
-        """Show these rows. With `keep` the cursor stays on the row that it is on, wherever that has gone."""
+    def show(self, rows: Sequence[Row], *, keep: bool = True, only_changed: bool = False) -> None:
+        """Show these rows. With `keep` the cursor stays on the row that it is on, wherever that has gone. With
+        `only_changed` a row that is the very object that was there looks as it did, so its line is not drawn."""
         before = self.row
         at = self.cursor
         key = self._key_of(before) if before is not None else None
-        self.rows = rows
+        old, self.rows = self.rows, rows
         if keep and key is not None and not (at < len(rows) and self._key_of(rows[at]) == key):
             at = next((i for i, row in enumerate(rows) if self._key_of(row) == key), at)
         self.virtual_size = Size(0, len(rows) + 1)
+        if only_changed and len(old) == len(rows) and at == self.cursor:
+            top = self.scroll_offset.y
+            for index in range(top, min(top + self.size.height - 1, len(rows))):
+                if rows[index] is not old[index]:
+                    self.refresh(Region(0, index - top + 1, self.size.width, 1))
+            return
         self.refresh_rows()
         self.set_reactive(Table.cursor, -1)
         self.cursor = max(0, min(at, len(rows) - 1))
@@ -180,10 +187,10 @@ class Table(ScrollView, Generic[Row], can_focus=True):
             background = colors["cursor"] if self.has_focus else colors["cursor-away"]
         key = (self._key_of(row), index if on else -1, on and self.has_focus, width, self._generation, self.app.theme)
         found = self._strips.get(key)
-        if found is None:
-            found = self._line(row, width, colors).apply_style(self.rich_style + (background or Style.null()))
-            self._strips[key] = found
-        return found
+        if found is None or found[0] is not row:
+            strip = self._line(row, width, colors).apply_style(self.rich_style + (background or Style.null()))
+            found = self._strips[key] = (row, strip)
+        return found[1]
 
     def background_of(self, row: Row, colors: Inks) -> Style | None:
         """The background of a row without the cursor."""

@@ -32,13 +32,17 @@ class Welcome(Vertical):
     class Launch(Message):
         """Choose for oneself."""
 
+    def __init__(self, snapshot: Snapshot) -> None:
+        super().__init__()
+        self._where = _where(snapshot)
+
     def compose(self) -> ComposeResult:
         yield Static(id="picture")
         yield Static(id="words")
         with Center(id="buttons"):
             yield Button("Launch the demo", id="demo", variant="primary", compact=True)
             yield Button("Choose a run", id="launch", compact=True)
-        yield Static("", id="where", markup=False)
+        yield Static(self._where, id="where", markup=False)
 
     def on_mount(self) -> None:
         self.query_one("#words", Static).update(_words())
@@ -74,16 +78,15 @@ class Welcome(Vertical):
 
     def focus_first(self) -> None:
         """To the button that most people want."""
-        self.query_one("#demo", Button).focus()
+        for button in self.query("#demo"):
+            button.focus()
 
     def show(self, snapshot: Snapshot) -> None:
         """Say where the store is, or will be."""
-        if not snapshot.rows:
-            self._draw()
-        where = snapshot.path or ""
-        self.query_one("#where", Static).update(
-            f"{where} holds no run yet" if snapshot.state == "open" else f"{where} will be made with the first run"
-        )
+        self._where = _where(snapshot)
+        for told in self.query("#where").results(Static):  # none before it is composed
+            told.update(self._where)
+            self._draw()  # in the colours of the theme, which may have changed
 
     @on(Button.Pressed, "#demo")
     def _demo(self, event: Button.Pressed) -> None:
@@ -94,6 +97,11 @@ class Welcome(Vertical):
     def _launch(self, event: Button.Pressed) -> None:
         event.stop()
         self.post_message(self.Launch())
+
+
+def _where(snapshot: Snapshot) -> str:
+    path = snapshot.path or ""
+    return f"{path} holds no run yet" if snapshot.state == "open" else f"{path} will be made with the first run"
 
 
 def _words() -> Text:
