@@ -19,8 +19,8 @@ from engine.embeddings.graph import Matrix
 from engine.embeddings.laplacian import Laplacian
 from engine.embeddings.rows import Array, IntArray, Rows
 
-_CACHE = 1 << 27
-"""Numbers of the rows that stay in memory, those of the items with most links (512 MiB)."""
+_CACHE = 1 << 28
+"""Numbers of the rows that stay in memory, those of the items with most links (1 GiB)."""
 _COLUMNS = 96
 """Columns of the kept rows that are added up at once: of so few, more rows stay in the processor's cache."""
 _FETCH = 1 << 24
