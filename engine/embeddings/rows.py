@@ -6,6 +6,7 @@ a block of rows and a few numbers per item.
 
 from __future__ import annotations
 
+import mmap
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,16 +46,21 @@ class Vectors:
         """(n, D)."""
         return len(self.rows), int(self.matrix.shape[1])
 
-    def read(self, items: IntArray | slice) -> Tensor:
-        """The vectors of some items in float32, a copy."""
+    @staticmethod
+    def of(matrix: npt.NDArray[Any]) -> Vectors:
+        """All rows of a matrix, in order."""
+        return Vectors(matrix, np.arange(len(matrix)))
+
+    def read(self, items: IntArray | slice, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The vectors of some items in float32 or float64, a copy."""
         wanted = self.rows[items]
         consecutive = len(wanted) > 0 and bool((np.diff(wanted) == 1).all())
         if self._tensor is None:
             stored = self.matrix[wanted[0] : wanted[-1] + 1] if consecutive else self.matrix[wanted]
-            return torch.from_numpy(stored.astype(np.float32))
+            return torch.from_numpy(stored.astype(np.float64)).to(dtype)
         if consecutive:
-            return self._tensor[wanted[0] : wanted[-1] + 1].to(torch.float32, copy=True)
-        return self._tensor.index_select(0, torch.from_numpy(wanted)).float()
+            return self._tensor[wanted[0] : wanted[-1] + 1].to(dtype, copy=True)
+        return self._tensor.index_select(0, torch.from_numpy(wanted)).to(dtype)
 
     @cached_property
     def _tensor(self) -> Tensor | None:
@@ -73,6 +79,14 @@ class Vectors:
         """All vectors in order, as (which items, float32 [m x D])."""
         for which in spans(self.shape):
             yield which, self.read(which)
+
+    def let_go(self) -> None:
+        """Give the pages of a mapped file back: they count as memory of the process while they stay."""
+        held: object = self.matrix
+        while isinstance(held, np.ndarray):
+            held = held.base
+        if isinstance(held, mmap.mmap) and not self.matrix.flags.writeable:
+            held.madvise(mmap.MADV_DONTNEED)
 
     def array(self) -> FloatArray:
         """X, held in memory."""
