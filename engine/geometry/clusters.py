@@ -9,6 +9,7 @@ from scipy import sparse
 from engine.embeddings.clusters import spherical_kmeans
 from engine.geometry.rows import Array, IntArray, Rows
 
+_STARTS = 10
 _SAMPLE = 10_000
 """Rows that the centres are fitted on at most; the others are assigned to them."""
 
@@ -21,9 +22,9 @@ def angular_clusters(unit: Rows, k: int, seed: int = 0) -> IntArray:
     draw = np.random.default_rng(seed)
     n = len(unit)
     if n <= _SAMPLE:
-        return spherical_kmeans(unit.array(), k, draw)
+        return spherical_kmeans(unit.array(), k, draw, _STARTS)
     rows = unit.take(np.sort(draw.choice(n, _SAMPLE, replace=False)))
-    found = spherical_kmeans(rows, k, draw)
+    found = spherical_kmeans(rows, k, draw, _STARTS)
     sums = sums_by_label(rows, found, int(found.max()) + 1)
     centres = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
     return np.concatenate([(block @ centres.T).argmax(axis=1) for _, block in unit.blocks()])
