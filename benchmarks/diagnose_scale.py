@@ -1,108 +1,151 @@
-"""`diagnose` on a large catalogue: seconds and peak memory of every stage, in one process.
+"""`tfllmer diagnose` on a large catalogue: the command as a person runs it, seconds and peak memory of every stage.
 
-    python benchmarks/diagnose_scale.py [--items 1000000] [--dimensions 384] [--edges 20000000] [--width 64]
+    python benchmarks/diagnose_scale.py [--items 1000000] [--dimensions 384] [--users 100000] [--interactions 7500000]
+        [--keep FOLDER]
 
-Vectors are written to a memory-mapped file first (clusters of directions, log-normal norms, a common mean); the
-graph joins items of one cluster more often than chance, with popular items as hubs. Prints JSON: seconds by
-stage, seconds in all, peak memory so far in MiB (mapped pages count), and the condition numbers found.
-Making the input is not counted in the time. The aim: minutes on two cores, below 4 GiB.
+Writes a data set in atomic files first (not timed): items belong to 200 clusters, which a history stays in for a
+third of its steps; popularity follows Zipf's law; vectors are a float16 `.npy` file of clustered directions with
+log-normal norms and a common mean. With the default window of 3 the graph of 7.5 million interactions has about
+20 million edges. Prints JSON: what the command says it found, wall and CPU seconds in all and by stage, and for the
+process that measures the peak of its memory, of all and of the part that no file backs. The aim: minutes on two cores,
+below 4 GiB.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
+import os
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+import polars as pl
+import psutil
 
-from engine.embeddings.graph import Matrix, from_keys
-from engine.geometry.report import Subject, diagnose
+from engine.spool import RunFolder, read_records
+
+CLUSTERS = 200
+FRONT = "from tfllmer_tui.cli import main; main()"
 
 
-def vectors(path: Path, items: int, dimensions: int) -> npt.NDArray[np.float32]:
-    """A memory-mapped matrix; item i is of cluster i % 200."""
+def write(folder: Path, given: argparse.Namespace) -> Path:
+    """The data set `large` in a folder of that name."""
+    place = folder / "large"
+    place.mkdir(parents=True, exist_ok=True)
+    if (place / "large.llm.npy").exists():
+        return place
     draw = np.random.default_rng(0)
-    centres = draw.standard_normal((200, dimensions), dtype=np.float32)
-    mean = 2 * draw.standard_normal(dimensions, dtype=np.float32)
-    made = np.lib.format.open_memmap(path, "w+", np.float32, (items, dimensions))
-    for first in range(0, items, 1 << 14):
-        which = np.arange(first, min(items, first + (1 << 14)))
-        rows = centres[which % 200] + draw.standard_normal((len(which), dimensions), dtype=np.float32)
+    users = np.sort(draw.integers(given.users, size=given.interactions))
+    ends = np.cumsum(np.arange(1, given.items + 1) ** -given.skew)
+    items = np.searchsorted(ends, draw.random(given.interactions) * ends[-1]).clip(max=given.items - 1)
+    home = draw.integers(CLUSTERS, size=given.users)[users]  # rank r is of cluster r % 200
+    stays = draw.random(given.interactions) < 1 / 3
+    items[stays] = (items[stays] // CLUSTERS * CLUSTERS + home[stays]).clip(max=given.items - 1)
+    log = pl.DataFrame(
+        {"user_id:token": users, "item_id:token": items, "timestamp:float": np.arange(given.interactions)}
+    )
+    log.write_csv(place / "large.inter", separator="\t")
+    names = pl.DataFrame({"item_id:token": np.arange(given.items)})
+    names.with_columns(pl.format("item {}", "item_id:token").alias("title:token_seq")).write_csv(
+        place / "large.item", separator="\t"
+    )
+    centres = draw.standard_normal((CLUSTERS, given.dimensions), dtype=np.float32)
+    mean = 2 * draw.standard_normal(given.dimensions, dtype=np.float32)
+    made = np.lib.format.open_memmap(place / "part.npy", "w+", np.float16, (given.items, given.dimensions))
+    for first in range(0, given.items, 1 << 14):
+        which = np.arange(first, min(given.items, first + (1 << 14)))
+        rows = centres[which % CLUSTERS] + draw.standard_normal((len(which), given.dimensions), dtype=np.float32)
         made[which] = mean + rows * np.exp(0.4 * draw.standard_normal((len(which), 1), dtype=np.float32))
     made.flush()
-    del made
-    mapped: npt.NDArray[np.float32] = np.load(path, mmap_mode="r")
-    return mapped
+    (place / "part.npy").rename(place / "large.llm.npy")
+    return place
 
 
-def graph(items: int, edges: int) -> Matrix:
-    """About so many edges; a third of them inside clusters; popular items come first in their cluster."""
-    draw = np.random.default_rng(1)
-    drawn = []
-    for _ in range(0, 5 * edges // 4, 1 << 22):  # some are drawn twice
-        low, high = ((items * draw.random(1 << 22) ** 2).astype(np.int64) for _ in range(2))
-        inside = draw.random(len(low)) < 1 / 3
-        high[inside] = high[inside] // 200 * 200 + low[inside] % 200
-        good = (low != high) & (high < items)
-        drawn.append(np.minimum(low, high)[good] * items + np.maximum(low, high)[good])
-    keys = np.concatenate(drawn)
-    del drawn
-    keys.sort()
-    keys = keys[np.flatnonzero(np.diff(keys, prepend=-1))]
-    keys = np.sort(draw.permutation(keys)[:edges])
-    upper = from_keys(keys, draw.integers(1, 4, len(keys)).astype(np.float64), items)
-    return Matrix(upper + upper.T)
+class Watched:
+    """What the process that measures says and holds, looked at ten times a second."""
+
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, float, float]] = []
+        self.cpu = 0.0
+        self.peaks: dict[str, dict[str, int]] = {}
+        self._spool: Path | None = None
+        self._read = 0
+
+    def look(self, command: int) -> None:
+        for process in psutil.Process(command).children(recursive=True):
+            try:
+                arguments = process.cmdline()
+                if "--diagnose" not in arguments:
+                    continue
+                self.cpu = sum(process.cpu_times()[:2])
+                self._hear(RunFolder(Path(arguments[-1])).spool)
+                held = _memory(process.pid)
+            except (psutil.Error, OSError):
+                continue  # it has just ended
+            peak = self.peaks.setdefault(self.stages[-1][0] if self.stages else "start", dict.fromkeys(held, 0))
+            for name, size in held.items():
+                peak[name] = max(peak[name], size)
+
+    def _hear(self, spool: Path) -> None:
+        records, self._read = read_records(spool, self._read)
+        for record in records:
+            if record["r"] == "event":
+                self.stages.append((record["text"], time.monotonic(), self.cpu))
+                print(record["text"], file=sys.stderr, flush=True)
 
 
-def peak_mib() -> int:
-    """The most memory that this process has had, in MiB; pages of mapped files count."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+def _memory(pid: int) -> dict[str, int]:
+    """MiB held, and MiB of it that no file backs."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    sizes = {
+        line.split(":")[0]: int(line.split()[1]) // 1024 for line in lines if line.startswith(("VmRSS", "RssAnon"))
+    }
+    return {"rss_mib": sizes["VmRSS"], "anonymous_mib": sizes["RssAnon"]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=1_000_000)
     parser.add_argument("--dimensions", type=int, default=384)
-    parser.add_argument("--edges", type=int, default=20_000_000)
-    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--users", type=int, default=100_000)
+    parser.add_argument("--interactions", type=int, default=7_500_000)
+    parser.add_argument("--skew", type=float, default=0.6, help="exponent of Zipf's law; 0 = all items alike")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--keep", type=Path, help="where the data set is made, or found again")
     given = parser.parse_args()
-    stages: list[tuple[str, float, int]] = []
-
-    def say(text: str, done: float) -> None:
-        stages.append((text, time.monotonic(), peak_mib()))
-        print(f"{done:4.0%} {text}", file=sys.stderr, flush=True)
-
     with tempfile.TemporaryDirectory() as folder:
-        x = vectors(Path(folder) / "x.npy", given.items, given.dimensions)
-        a = graph(given.items, given.edges)
-        binary = Matrix((np.ones(a.nnz), a.indices, a.indptr), shape=a.shape)
-        before = peak_mib()
-        popularity = np.diff(a.indptr).astype(np.int64)
-        draw = np.random.default_rng(2)
-        projection = draw.standard_normal((given.dimensions, given.width), dtype=np.float32)
-        table = np.concatenate([x[at : at + (1 << 16)] @ projection for at in range(0, given.items, 1 << 16)])
+        data = write(given.keep or Path(folder), given)
+        command = [sys.executable, "-P", "-c", FRONT, "diagnose", "--dataset", str(data), "--embedding", "llm"]
+        command += ["--threads", str(given.threads), "--json", "--db", str(Path(folder) / "experiments.db")]
+        watched = Watched()
         began = time.monotonic()
-        found = diagnose(Subject(table, True, popularity, a, binary, x), say)
-        took = time.monotonic() - began
-    ends = [(at, peak) for _, at, peak in stages[1:]] + [(began + took, peak_mib())]
+        with open(Path(folder) / "out.json", "w+b") as out:
+            running = subprocess.Popen(command, stdout=out, cwd=folder, env=os.environ)
+            while running.poll() is None:
+                watched.look(running.pid)
+                time.sleep(0.1)
+            took = time.monotonic() - began
+            out.seek(0)
+            found: dict[str, Any] = json.loads(out.read()) if running.returncode == 0 else {}
+    if not found:
+        raise SystemExit(f"diagnose ended with exit code {running.returncode}")
+    ends = [(at, cpu) for _, at, cpu in watched.stages[1:]] + [(began + took, watched.cpu)]
     told = {
-        "items": given.items,
-        "edges": a.nnz // 2,
+        "items": found["items"],
+        "edges": found["edges"],
         "seconds": round(took, 1),
+        "cpu_s": round(watched.cpu, 1),
+        "peak": {name: max(peak[name] for peak in watched.peaks.values()) for name in ("rss_mib", "anonymous_mib")},
         "stages": {
-            text: {"seconds": round(end - at, 1), "peak_mib": peak}
-            for (text, at, _), (end, peak) in zip(stages, ends, strict=True)
+            text: {"seconds": round(end - at, 1), "cpu_s": round(cpu_end - cpu, 1)} | watched.peaks.get(text, {})
+            for (text, at, cpu), (end, cpu_end) in zip(watched.stages, ends, strict=True)
         },
-        "input_peak_mib": before,
-        "peak_mib": peak_mib(),
         "kappa": {name: t["curvature"]["kappa"] for name, t in found["tables"].items()},
-        "tv_z": found["tables"]["arm_unit"]["tv"]["z"],
         "notes": found["notes"],
     }
     print(json.dumps(told, indent=2))

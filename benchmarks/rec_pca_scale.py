@@ -98,7 +98,9 @@ def make_graph(n: int, edges: int, skew: float) -> Laplacian:
     keys = np.empty(0, np.int64)
     while len(keys) < edges:
         a, b = (item[np.searchsorted(ends, rng.random(edges) * ends[-1]).clip(max=n - 1)] for _ in range(2))
-        keys = np.unique(np.concatenate([keys, (np.minimum(a, b) * n + np.maximum(a, b))[a != b]]))
+        keys = np.concatenate([keys, (np.minimum(a, b) * n + np.maximum(a, b))[a != b]])
+        keys.sort()
+        keys = keys[np.flatnonzero(np.diff(keys, prepend=-1))]
     keys = np.sort(rng.permutation(keys)[:edges])
     upper = from_keys(keys, rng.random(edges) + 0.5, n)
     return laplacian(Matrix(upper + upper.T))

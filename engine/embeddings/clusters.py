@@ -9,22 +9,21 @@ from scipy import sparse
 Array = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
-_STARTS = 5
 _ROUNDS = 100
 _GAIN = 1e-6  # a round that raises the mean cosine by less is the last
 
 
-def spherical_kmeans(unit: Array, k: int, draw: np.random.Generator) -> Labels:
+def spherical_kmeans(unit: Array, k: int, draw: np.random.Generator, starts: int = 5) -> Labels:
     """Cluster [n] of each unit row [n x d], numbered from 0 without gaps: at most k clusters, fewer where there
     are fewer different rows.
 
-    The best of five starts by the mean cosine between rows and their cluster's unit centre. A start draws
+    The best of some starts by the mean cosine between rows and their cluster's unit centre. A start draws
     rows as centres with a chance proportional to their distance, 1 - cosine, from the nearest centre drawn
     before (k-means++ on the sphere); then rows go to the nearest centre (ties: the first) and centres to
     the direction of their rows' sum, for at most 100 rounds or until the mean cosine hardly rises.
     """
     best, best_value = np.zeros(len(unit), dtype=np.int64), -np.inf
-    for _ in range(_STARTS if len(unit) else 0):
+    for _ in range(starts if len(unit) else 0):
         labels, value = _once(unit, k, draw)
         if value > best_value:
             best, best_value = labels, value

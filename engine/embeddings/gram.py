@@ -19,12 +19,17 @@ from engine.embeddings.graph import Matrix
 from engine.embeddings.laplacian import Laplacian
 from engine.embeddings.rows import Array, IntArray, Rows
 
-_CACHE = 1 << 27
-"""Numbers of the rows that stay in memory, those of the items with most links (512 MiB)."""
+_CACHE = 1 << 28
+"""Numbers of the rows that stay in memory, those of the items with most links (1 GiB)."""
+_COLUMNS = 96
+"""Columns of the kept rows that are added up at once: of so few, more rows stay in the processor's cache."""
 _FETCH = 1 << 24
 """Numbers of the other rows that are fetched at once (64 MiB)."""
 _ENTRIES = 1 << 21
 """Entries of the graph that are looked at at once."""
+_FLOPS = 1 / 31
+"""Where n D exceeds 31 entries of the graph, half of a D x D product costs more than to add up another row for every
+edge (about 100 multiplications take as long as to fetch one number of a row)."""
 
 
 @dataclass(frozen=True)
@@ -49,24 +54,30 @@ def moments(rows: Rows, laplacian: Laplacian | None = None, device: str = "cpu")
     """The sums over all rows; `laplacian` is L [n x n]. Block products are done on `device`, except those of a small
     catalogue.
 
-    An edge counts once, at the end that has fewer links: Y_i sums x_j over the neighbours j of i with more links, so
-    that few rows are read often. With L = diag(d) - A, Y = (d/2) X - sums and P = X^T Y it is X^T L X = P + P^T.
+    With L = diag(d) - A there are two ways to X^T L X, and the cheaper one is taken:
+
+    half:  an edge counts once, at the end that has fewer links. y_i = (d_i / 2) x_i - sum_j a_ij x_j over the
+           neighbours j of i with more links, so that few rows are read often, and X^T L X = P + P^T for P = X^T Y
+    whole: an edge counts at both ends, Y = L X; X^T Y is symmetric, and only one half of it is computed
     """
     n, d = rows.shape
     if rows.exact is not None:
         x = rows.exact
         roughness = None if laplacian is None else x.T @ laplacian.product(x)
         return Moments(n, x.mean(axis=0), x.T @ x, roughness, float(np.finfo(np.float64).eps))
-    sums = None if laplacian is None else NeighbourSums(rows, laplacian.links, device, half=True)
-    mean, gram, half = np.zeros(d), np.zeros((d, d)), np.zeros((d, d))
+    half = laplacian is not None and _FLOPS * n * d < laplacian.links.nnz
+    sums = None if laplacian is None else NeighbourSums(rows, laplacian.links, device, half=half)
+    mean, gram, product = np.zeros(d), np.zeros((d, d)), np.zeros((d, d))
     for which, block in rows.blocks():
         x_block = block.to(device)
         mean += x_block.sum(dim=0).cpu().numpy()
         gram += _square(x_block)
         if sums is not None and laplacian is not None:
-            y = sums(which).neg_().addcmul_(x_block, _column(laplacian.diagonal[which] / 2, x_block))
-            half += (x_block.T @ y).cpu().numpy()
-    return Moments(n, mean / n, gram, None if sums is None else half + half.T, float(np.finfo(np.float32).eps))
+            own = laplacian.diagonal[which] / 2 if half else laplacian.diagonal[which]
+            y = sums.add(which, x_block * _column(own, x_block), -1.0)
+            product += (x_block.T @ y if half else _upper(x_block, y)).cpu().numpy()
+    whole = product + product.T if half else np.triu(product) + np.triu(product, 1).T
+    return Moments(n, mean / n, gram, None if sums is None else whole, float(np.finfo(np.float32).eps))
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,7 @@ class FilteredRows(Rows):
         sums = NeighbourSums(self.unfiltered, self.laplacian.links, "cpu", half=False)
         for which, x in self.unfiltered.blocks():
             kept = _column(1 - self.lambda_ * self.laplacian.diagonal[which], x)
-            yield which, sums(which).mul_(self.lambda_).addcmul_(x, kept)
+            yield which, sums.add(which, x * kept, self.lambda_)
 
 
 def filtered(x: Rows, laplacian: Laplacian, lambda_: float) -> FilteredRows:
@@ -105,6 +116,23 @@ def _square(x: Tensor) -> npt.NDArray[np.floating]:
         return (x.T @ x).cpu().numpy()
     rows = x.numpy()
     return np.asarray(rows.T @ rows)
+
+
+def _upper(x: Tensor, y: Tensor) -> Tensor:
+    """The upper triangle of x^T y [D x D], by blocks of columns halved down to 1/16; what is below means nothing."""
+    product = torch.zeros(x.shape[1], y.shape[1], dtype=x.dtype, device=x.device)
+    _fill_upper(product, x, y, max(96, x.shape[1] // 16))
+    return product
+
+
+def _fill_upper(product: Tensor, x: Tensor, y: Tensor, narrow: int) -> None:
+    half = x.shape[1] // 2
+    if x.shape[1] <= narrow:
+        torch.mm(x.T, y, out=product)
+        return
+    torch.mm(x[:, :half].T, y[:, half:], out=product[:half, half:])
+    _fill_upper(product[:half, :half], x[:, :half], y[:, :half], narrow)
+    _fill_upper(product[half:, half:], x[:, half:], y[:, half:], narrow)
 
 
 def _column(numbers: Array, like: Tensor) -> Tensor:
@@ -127,48 +155,51 @@ class NeighbourSums:
         self._place = np.empty(n, np.int32)
         self._place[order] = np.arange(n, dtype=np.int32)
         self._kept = min(n, max(1, _CACHE // d))
-        self._table = torch.empty(self._kept, d, device=device)
+        self._tables = [torch.empty(self._kept, len(c), device=device) for c in torch.arange(d).split(_COLUMNS)]
         kept = np.sort(order[: self._kept])  # in the order in which they are stored
         for first in range(0, self._kept, max(1, _FETCH // d)):
             items = kept[first : first + max(1, _FETCH // d)]
-            self._table.index_copy_(
-                0, torch.from_numpy(self._place[items]).long().to(device), rows.take(items).to(device)
-            )
+            place = torch.from_numpy(self._place[items]).long().to(device)
+            for table, part in zip(self._tables, rows.take(items).to(device).split(_COLUMNS, dim=1), strict=True):
+                table.index_copy_(0, place, part)
 
-    def __call__(self, which: slice) -> Tensor:
-        """The sums [m x D] of consecutive items, float32."""
+    def add(self, which: slice, to: Tensor, times: float) -> Tensor:
+        """`to` [m x D] float32, to which the sums of consecutive items are added in place, each `times` so much."""
         ends = self._links.indptr[which.start : which.stop + 1].astype(np.int64)
-        sums = torch.zeros(len(ends) - 1, self._rows.shape[1], device=self._device)
         for first in range(int(ends[0]), int(ends[-1]), _ENTRIES):
             cuts = np.clip(ends, first, min(first + _ENTRIES, int(ends[-1])))
-            self._add(sums, self._place[which], cuts)
-        return sums
+            self._add(to, self._place[which], cuts, times)
+        return to
 
-    def _add(self, sums: Tensor, own: npt.NDArray[np.int32], cuts: IntArray) -> None:
-        """Add the entries of A from cuts[r] to cuts[r + 1], for each row r of `sums` and its place `own[r]`."""
+    def _add(self, to: Tensor, own: npt.NDArray[np.int32], cuts: IntArray, times: float) -> None:
+        """Add the entries of A from cuts[r] to cuts[r + 1], for each row r of `to` and its place `own[r]`."""
         entries = slice(int(cuts[0]), int(cuts[-1]))
-        columns, weights = self._links.indices[entries], self._links.data[entries].astype(np.float32)
+        columns, weights = self._links.indices[entries], self._links.data[entries]
         place = self._place[columns]
-        counts = place < np.repeat(own, np.diff(cuts)) if self._half else np.ones(len(place), np.bool_)
+        # an entry counts where its place is below
+        below = np.repeat(own if self._half else np.full_like(own, len(self._place)), np.diff(cuts))
         starts = cuts[:-1] - cuts[0]
-        kept = np.flatnonzero(counts & (place < self._kept))
-        sums += self._bags(self._table, place[kept], weights[kept], np.searchsorted(kept, starts))
-        others = np.flatnonzero(counts & (place >= self._kept))
+        kept = np.flatnonzero(place < np.minimum(below, np.int32(self._kept)))
+        self._add_bags(to, self._tables, place.take(kept), times * weights.take(kept), np.searchsorted(kept, starts))
+        others = np.flatnonzero(place >= self._kept)
+        others = others[place[others] < below[others]]
         step = max(1, _FETCH // self._rows.shape[1])
         for first in range(0, len(others), step):
             part = others[first : first + step]
             items, index = np.unique(columns[part], return_inverse=True)
             fetched = self._rows.take(items.astype(np.int64)).to(self._device)
-            sums += self._bags(fetched, index.astype(np.int32), weights[part], np.searchsorted(part, starts))
+            self._add_bags(to, [fetched], index, times * weights.take(part), np.searchsorted(part, starts))
 
-    def _bags(
+    def _add_bags(
         self,
-        table: Tensor,
-        index: npt.NDArray[np.int32],
-        weights: npt.NDArray[np.float32],
+        to: Tensor,
+        tables: list[Tensor],
+        index: npt.NDArray[np.integer],
+        weights: npt.NDArray[np.floating],
         starts: npt.NDArray[np.intp],
-    ) -> Tensor:
-        """sum_e weights[e] table[index[e]] for each row's entries, those from starts[r] on."""
-        index_, starts_ = (torch.from_numpy(a.astype(np.int32)).to(self._device) for a in (index, starts))
-        weights_ = torch.from_numpy(weights).to(self._device)
-        return functional.embedding_bag(index_, table, starts_, mode="sum", per_sample_weights=weights_)
+    ) -> None:
+        """sum_e weights[e] table[index[e]] for each row's entries, those from starts[r] on; tables hold columns."""
+        index_, starts_ = (torch.from_numpy(a.astype(np.int32, copy=False)).to(self._device) for a in (index, starts))
+        weights_ = torch.from_numpy(weights.astype(np.float32)).to(self._device)
+        for table, columns in zip(tables, to.split(tables[0].shape[1], dim=1), strict=True):
+            columns.add_(functional.embedding_bag(index_, table, starts_, mode="sum", per_sample_weights=weights_))

@@ -61,12 +61,7 @@ def item_vectors(
     return made
 
 
-def source_vectors(embedding: spec.Embedding, dataset: Dataset) -> FloatArray:
-    """X [n x D] float32 of the catalogue, held in memory."""
-    return _source(embedding, dataset).array()
-
-
-def _source(embedding: spec.Embedding, dataset: Dataset) -> Vectors:
+def source_vectors(embedding: spec.Embedding, dataset: Dataset) -> Vectors:
     """X [n x D] of the catalogue, from the file or, for the generated data set, from memory."""
     if embedding.path is not None:
         path = Path(embedding.path)
@@ -80,7 +75,7 @@ def _source(embedding: spec.Embedding, dataset: Dataset) -> Vectors:
 
 def _compute(experiment: spec.Experiment, dataset: Dataset, split: Split, id_table: FloatArray | None) -> ItemVectors:
     embedding = experiment.embedding
-    rows = prepare(_source(embedding, dataset), embedding)
+    rows = prepare(source_vectors(embedding, dataset), embedding)
     n, d = rows.shape
     diagnostics: dict[str, Any] = {"items": n, "dimensions": d, "norm_cv": _cv(rows.norms)}
     if embedding.center:

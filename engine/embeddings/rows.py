@@ -6,8 +6,11 @@ a block of rows and a few numbers per item.
 
 from __future__ import annotations
 
+import mmap
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,7 +25,9 @@ IntArray = npt.NDArray[np.int64]
 BFLOAT16 = np.dtype([("bfloat16", "<i2")])
 """numpy has no bfloat16: the type of a matrix that holds its bits."""
 BLOCK = 1 << 22
-"""Numbers of a block (16 MiB in float32)."""
+"""Numbers of a block (16 MiB in float32), but at least so many rows:"""
+BLOCK_ROWS = 1 << 12
+"""A D x D product of fewer costs as much to add up as to compute where D is some thousands."""
 
 
 @dataclass(frozen=True)
@@ -41,20 +46,47 @@ class Vectors:
         """(n, D)."""
         return len(self.rows), int(self.matrix.shape[1])
 
-    def read(self, items: IntArray | slice) -> Tensor:
-        """The vectors of some items in float32, a copy."""
+    @staticmethod
+    def of(matrix: npt.NDArray[Any]) -> Vectors:
+        """All rows of a matrix, in order."""
+        return Vectors(matrix, np.arange(len(matrix)))
+
+    def read(self, items: IntArray | slice, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The vectors of some items in float32 or float64, a copy."""
         wanted = self.rows[items]
         consecutive = len(wanted) > 0 and bool((np.diff(wanted) == 1).all())
-        stored = self.matrix[wanted[0] : wanted[-1] + 1] if consecutive else self.matrix[wanted]
-        if stored.dtype == BFLOAT16:
-            return torch.from_numpy(np.array(stored).view(np.int16)).view(torch.bfloat16).float()
-        native = stored.dtype.newbyteorder("=") if stored.dtype.itemsize <= 8 else np.dtype(np.float64)
-        return torch.from_numpy(np.array(stored, dtype=native)).float()  # numpy converts 16-bit floats one by one
+        if self._tensor is None:
+            stored = self.matrix[wanted[0] : wanted[-1] + 1] if consecutive else self.matrix[wanted]
+            return torch.from_numpy(stored.astype(np.float64)).to(dtype)
+        if consecutive:
+            return self._tensor[wanted[0] : wanted[-1] + 1].to(dtype, copy=True)
+        return self._tensor.index_select(0, torch.from_numpy(wanted)).to(dtype)
+
+    @cached_property
+    def _tensor(self) -> Tensor | None:
+        """The stored matrix where it is, for torch, which converts 16-bit floats in vectors and numpy one by one;
+        None for types that torch does not know."""
+        native = self.matrix.dtype == BFLOAT16 or (self.matrix.dtype.isnative and self.matrix.dtype.itemsize <= 8)
+        if not native or not self.matrix.flags.aligned:
+            return None
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nor is it written
+            if self.matrix.dtype == BFLOAT16:
+                return torch.from_numpy(self.matrix.view(np.int16)).view(torch.bfloat16)
+            return torch.from_numpy(self.matrix)
 
     def blocks(self) -> Iterator[tuple[slice, Tensor]]:
         """All vectors in order, as (which items, float32 [m x D])."""
         for which in spans(self.shape):
             yield which, self.read(which)
+
+    def let_go(self) -> None:
+        """Give the pages of a mapped file back: they count as memory of the process while they stay."""
+        held: object = self.matrix
+        while isinstance(held, np.ndarray):
+            held = held.base
+        if isinstance(held, mmap.mmap) and not self.matrix.flags.writeable:
+            held.madvise(mmap.MADV_DONTNEED)
 
     def array(self) -> FloatArray:
         """X, held in memory."""
@@ -110,8 +142,8 @@ class Rows:
 
 
 def spans(shape: tuple[int, int]) -> Iterator[slice]:
-    """Consecutive rows of a matrix, of at most `BLOCK` numbers or one row each."""
+    """Consecutive rows of a matrix, about `BLOCK` numbers or `BLOCK_ROWS` rows, whichever is more."""
     n, d = shape
-    step = max(1, BLOCK // max(d, 1))
+    step = max(BLOCK_ROWS, BLOCK // max(d, 1))
     for first in range(0, n, step):
         yield slice(first, min(first + step, n))

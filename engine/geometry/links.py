@@ -75,7 +75,7 @@ def inner_products(rows: Rows, i: IntArray, j: IntArray) -> Array:
         np.einsum("md,md->m", rows.take(i[at : at + _BLOCK]), rows.take(j[at : at + _BLOCK]))
         for at in range(0, len(i), _BLOCK)
     ]
-    rows.let_go()
+    rows.source.let_go()
     return np.concatenate([*parts, np.empty(0)])
 
 

@@ -16,11 +16,12 @@ from engine.embeddings.content_graph import content_graph
 from engine.embeddings.graph import Matrix
 from engine.embeddings.laplacian import laplacian
 from engine.embeddings.null_graphs import rewired
+from engine.embeddings.rows import Vectors
 from engine.geometry import spectra
 from engine.geometry.agreement import agreement
 from engine.geometry.angles import anisotropy
 from engine.geometry.bounds import tightness
-from engine.geometry.clusters import spherical_kmeans
+from engine.geometry.clusters import angular_clusters
 from engine.geometry.communities import communities, modularity
 from engine.geometry.curvature import conditioning
 from engine.geometry.edges import edge_auc, matched_pairs
@@ -61,7 +62,7 @@ class Subject:
     popularity: IntArray
     graph: Matrix
     ppmi: Matrix
-    source: npt.NDArray[np.floating] | None = None
+    source: Vectors | None = None
     neighbours: int = 10
 
 
@@ -77,7 +78,7 @@ def at_start(
     table: npt.NDArray[np.floating], popularity: IntArray, graph: Matrix | None, *, unit: bool, tau: float
 ) -> dict[str, Any]:
     """Norms of a table [n x k], angles, curvature at uniform p and TV ratio of the rows that score."""
-    one = _seen(Rows(table))
+    one = _seen(Rows.of(table))
     scoring = one.of_unit if unit else one.of_rows
     found: dict[str, Any] = {
         "unit_rows": unit,
@@ -92,7 +93,7 @@ def at_start(
         found["edge_auc"] = edge_auc(one.unit, matched_pairs(graph))["auc"]
         k = min(20, len(held) // 4)
         if k > 1:
-            found["misalignment"] = 1 - agreement(spherical_kmeans(one.unit, k)[held], labels[held])["ami"]
+            found["misalignment"] = 1 - agreement(angular_clusters(one.unit, k)[held], labels[held])["ami"]
     return found
 
 
@@ -121,7 +122,7 @@ def diagnose(subject: Subject, say: Say = lambda text, done: None) -> dict[str, 
     if any(t["angles"]["uniformity_se"] is not None for t in found["tables"].values()):
         notes.append("uniformity is over 200,000 random pairs")
     narrow = [name for name in ("pca", after) if name in tables]
-    labels = {name: spherical_kmeans(tables[name].unit, min(20, found["k"], found["items"])) for name in narrow}
+    labels = {name: angular_clusters(tables[name].unit, min(20, found["k"], found["items"])) for name in narrow}
     say("bounds", 0.15)
     found["bounds"] = {name: tightness(tables[name].rows, subject.popularity, labels[name]) for name in narrow}
     if not subject.graph.nnz:
@@ -148,7 +149,7 @@ def diagnose(subject: Subject, say: Say = lambda text, done: None) -> dict[str, 
 def _content_graph(tables: dict[str, _Table], subject: Subject, notes: list[str]) -> Matrix | None:
     if subject.source is None:
         return None
-    if len(subject.source) > _CONTENT_ITEMS:
+    if subject.source.shape[0] > _CONTENT_ITEMS:
         notes.append(f"no content graph beyond {_CONTENT_ITEMS:,} items: its cost grows with their square")
         return None
     return content_graph(tables["x_centred"].unit.array(), subject.neighbours)
@@ -171,8 +172,8 @@ def _tables(subject: Subject) -> dict[str, _Table]:
         scores = np.empty((len(rows), k), np.float32)
         for first, block in rows.blocks():
             scores[first : first + len(block)] = block @ axes
-        tables["pca"] = _seen(Rows(scores))
-    arm = tables["arm"] = _seen(Rows(subject.table))
+        tables["pca"] = _seen(Rows.of(scores))
+    arm = tables["arm"] = _seen(Rows.of(subject.table))
     tables["arm_unit"] = _Table(arm.unit, arm.of_unit, arm.unit, arm.of_unit)
     return tables
 
@@ -260,7 +261,7 @@ def _misalignment(tables: dict[str, _Table], graph: Matrix) -> dict[str, Any]:
         for k in CLUSTERS:
             if k > len(held) // 4:
                 continue
-            clusters = spherical_kmeans(tables[name].unit, k)
+            clusters = angular_clusters(tables[name].unit, k)
             alike = agreement(clusters[held], labels[held])
             swept[name].append(
                 {"k": k}

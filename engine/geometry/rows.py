@@ -1,16 +1,18 @@
-"""Rows of a matrix that may not fit into memory: as they are, about their mean, or at unit length."""
+"""Vectors that may not fit into memory, seen in float64: as they are, about their mean, or at unit length."""
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from engine.embeddings.reductions import unit_rows
+from engine.embeddings.rows import Vectors
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -21,42 +23,39 @@ _CELLS = 1 << 22
 
 @dataclass(frozen=True)
 class Rows:
-    """A view of a matrix [n x d] (memory-mapped, perhaps) that is read block by block.
+    """A view of vectors [n x d] (memory-mapped, perhaps) that is read block by block.
 
     mean: [d], subtracted from every row where there is one
     unit: rows at length 1 (after the mean); a row of zeros stays zero
     """
 
-    source: npt.NDArray[np.floating]
+    source: Vectors
     mean: Array | None = None
     unit: bool = False
 
+    @staticmethod
+    def of(matrix: npt.NDArray[np.floating], *, unit: bool = False) -> Rows:
+        """The rows of a matrix, in its order."""
+        return Rows(Vectors.of(matrix), unit=unit)
+
     def __len__(self) -> int:
-        return len(self.source)
+        return self.source.shape[0]
 
     @property
     def width(self) -> int:
         """d."""
-        return int(self.source.shape[1])
+        return self.source.shape[1]
 
     def blocks(self) -> Iterator[tuple[int, Array]]:
         """(first row, rows [b x d]), all of them in order."""
         size = max(1, _CELLS // self.width)
         for first in range(0, len(self), size):
-            yield first, self._seen(self.source[first : first + size])
-        self.let_go()
-
-    def let_go(self) -> None:
-        """Give the pages of a mapped file back: they count as memory of the process while they stay."""
-        held: object = self.source
-        while isinstance(held, np.ndarray):
-            held = held.base
-        if isinstance(held, mmap.mmap) and not self.source.flags.writeable:
-            held.madvise(mmap.MADV_DONTNEED)
+            yield first, self._seen(self._read(slice(first, first + size)))
+        self.source.let_go()
 
     def take(self, index: IntArray) -> Array:
         """The rows of these indices [m x d]."""
-        return self._seen(self.source[index])
+        return self._seen(self._read(index))
 
     def columns(self, chosen: slice, index: IntArray | None = None, dtype: npt.DTypeLike = np.float64) -> Any:
         """Some columns of the rows (of these rising indices), block by block into one array [m x c]."""
@@ -69,14 +68,17 @@ class Rows:
 
     def array(self) -> Array:
         """All rows [n x d]."""
-        return self._seen(self.source[:])
+        return self._seen(self._read(slice(None)))
 
     def at_unit_length(self) -> Rows:
         """The rows at length 1."""
         return replace(self, unit=True)
 
-    def _seen(self, part: npt.NDArray[np.floating]) -> Array:
-        rows: Array = part.astype(np.float64)
+    def _read(self, items: IntArray | slice) -> Tensor:
+        return self.source.read(items, torch.float64)
+
+    def _seen(self, part: Tensor) -> Array:
+        rows: Array = part.numpy()
         if self.mean is not None:
             rows -= self.mean
         return unit_rows(rows) if self.unit else rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from engine.embeddings.graph import cooccurrence
 from engine.embeddings.pipeline import item_vectors, source_vectors
 from engine.geometry.parameter_space import other_factor, parameter_curvature
 from engine.geometry.probe import probe_curvature, samples_apart
-from engine.geometry.report import Subject, at_start, diagnose
+from engine.geometry.report import Say, Subject, at_start, diagnose
 from engine.models.recommender import Recommender, build, history_length
 from engine.spool import Recorder
 from engine.training import checkpoint, ranking
@@ -50,16 +50,18 @@ def run(request: Diagnosis, recorder: Recorder) -> dict[str, Any]:
     began = time.monotonic()
     experiment = request.experiment
     torch.set_num_threads(experiment.execution.threads)
+    say = _say(recorder)
+    say("data set", 0.0)
     dataset = load_dataset(experiment.data)
     split = split_dataset(dataset, experiment.data)
     cache = None if request.cache is None else Path(request.cache)
-    _say(recorder)("item vectors", 0.0)
+    say("item vectors", 0.0)
     model = _model(experiment, dataset, split, recorder, cache)
     if request.weights is None:
-        found = _before_training(experiment, dataset, split, model, recorder)
+        found = _before_training(experiment, dataset, split, model, say)
     else:
         checkpoint.load_weights(Path(request.weights), model)
-        found = _of_weights(experiment, split, model, recorder)
+        found = _of_weights(experiment, split, model, say)
     return finite(found | {"wall_s": round(time.monotonic() - began, 2)})
 
 
@@ -91,8 +93,9 @@ def _model(
 
 
 def _before_training(
-    experiment: spec.Experiment, dataset: Dataset, split: Split, model: Recommender, recorder: Recorder
+    experiment: spec.Experiment, dataset: Dataset, split: Split, model: Recommender, say: Say
 ) -> dict[str, Any]:
+    say("item graph", 0.0)
     n_items = len(dataset.item_ids)
     graph = _reference_graph(experiment)
     subject = Subject(
@@ -104,7 +107,7 @@ def _before_training(
         source=source_vectors(experiment.embedding, dataset) if experiment.uses_embedding else None,
         neighbours=graph.neighbours,
     )
-    return diagnose(subject, _say(recorder))
+    return diagnose(subject, say)
 
 
 def _reference_graph(experiment: spec.Experiment) -> spec.Graph:
@@ -112,7 +115,7 @@ def _reference_graph(experiment: spec.Experiment) -> spec.Graph:
     return experiment.embedding.graph.model_copy(update={"kind": "co-occurrence", "users": 1.0})
 
 
-def _say(recorder: Recorder) -> Callable[[str, float], None]:
+def _say(recorder: Recorder) -> Say:
     step = 0
 
     def say(text: str, done: float) -> None:
@@ -127,9 +130,8 @@ def _say(recorder: Recorder) -> Callable[[str, float], None]:
 # ------------------------------------------------------------------------------------ a finished run
 
 
-def _of_weights(experiment: spec.Experiment, split: Split, model: Recommender, recorder: Recorder) -> dict[str, Any]:
+def _of_weights(experiment: spec.Experiment, split: Split, model: Recommender, say: Say) -> dict[str, Any]:
     """Curvature at h on the probe, spectra in parameter space, and H beside J J^T; dropout off, float64."""
-    say = _say(recorder)
     model.double().eval()
     width, tau = experiment.backbone.width, temperature(model)
     length = history_length(experiment.backbone)

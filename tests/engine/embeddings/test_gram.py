@@ -29,6 +29,7 @@ FLOAT32 = 1e-5
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Every catalogue is a large one."""
     monkeypatch.setattr(reductions, "EXACT", 0)
+    monkeypatch.setattr(rows, "BLOCK_ROWS", 1)
     return monkeypatch
 
 
@@ -92,6 +93,8 @@ def close(found: npt.NDArray[np.floating] | None, expected: npt.NDArray[np.float
     kept=st.integers(1, 200),
     fetched=st.integers(10, 100),
     entries=st.integers(10, 200),
+    columns=st.integers(1, 9),
+    whole=st.booleans(),
 )
 def test_streamed_moments_are_those_of_dense_matrices(
     small_blocks: pytest.MonkeyPatch,
@@ -106,12 +109,16 @@ def test_streamed_moments_are_those_of_dense_matrices(
     kept: int,
     fetched: int,
     entries: int,
+    columns: int,
+    whole: bool,
 ) -> None:
-    """Blocks of rows, rows kept, rows fetched and entries of the graph at once: each from one to all."""
+    """Edges at one end or at both; blocks of rows, rows kept, rows fetched, entries at once: each from one to all."""
     x, a = vectors(seed, n, d), graph(shape, seed, n)
     with small_blocks.context() as patch:
         patch.setattr(rows, "BLOCK", block)
         patch.setattr(gram, "_CACHE", kept)
+        patch.setattr(gram, "_COLUMNS", columns)
+        patch.setattr(gram, "_FLOPS", 1e9 if whole else 0.0)
         patch.setattr(gram, "_FETCH", fetched)
         patch.setattr(gram, "_ENTRIES", entries)
         found = moments(prepared(x, center, unit), laplacian(Matrix(sparse.csr_array(a)), kind))
@@ -144,6 +151,12 @@ def test_a_small_catalogue_is_exact_and_agrees_with_the_streamed_one(monkeypatch
     assert moments(prepared(x)).roughness is None
 
 
+@pytest.mark.parametrize("d", [97, 200, 501])
+def test_a_triangle_by_blocks_is_that_of_the_product(d: int) -> None:
+    x, y = torch.from_numpy(np.random.default_rng(d).standard_normal((2, 30, d)))
+    np.testing.assert_allclose(np.triu(gram._upper(x, y).numpy()), np.triu((x.T @ y).numpy()), atol=1e-12)
+
+
 @pytest.mark.parametrize("reduce", ["rec-pca", "pca", "graph-pca", "truncate", "variance", "autoencoder", "none"])
 @pytest.mark.parametrize("post", ["none", "whiten", "zca", "ace"])
 def test_a_streamed_fit_gives_the_exact_one_to_float32(reduce: str, post: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,6 +171,7 @@ def test_a_streamed_fit_gives_the_exact_one_to_float32(reduce: str, post: str, m
     exact = fitted()
     monkeypatch.setattr(reductions, "EXACT", 0)
     monkeypatch.setattr(rows, "BLOCK", 70)
+    monkeypatch.setattr(rows, "BLOCK_ROWS", 1)
     streamed = fitted()
     assert streamed.z.shape == (80, 10 if reduce == "none" else 4)
     np.testing.assert_allclose(streamed.z, exact.z, atol=2e-4 * np.abs(exact.z).max())

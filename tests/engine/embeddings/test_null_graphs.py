@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from engine.embeddings import null_graphs
 from engine.embeddings.graph import Matrix
 from engine.embeddings.null_graphs import erdos_renyi, permuted, popularity, rewired
 
@@ -146,3 +147,24 @@ def test_weighted_degrees_stay_close_where_popularity_is_kept(null: Null) -> Non
     assert gap < 0.15
     lost = np.mean([np.abs(strength(erdos_renyi(a, seed)) - wanted).sum() / wanted.sum() for seed in range(3)])
     assert lost > 3 * gap
+
+
+@given(st.integers(0, 10**6), st.integers(1, 50), st.integers(1, 60), st.booleans())
+def test_weights_are_dealt_in_the_order_of_scores(seed: int, size: int, levels: int, ties: bool) -> None:
+    """Few weights or many, scores that tie or not: a stable sort where nothing ties, and the same weights always."""
+    draw = np.random.default_rng(seed)
+    ranked = np.sort(draw.integers(levels, size=size)).astype(np.float64)
+    scores = draw.integers(5, size=size).astype(np.float64) if ties else draw.random(size)
+    found = null_graphs._in_order(ranked, scores)
+    np.testing.assert_array_equal(np.sort(found), ranked)
+    assert (np.diff(found[np.lexsort((found, scores))]) >= 0).all()
+
+
+@pytest.mark.parametrize("n", [40, 1 << 31])
+def test_keys_are_ranked_alone_or_with_their_places(n: int) -> None:
+    keys = np.random.default_rng(0).integers(min(n * n, 2**62), size=500)
+    keys[:20] = keys[20:40]
+    rank, ranked = null_graphs._ranked(keys, n)
+    np.testing.assert_array_equal(ranked, np.sort(keys))
+    np.testing.assert_array_equal(keys[rank], ranked)
+    assert sorted(rank.tolist()) == list(range(500))

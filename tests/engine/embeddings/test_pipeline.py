@@ -52,7 +52,7 @@ def table(demo: tuple[Dataset, Split], **embedding: object) -> npt.NDArray[np.fl
 
 
 def test_each_step_does_what_it_says(demo: tuple[Dataset, Split]) -> None:
-    x = pipeline.source_vectors(EXPERIMENT.embedding, demo[0]).astype(np.float64)
+    x = pipeline.source_vectors(EXPERIMENT.embedding, demo[0]).array().astype(np.float64)
     centred = x - x.mean(0)
     raw = table(demo, center=False, pre_normalize=False, reduce="pca")
     np.testing.assert_allclose(raw @ raw.T, best_gram(x), atol=1e-3)
@@ -91,7 +91,7 @@ def test_a_large_catalogue_gives_the_same_table_and_diagnostics(
     large = pipeline.item_vectors(EXPERIMENT, *demo)
     np.testing.assert_allclose(large.z, exact.z, atol=1e-4)
     np.testing.assert_allclose(
-        large.map.apply(pipeline.source_vectors(EXPERIMENT.embedding, demo[0])), large.z, atol=1e-5
+        large.map.apply(pipeline.source_vectors(EXPERIMENT.embedding, demo[0]).array()), large.z, atol=1e-5
     )
     for name, value in exact.diagnostics.items():
         if isinstance(value, float):
@@ -150,7 +150,7 @@ def test_every_preset_gives_a_table_that_its_map_explains(full_size: tuple[Datas
         assert made.z.shape[0] == len(full_size[0].item_ids), arm
         assert np.isfinite(made.z).all(), arm
         if embedding.control == "none" and embedding.reduce != "graph-pca":
-            x = pipeline.source_vectors(embedding, full_size[0])
+            x = pipeline.source_vectors(embedding, full_size[0]).array()
             np.testing.assert_allclose(made.map.apply(x), made.z, atol=1e-4, err_msg=str(arm))
         again = pipeline.item_vectors(experiment, *full_size, tmp_path, id_table)
         np.testing.assert_array_equal(again.z, made.z)
@@ -182,7 +182,7 @@ def test_variance_picks_look_at_training_counts_only(demo: tuple[Dataset, Split]
     z = table(demo, reduce="variance", popular_share=0.1)
     counts = [sum(int((split.train[u] == i).sum()) for u in range(len(split.train))) for i in range(60)]
     popular = sorted(range(60), key=lambda i: -counts[i])[:6]
-    x = pipeline.source_vectors(EXPERIMENT.embedding, dataset).astype(np.float64)
+    x = pipeline.source_vectors(EXPERIMENT.embedding, dataset).array().astype(np.float64)
     rows = (x - x.mean(0)) / np.linalg.norm(x - x.mean(0), axis=1)[:, None]
     picked = np.sort(np.argsort(-rows[popular].var(0))[:8])
     np.testing.assert_allclose(z, rows[:, picked], atol=1e-6)

@@ -85,7 +85,7 @@ def test_a_common_vector_changes_nothing_and_a_rotation_keeps_the_conditioning(
 @given(TABLES)
 def test_bounds_3_5_and_6_hold(table: tuple[Array, Array]) -> None:
     rows, p = table
-    uniform, weighted, unit = moments(Rows(rows)), moments(Rows(rows), p), moments(Rows(rows, unit=True))
+    uniform, weighted, unit = moments(Rows.of(rows)), moments(Rows.of(rows), p), moments(Rows.of(rows, unit=True))
     limit = centred_bound(p, uniform.covariance)
     assert limit is not None
     assert kappa(weighted.covariance) <= limit * SLACK
@@ -104,7 +104,7 @@ def test_bounds_3_5_and_6_hold(table: tuple[Array, Array]) -> None:
 def test_bound_8_holds_on_unit_rows(seed: int, d: int, extra: int, lean: float) -> None:
     draw = np.random.default_rng(seed)
     rows = draw.standard_normal((3 * d + extra, d)) + lean * draw.standard_normal(d)
-    second = moments(Rows(rows, unit=True)).second
+    second = moments(Rows.of(rows, unit=True)).second
     low, high = angle_bounds(float((second**2).sum()), d)
     assert low is None or kappa(second) >= low / SLACK
     assert high is None or kappa(second) <= high * SLACK
@@ -119,7 +119,7 @@ def test_bound_8_is_one_for_a_tight_frame() -> None:
 def test_bound_9_holds_for_any_clusters(table: tuple[Array, Array], k: int, seed: int) -> None:
     rows, p = table
     labels = np.random.default_rng(seed).integers(k, size=len(rows))
-    limit = cluster_bound(Rows(rows), labels, p)
+    limit = cluster_bound(Rows.of(rows), labels, p)
     if limit is None:
         assert not 1 < len(np.unique(labels)) <= rows.shape[1]
         return
@@ -139,7 +139,7 @@ def test_bound_9_holds_for_any_clusters(table: tuple[Array, Array], k: int, seed
 def test_the_page_of_bounds_says_what_is_true(table: tuple[Array, Array], seed: int) -> None:
     rows, _ = table
     draw = np.random.default_rng(seed)
-    found = tightness(Rows(rows), draw.integers(0, 50, len(rows)), draw.integers(2, size=len(rows)))
+    found = tightness(Rows.of(rows), draw.integers(0, 50, len(rows)), draw.integers(2, size=len(rows)))
     assert {one["bound"] for one in found} == {"(3)", "(6)", "(8)", "(9)"}
     for one in found:
         if one["tightness"] is not None:

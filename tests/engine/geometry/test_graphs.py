@@ -45,7 +45,7 @@ def dense_links(a: Matrix) -> Array:
 def rows_of(seed: int, n: int = 60, d: int = 5, follow: float = 0.0, blocks: int = 4) -> Rows:
     draw = np.random.default_rng(seed)
     centres = draw.standard_normal((blocks, d))
-    return Rows(draw.standard_normal((n, d)) + follow * (centres - centres.mean(0))[np.arange(n) % blocks])
+    return Rows.of(draw.standard_normal((n, d)) + follow * (centres - centres.mean(0))[np.arange(n) % blocks])
 
 
 @PROPERTY

@@ -1,6 +1,8 @@
 """The whole diagnosis, and the acceptance of the two dials of `demo`: each moves its own diagnostic alone."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from engine import spec
 from engine.data import load_dataset, split_dataset
 from engine.embeddings.graph import cooccurrence
+from engine.embeddings.rows import Vectors
 from engine.geometry import report
 from engine.geometry.report import Subject, at_start, diagnose
 from engine.training.diagnosis import finite
@@ -29,7 +32,7 @@ def subject_of(norm_sd: float, misalignment: float, k: int = 16) -> Subject:
         popularity=np.bincount(split.train.items, minlength=len(x)),
         graph=cooccurrence(split.train, len(x), graph),
         ppmi=cooccurrence(split.train, len(x), graph.model_copy(update={"weight": "ppmi"})),
-        source=x,
+        source=Vectors.of(x),
     )
 
 
@@ -77,11 +80,24 @@ def test_the_whole_is_json_and_names_before_and_after() -> None:
     assert told["tables"]["x"]["curvature"]["kappa"] == pytest.approx(told["tables"]["x_centred"]["curvature"]["kappa"])
     assert told["tables"]["arm_unit"]["norms"]["max_min"] == pytest.approx(1.0)
     assert told["tables"]["pca"]["tv"]["nulls"] == 4
-    x = subject.source
-    assert x is not None
+    assert subject.source is not None
+    x = subject.source.array()
     singular = np.linalg.svd(x - x.mean(axis=0), compute_uv=False)[:16]
     assert told["tables"]["pca"]["curvature"]["kappa"] == pytest.approx((singular[0] / singular[-1]) ** 2, rel=1e-3)
     assert diagnose(subject)["tables"] == found["tables"]  # the same again
+
+
+def test_vectors_in_a_file_are_read_where_they_are(tmp_path: Path) -> None:
+    """float16 in a file, in another order, with rows that are no items: the same as from memory, up to rounding."""
+    subject = subject_of(0.6, 0.3)
+    assert subject.source is not None
+    x = subject.source.array().astype(np.float16)
+    place = np.random.default_rng(0).permutation(len(x) + 5)[: len(x)]
+    stored = np.full((len(x) + 5, x.shape[1]), np.inf, np.float16)
+    stored[place] = x
+    np.save(tmp_path / "x.npy", stored)
+    mapped = Vectors(np.load(tmp_path / "x.npy", mmap_mode="r"), place)
+    assert diagnose(replace(subject, source=mapped)) == diagnose(replace(subject, source=Vectors.of(x)))
 
 
 def test_an_id_table_and_an_empty_graph_are_diagnosed_as_far_as_they_go() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from engine.geometry import angles, rows
 from engine.geometry.agreement import agreement, expected_mutual_information
 from engine.geometry.angles import anisotropy, uniformity
-from engine.geometry.clusters import spherical_kmeans
+from engine.geometry.clusters import angular_clusters
 from engine.geometry.moments import about_mean, moments
 from engine.geometry.norms import BINS, gini, histogram, norm_disparity
 from engine.geometry.rows import Rows
@@ -30,7 +30,7 @@ def some_rows(seed: int, n: int = 40, d: int = 5) -> Array:
 def test_blocks_views_and_moments_equal_the_whole_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "_CELLS", 35)  # seven rows a block
     x = some_rows(0)
-    view = Rows(x.astype(np.float32))
+    view = Rows.of(x.astype(np.float32))
     x = view.array()
     about = x - x.mean(axis=0)
     centred, of_centred = about_mean(view, moments(view))
@@ -51,7 +51,7 @@ def test_blocks_views_and_moments_equal_the_whole_matrix(monkeypatch: pytest.Mon
 def test_a_mapped_file_is_read_again_after_its_pages_were_let_go(tmp_path: Path) -> None:
     x = some_rows(1).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
-    view = Rows(np.load(tmp_path / "x.npy", mmap_mode="r"))
+    view = Rows.of(np.load(tmp_path / "x.npy", mmap_mode="r"))
     for _ in range(2):
         np.testing.assert_array_equal(np.concatenate([b for _, b in view.blocks()]), x)
     np.testing.assert_array_equal(view.columns(slice(1, 3), np.array([0, 4, 9])), x[[0, 4, 9], 1:3])
@@ -101,7 +101,7 @@ def test_equal_norms_fill_the_middle_bin() -> None:
 @PROPERTY
 @given(st.integers(0, 10**6))
 def test_anisotropy_over_all_pairs(seed: int) -> None:
-    x = Rows(some_rows(seed))
+    x = Rows.of(some_rows(seed))
     unit = x.at_unit_length()
     found = anisotropy(unit, moments(unit), moments(x))
     u = unit.array()
@@ -119,7 +119,7 @@ def test_anisotropy_over_all_pairs(seed: int) -> None:
 
 
 def test_sampled_uniformity_is_within_its_stated_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    unit = Rows(some_rows(3, n=600), unit=True)
+    unit = Rows.of(some_rows(3, n=600), unit=True)
     exact, _ = uniformity(unit)
     monkeypatch.setattr(angles, "EXACT_PAIRS", 100)
     monkeypatch.setattr(angles, "SAMPLED_PAIRS", 20_000)
@@ -132,17 +132,17 @@ def test_sampled_uniformity_is_within_its_stated_error(monkeypatch: pytest.Monke
     assert 0.3 < float(np.sqrt(np.mean(np.square(misses)))) < 2
 
 
-def test_spherical_kmeans_finds_separate_directions_and_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_angular_clusters_find_separate_directions_and_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.default_rng(0)
     truth = draw.integers(6, size=300)
     x = (np.eye(8)[truth] + 0.05 * draw.standard_normal((300, 8))) * np.exp(draw.standard_normal((300, 1)))
-    unit = Rows(x, unit=True)
-    found = spherical_kmeans(unit, 6)
+    unit = Rows.of(x, unit=True)
+    found = angular_clusters(unit, 6)
     assert agreement(found, truth)["ari"] == pytest.approx(1.0)
-    np.testing.assert_array_equal(spherical_kmeans(unit, 6), found)
+    np.testing.assert_array_equal(angular_clusters(unit, 6), found)
     monkeypatch.setattr("engine.geometry.clusters._SAMPLE", 100)
-    assert agreement(spherical_kmeans(unit, 6), truth)["ari"] == pytest.approx(1.0)
-    assert set(spherical_kmeans(Rows(np.ones((5, 3)), unit=True), 3)) <= {0, 1, 2}
+    assert agreement(angular_clusters(unit, 6), truth)["ari"] == pytest.approx(1.0)
+    assert set(angular_clusters(Rows.of(np.ones((5, 3)), unit=True), 3)) <= {0, 1, 2}
 
 
 def test_agreement_by_hand() -> None:
