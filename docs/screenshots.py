@@ -55,7 +55,7 @@ async def main(db: Path, backbone: str) -> None:
             await press(pilot, "slash", *f"backbone:{backbone} seed:0 status:finished", "enter", "home")
             for arm in ARMS:
                 await mark(pilot, arm)
-            await press(pilot, "slash", "ctrl+u", *"status:finished", "enter", "home")
+            await press(pilot, "slash", "ctrl+u", *f"backbone:{backbone}", "enter", "home")
             await take(pilot, "tui-runs")
             await press(pilot, "c")
             await take(pilot, "tui-compare")

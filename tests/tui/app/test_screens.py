@@ -67,7 +67,7 @@ def test_the_log_follows_until_one_scrolls_up_and_can_be_searched(filled: Path) 
             assert "torn off" in screen_text(pilot)
             view.focus()
             await press(pilot, "home")
-            assert "line 0 of the log" in screen_text(pilot)
+            await until(pilot, lambda: "line 0 of the log" in screen_text(pilot))  # it glides there
             with log.open("a") as file:
                 file.write("unseen\n")
             await until(pilot, lambda: view.lines[-1] == "unseen")

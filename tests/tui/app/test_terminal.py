@@ -145,16 +145,13 @@ def test_a_day_at_the_terminal(folder: Path, size: tuple[int, int]) -> None:
             lambda screen: curve(screen) != curve(before) and max(epochs(screen, "no-nor", MANY), default=0) > 1,
             "the curve moves",
         )
-        print(before)
 
         # It is opened.
         app.keys("Enter")
         app.shows("no-norm · demo", "seed 1", f"/{MANY}", "Edit a copy")
-        print(app.screen())
         if size[0] < 130:  # curves and settings do not fit side by side
             app.keys("]")
         app.shows("setting", "value", "demo")
-        print(app.screen())
         app.keys("Escape")
 
         # Another one is cancelled, and goes on from where it was.
@@ -167,7 +164,6 @@ def test_a_day_at_the_terminal(folder: Path, size: tuple[int, int]) -> None:
         app.shows("1 run stopping")
         reaches(folder, "no-rec-pca 0", "cancelled")
         app.when(lambda screen: "no-rec-pca" in screen and "■" in screen, "it is cancelled")
-        print(app.screen())
         app.keys("r")
         app.shows("1 run queued again")
         again = reaches(folder, "no-rec-pca 0", "running")
@@ -177,12 +173,12 @@ def test_a_day_at_the_terminal(folder: Path, size: tuple[int, int]) -> None:
         for seed in (0, 1):
             reaches(folder, f"no-norm {seed}", "finished", seconds=400)
         app.keys("Down", "Space", "Space", "c")
-        print(app.shows("test NDCG@10", "seed 0", "seed 1"))
+        app.shows("test NDCG@10", "seed 0", "seed 1")
         app.keys("Escape", "u")
 
         # Seeds fold into one row.
         app.keys("f")
-        print(app.shows("±"))
+        app.shows("±")
         app.keys("f")
 
         # A filter.
@@ -190,13 +186,10 @@ def test_a_day_at_the_terminal(folder: Path, size: tuple[int, int]) -> None:
         app.type("ablation:no-norm")
         app.shows("2 of 5")
         app.keys("Enter")
-        print(app.screen())
 
         # A table for a paper.
         app.keys("2")
-        app.shows("arm", "sasrec")
-        app.keys("p")
-        print(app.screen())
+        app.shows("demo · test NDCG@10", "sasrec")
         app.keys("w")
         app.shows(".tex written")
         (table,) = folder.glob("*.tex")
@@ -211,4 +204,3 @@ def test_a_day_at_the_terminal(folder: Path, size: tuple[int, int]) -> None:
         app.shows("2 of 5", "no-norm")
         app.keys("/", "C-u")
         app.when(lambda screen: max(epochs(screen, "no-rec", LONG), default=0) >= 1, "the run that went on")
-        print(app.screen())
