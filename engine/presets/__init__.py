@@ -6,6 +6,7 @@
 
 from engine.presets.cells import Cell, Expansion, cell_key, combinations, expand
 from engine.presets.compose import Resolved, ablations_of, resolve
+from engine.presets.fields import SettingField, setting_fields
 from engine.presets.files import KINDS, Kind, Preset, find_preset, list_presets
 from engine.presets.locate import data_roots, find_dataset, find_vectors, list_datasets, list_vectors
 from engine.presets.studies import Study, find_study, list_studies, parse_only
@@ -17,6 +18,7 @@ __all__ = [
     "Kind",
     "Preset",
     "Resolved",
+    "SettingField",
     "Study",
     "ablations_of",
     "cell_key",
@@ -33,4 +35,5 @@ __all__ = [
     "list_vectors",
     "parse_only",
     "resolve",
+    "setting_fields",
 ]
