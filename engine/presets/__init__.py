@@ -4,7 +4,7 @@
 `studies` reads grids of runs, `cells` makes runs of them.
 """
 
-from engine.presets.cells import Cell, Expansion, cell_key, combinations, expand
+from engine.presets.cells import Cell, Expansion, cell_key, chosen, combinations, expand
 from engine.presets.compose import Resolved, ablations_of, resolve
 from engine.presets.fields import SettingField, setting_fields
 from engine.presets.files import KINDS, Kind, Preset, find_preset, list_presets
@@ -22,6 +22,7 @@ __all__ = [
     "Study",
     "ablations_of",
     "cell_key",
+    "chosen",
     "combinations",
     "data_roots",
     "expand",

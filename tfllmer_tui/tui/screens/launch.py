@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
@@ -11,7 +10,6 @@ from textual import on
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.suggester import Suggester
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input, Static
@@ -23,39 +21,9 @@ from tfllmer_tui.tui.planning import FORM, Plan, Planned, command_of, filled, pl
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.text import clean, span
 from tfllmer_tui.tui.watch import Snapshot
+from tfllmer_tui.tui.widgets.form_line import FormLine, Words
 from tfllmer_tui.tui.widgets.settings_form import SettingsForm
 from tfllmer_tui.tui.widgets.table import Cell, Column, Table
-
-
-class _Presets(Suggester):
-    """The next word of a list with commas."""
-
-    def __init__(self, words: Sequence[str]) -> None:
-        super().__init__(use_cache=False, case_sensitive=True)
-        self.words = tuple(words)
-
-    async def get_suggestion(self, value: str) -> str | None:
-        start = re.search(r"[^,\s]*$", value)
-        typed = start[0] if start else ""
-        found = next((word for word in self.words if word.startswith(typed)), None) if typed else None
-        return None if found is None else value[: len(value) - len(typed)] + found
-
-
-class _Field(Input):
-    """A line that Tab completes."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab", "complete", "Complete", show=False, id="form.complete"),
-        Binding("down", "screen.focus_next", "Next line", show=False, id="form.next"),
-        Binding("up", "screen.focus_previous", "Line before", show=False, id="form.previous"),
-    ]
-
-    def action_complete(self) -> None:
-        if self._suggestion and self.cursor_at_end and self._suggestion != self.value:
-            self.value = self._suggestion
-            self.cursor_position = len(self.value)
-        else:
-            self.screen.focus_next()
 
 
 class LaunchScreen(Page):
@@ -87,7 +55,7 @@ class LaunchScreen(Page):
                     for box in FORM:
                         with Horizontal(classes="line", id=f"line-{box.name}"):
                             yield Static(box.name, classes="label")
-                            yield _Field(placeholder=box.hint, id=box.name, compact=True, suggester=_Presets(()))
+                            yield FormLine(placeholder=box.hint, id=box.name, compact=True, suggester=Words(()))
                     yield Static(id="said", markup=False)
                 yield SettingsForm(id="settings")
             with Vertical(id="plan"):
@@ -106,7 +74,7 @@ class LaunchScreen(Page):
                 yield Static(id="command", markup=False)
 
     def on_mount(self) -> None:
-        self.query_one("#method", _Field).focus()
+        self.query_one("#method", FormLine).focus()
         self.think("words", words, self._show_words)
         if self._from is not None:
             wanted = self._from
@@ -115,16 +83,16 @@ class LaunchScreen(Page):
 
     def _show_words(self, words: Mapping[str, Sequence[str]]) -> None:
         for name, known in words.items():
-            self.query_one(f"#{name}", _Field).suggester = _Presets(known)
+            self.query_one(f"#{name}", FormLine).suggester = Words(known)
 
     def _fill(self, values: Mapping[str, str]) -> None:
         for name, value in values.items():
-            self.query_one(f"#{name}", _Field).value = value
+            self.query_one(f"#{name}", FormLine).value = value
 
     @property
     def values(self) -> dict[str, str]:
         """What is in the form."""
-        return {box.name: self.query_one(f"#{box.name}", _Field).value.strip() for box in FORM}
+        return {box.name: self.query_one(f"#{box.name}", FormLine).value.strip() for box in FORM}
 
     # -------------------------------------------------------------------------------- the plan
 
@@ -162,7 +130,7 @@ class LaunchScreen(Page):
     @on(SettingsForm.Edited)
     def _edited(self, event: SettingsForm.Edited) -> None:
         """The --set line is what counts; the list only shows it."""
-        line = self.query_one("#set", _Field)
+        line = self.query_one("#set", FormLine)
         line.value = with_value(line.value, event.path, event.value)
         self._show_settings()
 
@@ -176,7 +144,7 @@ class LaunchScreen(Page):
 
     def _close_settings(self) -> None:
         self.remove_class("-settings")
-        self.query_one("#set", _Field).focus()
+        self.query_one("#set", FormLine).focus()
 
     @property
     def _in_settings(self) -> bool:
