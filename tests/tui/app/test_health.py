@@ -55,6 +55,7 @@ def test_the_ui_thread_never_waits_for_a_file_or_a_database(filled: Path) -> Non
                     await press(pilot, f"alt+{place}")
                 await press(pilot, "ctrl+t", "question_mark", "escape")
                 await press(pilot, "alt+4", "ctrl+s", "slash", *"epochs", "enter", "enter", "ctrl+u", "3", "enter")
+                await press(pilot, "alt+2", "l", "f", "s")
                 await press(pilot, "alt+5", "down", "l", *"seed=0")
             finally:
                 _watching = False
