@@ -205,11 +205,6 @@ def result_table(record: Record) -> Table:
 def leaderboard_table(board: Leaderboard) -> Group:
     """Arms against backbones: mean ± sd (number of seeds); best per column bold, second underlined."""
     n = board.equal_n
-    spread = {None: "mean ± sd over seeds (number of seeds)", 1: "one seed, no spread"}
-    notes = [spread.get(n, f"mean ± sd over {n} seeds"), "best bold, second underlined"]
-    if board.metric.split != "train":
-        notes.append("seen items left out" if board.mask_seen else "seen items ranked too")
-    notes.append(f"{'higher' if board.metric.higher_is_better else 'lower'} is better")
     table = Table(
         box=SIMPLE_HEAD,
         show_edge=False,
@@ -220,12 +215,22 @@ def leaderboard_table(board: Leaderboard) -> Group:
     table.add_column("arm", overflow="fold")
     for backbone in board.backbones:
         table.add_column(plain(backbone), justify="right", no_wrap=True)
-    labels, shared = shortened([row.label for row in board.rows])
-    if shared:
-        notes.append(f"all with {shared}")
+    labels, _ = shortened([row.label for row in board.rows])
     for label, row in zip(labels, board.rows, strict=True):
         table.add_row(plain(label), *(_cell(cell, with_n=n is None) for cell in row.cells))
-    return Group(plain(board.title, "bold"), table, plain(" · ".join(notes), _DIM))
+    return Group(plain(board.title, "bold"), table, plain(board_notes(board), _DIM))
+
+
+def board_notes(board: Leaderboard) -> str:
+    """How the numbers of a board are to be read, in one line."""
+    n = board.equal_n
+    spread = {None: "mean ± sd over seeds (number of seeds)", 1: "one seed, no spread"}
+    notes = [spread.get(n, f"mean ± sd over {n} seeds"), "best bold, second underlined"]
+    if board.metric.split != "train":
+        notes.append("seen items left out" if board.mask_seen else "seen items ranked too")
+    notes.append(f"{'higher' if board.metric.higher_is_better else 'lower'} is better")
+    _, shared = shortened([row.label for row in board.rows])
+    return " · ".join([*notes, *([f"all with {shared}"] if shared else [])])
 
 
 def _cell(cell: Cell | None, *, with_n: bool) -> Text:

@@ -4,8 +4,9 @@
 `studies` reads grids of runs, `cells` makes runs of them.
 """
 
-from engine.presets.cells import Cell, Expansion, cell_key, combinations, expand
+from engine.presets.cells import Cell, Expansion, cell_key, chosen, combinations, expand
 from engine.presets.compose import Resolved, ablations_of, resolve
+from engine.presets.fields import SettingField, setting_fields
 from engine.presets.files import KINDS, Kind, Preset, find_preset, list_presets
 from engine.presets.locate import data_roots, find_dataset, find_vectors, list_datasets, list_vectors
 from engine.presets.studies import Study, find_study, list_studies, parse_only
@@ -17,9 +18,11 @@ __all__ = [
     "Kind",
     "Preset",
     "Resolved",
+    "SettingField",
     "Study",
     "ablations_of",
     "cell_key",
+    "chosen",
     "combinations",
     "data_roots",
     "expand",
@@ -33,4 +36,5 @@ __all__ = [
     "list_vectors",
     "parse_only",
     "resolve",
+    "setting_fields",
 ]

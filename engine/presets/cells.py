@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.presets.compose import Resolved, flatten, resolve
 from engine.presets.files import Setting
-from engine.presets.studies import AXES, FLAG_AXIS, Rule, Study, Value, check_field, key_of, text_of
+from engine.presets.studies import AXES, FLAG_AXIS, Rule, Study, Value, check_field, key_of, parse_only, text_of
 from engine.spec import Experiment, UserError, config_hash, data_hash, spec_hash
 
 
@@ -109,6 +109,16 @@ def expand(
         cell = Cell(own | values, experiment.model_copy(update={"seed": int(axes["seed"].value)}), overrides)
         cells.setdefault(cell.spec_hash, cell)
     return Expansion(list(cells.values()), len(chosen) - len(cells))
+
+
+def chosen(study: Study, *, only: Sequence[str] = (), seeds: int | None = None, sets: Sequence[str] = ()) -> list[Cell]:
+    """The cells that `tfllmer study run` takes with these texts; `seeds` are 0 to N-1 in place of the file's.
+    Raises UserError where none is left."""
+    wanted = None if seeds is None else range(seeds)
+    expansion = expand(study, only=parse_only(study, only), seeds=wanted, sets=sets)
+    if not expansion.cells:
+        raise UserError(f"study {study.name}: no cell is left; widen --only, or see tfllmer study show {study.name}")
+    return expansion.cells
 
 
 def _within(cell: Mapping[str, Setting], rule: Rule) -> bool:

@@ -36,8 +36,8 @@ AXIS_FIELDS = {
     "embedding.path": "--embedding",
 }
 """Fields that name a preset or a file: `--set FIELD=X` means the flag."""
-_MEASURED = ("data.fingerprint", "embedding.fingerprint")
-_NOT_IN_PRESETS = ("method", "ablation", "seed", "note", *_MEASURED)
+MEASURED = ("data.fingerprint", "embedding.fingerprint")
+_NOT_IN_PRESETS = ("method", "ablation", "seed", "note", *MEASURED)
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _parse(text: str) -> tuple[str, str]:
     path = path.strip()
     if not equals or not path:
         raise UserError(f"--set {text}: write field=value, such as --set train.lr=3e-4")
-    if path in _MEASURED:
+    if path in MEASURED:
         raise UserError(f"--set {text}: {path} is measured from the files; leave it out")
     return path, value.strip()
 

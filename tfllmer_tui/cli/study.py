@@ -10,7 +10,6 @@ from tfllmer_tui.cli.options import Db, Json, Sets
 
 if TYPE_CHECKING:
     from engine.presets import Cell, Study
-    from engine.queue.studies import Submitted
     from engine.store import Store
 
 group = typer.Typer(no_args_is_help=True, help="Studies: grids of runs from files, queued and watched as a whole.")
@@ -66,14 +65,15 @@ def show(
     tfllmer study show barrier
     tfllmer study show barrier --dry-run --only dataset=ml-100k
     """
-    from engine.presets import find_study, parse_only
+    from engine.presets import chosen, find_study, parse_only
     from tfllmer_tui.cli.output import print_json, print_rich
 
     study = find_study(name)
-    rule = parse_only(study, only or [])
     if dry_run:
-        _dry_run(study, _cells(study, rule, sets, seeds), db, json)
-    elif json:
+        _dry_run(study, chosen(study, only=only or [], seeds=seeds, sets=sets or []), db, json)
+        return
+    rule = parse_only(study, only or [])
+    if json:
         print_json(_as_json(study))
     else:
         print_rich(_about(study, rule, seeds))
@@ -108,20 +108,21 @@ def run(
     tfllmer study run barrier --detach
     """
     from engine import queue
-    from engine.presets import find_study, parse_only
+    from engine.presets import chosen, find_study
     from engine.queue.studies import submit
     from engine.store import open_store
     from tfllmer_tui.cli.output import print_json, say
+    from tfllmer_tui.cli.study_view import told
 
     study = find_study(name)
-    cells = _cells(study, parse_only(study, only or []), sets, seeds)
+    cells = chosen(study, only=only or [], seeds=seeds, sets=sets or [])
     if dry_run:
         _dry_run(study, cells, db, json)
         return
     store = open_store(db)
     queue.settle(store)
     done = submit(store, study, cells, seeds=seeds, retry_failed=retry_failed, priority=priority)
-    say(_told(study, cells, done))
+    say(told(study.name, cells, done))
     waits = bool(done.made or done.again or done.found.get("queued"))
     if waits and not no_worker and queue.ensure_worker(store):
         say("Started a worker in the background; it leaves when the queue is empty.")
@@ -188,16 +189,6 @@ def status(name: Name, db: Db = None, json: Json = False) -> None:
 # ------------------------------------------------------------------------------------ shared
 
 
-def _cells(study: Study, rule: Any, sets: list[str] | None, seeds: int | None) -> list[Cell]:
-    from engine.presets import expand
-    from engine.spec import UserError
-
-    expansion = expand(study, only=rule, seeds=None if seeds is None else range(seeds), sets=sets or [])
-    if not expansion.cells:
-        raise UserError(f"study {study.name}: no cell is left; widen --only, or see tfllmer study show {study.name}")
-    return expansion.cells
-
-
 def _dry_run(study: Study, cells: list[Cell], db: str | None, json: bool) -> None:
     """What exists, what is missing, and the time it takes; nothing is made, no store either."""
     from pathlib import Path
@@ -227,18 +218,6 @@ def _status_of(store: Store, study: Study, cells: list[Cell]) -> dict[str, Any]:
     from tfllmer_tui.cli.study_view import status as status_of
 
     return {"study": study.name, **status_of(store, of_plan(plan(store, cells)))}
-
-
-def _told(study: Study, cells: list[Cell], done: Submitted) -> str:
-    """`demo: 42 runs, 3 finished before, 39 queued.`"""
-    found = [f"{n} {state}" for state, n in done.found.items() if state in ("finished", "running", "queued")]
-    parts = [*found, f"{len(done.made)} new in the queue"]
-    if done.again:
-        parts.append(f"{len(done.again)} again in the queue")
-    failed = done.found.get("failed", 0)
-    if failed and len(done.again) < failed:
-        parts.append(f"{failed} failed (--retry-failed queues them again)")
-    return f"{study.name}: {len(cells)} runs: {', '.join(parts)}."
 
 
 def _print_end(store: Store, study: Study, cells: list[Cell], now: dict[str, Any]) -> None:

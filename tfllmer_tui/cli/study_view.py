@@ -14,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from engine import queue
+from engine.presets import Cell
 from engine.presets.studies import text_of
 from engine.queue.devices import choose
-from engine.queue.studies import STATES, Planned
+from engine.queue.studies import STATES, Planned, Submitted
 from engine.store import Run, Store
 from engine.store.queue import last_values
 from engine.store.studies import StudyCell, estimate_seconds
@@ -202,6 +203,18 @@ def time_left(now: Mapping[str, Any]) -> str:
         return ""
     rest = f"; no past run tells the time of {now['untimed']} more" if now["untimed"] else ""
     return f"About {duration(now['left_s'])} on {places}, as past runs took{rest}."
+
+
+def told(name: str, cells: Sequence[Cell], done: Submitted) -> str:
+    """`demo: 42 runs, 3 finished before, 39 queued.`"""
+    found = [f"{n} {state}" for state, n in done.found.items() if state in ("finished", "running", "queued")]
+    parts = [*found, f"{len(done.made)} new in the queue"]
+    if done.again:
+        parts.append(f"{len(done.again)} again in the queue")
+    failed = done.found.get("failed", 0)
+    if failed and len(done.again) < failed:
+        parts.append(f"{failed} failed (--retry-failed queues them again)")
+    return f"{name}: {len(cells)} runs: {', '.join(parts)}."
 
 
 def _row(axes: Mapping[str, Any]) -> tuple[str, str]:

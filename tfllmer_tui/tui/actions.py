@@ -76,6 +76,22 @@ def launch_demo(path: Path | None) -> str:
     return launch(path, wanted, [["tfllmer", "run", "--ablation", arm, "--detach"] for arm in arms])
 
 
+def launch_study(path: Path | None, name: str, only: Sequence[str], seeds: int | None) -> str:
+    """Queue what is missing of a study, or of the part that `only` names, and see that a worker takes it."""
+    from engine import queue
+    from engine.presets import chosen, find_study
+    from engine.queue.studies import submit
+    from tfllmer_tui.cli.study_view import told
+
+    study = find_study(name)
+    cells = chosen(study, only=only, seeds=seeds)
+    store = _store(path)
+    queue.settle(store)
+    done = submit(store, study, cells, seeds=seeds)
+    waits = bool(done.made or done.again or done.found.get("queued"))
+    return told(name, cells, done).removesuffix(".") + (_worker(store) if waits else "")
+
+
 def more_seeds(path: Path | None, run_id: str, seeds: Sequence[int]) -> str:
     """Queue a run's configuration with other seeds."""
     from engine import queue

@@ -105,6 +105,9 @@ def test_the_ui_thread_never_waits_for_a_file_or_a_database(filled: Path, watche
             for number, _ in enumerate(PLACES, 1):
                 await press(pilot, f"alt+{number}", "down", "right", "enter")
                 await press(pilot, "escape", "escape")
+            await press(pilot, "alt+4", "ctrl+s", "slash", *"epochs", "enter", "enter", "ctrl+u", "3", "enter")
+            await press(pilot, "alt+2", "l", "f", "s")
+            await press(pilot, "alt+5", "down", "l", *"seed=0", "escape")
             await press(pilot, "alt+1", "ctrl+t", "question_mark", "escape", "ctrl+o", "escape")
             await press(pilot, "ctrl+p", *"queue", "enter")
             app_of(pilot).action_spacing()

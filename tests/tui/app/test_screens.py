@@ -14,9 +14,10 @@ from engine.reports.marks import marked
 from engine.store import get_run, list_runs, open_store
 from tests.tui.app.bench import EPOCHS, RUNS, app_of, id_of, opened, press, quiet, run, screen_text, until
 from tfllmer_tui.tui.comparison import Interval, Number
+from tfllmer_tui.tui.planning import plan, seeds_of
 from tfllmer_tui.tui.screens.compare import CompareScreen
 from tfllmer_tui.tui.screens.help import HelpScreen, sections
-from tfllmer_tui.tui.screens.launch import LaunchScreen, plan, seeds_of
+from tfllmer_tui.tui.screens.launch import LaunchScreen
 from tfllmer_tui.tui.screens.leaderboard import LeaderboardScreen
 from tfllmer_tui.tui.screens.queue import QueueScreen
 from tfllmer_tui.tui.screens.run import RunScreen

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual import on
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.suggester import Suggester
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input, Static
@@ -22,94 +17,13 @@ from textual.widgets import Input, Static
 from tfllmer_tui.render import STATUS
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.palette import Inks, inks
+from tfllmer_tui.tui.planning import FORM, Plan, Planned, command_of, filled, plan, with_value, words
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.text import clean, span
 from tfllmer_tui.tui.watch import Snapshot
+from tfllmer_tui.tui.widgets.form_line import FormLine, Words
+from tfllmer_tui.tui.widgets.settings_form import SettingsForm
 from tfllmer_tui.tui.widgets.table import Cell, Column, Table
-
-if TYPE_CHECKING:
-    from engine.presets import Resolved
-    from engine.store import Store
-    from engine.store.feed import RunRow
-
-MOST = 200
-"""Runs that one form may make."""
-
-
-@dataclass(frozen=True)
-class Box:
-    """A line of the form. `flag` is the option of `tfllmer run` that it stands for."""
-
-    name: str
-    flag: str
-    hint: str
-
-
-FORM = (
-    Box("method", "--method", "tf-llmer; several with commas"),
-    Box("ablation", "--ablation", "full, no-norm, no-both"),
-    Box("dataset", "--dataset", "demo"),
-    Box("backbone", "--backbone", "sasrec, gru4rec, bert4rec"),
-    Box("embedding", "--embedding", "the data set's own"),
-    Box("seeds", "--seeds", "how many, from 0; or 3,4,5"),
-    Box("set", "--set", "train.epochs=20 backbone.width=32"),
-)
-AXES = ("method", "ablation", "dataset", "backbone", "embedding")
-
-
-@dataclass(frozen=True)
-class Planned:
-    """One run that the form stands for."""
-
-    resolved: Resolved
-    command: tuple[str, ...]
-    spec_hash: str
-    known: str
-    """Status of a run that computes the same; empty where there is none."""
-
-    @property
-    def id(self) -> str:
-        return shlex.join(self.command)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the form makes, or what is wrong with it, and the time that it may take."""
-
-    runs: tuple[Planned, ...] = ()
-    error: str = ""
-    seconds: float | None = None
-
-
-class _Presets(Suggester):
-    """The next word of a list with commas."""
-
-    def __init__(self, words: Sequence[str]) -> None:
-        super().__init__(use_cache=False, case_sensitive=True)
-        self.words = tuple(words)
-
-    async def get_suggestion(self, value: str) -> str | None:
-        start = re.search(r"[^,\s]*$", value)
-        typed = start[0] if start else ""
-        found = next((word for word in self.words if word.startswith(typed)), None) if typed else None
-        return None if found is None else value[: len(value) - len(typed)] + found
-
-
-class _Field(Input):
-    """A line that Tab completes."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab", "complete", "Complete", show=False, id="form.complete"),
-        Binding("down", "app.focus_next", "Next line", show=False, id="form.next"),
-        Binding("up", "app.focus_previous", "Line before", show=False, id="form.previous"),
-    ]
-
-    def action_complete(self) -> None:
-        if self._suggestion and self.cursor_at_end and self._suggestion != self.value:
-            self.value = self._suggestion
-            self.cursor_position = len(self.value)
-        else:
-            self.screen.focus_next()
 
 
 class LaunchScreen(Page):
@@ -117,9 +31,13 @@ class LaunchScreen(Page):
 
     CSS_PATH = "launch.tcss"
     HEADING = "Launch"
-    ABOUT = "Several values with commas make a grid. Nothing starts before ctrl+r."
+    ABOUT = (
+        "Several values with commas make a grid. Every setting has a line in the list of settings (ctrl+s); what is "
+        "changed there stands in the line set, and in the command. Nothing starts before ctrl+r."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "launch", "Launch", id="launch.go"),
+        Binding("ctrl+s,f2", "settings", "Settings", id="launch.settings"),
         Binding("ctrl+y", "copy", "Copy the command", id="launch.copy"),
         Binding("escape", "leave", "Back", id="launch.back"),
     ]
@@ -138,12 +56,14 @@ class LaunchScreen(Page):
 
     def compose_body(self) -> Iterable[Widget]:
         with Horizontal(id="panes"):
-            with VerticalScroll(id="form", can_focus=False):
-                for box in FORM:
-                    with Horizontal(classes="line"):
-                        yield Static(box.name, classes="label")
-                        yield _Field(placeholder=box.hint, id=box.name, compact=True, suggester=_Presets(()))
-                yield Static(id="said", markup=False)
+            with Vertical(id="left"):
+                with VerticalScroll(id="form", can_focus=False):
+                    for box in FORM:
+                        with Horizontal(classes="line", id=f"line-{box.name}"):
+                            yield Static(box.name, classes="label")
+                            yield FormLine(placeholder=box.hint, id=box.name, compact=True, suggester=Words(()))
+                    yield Static(id="said", markup=False)
+                yield SettingsForm(id="settings")
             with Vertical(id="plan"):
                 yield Table(
                     (
@@ -160,16 +80,16 @@ class LaunchScreen(Page):
                 yield Static(id="command", markup=False)
 
     def on_mount(self) -> None:
-        self.query_one("#method", _Field).focus()
-        self.think("words", _words, self._show_words)
+        self.query_one("#method", FormLine).focus()
+        self.think("words", words, self._show_words)
         if self._from is not None:
             wanted = self._from
-            self.read("source", lambda store: _filled(store, wanted), self._fill)
+            self.read("source", lambda store: filled(store, wanted), self._fill)
         self._plan_soon()
 
     def on_screen_resume(self) -> None:
-        if not isinstance(self.focused, _Field):  # whoever comes back types into the form, not at keys
-            self.query_one("#method", _Field).focus()
+        if not (isinstance(self.focused, FormLine) or self._in_settings):  # whoever comes back types into the form
+            self.query_one("#method", FormLine).focus()
 
     def recolor(self) -> None:
         super().recolor()
@@ -178,16 +98,16 @@ class LaunchScreen(Page):
 
     def _show_words(self, words: Mapping[str, Sequence[str]]) -> None:
         for name, known in words.items():
-            self.query_one(f"#{name}", _Field).suggester = _Presets(known)
+            self.query_one(f"#{name}", FormLine).suggester = Words(known)
 
     def _fill(self, values: Mapping[str, str]) -> None:
         for name, value in values.items():
-            self.query_one(f"#{name}", _Field).value = value
+            self.query_one(f"#{name}", FormLine).value = value
 
     @property
     def values(self) -> dict[str, str]:
         """What is in the form."""
-        return {box.name: self.query_one(f"#{box.name}", _Field).value.strip() for box in FORM}
+        return {box.name: self.query_one(f"#{box.name}", FormLine).value.strip() for box in FORM}
 
     # -------------------------------------------------------------------------------- the plan
 
@@ -220,10 +140,39 @@ class LaunchScreen(Page):
         colors = inks(self.app.current_theme)
         self.query_one("#grid", Table).show(made.runs)
         self.query_one("#said", Static).update(_said(made, colors))
+        self._show_settings()
         command = command_of(values) if not made.error else ""
         self.query_one("#command", Static).update(Text(command, colors["dim"], overflow="fold"))
         if self._launching:
             self.action_launch()
+
+    # -------------------------------------------------------------------------------- settings
+
+    def _show_settings(self) -> None:
+        self.query_one(SettingsForm).show(self._plan.fields, self.values["set"], self._plan.error)
+
+    @on(SettingsForm.Edited)
+    def _edited(self, event: SettingsForm.Edited) -> None:
+        """The --set line is what counts; the list only shows it."""
+        line = self.query_one("#set", FormLine)
+        line.value = with_value(line.value, event.path, event.value)
+        self._show_settings()
+
+    def action_settings(self) -> None:
+        """To the list of settings; once more, and back to the form."""
+        if self.has_class("-settings") and self._in_settings:
+            self._close_settings()
+        else:
+            self.add_class("-settings")
+            self.call_after_refresh(self.query_one(SettingsForm).focus_list)
+
+    def _close_settings(self) -> None:
+        self.remove_class("-settings")
+        self.query_one("#set", FormLine).focus()
+
+    @property
+    def _in_settings(self) -> bool:
+        return self.focused is not None and self.query_one(SettingsForm) in self.focused.ancestors
 
     # -------------------------------------------------------------------------------- keys
 
@@ -248,7 +197,9 @@ class LaunchScreen(Page):
             self.up.copy("command", command_of(self._planned))
 
     async def action_leave(self) -> None:
-        if len(self.app.screen_stack) > 1:
+        if self._in_settings:
+            self._close_settings()
+        elif len(self.app.screen_stack) > 1:
             await self.up.action_back()
         else:
             self.up.action_go("runs")
@@ -256,6 +207,7 @@ class LaunchScreen(Page):
     def commands(self) -> Iterable[SystemCommand]:
         if self._plan.runs:
             yield SystemCommand("Launch", f"Queue {len(self._plan.runs)} run(s)", self.action_launch)
+        yield SystemCommand("Settings", "Every setting, with where its value comes from", self.action_settings)
         yield SystemCommand("Copy the command", "The same on the command line", self.action_copy)
 
 
@@ -287,130 +239,3 @@ def _said(made: Plan, colors: Inks) -> Text:
         text.append(f" · about {span(made.seconds)} one after another, as runs like these took", colors["dim"])
     text.append("\nctrl+r launches", colors["primary"])
     return text
-
-
-# ------------------------------------------------------------------------------------ for threads
-
-
-def plan(values: Mapping[str, str], rows: Iterable[RunRow]) -> Plan:
-    """Resolve every combination that the form names."""
-    from engine.presets import resolve
-    from engine.spec import UserError, spec_hash
-
-    known: dict[str, str] = {}
-    for row in sorted(rows, key=lambda row: row.status == "finished"):
-        known[row.spec_hash] = row.status
-    runs = []
-    try:
-        combinations = [(given, seed) for given in _grid(values) for seed in seeds_of(values["seeds"])]
-        if len(combinations) > MOST:
-            raise UserError(f"{len(combinations)} runs are more than {MOST}; write a study for a grid this large")
-        for given, seed in combinations:
-            sets = sets_of(values["set"])
-            resolved = resolve(
-                method=given["method"],
-                ablation=given["ablation"],
-                dataset=given["dataset"],
-                backbone=given["backbone"],
-                embedding=given["embedding"],
-                seed=seed,
-                sets=sets,
-            )
-            command = ["tfllmer", "run", *_flags(given, sets), "--seed", str(seed), "--detach"]
-            digest = spec_hash(resolved.experiment)
-            runs.append(Planned(resolved, tuple(command), digest, known.get(digest, "")))
-    except UserError as error:
-        return Plan(error=str(error))
-    return Plan(tuple(runs), seconds=_seconds(runs, tuple(rows)))
-
-
-def _seconds(runs: Sequence[Planned], rows: Sequence[RunRow]) -> float | None:
-    """As long as finished runs on the same data and backbone took per epoch; None where there was none."""
-    total = 0.0
-    for run in runs:
-        e = run.resolved.experiment
-        took = [
-            (row.ended - row.started) / row.epochs
-            for row in rows
-            if row.status == "finished"
-            and row.started
-            and row.ended
-            and row.epochs
-            and (row.dataset, row.backbone) == (e.data.name, e.backbone.name)
-        ]
-        if not took:
-            return None
-        total += sum(took) / len(took) * e.train.epochs * (run.known != "finished")
-    return total
-
-
-def _grid(values: Mapping[str, str]) -> list[dict[str, str | None]]:
-    """Every combination of the axes."""
-    several = itertools.product(*(_several(values[axis]) for axis in AXES))
-    return [dict(zip(AXES, each, strict=True)) for each in several]
-
-
-def _several(text: str) -> list[str | None]:
-    """Values with commas between; None where there is none."""
-    return [word.strip() for word in text.split(",") if word.strip()] or [None]
-
-
-def seeds_of(text: str) -> list[int]:
-    """`5` is 0 to 4, `3,4` and `7,` are these seeds. Raises UserError."""
-    from engine.spec import UserError
-
-    if not re.fullmatch(r"\s*(\d+\s*(,\s*\d+\s*)*,?)?\s*", text):
-        raise UserError(f"seeds: give a number, or seeds with commas, not {text!r}")
-    numbers = [int(word) for word in re.findall(r"\d+", text)]
-    if "," in text:
-        return numbers
-    return list(range(numbers[0])) if numbers else [0]
-
-
-def sets_of(text: str) -> list[str]:
-    """`a=1 b=2` as two settings."""
-    return [word.rstrip(",") for word in text.split() if word.rstrip(",")]
-
-
-def _flags(given: Mapping[str, str | None], sets: Sequence[str]) -> list[str]:
-    flags = [word for name, value in given.items() if value for word in (f"--{name}", value)]
-    return [*flags, *(word for text in sets for word in ("--set", text))]
-
-
-def command_of(values: Mapping[str, str]) -> str:
-    """What the form is on the command line; a grid is a loop over it."""
-    lines = []
-    seeds = seeds_of(values["seeds"])
-    many = ["--seed", str(seeds[0])] if len(seeds) == 1 else ["--seeds", str(len(seeds)), "--seed", str(seeds[0])]
-    for given in _grid(values):
-        lines.append(shlex.join(["tfllmer", "run", *_flags(given, sets_of(values["set"])), *many, "--detach"]))
-    return "\n".join(lines)
-
-
-def _words() -> dict[str, list[str]]:
-    """What each line completes to."""
-    from engine.presets import list_datasets, list_presets
-    from engine.spec import Experiment
-    from tfllmer_tui.cli.output import flatten
-
-    names = {kind: [preset.name for preset in list_presets(kind)] for kind in ("method", "ablation", "backbone")}
-    datasets = ["demo", *(name for name, _ in list_datasets())]
-    fields = [f"{name}=" for name in flatten(Experiment().model_dump(by_alias=True))]
-    return {**names, "dataset": datasets, "set": fields}
-
-
-def _filled(store: Store, run_id: str) -> dict[str, str]:
-    """The form that makes a stored run again."""
-    from engine.store import get_run
-
-    run = get_run(store, run_id)
-    spec: Mapping[str, Any] = run.spec
-    return {
-        "method": run.method,
-        "ablation": run.ablation or "",
-        "dataset": spec["data"]["path"] or run.dataset,
-        "backbone": run.backbone,
-        "embedding": run.embedding if run.embedding and run.dataset != "demo" else "",
-        "seeds": f"{run.seed},",
-        "set": " ".join(f"{name}={'none' if value is None else value}" for name, value in run.overrides.items()),
-    }

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.console import Group
 from rich.style import Style
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
+from engine.reports.leaderboard import shortened
+from tfllmer_tui.render import board_notes
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.text import clean
@@ -22,14 +26,31 @@ from tfllmer_tui.tui.widgets.log_view import LogView
 from tfllmer_tui.tui.widgets.table import Cell, Column, Table
 
 if TYPE_CHECKING:
+    from engine.reports.layouts import Grid, Layout
     from engine.reports.leaderboard import Cell as BoardCell
     from engine.reports.leaderboard import Leaderboard, Row
     from engine.store import Store
 
 METRICS = ("test.ndcg@10", "test.hr@10", "test.mrr", "valid.ndcg@10", "train_ce")
 OVER = ("seeds", "users", "both")
+LAYOUTS: tuple[Layout, ...] = ("backbones", "metrics", "difference")
 FORMATS = ("latex", "markdown", "csv")
+RANKED = METRICS[:3]
+"""What the layout of metrics has beside one another."""
 SUFFIX = {"latex": ".tex", "markdown": ".md", "csv": ".csv"}
+
+
+@dataclass(frozen=True)
+class How:
+    """How a board is laid out and written, as `tfllmer export` takes it."""
+
+    layout: Layout
+    form: str
+    fragment: bool
+    siunitx: bool
+    study: str | None
+    baseline: str | None
+    over: str
 
 
 class LeaderboardScreen(Page):
@@ -39,15 +60,20 @@ class LeaderboardScreen(Page):
     HEADING = "Leaderboard"
     ABOUT = (
         "Finished runs, one per seed. Best of a column bold, second underlined. b makes the arm under the cursor the "
-        "baseline: * is significantly better than it, ° worse, by the test named below."
+        "baseline: * is significantly better than it, ° worse, by the test named below. l lays the board out as "
+        "metrics beside one another, or as differences to the baseline; s shows the runs of one study."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("d", "next_board", "Data set", id="board.dataset"),
         Binding("m", "next_metric", "Metric", id="board.metric"),
+        Binding("s", "next_study", "Study", id="board.study"),
+        Binding("l", "next_layout", "Layout", id="board.layout"),
         Binding("b", "baseline", "Baseline", id="board.baseline"),
         Binding("o", "over", "Test over seeds, users, both", show=False, id="board.over"),
         Binding("p", "preview", "Export", id="board.preview"),
         Binding("t", "format", "LaTeX, Markdown, CSV", show=False, id="board.format"),
+        Binding("f", "fragment", "LaTeX: whole document or tables only", show=False, id="board.fragment"),
+        Binding("x", "siunitx", "LaTeX: columns of siunitx", show=False, id="board.siunitx"),
         Binding("w", "write", "Write the file", id="board.write"),
         Binding("y", "copy", "Copy", id="board.copy"),
         Binding("C", "copy_command", "Copy the command", show=False, id="board.command"),
@@ -60,9 +86,14 @@ class LeaderboardScreen(Page):
         self._metric, self._format = METRICS[0], FORMATS[0]
         self._baseline: str | None = None
         self._over = OVER[0]
+        self._layout: Layout = LAYOUTS[0]
+        self._study: str | None = None
+        self._fragment = self._siunitx = False
+        self._names: dict[str, str] = {}
+        """Labels of rows as they are shown."""
         self._with_marks: Leaderboard | None = None
         self._untested = ""
-        self._seen: tuple[str, int] = ("", -1)
+        self._seen: tuple[str, str | None, int] = ("", None, -1)
 
     def compose_body(self) -> Iterable[Widget]:
         memory = self.up.memory.get("board", {})
@@ -70,9 +101,13 @@ class LeaderboardScreen(Page):
         self._format = memory.get("format", self._format) if memory.get("format") in FORMATS else self._format
         self._over = memory.get("over", self._over) if memory.get("over") in OVER else self._over
         self._baseline = memory.get("baseline") if isinstance(memory.get("baseline"), str) else None
+        self._layout = next((name for name in LAYOUTS if name == memory.get("layout")), self._layout)
+        self._fragment, self._siunitx = bool(memory.get("fragment")), bool(memory.get("siunitx"))
         yield Static(id="title", markup=False)
         with Horizontal(id="panes"):
             yield Table((), self._cells, key_of=lambda row: str(row.label), id="board")
+            with VerticalScroll(id="laid-out"):
+                yield Static(id="grids", markup=False)
             with Vertical(id="export"):
                 yield Static(id="export-title", classes="pane-title", markup=False)
                 yield LogView(id="preview")
@@ -87,15 +122,15 @@ class LeaderboardScreen(Page):
     def show_news(self, snapshot: Snapshot) -> None:
         """Only what has finished counts: read again when that changes."""
         finished = [row.id for row in snapshot.rows.values() if row.status == "finished"]
-        seen = (self._metric, hash(frozenset(finished)))
+        seen = (self._metric, self._study, hash(frozenset(finished)))
         if seen == self._seen or snapshot.state != "open":
             return
         self._seen = seen
         self._read()
 
     def _read(self) -> None:
-        metric = self._metric
-        self.read("boards", lambda store: _boards(store, metric), self._show)
+        metric, study = self._metric, self._study
+        self.read("boards", lambda store: _boards(store, [metric], study), self._show)
 
     def _show(self, boards: list[Leaderboard]) -> None:
         """The numbers at once, the marks when the tests are made."""
@@ -116,7 +151,8 @@ class LeaderboardScreen(Page):
         board = self.board
         table, title = self.query_one("#board", Table), self.query_one("#title", Static)
         if board is None:
-            title.update(f"{self._metric}: no finished run yet")
+            title.update(f"{self._metric}: no finished run {f'of study {self._study} ' if self._study else ''}yet")
+            self.remove_class("-laid-out")
             table.set_columns([Column("label", "arm", 20)])
             table.show([])
             table.empty_text = "a run appears here when it has finished"
@@ -124,16 +160,21 @@ class LeaderboardScreen(Page):
             self.query_one("#preview", LogView).clear()
             return
         place = f"   {self._at + 1} of {len(self._boards)} data sets" if len(self._boards) > 1 else ""
-        title.update(f"{clean(board.title)}{place}")
+        study = f" · study {clean(self._study)}" if self._study else ""
+        layout = f"   layout {self._layout}" if self._layout != LAYOUTS[0] else ""
+        name = clean(board.dataset if self._layout == "metrics" else board.title)
+        title.update(f"{name}{study}{place}{layout}")
         room = (7 if board.equal_n == 1 else 15 if board.equal_n else 19) + bool(board.compared)
         columns = [Column("label", "arm", 18, 0, grow=2, most=48)]
         for at, name in enumerate(map(clean, board.backbones)):
             columns.append(Column(str(at), name, max(room, len(name)), at + 1, right=True))
+        labels = [row.label for row in board.rows]
+        self._names = dict(zip(labels, shortened(labels)[0], strict=True))
         table.set_columns(columns)
         table.show(board.rows)
         if self.focused is None:
             table.focus()
-        self.query_one("#notes", Static).update("\n".join((self._about_marks(), _notes(board))))
+        self.query_one("#notes", Static).update("\n".join((self._about_marks(), board_notes(board))))
         self._show_export()
 
     def _about_marks(self) -> str:
@@ -154,7 +195,9 @@ class LeaderboardScreen(Page):
         for column in columns:
             if column.key == "label":
                 here = self._baseline is not None and row.label == self._baseline
-                cells.append([("» " if here else "", colors["accent"]), (clean(row.label), colors["text"])])
+                cells.append(
+                    [("» " if here else "", colors["accent"]), (clean(self._names[row.label]), colors["text"])]
+                )
             else:
                 cells.append(_numbers(row.cells[int(column.key)], with_n, colors))
         return cells
@@ -162,20 +205,47 @@ class LeaderboardScreen(Page):
     # -------------------------------------------------------------------------------- export
 
     def _show_export(self) -> None:
-        self.query_one("#export-title", Static).update(f"{self._format}   t next format · w write · y copy")
-        board, form = self.board, self._format
+        title = f"{self._format}   t next format · w write · y copy"
+        if self._format == "latex":
+            fragment, siunitx = ("on" if option else "off" for option in (self._fragment, self._siunitx))
+            title = f"latex   t format · w write · y copy · f fragment {fragment} · x siunitx {siunitx}"
+        self.query_one("#export-title", Static).update(title)
+        board, how = self.board, self._how
         if board is not None:
-            self.think("export", lambda: _exported(board, form), self._exported)
+            self.read("export", lambda store: _laid_out(store, board, how), self._exported)
 
-    def _exported(self, text: str) -> None:
+    @property
+    def _how(self) -> How:
+        return How(self._layout, self._format, self._fragment, self._siunitx, self._study, self._baseline, self._over)
+
+    def _exported(self, found: tuple[str, list[Grid]]) -> None:
+        """The file as it would be written, and the layout in place of the board where it is another."""
+        from tfllmer_tui.grid import grid_table
+
+        text, grids = found
         view = self.query_one("#preview", LogView)
         view.clear()
         view.following = False
         view.add(text)
         self.call_after_refresh(view.scroll_home, animate=False)
+        self.set_class(self._layout != LAYOUTS[0], "-laid-out")
+        tables = [grid_table(grid) for grid in grids] if self._layout != LAYOUTS[0] else []
+        self.query_one("#grids", Static).update(Group(*tables) if tables else text)
 
     def action_format(self) -> None:
         self._format = FORMATS[(FORMATS.index(self._format) + 1) % len(FORMATS)]
+        self._keep()
+        self._show_export()
+
+    def action_fragment(self) -> None:
+        """LaTeX: a document that compiles, or the tables only."""
+        self._fragment = not self._fragment
+        self._keep()
+        self._show_export()
+
+    def action_siunitx(self) -> None:
+        """LaTeX: columns aligned at the decimal point by the package siunitx."""
+        self._siunitx = not self._siunitx
         self._keep()
         self._show_export()
 
@@ -185,23 +255,50 @@ class LeaderboardScreen(Page):
 
     def action_write(self) -> None:
         if self.board is not None:
-            name = "".join(c if c.isalnum() else "-" for c in f"{self.board.dataset}-{self._metric}")
-            self.up.do(_write, Path(f"leaderboard-{name}{SUFFIX[self._format]}"), self.board, self._format)
+            file = Path(self._file)
+            self._with_export("write", lambda text: self.up.do(_write, file, text))
 
     def action_copy(self) -> None:
-        board, form = self.board, self._format
+        said = f"leaderboard as {self._format}"
+        self._with_export("copy", lambda text: self.up.copy(said, text))
+
+    def _with_export(self, group: str, then: Callable[[str], object]) -> None:
+        """Do something with the file as it is chosen now, whatever the preview shows yet."""
+        board, how = self.board, self._how
         if board is not None:
-            self.think(
-                "copy", lambda: _exported(board, form), lambda text: self.up.copy(f"leaderboard as {form}", text)
-            )
+            self.read(group, lambda store: _laid_out(store, board, how)[0], then)
 
     def action_copy_command(self) -> None:
         """The board as the command line shows it."""
         if self.board is not None:
-            words = ["tfllmer", "leaderboard", "--dataset", self.board.dataset, "--metric", self._metric]
-            if self._baseline is not None:
-                words += ["--baseline", self._baseline, "--test", self._over]
-            self.up.copy("command", shlex.join(words))
+            words = [*self._options, *(("--layout", self._layout) if self._layout != LAYOUTS[0] else ())]
+            self.up.copy("command", shlex.join(["tfllmer", "leaderboard", *words]))
+
+    def action_copy_export(self) -> None:
+        """The file that w writes, by the command line."""
+        if self.board is not None:
+            words = [*self._options]
+            if self._format != "csv" and self._layout != LAYOUTS[0]:
+                words += ["--layout", self._layout]
+            if self._format == "latex":
+                words += [*(["--fragment"] if self._fragment else []), *(["--siunitx"] if self._siunitx else [])]
+            words += ["--output", self._file]
+            self.up.copy("command", shlex.join(["tfllmer", "export", self._format, *words]))
+
+    @property
+    def _options(self) -> list[str]:
+        """What is on the board, as options of the command line."""
+        words = ["--dataset", self.board.dataset] if self.board is not None else []
+        metrics = RANKED if self._layout == "metrics" else (self._metric,)
+        words += [word for metric in metrics for word in ("--metric", metric)]
+        words += ["--study", self._study] if self._study is not None else []
+        return words + (["--baseline", self._baseline, "--test", self._over] if self._baseline is not None else [])
+
+    @property
+    def _file(self) -> str:
+        assert self.board is not None
+        name = "".join(c if c.isalnum() else "-" for c in f"{self.board.dataset}-{self._metric}")
+        return f"leaderboard-{name}{SUFFIX[self._format]}"
 
     # -------------------------------------------------------------------------------- choosing
 
@@ -214,6 +311,22 @@ class LeaderboardScreen(Page):
         self._metric = METRICS[(METRICS.index(self._metric) + 1) % len(METRICS)]
         self._keep()
         self._read()
+
+    def action_next_study(self) -> None:
+        """The runs of one study after another, then all."""
+        studies = sorted({row.study for row in self.up.snapshot.rows.values() if row.study})
+        if not studies:
+            self.notify("no run belongs to a study yet", markup=False)
+            return
+        at = studies.index(self._study) + 1 if self._study in studies else 0
+        self._study = studies[at] if at < len(studies) else None
+        self._read()
+
+    def action_next_layout(self) -> None:
+        """Arms by backbones, by metrics, differences to the baseline."""
+        self._layout = LAYOUTS[(LAYOUTS.index(self._layout) + 1) % len(LAYOUTS)]
+        self._keep()
+        self._show_board()
 
     def action_baseline(self) -> None:
         """Test all arms against the one under the cursor; once more, and nothing is tested."""
@@ -232,6 +345,7 @@ class LeaderboardScreen(Page):
 
     def _keep(self) -> None:
         told = {"metric": self._metric, "format": self._format, "preview": self.has_class("-preview")}
+        told |= {"layout": self._layout, "fragment": self._fragment, "siunitx": self._siunitx}
         self.up.keep("board", told | {"baseline": self._baseline, "over": self._over})
 
     def commands(self) -> Iterable[SystemCommand]:
@@ -243,6 +357,9 @@ class LeaderboardScreen(Page):
                     f"Test over {name}", "Against the baseline", lambda name=name: self._test_over(name)
                 )
             yield SystemCommand("Copy the command", "The same on the command line", self.action_copy_command)
+            yield SystemCommand("Copy the export command", "The file that w writes", self.action_copy_export)
+        yield SystemCommand("Next layout", "Backbones, metrics, difference to the baseline", self.action_next_layout)
+        yield SystemCommand("Next study", "Only its runs; all after the last", self.action_next_study)
         if len(self._boards) > 1:
             yield SystemCommand("Next data set", "Another board", self.action_next_board)
         for name in FORMATS:
@@ -271,52 +388,69 @@ def _numbers(cell: BoardCell | None, with_n: bool, colors: Inks) -> Cell:
     return [*pieces, (f"{spread} ({cell.n})" if with_n else spread, colors["dim"])]
 
 
-def _notes(board: Leaderboard) -> str:
-    n = board.equal_n
-    spread = {None: "mean ± sd over seeds (number of seeds)", 1: "one seed, no spread"}
-    notes = [spread.get(n, f"mean ± sd over {n} seeds"), "best bold, second underlined"]
-    if board.metric.split != "train":
-        notes.append("seen items left out" if board.mask_seen else "seen items ranked too")
-    return " · ".join([*notes, f"{'higher' if board.metric.higher_is_better else 'lower'} is better"])
-
-
-def _exported(board: Leaderboard, form: str) -> str:
-    """The board as a file of that form holds it; for threads."""
+def _laid_out(store: Store, board: Leaderboard, how: How) -> tuple[str, list[Grid]]:
+    """The board in a layout, and as a file of that form holds it; for threads. Where the layout cannot be, the
+    text says why. The layout of metrics has those of RANKED beside one another."""
     from engine.reports.export import to_csv, to_markdown
     from engine.reports.latex import to_latex
     from engine.reports.layouts import grids
+    from engine.spec import UserError
 
-    if form == "csv":
-        return to_csv([board])
-    return (to_latex if form == "latex" else to_markdown)(grids([board]))
+    boards = [board]
+    if how.layout == "metrics":
+        boards = [
+            each
+            for each in _boards(store, RANKED, how.study)
+            if (each.dataset, each.conditions, each.mask_seen) == (board.dataset, board.conditions, board.mask_seen)
+        ]
+    try:
+        if how.layout == "metrics" and how.baseline is not None:
+            boards = _tested(store, boards, how.baseline, how.over)
+        made = grids(boards, how.layout)
+    except UserError as error:
+        return f"{error}\n", []
+    if how.form == "csv":
+        return to_csv(boards), made
+    if how.form == "latex":
+        return to_latex(made, fragment=how.fragment, siunitx=how.siunitx), made
+    return to_markdown(made), made
 
 
-def _boards(store: Store, metric: str) -> list[Leaderboard]:
+def _boards(store: Store, metrics: Sequence[str], study: str | None) -> list[Leaderboard]:
     """For threads."""
     from engine.reports.leaderboard import leaderboards
     from engine.reports.records import measured_records
+    from engine.store import record
+    from tfllmer_tui.cli.board import finished_runs
 
-    return leaderboards(measured_records(store, [metric]), [metric])
+    if study is None:
+        return leaderboards(measured_records(store, metrics), metrics)
+    return leaderboards([record(store, run) for run in finished_runs(store, study, None, None)], metrics)
 
 
 def _marked(store: Store, board: Leaderboard, baseline: str, over: str) -> tuple[Leaderboard | None, str]:
     """The board with marks, or why there are none; for threads."""
-    from engine.reports.evidence import evidence_of
-    from engine.reports.marks import marked
     from engine.spec import UserError
-    from engine.store import get_run
 
     try:
-        runs = [get_run(store, run_id) for cell in board.cells for run_id in cell.runs]
-        evidence = {run.run: run for run in evidence_of(store, runs)}
-        found = marked([board], evidence, baseline, over)[0]  # type: ignore[arg-type]
+        return _tested(store, [board], baseline, over)[0], ""
     except UserError as error:
         return None, str(error).removeprefix("--baseline ")
-    return found, ""
 
 
-def _write(path: Path | None, file: Path, board: Leaderboard, form: str) -> str:
+def _tested(store: Store, boards: Sequence[Leaderboard], baseline: str, over: str) -> list[Leaderboard]:
+    """The boards with marks; for threads. Raises UserError where nothing can be tested."""
+    from engine.reports.evidence import evidence_of
+    from engine.reports.marks import marked
+    from engine.store import get_run
+
+    ids = dict.fromkeys(run_id for board in boards for cell in board.cells for run_id in cell.runs)
+    evidence = {run.run: run for run in evidence_of(store, [get_run(store, run_id) for run_id in ids])}
+    return marked(boards, evidence, baseline, over)  # type: ignore[arg-type]
+
+
+def _write(path: Path | None, file: Path, text: str) -> str:
     from engine.reports.files import write_text
 
-    write_text(file, _exported(board, form))
+    write_text(file, text)
     return f"{file} written"

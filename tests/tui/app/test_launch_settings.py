@@ -1,0 +1,132 @@
+"""The list of settings on Launch: found, edited, checked as one types, and one with the --set line."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from textual.widgets import Input, Static
+
+from engine.presets import resolve, setting_fields
+from engine.presets.compose import flatten
+from engine.spec import BACKBONES, Train
+from engine.store import list_runs, open_store
+from tests.tui.app.bench import RUNS, app_of, opened, press, quiet, run, screen_text, until
+from tfllmer_tui.tui.planning import FORM, plan, sets_of, value_in, with_value
+from tfllmer_tui.tui.screens.launch import LaunchScreen
+from tfllmer_tui.tui.widgets.settings_form import SettingsForm
+from tfllmer_tui.tui.widgets.table import Table
+
+NOTHING = {box.name: "" for box in FORM}
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_every_field_of_the_specification_has_a_line_or_a_flag(backbone: str) -> None:
+    listed = {field.path for field in setting_fields([backbone])}
+    named = {"method", "ablation", "data.name", "data.path", "backbone.name", "embedding.source", "embedding.path"}
+    named |= {"data.fingerprint", "embedding.fingerprint", "seed"}
+    assert listed | named == set(flatten(resolve(backbone=backbone).experiment.model_dump(by_alias=True)))
+    assert not listed & named
+
+
+def test_a_line_says_what_its_field_takes() -> None:
+    fields = {field.path: field for field in setting_fields(BACKBONES)}
+    assert fields["train.loss"].choices == get_args(Train.model_fields["loss"].annotation)
+    assert fields["train.lr"].takes == "a number > 0" and fields["train.lr"].description == "learning rate"
+    assert fields["embedding.graph.window"].takes == "a whole number >= 1, or none"
+    assert fields["backbone.dropout"].takes == "a number >= 0 and < 1"
+    assert fields["table.rescale"].choices == ("true", "false")
+
+
+def test_the_set_line_is_edited_in_place() -> None:
+    text = with_value("train.lr=0.1 backbone.width=32", "train.lr", "0.2")
+    assert text == "train.lr=0.2 backbone.width=32"
+    assert with_value(text, "train.lr", None) == "backbone.width=32"
+    with_note = with_value(text, "note", "it's two words")
+    assert sets_of(with_note)[-1] == "note=it's two words" and value_in(with_note, "note") == "it's two words"
+    assert "a quote" in plan(NOTHING | {"set": "note='open"}, []).error
+
+
+def test_settings_tell_what_varies_where_it_comes_from_and_what_it_was() -> None:
+    made = plan(NOTHING | {"ablation": "full, no-norm", "set": "train.lr=0.002"}, [])
+    states = {state.field.path: state for state in made.fields}
+    assert states["table.normalize"].values == ("both", "none")
+    assert states["table.normalize"].origin == "several places"
+    assert (states["train.lr"].values, states["train.lr"].base) == (("0.002",), "0.001")
+    assert states["train.lr"].origin == "--set"
+    assert states["embedding.reduce"].origin.startswith("configs/method/tf-llmer.yaml:")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+def test_a_setting_is_found_edited_checked_and_launched(filled: Path, size: tuple[int, int]) -> None:
+    async def test() -> None:
+        async with opened(filled, size) as pilot:
+            await press(pilot, "4", "ctrl+s", "slash", *"lr", "enter")
+            screen = pilot.app.screen
+            assert isinstance(screen, LaunchScreen)
+            form, line = screen.query_one(SettingsForm), screen.query_one("#set", Input)
+            assert form.state is not None and form.state.field.path == "train.lr"
+            assert "learning rate" in screen_text(pilot)
+            await press(pilot, "enter", "ctrl+u", *"-1")
+            assert line.value == "train.lr=-1"
+            said = " ".join(str(screen.query_one("#said", Static).content).split())
+            assert "train.lr: input should be greater than 0" in said and "✗ train.lr" in screen_text(pilot)
+            await press(pilot, "escape")
+            assert line.value == ""
+            await press(pilot, "enter", "ctrl+u", *"0.002", "enter")
+            assert line.value == "train.lr=0.002"
+            assert "● train.lr" in screen_text(pilot) and "0.002 ← 0.001" in screen_text(pilot)
+            await press(pilot, "ctrl+y")
+            assert pilot.app.clipboard == "tfllmer run --set train.lr=0.002 --seed 0 --detach"
+            await press(pilot, "ctrl+r")
+            await until(pilot, lambda: len(app_of(pilot).snapshot.rows) == len(RUNS) + 1)
+        assert [each.overrides for each in list_runs(open_store(filled)) if each.overrides == {"train.lr": 0.002}]
+
+    run(test)
+
+
+def test_choices_are_turned_and_reset_and_the_set_line_is_shown_in_the_list(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled, (140, 40)) as pilot:
+            await press(pilot, "4", "ctrl+s", "slash", *"optimizer", "enter", "right")
+            screen = pilot.app.screen
+            line = screen.query_one("#set", Input)
+            assert line.value == "train.optimizer=adamw"
+            await press(pilot, "left")
+            assert line.value == ""  # the presets' own value is no change
+            await press(pilot, "left")
+            assert line.value == "train.optimizer=sgd"
+            await press(pilot, "backspace")
+            assert line.value == ""
+            await press(pilot, "slash", "ctrl+u", *"heads", "escape")
+            assert screen.query_one(SettingsForm).state is not None  # Escape takes back what was typed
+            line.value = "backbone.heads=4"
+            await quiet(pilot)
+            await press(pilot, "slash", "ctrl+u", *"heads", "enter")
+            assert "4 ← 2" in screen_text(pilot)
+            screen.query_one("#backbone", Input).value = "gru4rec"
+            await quiet(pilot)
+            assert "✗ backbone.heads" in screen_text(pilot)
+            await press(pilot, "backspace")
+            assert "no setting has these words" in screen_text(pilot) and line.value == ""
+
+    run(test)
+
+
+def test_the_cursor_passes_over_headings(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled, (80, 24)) as pilot:
+            await press(pilot, "4", "ctrl+s")
+            form = pilot.app.screen.query_one(SettingsForm)
+            table = form.query_one("#fields", Table)
+            seen = []
+            for _ in range(20):
+                assert form.state is not None
+                seen.append(form.state.field.path)
+                await pilot.press("down")
+            assert "data.demo.seed" in seen and len(set(seen)) == 20
+            await press(pilot, "end", "home")
+            assert form.state is not None and table.cursor == 1
+            await press(pilot, "escape")
+            assert pilot.app.focused is pilot.app.screen.query_one("#set", Input)
+
+    run(test)

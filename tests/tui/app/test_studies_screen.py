@@ -1,0 +1,112 @@
+"""Studies that can be run, what running one would do, and doing it."""
+
+from pathlib import Path
+
+from textual.widgets import Input, Static
+
+from engine.store import list_runs, open_store
+from engine.store.studies import study_runs
+from tests.tui.app.bench import EPOCHS, RUNS, app_of, opened, press, quiet, run, screen_text, until
+from tfllmer_tui.tui.screens.runs import RunsScreen
+from tfllmer_tui.tui.screens.studies import StudiesScreen, on_file
+from tfllmer_tui.tui.screens.study import StudyScreen, look_up
+from tfllmer_tui.tui.widgets.table import Table
+
+STUDY = f"""\
+meaning: two arms on the generated data
+question: Is it the norm?
+baseline: [tf-llmer/no-both]
+set:
+  train.epochs: {EPOCHS}
+grid:
+  arm: [tf-llmer/full, tf-llmer/no-both, tf-llmer/ace]
+  seed: 0-1
+"""
+BROKEN = "meaning: no grid\n"
+
+
+def _write(name: str, text: str) -> None:
+    folder = Path("configs/study")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.yaml").write_text(text)
+
+
+def _select(table: Table[object], name: str) -> None:
+    table.cursor = next(at for at, row in enumerate(table.rows) if getattr(row, "id", "") == name)
+
+
+def test_shipped_and_own_studies_are_listed_and_a_broken_one_hides_none(filled: Path) -> None:
+    _write("mine", STUDY)
+    _write("broken", BROKEN)
+    found = {study.id: study for study in on_file()}
+    assert {"barrier", "demo", "lambda", "mine", "broken"} <= set(found)
+    assert found["mine"].size == 6 and found["mine"].datasets == ("demo",)
+    assert "a study needs `grid:`" in found["broken"].error
+
+
+def test_looking_up_tells_what_exists_and_what_is_wrong(filled: Path) -> None:
+    _write("mine", STUDY)
+    store = open_store(filled)
+    now = look_up(store, "mine", "", "").now
+    assert now is not None and now["counts"] == {"finished": 2, "running": 1, "queued": 1, "missing": 2}
+    assert now["left_s"] is not None
+    part = look_up(store, "mine", "arm=id", "")
+    assert "no cell has arm=id" in part.error and part.question == "Is it the norm?"
+    assert look_up(None, "mine", "seed=0", "").now is not None
+    assert "give how many" in look_up(store, "mine", "", "x").error
+    assert "did you mean mine?" in look_up(store, "mino", "", "").error
+
+
+def test_a_study_is_planned_restricted_and_launched(filled: Path) -> None:
+    _write("mine", STUDY)
+
+    async def test() -> None:
+        async with opened(filled, (100, 40)) as pilot:
+            await press(pilot, "5")
+            screen = pilot.app.screen
+            assert isinstance(screen, StudiesScreen)
+            _select(screen.query_one("#studies", Table), "mine")
+            await quiet(pilot)
+            assert "6 runs on demo · ./configs/study/mine.yaml" in screen_text(pilot)
+            await press(pilot, "l")
+            plan = pilot.app.screen
+            assert isinstance(plan, StudyScreen)
+            shown = screen_text(pilot)
+            assert "Is it the norm?" in shown and "✓ 2 finished" in shown and "○ 2 missing" in shown
+            assert "tf-llmer/ace" in shown and "ctrl+r queues 2 of 6 runs" in shown
+            await press(pilot, *"sed=0")
+            assert "has no axis sed" in " ".join(str(plan.query_one("#said", Static).content).split())
+            await press(pilot, "ctrl+r")
+            assert len(app_of(pilot).snapshot.rows) == len(RUNS)  # nothing was queued
+            plan.query_one("#only", Input).value = "seed=0"
+            await quiet(pilot)
+            assert "ctrl+r queues 1 of 3 runs" in screen_text(pilot)
+            await press(pilot, "ctrl+y")
+            assert pilot.app.clipboard == "tfllmer study run mine --only seed=0 --detach"
+            await press(pilot, "ctrl+r")
+            await until(pilot, lambda: len(app_of(pilot).snapshot.rows) == len(RUNS) + 1)
+            await until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen))
+            await press(pilot, "5")
+            table = pilot.app.screen.query_one("#studies", Table)
+            assert table.rows[0].id == "mine"  # the study with runs is first now
+            assert table.rows[0].runs.states["finished"] == 1 and table.rows[0].total == 6
+
+    run(test)
+    store = open_store(filled)
+    made = [each for each in list_runs(store) if each.ablation == "ace"]
+    assert [(each.seed, each.status) for each in made] == [(0, "queued")]
+    assert len(study_runs(store, "mine")) == 3
+
+
+def test_opened_for_reading_only_nothing_is_launched(filled: Path) -> None:
+    _write("mine", STUDY)
+
+    async def test() -> None:
+        async with opened(filled, (80, 24), read_only=True) as pilot:
+            await press(pilot, "5")
+            _select(pilot.app.screen.query_one("#studies", Table), "mine")
+            await press(pilot, "l", "ctrl+r")
+            assert isinstance(pilot.app.screen, StudyScreen)
+
+    run(test)
+    assert len(list_runs(open_store(filled))) == len(RUNS)

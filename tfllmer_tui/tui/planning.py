@@ -1,0 +1,273 @@
+"""What the form of Launch stands for: runs, settings with their origins, the command line. Plain functions for
+threads; the form's texts are the only state, so that what is launched is what is shown."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.presets import Resolved, SettingField
+    from engine.store import Store
+    from engine.store.feed import RunRow
+
+MOST = 200
+"""Runs that one form may make."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A line of the form. `flag` is the option of `tfllmer run` that it stands for."""
+
+    name: str
+    flag: str
+    hint: str
+
+
+FORM = (
+    Box("method", "--method", "tf-llmer; several with commas"),
+    Box("ablation", "--ablation", "full, no-norm, no-both"),
+    Box("dataset", "--dataset", "demo"),
+    Box("backbone", "--backbone", "sasrec, gru4rec, bert4rec"),
+    Box("embedding", "--embedding", "the data set's own"),
+    Box("seeds", "--seeds", "how many, from 0; or 3,4,5"),
+    Box("set", "--set", "train.epochs=20 backbone.width=32"),
+)
+AXES = ("method", "ablation", "dataset", "backbone", "embedding")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run that the form stands for."""
+
+    resolved: Resolved
+    command: tuple[str, ...]
+    spec_hash: str
+    known: str
+    """Status of a run that computes the same; empty where there is none."""
+
+    @property
+    def id(self) -> str:
+        return shlex.join(self.command)
+
+
+@dataclass(frozen=True)
+class FieldState:
+    """A setting as the runs have it: its values as texts, several where the presets differ; where it comes
+    from; and `base`, the value of the first run without any --set, None where that is no run."""
+
+    field: SettingField
+    values: tuple[str, ...]
+    origin: str
+    base: str | None
+
+    @property
+    def id(self) -> str:
+        return self.field.path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the form makes, or what is wrong with it, and the time that it may take."""
+
+    runs: tuple[Planned, ...] = ()
+    fields: tuple[FieldState, ...] = ()
+    error: str = ""
+    seconds: float | None = None
+
+
+def plan(values: Mapping[str, str], rows: Iterable[RunRow]) -> Plan:
+    """Resolve every combination that the form names."""
+    from engine.spec import UserError, spec_hash
+
+    known: dict[str, str] = {}
+    for row in sorted(rows, key=lambda row: row.status == "finished"):
+        known[row.spec_hash] = row.status
+    runs = []
+    try:
+        sets = sets_of(values["set"])
+        combinations = [(given, seed) for given in _grid(values) for seed in seeds_of(values["seeds"])]
+        if len(combinations) > MOST:
+            raise UserError(f"{len(combinations)} runs are more than {MOST}; write a study for a grid this large")
+        for given, seed in combinations:
+            resolved = _resolve(given, seed, sets)
+            command = ["tfllmer", "run", *_flags(given, sets), "--seed", str(seed), "--detach"]
+            digest = spec_hash(resolved.experiment)
+            runs.append(Planned(resolved, tuple(command), digest, known.get(digest, "")))
+    except UserError as error:
+        return Plan(error=str(error))
+    base: Resolved | None = runs[0].resolved
+    if sets:
+        base = None
+        with suppress(UserError):  # presets that fit only with these settings
+            base = _resolve(combinations[0][0], combinations[0][1], [])
+    return Plan(tuple(runs), _fields([run.resolved for run in runs], base), seconds=_seconds(runs, tuple(rows)))
+
+
+def _resolve(given: Mapping[str, str | None], seed: int, sets: Sequence[str]) -> Resolved:
+    from engine.presets import resolve
+
+    return resolve(
+        method=given["method"],
+        ablation=given["ablation"],
+        dataset=given["dataset"],
+        backbone=given["backbone"],
+        embedding=given["embedding"],
+        seed=seed,
+        sets=sets,
+    )
+
+
+def _fields(made: Sequence[Resolved], base: Resolved | None) -> tuple[FieldState, ...]:
+    """Every setting of these runs."""
+    from engine.presets import setting_fields
+    from engine.presets.studies import text_of
+
+    several = [_flat(each) for each in made]
+    before = {} if base is None else _flat(base)
+    states = []
+    for field in setting_fields(dict.fromkeys(each.experiment.backbone.name for each in made)):
+        path = field.path
+        values = dict.fromkeys(text_of(flat[path]) for flat in several if path in flat)
+        origins = dict.fromkeys(each.origins[path] for each in made if path in each.origins)
+        origin = next(iter(origins)) if len(origins) == 1 else "several places"
+        states.append(FieldState(field, tuple(values), origin, text_of(before[path]) if path in before else None))
+    return tuple(states)
+
+
+def _flat(resolved: Resolved) -> dict[str, Any]:
+    from tfllmer_tui.cli.output import flatten
+
+    return flatten(resolved.experiment.model_dump(by_alias=True))
+
+
+def _seconds(runs: Sequence[Planned], rows: Sequence[RunRow]) -> float | None:
+    """As long as finished runs on the same data and backbone took per epoch; None where there was none."""
+    total = 0.0
+    for run in runs:
+        e = run.resolved.experiment
+        took = [
+            (row.ended - row.started) / row.epochs
+            for row in rows
+            if row.status == "finished"
+            and row.started
+            and row.ended
+            and row.epochs
+            and (row.dataset, row.backbone) == (e.data.name, e.backbone.name)
+        ]
+        if not took:
+            return None
+        total += sum(took) / len(took) * e.train.epochs * (run.known != "finished")
+    return total
+
+
+def _grid(values: Mapping[str, str]) -> list[dict[str, str | None]]:
+    """Every combination of the axes."""
+    several = itertools.product(*(_several(values[axis]) for axis in AXES))
+    return [dict(zip(AXES, each, strict=True)) for each in several]
+
+
+def _several(text: str) -> list[str | None]:
+    """Values with commas between; None where there is none."""
+    return [word.strip() for word in text.split(",") if word.strip()] or [None]
+
+
+def seeds_of(text: str) -> list[int]:
+    """`5` is 0 to 4, `3,4` and `7,` are these seeds. Raises UserError."""
+    from engine.spec import UserError
+
+    if not re.fullmatch(r"\s*(\d+\s*(,\s*\d+\s*)*,?)?\s*", text):
+        raise UserError(f"seeds: give a number, or seeds with commas, not {text!r}")
+    numbers = [int(word) for word in re.findall(r"\d+", text)]
+    if "," in text:
+        return numbers
+    return list(range(numbers[0])) if numbers else [0]
+
+
+def sets_of(text: str) -> list[str]:
+    """`a=1 b=2` as two settings, quoted as in a shell. Raises UserError for a quote without its other."""
+    from engine.spec import UserError
+
+    try:
+        return [word.rstrip(",") for word in shlex.split(text) if word.rstrip(",")]
+    except ValueError:
+        raise UserError("set: a quote has no other one; write note='two words'") from None
+
+
+def value_in(text: str, path: str) -> str | None:
+    """What the settings `text` say of a field; None where they say nothing."""
+    found = None
+    for word in _settings(text):
+        name, equals, value = word.partition("=")
+        found = value if equals and name == path else found
+    return found
+
+
+def with_value(text: str, path: str, value: str | None) -> str:
+    """The settings `text` with another value of a field, at its place; without the field where it is None."""
+    words, done = [], value is None
+    for word in _settings(text):
+        if word.partition("=")[0] != path:
+            words.append(word)
+        elif not done:
+            words.append(f"{path}={value}")
+            done = True
+    return shlex.join(words if done else [*words, f"{path}={value}"])
+
+
+def _settings(text: str) -> list[str]:
+    from engine.spec import UserError
+
+    try:
+        return sets_of(text)
+    except UserError:  # what is being typed has a quote, as in note=it's
+        return text.split()
+
+
+def _flags(given: Mapping[str, str | None], sets: Sequence[str]) -> list[str]:
+    flags = [word for name, value in given.items() if value for word in (f"--{name}", value)]
+    return [*flags, *(word for text in sets for word in ("--set", text))]
+
+
+def command_of(values: Mapping[str, str]) -> str:
+    """What the form is on the command line; a grid is a loop over it."""
+    lines = []
+    seeds = seeds_of(values["seeds"])
+    many = ["--seed", str(seeds[0])] if len(seeds) == 1 else ["--seeds", str(len(seeds)), "--seed", str(seeds[0])]
+    for given in _grid(values):
+        lines.append(shlex.join(["tfllmer", "run", *_flags(given, sets_of(values["set"])), *many, "--detach"]))
+    return "\n".join(lines)
+
+
+def words() -> dict[str, list[str]]:
+    """What each line completes to."""
+    from engine.presets import list_datasets, list_presets, setting_fields
+    from engine.spec import BACKBONES
+
+    names = {kind: [preset.name for preset in list_presets(kind)] for kind in ("method", "ablation", "backbone")}
+    datasets = ["demo", *(name for name, _ in list_datasets())]
+    fields = [f"{field.path}=" for field in setting_fields(BACKBONES)]
+    return {**names, "dataset": datasets, "set": fields}
+
+
+def filled(store: Store, run_id: str) -> dict[str, str]:
+    """The form that makes a stored run again."""
+    from engine.presets.studies import text_of
+    from engine.store import get_run
+
+    run = get_run(store, run_id)
+    spec: Mapping[str, Any] = run.spec
+    return {
+        "method": run.method,
+        "ablation": run.ablation or "",
+        "dataset": spec["data"]["path"] or run.dataset,
+        "backbone": run.backbone,
+        "embedding": run.embedding if run.embedding and run.dataset != "demo" else "",
+        "seeds": f"{run.seed},",
+        "set": shlex.join(f"{name}={text_of(value)}" for name, value in run.overrides.items()),
+    }

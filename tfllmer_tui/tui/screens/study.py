@@ -1,0 +1,185 @@
+"""One study before it is launched: its question, what exists, what is missing, the time, the command."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.console import Group
+from rich.text import Text
+from textual import on
+from textual.app import SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from tfllmer_tui.tui import actions
+from tfllmer_tui.tui.palette import inks
+from tfllmer_tui.tui.screens.base import Page
+from tfllmer_tui.tui.text import clean
+from tfllmer_tui.tui.watch import Snapshot
+from tfllmer_tui.tui.widgets.form_line import FormLine, Words
+
+if TYPE_CHECKING:
+    from engine.store import Store
+
+
+@dataclass(frozen=True)
+class LookedUp:
+    """A study with its cells as the store has them (`study_view.status`), or what is wrong with what was typed."""
+
+    meaning: str = ""
+    question: str = ""
+    axes: Mapping[str, str] | None = None
+    now: Mapping[str, Any] | None = None
+    error: str = ""
+
+
+class StudyScreen(Page):
+    """What `tfllmer study run` would do, and a key that does it."""
+
+    CSS_PATH = "study.tcss"
+    HEADING = "Study"
+    ABOUT = "A mark for every run of a study: what exists already is left alone. Nothing is queued before ctrl+r."
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+r", "launch", "Launch", id="study.go"),
+        Binding("ctrl+y", "copy", "Copy the command", id="study.copy"),
+    ]
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._study = name
+        self._found = LookedUp()
+        self._soon: Timer | None = None
+        self._seen: int | None = None
+
+    def compose_body(self) -> Iterable[Widget]:
+        yield Static(clean(self._study), id="about", markup=False)
+        for name, hint in (
+            ("only", "all of it; dataset=ml-100k seed=0,1 is a part"),
+            ("seeds", "as in the file; or how many, from 0"),
+        ):
+            with Horizontal(classes="line"):
+                yield Static(name, classes="label")
+                yield FormLine(placeholder=hint, id=name, compact=True, suggester=Words(()))
+        yield Static("looking up every run…", id="said", markup=False)
+        with VerticalScroll(id="cells"):
+            yield Static(id="picture", markup=False)
+        yield Static(id="command", markup=False)
+
+    def on_mount(self) -> None:
+        self.query_one("#only", FormLine).focus()
+
+    # -------------------------------------------------------------------------------- the plan
+
+    @on(Input.Changed)
+    def _changed(self) -> None:
+        self._look_soon()
+
+    def show_news(self, snapshot: Snapshot) -> None:
+        """Runs that came or ended since the last look count."""
+        seen = hash(frozenset((row.id, row.status) for row in snapshot.rows.values()))
+        if seen != self._seen:
+            self._seen = seen
+            self._look_soon()
+
+    def _look_soon(self) -> None:
+        if self._soon is not None:
+            self._soon.stop()
+        self._soon = self.set_timer(0.15, self._look)
+
+    def _look(self) -> None:
+        name, only, seeds, store = self._study, self._only, self._seeds, self.up.watcher.store
+        self.think("cells", lambda: look_up(store, name, only, seeds), self._show)
+
+    @property
+    def _only(self) -> str:
+        return self.query_one("#only", FormLine).value
+
+    @property
+    def _seeds(self) -> str:
+        return self.query_one("#seeds", FormLine).value.strip()
+
+    def _show(self, found: LookedUp) -> None:
+        from tfllmer_tui.cli.study_view import failures, legend, matrix, time_left
+
+        self._found = found
+        colors = inks(self.app.current_theme)
+        said = self.query_one("#said", Static)
+        if found.meaning:
+            about = Text(f"{clean(self._study)}: {clean(found.meaning)}", colors["bold"])
+            about.append(f"\n{clean(found.question)}", colors["text"])
+            self.query_one("#about", Static).update(about)
+        if found.axes is not None:
+            self.query_one("#only", FormLine).suggester = Words([f"{axis}=" for axis in found.axes])
+        if found.now is None:
+            said.update(Text(f"✗ {found.error}", colors["error"]))
+            self.query_one("#command", Static).update("")
+            return
+        counts, cells = found.now["counts"], found.now["cells"]
+        lines = [legend(counts), Text(time_left(found.now), colors["dim"])]
+        lines.append(Text(f"ctrl+r queues {_open(counts)} of {len(cells)} runs", colors["primary"]))
+        said.update(Text("\n").join(line for line in lines if line))
+        axes = Text("\n").join(
+            Text.assemble((f"{axis}  ", colors["dim"]), (clean(values), colors["text"]))
+            for axis, values in (found.axes or {}).items()
+        )
+        self.query_one("#picture", Static).update(Group(matrix(cells), *failures(cells), Text(), axes))
+        self.query_one("#command", Static).update(Text(self._command, colors["dim"], overflow="fold"))
+
+    @property
+    def _command(self) -> str:
+        words = ["tfllmer", "study", "run", self._study]
+        words += [word for text in self._only.split() for word in ("--only", text)]
+        return shlex.join([*words, *(("--seeds", self._seeds) if self._seeds else ()), "--detach"])
+
+    # -------------------------------------------------------------------------------- keys
+
+    def action_launch(self) -> None:
+        if self._found.now is None:
+            self.notify(self._found.error or "still looking up its runs", severity="warning", markup=False)
+            return
+        seeds = int(self._seeds) if self._seeds else None
+        self.up.do(actions.launch_study, self._study, self._only.split(), seeds, then=self._launched)
+
+    async def _launched(self) -> None:
+        await self.up.action_back()
+        self.up.show_runs(f"study:{self._study}")
+
+    def action_copy(self) -> None:
+        self.up.copy("command", self._command)
+
+    def commands(self) -> Iterable[SystemCommand]:
+        if self._found.now is not None:
+            yield SystemCommand("Launch", "Queue what is missing of the study", self.action_launch)
+        yield SystemCommand("Copy the command", "The same on the command line", self.action_copy)
+
+
+def _open(counts: Mapping[str, int]) -> int:
+    return sum(counts.get(state, 0) for state in ("missing", "cancelled", "lost"))
+
+
+def look_up(store: Store | None, name: str, only: str, seeds: str) -> LookedUp:
+    """What running the study, or a part of it, would do; for threads. Looks at the files of every run."""
+    from engine.presets import chosen, find_study
+    from engine.presets.studies import text_of
+    from engine.queue.studies import plan
+    from engine.spec import UserError
+    from tfllmer_tui.cli.study_view import of_plan, status
+
+    try:
+        study = find_study(name)
+    except UserError as error:
+        return LookedUp(error=str(error))
+    axes = {axis: ", ".join(map(text_of, values)) for axis, values in study.axes.items()}
+    try:
+        if seeds and not (seeds.isdecimal() and int(seeds) > 0):
+            raise UserError(f"seeds: give how many, not {seeds!r}")
+        cells = chosen(study, only=only.split(), seeds=int(seeds) if seeds else None)
+        return LookedUp(study.meaning, study.question, axes, status(store, of_plan(plan(store, cells))))
+    except UserError as error:
+        return LookedUp(study.meaning, study.question, axes, error=str(error))

@@ -1,0 +1,42 @@
+"""A line of a form, completed by Tab."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.suggester import Suggester
+from textual.widgets import Input
+
+
+class Words(Suggester):
+    """The next word of a list with commas."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+        self.words = tuple(words)
+
+    async def get_suggestion(self, value: str) -> str | None:
+        start = re.search(r"[^,\s]*$", value)
+        typed = start[0] if start else ""
+        found = next((word for word in self.words if word.startswith(typed)), None) if typed else None
+        return None if found is None else value[: len(value) - len(typed)] + found
+
+
+class FormLine(Input):
+    """A line that Tab completes."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "complete", "Complete", show=False, id="form.complete"),
+        Binding("down", "app.focus_next", "Next line", show=False, id="form.next"),
+        Binding("up", "app.focus_previous", "Line before", show=False, id="form.previous"),
+    ]
+
+    def action_complete(self) -> None:
+        if self._suggestion and self.cursor_at_end and self._suggestion != self.value:
+            self.value = self._suggestion
+            self.cursor_position = len(self.value)
+        else:
+            self.screen.focus_next()

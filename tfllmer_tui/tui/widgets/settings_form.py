@@ -1,0 +1,281 @@
+"""A form of every setting: a list in sections, a line that finds, the words about one, a line that edits it.
+
+It owns no values: it shows a plan's settings with the --set line over them, and posts what is edited."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+from rich.style import Style
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.suggester import SuggestFromList
+from textual.widgets import Input, Static
+
+from tfllmer_tui.tui.palette import Inks, inks
+from tfllmer_tui.tui.planning import FieldState, value_in
+from tfllmer_tui.tui.text import clean
+from tfllmer_tui.tui.widgets.table import Cell, Column, Table
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A line over the settings of one part."""
+
+    id: str
+
+
+Line: TypeAlias = "FieldState | Heading"
+
+
+class _Fields(Table[Line]):
+    """The list; the cursor passes over headings."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right,space", "turn(1)", "Next choice", id="settings.next"),
+        Binding("left", "turn(-1)", "Choice before", show=False, id="settings.before"),
+        Binding("backspace,delete", "reset", "Reset", id="settings.reset"),
+        Binding("slash", "find", "Find", id="settings.find"),
+        Binding("enter", "choose", "Edit", id="settings.edit"),
+    ]
+
+    class Turned(Message):
+        """Another choice of the setting under the cursor; 0 for none of one's own."""
+
+        def __init__(self, by: int) -> None:
+            super().__init__()
+            self.by = by
+
+    class Find(Message):
+        """To the line that finds."""
+
+    def across(self, row: Line, colors: Inks) -> tuple[str, Style] | None:
+        return (row.id, colors["head"]) if isinstance(row, Heading) else None
+
+    def action_move(self, by: int) -> None:
+        super().action_move(by)
+        step = 1 if by > 0 else -1
+        while isinstance(self.row, Heading):
+            if not 0 < self.cursor + step < len(self.rows):
+                step = 1
+            super().action_move(step)
+
+    def action_top(self) -> None:
+        self.scroll_home(animate=False)
+        self.cursor = min(1, len(self.rows) - 1)
+
+    def action_turn(self, by: int) -> None:
+        self.post_message(self.Turned(by))
+
+    def action_reset(self) -> None:
+        self.post_message(self.Turned(0))
+
+    def action_find(self) -> None:
+        self.post_message(self.Find())
+
+
+class _Line(Input):
+    """A line that gives way to the list. Escape takes back what was typed since it was entered."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave(True)", "Take back", show=False, id="settings.back"),
+        Binding("down,enter", "leave(False)", "To the list", show=False, id="settings.leave"),
+        Binding("tab", "complete", "Complete", show=False, id="settings.complete"),
+    ]
+    before = ""
+
+    class Left(Message):
+        """To the list."""
+
+    def on_focus(self) -> None:
+        self.before = self.value
+
+    def action_leave(self, back: bool) -> None:
+        if back:
+            self.value = self.before
+        self.post_message(self.Left())
+
+    def action_complete(self) -> None:
+        if self._suggestion and self.cursor_at_end and self._suggestion != self.value:
+            self.value = self._suggestion
+            self.cursor_position = len(self.value)
+        else:
+            self.screen.focus_next()
+
+
+class SettingsForm(Vertical):
+    """The form."""
+
+    DEFAULT_CSS = """
+    SettingsForm > .settings-line { height: 1; }
+    SettingsForm .settings-label { width: auto; max-width: 60%; padding: 0 1; color: $primary; text-style: bold; }
+    SettingsForm .settings-line Input { width: 1fr; background: $surface; }
+    SettingsForm > #fields { height: 1fr; }
+    SettingsForm > #about-field { height: 3; padding: 0 1; color: $foreground 70%; }
+    """
+
+    class Edited(Message):
+        """A setting has another value; None where it is left to the presets."""
+
+        def __init__(self, path: str, value: str | None) -> None:
+            super().__init__()
+            self.path, self.value = path, value
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._states: tuple[FieldState, ...] = ()
+        self._sets, self._wrong = "", ""
+        self._of: str | None = None  # the setting whose value the line at the bottom holds
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(classes="settings-line"):
+            yield Static("find", classes="settings-label")
+            yield _Line(placeholder="lr, graph, dropout; settings changed here are marked", id="find", compact=True)
+        columns = (
+            Column("name", "setting", 24, 0, grow=1, most=32),
+            Column("value", "value", 14, 1, grow=1, most=40),
+            Column("origin", "from", 14, 2, grow=2, most=44),
+        )
+        yield _Fields(columns, self._cells, id="fields")
+        yield Static(id="about-field", markup=False)
+        with Horizontal(classes="settings-line"):
+            yield Static("", id="value-label", classes="settings-label", markup=False)
+            yield _Line(id="value", compact=True)
+
+    # -------------------------------------------------------------------------------- content
+
+    def show(self, states: Sequence[FieldState], sets: str, wrong: str) -> None:
+        """The settings of a plan, or the last ones where it has none; the --set line; what is wrong with it."""
+        self._states = tuple(states) or self._states
+        self._sets, self._wrong = sets, wrong
+        self._list()
+
+    def _list(self) -> None:
+        words = self.query_one("#find", _Line).value.lower().split()
+        lines: list[Line] = []
+        for state in _found(self._states, words):
+            heading = Heading(state.field.section or "run")
+            if heading not in lines:
+                lines.append(heading)
+            lines.append(state)
+        table = self.query_one("#fields", _Fields)
+        table.empty_text = "no setting has these words" if self._states else "shown as soon as the form above fits"
+        table.show(lines)
+        if isinstance(table.row, Heading):
+            table.action_move(1)
+        self._show_one()
+
+    @property
+    def state(self) -> FieldState | None:
+        """The setting under the cursor."""
+        row = self.query_one("#fields", _Fields).row
+        return row if isinstance(row, FieldState) else None
+
+    def _show_one(self) -> None:
+        state, line = self.state, self.query_one("#value", _Line)
+        colors = inks(self.app.current_theme)
+        line.disabled = state is None
+        if state is None:
+            self.query_one("#value-label", Static).update("")
+            self.query_one("#about-field", Static).update("")
+            return
+        self.query_one("#value-label", Static).update(state.field.path)
+        given = value_in(self._sets, state.field.path)
+        if not (line.has_focus and self._of == state.field.path):
+            line.suggester = SuggestFromList(state.field.choices, case_sensitive=False)
+            line.placeholder = state.field.takes
+            with line.prevent(Input.Changed):
+                line.value = given if given is not None else " | ".join(state.values)
+        self._of = state.field.path
+        about = Text(state.field.description, colors["text"])
+        about.append(f"\n{state.field.takes}", colors["dim"])
+        if given is not None and state.base is not None:
+            about.append(f" · {state.base} without the change", colors["dim"])
+        self.query_one("#about-field", Static).update(about)
+
+    def _cells(self, row: Line, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
+        if isinstance(row, Heading):
+            return [[] for _ in columns]
+        path = row.field.path
+        given = value_in(self._sets, path)
+        changed = given is not None
+        wrong = changed and path in self._wrong
+        style = colors["error" if wrong else "accent" if changed else "text"]
+        value = given if given is not None else " | ".join(row.values)
+        was = f" ← {row.base}" if changed and row.base is not None and row.base != value else ""
+        origin = "--set" if changed else row.origin
+        quiet = colors["faint" if origin == "default" else "dim"]
+        told: dict[str, Cell] = {
+            "name": [("✗ " if wrong else "● " if changed else "  ", style), (path, style)],
+            "value": [(clean(value), style + Style(bold=changed)), (was, colors["dim"])],
+            "origin": [(clean(origin), colors["accent"] if changed else quiet)],
+        }
+        return [told[column.key] for column in columns]
+
+    # -------------------------------------------------------------------------------- keys
+
+    def focus_list(self) -> None:
+        """To choose."""
+        self.screen.set_focus(self.query_one("#fields", _Fields))
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        event.stop()
+        if event.input.id == "find":
+            self._list()
+        elif self.state is not None and event.input.has_focus:
+            self._edit(self.state, event.value.strip())
+
+    def _edit(self, state: FieldState, value: str) -> None:
+        """A value as typed; the presets' own is no change, nor is nothing."""
+        self.post_message(self.Edited(state.field.path, None if value in ("", state.base) else value))
+
+    @on(_Fields.Turned)
+    def _turned(self, event: _Fields.Turned) -> None:
+        state = self.state
+        if state is None:
+            return
+        if not event.by:
+            self._edit(state, "")
+            return
+        choices = state.field.choices
+        if not choices:
+            self.query_one("#value", _Line).focus()
+            return
+        now = value_in(self._sets, state.field.path) or state.values[0]
+        at = choices.index(now) if now in choices else -event.by
+        self._edit(state, choices[(at + event.by) % len(choices)])
+
+    @on(_Fields.Find)
+    def _find(self) -> None:
+        self.query_one("#find", _Line).focus()
+
+    @on(_Line.Left)
+    def _left(self, event: _Line.Left) -> None:
+        event.stop()
+        self.focus_list()
+        self._show_one()
+
+    @on(Table.Moved)
+    def _moved(self, event: Table.Moved) -> None:
+        event.stop()
+        self._show_one()
+
+    @on(Table.Chosen)
+    def _chosen(self, event: Table.Chosen) -> None:
+        event.stop()
+        if self.state is not None:
+            self.query_one("#value", _Line).focus()
+
+
+def _found(states: Iterable[FieldState], words: Sequence[str]) -> list[FieldState]:
+    """Settings whose names have all the words; else those whose descriptions do."""
+    states = list(states)
+    by_name = [state for state in states if all(word in state.field.path.lower() for word in words)]
+    return by_name or [s for s in states if all(word in s.field.description.lower() for word in words)]
