@@ -229,6 +229,7 @@ class SettingsForm(Vertical):
         event.stop()
         if event.input.id == "find":
             self._list()
+            self.query_one("#fields", _Fields).action_top()
         elif self.state is not None and event.input.has_focus:
             self._edit(self.state, event.value.strip())
 
