@@ -116,8 +116,8 @@ class Feed:
         """Whether anybody has written since the last `read`, or it left something for later."""
         return bool(self._waiting) or (self._partial and self._due()) or self._data_version() != self._version
 
-    def read(self) -> Delta:
-        """What has changed since the last call, at most AT_ONCE rows of it; at first every run is new. Raises
+    def read(self, most: int = AT_ONCE) -> Delta:
+        """What has changed since the last call, at most so many rows of it; at first every run is new. Raises
         StoreError where the schema is no longer ours, sqlite3.Error where the file cannot be read just now."""
         version, query, sweep = self._data_version(), self._connection.execute, self._due()
         query("BEGIN")
@@ -130,7 +130,7 @@ class Feed:
             self._waiting += [i for i, stamp in stamps.items() if self._stamps.get(i) != stamp and i not in known]
             gone = tuple(i for i in self._stamps if i not in stamps) if sweep else ()
             self._stamps = stamps if sweep else self._stamps | stamps
-            now, self._waiting = self._waiting[-AT_ONCE:], self._waiting[:-AT_ONCE]
+            now, self._waiting = self._waiting[-most:], self._waiting[:-most]
             found = self._wide(now)
         finally:
             query("COMMIT")

@@ -30,6 +30,8 @@ EVERY_S = 0.25
 """Between two looks. A look that was slow makes the next one wait longer, so that the machine belongs to the runs."""
 
 
+AT_FIRST = 100
+"""Rows of the first look: a screen full of them, and its curves, come before the rest."""
 LOCKED_S = 1.0
 """A locked file is reported after this long; the next look tries again."""
 
@@ -111,7 +113,7 @@ class Watcher:
                 raise FileNotFoundError
             if not self._feed.changed() and self._snapshot.state == "open":
                 return False
-            delta = self._feed.read()
+            delta = self._feed.read() if self._rows else self._feed.read(AT_FIRST)
         except FileNotFoundError:
             self._let_go()
             self._say("missing", f"{self._path} is gone; waiting for it" if self._rows else "no store yet")

@@ -35,6 +35,8 @@ METRICS = ("train_ce", "valid.ndcg@10")
 SEEDS = 5
 """How many seeds a configuration should have; `missing` queues those that are not there."""
 MOST_DRAWN = 14
+RESTS_S = 0.12
+"""A cursor that has not moved for so long rests; held keys come faster."""
 AGES_S = 5
 """How often ages and remaining times are written anew in rows that stay as they are."""
 
@@ -77,6 +79,7 @@ class RunsScreen(ChartKeys):
         self._soon: Timer | None = None
         self._looks: tuple[Any, ...] = ()
         self._drawn: list[Wanted] = []
+        self._under = ""
 
     def compose_body(self) -> Iterable[Widget]:
         memory = self.up.memory.get("runs", {})
@@ -194,12 +197,12 @@ class RunsScreen(ChartKeys):
     # -------------------------------------------------------------------------------- the pane beside it
 
     def _draw_soon(self) -> None:
-        """Not at every step of a cursor that runs through the table."""
-        if self._soon is not None:
-            self._soon.stop()
-        self._soon = self.set_timer(0.12, self._draw)
+        """Once for all that comes in together."""
+        if self._soon is None:
+            self._soon = self.set_timer(0.02, self._draw)
 
     def _draw(self) -> None:
+        self._soon = None
         entry = self.table.row
         self.query_one(Details).show(entry)
         wanted = self._wanted(entry) if self.query_one("#side").display else []
@@ -218,8 +221,13 @@ class RunsScreen(ChartKeys):
         return [Wanted(*each) for each in zip(rows, colors, names(rows), strict=True)]
 
     @on(Table.Moved)
-    def _moved(self) -> None:
-        self._draw_soon()
+    def _moved(self, event: Table.Moved) -> None:
+        """Not at every step of a cursor that runs through the table: when it rests."""
+        if event.row.id != self._under:
+            self._under = event.row.id
+            if self._soon is not None:
+                self._soon.stop()
+            self._soon = self.set_timer(RESTS_S, self._draw)
 
     @on(Table.Chosen)
     def _chosen(self, event: Table.Chosen) -> None:
