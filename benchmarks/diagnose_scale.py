@@ -67,7 +67,7 @@ def write(folder: Path, given: argparse.Namespace) -> Path:
 
 
 class Watched:
-    """What the process that measures says and holds, looked at ten times a second."""
+    """What the process that measures says and holds, looked at four times a second."""
 
     def __init__(self) -> None:
         self.stages: list[tuple[str, float, float]] = []
@@ -128,7 +128,7 @@ def main() -> None:
             running = subprocess.Popen(command, stdout=out, cwd=folder, env=os.environ)
             while running.poll() is None:
                 watched.look(running.pid)
-                time.sleep(0.1)
+                time.sleep(0.25)
             took = time.monotonic() - began
             out.seek(0)
             found: dict[str, Any] = json.loads(out.read()) if running.returncode == 0 else {}

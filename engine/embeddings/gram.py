@@ -19,8 +19,9 @@ from engine.embeddings.graph import Matrix
 from engine.embeddings.laplacian import Laplacian
 from engine.embeddings.rows import Array, IntArray, Rows
 
-_CACHE = 1 << 28
-"""Numbers of the rows that stay in memory, those of the items with most links (1 GiB)."""
+_CACHE = 1 << 27
+"""Numbers of the rows that stay in memory, those of the items with most links (512 MiB); twice as many where edges
+count at both ends."""
 _COLUMNS = 96
 """Columns of the kept rows that are added up at once: of so few, more rows stay in the processor's cache."""
 _FETCH = 1 << 24
@@ -143,7 +144,7 @@ def _column(numbers: Array, like: Tensor) -> Tensor:
 class NeighbourSums:
     """sum_j a_ij x_j for blocks of items i: A X without X in memory.
 
-    The rows of the items with most links are made once and kept, as many as `_CACHE` numbers hold; the others are
+    The rows of the items with most links are made once and kept, as many as `_CACHE` allows; the others are
     made whenever they are needed. With `half` an edge counts at one end only, the one with fewer links (of equals, the
     later item): the strict lower triangle of A in the order of falling links.
     """
@@ -154,7 +155,7 @@ class NeighbourSums:
         order = np.argsort(-np.diff(links.indptr), kind="stable")
         self._place = np.empty(n, np.int32)
         self._place[order] = np.arange(n, dtype=np.int32)
-        self._kept = min(n, max(1, _CACHE // d))
+        self._kept = min(n, max(1, (_CACHE if half else 2 * _CACHE) // d))
         self._tables = [torch.empty(self._kept, len(c), device=device) for c in torch.arange(d).split(_COLUMNS)]
         kept = np.sort(order[: self._kept])  # in the order in which they are stored
         for first in range(0, self._kept, max(1, _FETCH // d)):

@@ -53,7 +53,7 @@ class Subject:
     popularity: [n] training interactions
     source:     [n x D] the LLM vectors; None for an ID table
     graph:      A [n x n], the co-occurrence graph of the training histories; may be empty
-    ppmi:       the same pairs weighted by positive PMI
+    ppmi:       makes the same pairs weighted by positive PMI, for as long as they are needed
     neighbours: of the content graph that the spectrum is compared with
     """
 
@@ -61,7 +61,7 @@ class Subject:
     unit: bool
     popularity: IntArray
     graph: Matrix
-    ppmi: Matrix
+    ppmi: Callable[[], Matrix]
     source: Vectors | None = None
     neighbours: int = 10
 
@@ -230,19 +230,17 @@ def _smoothness(
 
 def _alignment(found: dict[str, Any], tables: dict[str, _Table], subject: Subject, notes: list[str]) -> None:
     pairs = matched_pairs(subject.graph)
-    links = laplacian(subject.graph).links
     if len(pairs.i) < subject.graph.nnz:
         notes.append(f"edge AUC is over {len(pairs.i):,} sampled edges, each with a non-edge")
-    for name, one in tables.items():
-        told = found["tables"][name]
-        if name == "arm_unit":  # the directions of `arm`
-            told |= {key: found["tables"]["arm"][key] for key in ("edge_auc", "cka")}
-            continue
-        told["edge_auc"] = edge_auc(one.unit, pairs)
-        told["cka"] = {
-            "a_hat": _told(centred_alignment(one.unit, one.of_unit, links)),
-            "ppmi": _told(centred_alignment(one.unit, one.of_unit, subject.ppmi)),
-        }
+    apart = {name: one for name, one in tables.items() if name != "arm_unit"}  # it has the directions of `arm`
+    for name, one in apart.items():
+        found["tables"][name] |= {"edge_auc": edge_auc(one.unit, pairs), "cka": {}}
+    for kind in ("a_hat", "ppmi"):  # one after the other, as each takes as much memory as the graph
+        links = laplacian(subject.graph).links if kind == "a_hat" else subject.ppmi()
+        for name, one in apart.items():
+            found["tables"][name]["cka"][kind] = _told(centred_alignment(one.unit, one.of_unit, links))
+        del links
+    found["tables"]["arm_unit"] |= {key: found["tables"]["arm"][key] for key in ("edge_auc", "cka")}
 
 
 def _told(estimate: Estimate) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def _before_training(
         unit=model.table.unit_scoring,
         popularity=np.bincount(split.train.items, minlength=n_items),
         graph=cooccurrence(split.train, n_items, graph),
-        ppmi=cooccurrence(split.train, n_items, graph.model_copy(update={"weight": "ppmi"})),
+        ppmi=lambda: cooccurrence(split.train, n_items, graph.model_copy(update={"weight": "ppmi"})),
         source=source_vectors(experiment.embedding, dataset) if experiment.uses_embedding else None,
         neighbours=graph.neighbours,
     )

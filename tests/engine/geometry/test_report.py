@@ -31,7 +31,7 @@ def subject_of(norm_sd: float, misalignment: float, k: int = 16) -> Subject:
         unit=True,
         popularity=np.bincount(split.train.items, minlength=len(x)),
         graph=cooccurrence(split.train, len(x), graph),
-        ppmi=cooccurrence(split.train, len(x), graph.model_copy(update={"weight": "ppmi"})),
+        ppmi=lambda: cooccurrence(split.train, len(x), graph.model_copy(update={"weight": "ppmi"})),
         source=Vectors.of(x),
     )
 
@@ -103,7 +103,7 @@ def test_vectors_in_a_file_are_read_where_they_are(tmp_path: Path) -> None:
 def test_an_id_table_and_an_empty_graph_are_diagnosed_as_far_as_they_go() -> None:
     subject = subject_of(0.0, 0.0)
     empty = type(subject.graph)(subject.graph.shape)
-    found = finite(diagnose(Subject(subject.table, False, subject.popularity, empty, empty)))
+    found = finite(diagnose(Subject(subject.table, False, subject.popularity, empty, lambda: empty)))
     assert (found["before"], found["after"]) == (None, "arm")
     assert "tv" not in found["tables"]["arm"]
     assert any("no two items co-occur" in note for note in found["notes"])
