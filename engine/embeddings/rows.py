@@ -79,6 +79,7 @@ class Vectors:
         """All vectors in order, as (which items, float32 [m x D])."""
         for which in spans(self.shape):
             yield which, self.read(which)
+        self.let_go()
 
     def let_go(self) -> None:
         """Give the pages of a mapped file back: they count as memory of the process while they stay."""
@@ -135,6 +136,7 @@ class Rows:
         """All rows in order, as (which items, rows [m x D]); a small catalogue is one block."""
         for which in [slice(0, self.shape[0])] if self.exact is not None else spans(self.shape):
             yield which, self.take(which)
+        self.vectors.let_go()
 
     def array(self) -> npt.NDArray[np.floating]:
         """All rows, held in memory."""
