@@ -66,9 +66,14 @@ class _Fields(Table[Line]):
                 step = 1
             super().action_move(step)
 
+    def _keep_in_sight(self) -> None:
+        super()._keep_in_sight()
+        if self.cursor == 1 and self.size.height > 2:  # and the heading above it
+            self.scroll_to(y=0, animate=False, force=True)
+
     def action_top(self) -> None:
-        self.scroll_home(animate=False)
         self.cursor = min(1, len(self.rows) - 1)
+        self._keep_in_sight()
 
     def action_turn(self, by: int) -> None:
         self.post_message(self.Turned(by))

@@ -238,6 +238,8 @@ class Table(ScrollView, Generic[Row], can_focus=True):
             self.post_message(self.Moved(self, row))
 
     def _keep_in_sight(self) -> None:
+        if not self.size.height:  # before it is laid out every row but the first would be out of sight
+            return
         page = max(self.size.height - 1, 1)
         top = self.scroll_offset.y
         if self.cursor < top:
