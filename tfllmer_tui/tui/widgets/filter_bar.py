@@ -14,6 +14,8 @@ from textual.suggester import Suggester
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from tfllmer_tui.tui.widgets.completed import Completed
+
 
 class _Words(Suggester):
     """The best word for where the cursor is."""
@@ -29,18 +31,11 @@ class _Words(Suggester):
         return found[0] if found else None
 
 
-class _Line(Input):
+class _Line(Completed):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "complete", "Complete", show=False, id="filter.complete"),
         Binding("escape,down", "leave", "Back to the table", show=False, id="filter.leave"),
     ]
-
-    def action_complete(self) -> None:
-        if self._suggestion and self.cursor_at_end and self._suggestion != self.value:
-            self.value = self._suggestion
-            self.cursor_position = len(self.value)
-        else:
-            self.screen.focus_next()
 
     def action_leave(self) -> None:
         self.screen.focus_next()

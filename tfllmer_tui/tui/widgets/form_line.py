@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.suggester import Suggester
-from textual.widgets import Input
+
+from tfllmer_tui.tui.widgets.completed import Completed
 
 
 class Words(Suggester):
@@ -25,7 +26,7 @@ class Words(Suggester):
         return None if found is None else value[: len(value) - len(typed)] + found
 
 
-class FormLine(Input):
+class FormLine(Completed):
     """A line that Tab completes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -33,10 +34,3 @@ class FormLine(Input):
         Binding("down", "app.focus_next", "Next line", show=False, id="form.next"),
         Binding("up", "app.focus_previous", "Line before", show=False, id="form.previous"),
     ]
-
-    def action_complete(self) -> None:
-        if self._suggestion and self.cursor_at_end and self._suggestion != self.value:
-            self.value = self._suggestion
-            self.cursor_position = len(self.value)
-        else:
-            self.screen.focus_next()

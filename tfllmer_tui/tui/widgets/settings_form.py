@@ -21,6 +21,7 @@ from textual.widgets import Input, Static
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.planning import FieldState, value_in
 from tfllmer_tui.tui.text import clean
+from tfllmer_tui.tui.widgets.completed import Completed
 from tfllmer_tui.tui.widgets.table import Cell, Column, Table
 
 
@@ -85,7 +86,7 @@ class _Fields(Table[Line]):
         self.post_message(self.Find())
 
 
-class _Line(Input):
+class _Line(Completed):
     """A line that gives way to the list. Escape takes back what was typed since it was entered."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -105,13 +106,6 @@ class _Line(Input):
         if back:
             self.value = self.before
         self.post_message(self.Left())
-
-    def action_complete(self) -> None:
-        if self._suggestion and self.cursor_at_end and self._suggestion != self.value:
-            self.value = self._suggestion
-            self.cursor_position = len(self.value)
-        else:
-            self.screen.focus_next()
 
 
 class SettingsForm(Vertical):
