@@ -48,8 +48,8 @@ class LaunchScreen(Page):
         self._plan = Plan()
         self._planned: Mapping[str, str] | None = None
         """What the form held when the plan was made."""
-        self._launching = False
-        """Whether it is launched as soon as it is planned."""
+        self._wanted: Mapping[str, str] | None = None
+        """What the form held when the launch key was faster than the plan; it is launched once it is planned."""
         self._known: Mapping[str, str] = {}
         """Status of every run by what it computes."""
         self._soon: Timer | None = None
@@ -113,7 +113,8 @@ class LaunchScreen(Page):
 
     @on(Input.Changed)
     def _changed(self) -> None:
-        self._launching = False
+        if self._wanted != self.values:  # the news of what was typed before the key may come after it
+            self._wanted = None
         self._plan_soon()
 
     def _plan_soon(self) -> None:
@@ -143,7 +144,7 @@ class LaunchScreen(Page):
         self._show_settings()
         command = command_of(values) if not made.error else ""
         self.query_one("#command", Static).update(Text(command, colors["dim"], overflow="fold"))
-        if self._launching:
+        if self._wanted == values:
             self.action_launch()
 
     # -------------------------------------------------------------------------------- settings
@@ -177,10 +178,12 @@ class LaunchScreen(Page):
     # -------------------------------------------------------------------------------- keys
 
     def action_launch(self) -> None:
-        self._launching = self._planned != self.values
-        if self._launching:  # the key was faster than the plan
+        values = self.values
+        if self._planned != values:
+            self._wanted = values
             self._make_plan()
             return
+        self._wanted = None
         if self._plan.error or not self._plan.runs:
             self.notify(self._plan.error or "nothing to launch", severity="error", markup=False)
             return
