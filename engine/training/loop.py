@@ -20,9 +20,11 @@ from engine.spool import Recorder, RunFolder
 from engine.training import checkpoint, losses, ranking
 from engine.training.curvature import CurvatureProbe
 from engine.training.micro_batches import micro_batches
+from engine.training.usage import Usage
 
 SELECTION = "ndcg@10"  # the validation metric whose best epoch is kept
 _LOSS_EVERY = 20  # steps between points of the mini-batch loss
+_USAGE_PER_EPOCH = 8  # points of the device's use in an epoch, at most
 
 
 class DivergedError(Exception):
@@ -78,6 +80,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
     if resume:
         progress = Progress(**checkpoint.load_state(folder.last, model, optimizer))
     began = time.perf_counter() - progress.wall_s
+    usage = Usage(model.table.weight.device)
 
     def save() -> None:
         progress.wall_s = time.perf_counter() - began
@@ -136,6 +139,8 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
                 )
                 if not math.isfinite(value):
                     raise DivergedError(f"the loss is {value} at step {progress.step}")
+            if progress.batch % -(-len(batches) // _USAGE_PER_EPOCH) == 0:
+                recorder.points(progress.step, usage.values())
             if curvature.is_due(progress.epoch, progress.batch, len(batches)):
                 curvature.measure(progress.step)
             if should_stop():

@@ -13,6 +13,8 @@ TITLES = {
     "valid_ce": "valid CE",
     "loss": "batch loss",
     "targets_per_s": "targets/s",
+    "device.load": "device load",
+    "device.memory_gib": "memory, GiB",
     "epoch": "epoch",
     "curvature.kappa_effective": "κ of the mean H",
     "curvature.kappa_sample": "median κ of single prefixes",

@@ -23,6 +23,11 @@ BACKBONES: list[spec.Backbone] = [
 ]
 
 
+def is_timing(name: str) -> bool:
+    """Whether a series tells of the machine, and so differs from one run to the next."""
+    return name == "targets_per_s" or name.startswith("device.")
+
+
 class Notes:
     """A recorder that keeps what it is told."""
 
@@ -30,7 +35,7 @@ class Notes:
         self.kept: dict[tuple[int, str], float] = {}
 
     def points(self, step: int, values: Mapping[str, float]) -> None:
-        self.kept |= {(step, name): value for name, value in values.items() if name != "targets_per_s"}
+        self.kept |= {(step, name): value for name, value in values.items() if not is_timing(name)}
 
     def facts(self, values: Mapping[str, Any]) -> None: ...
     def event(self, text: str, level: Level = "info") -> None: ...

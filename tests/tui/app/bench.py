@@ -74,6 +74,9 @@ def _train(store: Store, run_id: str, ablation: str, seed: int, status: str) -> 
             epoch * 10,
             {"epoch": epoch, "train_ce": value, "valid_ce": value + 0.2, "valid.ndcg@10": float(ndcg[epoch])},
         )
+        if epoch:
+            busy = 0.9 - 0.3 * (epoch % 4 == 3)
+            writer.points(epoch * 10, {"device.load": busy, "device.memory_gib": 0.5 + 0.01 * epoch})
     for step, kappa in ((0, 9.0), (1, 10.0), (12, 25.0), (10 * epochs, 5.0 * FLOORS[ablation])):
         writer.points(step, {"curvature.kappa_effective": kappa, "curvature.kappa_sample": 4 * kappa})
     store.folder(run_id).log.write_text("".join(f"line {i} of the log\n" for i in range(200)) + "the needle\n")

@@ -22,6 +22,7 @@ from tfllmer_tui.tui.screens.leaderboard import LeaderboardScreen
 from tfllmer_tui.tui.screens.queue import QueueScreen
 from tfllmer_tui.tui.screens.run import RunScreen
 from tfllmer_tui.tui.widgets.chart import Chart
+from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.log_view import LogView
 from tfllmer_tui.tui.widgets.table import Table
 
@@ -121,6 +122,27 @@ def test_the_run_can_be_copied_in_parts(filled: Path) -> None:
             assert pilot.app.clipboard == "tfllmer run --ablation full --backbone sasrec --seed 0"
             await press(pilot, "Y")
             assert f"epochs: {EPOCHS}" in pilot.app.clipboard
+
+    run(test)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+def test_the_use_of_the_device_is_drawn_over_time(filled: Path, size: tuple[int, int]) -> None:
+    async def test() -> None:
+        async with opened(filled, size) as pilot:
+            app_of(pilot).open_run(id_of(0))
+            await quiet(pilot)
+            screen = pilot.app.screen
+            assert isinstance(screen, RunScreen)
+            screen.query_one(TabbedContent).active = "device"
+            await quiet(pilot)
+            load, memory = screen.query_one("#device-use", Charts).charts[:2]
+            assert load.region and 0.5 < load.plot.series[0].y.min() < 0.7 and memory.plot.series[0].y[-1] > 0.5
+            assert "device load" in screen_text(pilot)
+            await press(pilot, "a")
+            assert load.plot.x_name == "step"
+            if screen.is_wide:  # both panes are looked at in the same way
+                assert screen.query_one("#wide", Charts).charts[0].plot.x_name == "step"
 
     run(test)
 

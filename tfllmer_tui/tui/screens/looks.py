@@ -34,7 +34,7 @@ class ChartKeys(Page):
 
     @property
     def charts(self) -> Charts:
-        """The ones in sight."""
+        """The ones that keys change; others of the page follow."""
         return self.query_one(Charts)
 
     def action_axis(self) -> None:
@@ -55,6 +55,8 @@ class ChartKeys(Page):
 
     @on(Charts.Looked)
     def _looked(self, event: Charts.Looked) -> None:
+        for charts in self.query(Charts):
+            charts.show_as(event.look)
         self.up.keep("look", asdict(event.look))
 
     def action_write_chart(self) -> None:

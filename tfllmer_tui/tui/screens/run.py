@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from engine.store import Store
     from engine.store.feed import RunRow
 
-METRICS = ("train_ce", "valid.ndcg@10", "valid_ce", "loss", "targets_per_s")
-TABS = ("curves", "config", "log", "events", "about")
+METRICS = ("train_ce", "valid.ndcg@10", "valid_ce", "loss")
+DEVICE = ("device.load", "device.memory_gib", "targets_per_s")
+TABS = ("curves", "config", "log", "events", "device", "about")
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ class RunScreen(ChartKeys):
                     yield LogView(id="log-view")
                 with TabPane("Events", id="events"):
                     yield _table("events-table", ("time", 19), ("what", 30), ("", 0))
+                with TabPane("Device", id="device"):
+                    yield Charts(DEVICE, look, id="device-use")
                 with TabPane("About", id="about"):
                     yield _table("about-table", ("what", 28), ("value", 30), ("", 0))
 
@@ -133,8 +136,8 @@ class RunScreen(ChartKeys):
 
     def _load(self) -> None:
         if self._row is not None:
-            name = self._row.arm
-            self.charts.load([Wanted(self._row, 0, name)])
+            for charts in self._charts_in_sight:
+                charts.load([Wanted(self._row, 0, self._row.arm)])
 
     def _show_story(self, story: Story) -> None:
         if self._story is None:
@@ -145,8 +148,15 @@ class RunScreen(ChartKeys):
 
     @property
     def charts(self) -> Charts:
-        """The ones in sight."""
-        return self.query_one("#wide" if self.is_wide else "#narrow", Charts)
+        """The ones that keys change; the others follow."""
+        return self._charts_in_sight[0]
+
+    @property
+    def _charts_in_sight(self) -> list[Charts]:
+        active = self.query_one(TabbedContent).active
+        names = ["#wide"] if self.is_wide else ["#narrow"] if active != "device" else []
+        names += ["#device-use"] if active == "device" else []
+        return [self.query_one(name, Charts) for name in names]
 
     def on_resize(self) -> None:
         tabs = self.query_one(TabbedContent)
@@ -200,6 +210,7 @@ class RunScreen(ChartKeys):
         name = event.pane.id or ""
         self.up.keep("run tab", name)
         self._follow_log()
+        self._load()
         self.set_focus(None)  # a focus that stays in a hidden tab would bring it back
         self.call_after_refresh(self._focus_tab, name)
 
@@ -209,8 +220,8 @@ class RunScreen(ChartKeys):
             return
         if name in inside:
             self.query_one(inside[name]).focus()
-        elif self.charts.charts:
-            self.charts.charts[0].focus()
+        else:
+            self._charts_in_sight[-1].charts[0].focus()
 
     def run_ids(self) -> list[str]:
         return [self.run_id]

@@ -125,10 +125,15 @@ class Charts(Widget):
 
     # -------------------------------------------------------------------------------- looking
 
-    def change(self, look: Look) -> None:
+    def show_as(self, look: Look) -> None:
         """Look at them so from now on."""
-        self.look = look
-        self.draw()
+        if look != self.look:
+            self.look = look
+            self.draw()
+
+    def change(self, look: Look) -> None:
+        """The same, by a key: others are told."""
+        self.show_as(look)
         self.post_message(self.Looked(look))
 
     def next_axis(self) -> None:
