@@ -188,10 +188,20 @@ class Feed:
         shape = window_in(self._connection, run_id, "train_ce", None, None, SHAPE)
         filled = shape.count > 0
         told["curve"] = tuple(shape.mean[filled].tolist())
-        best = window_in(self._connection, run_id, "valid.ndcg@10", None, None, 1).max
-        if len(best) and math.isfinite(best[0]):
-            told["valid"] = {"ndcg@10": float(best[0])}
+        told["valid"] = self._best(run_id)
         return told
+
+    def _best(self, run_id: str) -> dict[str, float]:
+        """The validation metrics of the best epoch so far, which a result will hold in the end."""
+        rows = self._connection.execute(
+            "SELECT substr(name, 7), value FROM series JOIN point ON series_id = id"
+            " WHERE run_id = ? AND name LIKE 'valid.%' AND step ="
+            " (SELECT step FROM point WHERE series_id ="
+            " (SELECT id FROM series WHERE run_id = ? AND name = 'valid.ndcg@10') AND value IS NOT NULL"
+            " ORDER BY value DESC, step LIMIT 1)",
+            (run_id, run_id),
+        )
+        return {name: float(value) for name, value in rows if value is not None}
 
 
 def _parts(ids: list[str]) -> list[list[str]]:

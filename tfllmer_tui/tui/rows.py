@@ -14,7 +14,8 @@ from tfllmer_tui.tui.text import clean
 if TYPE_CHECKING:
     from engine.store.feed import RunRow
 
-HEADLINE = "ndcg@10"
+METRICS = ("ndcg@10", "hr@10", "mrr", "ndcg@5", "hr@5", "ndcg@20", "hr@20")
+"""What runs are measured by; the first is the one that picks the best epoch."""
 _UNNAMED = ("execution.", "note", "seed")
 STATUS_ORDER = ("running", "stopping", "queued", "lost", "failed", "cancelled", "finished")
 
@@ -30,10 +31,12 @@ class Spread:
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one configuration, one per seed (the newest) counted in its numbers."""
+    """The runs of one configuration, one per seed (the newest) counted in its numbers: `valid` and `test` are of
+    `metric`."""
 
     key: str
     runs: tuple[RunRow, ...]
+    metric: str
     valid: Spread | None
     test: Spread | None
     train_ce: Spread | None
@@ -69,19 +72,20 @@ class View:
     grouped: bool = False
     open: frozenset[str] = frozenset()
     """Keys of groups whose runs are listed below them."""
+    metric: str = METRICS[0]
 
 
 def arrange(rows: Iterable[RunRow], view: View) -> tuple[Entry, ...]:
     """Rows as the view wants them: filtered, sorted, folded. What a column lacks comes last."""
     shown = [row for row in rows if view.only is None or row.id in view.only]
-    key = SORT_KEYS.get(view.sort, SORT_KEYS["created"])
+    key = _sort_key(view)
     if not view.grouped:
         return tuple(_sorted(shown, key, view.descending))
     by_config = defaultdict(list)
     for row in sorted(shown, key=lambda row: row.id, reverse=True):
         by_config[row.config_hash].append(row)
     entries: list[Entry] = []
-    groups = [group(config, runs) for config, runs in by_config.items()]
+    groups = [group(config, runs, view.metric) for config, runs in by_config.items()]
     for entry in _sorted(groups, lambda g: _group_key(g, view.sort, key), view.descending):
         entries.append(entry if len(entry.runs) > 1 else entry.first)
         if entry.key in view.open and len(entry.runs) > 1:
@@ -100,7 +104,13 @@ def _sorted(entries: Iterable[Any], key: Callable[[Any], Any], descending: bool)
     return [entry for _, entry in (*known, *unknown)]
 
 
-def group(config: str, runs: Sequence[RunRow]) -> Group:
+def _sort_key(view: View) -> Callable[[Any], Any]:
+    if view.sort in ("valid", "test"):
+        return lambda row: getattr(row, view.sort).get(view.metric)
+    return SORT_KEYS.get(view.sort, SORT_KEYS["created"])
+
+
+def group(config: str, runs: Sequence[RunRow], metric: str) -> Group:
     """Fold runs of one configuration, newest first."""
     newest: dict[int, RunRow] = {}
     for run in runs:
@@ -110,8 +120,9 @@ def group(config: str, runs: Sequence[RunRow]) -> Group:
     return Group(
         key=config,
         runs=tuple(runs),
-        valid=spread(run.valid.get(HEADLINE) for run in counted),
-        test=spread(run.test.get(HEADLINE) for run in counted),
+        metric=metric,
+        valid=spread(run.valid.get(metric) for run in counted),
+        test=spread(run.test.get(metric) for run in counted),
         train_ce=spread(run.train_ce for run in counted),
     )
 
@@ -143,20 +154,18 @@ SORT_KEYS: dict[str, Callable[[Any], Any]] = {
     "epoch": lambda row: row.epoch,
     "left": lambda row: row.ends_at,
     "train_ce": lambda row: row.train_ce,
-    "valid": lambda row: row.valid.get(HEADLINE),
-    "test": lambda row: row.test.get(HEADLINE),
     "study": lambda row: row.study,
     "time": lambda row: (row.ended or math.nan) - row.started if row.started else None,
 }
-"""What each column is sorted by; ids are ULIDs, which sort by time."""
+"""What the other columns are sorted by; ids are ULIDs, which sort by time."""
 
 
-def value_of(entry: Entry, name: str) -> float | None:
-    """Valid, test or train_ce of a run, or the mean of a group."""
+def value_of(entry: Entry, name: str, metric: str = METRICS[0]) -> float | None:
+    """Train_ce of a run, or a metric, valid or test; of a group the mean of what it was folded by."""
     if isinstance(entry, Group):
         folded = getattr(entry, name)
         return None if folded is None else folded.mean
-    return entry.train_ce if name == "train_ce" else getattr(entry, name).get(HEADLINE)
+    return entry.train_ce if name == "train_ce" else getattr(entry, name).get(metric)
 
 
 def names(rows: Sequence[RunRow], *, seeds: bool = True) -> list[str]:

@@ -87,6 +87,32 @@ def test_columns_sort_both_ways_and_what_lacks_a_value_is_last(filled: Path) -> 
     run(test)
 
 
+def test_another_metric_takes_over_columns_order_and_curves(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled, (140, 40)) as pilot:
+            screen = pilot.app.screen
+            assert isinstance(screen, RunsScreen)
+            screen._look_at(sort="test", descending=True)
+            await quiet(pilot)
+            assert "valid NDCG@10" in screen_text(pilot)
+            await press(pilot, "M")
+            best = table(pilot).rows[0]
+            assert not isinstance(best, Group)
+            text = screen_text(pilot)
+            assert f"{best.test['hr@10']:.4f}" in text and "HR@10" in text and "valid HR@10" in text
+            values = [value_of(row, "test", "hr@10") for row in table(pilot).rows]
+            known = [value for value in values if value is not None]
+            assert known and known == sorted(known, reverse=True)
+            await press(pilot, "f")
+            group = next(row for row in table(pilot).rows if isinstance(row, Group))
+            assert group.metric == "hr@10" and group.test is not None
+            assert group.test.mean == pytest.approx(sum(run.test["hr@10"] for run in group.runs) / len(group.runs))
+        async with opened(filled, (140, 40)) as pilot:  # it is remembered
+            assert "valid HR@10" in screen_text(pilot)
+
+    run(test)
+
+
 def test_seeds_fold_into_a_row_with_their_spread(filled: Path) -> None:
     async def test() -> None:
         async with opened(filled) as pilot:

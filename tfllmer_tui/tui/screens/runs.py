@@ -16,7 +16,7 @@ from textual.widget import Widget
 from engine.errors import UserError
 from tfllmer_tui.render import short_ids
 from tfllmer_tui.tui import actions
-from tfllmer_tui.tui.rows import Entry, Group, View, arrange, group, names
+from tfllmer_tui.tui.rows import METRICS, Entry, Group, View, arrange, group, names
 from tfllmer_tui.tui.screens.columns import ColumnsScreen
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.traces import Wanted
@@ -31,7 +31,6 @@ from tfllmer_tui.tui.widgets.welcome import Welcome
 if TYPE_CHECKING:
     from engine.store import Store
 
-METRICS = ("train_ce", "valid.ndcg@10")
 SEEDS = 5
 """How many seeds a configuration should have; `missing` queues those that are not there."""
 MOST_DRAWN = 14
@@ -58,6 +57,7 @@ class RunsScreen(ChartKeys):
         Binding("n", "launch", "New", id="runs.new"),
         Binding("o", "sort", "Sort by the next column", show=False, id="runs.sort"),
         Binding("O", "reverse", "Reverse the order", show=False, id="runs.reverse"),
+        Binding("M", "metric", "Next metric", show=False, id="runs.metric"),
         Binding("bar", "columns", "Choose columns", show=False, key_display="|", id="runs.columns"),
         Binding("u", "unmark", "Unmark all", show=False, id="runs.unmark"),
         Binding("m", "missing", "Queue missing seeds", show=False, id="runs.missing"),
@@ -90,13 +90,14 @@ class RunsScreen(ChartKeys):
             sort=str(memory.get("sort", "created")),
             descending=bool(memory.get("descending", True)),
             grouped=bool(memory.get("grouped", False)),
+            metric=next((name for name in METRICS if name == memory.get("metric")), METRICS[0]),
         )
         with Vertical(id="found"):
             yield FilterBar(self._complete, self._filter)
             with Horizontal(id="panes"):
                 yield RunTable(id="table", clock=self.up.clock)
                 with Vertical(id="side"):
-                    yield Charts(METRICS, remembered_look(self.up.memory), id="curves")
+                    yield Charts(self._drawn_metrics, remembered_look(self.up.memory), id="curves")
                     yield Details()
 
     def on_mount(self) -> None:
@@ -158,13 +159,13 @@ class RunsScreen(ChartKeys):
         table.id_length = min(length, 12)
         table.sorted_by = (self._view.sort, self._view.descending)
         table.empty_text = "no run passes the filter" if self._filter else ""
-        table.marks = self._marks()
+        table.marks, table.metric = self._marks(), self._view.metric
         columns = GROUPS if self._view.grouped else _named(RUNS, length, self._baseline is not None)
         columns = tuple(column for column in columns if column.key not in self._hidden)
         if columns != table._columns:
             table.set_columns(columns)
         ages = self.up.clock() // AGES_S
-        looks = (table.id_length, table.sorted_by, table.empty_text, table.marks, columns, ages)
+        looks = (table.id_length, table.sorted_by, table.metric, table.empty_text, table.marks, columns, ages)
         table.show(entries, only_changed=looks == self._looks)
         self._looks = looks
         self._share_room()
@@ -192,6 +193,7 @@ class RunsScreen(ChartKeys):
         ]
         words += [f"{len(self._marked)} marked" if self._marked else ""]
         words += ["Δ to baseline" if self._baseline else ""]
+        words += [self._view.metric.upper() if self._view.metric != METRICS[0] else ""]
         return " · ".join(filter(None, words))
 
     # -------------------------------------------------------------------------------- the pane beside it
@@ -273,6 +275,7 @@ class RunsScreen(ChartKeys):
     def _remember(self) -> None:
         view = self._view
         told = {"filter": self._filter, "sort": view.sort, "descending": view.descending, "grouped": view.grouped}
+        told["metric"] = view.metric
         self.up.keep("runs", told | {"hidden": sorted(self._hidden)})
 
     def action_columns(self) -> None:
@@ -290,6 +293,20 @@ class RunsScreen(ChartKeys):
         keys = [column.key for column in self.table.shown_columns if column.key != "curve"]
         now = keys.index(self._view.sort) if self._view.sort in keys else -1
         self._look_at(sort=keys[(now + 1) % len(keys)])
+
+    @property
+    def _drawn_metrics(self) -> tuple[str, str]:
+        return "train_ce", f"valid.{self._view.metric}"
+
+    def action_metric(self) -> None:
+        """The next one, in the columns, in the order, in the differences and in the curves."""
+        metric = METRICS[(METRICS.index(self._view.metric) + 1) % len(METRICS)]
+        self._look_at(metric=metric)
+        curves = self.query_one(Charts)
+        curves.show_metrics(self._drawn_metrics)
+        curves.load(self._drawn)
+        self.app.clear_notifications()
+        self.notify(metric.upper(), timeout=1.5)
 
     def action_reverse(self) -> None:
         self._look_at(descending=not self._view.descending)
@@ -321,7 +338,7 @@ class RunsScreen(ChartKeys):
             base = rows[self._baseline]
             if self._view.grouped:
                 members = [row for row in rows.values() if row.config_hash == base.config_hash]
-                base = group(base.config_hash, sorted(members, key=lambda row: row.id, reverse=True))
+                base = group(base.config_hash, sorted(members, key=lambda row: row.id, reverse=True), self._view.metric)
                 base = base if len(members) > 1 else members[0]
         return Marks(dict(self._marked), base)
 
@@ -424,6 +441,7 @@ class RunsScreen(ChartKeys):
         yield SystemCommand(
             "Unfold seeds" if self._view.grouped else "Fold seeds", "Mean ± sd per configuration", self.action_fold
         )
+        yield SystemCommand("Next metric", "NDCG@10, HR@10, MRR and at other cut-offs", self.action_metric)
         yield SystemCommand("Choose columns", "Which ones the table shows", self.action_columns)
         if self._marked:
             yield SystemCommand("Unmark all", "No run is marked", self.action_unmark)

@@ -70,6 +70,12 @@ class Charts(Widget):
 
     # -------------------------------------------------------------------------------- reading
 
+    def show_metrics(self, metrics: Sequence[str]) -> None:
+        """Draw other metrics from the next `load` on, as many as before."""
+        self._metrics = tuple(metrics)
+        for chart, name in zip(self.charts, metrics, strict=True):
+            chart.title = metric_title(name)
+
     def load(self, wanted: Sequence[Wanted]) -> None:
         """Show these runs: what is read already at once, the rest when it has been read."""
         self._wanted = tuple(wanted)

@@ -54,7 +54,7 @@ def _lines(entry: Entry, colors: Inks) -> list[tuple[str, Text]]:
         lines.append(("seeds", Text(", ".join(map(str, entry.seeds)), text)))
         for name, spread in (("valid", entry.valid), ("test", entry.test)):
             if spread is not None:
-                lines.append((name, _spread(spread, colors)))
+                lines.append((name, _spread(spread, entry.metric, colors)))
         return lines
     mark, word = STATUS.get(run.status, ("?", ""))[0], run.status + (f": {run.reason}" if run.reason else "")
     told = Text.assemble((run.id, text), "  ", (f"{mark} {clean(word)}", colors.status(run.status)))
@@ -65,10 +65,12 @@ def _lines(entry: Entry, colors: Inks) -> list[tuple[str, Text]]:
     return lines
 
 
-def _spread(spread: Spread, colors: Inks) -> Text:
+def _spread(spread: Spread, metric: str, colors: Inks) -> Text:
     sd = f" ± {spread.sd:.4f}" if spread.sd is not None else ""
     return Text.assemble(
-        ("NDCG@10 ", colors["dim"]), (f"{spread.mean:.4f}{sd}", colors["bold"]), (f"  n = {spread.n}", colors["dim"])
+        (f"{metric.upper()} ", colors["dim"]),
+        (f"{spread.mean:.4f}{sd}", colors["bold"]),
+        (f"  n = {spread.n}", colors["dim"]),
     )
 
 

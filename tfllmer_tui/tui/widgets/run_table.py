@@ -11,7 +11,7 @@ from rich.style import Style
 
 from tfllmer_tui.render import STATUS, sparkline
 from tfllmer_tui.tui.palette import Inks
-from tfllmer_tui.tui.rows import Entry, Group, Spread, value_of
+from tfllmer_tui.tui.rows import METRICS, Entry, Group, Spread, value_of
 from tfllmer_tui.tui.text import clean, difference, number, span
 from tfllmer_tui.tui.widgets.table import Cell, Column, Table
 
@@ -70,6 +70,7 @@ class RunTable(Table[Entry]):
     def __init__(self, *, id: str | None = None, clock: Callable[[], float] = time.time) -> None:
         super().__init__(RUNS, self._cells, id=id)
         self.marks = Marks({})
+        self.metric = METRICS[0]
         self.id_length = 10
         self.clock = clock
 
@@ -104,13 +105,13 @@ class RunTable(Table[Entry]):
 
     def _metric(self, row: Entry, name: str, colors: Inks) -> Cell:
         """The value, or its difference to the baseline's where there is one."""
-        value = value_of(row, name)
+        value = value_of(row, name, self.metric)
         base = self.marks.baseline
         if value is None:
             return [("–", colors["faint"])]
         spread: Spread | None = getattr(row, name) if isinstance(row, Group) else None
         sd = "" if spread is None or spread.sd is None else f" ±{spread.sd:.4f}"
-        if base is not None and base.id != row.id and (zero := value_of(base, name)) is not None:
+        if base is not None and base.id != row.id and (zero := value_of(base, name, self.metric)) is not None:
             better = "success" if value > zero else "error" if value < zero else "dim"
             return [(difference(value, zero), colors[better]), (sd, colors["dim"])]
         return [(number(value), colors["text"]), (sd, colors["dim"])]
