@@ -22,7 +22,7 @@ def store(tmp_path: Path) -> Store:
 def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
     """Two arms, two backbones, two seeds."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(study_view, "_slots", lambda store: 2)
+    monkeypatch.setattr(study_view, "slots_of", lambda store: 2)
     (tmp_path / "configs" / "study").mkdir(parents=True)
     text = "meaning: m\ngrid:\n  arm: [id, tf-llmer/full]\n  backbone: [sasrec, gru4rec]\n  seed: 0-1\n"
     (tmp_path / "configs" / "study" / "mine.yaml").write_text(text)

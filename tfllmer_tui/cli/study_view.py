@@ -64,17 +64,18 @@ def status(store: Store | None, entries: Sequence[Entry]) -> dict[str, Any]:
     ]
     counts = Counter(cell["state"] for cell in cells)
     open_ = [cell["left_s"] for cell in cells if cell["state"] in ("missing", "queued", "running", "lost", "cancelled")]
-    known, slots = [left for left in open_ if left is not None], _slots(store)
-    return {
-        "counts": {state: counts[state] for state in STATES if counts[state]},
-        "left_s": max([*known, sum(known) / slots]) if known else None if open_ else 0.0,
-        "slots": slots,
-        "untimed": len(open_) - len(known),
-        "cells": cells,
-    }
+    told = {"counts": {state: counts[state] for state in STATES if counts[state]}, "cells": cells}
+    return told | shared(open_, slots_of(store))
 
 
-def _slots(store: Store | None) -> int:
+def shared(seconds: Sequence[float | None], slots: int) -> dict[str, Any]:
+    """What `status` says of the time of runs that take so long, None where it is not known, on `slots` places."""
+    known = [each for each in seconds if each is not None]
+    left = max([*known, sum(known) / slots]) if known else None if seconds else 0.0
+    return {"left_s": left, "slots": slots, "untimed": len(seconds) - len(known)}
+
+
+def slots_of(store: Store | None) -> int:
     """Places for runs: those of living workers, or of the one that would be started here; GPUs alone where there
     are any, since that is where runs go."""
     living = [w for w in queue.workers(store) if w.alive and not w.draining] if store is not None else []

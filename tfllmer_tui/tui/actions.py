@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from engine.presets import Resolved
     from engine.store import Store
+    from tfllmer_tui.tui.planning import StudyPart
 
 
 def cancel(path: Path | None, run_ids: Sequence[str]) -> str:
@@ -76,20 +77,20 @@ def launch_demo(path: Path | None) -> str:
     return launch(path, wanted, [["tfllmer", "run", "--ablation", arm, "--detach"] for arm in arms])
 
 
-def launch_study(path: Path | None, name: str, only: Sequence[str], seeds: int | None) -> str:
-    """Queue what is missing of a study, or of the part that `only` names, and see that a worker takes it."""
+def launch_study(path: Path | None, part: StudyPart, retry_failed: bool) -> str:
+    """Queue what is missing of a part of a study, and see that a worker takes it."""
     from engine import queue
-    from engine.presets import chosen, find_study
+    from engine.presets import find_study
     from engine.queue.studies import submit
     from tfllmer_tui.cli.study_view import told
 
-    study = find_study(name)
-    cells = chosen(study, only=only, seeds=seeds)
+    study = find_study(part.study)
+    cells = part.cells(study)
     store = _store(path)
     queue.settle(store)
-    done = submit(store, study, cells, seeds=seeds)
+    done = submit(store, study, cells, seeds=part.n_seeds, retry_failed=retry_failed)
     waits = bool(done.made or done.again or done.found.get("queued"))
-    return told(name, cells, done).removesuffix(".") + (_worker(store) if waits else "")
+    return told(study.name, cells, done).removesuffix(".") + (_worker(store) if waits else "")
 
 
 def more_seeds(path: Path | None, run_id: str, seeds: Sequence[int]) -> str:

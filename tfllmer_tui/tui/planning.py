@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from engine.presets import Resolved, SettingField
+    from engine.presets import Cell, Resolved, SettingField, Study
     from engine.store import Store
     from engine.store.feed import RunRow
 
@@ -73,16 +73,41 @@ class FieldState:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the form makes, or what is wrong with it, and the time that it may take."""
+    """What the form makes, or what is wrong with it, and what is said of the time that it takes."""
 
     runs: tuple[Planned, ...] = ()
     fields: tuple[FieldState, ...] = ()
     error: str = ""
-    seconds: float | None = None
+    time: str = ""
 
 
-def plan(values: Mapping[str, str], rows: Iterable[RunRow]) -> Plan:
-    """Resolve every combination that the form names."""
+@dataclass(frozen=True)
+class StudyPart:
+    """A study and what of it is run, and how, as it is typed: texts as `tfllmer study run` takes them."""
+
+    study: str
+    only: str = ""
+    seeds: str = ""
+    sets: str = ""
+
+    @property
+    def n_seeds(self) -> int | None:
+        """None where nothing is said. Raises UserError."""
+        from engine.spec import UserError
+
+        if self.seeds and not (self.seeds.isdecimal() and int(self.seeds) > 0):
+            raise UserError(f"seeds: give how many, not {self.seeds!r}")
+        return int(self.seeds) if self.seeds else None
+
+    def cells(self, study: Study) -> list[Cell]:
+        """Its cells. Raises UserError."""
+        from engine.presets import chosen
+
+        return chosen(study, only=self.only.split(), seeds=self.n_seeds, sets=sets_of(self.sets))
+
+
+def plan(values: Mapping[str, str], rows: Iterable[RunRow], store: Store | None = None) -> Plan:
+    """Resolve every combination that the form names. `store` tells how long such runs took."""
     from engine.spec import UserError, spec_hash
 
     known: dict[str, str] = {}
@@ -106,7 +131,7 @@ def plan(values: Mapping[str, str], rows: Iterable[RunRow]) -> Plan:
         base = None
         with suppress(UserError):  # presets that fit only with these settings
             base = _resolve(combinations[0][0], combinations[0][1], [])
-    return Plan(tuple(runs), _fields([run.resolved for run in runs], base), seconds=_seconds(runs, tuple(rows)))
+    return Plan(tuple(runs), _fields([run.resolved for run in runs], base), time=_time(runs, store))
 
 
 def _resolve(given: Mapping[str, str | None], seed: int, sets: Sequence[str]) -> Resolved:
@@ -146,24 +171,16 @@ def _flat(resolved: Resolved) -> dict[str, Any]:
     return flatten(resolved.experiment.model_dump(by_alias=True))
 
 
-def _seconds(runs: Sequence[Planned], rows: Sequence[RunRow]) -> float | None:
-    """As long as finished runs on the same data and backbone took per epoch; None where there was none."""
-    total = 0.0
-    for run in runs:
-        e = run.resolved.experiment
-        took = [
-            (row.ended - row.started) / row.epochs
-            for row in rows
-            if row.status == "finished"
-            and row.started
-            and row.ended
-            and row.epochs
-            and (row.dataset, row.backbone) == (e.data.name, e.backbone.name)
-        ]
-        if not took:
-            return None
-        total += sum(took) / len(took) * e.train.epochs * (run.known != "finished")
-    return total
+def _time(runs: Sequence[Planned], store: Store | None) -> str:
+    """How long those that are not finished will take, told as for a study."""
+    from engine.spec import data_hash
+    from engine.store.studies import estimate_seconds
+    from tfllmer_tui.cli.study_view import shared, slots_of, time_left
+
+    experiments = [run.resolved.experiment for run in runs if run.known != "finished"]
+    shapes = [(data_hash(e.data), e.model_dump(mode="json", by_alias=True)) for e in experiments]
+    seconds = estimate_seconds(store, shapes) if store is not None else [None] * len(shapes)
+    return time_left(shared(seconds, slots_of(store)))
 
 
 def _grid(values: Mapping[str, str]) -> list[dict[str, str | None]]:

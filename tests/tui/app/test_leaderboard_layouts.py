@@ -9,6 +9,7 @@ from tests.tui.app.bench import opened, press, quiet, run, screen_text, until
 from tests.tui.app.test_studies_screen import STUDY
 from tests.tui.test_cli_commands import call
 from tfllmer_tui.tui import actions
+from tfllmer_tui.tui.planning import StudyPart
 from tfllmer_tui.tui.screens.leaderboard import LeaderboardScreen
 from tfllmer_tui.tui.widgets.log_view import LogView
 
@@ -58,7 +59,7 @@ def test_only_the_runs_of_a_study(filled: Path) -> None:
     folder = Path("configs/study")
     folder.mkdir(parents=True)
     (folder / "mine.yaml").write_text(STUDY)
-    actions.launch_study(filled, "mine", ["arm=tf-llmer/full", "seed=0"], None)
+    actions.launch_study(filled, StudyPart("mine", "arm=tf-llmer/full seed=0"), False)
 
     async def test() -> None:
         async with opened(filled, (160, 50)) as pilot:

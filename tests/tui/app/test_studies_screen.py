@@ -7,6 +7,7 @@ from textual.widgets import Input, Static
 from engine.store import list_runs, open_store
 from engine.store.studies import study_runs
 from tests.tui.app.bench import EPOCHS, RUNS, app_of, opened, press, quiet, run, screen_text, until
+from tfllmer_tui.tui.planning import StudyPart
 from tfllmer_tui.tui.screens.runs import RunsScreen
 from tfllmer_tui.tui.screens.studies import StudiesScreen, on_file
 from tfllmer_tui.tui.screens.study import StudyScreen, look_up
@@ -47,14 +48,17 @@ def test_shipped_and_own_studies_are_listed_and_a_broken_one_hides_none(filled: 
 def test_looking_up_tells_what_exists_and_what_is_wrong(filled: Path) -> None:
     _write("mine", STUDY)
     store = open_store(filled)
-    now = look_up(store, "mine", "", "").now
+    now = look_up(store, StudyPart("mine")).now
     assert now is not None and now["counts"] == {"finished": 2, "running": 1, "queued": 1, "missing": 2}
     assert now["left_s"] is not None
-    part = look_up(store, "mine", "arm=id", "")
+    part = look_up(store, StudyPart("mine", "arm=id"))
     assert "no cell has arm=id" in part.error and part.question == "Is it the norm?"
-    assert look_up(None, "mine", "seed=0", "").now is not None
-    assert "give how many" in look_up(store, "mine", "", "x").error
-    assert "did you mean mine?" in look_up(store, "mino", "", "").error
+    assert look_up(None, StudyPart("mine", "seed=0")).now is not None
+    assert "give how many" in look_up(store, StudyPart("mine", seeds="x")).error
+    assert "did you mean mine?" in look_up(store, StudyPart("mino")).error
+    assert "a quote" in look_up(store, StudyPart("mine", sets="note='open")).error
+    other = look_up(store, StudyPart("mine", sets="train.lr=0.5")).now
+    assert other is not None and other["counts"] == {"missing": 6}
 
 
 def test_a_study_is_planned_restricted_and_launched(filled: Path) -> None:
@@ -96,6 +100,27 @@ def test_a_study_is_planned_restricted_and_launched(filled: Path) -> None:
     made = [each for each in list_runs(store) if each.ablation == "ace"]
     assert [(each.seed, each.status) for each in made] == [(0, "queued")]
     assert len(study_runs(store, "mine")) == 3
+
+
+def test_failed_runs_are_queued_again_where_that_is_asked(filled: Path) -> None:
+    failed = next(ablation for ablation, _, _, status in RUNS if status == "failed")
+    _write("again", STUDY.replace("full", failed))
+
+    async def test() -> None:
+        async with opened(filled, (100, 40)) as pilot:
+            await press(pilot, "5")
+            _select(pilot.app.screen.query_one("#studies", Table), "again")
+            await press(pilot, "l")
+            plan = pilot.app.screen
+            assert isinstance(plan, StudyScreen)
+            assert "✗ 1 failed" in screen_text(pilot) and "ctrl+t takes in the 1 failed" in screen_text(pilot)
+            await press(pilot, "ctrl+t", "ctrl+y")
+            assert pilot.app.clipboard == "tfllmer study run again --retry-failed --detach"
+            await press(pilot, "ctrl+r")
+            await until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen))
+
+    run(test)
+    assert "failed" not in {each.status for each in list_runs(open_store(filled))}
 
 
 def test_opened_for_reading_only_nothing_is_launched(filled: Path) -> None:

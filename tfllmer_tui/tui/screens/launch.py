@@ -19,7 +19,7 @@ from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.planning import FORM, Plan, Planned, command_of, filled, plan, with_value, words
 from tfllmer_tui.tui.screens.base import Page
-from tfllmer_tui.tui.text import clean, span
+from tfllmer_tui.tui.text import clean
 from tfllmer_tui.tui.watch import Snapshot
 from tfllmer_tui.tui.widgets.form_line import FormLine, Words
 from tfllmer_tui.tui.widgets.settings_form import SettingsForm
@@ -134,7 +134,8 @@ class LaunchScreen(Page):
         if self.up.read_only:  # nor does the form tell someone who may only look which files there are
             self._show_plan(Plan(error="read-only: nothing can be launched from this view"), values)
             return
-        self.think("plan", lambda: plan(values, rows), lambda made: self._show_plan(made, values))
+        store = self.up.watcher.store
+        self.think("plan", lambda: plan(values, rows, store), lambda made: self._show_plan(made, values))
 
     def _show_plan(self, made: Plan, values: Mapping[str, str]) -> None:
         self._plan, self._planned = made, values
@@ -238,7 +239,7 @@ def _said(made: Plan, colors: Inks) -> Text:
     text = Text.assemble((f"{new}", colors["bold"]), (" new run" if new == 1 else " new runs", colors["text"]))
     if there:
         text.append(f" · {there} finished already", colors["dim"])
-    if made.seconds is not None and new:
-        text.append(f" · about {span(made.seconds)} one after another, as runs like these took", colors["dim"])
+    if made.time:
+        text.append(f"\n{made.time}", colors["dim"])
     text.append("\nctrl+r launches", colors["primary"])
     return text

@@ -19,6 +19,7 @@ from textual.widgets import Input, Static
 
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.palette import inks
+from tfllmer_tui.tui.planning import StudyPart, sets_of
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.text import clean
 from tfllmer_tui.tui.watch import Snapshot
@@ -47,6 +48,7 @@ class StudyScreen(Page):
     ABOUT = "A mark for every run of a study: what exists already is left alone. Nothing is queued before ctrl+r."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "launch", "Launch", id="study.go"),
+        Binding("ctrl+t", "again", "Failed ones too", id="study.again"),
         Binding("ctrl+y", "copy", "Copy the command", id="study.copy"),
     ]
 
@@ -54,6 +56,8 @@ class StudyScreen(Page):
         super().__init__()
         self._study = name
         self._found = LookedUp()
+        self._again = False
+        """Whether failed runs are queued again too."""
         self._soon: Timer | None = None
         self._seen: int | None = None
 
@@ -62,6 +66,7 @@ class StudyScreen(Page):
         for name, hint in (
             ("only", "all of it; dataset=ml-100k seed=0,1 is a part"),
             ("seeds", "as in the file; or how many, from 0"),
+            ("set", "as in the file; train.epochs=5 changes every run"),
         ):
             with Horizontal(classes="line"):
                 yield Static(name, classes="label")
@@ -93,16 +98,13 @@ class StudyScreen(Page):
         self._soon = self.set_timer(0.15, self._look)
 
     def _look(self) -> None:
-        name, only, seeds, store = self._study, self._only, self._seeds, self.up.watcher.store
-        self.think("cells", lambda: look_up(store, name, only, seeds), self._show)
+        part, store = self._part, self.up.watcher.store
+        self.think("cells", lambda: look_up(store, part), self._show)
 
     @property
-    def _only(self) -> str:
-        return self.query_one("#only", FormLine).value
-
-    @property
-    def _seeds(self) -> str:
-        return self.query_one("#seeds", FormLine).value.strip()
+    def _part(self) -> StudyPart:
+        only, seeds, sets = (self.query_one(f"#{name}", FormLine).value.strip() for name in ("only", "seeds", "set"))
+        return StudyPart(self._study, only, seeds, sets)
 
     def _show(self, found: LookedUp) -> None:
         from tfllmer_tui.cli.study_view import failures, legend, matrix, time_left
@@ -122,7 +124,12 @@ class StudyScreen(Page):
             return
         counts, cells = found.now["counts"], found.now["cells"]
         lines = [legend(counts), Text(time_left(found.now), colors["dim"])]
-        lines.append(Text(f"ctrl+r queues {_open(counts)} of {len(cells)} runs", colors["primary"]))
+        failed = counts.get("failed", 0)
+        queued = _open(counts) + failed * self._again
+        ask = Text(f"ctrl+r queues {queued} of {len(cells)} runs", colors["primary"])
+        if failed:
+            ask.append(f" · ctrl+t {'leaves out' if self._again else 'takes in'} the {failed} failed", colors["dim"])
+        lines.append(ask)
         said.update(Text("\n").join(line for line in lines if line))
         axes = Text("\n").join(
             Text.assemble((f"{axis}  ", colors["dim"]), (clean(values), colors["text"]))
@@ -133,9 +140,12 @@ class StudyScreen(Page):
 
     @property
     def _command(self) -> str:
-        words = ["tfllmer", "study", "run", self._study]
-        words += [word for text in self._only.split() for word in ("--only", text)]
-        return shlex.join([*words, *(("--seeds", self._seeds) if self._seeds else ()), "--detach"])
+        part = self._part
+        words = ["tfllmer", "study", "run", part.study]
+        words += [word for text in part.only.split() for word in ("--only", text)]
+        words += ["--seeds", part.seeds] if part.seeds else []
+        words += [word for text in sets_of(part.sets) for word in ("--set", text)]
+        return shlex.join([*words, *(("--retry-failed",) if self._again else ()), "--detach"])
 
     # -------------------------------------------------------------------------------- keys
 
@@ -143,8 +153,11 @@ class StudyScreen(Page):
         if self._found.now is None:
             self.notify(self._found.error or "still looking up its runs", severity="warning", markup=False)
             return
-        seeds = int(self._seeds) if self._seeds else None
-        self.up.do(actions.launch_study, self._study, self._only.split(), seeds, then=self._launched)
+        self.up.do(actions.launch_study, self._part, self._again, then=self._launched)
+
+    def action_again(self) -> None:
+        self._again = not self._again
+        self._show(self._found)
 
     async def _launched(self) -> None:
         await self.up.action_back()
@@ -163,23 +176,21 @@ def _open(counts: Mapping[str, int]) -> int:
     return sum(counts.get(state, 0) for state in ("missing", "cancelled", "lost"))
 
 
-def look_up(store: Store | None, name: str, only: str, seeds: str) -> LookedUp:
+def look_up(store: Store | None, part: StudyPart) -> LookedUp:
     """What running the study, or a part of it, would do; for threads. Looks at the files of every run."""
-    from engine.presets import chosen, find_study
+    from engine.presets import find_study
     from engine.presets.studies import text_of
     from engine.queue.studies import plan
     from engine.spec import UserError
     from tfllmer_tui.cli.study_view import of_plan, status
 
     try:
-        study = find_study(name)
+        study = find_study(part.study)
     except UserError as error:
         return LookedUp(error=str(error))
     axes = {axis: ", ".join(map(text_of, values)) for axis, values in study.axes.items()}
     try:
-        if seeds and not (seeds.isdecimal() and int(seeds) > 0):
-            raise UserError(f"seeds: give how many, not {seeds!r}")
-        cells = chosen(study, only=only.split(), seeds=int(seeds) if seeds else None)
+        cells = part.cells(study)
         return LookedUp(study.meaning, study.question, axes, status(store, of_plan(plan(store, cells))))
     except UserError as error:
         return LookedUp(study.meaning, study.question, axes, error=str(error))
