@@ -112,7 +112,7 @@ def test_logarithms_leave_out_what_has_none() -> None:
 
 def test_a_single_point_and_a_constant_are_seen() -> None:
     single = draw([Series("", np.array([3.0]), np.array([6.2]))], 40, 8)
-    assert str(single).count("•") == 1
+    assert str(single).count("•") == 1 and single.frame.x == (3.0, 4.0)
     assert len({r for r, _ in dots(draw([Series("", EPOCHS, np.full(41, 6.2))], 40, 8))}) == 1
 
 

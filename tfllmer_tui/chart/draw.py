@@ -251,9 +251,9 @@ def _ends(xs: Sequence[FloatArray], x_range: tuple[float, float] | None) -> tupl
     if x_range is not None:
         return x_range
     filled = [x for x in xs if len(x)]
-    return _spread(
-        min((float(x.min()) for x in filled), default=0.0), max((float(x.max()) for x in filled), default=1.0)
-    )
+    lo = min((float(x.min()) for x in filled), default=0.0)
+    hi = max((float(x.max()) for x in filled), default=1.0)
+    return (lo, lo + 1.0) if lo == hi else (lo, hi)  # a curve that begins: the rest of it comes to the right
 
 
 def _extent(

@@ -180,6 +180,27 @@ def test_compare_shows_only_what_differs_and_by_how_much(filled: Path) -> None:
     run(test)
 
 
+def test_arrows_bring_the_columns_that_there_is_no_room_for(filled: Path) -> None:
+    async def test() -> None:
+        async with opened(filled, (80, 24)) as pilot:
+            app_of(pilot).compare([id_of(0), id_of(3), id_of(5), id_of(6)])
+            await quiet(pilot)
+            table = pilot.app.screen.query_one("#lines", Table)
+
+            def beside() -> list[str]:
+                return [column.key for column in table.shown_columns[2:]]
+
+            seen = beside()
+            assert seen == ["1", "2", "3"][: len(seen)] and len(seen) < 3
+            assert f"2 to {len(seen) + 1} of 4 by ← →" in screen_text(pilot)
+            await press(pilot, "right", "right", "right", "right")
+            assert beside()[-1] == "3" and table.shown_columns[1].key == "0"
+            await press(pilot, *["left"] * 4)
+            assert beside() == seen
+
+    run(test)
+
+
 def test_compare_tests_as_the_command_line_does(filled: Path) -> None:
     ids = [id_of(number) for number in (0, 1, 2, 3, 4)]
 

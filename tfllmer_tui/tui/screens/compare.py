@@ -43,11 +43,13 @@ class CompareScreen(ChartKeys):
     HEADING = "Compare"
     ABOUT = (
         "Runs over one another, seeds of a configuration in one column. Differences and paired tests are against the "
-        "first column; d makes the next one the first."
+        "first column; d makes the next one the first, the arrows go on to columns that there is no room for."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,backspace", "app.back", "Back", id="compare.back"),
         Binding("d", "next_first", "Next as first", id="compare.first"),
+        Binding("left", "aside(-1)", "Columns to the left", show=False, id="compare.left"),
+        Binding("right", "aside(1)", "Columns to the right", show=False, id="compare.right"),
         Binding("S", "seeds", "All seeds", id="compare.seeds"),
         Binding("B", "look('bands')", "Seeds as bands", show=False, id="compare.bands"),
         Binding("C", "copy_command", "Copy command", id="compare.command"),
@@ -60,6 +62,8 @@ class CompareScreen(ChartKeys):
         self._rows: list[RunRow] = []
         self._found = Found()
         self._testing = False
+        self._passed = 0
+        """Columns beside the first that were gone past."""
 
     def compose_body(self) -> Iterable[Widget]:
         with Horizontal(id="panes"):
@@ -111,9 +115,11 @@ class CompareScreen(ChartKeys):
         sides, table = self._found.sides, self.query_one("#lines", Table)
         if not sides:
             return
-        hidden = len(sides) - (len(table.shown_columns) - 1)
+        seen = len(table.shown_columns) - 2
+        hidden = len(sides) - 1 - seen
+        here = f"{self._passed + 2} to {self._passed + 1 + seen} of {len(sides)} by ← →"
         parts = [f"{len(sides)} sides, differences to {sides[0].title}" if len(sides) > 1 else sides[0].title]
-        parts += [f"{hidden} more by d" if hidden > 0 else "", "testing…" if self._testing else ""]
+        parts += [here if hidden > 0 else "", "testing…" if self._testing else ""]
         self.query_one("#lines-title", Static).update(" · ".join(filter(None, parts)))
 
     def on_resize(self) -> None:
@@ -123,6 +129,8 @@ class CompareScreen(ChartKeys):
     def _columns(self) -> list[Column]:
         columns = [Column("name", "", 20, 0, grow=1, most=32)]
         for place, side in enumerate(self._found.sides):
+            if 0 < place <= self._passed:
+                continue
             width = 16 if place == 0 else 27 if self._found.tested is not None else 16
             columns.append(Column(str(place), f"{_mark(place)}{side.title}", width, place, grow=1, most=30))
         return columns
@@ -136,10 +144,20 @@ class CompareScreen(ChartKeys):
 
     def action_next_first(self) -> None:
         """The runs of the next column to the front."""
+        self._passed = 0
         first, *others = self._found.sides or (Side("", ()),)
         self._ids = [row.id for side in (*others, first) for row in side.rows]
         self._rows = self.rows(self._ids)
         self._read()
+
+    def action_aside(self, by: int) -> None:
+        """Other columns beside the first, as far as there are more than there is room for."""
+        seen = max(1, len(self.query_one("#lines", Table).shown_columns) - 2)
+        most = max(0, len(self._found.sides) - 1 - seen)
+        passed = min(max(self._passed + by, 0), most if by > 0 else self._passed)
+        if passed != self._passed:
+            self._passed = passed
+            self._show(self._found)
 
     def action_seeds(self) -> None:
         """Every finished run of these configurations, the newest of each seed."""
