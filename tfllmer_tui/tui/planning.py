@@ -6,9 +6,10 @@ from __future__ import annotations
 import itertools
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ FORM = (
     Box("seeds", "--seeds", "how many, from 0; or 3,4,5"),
     Box("set", "--set", "train.epochs=20 backbone.width=32"),
 )
+_THERE = ("finished", "running", "queued")
 AXES = ("method", "ablation", "dataset", "backbone", "embedding")
 
 
@@ -79,6 +81,16 @@ class Plan:
     fields: tuple[FieldState, ...] = ()
     error: str = ""
     time: str = ""
+
+    @property
+    def there(self) -> Counter[str]:
+        """How many of the runs are finished, running or queued already."""
+        return Counter(run.known for run in self.runs if run.known in _THERE)
+
+    @property
+    def launched(self) -> tuple[Planned, ...]:
+        """What launching makes: the runs that are not there yet; all once more where all are."""
+        return tuple(run for run in self.runs if run.known not in _THERE) or self.runs
 
 
 @dataclass(frozen=True)
@@ -131,7 +143,8 @@ def plan(values: Mapping[str, str], rows: Iterable[RunRow], store: Store | None 
         base = None
         with suppress(UserError):  # presets that fit only with these settings
             base = _resolve(combinations[0][0], combinations[0][1], [])
-    return Plan(tuple(runs), _fields([run.resolved for run in runs], base), time=_time(runs, store))
+    made = Plan(tuple(runs), _fields([run.resolved for run in runs], base))
+    return replace(made, time=_time(made.launched, store))
 
 
 def _resolve(given: Mapping[str, str | None], seed: int, sets: Sequence[str]) -> Resolved:
@@ -172,12 +185,12 @@ def _flat(resolved: Resolved) -> dict[str, Any]:
 
 
 def _time(runs: Sequence[Planned], store: Store | None) -> str:
-    """How long those that are not finished will take, told as for a study."""
+    """How long they will take, told as for a study."""
     from engine.spec import data_hash
     from engine.store.studies import estimate_seconds
     from tfllmer_tui.cli.study_view import shared, slots_of, time_left
 
-    experiments = [run.resolved.experiment for run in runs if run.known != "finished"]
+    experiments = [run.resolved.experiment for run in runs]
     shapes = [(data_hash(e.data), e.model_dump(mode="json", by_alias=True)) for e in experiments]
     seconds = estimate_seconds(store, shapes) if store is not None else [None] * len(shapes)
     return time_left(shared(seconds, slots_of(store)))

@@ -6,6 +6,7 @@
 import difflib
 import itertools
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,11 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from tests.tui.app.bench import app_of, id_of, opened, press, quiet, run, screen_text
-from tfllmer_tui.tui.palette import DARK, LIGHT
+from tfllmer_tui.tui.palette import CONTRAST, DARK, LIGHT
 from tfllmer_tui.tui.screens.base import PLACES
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-THEMES = {"dark": DARK, "light": LIGHT}
+THEMES: Mapping[str, str] = {"dark": DARK, "light": LIGHT}
 NOWHERE = Path("/nowhere/experiments.db")
 """A store that is not there; its path is on screen, so it is the same on every machine."""
 SIZES = [(80, 24), (200, 60)]
@@ -66,12 +67,18 @@ def _style(segment: Segment) -> str:
     return " ".join([*words, f"on {style.bgcolor.name if style.bgcolor else 'default'}"])
 
 
-async def look(pilot: Pilot[None], name: str, size: tuple[int, int]) -> None:
-    """Compare the screen as it is, in one theme and then in the other."""
+@pytest.fixture(autouse=True)
+def two_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times are told for the places that a machine has: the same everywhere."""
+    monkeypatch.setattr("tfllmer_tui.cli.study_view.slots_of", lambda store: 2)
+
+
+async def look(pilot: Pilot[None], name: str, size: tuple[int, int], themes: Mapping[str, str] = THEMES) -> None:
+    """Compare the screen as it is, in one theme and then in the others."""
     ends = f"{size[0]}x{size[1]}"
     for line in pilot.app.screen.query(Input):
         line.cursor_blink = False
-    for short, theme in THEMES.items():
+    for short, theme in themes.items():
         pilot.app.theme = theme
         await quiet(pilot)
         text, styles = SNAPSHOTS / f"{name}-{ends}.txt", SNAPSHOTS / f"{name}-{ends}-{short}.styles"
@@ -90,11 +97,19 @@ def test_every_screen_looks_as_it_did(filled: Path, size: tuple[int, int]) -> No
             for number, (mode, _) in enumerate(PLACES, 1):
                 await press(pilot, f"alt+{number}")
                 await look(pilot, mode, size)
-            await press(pilot, "alt+1", "f", "space")
+            await press(pilot, "alt+1")
+            await look(pilot, "runs", size, {"contrast": CONTRAST})
+            await press(pilot, "ctrl+o")
+            await look(pilot, "jump", size)
+            await press(pilot, "escape", "ctrl+p")
+            await look(pilot, "palette", size)
+            await press(pilot, "escape", "f", "space")
             await look(pilot, "groups", size)
             app_of(pilot).open_run(id_of(0))
             await quiet(pilot)
             await look(pilot, "run", size)
+            await press(pilot, *["right_square_bracket"] * (4 if size[0] < 120 else 3))
+            await look(pilot, "device", size)
             app_of(pilot).compare([id_of(0), id_of(3), id_of(5)])
             await quiet(pilot)
             await look(pilot, "compare", size)

@@ -117,9 +117,9 @@ class CompareScreen(ChartKeys):
             return
         seen = len(table.shown_columns) - 2
         hidden = len(sides) - 1 - seen
-        here = f"{self._passed + 2} to {self._passed + 1 + seen} of {len(sides)} by ← →"
+        here = str(self._passed + 2) + (f" to {self._passed + 1 + seen}" if seen > 1 else "")
         parts = [f"{len(sides)} sides, differences to {sides[0].title}" if len(sides) > 1 else sides[0].title]
-        parts += [here if hidden > 0 else "", "testing…" if self._testing else ""]
+        parts += [f"{here} of {len(sides)} by ← →" if hidden > 0 else "", "testing…" if self._testing else ""]
         self.query_one("#lines-title", Static).update(" · ".join(filter(None, parts)))
 
     def on_resize(self) -> None:

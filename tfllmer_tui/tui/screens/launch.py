@@ -188,8 +188,8 @@ class LaunchScreen(Page):
         if self._plan.error or not self._plan.runs:
             self.notify(self._plan.error or "nothing to launch", severity="error", markup=False)
             return
-        new = [run for run in self._plan.runs if run.known not in ("finished", "running", "queued")] or self._plan.runs
-        self.up.do(actions.launch, [run.resolved for run in new], [run.command for run in new], then=self._launched)
+        made = self._plan.launched
+        self.up.do(actions.launch, [run.resolved for run in made], [run.command for run in made], then=self._launched)
 
     def _launched(self) -> None:
         self.up.action_go("runs")
@@ -210,7 +210,7 @@ class LaunchScreen(Page):
 
     def commands(self) -> Iterable[SystemCommand]:
         if self._plan.runs:
-            yield SystemCommand("Launch", f"Queue {len(self._plan.runs)} run(s)", self.action_launch)
+            yield SystemCommand("Launch", f"Queue {len(self._plan.launched)} run(s)", self.action_launch)
         yield SystemCommand("Settings", "Every setting, with where its value comes from", self.action_settings)
         yield SystemCommand("Copy the command", "The same on the command line", self.action_copy)
 
@@ -234,12 +234,11 @@ def _cells(run: Planned, columns: Sequence[Column], colors: Inks) -> Sequence[Ce
 def _said(made: Plan, colors: Inks) -> Text:
     if made.error:
         return Text(f"✗ {made.error}", colors["error"])
-    there = sum(run.known == "finished" for run in made.runs)
-    new = len(made.runs) - there
-    text = Text.assemble((f"{new}", colors["bold"]), (" new run" if new == 1 else " new runs", colors["text"]))
+    there, count = made.there, len(made.runs) - made.there.total()
+    text = Text.assemble((f"{count}", colors["bold"]), (" new run" if count == 1 else " new runs", colors["text"]))
     if there:
-        text.append(f" · {there} finished already", colors["dim"])
+        text.append(f" · {', '.join(f'{n} {status}' for status, n in there.items())} already", colors["dim"])
     if made.time:
         text.append(f"\n{made.time}", colors["dim"])
-    text.append("\nctrl+r launches", colors["primary"])
+    text.append(f"\nctrl+r launches{'' if count else ' the same once more'}", colors["primary"])
     return text
