@@ -29,7 +29,7 @@ _COMMANDS = {
     "·": "$\\cdot$",
     "±": "$\\pm$",
     "×": "$\\times$",
-    "°": "$\\circ$",
+    "°": "$^\\circ$",
     "²": r"\textsuperscript{2}",
     "↑": "$\\uparrow$",
     "↓": "$\\downarrow$",
@@ -51,8 +51,11 @@ _LETTERS = {"ß": r"{\ss}", "ø": r"{\o}", "Ø": r"{\O}", "ł": r"{\l}", "Ł": r
 _DOTLESS = {"i": r"\i", "j": r"\j"}
 _PER_PAGE = 4  # LaTeX gives up on too many floats that wait for a place
 _NARROW = 55  # characters in a row above which a table may have to shrink to the line
-_NUMBER = re.compile(r"-?([0-9]+)\.[0-9]{4}")
-_SISETUP = r"\sisetup{detect-weight=true, mode=text, separate-uncertainty=true, table-align-uncertainty=true}"
+_NUMBER = re.compile(r"([+-]?)([0-9]+)(\.[0-9]{4})?")
+_SIUNITX = (
+    r"\usepackage{siunitx}[2021/05/17]",  # version 3, the first to reserve room for text behind a number
+    r"\sisetup{reset-text-series=false, retain-explicit-plus=true, group-minimum-digits=9}",
+)
 _LIGATURE = re.compile(r"([-,'`?!])(?=[-,'`])")
 
 
@@ -83,10 +86,10 @@ def to_latex(grids: Sequence[Grid], *, fragment: bool = False, siunitx: bool = F
     """A document of one booktabs table per grid, or with `fragment` the tables only (their document
     then needs the packages named in a comment). The caption says what was measured, how, and over how many
     seeds; the best mean per column is bold, the second best underlined. With `siunitx` numbers stand in
-    columns S, aligned at the decimal point."""
+    columns S, aligned at the decimal point, with what follows them in line too."""
     tables = [table(grid, siunitx=siunitx) for grid in grids]
     scaled = [r"\usepackage{graphicx}"] if any(_width(grid) > _NARROW for grid in grids) else []
-    packages = [r"\usepackage{booktabs}", *scaled, *([r"\usepackage{siunitx}", _SISETUP] if siunitx else [])]
+    packages = [r"\usepackage{booktabs}", *scaled, *(_SIUNITX if siunitx else [])]
     if fragment:
         return "\n".join([*(f"% needs {line}" for line in packages), *tables])
     pages = ["\n".join(tables[i : i + _PER_PAGE]) for i in range(0, len(tables), _PER_PAGE)]
@@ -106,7 +109,7 @@ def table(grid: Grid, *, siunitx: bool = False) -> str:
         r"\centering",
         rf"\caption{{{' '.join(map(escape, grid.caption))}}}",
         rf"\label{{{grid.label}}}",
-        r"\smallskip",
+        r"\medskip",
         *([r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"] if wide else []),
         rf"\begin{{tabular}}{{l{''.join(kinds)}}}",
         r"\toprule",
@@ -115,8 +118,10 @@ def table(grid: Grid, *, siunitx: bool = False) -> str:
         + r" \\",
         r"\midrule",
     ]
+    marked = list(map(_marked, columns))
     for label, cells in grid.rows:
-        lines.append(" & ".join([escape(label), *map(_cell, cells, aligned)]) + r" \\")
+        texts = [_aligned_cell(c, m) if s else _cell(c) for c, s, m in zip(cells, aligned, marked, strict=True)]
+        lines.append(" & ".join([escape(label), *texts]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}" + "}" * wide, r"\end{table}", ""]
     return "\n".join(lines)
 
@@ -144,40 +149,64 @@ def _spanning(heads: Sequence[tuple[str, int]]) -> list[str]:
 
 
 def _aligned(column: Sequence[Entry | None]) -> bool:
-    """Whether siunitx can align the column: every cell is a plain number."""
-    return all(_NUMBER.fullmatch(entry.text) and not entry.interval for entry in column if entry is not None)
+    """Whether siunitx has numbers to align in the column."""
+    return any(_number(entry) for entry in column if entry is not None)
+
+
+def _number(entry: Entry) -> re.Match[str] | None:
+    return _NUMBER.fullmatch(entry.text)
 
 
 def _format(column: Sequence[Entry | None]) -> str:
-    """The column's S with the room that its numbers need."""
+    """The column's S with the room that its numbers, and what stands behind them, need. Only numbers in text mode
+    are bold where their cell is; the others keep the minus of formulas, which is there in every font."""
     entries = [entry for entry in column if entry is not None]
-    sign = "-" if any(entry.text.startswith("-") for entry in entries) else ""
-    whole = max((len(entry.text.lstrip("-").partition(".")[0]) for entry in entries), default=1)
-    spread = max((len(str(_uncertainty(entry))) for entry in entries if entry.spread), default=0)
-    return f"S[table-format={sign}{whole}.4{f'({spread})' if spread else ''}]"
+    numbers = [found.groups("") for entry in entries if (found := _number(entry))]
+    sign = "+" if any(sign for sign, _, _ in numbers) else ""
+    whole = max(len(digits) for _, digits, _ in numbers)
+    widest = max(map(_small, entries), key=len)  # all digits are equally wide
+    behind = (_MARKS["better"] if _marked(column) else "") + (widest and rf"\mdseries{widest}")
+    mode = "mode=text, " if any(entry.place for entry in entries) else ""
+    return f"S[{mode}table-format={sign}{whole}.4{behind and f'{{{behind}}}'}]"
 
 
-def _uncertainty(entry: Entry) -> int:
-    """The spread in units of the last decimal."""
-    return int(entry.spread.replace(".", ""))
+def _marked(column: Sequence[Entry | None]) -> bool:
+    return any(entry.mark for entry in column if entry is not None)
 
 
-def _cell(entry: Entry | None, aligned: bool) -> str:
+_MARKS = {"better": "$^{*}$", "worse": r"$^{\circ}$", "": ""}
+
+
+def _small(entry: Entry) -> str:
+    """Spread, interval and number of seeds."""
+    spread = rf"\,$\pm$\,{entry.spread}" if entry.spread else ""
+    interval = rf"\,${entry.interval}$" if entry.interval else ""
+    count = f"~({entry.count})" if entry.count is not None else ""
+    return rf"{{\scriptsize{spread}{interval}{count}}}" if spread or interval or count else ""
+
+
+def _cell(entry: Entry | None) -> str:
     if entry is None:
-        return "{--}" if aligned else "--"
-    mark = {"better": "$^{*}$", "worse": r"$^{\circ}$", "": ""}[entry.mark]
-    count = f" ({entry.count})" if entry.count is not None else ""
-    if aligned and entry.place != "second":
-        spread = f"({_uncertainty(entry)})" if entry.spread else ""
-        return (
-            (r"\bfseries " if entry.place == "best" else "") + entry.text + spread + mark + (count and f"{{{count}}}")
-        )
+        return "--"
     mean = f"${entry.text}$" if entry.text.startswith(("-", "+")) else escape(entry.text)
     if entry.place == "best":
         mean = rf"\textbf{{{mean}}}"
     elif entry.place == "second":
         mean = rf"\underline{{{mean}}}"
-    spread = rf"\,$\pm$\,{entry.spread}" if entry.spread else ""
-    interval = rf"\,${entry.interval}$" if entry.interval else ""
-    small = rf"{{\scriptsize{spread}{interval}{count}}}" if spread or interval or count else ""
-    return f"{{{mean}{mark}{small}}}" if aligned else f"{mean}{mark}{small}"
+    return mean + _MARKS[entry.mark] + _small(entry)
+
+
+def _aligned_cell(entry: Entry | None, marked: bool) -> str:
+    """A cell of a column S. In a column with marks a cell without one leaves its room free, so that the
+    spreads stay in line; bold is the series whose digits are as wide as the others; a number that siunitx places
+    cannot be an argument, so that its line is drawn from behind it."""
+    if entry is None or not _number(entry):
+        return f"{{{_cell(entry)}}}"
+    small = _small(entry)
+    mark = _MARKS[entry.mark] or (r"\phantom{$^{*}$}" if marked and small else "")
+    if entry.place == "best":
+        behind = mark + (small and rf"\mdseries{small}")
+        return rf"\fontseries{{b}}\selectfont {entry.text}" + (behind and f"{{{behind}}}")
+    line = rf"\llap{{\underline{{\phantom{{{entry.text}}}}}}}" if entry.place == "second" else ""
+    behind = line + mark + small
+    return entry.text + (behind and f"{{{behind}}}")

@@ -1,15 +1,17 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.reports.export import to_csv, to_json, to_markdown
 from engine.reports.latex import to_latex
-from engine.reports.layouts import Grid, grids
+from engine.reports.layouts import Entry, Grid, grids
 from engine.reports.leaderboard import Leaderboard, leaderboards, shortened
 from engine.reports.marks import marked
 from engine.spec import UserError
 from tests.engine.reports.records import record
-from tests.engine.reports.test_export import NASTY, compile_tex
+from tests.engine.reports.test_export import NASTY
+from tests.engine.reports.tex import compile_tex, overfull
 from tests.engine.reports.trials import ranks_of, trials
 
 GOLDEN = Path(__file__).with_name("golden.tex")
@@ -181,10 +183,10 @@ def test_latex_is_the_golden_file() -> None:
 
 
 def test_the_golden_file_compiles(tmp_path: Path) -> None:
-    compile_tex(tmp_path, GOLDEN.read_text("utf-8"))
+    assert not overfull(compile_tex(tmp_path, GOLDEN.read_text("utf-8")))
 
 
-def test_hostile_names_compile_in_every_layout(tmp_path: Path) -> None:
+def hostile() -> list[Grid]:
     names = [*NASTY, "_ % & # $ { } \\ ~ ^ <", "x" * 300, "very long " * 40]
     runs = [
         record(f"R{i}{s}", name, None, value=0.1 + 0.01 * i + s / 1000, seed=s, dataset=d)
@@ -193,16 +195,50 @@ def test_hostile_names_compile_in_every_layout(tmp_path: Path) -> None:
         for d in (names[0], names[-1], "")
     ]
     boards = leaderboards(runs, ["ndcg@10", "train_ce@20"])
-    compile_tex(tmp_path, to_latex([*grids(boards), *grids(boards, "metrics")]))
+    return [*grids(boards), *grids(boards, "metrics")]
 
 
-def test_siunitx_columns_have_room_for_their_numbers() -> None:
-    text = to_latex(grids(with_marks()), siunitx=True)
-    assert r"\usepackage{siunitx}" in text
-    assert r"\begin{tabular}{lS[table-format=1.4(3)]}" in text
-    assert r"tf-llmer/full & \bfseries 4.5000(100)$^{*}$ \\" in text
-    assert r"id & {\underline{4.9993}{\scriptsize\,$\pm$\,0.0110}} \\" in text
+@pytest.mark.parametrize("siunitx", [False, True])
+def test_hostile_names_compile_in_every_layout(tmp_path: Path, siunitx: bool) -> None:
+    compile_tex(tmp_path, to_latex(hostile(), siunitx=siunitx))
+
+
+# ------------------------------------------------------------------------------------ siunitx
+
+
+def test_siunitx_columns_have_room_for_all_that_stands_in_them(tmp_path: Path) -> None:
+    text = to_latex(all_layouts(with_marks()), siunitx=True)
+    assert r"{lS[mode=text, table-format=1.4{$^{*}$\mdseries{\scriptsize\,$\pm$\,0.0100}}]}" in text
+    assert r"tf-llmer/full & \fontseries{b}\selectfont 4.5000{$^{*}$\mdseries{\scriptsize\,$\pm$\,0.0100}} \\" in text
+    line = r"\llap{\underline{\phantom{4.9993}}}\phantom{$^{*}$}"
+    assert rf"id & 4.9993{{{line}{{\scriptsize\,$\pm$\,0.0110}}}} \\" in text
+    assert (
+        r"0.1000{\llap{\underline{\phantom{0.1000}}}{\scriptsize\,$\pm$\,0.0000}}" in text
+    )  # no marks, no room for them
+    assert r"tf-llmer/no-both & +0.5007{$^{\circ}${\scriptsize\,$[+0.4978, +0.5035]$}} \\" in text
     assert "{sasrec}" in text
+    assert not overfull(compile_tex(tmp_path, text))
+
+
+def test_siunitx_columns_take_what_is_missing_or_no_number(tmp_path: Path) -> None:
+    def of(text: str, **more: Any) -> Entry:
+        return Entry(text, **more)
+
+    rows = (
+        ("a", (of("12.3000", spread="0.1234", count=3, place="second"), of("+0.1234", interval="[-0.1000, +0.3000]"))),
+        ("b", (of("2.3000", count=1, place="best", mark="better"), of("0"))),
+        ("c", (of("-2.3000", spread="0.0001", count=12, mark="worse"), None)),
+        ("d", (of("nan", spread="nan", count=2), of("-10.1234", interval="[-20.1000, +0.3000]", mark="worse"))),
+        ("e", (None, of("rises"))),
+    )
+    grid = Grid("t", ("A.",), "arm", (("demo", 2),), ("train CE at the last epoch ↓", "x"), rows)
+    text = to_latex([grid], siunitx=True)
+    assert "table-format=+2.4{" in text
+    assert "e & {--} & {rises}" in text
+    assert r"{nan{\scriptsize\,$\pm$\,nan~(2)}}" in text
+    assert not overfull(compile_tex(tmp_path, text))
+    words = Grid("t", (), "arm", (), ("x",), (("a", (of("rises"),)), ("b", (None,))))
+    assert r"\begin{tabular}{lc}" in to_latex([words], siunitx=True)
 
 
 def test_labels_are_plain() -> None:

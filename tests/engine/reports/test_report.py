@@ -1,6 +1,4 @@
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +7,7 @@ from engine import spec
 from engine.reports.evidence import Evidence
 from engine.reports.report import Question, write_report
 from engine.spec import UserError
+from tests.engine.reports.tex import need_tex, overfull, pdflatex
 from tests.engine.reports.trials import trial, trials
 
 QUESTION = Question("Study 50% of_it & #1", 0.01, ("id", "id-norm"), ("tfllmer", "report", "a_b"))
@@ -39,11 +38,8 @@ def test_the_folder_holds_all_of_it_and_compiles(tmp_path: Path) -> None:
     assert verdict["verdict"] == "supported"
     assert "supported" in (folder / "verdict.md").read_text("utf-8")
     assert (folder / "tables" / "results.csv").read_text("utf-8").count("\n") == 1 + 3 * 6
-    if shutil.which("pdflatex") is None:
-        pytest.skip("needs pdflatex")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "main.tex"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
-    assert done.returncode == 0, done.stdout[-2000:]
+    need_tex("booktabs.sty")
+    assert not overfull(pdflatex(folder / "main.tex"))
 
 
 def test_a_report_replaces_a_report_and_nothing_else(tmp_path: Path) -> None:
