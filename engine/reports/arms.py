@@ -197,12 +197,12 @@ def _names(same: Sequence[Evidence], shared: Mapping[str, Any]) -> frozenset[str
 
 
 def _arm(names: frozenset[str], configs: Sequence[Sequence[Evidence]]) -> Arm:
-    chosen = _chosen(configs)
+    picked = chosen(configs)
     return Arm(
         name=" = ".join(sorted(names)),
         names=names,
-        runs=tuple(chosen),
-        choice=tuple(setting(name, value) for name, value in _tuned(chosen[0]).items()),
+        runs=tuple(picked),
+        choice=tuple(setting(name, value) for name, value in _tuned(picked[0]).items()),
         tried=len(configs),
         lrs=tuple(sorted({runs[0].experiment.train.lr for runs in configs})),
     )
@@ -213,7 +213,7 @@ def _tuned(run: Evidence) -> dict[str, Any]:
     return {name: overrides[name] for name in TUNED if name in overrides}
 
 
-def _chosen(configs: Sequence[Sequence[Evidence]]) -> Sequence[Evidence]:
+def chosen(configs: Sequence[Sequence[Evidence]]) -> Sequence[Evidence]:
     """The best by mean validation NDCG@10 over the seeds that all of them have (without such seeds: over all
     of each); among equals the one with most seeds."""
     if len(configs) == 1:

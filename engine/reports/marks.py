@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from engine.reports import statistics
+from engine.reports.arms import chosen, essence
 from engine.reports.evidence import Evidence
-from engine.reports.leaderboard import Cell, Leaderboard, Row, Versus
+from engine.reports.leaderboard import Cell, Leaderboard, Row, Versus, shortened
 from engine.reports.statistics import ALPHA, METHODS, NoTestError, Over, Test
 from engine.spec import UserError, nearest
 
@@ -17,23 +18,49 @@ MARKS = {"better": "*", "worse": "°", "": ""}
 
 
 def marked(
-    boards: Sequence[Leaderboard], evidence: Mapping[str, Evidence], baseline: str, over: Over = "seeds"
+    boards: Sequence[Leaderboard],
+    evidence: Mapping[str, Evidence],
+    baseline: str,
+    over: Over = "seeds",
+    *,
+    tuned: bool = False,
 ) -> list[Leaderboard]:
-    """The boards with each cell tested against the row `baseline`, Holm over all cells of a board.
+    """The boards with each cell tested against the baseline's cell of its column, Holm over all cells of a board.
 
-    evidence: by run id, for the runs of the boards. baseline: a row's label, or its arm alone (`id`, `full`).
-    The training CE has no users, so it is tested over seeds whatever `over` is. A board without the
-    baseline stays as it is; raises UserError where no board has it.
+    evidence: by run id, for the runs of the boards. baseline: a row's label; an arm alone (`id`, `full`), which stands
+    for the settings that validation chose where it has several rows (METHOD.md D.3), per backbone; or `id#1a2b3c`,
+    with the beginning of a configuration's hash. With `tuned` an arm alone means that also where one row is labelled
+    so. The training CE has no users, so it is tested over seeds whatever `over` is. A board without the baseline stays
+    as it is; raises UserError where no board has it, or one has several arms of that name.
     """
-    if not any(_rows_named(board, baseline) for board in boards):
+    named = [_rows_named(board, baseline, tuned) for board in boards]
+    if not any(named):
         names = sorted({name for board in boards for row in board.rows for name in _short_names(row.label)})
         raise UserError(f"--baseline {baseline}: no row of that name{nearest(baseline, names)}")
-    return [_marked(board, evidence, baseline, "seeds" if board.metric.split == "train" else over) for board in boards]
+    return [
+        _marked(board, evidence, baseline, rows, "seeds" if board.metric.split == "train" else over) if rows else board
+        for board, rows in zip(boards, named, strict=True)
+    ]
 
 
-def _rows_named(board: Leaderboard, name: str) -> list[Row]:
-    exact = [row for row in board.rows if row.label == name]
-    return exact or [row for row in board.rows if name in _short_names(row.label)]
+def _rows_named(board: Leaderboard, name: str, tuned: bool) -> list[Row]:
+    labelled = [row for row in board.rows if row.label == name]
+    if labelled and not tuned:
+        return labelled
+    arm, _, digest = name.partition("#")
+    of_arm = [row for row in board.rows if arm.strip() in _short_names(row.label) and _hashed(row, digest)]
+    shown = _shown(board)
+    return of_arm or labelled or [row for row in board.rows if shown[row.label] == name]
+
+
+def _hashed(row: Row, digest: str) -> bool:
+    return any(cell is not None and cell.config_hash.startswith(digest) for cell in row.cells)
+
+
+def _shown(board: Leaderboard) -> dict[str, str]:
+    """The rows' labels as tables have them."""
+    labels = [row.label for row in board.rows]
+    return dict(zip(labels, shortened(labels)[0], strict=True))
 
 
 def _short_names(label: str) -> set[str]:
@@ -42,23 +69,17 @@ def _short_names(label: str) -> set[str]:
     return arms | {arm.rpartition("/")[2] for arm in arms}
 
 
-def _marked(board: Leaderboard, evidence: Mapping[str, Evidence], baseline: str, over: Over) -> Leaderboard:
-    named = _rows_named(board, baseline)
-    if not named:
-        return board
+def _marked(
+    board: Leaderboard, evidence: Mapping[str, Evidence], baseline: str, named: Sequence[Row], over: Over
+) -> Leaderboard:
     columns = range(len(board.backbones))
     found: dict[tuple[int, int], tuple[Versus, Test | None]] = {}
-    for column in columns:
-        references = [cell for row in named if (cell := row.cells[column]) is not None]
-        if len(references) > 1:
-            several = ", ".join(row.label for row in named)
-            raise UserError(
-                f"--baseline {baseline}: several rows on {board.title} ({several}); give one row's whole name"
-            )
+    references = [_reference(board, evidence, baseline, named, column) for column in columns]
+    for column, reference in enumerate(references):
         for i, row in enumerate(board.rows):
             cell = row.cells[column]
-            if references and cell is not None and cell is not references[0]:
-                found[i, column] = _versus(board, evidence, cell, references[0], over)
+            if reference is not None and cell is not None and cell is not reference.cell:
+                found[i, column] = _versus(board, evidence, cell, reference.cell, over)
     tested = {place: test for place, (_, test) in found.items() if test is not None}
     corrected = dict(zip(tested, statistics.holm([test.p for test in tested.values()]), strict=True))
     rows = []
@@ -71,13 +92,47 @@ def _marked(board: Leaderboard, evidence: Mapping[str, Evidence], baseline: str,
         ]
         rows.append(replace(row, cells=tuple(cells)))
     reasons = dict.fromkeys(versus.refused for versus, test in found.values() if test is None)
-    name = " or ".join(row.label.partition(" [")[0] for row in named)
+    used = [reference for reference in references if reference is not None]
+    name = " or ".join(dict.fromkeys(reference.label for reference in used))
+    name += ", chosen on validation" if any(reference.chosen for reference in used) else ""
     test = f"{METHODS[over]}, Holm over the arms and backbones of a metric, p < {ALPHA:g}"
     what = f"{MARKS['better']} better, {MARKS['worse']} worse than {name} ({test})"
     why = ", ".join(reasons)
     told = [what] if tested else []
     told += [f"{'not tested where' if tested else f'Not tested against {name}:'} {why}"] if why else []
     return replace(board, rows=tuple(rows), compared="; ".join(told))
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """The baseline in one column."""
+
+    label: str
+    cell: Cell
+    chosen: bool
+    """By validation, among several settings of the arm."""
+
+
+def _reference(
+    board: Leaderboard, evidence: Mapping[str, Evidence], baseline: str, named: Sequence[Row], column: int
+) -> _Reference | None:
+    found = [(row.label, cell) for row in named if (cell := row.cells[column]) is not None]
+    shown = _shown(board)
+    if len(found) > 1:
+        kinds = {label: essence(evidence[cell.runs[0]].experiment) for label, cell in found}
+        exact = [label for label in kinds if baseline in (label, shown[label])]
+        if not exact and len(set(kinds.values())) > 1:
+            raise UserError(
+                f"--baseline {baseline}: several arms on {board.title}: {'; '.join(map(shown.__getitem__, kinds))}; "
+                f"name one in full, as --baseline '{shown[found[0][0]]}'"
+            )
+        arm = kinds[exact[0] if exact else found[0][0]]
+        found = [(label, cell) for label, cell in found if kinds[label] == arm]
+    if not found:
+        return None
+    best = chosen([[evidence[run] for run in cell.runs] for _, cell in found])[0].run
+    label, cell = next((label, cell) for label, cell in found if best in cell.runs)
+    return _Reference(shown[label], cell, chosen=len(found) > 1)
 
 
 def _decided(board: Leaderboard, versus: Versus, p_holm: float | None) -> Versus:

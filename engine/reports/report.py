@@ -122,8 +122,8 @@ def _boards(question: Question, evidence: Sequence[Evidence], left_out: list[str
     for name in question.baselines:
         if name in trained:
             try:
-                return marked(boards, by_run, name)
-            except UserError as error:  # a baseline of several configurations has several rows; the verdict chooses
+                return marked(boards, by_run, name, tuned=True)
+            except UserError as error:  # several arms go by that name
                 left_out.append(f"marks of significance: {error}")
                 return boards
     left_out.append(f"marks of significance: no run of a baseline ({', '.join(question.baselines)})")

@@ -118,7 +118,7 @@ def boards_of(
     from engine.reports.marks import marked
 
     evidence = {run.run: run for run in evidence_of(store, runs)}
-    return marked(leaderboards([run.record for run in evidence.values()], wanted), evidence, baseline, over)
+    return marked(leaderboards([run.record for run in evidence.values()], wanted), evidence, baseline, over, tuned=True)
 
 
 def grids_of(boards: list[Leaderboard], layout: str) -> list[Grid]:

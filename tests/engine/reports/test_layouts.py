@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from engine.reports.evidence import Evidence
 from engine.reports.export import to_csv, to_json, to_markdown
 from engine.reports.latex import to_latex
 from engine.reports.layouts import Entry, Grid, grids
@@ -86,6 +87,70 @@ def test_the_baseline_goes_by_its_short_name_and_unknown_ones_are_refused() -> N
     assert marked(boards, evidence, "full") == marked(boards, evidence, "tf-llmer/full")
     with pytest.raises(UserError, match="did you mean full"):
         marked(boards, evidence, "ful")
+
+
+def tuned(*sets: str, valid: float, ce: float, backbone: str = "sasrec") -> list[Evidence]:
+    return trials({"method": "id", "backbone": backbone}, [ce, ce + 0.1], valid=valid, sets=sets)
+
+
+def against(name: str, runs: list[Evidence], *, exactly: bool = False) -> Leaderboard:
+    boards = leaderboards([r.record for r in runs], ["train_ce"])
+    (board,) = marked(boards, {r.run: r for r in runs}, name, tuned=not exactly)
+    return board
+
+
+def references(board: Leaderboard) -> list[str]:
+    """The rows that others are compared with, by backbone."""
+    held = [
+        [row.label for row in board.rows if (c := row.cells[i]) and not c.versus] for i in range(len(board.backbones))
+    ]
+    return [label for labels in held for label in labels]
+
+
+def test_of_a_tuned_baseline_the_settings_count_that_validation_chose_per_backbone() -> None:
+    runs = [
+        *tuned(valid=0.1, ce=5.0),  # the better on training: that is not what chooses
+        *tuned("train.lr=0.003", valid=0.2, ce=5.5),
+        *tuned(valid=0.2, ce=5.0, backbone="gru4rec"),
+        *tuned("train.lr=0.003", valid=0.1, ce=5.5, backbone="gru4rec"),
+        *trials("both", [4.0, 4.2]),
+        *trials({"ablation": "full", "backbone": "gru4rec"}, [4.0, 4.2]),
+    ]
+    board = against("id", runs)
+    assert references(board) == ["id [train.lr=0.003]", "id"]
+    assert "worse than id [train.lr=0.003] or id, chosen on validation (" in board.compared
+    (grid,) = grids([board], "difference")
+    assert row(grid, "tf-llmer/full") == [":-1.4500*", ":-0.9500*"]
+    assert row(grid, "id [train.lr=0.003]") == [":0", ":+0.5000"]
+
+
+def test_a_row_of_its_own_is_named_by_its_label_or_its_hash() -> None:
+    fixed, better = tuned(valid=0.1, ce=5.0), tuned("train.lr=0.003", valid=0.2, ce=5.5)
+    runs = [*fixed, *better, *trials("both", [4.0, 4.2])]
+    for name in ("id", "id [train.lr=0.003]", f"id#{better[0].config_hash[:7]}"):
+        assert references(against(name, runs)) == ["id [train.lr=0.003]"]
+    assert references(against(f"id#{fixed[0].config_hash[:7]}", runs)) == ["id"]
+    assert references(against("id", runs, exactly=True)) == ["id"]
+    with pytest.raises(UserError, match="no row of that name"):
+        against("id#" + "0" * 12, runs)
+
+
+def test_what_all_rows_share_need_not_be_named() -> None:
+    everywhere = ["train.epochs=4"]
+    runs = [run for lr in ("0.003", "0.01") for run in tuned(*everywhere, f"train.lr={lr}", valid=0.1, ce=5.0)]
+    runs += trials("both", [4.0, 4.2], sets=everywhere)
+    assert references(against("id [train.lr=0.01]", runs)) == ["id [train.epochs=4, train.lr=0.01]"]
+
+
+def test_of_several_arms_of_one_name_the_plain_one_counts_or_one_must_be_named() -> None:
+    wide, narrow = (tuned(f"backbone.width={n}", valid=0.1, ce=5.0) for n in (128, 32))
+    others = trials("both", [4.0, 4.2])
+    with pytest.raises(UserError, match=r"name one in full, as --baseline 'id \[backbone.width=(128|32)\]'$") as error:
+        against("id", [*wide, *narrow, *others])
+    assert "\n" not in str(error.value)
+    assert references(against("id [backbone.width=32]", [*wide, *narrow, *others])) == ["id [backbone.width=32]"]
+    plain = tuned(valid=0.1, ce=5.0)
+    assert references(against("id", [*wide, *plain, *others])) == ["id"]
 
 
 # ------------------------------------------------------------------------------------ layouts

@@ -68,10 +68,22 @@ def test_without_a_verdict_the_rest_is_written(tmp_path: Path) -> None:
     assert not (tmp_path / "r" / "verdict.json").exists()
 
 
-def test_a_baseline_with_a_grid_of_learning_rates_leaves_marks_out_and_says_so(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
-    grid = [["backbone.width=32"], ["backbone.width=32", "train.lr=0.003"]]
-    tuned = [run for arm in ("id", "both") for sets in grid for run in trials(arm, [5.0, 5.1], sets=sets)]
-    left_out = write_report(tmp_path / "r", QUESTION, tuned)
-    assert any(reason.startswith("marks of significance: --baseline id: several rows") for reason in left_out)
+def test_marks_are_against_the_settings_of_the_baseline_that_validation_chose(tmp_path: Path) -> None:
+    grid = {"0.001": 0.1, "0.003": 0.2}
+    runs = [
+        run
+        for arm in ("id", "both")
+        for lr, valid in grid.items()
+        for run in trials(arm, [5.0, 5.1], valid=valid, sets=["backbone.width=32", f"train.lr={lr}"])
+    ]
+    left_out = write_report(tmp_path / "r", QUESTION, runs)
+    assert not any(reason.startswith("marks of significance") for reason in left_out)
+    told = (tmp_path / "r" / "tables" / "results.md").read_text("utf-8")
+    assert r"worse than id \[train.lr=0.003\], chosen on validation (paired t-test over seeds" in told
     assert "chosen of 2 on validation" in (tmp_path / "r" / "verdict.md").read_text("utf-8")
+
+
+def test_a_baseline_that_is_several_arms_leaves_marks_out_and_says_so(tmp_path: Path) -> None:
+    several = [run for width in (32, 128) for run in trials("id", [5.0, 5.1], sets=[f"backbone.width={width}"])]
+    left_out = write_report(tmp_path / "r", QUESTION, several)
+    assert any(reason.startswith("marks of significance: --baseline id: several arms on") for reason in left_out)
