@@ -77,7 +77,7 @@ class Bench:
 
     @property
     def title(self) -> str:
-        vectors = [self.embedding] if self.embedding else []
+        vectors = [f"vectors {self.embedding}"] if self.embedding else []
         return " · ".join([self.dataset, self.backbone, *vectors, f"{self.epochs} epochs", *self.conditions])
 
     def arm(self, name: str) -> Arm | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
-import textwrap
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
@@ -15,7 +16,7 @@ import numpy as np
 from engine.reports.arms import Arm, Bench, benches
 from engine.reports.doses import DIALS, LAMBDA, Family, dose_families, families
 from engine.reports.evidence import Evidence
-from engine.reports.files import replacing
+from engine.reports.files import replacing, write_text
 from engine.reports.latex import escape
 from engine.reports.metrics import Metric, parse_metric
 from engine.reports.ranks import FloatArray
@@ -31,14 +32,18 @@ FORMATS = ("pdf", "svg", "png", "pgf")
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 """Okabe and Ito's, told apart by people who are colour-blind; line styles differ too."""
 _STYLES = ("-", "--", "-.", ":")
+_POPULARITY = "popularity"
 _MOST_CURVES = 10
-_PANEL = (4.2, 3.0)  # inches
+_PANEL = (3.1, 2.1)  # inches; two stand beside each other on a page, with letters of the size they are given here
 _FLOOR = 1e-8  # of eigenvalues on a log axis
 _BINS = 40
-_LINE = 0.15  # inches of a legend's line
-_PANEL_CHARACTERS = 54
+_LINE = 0.15  # inches of a line of a title or legend, which is added to the panels
+_CHARACTER = 0.065  # inches of a title's letter, .06 of a legend's
+_GROUP = "\\begingroup%\n\\providecommand\\mathdefault[1]{#1}%\n"  # matplotlib wants it in the preamble
 _STYLE: Any = {
     "font.size": 8,
+    "axes.titlesize": 8,
+    "pdf.fonttype": 42,  # publishers refuse Type 3
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
@@ -74,19 +79,34 @@ def save(figure: Figure, path: Path) -> None:
     form = path.suffix.lower().removeprefix(".")
     if form not in FORMATS:
         raise UserError(f"{path}: figures are written as {', '.join(FORMATS)}; name the file so")
-    dateless: Any = {"pdf": {"metadata": {"CreationDate": None}}, "svg": {"metadata": {"Date": None}}}.get(form, {})
-    settings: Any = _STYLE | {"pgf.texsystem": "pdflatex", "pgf.rcfonts": False}
     if form == "pgf":
-        for text in _names(figure):
-            text.set_text(escape(text.get_text()))
-    with mpl.rc_context(settings), replacing(path) as beside:
+        write_text(path, _pgf(figure, path))
+        return
+    dateless: Any = {"pdf": {"metadata": {"CreationDate": None}}, "svg": {"metadata": {"Date": None}}}.get(form, {})
+    with mpl.rc_context(_STYLE), replacing(path) as beside:
+        figure.savefig(beside, format=form, dpi=300, bbox_inches="tight", **dateless)
+
+
+def _pgf(figure: Figure, path: Path) -> str:
+    """The figure for \\input, in the fonts of the document, which needs the package pgf and nothing else."""
+    import matplotlib as mpl
+    from matplotlib.text import Text
+
+    if shutil.which("pdflatex") is None:
+        raise UserError(f"{path}: PGF needs pdflatex, which is not there; PDF and SVG do not")
+    for text in _names(figure):
+        text.set_text("\n".join(map(escape, text.get_text().split("\n"))))
+    for text in figure.findobj(Text):
+        text.set_fontfamily("serif")
+    out = io.StringIO()
+    settings: Any = _STYLE | {"pgf.texsystem": "pdflatex", "pgf.rcfonts": False, "font.family": "serif"}
+    with mpl.rc_context(settings):
         try:
-            figure.savefig(beside, format=form, dpi=200, bbox_inches="tight", **dateless)
-        except (RuntimeError, FileNotFoundError) as error:
-            if form != "pgf":
-                raise
+            figure.savefig(out, format="pgf", bbox_inches="tight")
+        except RuntimeError as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise UserError(f"{path}: PGF needs pdflatex with the package pgf ({reason}); PDF and SVG do not") from None
+            raise UserError(f"{path}: pdflatex cannot set the texts of PGF ({reason}); PDF and SVG need none") from None
+    return out.getvalue().replace("\\begingroup%\n", _GROUP, 1)
 
 
 def _names(figure: Figure) -> list[Text]:
@@ -104,6 +124,8 @@ def _names(figure: Figure) -> list[Text]:
 def _curves(evidence: Sequence[Evidence]) -> Figure:
     """Training CE by epoch, one panel per bench: mean over seeds, the band from lowest to highest."""
     shown = benches(evidence)
+    from matplotlib.ticker import MaxNLocator
+
     figure, panels = _panels(len(shown))
     arms = [_few(bench) for bench in shown]
     looks = dict(zip(dict.fromkeys(arm.name for few in arms for arm in few), _looks(), strict=False))
@@ -116,10 +138,11 @@ def _curves(evidence: Sequence[Evidence]) -> Figure:
                 axes.fill_between(epochs, table.min(0), table.max(0), color=looks[arm.name]["color"], alpha=0.15, lw=0)
         popularity = next((v for arm in bench.arms for run in arm.runs if (v := _popularity(run)) is not None), None)
         if popularity is not None:
-            axes.axhline(popularity, color="#999999", lw=0.8, ls=(0, (1, 3)), label="popularity")
+            axes.axhline(popularity, color="#999999", lw=0.8, ls=(0, (1, 3)), label=_POPULARITY)
         seeds = sorted({len(arm.runs) for arm in few})
         told = f"{seeds[0]} seed{'s' * (seeds != [1])}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
         axes.set(xlabel="epoch", ylabel="training CE (nats)", ylim=_visible(axes))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         notes.append(told)
     _titles(figure, panels, shown, notes)
     _shared_legend(figure)
@@ -161,7 +184,7 @@ def _trade_off(evidence: Sequence[Evidence]) -> Figure:
     found = families(evidence, LAMBDA)
     if not found:
         raise UserError("figure lambda: needs runs of one arm with two or more embedding.lambda")
-    figure, panels = _panels(3, columns=3)
+    figure, panels = _panels(3)
     for family, look in zip(found, _looks(), strict=False):
         for axes, metric in zip(panels, ("train_ce", "test.ndcg@10"), strict=False):
             _points(axes, family, parse_metric(metric), look, label=family.label)
@@ -174,8 +197,8 @@ def _trade_off(evidence: Sequence[Evidence]) -> Figure:
         axes.set(xlabel="lambda")
     panels[0].set(ylabel="training CE (nats)")
     panels[1].set(ylabel="test NDCG@10")
-    panels[2].set(xlabel="total variation ratio", ylabel="variance kept", title="by lambda")
-    panels[0].legend()
+    panels[2].set(xlabel="total variation ratio", ylabel="variance kept", title="points named by lambda")
+    _shared_legend(figure)
     return figure
 
 
@@ -197,8 +220,8 @@ def _dose_response(evidence: Sequence[Evidence]) -> Figure:
     for axes, ((dial, where), found) in zip(panels, by_panel.items(), strict=True):
         for family in found:
             _points(axes, family, metric, looks[family.arm], label=family.arm + _slope(family, metric))
-        axes.set(title=where, xlabel=dial, ylabel="training CE (nats)")
-        axes.legend(title="slope in nats per unit [95 %]", loc="upper center", bbox_to_anchor=(0.5, -0.2))
+        axes.set(title=_wrapped(where), xlabel=dial, ylabel="training CE (nats)")
+        axes.legend(title="slope in nats per unit [95 %]", loc="upper center", bbox_to_anchor=(0.5, -0.25))
     return figure
 
 
@@ -306,11 +329,11 @@ KINDS: Mapping[str, Callable[[Sequence[Evidence]], Figure]] = {
 # ------------------------------------------------------------------------------------ shared
 
 
-def _panels(count: int, columns: int = 2, legend: int = 0) -> tuple[Figure, list[Axes]]:
-    """So many panels; `legend` lines have room below each."""
+def _panels(count: int, legend: int = 0) -> tuple[Figure, list[Axes]]:
+    """So many panels, two in a row; `legend` lines have room below each."""
     from matplotlib.figure import Figure
 
-    columns = min(columns, max(count, 1))
+    columns = min(2, max(count, 1))
     rows = math.ceil(max(count, 1) / columns)
     height = _PANEL[1] + legend * _LINE
     figure = Figure(figsize=(_PANEL[0] * columns, height * rows), layout="constrained")
@@ -333,21 +356,33 @@ def _titles(figure: Figure, panels: Sequence[Axes], shown: Sequence[Bench], note
     for i, (axes, bench) in enumerate(zip(panels, shown, strict=True)):
         own = replace(bench, conditions=tuple(c for c in bench.conditions if c not in shared))
         axes.set_title("\n".join([_wrapped(own.title), *notes[i : i + 1]]))
+    lines = max(axes.get_title().count("\n") + 1 for axes in panels)
+    figure.set_figheight(figure.get_figheight() + _LINE * lines * math.ceil(len(panels) / 2))
     if shared:
-        figure.suptitle(textwrap.fill(" · ".join(sorted(shared)), 2 * _PANEL_CHARACTERS), fontsize=8)
+        figure.suptitle(_wrapped(" · ".join(sorted(shared)), 2), fontsize=8)
 
 
 def _shared_legend(figure: Figure) -> None:
-    """One legend for all panels, below them."""
+    """One legend for all panels, below them, in as many columns as its names leave room for; popularity last."""
     lines: dict[str, Any] = {}
     for axes in figure.axes:
         lines |= {label: line for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    columns = 4 if len(figure.axes) > 1 else 2
+    lines = dict(sorted(lines.items(), key=lambda named: named[0] == _POPULARITY))
+    width = 0.5 + 0.06 * max(map(len, lines), default=0)
+    columns = min(len(lines), 4, max(1, int(figure.get_figwidth() / width)))
+    figure.set_figheight(figure.get_figheight() + _LINE * math.ceil(len(lines) / columns))
     figure.legend(handles=list(lines.values()), loc="outside lower center", ncols=columns)
 
 
-def _wrapped(title: str) -> str:
-    return textwrap.fill(title, _PANEL_CHARACTERS)
+def _wrapped(title: str, panels: int = 1) -> str:
+    """A title in lines that so many panels have room for, broken between its parts."""
+    lines: list[str] = []
+    for part in title.split(" · "):
+        if lines and len(lines[-1]) + len(part) + 3 <= panels * _PANEL[0] / _CHARACTER:
+            lines[-1] += f" · {part}"
+        else:
+            lines.append(part)
+    return "\n".join(lines)
 
 
 def _finite(value: Any) -> bool:

@@ -66,7 +66,7 @@ def test_compare_names_the_claim_of_every_test(bench: Path) -> None:
 
 def test_verdict_prints_prose_a_table_and_json(bench: Path) -> None:
     text = call(bench, "verdict").stdout
-    assert text.startswith("✓ demo · sasrec · demo · ")
+    assert text.startswith("✓ demo · sasrec · vectors demo · ")
     assert "epochs: supported (untuned)" in text
     assert re.search(r"tf-llmer/no-both +neither +3 +5\.6000 ±0\.0100 .* misses", text)
     flat = " ".join(text.split())

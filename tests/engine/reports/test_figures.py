@@ -1,3 +1,4 @@
+import re
 import sys
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import pytest
 from engine.reports import dose_text
 from engine.reports.doses import dose_families, families
 from engine.reports.evidence import Evidence
-from engine.reports.figures import figures, save
+from engine.reports.figures import KINDS, figures, save
 from engine.reports.metrics import parse_metric
 from engine.spec import UserError
+from tests.engine.reports.test_export import NASTY
+from tests.engine.reports.tex import compile_tex, need_tex
 from tests.engine.reports.trials import trial, trials
 
 pytest.importorskip("matplotlib")
@@ -97,10 +100,11 @@ def test_figures_are_the_same_bytes_again(tmp_path: Path, form: str) -> None:
     assert (tmp_path / f"a.{form}").read_bytes() == (tmp_path / f"b.{form}").read_bytes()
 
 
-def test_every_kind_draws_what_the_runs_hold(tmp_path: Path) -> None:
+def of_every_kind() -> dict[str, list[Evidence]]:
+    """Runs that have something to show, by kind of figure."""
     geometry = {
         "curvature": {"spectrum": [1.0, 0.1, 0.0]},
-        "norms": {"histogram": {"edges": [0.0, 1.0, 2.0], "counts": [3, 4]}},
+        "norms": {"histogram": {"edges": [0.01, 1.0, 2.0], "counts": [3, 4]}},
     }
     kept = {"tv_ratio": 0.5, "retained": 0.9}
     with_facts = [
@@ -110,11 +114,59 @@ def test_every_kind_draws_what_the_runs_hold(tmp_path: Path) -> None:
             "both", [5.0, 5.1 + x], sets=[f"embedding.lambda={x}"], facts={"geometry": geometry, "embedding": kept}
         )
     ]
-    for kind, runs in {"lambda": with_facts, "spectra": with_facts, "norms": with_facts, "dose": doses()}.items():
+    return dict.fromkeys(("curves", "lambda", "spectra", "norms"), with_facts) | {"dose": doses()}
+
+
+def test_every_kind_draws_what_the_runs_hold(tmp_path: Path) -> None:
+    assert set(of_every_kind()) == set(KINDS)
+    for kind, runs in of_every_kind().items():
         file = tmp_path / f"{kind}.svg"
         save(figures(kind, runs), file)
         assert "<svg" in file.read_text("utf-8")
     assert "+0.500 [" in (tmp_path / "dose.svg").read_text("utf-8")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_letters_keep_their_size_on_a_page(kind: str) -> None:
+    width, height = figures(kind, of_every_kind()[kind]).get_size_inches()
+    assert width <= 6.2
+    assert height < 6
+
+
+def test_pdf_holds_no_font_that_publishers_refuse(tmp_path: Path) -> None:
+    save(figures("curves", trials("id", [5.0, 5.2])), tmp_path / "a.pdf")
+    data = (tmp_path / "a.pdf").read_bytes()
+    assert b"/Subtype /CIDFontType2" in data
+    assert b"/Type3" not in data
+
+
+def test_pgf_compiles_in_a_document_that_has_the_package_pgf(tmp_path: Path) -> None:
+    need_tex("pgf.sty")
+    for kind, runs in of_every_kind().items():
+        save(figures(kind, runs), tmp_path / f"{kind}.pgf")
+    hostile = trials("id", [5.0, 5.1])
+    for run in hostile:
+        run.record["overrides"].update({f"{part}.{name}": name for name in NASTY for part in ("data", "table")})
+    save(figures("curves", hostile), tmp_path / "hostile.pgf")
+    inputs = "\n\n".join(rf"\resizebox{{!}}{{3cm}}{{\input{{{kind}.pgf}}}}" for kind in (*KINDS, "hostile"))
+    text = f"\\documentclass{{article}}\\usepackage{{pgf}}\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
+    compile_tex(tmp_path, text)
+
+
+def test_lines_of_a_title_stay_lines_in_pgf(tmp_path: Path) -> None:
+    need_tex()
+    save(figures("curves", trials("id", [5.0, 5.1])), tmp_path / "a.pgf")
+    told = (tmp_path / "a.pgf").read_text("utf-8")
+    assert re.search(r"20 epochs\}", told)
+    assert re.search(r"[^ ]2 seeds\}", told)
+    assert r"\sffamily" not in told
+
+
+def test_without_pdflatex_pgf_is_a_one_line_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"a.pgf: PGF needs pdflatex, which is not there; PDF and SVG do not$"):
+        save(figures("curves", trials("id", [5.0])), tmp_path / "a.pgf")
+    assert not list(tmp_path.iterdir())
 
 
 def test_norms_of_all_arms_stand_in_the_same_bins() -> None:
@@ -172,9 +224,8 @@ def test_conditions_that_all_panels_share_stand_once_and_a_dial_on_each() -> Non
         for run in trials("id", [5.0, 5.2], sets=[f"data.demo.norm_sd={dose}", "backbone.width=32"])
     ]
     figure = figures("curves", runs)
-    assert [axes.get_title().splitlines()[0] for axes in figure.axes] == [
-        "demo · sasrec · 20 epochs · data.demo.norm_sd=0.6",
-        "demo · sasrec · 20 epochs · data.demo.norm_sd=1.0",
+    assert [axes.get_title().splitlines() for axes in figure.axes] == [
+        ["demo · sasrec · 20 epochs", f"data.demo.norm_sd={dose}", "2 seeds"] for dose in (0.6, 1.0)
     ]
     assert [text.get_text() for text in figure.texts] == ["backbone.width=32"]
 

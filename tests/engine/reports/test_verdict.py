@@ -194,7 +194,7 @@ def test_other_budgets_stand_on_a_bench_of_their_own() -> None:
     ]
     titles = [bench.title for bench in benches(runs)]
     assert len(titles) == 4
-    assert "demo · sasrec · demo · 4 epochs" in titles
+    assert "demo · sasrec · vectors demo · 4 epochs" in titles
     assert len(verdicts(runs)) == 4
 
 
