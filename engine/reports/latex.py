@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 
@@ -51,6 +52,7 @@ _LETTERS = {"ß": r"{\ss}", "ø": r"{\o}", "Ø": r"{\O}", "ł": r"{\l}", "Ł": r
 _DOTLESS = {"i": r"\i", "j": r"\j"}
 _PER_PAGE = 4  # LaTeX gives up on too many floats that wait for a place
 _NARROW = 55  # characters in a row above which a table may have to shrink to the line
+_BESIDE, _BELOW = 30, 44  # characters of an arm's settings that stand beside its name, and in a line below it
 _NUMBER = re.compile(r"([+-]?)([0-9]+)(\.[0-9]{4})?")
 _SIUNITX = (
     r"\usepackage{siunitx}[2021/05/17]",  # version 3, the first to reserve room for text behind a number
@@ -110,6 +112,7 @@ def table(grid: Grid, *, siunitx: bool = False) -> str:
         rf"\caption{{{' '.join(map(escape, grid.caption))}}}",
         rf"\label{{{grid.label}}}",
         r"\medskip",
+        *([r"\setlength{\tabcolsep}{4pt}"] if wide else []),
         *([r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"] if wide else []),
         rf"\begin{{tabular}}{{l{''.join(kinds)}}}",
         r"\toprule",
@@ -121,9 +124,22 @@ def table(grid: Grid, *, siunitx: bool = False) -> str:
     marked = list(map(_marked, columns))
     for label, cells in grid.rows:
         texts = [_aligned_cell(c, m) if s else _cell(c) for c, s, m in zip(cells, aligned, marked, strict=True)]
-        lines.append(" & ".join([escape(label), *texts]) + r" \\")
+        lines.append(" & ".join([_label(label) if wide else escape(label), *texts]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}" + "}" * wide, r"\end{table}", ""]
     return "\n".join(lines)
+
+
+def _label(label: str) -> str:
+    """An arm in a wide table: what was changed stands small beside its name, or below it."""
+    name, bracket, changes = label.partition(" [")
+    if not bracket:
+        return escape(label)
+    changes = f"[{changes}"
+    if len(changes) <= _BESIDE:
+        return rf"{escape(name)} {{\scriptsize {escape(changes)}}}"
+    lines = textwrap.wrap(changes, _BELOW, break_long_words=False, break_on_hyphens=False)
+    below = r" \\[-2pt] ".join(rf"\scriptsize {escape(line)}" for line in lines)
+    return rf"\begin{{tabular}}[t]{{@{{}}l@{{}}}}{escape(name)} \\[-2pt] {below}\end{{tabular}}"
 
 
 def _width(grid: Grid) -> int:

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from engine.reports.leaderboard import Cell, Leaderboard, shortened
 from engine.reports.marks import MARKS
+from engine.reports.metrics import Metric
 from engine.spec import UserError
 
 Layout: TypeAlias = Literal["backbones", "metrics", "difference"]
@@ -86,17 +87,23 @@ def _by_backbone(board: Leaderboard, *, difference: bool) -> Grid:
 
 
 def _readable(boards: Sequence[Leaderboard]) -> list[list[Leaderboard]]:
-    """Boards that stand side by side in one table: whole data sets, as many as a page is wide."""
+    """Boards that stand side by side in one table: whole data sets, as many as a page is wide, that have at least
+    half of their arms in common."""
     by_data: dict[str, list[Leaderboard]] = {}
     for board in boards:
         by_data.setdefault(_data(board), []).append(board)
     parts: list[list[Leaderboard]] = []
     for same in by_data.values():
-        if parts and len(parts[-1]) + len(same) <= _MOST_COLUMNS:
+        if parts and len(parts[-1]) + len(same) <= _MOST_COLUMNS and _alike(parts[-1], same):
             parts[-1] += same
         else:
             parts.append(list(same))
     return parts
+
+
+def _alike(these: Sequence[Leaderboard], those: Sequence[Leaderboard]) -> bool:
+    a, b = ({row.label for board in boards for row in board.rows} for boards in (these, those))
+    return 2 * len(a & b) >= len(a | b)
 
 
 def _data(board: Leaderboard) -> str:
@@ -122,10 +129,11 @@ def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
             heads[-1] = (name, heads[-1][1] + 1)
         else:
             heads.append((name, 1))
-    names = tuple(f"{board.metric.title}{' ↑' if board.metric.higher_is_better else ' ↓'}" for board in here)
+    several = len({board.metric for board in here if board.metric.split == "train"}) > 1
+    names = tuple(_column(board.metric, several) for board in here)
     shown, shared = shortened([labels[i] for i in kept])
     return Grid(
-        title=" · ".join([backbone, *dict.fromkeys(board.dataset for board in here), "metrics"]),
+        title=" · ".join([backbone, *dict.fromkeys(map(_data, here)), "metrics"]),
         caption=(
             f"{', '.join([backbone, *everywhere])}: {_measured(here)}",
             *_common(shared),
@@ -141,6 +149,12 @@ def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
             for label, i in zip(shown, kept, strict=True)
         ),
     )
+
+
+def _column(metric: Metric, several: bool) -> str:
+    """With an arrow to the better. The caption tells the epoch of the training CE, unless there are several."""
+    name = metric.title if several else metric.title.partition(" at ")[0]
+    return f"{name} {'↑' if metric.higher_is_better else '↓'}"
 
 
 def _common(shared: str) -> list[str]:

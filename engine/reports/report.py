@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ class Question:
     """What the report is about."""
 
     title: str
+    asks: str
+    """What its runs are to answer, in a sentence; may be empty."""
     margin: float
     baselines: Sequence[str]
     command: Sequence[str]
@@ -87,7 +90,8 @@ def _write(folder: Path, question: Question, evidence: Sequence[Evidence]) -> li
     judged = _judged(question, evidence, left_out)
     boards = _boards(question, evidence, left_out)
     doses = dose_families(evidence)
-    tables = _tables(folder / "tables", boards, [*map(verdict_text.grid, judged), *dose_text.grids(doses)])
+    told = [*map(verdict_text.grid, judged), *dose_text.grids(doses)]
+    tables, shown = _tables(folder / "tables", boards, told)
     drawn = _figures(folder / "figures", evidence, left_out)
     if judged:
         parts = [
@@ -101,7 +105,7 @@ def _write(folder: Path, question: Question, evidence: Sequence[Evidence]) -> li
         _json(folder / "doses.json", dose_text.to_json(doses))
     for run in evidence:
         _text(folder / "specs" / f"{run.run}.json", spec.to_json(run.experiment) + "\n")
-    _text(folder / "main.tex", _main(question, evidence, _words(judged, doses), tables, drawn))
+    _text(folder / "main.tex", _main(question, evidence, _words(judged, doses), shown, drawn))
     _json(folder / _MANIFEST, _manifest(question, evidence, [*tables, *drawn], left_out))
     return left_out
 
@@ -133,11 +137,12 @@ def _boards(question: Question, evidence: Sequence[Evidence], left_out: list[str
 # ------------------------------------------------------------------------------------ files
 
 
-def _tables(folder: Path, boards: Sequence[Leaderboard], first: Sequence[Grid]) -> list[str]:
-    """Write the tables, those of verdicts and doses first; returns the names of the LaTeX files."""
-    made: list[Grid] = [*first, *grids(boards), *grids(boards, "metrics")]
+def _tables(folder: Path, boards: Sequence[Leaderboard], told: Sequence[Grid]) -> tuple[list[str], list[str]]:
+    """Write the tables, those of verdicts and doses first; returns the names of the LaTeX files, and of those that
+    the report shows: a table per metric is written for papers, and repeats what stands in those of all metrics."""
     tested = any(cell.versus and cell.versus.p is not None for board in boards for cell in board.cells)
-    made += grids(boards, "difference") if tested else []
+    shown = [*told, *grids(boards, "metrics"), *(grids(boards, "difference") if tested else [])]
+    made = [*shown, *grids(boards)]
     names = []
     for i, grid in enumerate(made, 1):
         name = f"{i:02}-{grid.label.removeprefix('tab:')[:60].strip('-')}"
@@ -146,7 +151,7 @@ def _tables(folder: Path, boards: Sequence[Leaderboard], first: Sequence[Grid]) 
     _text(folder / "results.csv", export.to_csv(boards))
     _text(folder / "results.md", export.to_markdown(made))
     _text(folder / "results.json", export.to_json(boards))
-    return names
+    return names, names[: len(shown)]
 
 
 def _figures(folder: Path, evidence: Sequence[Evidence], left_out: list[str]) -> dict[str, float]:
@@ -166,12 +171,15 @@ def _figures(folder: Path, evidence: Sequence[Evidence], left_out: list[str]) ->
 
 
 _CAPTIONS = {
-    "curves": "Training CE by epoch in evaluation mode: mean over seeds, band from the lowest to the highest seed.",
+    "curves": "Training CE by epoch in evaluation mode: mean over seeds, band from the lowest to the highest seed; "
+    "popularity is the CE of predicting every item by its share of the training interactions.",
     "lambda": "Training CE and test NDCG@10 over lambda (mean, 95 % interval over seeds); variance kept against the "
-    "total variation of the table.",
-    "dose": "Training CE over the dial that was turned: mean, 95 % interval over seeds, slope with its interval.",
-    "spectra": "Eigenvalues of the curvature at uniform p, as shares of the largest.",
-    "norms": "Row norms of the item table before training.",
+    "total variation of the table, with lambda beside each point.",
+    "dose": "Training CE over the dial that was turned: mean and 95 % interval over seeds; slope with its interval.",
+    "spectra": "Eigenvalues of the curvature at uniform p, as shares of the largest, of each arm's table before "
+    "training.",
+    "norms": "Row norms of the item table before training, as shares of the items; arms with the same table share "
+    "a line.",
 }
 
 
@@ -179,13 +187,18 @@ def _words(judged: Sequence[Verdict], doses: Sequence[Family]) -> list[str]:
     """The sections that are prose."""
     told = [r"\section{Verdict}"]
     for verdict in judged:
-        told.append(rf"\subsection{{{escape(verdict.bench.title)}}}")
-        told += [f"{escape(paragraph)}\n" for paragraph in verdict_text.prose(verdict)]
+        told.append(rf"\subsection{{\raggedright {escape(verdict.bench.title)}}}")
+        told += [f"{_prose(paragraph)}\n" for paragraph in verdict_text.prose(verdict)]
     if not judged:
         told.append("These runs allow no verdict: a baseline or an arm of the 2 x 2 is missing.\n")
     if doses:
-        told += [r"\section{Dose-response}", *(f"{escape(sentence)}\n" for sentence in dose_text.prose(doses))]
+        told += [r"\section{Dose-response}", *(f"{_prose(sentence)}\n" for sentence in dose_text.prose(doses))]
     return told
+
+
+def _prose(text: str) -> str:
+    """Escaped, negative numbers with a minus."""
+    return re.sub(r"(?<![\w.-])-(?=[0-9])", "$-$", escape(text))
 
 
 def _main(
@@ -204,12 +217,16 @@ def _main(
         r"\author{}",
         r"\date{}",
         r"\sloppy",
+        *_FLOATS,
         r"\begin{document}",
         r"\maketitle",
-        rf"{len(evidence)} finished runs, listed in \texttt{{manifest.json}}, specified in \texttt{{specs/}}.",
+        *([rf"\noindent {escape(question.asks)}" + "\n"] if question.asks else []),
+        rf"\noindent {len(evidence)} finished runs, listed in \texttt{{manifest.json}},",
+        r"specified in \texttt{specs/}.",
         r"Made by \texttt{" + escape(" ".join(question.command)) + "}." if question.command else "",
         *words,
         r"\section{Tables}",
+        r"One table per metric, with a column per backbone, is in \texttt{tables/} too.",
         *_floats(rf"\input{{{name}}}" for name in tables),
         *([r"\section{Figures}"] if drawn else []),
         *_floats(_figure(name, width) for name, width in drawn.items()),
@@ -241,6 +258,14 @@ def _floats(texts: Any) -> list[str]:
     return [*lines, r"\clearpage"]
 
 
+_FLOATS = (  # tables and figures fill pages from the top, however many they are
+    r"\setcounter{topnumber}{9}\setcounter{bottomnumber}{9}\setcounter{totalnumber}{9}",
+    r"\renewcommand{\topfraction}{.95}\renewcommand{\bottomfraction}{.95}",
+    r"\renewcommand{\textfraction}{.02}\renewcommand{\floatpagefraction}{.7}",
+    r"\makeatletter\setlength{\@fptop}{0pt}\setlength{\@fpsep}{16pt}\makeatother",
+)
+
+
 def _manifest(
     question: Question, evidence: Sequence[Evidence], files: Sequence[str], left_out: Sequence[str]
 ) -> dict[str, Any]:
@@ -248,6 +273,7 @@ def _manifest(
         "kind": _KIND,
         "tfllmer": version("tfllmer"),
         "title": question.title,
+        "question": question.asks,
         "command": list(question.command),
         "margin": question.margin,
         "baselines": list(question.baselines),

@@ -32,6 +32,7 @@ def report(
     tfllmer report --dataset ml-100k -o report
     """
     from engine.reports.report import Question, write_report
+    from engine.store.studies import known_study
     from tfllmer_tui.cli.output import say, settled_store
     from tfllmer_tui.cli.verdict import evidence_for, judged_by
 
@@ -43,6 +44,7 @@ def report(
     ]
     command = ["tfllmer", "report", *([study] if study else []), *narrowed, "-o", str(output)]
     title = f"Study {study}" if study else "Runs of " + ", ".join(sorted({e.experiment.data.name for e in evidence}))
-    for reason in write_report(output, Question(title, share, baselines, command), evidence):
+    asks = str(known_study(store, study).spec.get("question", "")) if study else ""
+    for reason in write_report(output, Question(title, asks, share, baselines, command), evidence):
         say(f"left out: {reason}")
     print(output)

@@ -165,7 +165,17 @@ def test_many_data_sets_are_several_tables_and_what_they_share_is_told_once() ->
     first, second = grids(leaderboards(runs, ["ndcg@10", "hr@10", "train_ce"]), "metrics")
     assert [head for head, _ in first.heads] == [f"demo, data.demo.norm_sd={dose}" for dose in ("0.0", "0.3")]
     assert (len(first.columns), len(second.columns)) == (6, 6)
+    assert first.columns[:3] == ("test NDCG@10 ↑", "test HR@10 ↑", "train CE ↓")
+    assert first.label != second.label
     assert first.caption[0].startswith("sasrec, data.demo.users=99: ")
+
+
+def test_data_sets_of_other_arms_do_not_stand_side_by_side() -> None:
+    runs = [record(f"R{m}", m, None, value=0.1, dataset="a") for m in ("id", "tf", "ace", "llm_pca")]
+    runs += [record("R", "id", None, value=0.1, dataset="b")]
+    first, second = grids(leaderboards(runs, ["ndcg@10", "train_ce", "train_ce@0"]), "metrics")
+    assert (first.heads, second.heads) == ((("a", 3),), (("b", 3),))
+    assert first.columns[1:] == ("train CE at the last epoch ↓", "train CE at epoch 0 ↓")
 
 
 def test_changes_that_all_rows_share_are_told_once() -> None:
@@ -266,6 +276,18 @@ def hostile() -> list[Grid]:
 @pytest.mark.parametrize("siunitx", [False, True])
 def test_hostile_names_compile_in_every_layout(tmp_path: Path, siunitx: bool) -> None:
     compile_tex(tmp_path, to_latex(hostile(), siunitx=siunitx))
+
+
+def test_what_was_changed_stands_small_beside_or_below_its_arm_in_a_wide_table(tmp_path: Path) -> None:
+    long = ", ".join(f"data.demo.users={i}00" for i in range(1, 5))
+    labels = ("tf-llmer/full [train.lr=0.003]", f"tf-llmer/full [{long}]")
+    cells = (Entry("0.1234", spread="0.0123"), Entry("0.5678", spread="0.0123"))
+    text = to_latex([Grid("t", (), "arm", (), ("sasrec", "gru4rec"), tuple((label, cells) for label in labels))])
+    assert r"tf-llmer/full {\scriptsize {[}train.lr=0.003{]}} & 0.1234" in text
+    assert text.count(r" \\[-2pt] \scriptsize ") == 2
+    assert not overfull(compile_tex(tmp_path, text))
+    narrow = to_latex([Grid("t", (), "arm", (), ("sasrec",), ((labels[0], cells[:1]),))])
+    assert r"tf-llmer/full {[}train.lr=0.003{]} & 0.1234" in narrow
 
 
 # ------------------------------------------------------------------------------------ siunitx

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from engine.spec import UserError
 from tests.engine.reports.tex import need_tex, overfull, pdflatex
 from tests.engine.reports.trials import trial, trials
 
-QUESTION = Question("Study 50% of_it & #1", 0.01, ("id", "id-norm"), ("tfllmer", "report", "a_b"))
+QUESTION = Question(
+    "Study 50% of_it & #1", "Does 1 % of it_ help?", 0.01, ("id", "id-norm"), ("tfllmer", "report", "a_b")
+)
 
 
 def runs() -> list[Evidence]:
@@ -38,8 +41,17 @@ def test_the_folder_holds_all_of_it_and_compiles(tmp_path: Path) -> None:
     assert verdict["verdict"] == "supported"
     assert "supported" in (folder / "verdict.md").read_text("utf-8")
     assert (folder / "tables" / "results.csv").read_text("utf-8").count("\n") == 1 + 3 * 6
+    main = (folder / "main.tex").read_text("utf-8")
+    assert "Does 1 \\% of it\\_ help?" in main
+    assert "$-$0." in main
+    inputs = re.findall(r"\\input\{(.*?)\}", main)
+    assert len(inputs) == len(set(inputs)) == 5  # verdict, all metrics, differences; not each metric once more
+    assert set(inputs) < set(manifest["files"])
     need_tex("booktabs.sty")
-    assert not overfull(pdflatex(folder / "main.tex"))
+    pdflatex(folder / "main.tex")
+    log = pdflatex(folder / "main.tex")
+    assert not overfull(log)
+    assert "multiply" not in log
 
 
 def test_a_report_replaces_a_report_and_nothing_else(tmp_path: Path) -> None:
