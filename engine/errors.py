@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend. Apart from `engine.spec`, so that they cost no import of pydantic."""
+"""Errors that are the user's to mend. A module of its own, so that they cost no import of pydantic."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 import psutil
 
 from engine import spec
+from engine.errors import UserError
 from engine.spool import Level, RunFolder, SpoolWriter, held, read_records
 
 _T = TypeVar("_T")
@@ -78,7 +79,7 @@ def run(folder: RunFolder, device: str | None = None) -> int:
             experiment = _placed(folder, device, before)
             stop.limit(experiment.execution.time_limit_s)
             result = _train(experiment, folder, recorder, attempt, stop)
-        except spec.UserError as error:
+        except UserError as error:
             recorder.event(str(error), "error")
             recorder.end("failed", f"user error: {error}")
             return 2
@@ -236,7 +237,7 @@ def _device(name: str) -> Any:
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count()
-        raise spec.UserError(f"execution.device: no {name} here ({found} CUDA devices found); use --device cpu")
+        raise UserError(f"execution.device: no {name} here ({found} CUDA devices found); use --device cpu")
     return device
 
 
@@ -325,7 +326,7 @@ def inspect(spec_file: Path, out: Path) -> int:
         experiment = spec.from_json(spec_file.read_text("utf-8"))
         dataset = load_dataset(experiment.data)
         values = statistics(dataset, split_dataset(dataset, experiment.data))
-    except spec.UserError as error:
+    except UserError as error:
         print(error, file=sys.stderr)
         return 2
     out.write_text(json.dumps(values, indent=2), encoding="utf-8")
@@ -343,7 +344,7 @@ def embed(spec_file: Path, folder: RunFolder) -> int:
     recorder = JobRecorder(folder)
     try:
         result = encode.embed(encode.Embed.model_validate_json(spec_file.read_bytes()), recorder, stop)
-    except spec.UserError as error:
+    except UserError as error:
         recorder.end("failed", f"user error: {error}")
         return 2
     except Exception as error:
@@ -366,7 +367,7 @@ def diagnose(request_file: Path, folder: RunFolder) -> int:
         from engine.training import diagnosis
 
         recorder.result(diagnosis.run(diagnosis.Diagnosis.model_validate_json(request_file.read_bytes()), recorder))
-    except spec.UserError as error:
+    except UserError as error:
         recorder.end("failed", f"user error: {error}")
         return 2
     except Exception as error:

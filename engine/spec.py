@@ -15,8 +15,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from engine.errors import UserError as UserError  # noqa: PLC0414 - most code knows them from here
-from engine.errors import nearest as nearest  # noqa: PLC0414
+from engine.errors import UserError, nearest
 
 IDENTITY_VERSION = 1
 """Part of every identity: raise it when the meaning of a stored specification changes."""

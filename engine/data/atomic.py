@@ -19,7 +19,7 @@ import polars as pl
 
 from engine.data.arrays import IntArray
 from engine.data.timestamps import parse_times
-from engine.spec import UserError, nearest
+from engine.errors import UserError, nearest
 
 TYPES = ("token", "token_seq", "float", "float_seq")
 UNKNOWN_TEXT = "unknown"

@@ -12,7 +12,7 @@ from engine.data import demo
 from engine.data.arrays import BoolArray, FloatArray, IntArray
 from engine.data.atomic import Log, files, read_log
 from engine.data.prepare import filtered, in_order, times_are_positions
-from engine.spec import UserError
+from engine.errors import UserError
 
 __all__ = ["Dataset", "FloatArray", "IntArray", "load_dataset"]
 

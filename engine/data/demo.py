@@ -16,7 +16,7 @@ from engine import spec
 from engine.data.arrays import FloatArray, IntArray
 from engine.data.atomic import Log
 from engine.data.words import PLACES, SETTINGS, THEMES
-from engine.spec import UserError
+from engine.errors import UserError
 
 Real = npt.NDArray[np.float64]
 

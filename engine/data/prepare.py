@@ -11,7 +11,7 @@ import polars as pl
 from engine import spec
 from engine.data.arrays import BoolArray, IntArray
 from engine.data.atomic import Log
-from engine.spec import UserError
+from engine.errors import UserError
 
 _FEW = 1_000_000
 """Rows that numpy sorts: it takes five times as long as polars, but less than the import of polars, which a generated

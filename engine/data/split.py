@@ -10,7 +10,7 @@ import numpy as np
 from engine import spec
 from engine.data.arrays import BoolArray, IntArray
 from engine.data.dataset import Dataset
-from engine.spec import UserError
+from engine.errors import UserError
 
 MIN_FOR_HELD_OUT = 3
 """Leave-one-out holds two interactions out; a user with fewer than three only trains."""

@@ -8,7 +8,8 @@ import numpy.typing as npt
 from engine.embeddings.clusters import spherical_kmeans
 from engine.embeddings.reduce import fix_signs
 from engine.embeddings.reductions import generator, orthonormal, random_rotation, unit_rows
-from engine.spec import Embedding, UserError
+from engine.errors import UserError
+from engine.spec import Embedding
 
 Array = npt.NDArray[np.float64]
 

@@ -29,6 +29,7 @@ from engine.data.atomic import Items, read_items
 from engine.embeddings.encoder import Encoder, Pooling, Precision, Source, Tokenizer, Tokens, locate
 from engine.embeddings.shards import Rows, Shards
 from engine.embeddings.template import ALL, parse, render_all
+from engine.errors import UserError
 from engine.spool import Recorder, RunFolder, held
 
 _VERSION = 1  # part of every key: raise it when the same settings give other vectors
@@ -70,7 +71,7 @@ def embed(settings: Embed, recorder: Recorder, asked_to_stop: Stop) -> dict[str,
 
     out = Path(settings.out)
     if not _writable(out.parent):
-        raise spec.UserError(f"{out.parent}: no folder that can be written; name the file to write with -o FILE")
+        raise UserError(f"{out.parent}: no folder that can be written; name the file to write with -o FILE")
     items = read_items(Path(settings.folder), settings.dataset)
     texts = item_texts(items, settings.template)
     devices = _devices(settings.device)
@@ -117,7 +118,7 @@ def embed(settings: Embed, recorder: Recorder, asked_to_stop: Stop) -> dict[str,
         try:
             width, dtype = shards.assemble(out, row_of_item, metadata)
         except OSError as error:
-            raise spec.UserError(f"{out}: cannot be written ({error.strerror}); the shards are kept") from None
+            raise UserError(f"{out}: cannot be written ({error.strerror}); the shards are kept") from None
     return told | {
         "dimensions": width,
         "stored_as": dtype,
@@ -227,7 +228,7 @@ class Encoding:
         try:
             self._shards.write(np.concatenate(rows), np.concatenate(vectors))
         except OSError as error:
-            raise spec.UserError(f"{self._shards.folder}: cannot be written ({error.strerror}); free space") from None
+            raise UserError(f"{self._shards.folder}: cannot be written ({error.strerror}); free space") from None
 
 
 class _Progress:
@@ -299,7 +300,7 @@ def _same_file(out: Path, key: str) -> dict[str, Any]:
         metadata = {}
     if metadata.get("key") != key:
         made = ", ".join(f"{name} {metadata[name]}" for name in ("encoder", "pooling", "template") if name in metadata)
-        raise spec.UserError(
+        raise UserError(
             f"{out}: is there already with other vectors{f' ({made})' if made else ''}; "
             "give --name or -o another name, or replace it with --fresh"
         )
@@ -315,9 +316,9 @@ def _devices(names: str) -> list[str]:
     for name in (wanted := [name.strip() for name in names.split(",")]):
         kind, _, number = name.partition(":")
         if kind not in DEFAULT_BATCH_TOKENS or (number and not number.isdigit()) or (kind == "cpu" and number):
-            raise spec.UserError(f"--device {names}: {name!r} is no device; use auto, cpu, cuda or cuda:0,cuda:1")
+            raise UserError(f"--device {names}: {name!r} is no device; use auto, cpu, cuda or cuda:0,cuda:1")
         if kind == "cuda" and int(number or 0) >= found:
-            raise spec.UserError(f"--device {names}: no {name} here ({found} CUDA devices found); use --device cpu")
+            raise UserError(f"--device {names}: no {name} here ({found} CUDA devices found); use --device cpu")
     return wanted
 
 

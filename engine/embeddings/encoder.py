@@ -17,7 +17,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from engine.spec import UserError, file_fingerprint
+from engine.errors import UserError
+from engine.spec import file_fingerprint
 
 Pooling: TypeAlias = Literal["mean", "last", "cls", "eos-weighted"]
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]

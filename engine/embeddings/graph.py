@@ -15,7 +15,8 @@ import numpy.typing as npt
 from scipy import sparse
 
 from engine.data import Sequences
-from engine.spec import Graph, UserError
+from engine.errors import UserError
+from engine.spec import Graph
 
 Matrix = sparse.csr_array
 Array = npt.NDArray[np.float64]

@@ -9,7 +9,8 @@ from engine.data import Sequences
 from engine.embeddings import null_graphs
 from engine.embeddings.content_graph import content_graph
 from engine.embeddings.graph import Matrix, cooccurrence
-from engine.spec import Graph, UserError
+from engine.errors import UserError
+from engine.spec import Graph
 
 _NULLS = {
     "rewired": null_graphs.rewired,

@@ -23,6 +23,7 @@ from engine.embeddings.reductions import LinearMap, fit, prepare, unit_rows
 from engine.embeddings.rows import FloatArray, Vectors
 from engine.embeddings.trade_off import trade_off
 from engine.embeddings.vectors import open_vectors
+from engine.errors import UserError
 
 _VERSION = 2  # part of the cache key: raise it when the pipeline computes something else
 
@@ -66,10 +67,10 @@ def source_vectors(embedding: spec.Embedding, dataset: Dataset) -> Vectors:
     if embedding.path is not None:
         path = Path(embedding.path)
         if embedding.fingerprint and spec.file_fingerprint([path]) != embedding.fingerprint:
-            raise spec.UserError(f"{path}: changed since this run was specified; start a new run")
+            raise UserError(f"{path}: changed since this run was specified; start a new run")
         return open_vectors(path, dataset)
     if dataset.vectors is None:
-        raise spec.UserError(f"{dataset.name}: no file of vectors named; use --embedding NAME or a path")
+        raise UserError(f"{dataset.name}: no file of vectors named; use --embedding NAME or a path")
     return Vectors(dataset.vectors, dataset.item_rows)
 
 

@@ -7,7 +7,8 @@ import numpy.typing as npt
 from scipy import linalg
 
 from engine.embeddings.reduce import fix_signs
-from engine.spec import Embedding, UserError
+from engine.errors import UserError
+from engine.spec import Embedding
 
 Array = npt.NDArray[np.float64]
 

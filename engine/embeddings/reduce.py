@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import linalg
 
 from engine.embeddings.gram import Moments
-from engine.spec import UserError
+from engine.errors import UserError
 
 Array = npt.NDArray[np.float64]
 

@@ -26,7 +26,8 @@ from engine.embeddings.laplacian import Laplacian
 from engine.embeddings.post import post_step
 from engine.embeddings.reduce import Reduction, rec_pca
 from engine.embeddings.rows import Rows, Vectors, spans
-from engine.spec import Embedding, UserError
+from engine.errors import UserError
+from engine.spec import Embedding
 
 Array = npt.NDArray[np.float64]
 

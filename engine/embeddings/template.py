@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from engine.spec import UserError, nearest
+from engine.errors import UserError, nearest
 
 ALL = "*"
 """The name under which an item's whole text stands."""

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from engine.data import Dataset
 from engine.embeddings.rows import BFLOAT16, Vectors
-from engine.spec import UserError
+from engine.errors import UserError
 
 _TYPES: dict[str, np.dtype[Any]] = {
     "F16": np.dtype("<f2"),

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.errors import UserError
 from engine.models.spectral import SpectralAdapter, spectrum
-from engine.spec import Table, UserError
+from engine.spec import Table
 
 _ADAPTERS = ("linear", "mlp", "spectral")
 _TINY = 1e-6  # a row shorter than this share of the mean row has no direction of its own

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from engine.spec import UserError
+from engine.errors import UserError
 
 _POSITION = 16  # width m of positions and queries
 _FLAT = 1e-10  # a component with less than this share of the largest variance is rounding

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from engine.errors import UserError
 from engine.presets.compose import Resolved, flatten, resolve
 from engine.presets.files import Setting
 from engine.presets.studies import AXES, FLAG_AXIS, Rule, Study, Value, check_field, key_of, parse_only, text_of
-from engine.spec import Experiment, UserError, config_hash, data_hash, spec_hash
+from engine.spec import Experiment, config_hash, data_hash, spec_hash
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from engine.errors import UserError, nearest
 from engine.presets.files import Preset, Setting, find_preset, has_preset, list_presets
 from engine.presets.locate import (
     dataset_name,
@@ -21,7 +22,7 @@ from engine.presets.locate import (
     list_vectors,
     vectors_name,
 )
-from engine.spec import BACKBONES, Experiment, UserError, explain, fields_of, nearest, part_of
+from engine.spec import BACKBONES, Experiment, explain, fields_of, part_of
 
 METHOD, DATASET, BACKBONE = "tf-llmer", "demo", "sasrec"
 """What `tfllmer run` takes where nothing is said."""

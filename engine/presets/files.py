@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args
 import yaml
 
 import engine
-from engine.spec import UserError, nearest
+from engine.errors import UserError, nearest
 
 Kind = Literal["dataset", "backbone", "method", "ablation"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from engine.spec import UserError, file_fingerprint, nearest
+from engine.errors import UserError, nearest
+from engine.spec import file_fingerprint
 
 VECTOR_SUFFIXES = (".npy", ".npz", ".parquet", ".safetensors")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import yaml
 
-from engine.spec import UserError
+from engine.errors import UserError
 
 
 def check_names(node: yaml.Node, label: str, depth: int = 0) -> None:

@@ -21,10 +21,10 @@ from typing import Any, TypeAlias, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from engine.errors import UserError, nearest
 from engine.presets.compose import AXIS_FIELDS, BACKBONE, DATASET, METHOD, ablations_of
 from engine.presets.files import Setting, files_of, label_of, leaves_of, list_presets, read_tree
 from engine.presets.places import check_names, child_of, line_of
-from engine.spec import UserError, nearest
 
 Value: TypeAlias = str | int | float | bool | None
 Rule: TypeAlias = Mapping[str, frozenset[str]]

@@ -11,10 +11,10 @@ import sys
 import time
 from pathlib import Path
 
+from engine.errors import UserError
 from engine.queue.devices import choose
 from engine.queue.fleet import somebody_works
 from engine.queue.worker import Worker
-from engine.spec import UserError
 from engine.store import open_store
 
 _LINGER_S = 15.0

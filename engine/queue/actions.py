@@ -6,10 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.errors import UserError
 from engine.queue.fleet import workers
 from engine.queue.process import CANCEL_GRACE_S, ask_to_stop, find, is_alive, kill_group
 from engine.queue.recovery import settle_run
-from engine.spec import Experiment, UserError
+from engine.spec import Experiment
 from engine.spool import is_held
 from engine.store import Run, Store, create_run, get_run
 from engine.store import queue as rows

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from engine.spec import UserError
+from engine.errors import UserError
 
 _SPARE = 0.1
 """Share of a slot's memory that strangers may hold before the slot counts as taken."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from engine.errors import UserError
 from engine.queue.process import process_lives
-from engine.spec import UserError
 from engine.store import Store
 from engine.store import queue as rows
 from engine.store.tables import Worker

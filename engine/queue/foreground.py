@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from engine.errors import UserError
 from engine.queue.process import CANCEL_GRACE_S, child_of, forget, how_it_ended, is_alive, stop
 from engine.queue.recovery import conclude
-from engine.spec import UserError
 from engine.store import Run, Store, StoreError, get_run, ingest, request_cancel
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import engine
+from engine.errors import UserError
 from engine.queue.process import thread_environment
-from engine.spec import UserError
 
 _PATIENCE_S = 300.0
 """An import of torch from a slow disk takes minutes; more is a fault."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 from sqlmodel import col, update
 
-from engine.spec import UserError
+from engine.errors import UserError
 from engine.spool import is_held
 from engine.store import Run, Store
 

@@ -11,8 +11,8 @@ from typing import Literal
 import psutil
 from sqlmodel import col, update
 
+from engine.errors import UserError
 from engine.queue.process import find, is_alive, start
-from engine.spec import UserError
 from engine.store import Event, Run, Store, get_run, ingest, list_runs
 from engine.store.queue import unchanged
 

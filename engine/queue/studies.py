@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from engine.errors import UserError
 from engine.presets import Cell, Study, cell_key, combinations
 from engine.queue.actions import enqueue, retry
-from engine.spec import UserError
 from engine.store import Run, Store, StoreError, get_run
 from engine.store.studies import StudyCell, find_study_row, runs_that_count, save_study
 from engine.store.tables import Study as Row

@@ -13,13 +13,13 @@ from types import FrameType
 
 from ulid import ULID
 
+from engine.errors import UserError
 from engine.queue.devices import Devices, Placed
 from engine.queue.fleet import HEARTBEAT_S, worker_lives
 from engine.queue.launcher import Launcher
 from engine.queue.policy import after_end
 from engine.queue.process import CANCEL_GRACE_S, ask_to_stop, group_lives, how_it_ended, is_alive, kill_group, own
 from engine.queue.recovery import settle
-from engine.spec import UserError
 from engine.store import Run, Store, StoreError, get_run, ingest
 from engine.store import queue as rows
 from engine.store.tables import Worker as Row

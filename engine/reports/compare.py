@@ -10,13 +10,13 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from engine.errors import UserError
 from engine.reports import statistics
 from engine.reports.evidence import Evidence
 from engine.reports.metrics import Metric, parse_metric
 from engine.reports.numbers import finite
 from engine.reports.ranks import BoolArray, FloatArray
 from engine.reports.statistics import NoTestError, Summary, Test, summary
-from engine.spec import UserError
 
 METRICS = ("train_ce", "test.ndcg@10", "test.hr@10", "test.mrr")
 Group: TypeAlias = Literal["all", "head", "tail", "short", "long"]
@@ -93,7 +93,7 @@ def find_side(evidence: Sequence[Evidence], word: str, narrowed: str) -> Side:
     arms = sorted({arm for run in evidence for arm in _names(run)})
     runs = [run for run in evidence if name in _names(run) and run.config_hash.startswith(digest)]
     if not runs:
-        from engine.spec import nearest
+        from engine.errors import nearest
 
         raise UserError(f"compare {word}: no run and no arm with finished runs{nearest(name, arms)}")
     configs = list(dict.fromkeys(run.config_hash for run in runs))

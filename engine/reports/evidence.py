@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from engine import spec
+from engine.errors import UserError
 from engine.reports.metrics import Metric
 from engine.reports.ranks import BoolArray, FloatArray, IntArray, load_ranks, per_user, user_groups
-from engine.spec import Experiment, UserError
+from engine.spec import Experiment
 
 if TYPE_CHECKING:
     from engine.store import Run, Store

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from engine.errors import UserError
 from engine.reports.files import replacing
 from engine.reports.layouts import Entry, Grid
 from engine.reports.leaderboard import Cell, Leaderboard
 from engine.reports.numbers import finite
 from engine.reports.ranks import load_ranks
-from engine.spec import UserError
 
 _FORMULA = r"^\s*[=+\-@＝＋－＠]"
 _VERSUS = ("difference", "lo", "hi", "p", "p_holm")

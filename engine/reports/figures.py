@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.errors import UserError
 from engine.reports.arms import Arm, Bench, benches
 from engine.reports.doses import DIALS, LAMBDA, Family, dose_families, families
 from engine.reports.evidence import Evidence
@@ -21,7 +22,6 @@ from engine.reports.latex import escape
 from engine.reports.metrics import Metric, parse_metric
 from engine.reports.ranks import FloatArray
 from engine.reports.verdict import BASELINES, CORE, RIVALS
-from engine.spec import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +56,7 @@ def figures(kind: str, evidence: Sequence[Evidence]) -> Figure:
     """The figure of that kind from finished runs. Raises UserError for an unknown kind, where the runs hold
     nothing for it, and where matplotlib is not installed."""
     if kind not in KINDS:
-        from engine.spec import nearest
+        from engine.errors import nearest
 
         raise UserError(f"--kind {kind}: no such figure{nearest(kind, KINDS)}")
     try:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from engine.errors import UserError
 from engine.reports.leaderboard import Cell, Leaderboard, shortened
 from engine.reports.marks import MARKS
 from engine.reports.metrics import Metric
-from engine.spec import UserError
 
 Layout: TypeAlias = Literal["backbones", "metrics", "difference"]
 _MOST_COLUMNS = 6

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from engine.errors import UserError, nearest
 from engine.reports import statistics
 from engine.reports.arms import chosen, essence
 from engine.reports.evidence import Evidence
 from engine.reports.leaderboard import Cell, Leaderboard, Row, Versus, shortened
 from engine.reports.statistics import ALPHA, METHODS, NoTestError, Over, Test
-from engine.spec import UserError, nearest
 
 MARKS = {"better": "*", "worse": "°", "": ""}
 

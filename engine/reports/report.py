@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import spec
+from engine.errors import UserError
 from engine.reports import dose_text, export, figures, verdict_text
 from engine.reports.doses import Family, dose_families
 from engine.reports.evidence import Evidence
@@ -30,7 +31,6 @@ from engine.reports.layouts import Grid, grids
 from engine.reports.leaderboard import Leaderboard, leaderboards
 from engine.reports.marks import marked
 from engine.reports.verdict import Verdict, verdicts
-from engine.spec import UserError
 
 METRICS = ("test.ndcg@10", "test.hr@10", "train_ce")
 _PAGE = (6.2, 8.0)  # inches that a figure may take

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from engine import spec
+from engine.errors import UserError
 from engine.presets import resolve
 from engine.presets.compose import flatten
-from engine.spec import Experiment, UserError
+from engine.spec import Experiment
 from engine.store import Run, experiment_of
 
 _PLACES = ("data.path", "data.fingerprint", "embedding.path", "embedding.fingerprint")

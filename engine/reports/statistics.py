@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import stdtr, stdtrit
 
-from engine.spec import UserError
+from engine.errors import UserError
 
 Over: TypeAlias = Literal["seeds", "users", "both"]
 Alternative: TypeAlias = Literal["two-sided", "greater", "less"]

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from engine.errors import UserError
 from engine.reports.arms import Arm, Bench, benches, essence
 from engine.reports.evidence import Evidence
 from engine.reports.explain import Explained, explained
 from engine.reports.metrics import Metric, parse_metric
 from engine.reports.statistics import NoTestError, Summary, Test, holm, over_seeds, seeds_to_decide, summary
-from engine.spec import Experiment, UserError
+from engine.spec import Experiment
 
 Outcome: TypeAlias = Literal["reaches", "misses", "undecided"]
 Role: TypeAlias = Literal["norm + Rec-PCA", "norm only", "Rec-PCA only", "neither", "baseline", "rival", "other"]

@@ -11,7 +11,7 @@ from sqlalchemy import delete, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlmodel import col, select
 
-from engine.spec import UserError
+from engine.errors import UserError
 from engine.store.database import Store
 from engine.store.tables import Note, Run, Tag
 

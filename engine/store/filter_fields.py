@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from sqlalchemy import Select, case, func, literal, union_all
 from sqlmodel import col, select
 
-from engine.spec import Experiment, fields_of, nearest
+from engine.errors import nearest
+from engine.spec import Experiment, fields_of
 from engine.store.tables import Note, Run, Study, Tag
 
 Expression: TypeAlias = Any

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import NoReturn, TypeAlias
 
-from engine.spec import UserError, nearest
+from engine.errors import UserError, nearest
 from engine.store.filter_fields import Field, find_field, near_field
 
 MAX_LENGTH, MAX_TERMS, MAX_DEPTH = 4000, 100, 30

@@ -23,7 +23,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_, true
 from sqlmodel import col, select
 
-from engine.spec import UserError
+from engine.errors import UserError
 from engine.store.database import Store
 from engine.store.filter_fields import Expression, Field, all_fields, find_field, near_field, notes_of_run
 from engine.store.filter_grammar import (

@@ -15,7 +15,8 @@ from sqlmodel import Session, col, select, update
 from ulid import ULID
 
 from engine import spec
-from engine.spec import Experiment, UserError
+from engine.errors import UserError
+from engine.spec import Experiment
 from engine.store.database import Store
 from engine.store.tables import ENDED, Artifact, Event, Run, Status
 

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import select as columns
 from sqlmodel import col, select, update
 
-from engine.spec import UserError, nearest
+from engine.errors import UserError, nearest
 from engine.store.database import Store
 from engine.store.tables import Run, Study
 

@@ -12,7 +12,7 @@ from typing import Literal
 import psutil
 from sqlalchemy import Connection
 
-from engine.spec import UserError
+from engine.errors import UserError
 from engine.store.database import Store, backup, vacuum
 from engine.store.intake import ingest
 from engine.store.rollups import SIZES, SUMMARY, refresh

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from engine.spec import UserError
+from engine.errors import UserError
 
 
 def save_weights(path: Path, model: nn.Module, about: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from engine import spec
 from engine.data import Dataset, Split, load_dataset, split_dataset
 from engine.embeddings.graph import cooccurrence
 from engine.embeddings.pipeline import item_vectors, source_vectors
+from engine.errors import UserError
 from engine.geometry.parameter_space import other_factor, parameter_curvature
 from engine.geometry.probe import probe_curvature, samples_apart
 from engine.geometry.report import Say, Subject, at_start, diagnose
@@ -84,7 +85,7 @@ def _model(
     z = borrowed = None
     if experiment.uses_id_table:
         if cache is None:
-            raise spec.UserError("this arm borrows an ID table, which a run trains first; diagnose it with --db STORE")
+            raise UserError("this arm borrows an ID table, which a run trains first; diagnose it with --db STORE")
         device = torch.device("cpu")
         z = borrowed = id_table(experiment, split, n_items, recorder, cache, device=device, should_stop=lambda: False)
     if experiment.uses_embedding:

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.spec import Train, UserError
+from engine.errors import UserError
+from engine.spec import Train
 
 _CPU_CELLS = 1 << 18  # logits held at once: 1 MB of float32 stays in the cache of one core
 _GPU_CELLS = 1 << 26

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import presets
+from engine.errors import UserError
 from engine.presets import resolve
-from engine.spec import BACKBONES, UserError, config_hash, spec_hash
+from engine.spec import BACKBONES, config_hash, spec_hash
 
 REPO = Path(__file__).parent.parent.parent
 _WHITE = {"embedding.reduce": "pca", "embedding.scale": 1.0}

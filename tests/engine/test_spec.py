@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from engine import spec
+from engine.errors import UserError
 from engine.spec import Experiment
 
 
@@ -49,7 +50,7 @@ BASE = Experiment()
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(text: str, message: str) -> None:
-    with pytest.raises(spec.UserError) as caught:
+    with pytest.raises(UserError) as caught:
         spec.from_json(text)
     assert str(caught.value) == message
 

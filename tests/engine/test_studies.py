@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.errors import UserError
 from engine.presets import (
     Cell,
     Study,
@@ -23,7 +24,7 @@ from engine.presets import (
     resolve,
 )
 from engine.presets.studies import key_of
-from engine.spec import UserError, spec_hash
+from engine.spec import spec_hash
 
 Write: TypeAlias = Callable[[str], Study]
 

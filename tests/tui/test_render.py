@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
+from engine.errors import UserError
 from engine.reports.leaderboard import leaderboards
-from engine.spec import UserError
 from tests.engine.reports.records import record
 from tfllmer_tui.render import (
     STATUS,

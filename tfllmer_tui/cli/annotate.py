@@ -39,7 +39,7 @@ def tag(
     tfllmer tag 01JD 01JF baseline
     tfllmer tag 01JD baseline --remove
     """
-    from engine.spec import UserError
+    from engine.errors import UserError
     from engine.store.annotations import add_tag, remove_tag
 
     *prefixes, name = words
@@ -144,7 +144,7 @@ def purge(run: SomeRuns = None, yes: Yes = False, db: Db = None) -> None:
     tfllmer trash purge
     tfllmer trash purge 01JD --yes
     """
-    from engine.spec import UserError
+    from engine.errors import UserError
     from engine.store import get_run, list_values
 
     store = _store(db)
@@ -179,7 +179,7 @@ def _sure(found: Sequence[Run], yes: bool) -> bool:
     """Ask before something is deleted for good; without a terminal only --yes is a yes."""
     import sys
 
-    from engine.spec import UserError
+    from engine.errors import UserError
 
     if yes:
         return True

@@ -123,8 +123,8 @@ def boards_of(
 
 def grids_of(boards: list[Leaderboard], layout: str) -> list[Grid]:
     """The boards in a layout. Raises UserError for an unknown one."""
+    from engine.errors import UserError, nearest
     from engine.reports.layouts import LAYOUTS, grids
-    from engine.spec import UserError, nearest
 
     known = next((name for name in LAYOUTS if name == layout), None)
     if known is None:
@@ -133,8 +133,8 @@ def grids_of(boards: list[Leaderboard], layout: str) -> list[Grid]:
 
 
 def _over(test: str) -> Over:
+    from engine.errors import UserError, nearest
     from engine.reports.statistics import METHODS
-    from engine.spec import UserError, nearest
 
     known = next((name for name in METHODS if name == test), None)
     if known is None:
@@ -160,7 +160,7 @@ def finished_runs(store: Store, study: str | None, dataset: str | None, backbone
 
 def check_names(store: Any, **wanted: str | None) -> None:
     """Raises UserError where no run at all has the name that was asked for."""
-    from engine.spec import UserError, nearest
+    from engine.errors import UserError, nearest
     from engine.store import list_values
     from engine.store.filters import field_named
 

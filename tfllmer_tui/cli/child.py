@@ -80,7 +80,7 @@ def _follow(
 
 def _result(last: dict[str, Record], log: Path, code: int, failed: str) -> dict[str, Any]:
     """The result, or the error that the end of the process stands for."""
-    from engine.spec import UserError
+    from engine.errors import UserError
     from tfllmer_tui.cli.output import say
 
     end = last.get("end", {"status": "lost", "reason": f"its process ended with exit code {code} and no word"})

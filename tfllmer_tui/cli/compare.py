@@ -43,8 +43,8 @@ def compare(
     tfllmer compare 01JD 01JE --metric ndcg@10 --metric test.hr@3
     tfllmer compare id id-norm full no-norm --backbone gru4rec --json
     """
+    from engine.errors import UserError
     from engine.reports import compare as reports
-    from engine.spec import UserError
     from tfllmer_tui.cli.output import print_json, print_rich, settled_store
 
     if len(sides) < 2:
@@ -61,9 +61,9 @@ def compare(
 
 
 def _sides(store: Store, words: list[str], dataset: str | None, backbone: str | None) -> list[Side]:
+    from engine.errors import UserError
     from engine.reports.compare import Side, find_side
     from engine.reports.evidence import evidence_of
-    from engine.spec import UserError
     from engine.store import find_run, list_runs
 
     evidence = None

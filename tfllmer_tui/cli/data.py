@@ -84,7 +84,8 @@ def _inspect(experiment: Experiment) -> dict[str, Any]:
     import tempfile
     from pathlib import Path
 
-    from engine.spec import UserError, to_json
+    from engine.errors import UserError
+    from engine.spec import to_json
 
     with tempfile.TemporaryDirectory() as folder:
         spec, out = Path(folder) / "spec.json", Path(folder) / "statistics.json"

@@ -98,7 +98,7 @@ def _before_training(store: Store, experiment: Experiment, *, fresh: bool) -> di
 
 
 def _of_run(db: str | None, prefix: str, flags: list[str], *, threads: int | None, fresh: bool) -> dict[str, Any]:
-    from engine.spec import UserError
+    from engine.errors import UserError
     from engine.store import experiment_of, find_run, open_store
     from engine.store.diagnoses import question_of_run
 

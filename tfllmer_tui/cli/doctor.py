@@ -121,7 +121,7 @@ def _store(db: str | None, problems: list[str]) -> dict[str, Any]:
     import shutil
     from pathlib import Path
 
-    from engine.spec import UserError
+    from engine.errors import UserError
     from engine.store import open_store
     from engine.store.upkeep import network_disk
 

@@ -94,7 +94,7 @@ def embed(
     from engine.presets.locate import dataset_name, find_dataset
 
     if dataset == "demo":
-        from engine.spec import UserError
+        from engine.errors import UserError
 
         raise UserError("--dataset demo: its vectors are generated with it; name a data set that has a NAME.item file")
     folder = find_dataset(dataset)
@@ -127,7 +127,7 @@ def _source(name: str | None, encoder: str) -> str:
     """What the vectors are called: given, or the encoder's last word."""
     import re
 
-    from engine.spec import UserError
+    from engine.errors import UserError
 
     chosen = name if name is not None else Path(encoder).expanduser().resolve().name.lower()
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", chosen):
@@ -137,8 +137,8 @@ def _source(name: str | None, encoder: str) -> str:
 
 def _output(given: Path | None, folder: Path, dataset: str, source: str) -> Path:
     """The file to write. Raises UserError where `--embedding SOURCE` would then be ambiguous."""
+    from engine.errors import UserError
     from engine.presets import list_vectors
-    from engine.spec import UserError
 
     if given is not None:
         if given.suffix != ".safetensors":

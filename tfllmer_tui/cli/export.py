@@ -171,8 +171,8 @@ def ranks(run: RunId, output: Out = None, db: Db = None) -> None:
     import sys
     import tempfile
 
+    from engine.errors import UserError
     from engine.reports.export import export_ranks
-    from engine.spec import UserError
     from engine.store import artifacts, find_run
     from tfllmer_tui.cli.output import settled_store
 
@@ -211,8 +211,8 @@ def linear_map(
     import shutil
     import sys
 
+    from engine.errors import UserError
     from engine.reports.files import replacing
-    from engine.spec import UserError
     from engine.store import artifacts, find_run
     from tfllmer_tui.cli.output import settled_store
 
@@ -241,7 +241,7 @@ def _boards(
     test: str,
 ) -> list[Leaderboard]:
     """Boards to write. Raises UserError where there is nothing to write."""
-    from engine.spec import UserError
+    from engine.errors import UserError
     from tfllmer_tui.cli.board import boards_of
 
     boards = boards_of(db, dataset, backbone, metrics, study=study, baseline=baseline, test=test)

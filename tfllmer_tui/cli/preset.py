@@ -32,8 +32,8 @@ def presets(
     tfllmer presets
     tfllmer presets method
     """
+    from engine.errors import UserError, nearest
     from engine.presets import KINDS, list_presets
-    from engine.spec import UserError, nearest
     from tfllmer_tui.cli.output import print_json, print_rich, table
 
     if kind is not None and kind not in KINDS:

@@ -142,7 +142,7 @@ def move(
     tfllmer move 01JD --priority 10
     """
     from engine import queue as engine_queue
-    from engine.spec import UserError
+    from engine.errors import UserError
     from engine.store import find_run
 
     if [first, last, before is not None, priority is not None].count(True) != 1:
@@ -172,7 +172,7 @@ def wait(
     tfllmer wait 01JD8X 01JD9Y
     tfllmer wait --all
     """
-    from engine.spec import UserError
+    from engine.errors import UserError
     from tfllmer_tui.cli.waiting import of_study, unended, until_ended
 
     if [bool(runs), study is not None, everything].count(True) != 1:

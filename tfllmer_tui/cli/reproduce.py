@@ -109,8 +109,8 @@ def _again(store: Store, run: Run, made: Recipe, *, quiet: bool) -> tuple[Run, l
     import sys
 
     from engine import queue
+    from engine.errors import UserError
     from engine.reports.reproduction import differences
-    from engine.spec import UserError
     from engine.store import create_run
     from tfllmer_tui.cli import follow
 

@@ -69,7 +69,7 @@ def runs(
     tfllmer runs --filter "created>2d (dataset=ml-1m or train.lr>=1e-3)" --group seed
     tfllmer runs --columns seed,train.lr,ndcg@10 --json
     """
-    from engine.spec import UserError, nearest
+    from engine.errors import UserError, nearest
     from tfllmer_tui.cli.output import settled_store
 
     if status is not None and status not in STATUSES:

@@ -83,8 +83,8 @@ def doses_on(bench: Bench, doses: Sequence[Family]) -> list[Family]:
 
 def evidence_for(store: Store, study: str | None, dataset: str | None, backbone: str | None) -> list[Evidence]:
     """The finished runs of the study, or of the whole store, that match. Raises UserError where there is none."""
+    from engine.errors import UserError
     from engine.reports.evidence import evidence_of
-    from engine.spec import UserError
     from tfllmer_tui.cli.board import finished_runs
 
     found = evidence_of(store, finished_runs(store, study, dataset, backbone))
@@ -96,8 +96,8 @@ def evidence_for(store: Store, study: str | None, dataset: str | None, backbone:
 def judged_by(store: Store, study: str | None, margin: float | None) -> tuple[float, Sequence[str]]:
     """Margin and baselines: the study's where there is one. A margin given by hand must not contradict the
     study's, which was fixed beforehand."""
+    from engine.errors import UserError
     from engine.reports.verdict import BASELINES, MARGIN
-    from engine.spec import UserError
     from engine.store.studies import known_study
 
     about = {} if study is None else known_study(store, study).spec

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sqlmodel import select
 
 from engine import queue
-from engine.spec import UserError, nearest
+from engine.errors import UserError, nearest
 from engine.store import Run, Store, get_run, list_runs
 from engine.store.tables import Study
 from tfllmer_tui.cli.output import say

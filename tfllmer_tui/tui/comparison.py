@@ -115,9 +115,9 @@ def settings(store: Store, sides: Sequence[Side]) -> Found:
 
 def tested(store: Store, found: Found) -> Found:
     """The same with the paired tests that `tfllmer compare` makes of the finished runs."""
+    from engine.errors import UserError
     from engine.reports import compare as reports
     from engine.reports.evidence import evidence_of
-    from engine.spec import UserError
     from engine.store import get_run
 
     sides, notes = [], []

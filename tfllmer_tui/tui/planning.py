@@ -105,7 +105,7 @@ class StudyPart:
     @property
     def n_seeds(self) -> int | None:
         """None where nothing is said. Raises UserError."""
-        from engine.spec import UserError
+        from engine.errors import UserError
 
         if self.seeds and not (self.seeds.isdecimal() and int(self.seeds) > 0):
             raise UserError(f"seeds: give how many, not {self.seeds!r}")
@@ -120,7 +120,8 @@ class StudyPart:
 
 def plan(values: Mapping[str, str], rows: Iterable[RunRow], store: Store | None = None) -> Plan:
     """Resolve every combination that the form names. `store` tells how long such runs took."""
-    from engine.spec import UserError, spec_hash
+    from engine.errors import UserError
+    from engine.spec import spec_hash
 
     known: dict[str, str] = {}
     for row in sorted(rows, key=lambda row: row.status == "finished"):
@@ -209,7 +210,7 @@ def _several(text: str) -> list[str | None]:
 
 def seeds_of(text: str) -> list[int]:
     """`5` is 0 to 4, `3,4` and `7,` are these seeds. Raises UserError."""
-    from engine.spec import UserError
+    from engine.errors import UserError
 
     if not re.fullmatch(r"\s*(\d+\s*(,\s*\d+\s*)*,?)?\s*", text):
         raise UserError(f"seeds: give a number, or seeds with commas, not {text!r}")
@@ -221,7 +222,7 @@ def seeds_of(text: str) -> list[int]:
 
 def sets_of(text: str) -> list[str]:
     """`a=1 b=2` as two settings, quoted as in a shell. Raises UserError for a quote without its other."""
-    from engine.spec import UserError
+    from engine.errors import UserError
 
     try:
         return [word.rstrip(",") for word in shlex.split(text) if word.rstrip(",")]
@@ -251,7 +252,7 @@ def with_value(text: str, path: str, value: str | None) -> str:
 
 
 def _settings(text: str) -> list[str]:
-    from engine.spec import UserError
+    from engine.errors import UserError
 
     try:
         return sets_of(text)

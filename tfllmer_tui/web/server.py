@@ -13,7 +13,7 @@ from string import Template
 from aiohttp import web
 from textual_serve.server import Server
 
-from engine.spec import UserError
+from engine.errors import UserError
 from tfllmer_tui.web.guard import Guard, is_loopback
 
 POLICY = (

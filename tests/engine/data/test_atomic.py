@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.data.atomic import read_log
-from engine.spec import UserError
+from engine.errors import UserError
 from tests.engine.data.files import INTER, ITEM, lines, write
 
 GOOD_INTER = INTER + "u\ta\t5\t1\n"

@@ -17,7 +17,7 @@ from engine import spec
 from engine.data import load_dataset, split_dataset, statistics
 from engine.data.demo import World, generate
 from engine.data.statistics import vector_statistics
-from engine.spec import UserError
+from engine.errors import UserError
 
 DOCS = Path(__file__).parents[3] / "docs" / "demo-data.md"
 

@@ -12,7 +12,7 @@ from engine import spec
 from engine.data import load_dataset, prepare
 from engine.data.atomic import Log
 from engine.data.prepare import first_of_pairs, in_order, k_core
-from engine.spec import UserError
+from engine.errors import UserError
 from tests.engine.data.files import INTER, ITEM, lines, write
 
 pairs = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), min_size=1, max_size=60)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine import spec
 from engine.data import Dataset, Sequences, Split, load_dataset, split_dataset, statistics
-from engine.spec import UserError
+from engine.errors import UserError
 from tests.engine.data.files import INTER, ITEM, lines, write
 
 # user, item, time in the order of the file: many ties, many repeats

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.embeddings.controls import controlled
-from engine.spec import Embedding, UserError
+from engine.errors import UserError
+from engine.spec import Embedding
 
 Array = npt.NDArray[np.float64]
 SEEDS = st.integers(0, 10**6)

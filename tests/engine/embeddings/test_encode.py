@@ -25,7 +25,8 @@ from engine.embeddings.encode import Embed, batches, embed
 from engine.embeddings.encoder import Encoder, Pooling, Source, Tokenizer, locate
 from engine.embeddings.shards import Shards
 from engine.embeddings.vectors import open_vectors
-from engine.spec import Data, UserError
+from engine.errors import UserError
+from engine.spec import Data
 from engine.spool import RunFolder, SpoolWriter, read_records
 from tests.engine.embeddings.encoders import (
     WORDS,
@@ -342,7 +343,7 @@ def hub(models: dict[str, Path], tmp_path: Path) -> Iterator[str]:
 
 def test_a_model_comes_from_the_hub_once_and_then_from_its_cache(hub: str, tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom engine.embeddings.encoder import locate\nfrom engine.spec import UserError\n"
+        "import sys\nfrom engine.embeddings.encoder import locate\nfrom engine.errors import UserError\n"
         "try:\n    source = locate(sys.argv[1], None, lambda text: None)\n    print(source.folder, source.revision)\n"
         "except UserError as error:\n    sys.exit(str(error))\n"
         "assert 'torch' not in sys.modules\n"

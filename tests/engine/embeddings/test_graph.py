@@ -10,7 +10,8 @@ from engine.data import Sequences
 from engine.embeddings import graph as module
 from engine.embeddings.graph import Matrix, cooccurrence
 from engine.embeddings.item_graph import item_graph
-from engine.spec import Graph, UserError
+from engine.errors import UserError
+from engine.spec import Graph
 
 N = 9
 HISTORIES = st.lists(st.lists(st.integers(0, N - 1), max_size=12), min_size=1, max_size=8)

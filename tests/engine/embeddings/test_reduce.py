@@ -12,7 +12,7 @@ from engine.embeddings.gram import Moments
 from engine.embeddings.graph import Matrix
 from engine.embeddings.laplacian import Laplacian, laplacian
 from engine.embeddings.reduce import rec_pca
-from engine.spec import UserError
+from engine.errors import UserError
 
 Array = npt.NDArray[np.float64]
 

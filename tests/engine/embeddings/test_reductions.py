@@ -16,7 +16,8 @@ from engine.embeddings.graph import Matrix
 from engine.embeddings.laplacian import laplacian
 from engine.embeddings.reductions import Fitted, LinearMap, fit, load_map, prepare
 from engine.embeddings.rows import Vectors
-from engine.spec import Embedding, Experiment, Table, UserError, explain
+from engine.errors import UserError
+from engine.spec import Embedding, Experiment, Table, explain
 
 Array = npt.NDArray[np.float64]
 

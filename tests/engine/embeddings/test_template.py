@@ -11,7 +11,8 @@ from engine.data import load_dataset
 from engine.data.atomic import read_items
 from engine.embeddings.encode import item_texts
 from engine.embeddings.template import parse
-from engine.spec import Data, UserError
+from engine.errors import UserError
+from engine.spec import Data
 
 FULL = {"title": "Heat", "genres": "Crime", "year": "1995", "*": "title: Heat. genres: Crime"}
 BARE = {"title": "Heat", "genres": " ", "year": "", "*": "title: Heat"}

@@ -12,7 +12,8 @@ from safetensors.numpy import save_file
 
 from engine.data import Dataset, load_dataset
 from engine.embeddings.vectors import open_vectors
-from engine.spec import Data, UserError
+from engine.errors import UserError
+from engine.spec import Data
 
 X = np.arange(20, dtype=np.float16).reshape(5, 4)
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from engine import spec
+from engine.errors import UserError
 from engine.models.recommender import Recommender, build
 from engine.training.loop import make_optimizer, train_step
 from tests.engine.data.test_windows import batches, sequences
@@ -124,7 +125,7 @@ def test_what_does_not_fit_is_refused(table: dict[str, object], message: str) ->
 
 
 def test_widths_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(spec.UserError, match=r"50 columns do not fit backbone\.width=12"):
+    with pytest.raises(UserError, match=r"50 columns do not fit backbone\.width=12"):
         model_of(np.ones((N, 50), np.float32))
-    with pytest.raises(spec.UserError, match=r"table\.id_dims=13 exceeds backbone\.width=12"):
+    with pytest.raises(UserError, match=r"table\.id_dims=13 exceeds backbone\.width=12"):
         model_of(inject="split", id_dims=13)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from engine.errors import UserError
 from engine.models.spectral import SpectralAdapter, spectrum
-from engine.spec import UserError
 
 Z = np.random.default_rng(0).standard_normal((40, 9)) * np.linspace(3, 0.1, 9) + 2.0
 

@@ -7,8 +7,9 @@ python front.py DB MODE RUN_ID     the run again
 import sys
 from pathlib import Path
 
+from engine.errors import UserError
 from engine.queue import resume, start, supervise
-from engine.spec import Experiment, UserError
+from engine.spec import Experiment
 from engine.store import Run, create_run, open_store
 
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engine.errors import UserError
 from engine.queue import cancel, clone, queued, reorder, retry, set_priority, workers
-from engine.spec import Experiment, UserError
+from engine.spec import Experiment
 from engine.store import Run, Store, get_run, open_store, set_status
 from engine.store import queue as rows
 

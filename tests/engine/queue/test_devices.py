@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from engine.errors import UserError
 from engine.queue.devices import Devices, GpuLoad, Placed, choose, usable_slots
-from engine.spec import UserError
 
 GiB = 1 << 30
 

@@ -9,10 +9,11 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from engine.errors import UserError
 from engine.presets import Cell, Study, expand, find_study
 from engine.queue import cancel, enqueue
 from engine.queue.studies import count_states, plan, submit
-from engine.spec import UserError, data_hash
+from engine.spec import data_hash
 from engine.store import Run, Store, create_run, get_run, list_runs, set_status
 from engine.store.studies import (
     estimate_seconds,

@@ -14,9 +14,10 @@ import numpy as np
 import psutil
 import pytest
 
+from engine.errors import UserError
 from engine.queue import is_alive, resume, settle, start, supervise
 from engine.queue.process import own
-from engine.spec import Experiment, UserError
+from engine.spec import Experiment
 from engine.spool import SpoolWriter, held, read_records
 from engine.store import (
     Run,

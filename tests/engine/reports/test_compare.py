@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.errors import UserError
 from engine.reports.compare import Side, compare, find_side, parse_any_cutoff, to_json
 from engine.reports.evidence import Evidence
 from engine.reports.ranks import per_user
 from engine.reports.statistics import over_both, over_seeds, over_users
-from engine.spec import UserError
 from tests.engine.reports.trials import USERS, ranks_of, trial, trials
 
 

@@ -11,12 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
+from engine.errors import UserError
 from engine.reports.export import export_ranks, guarded, to_csv, to_json, to_markdown
 from engine.reports.files import replacing, write_text
 from engine.reports.latex import escape, to_latex
 from engine.reports.layouts import grids
 from engine.reports.leaderboard import Leaderboard, leaderboards
-from engine.spec import UserError
 from tests.engine.reports.records import record
 from tests.engine.reports.tex import compile_tex
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.errors import UserError
 from engine.reports import dose_text
 from engine.reports.doses import dose_families, families
 from engine.reports.evidence import Evidence
 from engine.reports.figures import KINDS, figures, save
 from engine.reports.metrics import parse_metric
-from engine.spec import UserError
 from tests.engine.reports.test_export import NASTY
 from tests.engine.reports.tex import compile_tex, need_tex
 from tests.engine.reports.trials import trial, trials

@@ -3,13 +3,13 @@ from typing import Any
 
 import pytest
 
+from engine.errors import UserError
 from engine.reports.evidence import Evidence
 from engine.reports.export import to_csv, to_json, to_markdown
 from engine.reports.latex import to_latex
 from engine.reports.layouts import Entry, Grid, grids
 from engine.reports.leaderboard import Leaderboard, leaderboards, shortened
 from engine.reports.marks import marked
-from engine.spec import UserError
 from tests.engine.reports.records import record
 from tests.engine.reports.test_export import NASTY
 from tests.engine.reports.tex import compile_tex, overfull

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.errors import UserError
 from engine.reports.leaderboard import Cell, Leaderboard, leaderboards
-from engine.spec import UserError
 from tests.engine.reports.records import record
 
 

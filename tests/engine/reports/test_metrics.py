@@ -1,7 +1,7 @@
 import pytest
 
+from engine.errors import UserError
 from engine.reports.metrics import NAMES, Metric, parse_metric
-from engine.spec import UserError
 from tests.engine.reports.records import record
 
 

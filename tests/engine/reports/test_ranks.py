@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.errors import UserError
 from engine.reports.ranks import load_ranks, per_user, user_groups
-from engine.spec import UserError
 from tests.engine.reports.trials import ranks_of
 
 

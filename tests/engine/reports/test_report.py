@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from engine import spec
+from engine.errors import UserError
 from engine.reports.evidence import Evidence
 from engine.reports.report import Question, write_report
-from engine.spec import UserError
 from tests.engine.reports.tex import need_tex, overfull, pdflatex
 from tests.engine.reports.trials import trial, trials
 

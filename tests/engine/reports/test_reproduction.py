@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.errors import UserError
 from engine.presets import resolve
 from engine.reports.reproduction import differences, recipe, steps
-from engine.spec import Experiment, UserError, spec_hash
+from engine.spec import Experiment, spec_hash
 from engine.store import Run, Store, create_run, open_store
 
 HERE = {

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.errors import UserError
 from engine.reports.arms import benches
 from engine.reports.evidence import Evidence
 from engine.reports.explain import shares
 from engine.reports.statistics import Summary
 from engine.reports.verdict import Verdict, judge, verdicts
 from engine.reports.verdict_text import grid, prose, to_json
-from engine.spec import UserError
 from tests.engine.reports.trials import trial, trials
 
 NOISE = np.array([0.004, -0.004, 0.002, -0.002, 0.0])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.spec import UserError
+from engine.errors import UserError
 from engine.store import Store, find_run, get_run, info, ingest, list_runs, record, series_names, set_status
 from engine.store.annotations import add_note, add_tag, purge, remove_tag, restore, trash
 

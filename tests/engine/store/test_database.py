@@ -17,7 +17,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
-from engine.spec import UserError
+from engine.errors import UserError
 from engine.store import Store, StoreError, get_run, info, open_store
 from engine.store.database import HEAD, MIGRATIONS, backup
 from engine.store.tables import Run

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 from sqlmodel import col, select
 
-from engine.spec import UserError
+from engine.errors import UserError
 from engine.store import Run, Store, list_values, open_store
 from engine.store.annotations import add_note, add_tag
 from engine.store.filter_fields import all_fields

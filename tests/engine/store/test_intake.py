@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.spec import UserError
+from engine.errors import UserError
 from engine.store import (
     Store,
     StoreError,

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from engine import spec
-from engine.spec import Experiment, UserError
+from engine.errors import UserError
+from engine.spec import Experiment
 from engine.store import (
     Store,
     artifacts,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.spec import UserError
+from engine.errors import UserError
 from engine.store import Store, StoreError, get_run, ingest, open_store, set_status, window
 from engine.store.annotations import purge, trash
 from engine.store.upkeep import backup_beside, check, looks_sound, network_disk, reclaim, repair

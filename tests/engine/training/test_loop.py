@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from engine import spec
 from engine.data import Split, load_dataset, split_dataset
+from engine.errors import UserError
 from engine.models.recommender import build
 from engine.spool import Level, RunFolder
 from engine.training import loop
@@ -169,7 +170,7 @@ def test_under_every_loss_the_curve_is_the_full_softmax_and_falls(
 
 
 def test_a_catalogue_too_small_for_the_negatives_is_refused(split: Split, tmp_path: Path) -> None:
-    with pytest.raises(spec.UserError, match="has only 49 other items; set fewer"):
+    with pytest.raises(UserError, match="has only 49 other items; set fewer"):
         train(experiment(BACKBONES[0], loss="gbce"), split, tmp_path, Notes())
 
 

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.data.windows import draw_negatives
-from engine.spec import Train, UserError
+from engine.errors import UserError
+from engine.spec import Train
 from engine.training import losses
 
 

@@ -391,10 +391,10 @@ def _numbers(cell: BoardCell | None, with_n: bool, colors: Inks) -> Cell:
 def _laid_out(store: Store, board: Leaderboard, how: How) -> tuple[str, list[Grid]]:
     """The board in a layout, and as a file of that form holds it; for threads. Where the layout cannot be, the
     text says why. The layout of metrics has those of RANKED beside one another."""
+    from engine.errors import UserError
     from engine.reports.export import to_csv, to_markdown
     from engine.reports.latex import to_latex
     from engine.reports.layouts import grids
-    from engine.spec import UserError
 
     boards = [board]
     if how.layout == "metrics":
@@ -430,7 +430,7 @@ def _boards(store: Store, metrics: Sequence[str], study: str | None) -> list[Lea
 
 def _marked(store: Store, board: Leaderboard, baseline: str, over: str) -> tuple[Leaderboard | None, str]:
     """The board with marks, or why there are none; for threads."""
-    from engine.spec import UserError
+    from engine.errors import UserError
 
     try:
         return _tested(store, [board], baseline, over)[0], ""

@@ -362,8 +362,8 @@ def _settings(spec: Mapping[str, Any], overrides: Mapping[str, Any]) -> Settings
 def _origins(spec: Mapping[str, Any], flat: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, str]:
     """Where each value came from: what was set by hand is stored; the rest is what presets and defaults say today,
     as far as they still say the same."""
+    from engine.errors import UserError
     from engine.presets import resolve
-    from engine.spec import UserError
     from tfllmer_tui.cli.output import flatten
 
     origins = dict.fromkeys(overrides, "--set")

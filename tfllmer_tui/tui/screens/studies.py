@@ -189,9 +189,9 @@ class StudiesScreen(Page):
 
 def on_file() -> list[OnFile]:
     """Every study that can be run, by name; for threads."""
+    from engine.errors import UserError
     from engine.presets import combinations, find_study
     from engine.presets.files import files_of
-    from engine.spec import UserError
 
     found = []
     for name in sorted(files_of("study")):

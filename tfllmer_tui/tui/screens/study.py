@@ -178,10 +178,10 @@ def _open(counts: Mapping[str, int]) -> int:
 
 def look_up(store: Store | None, part: StudyPart) -> LookedUp:
     """What running the study, or a part of it, would do; for threads. Looks at the files of every run."""
+    from engine.errors import UserError
     from engine.presets import find_study
     from engine.presets.studies import text_of
     from engine.queue.studies import plan
-    from engine.spec import UserError
     from tfllmer_tui.cli.study_view import of_plan, status
 
     try:
