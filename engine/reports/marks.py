@@ -43,6 +43,15 @@ def marked(
     ]
 
 
+def name_of(board: Leaderboard, label: str) -> str:
+    """What names the row of that label and no other, also with `tuned`: the label, or `id#1a2b3c` where it is that of
+    an arm with other rows beside it."""
+    row = next((row for row in board.rows if row.label == label), None)
+    if row is None or len(_rows_named(board, label, tuned=True)) == 1:
+        return label
+    return f"{label}#{next(cell.config_hash for cell in row.cells if cell is not None)[:8]}"
+
+
 def _rows_named(board: Leaderboard, name: str, tuned: bool) -> list[Row]:
     labelled = [row for row in board.rows if row.label == name]
     if labelled and not tuned:

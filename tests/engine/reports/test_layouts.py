@@ -9,7 +9,7 @@ from engine.reports.export import to_csv, to_json, to_markdown
 from engine.reports.latex import to_latex
 from engine.reports.layouts import Entry, Grid, grids
 from engine.reports.leaderboard import Leaderboard, leaderboards, shortened
-from engine.reports.marks import marked
+from engine.reports.marks import marked, name_of
 from tests.engine.reports.records import record
 from tests.engine.reports.test_export import NASTY
 from tests.engine.reports.tex import compile_tex, overfull
@@ -131,6 +131,10 @@ def test_a_row_of_its_own_is_named_by_its_label_or_its_hash() -> None:
         assert references(against(name, runs)) == ["id [train.lr=0.003]"]
     assert references(against(f"id#{fixed[0].config_hash[:7]}", runs)) == ["id"]
     assert references(against("id", runs, exactly=True)) == ["id"]
+    board = against("id", runs)
+    for label in (each.label for each in board.rows):  # and what names it is found
+        assert references(against(name_of(board, label), runs)) == [label]
+    assert name_of(board, "tf-llmer/full") == "tf-llmer/full" and name_of(board, "id").startswith("id#")
     with pytest.raises(UserError, match="no row of that name"):
         against("id#" + "0" * 12, runs)
 

@@ -292,7 +292,12 @@ class LeaderboardScreen(Page):
         metrics = RANKED if self._layout == "metrics" else (self._metric,)
         words += [word for metric in metrics for word in ("--metric", metric)]
         words += ["--study", self._study] if self._study is not None else []
-        return words + (["--baseline", self._baseline, "--test", self._over] if self._baseline is not None else [])
+        if self._baseline is None:
+            return words
+        from engine.reports.marks import name_of  # it is there already: the marks on screen were made with it
+
+        baseline = self._baseline if self.board is None else name_of(self.board, self._baseline)
+        return [*words, "--baseline", baseline, "--test", self._over]
 
     @property
     def _file(self) -> str:
