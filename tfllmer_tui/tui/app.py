@@ -163,6 +163,8 @@ class TfllmerApp(App[None]):
         self.switch_mode(mode)
         if about and isinstance(self.screen, GeometryScreen):
             self.screen.look_at(about)
+        if isinstance(self.screen, LaunchScreen):
+            self.screen.start_typing()
 
     @on(TopBar.Go)
     def _go(self, event: TopBar.Go) -> None:

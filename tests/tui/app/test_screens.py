@@ -411,6 +411,13 @@ def test_keys_go_from_line_to_line_of_the_form_and_find_it_again(filled: Path) -
             pilot.app.screen.set_focus(None)
             await press(pilot, "escape", "n", *"i")
             assert pilot.app.screen.query_one("#method", Input).value == "i"
+            await press(pilot, *["down"] * 7)  # past the last line, into the settings
+            screen = pilot.app.screen
+            assert isinstance(screen, LaunchScreen) and screen._in_settings
+            await press(pilot, "question_mark", "escape")
+            assert screen._in_settings
+            await press(pilot, "alt+1", "n", *"d")
+            assert pilot.app.screen.query_one("#method", Input).value in ("d", "id")
 
     run(test)
 

@@ -73,7 +73,8 @@ def reaches(folder: Path, name: str, *statuses: str, seconds: float = 180) -> Ru
 
 def epochs(screen: str, ablation: str, of: int) -> list[int]:
     """How far the table says that runs of an ablation are."""
-    return [int(done) for done in re.findall(rf"{ablation}.*? (\d+)/{of}\b", screen)]
+    short = f"{of / 1000:.0f}k"  # as the table has it where the other number is long as well
+    return [int(done) for done in re.findall(rf"{ablation}.*? (\d+)/(?:{of}|{short})\b", screen)]
 
 
 def curve(screen: str) -> list[str]:

@@ -88,7 +88,13 @@ class LaunchScreen(Page):
         self._plan_soon()
 
     def on_screen_resume(self) -> None:
-        if not (isinstance(self.focused, FormLine) or self._in_settings):  # whoever comes back types into the form
+        if not self._in_settings:  # a screen that lay over the settings leads back to them
+            self.start_typing()
+
+    def start_typing(self) -> None:
+        """Whoever comes here types into the form."""
+        if self.is_mounted and not isinstance(self.focused, FormLine):
+            self.remove_class("-settings")
             self.query_one("#method", FormLine).focus()
 
     def recolor(self) -> None:

@@ -165,8 +165,10 @@ def _seed(row: Entry, run: RunRow, column: Column, colors: Inks) -> Cell:
 
 
 def _epoch(row: Entry, run: RunRow, column: Column, colors: Inks) -> Cell:
-    done = "–" if run.epoch is None else f"{int(run.epoch)}"
-    return [(done, colors["text"]), (f"/{run.epochs}", colors["dim"])]
+    done, of = "–" if run.epoch is None else f"{int(run.epoch)}", f"{run.epochs}"
+    if len(done) + len(of) >= column.width:
+        of = f"{run.epochs / 1000:.0f}k"
+    return [(done, colors["text"]), (f"/{of}", colors["dim"])]
 
 
 def _shape(run: RunRow, width: int) -> str:
