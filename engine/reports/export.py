@@ -64,7 +64,9 @@ def to_markdown(grids: Sequence[Grid]) -> str:
 
 
 def _markdown_grid(grid: Grid) -> str:
-    above = [name for name, width in grid.heads for _ in range(width)] or [""] * len(grid.columns)
+    above = [""] * len(grid.columns)
+    if len(grid.heads) > 1:  # a single one stands in the title as well
+        above = [name for name, width in grid.heads for _ in range(width)]
     heads = [" · ".join(filter(None, names)) for names in zip(above, grid.columns, strict=True)]
     lines = [
         f"### {_markdown(grid.title)}",
