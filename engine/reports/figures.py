@@ -264,12 +264,23 @@ def _norms(evidence: Sequence[Evidence]) -> Figure:
         for name, one in found.items():
             axes.stairs(_shares(one, bins, log=wide), bins, label=name, lw=1.2, **looks[name])
         if wide:
-            axes.set_xscale("log")
+            _few_ticks(axes)
 
     figure = _tables(evidence, "norms", draw)
     for axes in figure.axes:
         axes.set(xlabel="row norm at the start", ylabel="share of items")
     return figure
+
+
+def _few_ticks(axes: Axes) -> None:
+    """A logarithmic x axis that says .2, .5, 1 where there is room for it, decades where there are many."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,), numticks=7))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _shares(histogram: Mapping[str, Any], bins: FloatArray, *, log: bool) -> FloatArray:
