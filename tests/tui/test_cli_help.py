@@ -21,7 +21,7 @@ COMMANDS = {
     "reproduce": ["RUN", "--run", "--json"],
     "show": ["RUN", "--json", "--config", "--svg", "--log"],
     "leaderboard": ["--dataset", "--metric", "--backbone", "--baseline", "--test", "--layout", "--json"],
-    "compare": ["A B [C...]", "--dataset", "--backbone", "--metric", "--json"],
+    "compare": ["A B [C...]", "--dataset", "--backbone", "--study", "--metric", "--json"],
     "verdict": ["STUDY", "--dataset", "--backbone", "--margin", "--json"],
     "diagnose": ["RUN", "--dataset", "--embedding", "--set", "--fresh", "--json"],
     "report": ["STUDY", "--output", "--margin"],

@@ -9,12 +9,21 @@ import pytest
 from safetensors.numpy import save_file
 from sqlmodel import update
 
-from engine.presets import resolve
+from engine.presets import chosen, find_study, resolve
+from engine.queue.studies import submit
 from engine.store import Run, create_run, open_store
 from engine.store.tables import Artifact
 from tests.engine.reports.trials import CORE, ranks_of
 from tests.tui.test_cli_commands import call, refusal
 
+TWO = """\
+meaning: two arms, two seeds
+question: Is there a difference?
+baseline: [id]
+grid:
+  arm: [id, tf-llmer/full]
+  seed: 0-1
+"""
 CE = {"id": 5.2, "id-norm": 5.0, "both": 5.0, "norm": 5.5, "rec-pca": 5.5, "neither": 5.6}
 
 
@@ -64,6 +73,18 @@ def test_compare_names_the_claim_of_every_test(bench: Path) -> None:
     assert "one seed shows no spread between trainings" in one
 
 
+def test_compare_takes_the_runs_of_a_study_alone(bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "configs/study").mkdir(parents=True)
+    (tmp_path / "configs/study/two.yaml").write_text(TWO)
+    monkeypatch.chdir(tmp_path)
+    study = find_study("two")
+    done = submit(open_store(bench / "experiments.db"), study, chosen(study))
+    assert not done.made and done.found == {"finished": 4}
+    told = json.loads(call(bench, "compare", "id", "full", "--study", "two", "--json").stdout)
+    assert [side["seeds"] for side in told["sides"]] == [[0, 1], [0, 1]]
+    assert "compare no-both" in refusal(bench, "compare", "id", "no-both", "--study", "two")
+
+
 def test_verdict_prints_prose_a_table_and_json(bench: Path) -> None:
     text = call(bench, "verdict").stdout
     assert text.startswith("✓ demo · sasrec · vectors demo · ")
@@ -107,6 +128,7 @@ def test_report_and_figure_write_files(bench: Path, tmp_path: Path) -> None:
     [
         (["compare", "id"], "needs a reference and at least one other"),
         (["compare", "id", "ful"], "did you mean full?"),
+        (["compare", "id", "full", "--study", "nothing"], "study nothing: was never run"),
         (["compare", "id", "full", "--metric", "ndgc@10"], "did you mean"),
         (["compare", "id", "full", "--metric", "train_ce@99"], "has no train_ce@99"),
         (["verdict", "nothing"], "study nothing: was never run"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tfllmer_tui.cli.board import Metrics
+from tfllmer_tui.cli.board import Metrics, StudyName, finished_runs
 from tfllmer_tui.cli.options import Backbone, Dataset, Db, Json
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def compare(
     ],
     dataset: Dataset = None,
     backbone: Backbone = None,
+    study: StudyName = None,
     metric: Metrics = None,
     db: Db = None,
     json: Json = False,
@@ -40,6 +41,7 @@ def compare(
 
     \b
     tfllmer compare id full --dataset ml-100k --backbone sasrec
+    tfllmer compare full rescale --study barrier --backbone sasrec
     tfllmer compare 01JD 01JE --metric ndcg@10 --metric test.hr@3
     tfllmer compare id id-norm full no-norm --backbone gru4rec --json
     """
@@ -53,18 +55,18 @@ def compare(
     for name in metrics:
         reports.parse_any_cutoff(name)
     store = settled_store(db)
-    found = reports.compare(_sides(store, sides, dataset, backbone), metrics)
+    found = reports.compare(_sides(store, sides, dataset, backbone, study), metrics)
     if json:
         print_json(reports.to_json(found))
     else:
         print_rich(*comparison_view(found))
 
 
-def _sides(store: Store, words: list[str], dataset: str | None, backbone: str | None) -> list[Side]:
+def _sides(store: Store, words: list[str], dataset: str | None, backbone: str | None, study: str | None) -> list[Side]:
     from engine.errors import UserError
     from engine.reports.compare import Side, find_side
     from engine.reports.evidence import evidence_of
-    from engine.store import find_run, list_runs
+    from engine.store import find_run
 
     evidence = None
     sides = []
@@ -76,7 +78,7 @@ def _sides(store: Store, words: list[str], dataset: str | None, backbone: str | 
             sides.append(Side(f"{run.arm} seed {run.seed} {run.id[-6:]}", tuple(evidence_of(store, [run]))))
             continue
         if evidence is None:
-            evidence = evidence_of(store, list_runs(store, dataset=dataset, backbone=backbone, status="finished"))
+            evidence = evidence_of(store, finished_runs(store, study, dataset, backbone))
         missing = [f"--{n}" for n, v in (("dataset", dataset), ("backbone", backbone)) if v is None]
         sides.append(find_side(evidence, word, f"narrow them by {' and '.join(missing)}" if missing else "they differ"))
     return sides
