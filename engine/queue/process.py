@@ -59,7 +59,7 @@ def start(store: Store, run: Run, argv: Sequence[str] | None = None) -> Process:
     except OSError as error:
         raise UserError(f"{folder.log}: the run cannot be started: {error}") from None
     process = _children[run.id] = Process(run.id, popen)
-    own(store, run.id, popen.pid)
+    own(store, run.id, popen.pid, psutil.Process(popen.pid).create_time())
     return process
 
 
@@ -69,11 +69,11 @@ def thread_environment(threads: int) -> dict[str, str]:
     return dict.fromkeys(names, str(threads))
 
 
-def own(store: Store, run_id: str, pid: int) -> None:
-    """Store which process answers for the run from now on."""
+def own(store: Store, run_id: str, pid: int, pid_start: float) -> None:
+    """Store which process answers for the run from now on: it may have ended already."""
     with store.write() as session:
         mine = update(Run).where(col(Run.id) == run_id)
-        mine = mine.values(pid=pid, pid_start=psutil.Process(pid).create_time(), host=platform.node())
+        mine = mine.values(pid=pid, pid_start=pid_start, host=platform.node())
         session.connection().execute(mine)
 
 

@@ -156,7 +156,7 @@ class Worker:
             job.hard_limit = time.monotonic() + limit + DRAIN_GRACE_S
         self._jobs[run.id] = job
         self._say(f"{run.id} starts on {device}: {run.arm} {run.dataset} {run.backbone} seed {run.seed}")
-        own(self._store, run.id, started.pid)
+        own(self._store, run.id, started.pid, started.pid_start)
 
     def _width(self, threads: int) -> int:
         """A run that wants more threads than there are slots gets all slots."""

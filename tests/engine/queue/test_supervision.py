@@ -297,8 +297,9 @@ def test_a_run_that_ends_unwatched_is_settled_with_its_own_last_word(store: Stor
 def own_no_one(store: Store, run: Run) -> None:
     """As if the process that made the run had died before it could start one."""
     gone = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    own(store, run.id, gone.pid)
+    started = psutil.Process(gone.pid).create_time()
     gone.communicate()
+    own(store, run.id, gone.pid, started)  # a process may have ended before it is written down
 
 
 def test_a_run_whose_maker_died_before_starting_it_is_lost(store: Store) -> None:
