@@ -79,6 +79,10 @@ def test_a_study_is_planned_restricted_and_launched(filled: Path) -> None:
             assert "Is it the norm?" in shown and "✓ 2 finished" in shown and "○ 2 missing" in shown
             assert "tf-llmer/ace" in shown and "ctrl+r queues 2 of 6 runs" in shown
             await press(pilot, *"sed=0")
+            plan.query_one("#set", Input).value = "note='open"  # at once, before it is looked up
+            await press(pilot, "ctrl+y")
+            plan.query_one("#set", Input).value = ""
+            await quiet(pilot)
             assert "has no axis sed" in " ".join(str(plan.query_one("#said", Static).content).split())
             await press(pilot, "ctrl+r")
             assert len(app_of(pilot).snapshot.rows) == len(RUNS)  # nothing was queued

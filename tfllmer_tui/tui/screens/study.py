@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 class LookedUp:
     """A study with its cells as the store has them (`study_view.status`), or what is wrong with what was typed."""
 
+    part: StudyPart
     meaning: str = ""
     question: str = ""
     axes: Mapping[str, str] | None = None
@@ -55,7 +56,7 @@ class StudyScreen(Page):
     def __init__(self, name: str) -> None:
         super().__init__()
         self._study = name
-        self._found = LookedUp()
+        self._found = LookedUp(StudyPart(name))
         self._again = False
         """Whether failed runs are queued again too."""
         self._soon: Timer | None = None
@@ -140,7 +141,8 @@ class StudyScreen(Page):
 
     @property
     def _command(self) -> str:
-        part = self._part
+        """Of what is on screen: what is being typed may be no command yet."""
+        part = self._found.part
         words = ["tfllmer", "study", "run", part.study]
         words += [word for text in part.only.split() for word in ("--only", text)]
         words += ["--seeds", part.seeds] if part.seeds else []
@@ -164,7 +166,10 @@ class StudyScreen(Page):
         self.up.show_runs(f"study:{self._study}")
 
     def action_copy(self) -> None:
-        self.up.copy("command", self._command)
+        if self._found.now is None:
+            self.notify(self._found.error or "still looking up its runs", severity="warning", markup=False)
+        else:
+            self.up.copy("command", self._command)
 
     def commands(self) -> Iterable[SystemCommand]:
         if self._found.now is not None:
@@ -187,10 +192,10 @@ def look_up(store: Store | None, part: StudyPart) -> LookedUp:
     try:
         study = find_study(part.study)
     except UserError as error:
-        return LookedUp(error=str(error))
+        return LookedUp(part, error=str(error))
     axes = {axis: ", ".join(map(text_of, values)) for axis, values in study.axes.items()}
     try:
         cells = part.cells(study)
-        return LookedUp(study.meaning, study.question, axes, status(store, of_plan(plan(store, cells))))
+        return LookedUp(part, study.meaning, study.question, axes, status(store, of_plan(plan(store, cells))))
     except UserError as error:
-        return LookedUp(study.meaning, study.question, axes, error=str(error))
+        return LookedUp(part, study.meaning, study.question, axes, error=str(error))
