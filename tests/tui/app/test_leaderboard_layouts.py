@@ -7,7 +7,7 @@ from textual.widgets import Static
 
 from tests.tui.app.bench import opened, press, quiet, run, screen_text, until
 from tests.tui.app.test_studies_screen import STUDY
-from tests.tui.test_cli_commands import call
+from tests.tui.cli.test_commands import call
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.planning import StudyPart
 from tfllmer_tui.tui.screens.leaderboard import LeaderboardScreen

@@ -12,9 +12,8 @@ import pytest
 from engine.presets import resolve
 from engine.store import Store, create_run, ingest, open_store
 from engine.store.annotations import add_note, add_tag
+from tests.engine.store.helpers import spool_of
 from tfllmer_tui.cli import main
-
-from ..engine.store.helpers import spool_of
 
 
 @dataclass(frozen=True)

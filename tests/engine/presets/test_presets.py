@@ -14,7 +14,7 @@ from engine.errors import UserError
 from engine.presets import resolve
 from engine.spec import BACKBONES, config_hash, spec_hash
 
-REPO = Path(__file__).parent.parent.parent
+REPO = Path(__file__).parents[3]
 _WHITE = {"embedding.reduce": "pca", "embedding.scale": 1.0}
 _TURNED = _WHITE | {"embedding.basis": "random"}
 _HEAD = {"embedding.reduce": "none", "embedding.scale": 1.0, "table.inject": "mlp"}
