@@ -1,0 +1,54 @@
+"""Which interactions, how they are filtered, and how they are split."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from engine.spec.part import Part
+
+
+class Demo(Part):
+    """Dials of the generated data set `demo` (docs/demo-data.md gives the generative model)."""
+
+    version: Literal[1] = Field(1, description="the generator; a new one gets a new number, so identities differ")
+    seed: int = Field(0, ge=0, description="seed of the generated data, apart from the seed of training")
+    users: int = Field(600, ge=20, description="number of users")
+    items: int = Field(400, ge=20, description="number of items")
+    communities: int = Field(16, ge=2, description="number of co-consumption communities, and of semantic clusters")
+    dim: int = Field(128, ge=4, description="width D of the generated LLM-like vectors")
+    norm_sd: float = Field(
+        0.6, ge=0, le=2, description="standard deviation of log row norm about the common mean: the first trouble"
+    )
+    misalignment: float = Field(
+        0.7, ge=0, le=1, description="share of items whose semantic cluster ignores their community: the second trouble"
+    )
+
+    @model_validator(mode="after")
+    def _communities_have_items(self) -> Demo:
+        if self.items < 2 * self.communities:
+            raise ValueError(
+                f"data.demo.communities={self.communities} needs data.demo.items >= {2 * self.communities} (two each)"
+            )
+        return self
+
+
+class Data(Part):
+    """Which interactions, how they are filtered, and how they are split (METHOD.md C, D.4)."""
+
+    name: str = Field("demo", min_length=1, description="data set: demo, a name under $TFLLMER_DATA, or a folder")
+    path: str | None = Field(
+        None, description="folder that holds NAME.inter and NAME.item; found by name when left out"
+    )
+    fingerprint: str = Field("", description="hash of the files' content; filled in when the data set is found")
+    k_core: int = Field(0, ge=0, description="keep users and items with at least this many interactions, repeatedly")
+    rating_min: float | None = Field(None, description="keep interactions rated at least this")
+    repeats: Literal["keep", "first"] = Field("keep", description="repeated (user, item) pairs: keep all, or the first")
+    cold_items: Literal["exclude", "include"] = Field(
+        "exclude", description="items of .item without any interaction: outside or inside the ranked catalogue"
+    )
+    split: Literal["leave-one-out", "temporal"] = Field("leave-one-out", description="how valid and test are held out")
+    valid_share: float = Field(0.1, gt=0, lt=0.5, description="temporal split: share of interactions held out as valid")
+    test_share: float = Field(0.1, gt=0, lt=0.5, description="temporal split: share of interactions held out as test")
+    demo: Demo = Field(default_factory=Demo, description="dials of the generated data set, used when name is demo")

@@ -1,0 +1,16 @@
+"""How a run is ranked and measured."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from engine.spec.part import Part
+
+
+class Evaluate(Part):
+    """Full ranking of the catalogue (METHOD.md C)."""
+
+    mask_seen: bool = Field(True, description="leave the user's earlier items out of the ranking (never the target)")
+    curvature: int = Field(
+        256, ge=0, description="validation prefixes on which curvature is measured during training; 0 = never"
+    )

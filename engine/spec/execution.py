@@ -1,0 +1,26 @@
+"""How a run is executed here."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from engine.spec.part import Part
+
+
+class Execution(Part):
+    """How to run it here; never part of the identity."""
+
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
+    threads: int = Field(
+        1, ge=1, description="CPU threads; more help on an idle machine, and change the last bits of the numbers"
+    )
+    checkpoint_s: float = Field(30.0, gt=0, description="seconds between checkpoints inside an epoch")
+    micro_batch: int | None = Field(
+        None,
+        ge=1,
+        description="windows per forward pass; their gradients add up to one step of batch_size windows. none = all at "
+        "once; less needs less memory and changes the last bits, and which entries dropout takes",
+    )
+    time_limit_s: float | None = Field(
+        None, gt=0, description="stop an attempt after so many seconds, with its state saved; none = never"
+    )
