@@ -366,7 +366,7 @@ def typing(folder: Path, name: str, writers: int, count: int) -> None:
 
 def redraw() -> None:
     """The drawing alone, in this process."""
-    from tfllmer_tui.chart import Series, draw
+    from tfllmer_tui.view.chart import Series, draw
 
     for points in (1_000, 10_000, 100_000, 1_000_000):
         x = np.arange(points, dtype=np.float64)

@@ -74,11 +74,11 @@ def leaderboard(
         say("No finished run yet for this board; tfllmer runs lists all, tfllmer run makes one.")
         return
     if baseline is None and layout == "backbones":
-        from tfllmer_tui.render import leaderboard_table
+        from tfllmer_tui.view.render import leaderboard_table
 
         print_rich(*(leaderboard_table(board) for board in boards))
     else:
-        from tfllmer_tui.grid import grid_table
+        from tfllmer_tui.view.grid import grid_table
 
         print_rich(*(grid_table(grid) for grid in grids_of(boards, layout)))
 

@@ -80,7 +80,7 @@ def diagnose(
         print_json(found)
         return
     from tfllmer_tui.cli.output import print_rich
-    from tfllmer_tui.geometry_view import diagnosis_view
+    from tfllmer_tui.view.geometry import diagnosis_view
 
     print_rich(diagnosis_view(found))
 

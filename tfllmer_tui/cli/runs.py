@@ -103,7 +103,7 @@ def _list(store: Store, asked: dict[str, Any], limit: int | None, as_json: bool)
     elif not records:
         _say_none(store, asked)
     else:
-        from tfllmer_tui.render import run_table
+        from tfllmer_tui.view.render import run_table
 
         print_rich(run_table(records))
         _say_more(_total(store, asked, len(records), limit), len(records))
@@ -120,7 +120,7 @@ def _list_values(store: Store, asked: dict[str, Any], chosen: list[Any], limit: 
     elif not rows:
         _say_none(store, asked)
     else:
-        from tfllmer_tui.tables import value_table
+        from tfllmer_tui.view.tables import value_table
 
         spans = [field.name for field in chosen if field.kind == "age" or field.name == "wall_s"]
         print_rich(value_table(names, rows, spans))
@@ -157,7 +157,7 @@ def _list_folded(
     elif not kept:
         _say_none(store, asked)
     else:
-        from tfllmer_tui.tables import fold_table
+        from tfllmer_tui.view.tables import fold_table
 
         print_rich(fold_table(kept, names))
         _say_more(len(folds), len(kept))
@@ -251,7 +251,7 @@ def show(
         sys.stdout.write(file.read_text("utf-8", errors="replace") if file.exists() else "")
     elif svg is not None:
         from tfllmer_tui.cli.view import WIDTH, picture
-        from tfllmer_tui.render import save_svg
+        from tfllmer_tui.view.render import save_svg
 
         save_svg(picture(store, found), svg, WIDTH, title=f"tfllmer show {found.id}")
     else:

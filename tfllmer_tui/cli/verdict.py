@@ -55,8 +55,8 @@ def verdict(
     from engine.reports.verdict import verdicts
     from engine.reports.verdict_text import grid, prose, to_json
     from tfllmer_tui.cli.output import print_json, print_rich, settled_store
-    from tfllmer_tui.grid import grid_table
-    from tfllmer_tui.render import plain
+    from tfllmer_tui.view.grid import grid_table
+    from tfllmer_tui.view.render import plain
 
     store = settled_store(db)
     share, baselines = judged_by(store, study, margin)

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 
 from engine.store import Run, Store, events, record, series
-from tfllmer_tui.render import Points, Progress, live_view, result_table
+from tfllmer_tui.view.render import Points, Progress, live_view, result_table
 
 WIDTH, HEIGHT = 80, 16
 _SERIES = ("epoch", "train_ce", "valid_ce", "valid.ndcg@10", "targets_per_s")

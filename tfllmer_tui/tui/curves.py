@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from tfllmer_tui.chart import FloatArray, Line, Mark, Series
+from tfllmer_tui.view.chart import FloatArray, Line, Mark, Series
 
 if TYPE_CHECKING:
     from engine.store.traces import Trace

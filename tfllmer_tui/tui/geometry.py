@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from tfllmer_tui.chart import Mark, Series
 from tfllmer_tui.tui.curves import Plot
 from tfllmer_tui.tui.rows import names
+from tfllmer_tui.view.chart import Mark, Series
 
 if TYPE_CHECKING:
     from engine.store import Store

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from tests.tui.cli.test_commands import call, refusal
-from tfllmer_tui.geometry_view import diagnosis_view, figure
+from tfllmer_tui.view.geometry import diagnosis_view, figure
 
 SMALL = ["data.demo.users=60", "data.demo.items=60", "data.demo.communities=4", "data.demo.dim=32"]
 SETS = [word for setting in (*SMALL, "backbone.width=16") for word in ("--set", setting)]

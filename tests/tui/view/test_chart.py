@@ -6,8 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from tfllmer_tui.chart import AXIS, REFERENCE, SERIES, Chart, Line, Picture, Series, draw, nice_ticks, reduce_columns
-from tfllmer_tui.chart import tick_labels as labels_of
+from tfllmer_tui.view.chart import (
+    AXIS,
+    REFERENCE,
+    SERIES,
+    Chart,
+    Line,
+    Picture,
+    Series,
+    draw,
+    nice_ticks,
+    reduce_columns,
+)
+from tfllmer_tui.view.chart import tick_labels as labels_of
 
 EPOCHS = np.arange(41.0)
 FALL = Series("train CE", EPOCHS, 5.5 + 2 * np.exp(-EPOCHS / 6))

@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 from engine.errors import UserError
 from engine.reports.leaderboard import leaderboards
 from tests.engine.reports.records import record
-from tfllmer_tui.render import (
+from tfllmer_tui.view.render import (
     STATUS,
     Points,
     Progress,

@@ -14,7 +14,6 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tfllmer_tui.geometry_view import figure
 from tfllmer_tui.tui import geometry
 from tfllmer_tui.tui.curves import Look
 from tfllmer_tui.tui.geometry import Found, Line, Subject
@@ -25,6 +24,7 @@ from tfllmer_tui.tui.watch import Snapshot
 from tfllmer_tui.tui.widgets.chart import Chart
 from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.table import Cell, Column, Table
+from tfllmer_tui.view.geometry import figure
 
 if TYPE_CHECKING:
     from engine.store.feed import RunRow

@@ -13,9 +13,9 @@ from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tfllmer_tui.render import STATUS
 from tfllmer_tui.tui.memory import keys_file
 from tfllmer_tui.tui.palette import Inks, inks
+from tfllmer_tui.view.render import STATUS
 
 
 class HelpScreen(ModalScreen[None]):

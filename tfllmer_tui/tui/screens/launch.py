@@ -14,7 +14,6 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from tfllmer_tui.render import STATUS
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.planning import FORM, Plan, Planned, command_of, filled, plan, with_value, words
@@ -24,6 +23,7 @@ from tfllmer_tui.tui.watch import Snapshot
 from tfllmer_tui.tui.widgets.form_line import FormLine, Words
 from tfllmer_tui.tui.widgets.settings_form import SettingsForm
 from tfllmer_tui.tui.widgets.table import Cell, Column, Table
+from tfllmer_tui.view.render import STATUS
 
 
 class LaunchScreen(Page):

@@ -17,13 +17,13 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from engine.reports.leaderboard import shortened
-from tfllmer_tui.render import board_notes
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.text import clean
 from tfllmer_tui.tui.watch import Snapshot
 from tfllmer_tui.tui.widgets.log_view import LogView
 from tfllmer_tui.tui.widgets.table import Cell, Column, Table
+from tfllmer_tui.view.render import board_notes
 
 if TYPE_CHECKING:
     from engine.reports.layouts import Grid, Layout
@@ -220,7 +220,7 @@ class LeaderboardScreen(Page):
 
     def _exported(self, found: tuple[str, list[Grid]]) -> None:
         """The file as it would be written, and the layout in place of the board where it is another."""
-        from tfllmer_tui.grid import grid_table
+        from tfllmer_tui.view.grid import grid_table
 
         text, grids = found
         view = self.query_one("#preview", LogView)

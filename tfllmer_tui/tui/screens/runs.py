@@ -14,7 +14,6 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from engine.errors import UserError
-from tfllmer_tui.render import short_ids
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.rows import METRICS, Entry, Group, View, arrange, group, names
 from tfllmer_tui.tui.screens.columns import ColumnsScreen
@@ -27,6 +26,7 @@ from tfllmer_tui.tui.widgets.filter_bar import FilterBar
 from tfllmer_tui.tui.widgets.run_table import GROUPS, RUNS, Marks, RunTable
 from tfllmer_tui.tui.widgets.table import Table
 from tfllmer_tui.tui.widgets.welcome import Welcome
+from tfllmer_tui.view.render import short_ids
 
 if TYPE_CHECKING:
     from engine.store import Store

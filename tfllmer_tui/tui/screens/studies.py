@@ -16,13 +16,13 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tfllmer_tui.render import STATUS
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.screens.study import StudyScreen
 from tfllmer_tui.tui.text import clean, span
 from tfllmer_tui.tui.watch import Snapshot
 from tfllmer_tui.tui.widgets.table import Cell, Column, Table
+from tfllmer_tui.view.render import STATUS
 
 if TYPE_CHECKING:
     from engine.store.feed import RunRow

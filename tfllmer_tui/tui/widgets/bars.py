@@ -13,9 +13,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tfllmer_tui.render import STATUS
 from tfllmer_tui.tui.palette import inks
 from tfllmer_tui.tui.watch import Snapshot
+from tfllmer_tui.view.render import STATUS
 
 SHORT = {"Leaderboard": "Board", "Geometry": "Geom"}
 """What places are called where there is little room."""

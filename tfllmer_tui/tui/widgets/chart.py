@@ -17,9 +17,9 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tfllmer_tui.chart import AXIS, LABEL, REFERENCE, SERIES, Picture, draw
 from tfllmer_tui.tui.curves import Plot, value_at
 from tfllmer_tui.tui.palette import Inks, inks
+from tfllmer_tui.view.chart import AXIS, LABEL, REFERENCE, SERIES, Picture, draw
 
 
 class Chart(Widget, can_focus=True):

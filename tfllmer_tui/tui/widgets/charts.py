@@ -11,11 +11,11 @@ from textual import on
 from textual.message import Message
 from textual.widget import Widget
 
-from tfllmer_tui.chart import Line
 from tfllmer_tui.tui.curves import AXES, SMOOTHING, Curve, Look, Plot, along, plot
 from tfllmer_tui.tui.text import metric_title
 from tfllmer_tui.tui.traces import Wanted
 from tfllmer_tui.tui.widgets.chart import Chart
+from tfllmer_tui.view.chart import Line
 
 if TYPE_CHECKING:
     from engine.store import Store

@@ -9,10 +9,10 @@ from rich.table import Table
 from rich.text import Text
 from textual.widgets import Static
 
-from tfllmer_tui.render import STATUS
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.rows import Entry, Group, Spread
 from tfllmer_tui.tui.text import clean, number
+from tfllmer_tui.view.render import STATUS
 
 
 class Details(Static):

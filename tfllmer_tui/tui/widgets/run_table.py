@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from rich.style import Style
 
-from tfllmer_tui.render import STATUS, sparkline
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.rows import METRICS, Entry, Group, Spread, value_of
 from tfllmer_tui.tui.text import clean, difference, number, span
 from tfllmer_tui.tui.widgets.table import Cell, Column, Table
+from tfllmer_tui.view.render import STATUS, sparkline
 
 if TYPE_CHECKING:
     from engine.store.feed import RunRow

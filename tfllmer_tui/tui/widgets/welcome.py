@@ -10,9 +10,9 @@ from textual.containers import Center, Vertical
 from textual.message import Message
 from textual.widgets import Button, Static
 
-from tfllmer_tui.chart import SERIES, Series, draw
 from tfllmer_tui.tui.palette import inks
 from tfllmer_tui.tui.watch import Snapshot
+from tfllmer_tui.view.chart import SERIES, Series, draw
 
 
 class Welcome(Vertical):

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.reports.layouts import Entry, Grid
-from tfllmer_tui.render import plain
+from tfllmer_tui.view.render import plain
 
 _DIM = "bright_black"
 

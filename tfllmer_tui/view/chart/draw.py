@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from rich.cells import cell_len
 
-from tfllmer_tui.chart.reduce import BoolArray, Columns, FloatArray, reduce_columns, rows_of, trace
-from tfllmer_tui.chart.ticks import log_ticks, nice_ticks, tick_labels
+from tfllmer_tui.view.chart.reduce import BoolArray, Columns, FloatArray, reduce_columns, rows_of, trace
+from tfllmer_tui.view.chart.ticks import log_ticks, nice_ticks, tick_labels
 
 BLANK, AXIS, LABEL, REFERENCE, SERIES = 0, 1, 2, 3, 4
 """Inks: what a character belongs to. SERIES + i is series i."""

@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.style import Style
 
-from tfllmer_tui.chart.draw import AXIS, LABEL, REFERENCE, SERIES, Line, Series, draw
+from tfllmer_tui.view.chart.draw import AXIS, LABEL, REFERENCE, SERIES, Line, Series, draw
 
 COLORS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#0072b2")
 """Okabe and Ito's colours, which colour-blind people can tell apart; series take them in this order."""

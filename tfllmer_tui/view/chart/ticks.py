@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from tfllmer_tui.chart.reduce import FloatArray
+from tfllmer_tui.view.chart.reduce import FloatArray
 
 
 def nice_ticks(lo: float, hi: float, most: int) -> tuple[FloatArray, float]:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.reports.folding import Fold, Spread
-from tfllmer_tui.render import arm_with_changes, duration, plain, short_ids, status_text
+from tfllmer_tui.view.render import arm_with_changes, duration, plain, short_ids, status_text
 
 
 def value_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], spans: Sequence[str] = ()) -> Table:

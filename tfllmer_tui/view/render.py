@@ -23,7 +23,7 @@ from rich.text import Text
 
 from engine.reports.files import write_text
 from engine.reports.leaderboard import Cell, Leaderboard, arm_of, setting, shortened
-from tfllmer_tui.chart import COLORS, Chart, FloatArray, Line, Series
+from tfllmer_tui.view.chart import COLORS, Chart, FloatArray, Line, Series
 
 Record: TypeAlias = Mapping[str, Any]
 Points: TypeAlias = tuple[FloatArray, FloatArray]

@@ -5,7 +5,7 @@ and the widget of the TUI takes it row by row (`Picture.runs`). A series of any 
 minimum and maximum per column of dots, so spikes stay visible and a million points take milliseconds.
 """
 
-from tfllmer_tui.chart.draw import (
+from tfllmer_tui.view.chart.draw import (
     AXIS,
     BLANK,
     LABEL,
@@ -18,9 +18,9 @@ from tfllmer_tui.chart.draw import (
     Series,
     draw,
 )
-from tfllmer_tui.chart.reduce import BoolArray, Columns, FloatArray, IntArray, reduce_columns
-from tfllmer_tui.chart.renderable import COLORS, Chart, style_of
-from tfllmer_tui.chart.ticks import nice_ticks, tick_labels
+from tfllmer_tui.view.chart.reduce import BoolArray, Columns, FloatArray, IntArray, reduce_columns
+from tfllmer_tui.view.chart.renderable import COLORS, Chart, style_of
+from tfllmer_tui.view.chart.ticks import nice_ticks, tick_labels
 
 __all__ = [
     "AXIS",
