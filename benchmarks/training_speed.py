@@ -23,8 +23,8 @@ import torch.nn.functional as F
 from engine import spec
 from engine.data import load_dataset, split_dataset
 from engine.data.windows import Batch, epoch_batches
-from engine.models.layout import Group, Layout
-from engine.models.recommender import Recommender, build
+from engine.models.sequential.layout import Group, Layout
+from engine.models.sequential.recommender import Recommender, build
 from engine.presets import resolve
 from engine.training import loop
 

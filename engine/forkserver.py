@@ -34,7 +34,7 @@ import psutil
 
 _MODULES = (
     *("torch._dynamo", "torch._inductor.config", "scipy.linalg", "scipy.sparse.linalg", "scipy.stats"),
-    *("safetensors.torch", "engine.data", "engine.embeddings.pipeline", "engine.models.recommender"),
+    *("safetensors.torch", "engine.data", "engine.embeddings.pipeline", "engine.models.sequential.recommender"),
     *("engine.provenance", "engine.training.diagnosis", "engine.training.loop", "engine.training.reference"),
 )
 """What a run imports besides torch; torch itself takes the first two when it makes an optimiser."""

@@ -165,7 +165,7 @@ def _train(
 
     from engine.data import load_dataset, split_dataset
     from engine.embeddings.pipeline import item_vectors
-    from engine.models.recommender import build
+    from engine.models.sequential.recommender import build
     from engine.provenance import provenance
     from engine.training import loop
     from engine.training.diagnosis import start_facts

@@ -22,7 +22,7 @@ from engine.errors import UserError
 from engine.geometry.parameter_space import other_factor, parameter_curvature
 from engine.geometry.probe import probe_curvature, samples_apart
 from engine.geometry.report import Say, Subject, at_start, diagnose
-from engine.models.recommender import Recommender, build, history_length
+from engine.models.sequential.recommender import Recommender, build, history_length
 from engine.spool import Recorder
 from engine.training import checkpoint, ranking
 from engine.training.curvature import probe_cases, representations, temperature

@@ -14,8 +14,8 @@ from safetensors.numpy import save_file
 from engine import spec
 from engine.data import Split
 from engine.data.windows import Batch, epoch_batches, n_targets
-from engine.models.layout import Layout
-from engine.models.recommender import Recommender, history_length
+from engine.models.sequential.layout import Layout
+from engine.models.sequential.recommender import Recommender, history_length
 from engine.spool import Recorder, RunFolder
 from engine.training import checkpoint, losses, ranking
 from engine.training.curvature import CurvatureProbe

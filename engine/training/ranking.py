@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.data import Sequences
 from engine.data.windows import gather, tails
-from engine.models.recommender import Recommender
+from engine.models.sequential.recommender import Recommender
 
 CUTOFFS = (5, 10, 20)
 _BATCH = 512

@@ -22,7 +22,7 @@ from safetensors.numpy import save
 
 from engine import spec
 from engine.data import Split
-from engine.models.recommender import Recommender, build
+from engine.models.sequential.recommender import Recommender, build
 from engine.spool import Level, Recorder, RunFolder, held
 from engine.training import checkpoint, loop
 

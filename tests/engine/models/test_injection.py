@@ -6,7 +6,7 @@ import torch
 
 from engine import spec
 from engine.errors import UserError
-from engine.models.recommender import Recommender, build
+from engine.models.sequential.recommender import Recommender, build
 from engine.training.loop import make_optimizer, train_step
 from tests.engine.data.test_windows import batches, sequences
 

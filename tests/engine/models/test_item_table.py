@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from engine.models.item_table import ItemTable, initial_table
-from engine.models.recommender import build
+from engine.models.sequential.recommender import build
 from engine.spec import Experiment, Table
 
 Z = np.random.default_rng(0).lognormal(size=(30, 6)).astype(np.float32)

@@ -8,7 +8,7 @@ import pytest
 
 from engine.data import load_dataset, split_dataset
 from engine.embeddings.pipeline import item_vectors
-from engine.models.recommender import build
+from engine.models.sequential.recommender import build
 from engine.presets import list_presets, resolve
 from engine.spec import config_hash
 from engine.training.loop import make_optimizer, train_step

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from engine import spec
 from engine.data import Split, load_dataset, split_dataset
 from engine.embeddings.pipeline import item_vectors
-from engine.models.recommender import build
+from engine.models.sequential.recommender import build
 from engine.presets import resolve
 from engine.training.curvature import SHARES, CurvatureProbe, probe_cases
 from engine.training.diagnosis import Diagnosis, run, start_facts

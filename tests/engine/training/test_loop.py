@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from engine import spec
 from engine.data import Split, load_dataset, split_dataset
 from engine.errors import UserError
-from engine.models.recommender import build
+from engine.models.sequential.recommender import build
 from engine.spool import Level, RunFolder
 from engine.training import loop
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engine import spec
 from engine.data import load_dataset, split_dataset
 from engine.data.windows import Batch, epoch_batches
-from engine.models.recommender import build
+from engine.models.sequential.recommender import build
 from engine.training.loop import make_optimizer, train_step
 from engine.training.micro_batches import micro_batches
 

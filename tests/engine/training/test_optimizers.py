@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from engine import spec
 from engine.data import load_dataset, split_dataset
-from engine.models.recommender import build
+from engine.models.sequential.recommender import build
 from engine.training import loop
 from engine.training.loop import make_optimizer
 from tests.engine.training.test_loop import BACKBONES, DATA, Notes, comparable, experiment, train

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from engine import spec
 from engine.data import Sequences
-from engine.models.recommender import Recommender, build
+from engine.models.sequential.recommender import Recommender, build
 from engine.training import ranking
 
 N_ITEMS, LENGTH = 25, 6

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 
 from engine import spec
 from engine.data import Split, load_dataset, split_dataset
-from engine.models.recommender import build
+from engine.models.sequential.recommender import build
 from engine.presets import resolve
 from engine.spool import Level, RunFolder, held, read_records
 from engine.training import loop, reference

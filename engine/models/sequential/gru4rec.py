@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from engine import spec
 from engine.models.dropout import Dropout
-from engine.models.layout import Layout
+from engine.models.sequential.layout import Layout
 
 
 class GRU4Rec(nn.Module):

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import spec
-from engine.models.layout import Layout
-from engine.models.recommender import Recommender, build, history_length
+from engine.models.sequential.layout import Layout
+from engine.models.sequential.recommender import Recommender, build, history_length
 
 CPU = torch.device("cpu")
 SMALL = {"width": 8, "max_length": 12}

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from engine import spec
 from engine.models.dropout import Dropout
-from engine.models.layout import Group, Layout
+from engine.models.sequential.layout import Group, Layout
 
 
 class Block(nn.Module):

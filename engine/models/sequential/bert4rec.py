@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from engine import spec
-from engine.models.backbones.transformer import Transformer
-from engine.models.layout import Layout
+from engine.models.sequential.layout import Layout
+from engine.models.sequential.transformer import Transformer
 
 
 class BERT4Rec(nn.Module):

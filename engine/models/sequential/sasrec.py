@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from engine import spec
-from engine.models.backbones.transformer import Transformer
-from engine.models.layout import Layout
+from engine.models.sequential.layout import Layout
+from engine.models.sequential.transformer import Transformer
 
 
 class SASRec(nn.Module):

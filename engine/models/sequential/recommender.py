@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine import spec
-from engine.models.backbones.bert4rec import BERT4Rec
-from engine.models.backbones.gru4rec import GRU4Rec
-from engine.models.backbones.sasrec import SASRec
 from engine.models.item_table import ItemTable, initial_table
-from engine.models.layout import Layout
+from engine.models.sequential.bert4rec import BERT4Rec
+from engine.models.sequential.gru4rec import GRU4Rec
+from engine.models.sequential.layout import Layout
+from engine.models.sequential.sasrec import SASRec
 
 BackboneModule: TypeAlias = SASRec | GRU4Rec | BERT4Rec
 
