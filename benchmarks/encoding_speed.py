@@ -23,9 +23,9 @@ import numpy as np
 import torch
 
 from engine.data.atomic import read_items
-from engine.embeddings.encode import DEFAULT_BATCH_TOKENS, Encoding, distinct
-from engine.embeddings.encoder import Encoder, Tokenizer, locate
-from engine.embeddings.shards import Shards
+from engine.embeddings.encode.embed import DEFAULT_BATCH_TOKENS, Encoding, distinct
+from engine.embeddings.encode.encoder import Encoder, Tokenizer, locate
+from engine.embeddings.encode.shards import Shards
 from engine.presets import find_dataset
 
 MAX_LENGTH = 128

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from engine.data import Sequences
-from engine.embeddings import null_graphs
-from engine.embeddings.graph import Matrix, cooccurrence
-from engine.embeddings.laplacian import laplacian
+from engine.embeddings.graph import null_graphs
+from engine.embeddings.graph.cooccurrence import Matrix, cooccurrence
+from engine.embeddings.graph.laplacian import laplacian
 from engine.spec import Graph
 
 NULLS = {

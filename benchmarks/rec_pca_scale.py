@@ -33,13 +33,13 @@ import numpy.typing as npt
 import psutil
 import torch
 
-from engine.embeddings.gram import moments
-from engine.embeddings.graph import Matrix, from_keys
-from engine.embeddings.laplacian import Laplacian, laplacian
-from engine.embeddings.reduce import rec_pca
-from engine.embeddings.reductions import fit, prepare
+from engine.embeddings.graph.cooccurrence import Matrix, from_keys
+from engine.embeddings.graph.laplacian import Laplacian, laplacian
+from engine.embeddings.reduce.gram import moments
+from engine.embeddings.reduce.rec_pca import rec_pca
+from engine.embeddings.reduce.reductions import fit, prepare
+from engine.embeddings.reduce.trade_off import trade_off
 from engine.embeddings.rows import Vectors
-from engine.embeddings.trade_off import trade_off
 from engine.spec import Embedding
 
 SETTINGS = Embedding(reduce="rec-pca", lambda_=1.0)

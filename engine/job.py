@@ -338,7 +338,7 @@ def inspect(spec_file: Path, out: Path) -> int:
 
 def embed(spec_file: Path, folder: RunFolder) -> int:
     """Encode the text of a data set's items; the folder's spool tells how far it is and how it ended."""
-    from engine.embeddings import encode
+    from engine.embeddings.encode import embed as encode
 
     stop = _StopRequest()
     recorder = JobRecorder(folder)

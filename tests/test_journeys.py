@@ -18,7 +18,7 @@ import pytest
 
 from engine.data import load_dataset, split_dataset
 from engine.embeddings.pipeline import item_vectors
-from engine.embeddings.reductions import load_map
+from engine.embeddings.reduce.reductions import load_map
 from engine.spec import from_json
 
 TINY = [

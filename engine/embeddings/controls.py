@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.embeddings.clusters import spherical_kmeans
-from engine.embeddings.reduce import fix_signs
-from engine.embeddings.reductions import generator, orthonormal, random_rotation, unit_rows
+from engine.embeddings.reduce.rec_pca import fix_signs
+from engine.embeddings.reduce.reductions import generator, orthonormal, random_rotation, unit_rows
 from engine.errors import UserError
 from engine.spec import Embedding
 

@@ -17,11 +17,11 @@ from safetensors.numpy import save
 from engine import spec
 from engine.data import Dataset, Split
 from engine.embeddings.controls import controlled
-from engine.embeddings.item_graph import item_graph
-from engine.embeddings.laplacian import Laplacian, laplacian
-from engine.embeddings.reductions import LinearMap, fit, prepare, unit_rows
+from engine.embeddings.graph.item_graph import item_graph
+from engine.embeddings.graph.laplacian import Laplacian, laplacian
+from engine.embeddings.reduce.reductions import LinearMap, fit, prepare, unit_rows
+from engine.embeddings.reduce.trade_off import trade_off
 from engine.embeddings.rows import FloatArray, Vectors
-from engine.embeddings.trade_off import trade_off
 from engine.embeddings.vectors import open_vectors
 from engine.errors import UserError
 

@@ -12,26 +12,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.embeddings.content_graph import content_graph
-from engine.embeddings.graph import Matrix
-from engine.embeddings.laplacian import laplacian
-from engine.embeddings.null_graphs import rewired
+from engine.embeddings.graph.content_graph import content_graph
+from engine.embeddings.graph.cooccurrence import Matrix
+from engine.embeddings.graph.laplacian import laplacian
+from engine.embeddings.graph.null_graphs import rewired
 from engine.embeddings.rows import Vectors
-from engine.geometry import spectra
-from engine.geometry.agreement import agreement
-from engine.geometry.angles import anisotropy
-from engine.geometry.bounds import tightness
-from engine.geometry.clusters import angular_clusters
-from engine.geometry.communities import communities, modularity
-from engine.geometry.curvature import conditioning
-from engine.geometry.edges import edge_auc, matched_pairs
-from engine.geometry.graph_report import compared_spectra
-from engine.geometry.kernel import centred_alignment
-from engine.geometry.links import Estimate
-from engine.geometry.moments import Moments, about_mean, moments
-from engine.geometry.norms import norm_disparity
-from engine.geometry.rows import IntArray, Rows
-from engine.geometry.smoothness import against, stub_matching, tv_ratio, z_score
+from engine.geometry.curvature.bounds import tightness
+from engine.geometry.curvature.conditioning import conditioning
+from engine.geometry.graph import spectra
+from engine.geometry.graph.agreement import agreement
+from engine.geometry.graph.communities import communities, modularity
+from engine.geometry.graph.edges import edge_auc, matched_pairs
+from engine.geometry.graph.kernel import centred_alignment
+from engine.geometry.graph.links import Estimate
+from engine.geometry.graph.smoothness import against, stub_matching, tv_ratio, z_score
+from engine.geometry.graph.spectrum_report import compared_spectra
+from engine.geometry.table.angles import anisotropy
+from engine.geometry.table.clusters import angular_clusters
+from engine.geometry.table.moments import Moments, about_mean, moments
+from engine.geometry.table.norms import norm_disparity
+from engine.geometry.table.rows import IntArray, Rows
 
 CLUSTERS = (10, 20, 50, 100)
 NULLS = 20

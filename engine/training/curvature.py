@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engine import spec
 from engine.data import Split
-from engine.geometry.probe import probe_curvature, samples_apart
+from engine.geometry.curvature.probe import probe_curvature, samples_apart
 from engine.models.sequential.recommender import Recommender, history_length
 from engine.spool import Recorder
 from engine.training import ranking

@@ -16,11 +16,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine import spec
 from engine.data import Dataset, Split, load_dataset, split_dataset
-from engine.embeddings.graph import cooccurrence
+from engine.embeddings.graph.cooccurrence import cooccurrence
 from engine.embeddings.pipeline import item_vectors, source_vectors
 from engine.errors import UserError
-from engine.geometry.parameter_space import other_factor, parameter_curvature
-from engine.geometry.probe import probe_curvature, samples_apart
+from engine.geometry.curvature.parameter_space import other_factor, parameter_curvature
+from engine.geometry.curvature.probe import probe_curvature, samples_apart
 from engine.geometry.report import Say, Subject, at_start, diagnose
 from engine.models.sequential.recommender import Recommender, build, history_length
 from engine.spool import Recorder

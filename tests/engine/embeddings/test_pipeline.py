@@ -9,9 +9,10 @@ import pytest
 
 from engine import spec
 from engine.data import Dataset, Split, load_dataset, split_dataset
-from engine.embeddings import pipeline, reductions
+from engine.embeddings import pipeline
 from engine.embeddings import rows as blocks
-from engine.embeddings.graph import cooccurrence
+from engine.embeddings.graph.cooccurrence import cooccurrence
+from engine.embeddings.reduce import reductions
 from engine.presets import list_presets, resolve
 
 EXPERIMENT = spec.Experiment(

@@ -10,7 +10,7 @@ import pytest
 
 from engine import spec
 from engine.data import load_dataset, split_dataset
-from engine.embeddings.graph import cooccurrence
+from engine.embeddings.graph.cooccurrence import cooccurrence
 from engine.embeddings.rows import Vectors
 from engine.geometry import report
 from engine.geometry.report import Subject, at_start, diagnose

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.embeddings.encoders import WORDS, save_encoder, write_items
+from tests.engine.embeddings.encode.encoders import WORDS, save_encoder, write_items
 from tests.tui.cli.test_commands import TFLLMER, call, refusal
 
 

@@ -1,0 +1,1 @@
+"""Item text to vectors: template, encoder, shards, one safetensors file."""

@@ -1,0 +1,1 @@
+"""Vectors [n x D] to a table [n x k]: PCA, Rec-PCA and the other linear maps."""

@@ -1,0 +1,69 @@
+"""Post steps: what is done to the scores of a reduction, as a k x k matrix of their covariance (METHOD.md B.2, D.1)."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import linalg
+
+from engine.embeddings.reduce.rec_pca import fix_signs
+from engine.errors import UserError
+from engine.spec import Embedding
+
+Array = npt.NDArray[np.float64]
+
+
+def post_step(covariance: Array, n: int, rounding: float, settings: Embedding) -> Array:
+    """The matrix P [k x k] that the centred scores of n items are multiplied with.
+
+    With S their covariance (1/n) plus epsilon tr(S)/k on its diagonal and S = U diag(s) U^T, s falling:
+    whiten U s^-1/2; zca U s^-1/2 U^T; cholesky L^-T with S = L L^T; batch-norm diag(S)^-1/2; group-whiten
+    zca of each group's block; ace U (n s + lambda)^-1/2 without epsilon, which makes the table
+    U' diag(sqrt(sigma^2 / (sigma^2 + lambda))) for the scores' singular value decomposition U' diag(sigma) V^T.
+    Variances of at most `rounding` are none: with too small an epsilon they cannot be made 1, a UserError.
+    """
+    k = len(covariance)
+    if settings.post == "group-whiten" and k % settings.groups:
+        raise UserError(f"embedding.groups={settings.groups} does not divide the {k} columns of the table")
+
+    def inverse_roots(variances: Array) -> Array:
+        flat = int((variances <= rounding).sum())
+        if flat:
+            raise UserError(
+                f"{flat} of {k} reduced columns have no variance to whiten: set embedding.epsilon above "
+                f"{settings.epsilon:g} or backbone.width lower"
+            )
+        return np.asarray(variances**-0.5)
+
+    def zca(block: Array) -> Array:
+        values, vectors = _falling(block)
+        return np.asarray((vectors * inverse_roots(values)) @ vectors.T)
+
+    if settings.post == "ace":
+        values, vectors = _falling(covariance)
+        shrunk: Array = vectors / np.sqrt(n * np.maximum(values, 0) + settings.shrinkage)
+        return shrunk
+    covariance = covariance + settings.epsilon * np.trace(covariance) / k * np.eye(k)
+    match settings.post:
+        case "whiten":
+            values, vectors = _falling(covariance)
+            whitened: Array = vectors * inverse_roots(values)
+            return whitened
+        case "zca":
+            return zca(covariance)
+        case "cholesky":
+            inverse_roots(_falling(covariance)[0])
+            lower = linalg.cholesky(covariance, lower=True)
+            return np.asarray(linalg.solve_triangular(lower, np.eye(k), lower=True).T)
+        case "batch-norm":
+            return np.diag(inverse_roots(np.diag(covariance)))
+        case "group-whiten":
+            size = k // settings.groups
+            blocks = [covariance[i : i + size, i : i + size] for i in range(0, k, size)]
+            return np.asarray(linalg.block_diag(*(zca(block) for block in blocks)))
+    raise ValueError(f"no such post step: {settings.post}")
+
+
+def _falling(covariance: Array) -> tuple[Array, Array]:
+    values, vectors = linalg.eigh(covariance)
+    return values[::-1], fix_signs(vectors[:, ::-1])

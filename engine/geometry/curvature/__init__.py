@@ -1,0 +1,1 @@
+"""Curvature of the loss: of the scores, of the parameters, and its bounds."""

@@ -1,0 +1,1 @@
+"""What a table has to do with the item graph: smoothness, spectra, edges, communities."""

@@ -1,0 +1,1 @@
+"""What a table of item vectors is like by itself: norms, angles, second moments, angular clusters."""
