@@ -1,4 +1,5 @@
-"""The commands. One module per group; what is heavy is imported inside the functions, so that help starts at once."""
+"""The commands: a room for each group, a module for each command or few. What is heavy is imported inside the
+functions, so that help starts at once."""
 
 from tfllmer_tui.cli.app import main
 

@@ -10,27 +10,14 @@ from typing import Annotated
 
 import typer
 
-from tfllmer_tui.cli import (
-    annotate,
-    board,
-    compare,
-    data,
-    diagnose,
-    doctor,
-    embed,
-    export,
-    preset,
-    queue,
-    report,
-    reproduce,
-    run,
-    runs,
-    store,
-    study,
-    tui,
-    verdict,
-    worker,
-)
+from tfllmer_tui.cli import tui
+from tfllmer_tui.cli.data import data, diagnose, embed, preset
+from tfllmer_tui.cli.inspect import annotate, runs
+from tfllmer_tui.cli.queue import queue, worker
+from tfllmer_tui.cli.report import board, compare, export, report, verdict
+from tfllmer_tui.cli.run import reproduce, run
+from tfllmer_tui.cli.store import doctor, store
+from tfllmer_tui.cli.study import study
 
 app = typer.Typer(
     name="tfllmer",

@@ -82,7 +82,7 @@ def launch_study(path: Path | None, part: StudyPart, retry_failed: bool) -> str:
     from engine import queue
     from engine.presets import find_study
     from engine.queue.studies import submit
-    from tfllmer_tui.cli.study_view import told
+    from tfllmer_tui.cli.study.picture import told
 
     study = find_study(part.study)
     cells = part.cells(study)

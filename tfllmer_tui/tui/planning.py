@@ -189,7 +189,7 @@ def _time(runs: Sequence[Planned], store: Store | None) -> str:
     """How long they will take, told as for a study."""
     from engine.spec import data_hash
     from engine.store.studies import estimate_seconds
-    from tfllmer_tui.cli.study_view import shared, slots_of, time_left
+    from tfllmer_tui.cli.study.picture import shared, slots_of, time_left
 
     experiments = [run.resolved.experiment for run in runs]
     shapes = [(data_hash(e.data), e.model_dump(mode="json", by_alias=True)) for e in experiments]

@@ -10,7 +10,7 @@ from rich.console import Console
 from engine.presets import Cell, expand, find_study
 from engine.queue.studies import plan
 from engine.store import Run, Store, create_run, open_store
-from tfllmer_tui.cli import study_view
+from tfllmer_tui.cli.study import picture
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def store(tmp_path: Path) -> Store:
 def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Cell]:
     """Two arms, two backbones, two seeds."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(study_view, "slots_of", lambda store: 2)
+    monkeypatch.setattr(picture, "slots_of", lambda store: 2)
     (tmp_path / "configs" / "study").mkdir(parents=True)
     text = "meaning: m\ngrid:\n  arm: [id, tf-llmer/full]\n  backbone: [sasrec, gru4rec]\n  seed: 0-1\n"
     (tmp_path / "configs" / "study" / "mine.yaml").write_text(text)
@@ -39,7 +39,7 @@ def put(store: Store, cell: Cell, status: str, seconds: float | None = None) -> 
 
 
 def look(store: Store | None, cells: list[Cell]) -> dict[str, Any]:
-    return study_view.status(store, study_view.of_plan(plan(store, cells)))
+    return picture.status(store, picture.of_plan(plan(store, cells)))
 
 
 def text(renderable: Any) -> str:
@@ -51,7 +51,7 @@ def text(renderable: Any) -> str:
 def test_without_a_store_everything_is_missing_and_no_time_is_told(cells: list[Cell]) -> None:
     now = look(None, cells)
     assert (now["counts"], now["left_s"], now["untimed"]) == ({"missing": 8}, None, 8)
-    assert study_view.time_left(now).startswith("No estimate yet")
+    assert picture.time_left(now).startswith("No estimate yet")
 
 
 def test_what_is_left_is_shared_by_the_slots_and_never_less_than_one_run(store: Store, cells: list[Cell]) -> None:
@@ -62,7 +62,7 @@ def test_what_is_left_is_shared_by_the_slots_and_never_less_than_one_run(store: 
     assert now["left_s"] == pytest.approx(3 * 10.0 / 2)
     assert look(store, sasrec[:2])["left_s"] == pytest.approx(10.0)
     assert look(store, sasrec[:1])["left_s"] == 0.0
-    assert study_view.time_left(look(store, sasrec[:1])) == ""
+    assert picture.time_left(look(store, sasrec[:1])) == ""
     put(store, sasrec[1], "failed")
     assert look(store, sasrec)["left_s"] == pytest.approx(2 * 10.0 / 2)  # a failed run is not waited for
 
@@ -74,8 +74,8 @@ def test_every_run_has_its_mark_in_its_place(store: Store, cells: list[Cell]) ->
         elif cell.axes["backbone"] == "sasrec":
             put(store, cell, "failed")
     now = look(store, cells)
-    rows = {line.split()[0]: line.split()[1:] for line in text(study_view.matrix(now["cells"])).splitlines()[3:]}
+    rows = {line.split()[0]: line.split()[1:] for line in text(picture.matrix(now["cells"])).splitlines()[3:]}
     assert rows == {"id": ["✓·", "✓·"], "tf-llmer/full": ["✗✗", "○○"]}
-    shown = text(study_view.picture(now))
+    shown = text(picture.picture(now))
     assert "✓ 2 finished  · 2 queued  ✗ 2 failed  ○ 2 missing" in shown
     assert shown.count("[red]odd[/red]") == 2

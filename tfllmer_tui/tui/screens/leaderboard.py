@@ -426,7 +426,7 @@ def _boards(store: Store, metrics: Sequence[str], study: str | None) -> list[Lea
     from engine.reports.leaderboard import leaderboards
     from engine.reports.records import measured_records
     from engine.store import record
-    from tfllmer_tui.cli.board import finished_runs
+    from tfllmer_tui.cli.report.board import finished_runs
 
     if study is None:
         return leaderboards(measured_records(store, metrics), metrics)

@@ -350,7 +350,7 @@ def _story(store: Store, run_id: str, settings: Settings | None) -> Story:
 
 
 def _settings(spec: Mapping[str, Any], overrides: Mapping[str, Any]) -> Settings:
-    from tfllmer_tui.cli.config import config_yaml
+    from tfllmer_tui.cli.inspect.config import config_yaml
     from tfllmer_tui.cli.output import flatten
 
     flat = flatten(spec)

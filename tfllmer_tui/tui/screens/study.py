@@ -108,7 +108,7 @@ class StudyScreen(Page):
         return StudyPart(self._study, only, seeds, sets)
 
     def _show(self, found: LookedUp) -> None:
-        from tfllmer_tui.cli.study_view import failures, legend, matrix, time_left
+        from tfllmer_tui.cli.study.picture import failures, legend, matrix, time_left
 
         self._found = found
         colors = inks(self.app.current_theme)
@@ -187,7 +187,7 @@ def look_up(store: Store | None, part: StudyPart) -> LookedUp:
     from engine.presets import find_study
     from engine.presets.studies import text_of
     from engine.queue.studies import plan
-    from tfllmer_tui.cli.study_view import of_plan, status
+    from tfllmer_tui.cli.study.picture import of_plan, status
 
     try:
         study = find_study(part.study)

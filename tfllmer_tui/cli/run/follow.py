@@ -12,7 +12,7 @@ from rich.live import Live
 
 from engine.store import Run, Store
 from tfllmer_tui.cli.output import no_caret_c
-from tfllmer_tui.cli.view import Snapshot, draw, snapshot
+from tfllmer_tui.cli.run.picture import Snapshot, draw, snapshot
 from tfllmer_tui.view.render import Progress, count, duration
 
 OnUpdate: TypeAlias = Callable[[Run], None]

@@ -85,7 +85,7 @@ def evidence_for(store: Store, study: str | None, dataset: str | None, backbone:
     """The finished runs of the study, or of the whole store, that match. Raises UserError where there is none."""
     from engine.errors import UserError
     from engine.reports.evidence import evidence_of
-    from tfllmer_tui.cli.board import finished_runs
+    from tfllmer_tui.cli.report.board import finished_runs
 
     found = evidence_of(store, finished_runs(store, study, dataset, backbone))
     if not found:

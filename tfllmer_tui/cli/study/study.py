@@ -112,7 +112,7 @@ def run(
     from engine.queue.studies import submit
     from engine.store import open_store
     from tfllmer_tui.cli.output import print_json, say
-    from tfllmer_tui.cli.study_view import told
+    from tfllmer_tui.cli.study.picture import told
 
     study = find_study(name)
     cells = chosen(study, only=only or [], seeds=seeds, sets=sets or [])
@@ -131,7 +131,7 @@ def run(
         if json:
             print_json(_status_of(store, study, cells))
         return
-    from tfllmer_tui.cli.study_watch import watch
+    from tfllmer_tui.cli.study.watch import watch
 
     left = watch(store, cells, quiet=json, keep_worker=not no_worker)
     now = _status_of(store, study, cells)
@@ -160,8 +160,8 @@ def status(name: Name, db: Db = None, json: Json = False) -> None:
     """
     from engine.store.studies import known_study, runs_that_count, study_cells, study_runs
     from tfllmer_tui.cli.output import print_json, print_rich, settled_store
-    from tfllmer_tui.cli.study_view import label, of_store, picture
-    from tfllmer_tui.cli.study_view import status as status_of
+    from tfllmer_tui.cli.study.picture import label, of_store, picture
+    from tfllmer_tui.cli.study.picture import status as status_of
     from tfllmer_tui.view.render import plain
 
     store = settled_store(db)
@@ -197,8 +197,8 @@ def _dry_run(study: Study, cells: list[Cell], db: str | None, json: bool) -> Non
     from engine.store import open_store
     from engine.store.database import DEFAULT
     from tfllmer_tui.cli.output import print_json, print_rich
-    from tfllmer_tui.cli.study_view import of_plan, picture
-    from tfllmer_tui.cli.study_view import status as status_of
+    from tfllmer_tui.cli.study.picture import of_plan, picture
+    from tfllmer_tui.cli.study.picture import status as status_of
     from tfllmer_tui.view.render import plain
 
     there = Path((db or DEFAULT).removeprefix("sqlite:///")).expanduser().exists()
@@ -214,8 +214,8 @@ def _dry_run(study: Study, cells: list[Cell], db: str | None, json: bool) -> Non
 
 def _status_of(store: Store, study: Study, cells: list[Cell]) -> dict[str, Any]:
     from engine.queue.studies import plan
-    from tfllmer_tui.cli.study_view import of_plan
-    from tfllmer_tui.cli.study_view import status as status_of
+    from tfllmer_tui.cli.study.picture import of_plan
+    from tfllmer_tui.cli.study.picture import status as status_of
 
     return {"study": study.name, **status_of(store, of_plan(plan(store, cells)))}
 
@@ -226,7 +226,7 @@ def _print_end(store: Store, study: Study, cells: list[Cell], now: dict[str, Any
     from engine.reports.leaderboard import leaderboards
     from engine.store import record
     from tfllmer_tui.cli.output import print_rich
-    from tfllmer_tui.cli.study_view import failures, legend
+    from tfllmer_tui.cli.study.picture import failures, legend
     from tfllmer_tui.view.render import leaderboard_table
 
     print_rich(legend(now["counts"]), *failures(now["cells"]))

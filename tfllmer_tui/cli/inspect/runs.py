@@ -243,18 +243,18 @@ def show(
     elif json:
         print_json(record(store, found))
     elif config:
-        from tfllmer_tui.cli.config import config_yaml
+        from tfllmer_tui.cli.inspect.config import config_yaml
 
         print(config_yaml(found.spec, dict.fromkeys(found.overrides, "--set")), end="")
     elif log:
         file = store.folder(found.id).log
         sys.stdout.write(file.read_text("utf-8", errors="replace") if file.exists() else "")
     elif svg is not None:
-        from tfllmer_tui.cli.view import WIDTH, picture
+        from tfllmer_tui.cli.run.picture import WIDTH, picture
         from tfllmer_tui.view.render import save_svg
 
         save_svg(picture(store, found), svg, WIDTH, title=f"tfllmer show {found.id}")
     else:
-        from tfllmer_tui.cli.view import picture
+        from tfllmer_tui.cli.run.picture import picture
 
         print_rich(picture(store, found))

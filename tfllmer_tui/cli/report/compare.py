@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tfllmer_tui.cli.board import Metrics, StudyName, finished_runs
 from tfllmer_tui.cli.options import Backbone, Dataset, Db, Json
+from tfllmer_tui.cli.report.board import Metrics, StudyName, finished_runs
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

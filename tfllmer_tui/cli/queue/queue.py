@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from tfllmer_tui.cli.options import Db, Json, RunId, Sets
-from tfllmer_tui.cli.run import NoWorker
+from tfllmer_tui.cli.run.run import NoWorker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ def queue(db: Db = None, json: Json = False) -> None:
     tfllmer queue --json
     """
     from tfllmer_tui.cli.output import print_json, print_rich, settled_store
-    from tfllmer_tui.cli.queue_view import picture, status
+    from tfllmer_tui.cli.queue.picture import picture, status
 
     now = status(settled_store(db))
     if json:
@@ -81,7 +81,7 @@ def retry(
     tfllmer retry 01JD8X 01JD9Y --fresh
     """
     from engine import queue as engine_queue
-    from tfllmer_tui.cli.run import say_queued
+    from tfllmer_tui.cli.run.run import say_queued
 
     store, found = _found(db, runs)
     again = engine_queue.retry(store, [run.id for run in found], fresh)
@@ -106,8 +106,8 @@ def clone(
     """
     from engine import queue as engine_queue
     from engine.store import find_run
-    from tfllmer_tui.cli.respecify import respecify
-    from tfllmer_tui.cli.run import command_line, say_queued
+    from tfllmer_tui.cli.run.respecify import respecify
+    from tfllmer_tui.cli.run.run import command_line, say_queued
 
     store = _store(db)
     source = find_run(store, run)
@@ -173,7 +173,7 @@ def wait(
     tfllmer wait --all
     """
     from engine.errors import UserError
-    from tfllmer_tui.cli.waiting import of_study, unended, until_ended
+    from tfllmer_tui.cli.queue.waiting import of_study, unended, until_ended
 
     if [bool(runs), study is not None, everything].count(True) != 1:
         raise UserError("tfllmer wait: give runs, --study NAME or --all")
@@ -201,7 +201,7 @@ def logs(
     """
     from engine.store import find_run
     from tfllmer_tui.cli.output import settled_store
-    from tfllmer_tui.cli.waiting import stream_log
+    from tfllmer_tui.cli.queue.waiting import stream_log
 
     store = settled_store(db)
     stream_log(store, find_run(store, run).id, follow=follow)
@@ -232,7 +232,7 @@ def _tell(store: Store, runs: Sequence[Run], json: bool, said: dict[str, str] | 
     """The runs as they are now, one a line."""
     from engine.store import record
     from tfllmer_tui.cli.output import print_json, print_rich
-    from tfllmer_tui.cli.queue_view import run_line
+    from tfllmer_tui.cli.queue.picture import run_line
 
     if json:
         print_json([record(store, run) for run in runs])

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from tfllmer_tui.cli.board import Baseline, LayoutName, Metrics, StudyName, Test
 from tfllmer_tui.cli.options import Backbone, Dataset, Db, RunId
+from tfllmer_tui.cli.report.board import Baseline, LayoutName, Metrics, StudyName, Test
 
 if TYPE_CHECKING:
     from engine.reports.leaderboard import Leaderboard
@@ -54,8 +54,8 @@ def latex(
     tfllmer export latex --study barrier --layout difference --baseline id-norm --test both
     """
     from engine.reports.latex import to_latex
-    from tfllmer_tui.cli.board import grids_of
     from tfllmer_tui.cli.output import write_or_print
+    from tfllmer_tui.cli.report.board import grids_of
 
     boards = _boards(db, dataset, backbone, metric, study, baseline, test)
     write_or_print(to_latex(grids_of(boards, layout), fragment=fragment, siunitx=siunitx), output)
@@ -103,8 +103,8 @@ def markdown(
     tfllmer export markdown --dataset ml-1m
     """
     from engine.reports.export import to_markdown
-    from tfllmer_tui.cli.board import grids_of
     from tfllmer_tui.cli.output import write_or_print
+    from tfllmer_tui.cli.report.board import grids_of
 
     boards = _boards(db, dataset, backbone, metric, study, baseline, test)
     write_or_print(to_markdown(grids_of(boards, layout)), output)
@@ -155,7 +155,7 @@ def figure(
     """
     from engine.reports.figures import figures, save
     from tfllmer_tui.cli.output import settled_store
-    from tfllmer_tui.cli.verdict import evidence_for
+    from tfllmer_tui.cli.report.verdict import evidence_for
 
     save(figures(kind, evidence_for(settled_store(db), study, dataset, backbone)), output)
 
@@ -242,7 +242,7 @@ def _boards(
 ) -> list[Leaderboard]:
     """Boards to write. Raises UserError where there is nothing to write."""
     from engine.errors import UserError
-    from tfllmer_tui.cli.board import boards_of
+    from tfllmer_tui.cli.report.board import boards_of
 
     boards = boards_of(db, dataset, backbone, metrics, study=study, baseline=baseline, test=test)
     if not boards:

@@ -196,7 +196,7 @@ def _watch(store: Store, run: Run, mode: Mode) -> Run:
     from rich.console import Console
 
     from engine import queue
-    from tfllmer_tui.cli import follow
+    from tfllmer_tui.cli.run import follow
 
     console = Console(stderr=mode == "json")
     if mode == "live" or (mode == "json" and _draws(sys.stderr)):
@@ -217,7 +217,7 @@ def _watch(store: Store, run: Run, mode: Mode) -> Run:
 def _print_result(store: Store, run: Run, mode: Mode) -> None:
     from engine.store import record
     from tfllmer_tui.cli.output import print_rich
-    from tfllmer_tui.cli.view import picture
+    from tfllmer_tui.cli.run.picture import picture
     from tfllmer_tui.view.render import duration, result_table
 
     told = record(store, run)
@@ -264,7 +264,7 @@ def _leave(ended: list[Run]) -> None:
 
 
 def _print_config(resolved: Resolved, *, as_json: bool) -> None:
-    from tfllmer_tui.cli.config import config_yaml
+    from tfllmer_tui.cli.inspect.config import config_yaml
     from tfllmer_tui.cli.output import flatten, print_json
 
     tree = resolved.experiment.model_dump(mode="json", by_alias=True)

@@ -112,7 +112,7 @@ def _again(store: Store, run: Run, made: Recipe, *, quiet: bool) -> tuple[Run, l
     from engine.errors import UserError
     from engine.reports.reproduction import differences
     from engine.store import create_run
-    from tfllmer_tui.cli import follow
+    from tfllmer_tui.cli.run import follow
 
     for change in made.changes:
         if change.decisive:

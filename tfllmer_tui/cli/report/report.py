@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tfllmer_tui.cli.options import Backbone, Dataset, Db
-from tfllmer_tui.cli.verdict import Margin, Study
+from tfllmer_tui.cli.report.verdict import Margin, Study
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,7 +34,7 @@ def report(
     from engine.reports.report import Question, write_report
     from engine.store.studies import known_study
     from tfllmer_tui.cli.output import say, settled_store
-    from tfllmer_tui.cli.verdict import evidence_for, judged_by
+    from tfllmer_tui.cli.report.verdict import evidence_for, judged_by
 
     store = settled_store(db)
     evidence = evidence_for(store, study, dataset, backbone)

@@ -1,0 +1,1 @@
+"""Stored runs: list, show, tag, note, remove."""

@@ -1,0 +1,1 @@
+"""The queue by hand, and the worker that drains it."""

@@ -1,0 +1,1 @@
+"""Training in the foreground: run, resume, reproduce, and what is seen meanwhile."""

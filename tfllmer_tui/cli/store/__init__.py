@@ -1,0 +1,1 @@
+"""The store itself, and whether everything is here that a run needs."""

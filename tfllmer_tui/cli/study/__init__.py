@@ -1,0 +1,1 @@
+"""Studies: grids of runs from files, queued and watched as a whole."""
