@@ -24,7 +24,7 @@ from engine.presets import resolve
 from engine.spec import Experiment
 from engine.store import Run, Store, create_run, open_store
 from engine.store.annotations import add_note, add_tag
-from engine.store.rollups import refresh
+from engine.store.curves.rollups import refresh
 
 ARMS = ("full", "no-norm", "no-rec-pca", "no-both", "random-graph")
 BACKBONES = ("sasrec", "gru4rec", "bert4rec")

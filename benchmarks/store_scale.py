@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from engine.store import info, list_values, open_store
-from engine.store.filters import parse
+from engine.store.queries.filters import parse
 
 FRONT = "from tfllmer_tui.cli import main; main()"
 WINDOW = """

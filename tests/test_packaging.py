@@ -18,7 +18,7 @@ def test_the_wheel_carries_presets_and_migrations_and_works_alone(tmp_path: Path
     names = zipfile.ZipFile(wheel).namelist()
     shipped = {name.removeprefix("engine/") for name in names if name.startswith("engine/configs/")}
     assert shipped == {str(path.relative_to(ROOT)) for path in (ROOT / "configs").rglob("*.yaml")}
-    assert any(name.startswith("engine/store/migrations/versions/") for name in names)
+    assert any(name.startswith("engine/store/core/migrations/versions/") for name in names)
     assert not any(name.startswith(("tests/", "benchmarks/")) for name in names)
 
     target = tmp_path / "installed"

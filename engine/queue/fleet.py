@@ -15,7 +15,7 @@ from engine.errors import UserError
 from engine.queue.process import process_lives
 from engine.store import Store
 from engine.store import queue as rows
-from engine.store.tables import Worker
+from engine.store.core.tables import Worker
 
 HEARTBEAT_S = 5.0
 _SILENCE_S = 120.0

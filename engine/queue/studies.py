@@ -14,8 +14,8 @@ from engine.errors import UserError
 from engine.presets import Cell, Study, cell_key, combinations
 from engine.queue.actions import enqueue, retry
 from engine.store import Run, Store, StoreError, get_run
+from engine.store.core.tables import Study as Row
 from engine.store.studies import StudyCell, find_study_row, runs_that_count, save_study
-from engine.store.tables import Study as Row
 
 STATES = ("finished", "running", "queued", "failed", "cancelled", "lost", "missing")
 """What a cell can be: the status of the run that counts for it, or missing."""

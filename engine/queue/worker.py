@@ -22,7 +22,7 @@ from engine.queue.process import CANCEL_GRACE_S, ask_to_stop, group_lives, how_i
 from engine.queue.recovery import settle
 from engine.store import Run, Store, StoreError, get_run, ingest
 from engine.store import queue as rows
-from engine.store.tables import Worker as Row
+from engine.store.core.tables import Worker as Row
 
 DRAIN_GRACE_S = 60.0
 """What a run that goes back to the queue, or is beyond its time limit, has for saving its state."""

@@ -8,11 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from engine.store.curves import Series, Window, series, series_names, window
-    from engine.store.database import Store, StoreError, open_store
-    from engine.store.intake import ingest
-    from engine.store.listing import count_runs, list_records, list_runs, list_values, record
-    from engine.store.overview import info
+    from engine.store.core.database import Store, StoreError, open_store
+    from engine.store.core.tables import Artifact, Event, Run
+    from engine.store.curves.curves import Series, Window, series, series_names, window
+    from engine.store.curves.intake import ingest
+    from engine.store.queries.listing import count_runs, list_records, list_runs, list_values, record
+    from engine.store.queries.overview import info
     from engine.store.runs import (
         artifacts,
         create_run,
@@ -23,14 +24,13 @@ if TYPE_CHECKING:
         request_cancel,
         set_status,
     )
-    from engine.store.tables import Artifact, Event, Run
 else:
     _MODULES = {
-        "curves": ("Series", "Window", "series", "series_names", "window"),
-        "database": ("Store", "StoreError", "open_store"),
-        "intake": ("ingest",),
-        "listing": ("count_runs", "list_records", "list_runs", "list_values", "record"),
-        "overview": ("info",),
+        "curves.curves": ("Series", "Window", "series", "series_names", "window"),
+        "core.database": ("Store", "StoreError", "open_store"),
+        "curves.intake": ("ingest",),
+        "queries.listing": ("count_runs", "list_records", "list_runs", "list_values", "record"),
+        "queries.overview": ("info",),
         "runs": (
             "artifacts",
             "create_run",
@@ -41,7 +41,7 @@ else:
             "request_cancel",
             "set_status",
         ),
-        "tables": ("Artifact", "Event", "Run"),
+        "core.tables": ("Artifact", "Event", "Run"),
     }
     _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

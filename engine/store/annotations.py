@@ -12,8 +12,8 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlmodel import col, select
 
 from engine.errors import UserError
-from engine.store.database import Store
-from engine.store.tables import Note, Run, Tag
+from engine.store.core.database import Store
+from engine.store.core.tables import Note, Run, Tag
 
 _TAG = re.compile(r"[^\W_][\w.@/+-]{0,49}")
 MAX_NOTE = 10_000

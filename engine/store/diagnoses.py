@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from engine import spec
-from engine.store.database import Store
-from engine.store.tables import Diagnosis, Run
+from engine.store.core.database import Store
+from engine.store.core.tables import Diagnosis, Run
 
 VERSION = 2
 """Part of the identity: raise it when something else is measured."""

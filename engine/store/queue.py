@@ -17,8 +17,8 @@ import psutil
 from sqlalchemy import ColumnElement, and_, or_
 from sqlmodel import Session, col, delete, exists, func, select, update
 
-from engine.store.database import Store
-from engine.store.tables import Event, Run, Worker
+from engine.store.core.database import Store
+from engine.store.core.tables import Event, Run, Worker
 
 _THREADS = col(Run.spec)["execution"]["threads"].as_integer()
 _DEVICE = col(Run.spec)["execution"]["device"].as_string()

@@ -17,8 +17,8 @@ from ulid import ULID
 from engine import spec
 from engine.errors import UserError
 from engine.spec import Experiment
-from engine.store.database import Store
-from engine.store.tables import ENDED, Artifact, Event, Run, Status
+from engine.store.core.database import Store
+from engine.store.core.tables import ENDED, Artifact, Event, Run, Status
 
 
 def create_run(

@@ -18,8 +18,8 @@ from sqlalchemy import select as columns
 from sqlmodel import col, select, update
 
 from engine.errors import UserError, nearest
-from engine.store.database import Store
-from engine.store.tables import Run, Study
+from engine.store.core.database import Store
+from engine.store.core.tables import Run, Study
 
 _AT_ONCE = 500  # values in one IN (...)
 _NEWEST = 5  # past runs of one shape that an estimate looks at

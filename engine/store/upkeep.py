@@ -13,9 +13,9 @@ import psutil
 from sqlalchemy import Connection
 
 from engine.errors import UserError
-from engine.store.database import Store, backup, vacuum
-from engine.store.intake import ingest
-from engine.store.rollups import SIZES, SUMMARY, refresh
+from engine.store.core.database import Store, backup, vacuum
+from engine.store.curves.intake import ingest
+from engine.store.curves.rollups import SIZES, SUMMARY, refresh
 
 _ULID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 _CELL = "series_id, size, cell, count, nan, total, min, max"

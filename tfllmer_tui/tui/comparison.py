@@ -12,10 +12,10 @@ from tfllmer_tui.tui.rows import names, spread
 from tfllmer_tui.tui.text import metric_title, shown
 
 if TYPE_CHECKING:
-    from engine.reports import compare as reports
-    from engine.reports.statistics import Test
+    from engine.reports.boards import compare as reports
+    from engine.reports.stats.statistics import Test
     from engine.store import Store
-    from engine.store.feed import RunRow
+    from engine.store.queries.feed import RunRow
 
 SHOWN = ("ndcg@10", "hr@10", "mrr", "ndcg@20", "hr@20")
 
@@ -55,7 +55,7 @@ class Interval:
     better: bool | None
 
     def told(self) -> str:
-        from engine.reports.numbers import p_text
+        from engine.reports.stats.numbers import p_text
 
         return f"[{self.lo:+.4f}, {self.hi:+.4f}] p {p_text(self.p)}"
 
@@ -100,7 +100,7 @@ def sides_of(rows: Sequence[RunRow]) -> tuple[Side, ...]:
 
 def settings(store: Store, sides: Sequence[Side]) -> Found:
     """Every setting that these runs read and that is not the same on all sides."""
-    from engine.reports.compare import differing
+    from engine.reports.boards.compare import differing
     from engine.spec import identity
     from engine.store import experiment_of, get_run
 
@@ -116,8 +116,8 @@ def settings(store: Store, sides: Sequence[Side]) -> Found:
 def tested(store: Store, found: Found) -> Found:
     """The same with the paired tests that `tfllmer compare` makes of the finished runs."""
     from engine.errors import UserError
-    from engine.reports import compare as reports
-    from engine.reports.evidence import evidence_of
+    from engine.reports.boards import compare as reports
+    from engine.reports.boards.evidence import evidence_of
     from engine.store import get_run
 
     sides, notes = [], []
@@ -180,7 +180,7 @@ def _marks(comparison: reports.Comparison | None) -> dict[tuple[str, int], str]:
 
 
 def _sign(line: reports.Line) -> str:
-    from engine.reports.marks import MARKS
+    from engine.reports.boards.marks import MARKS
 
     if not line.tests:
         return ""
@@ -189,7 +189,7 @@ def _sign(line: reports.Line) -> str:
 
 
 def _better(line: reports.Line, test: Test, p: float) -> bool | None:
-    from engine.reports.statistics import ALPHA
+    from engine.reports.stats.statistics import ALPHA
 
     return None if p >= ALPHA else (test.difference > 0) == line.metric.higher_is_better
 
@@ -213,7 +213,7 @@ def _tests(comparison: reports.Comparison) -> Iterable[Line]:
 
 def _groups(comparison: reports.Comparison) -> Iterable[Line]:
     """The groups of users by one metric: the first that is a ranking metric."""
-    from engine.reports.compare import GROUPS
+    from engine.reports.boards.compare import GROUPS
 
     grouped = [line for line in comparison.lines if line.group != "all"]
     if not grouped:
@@ -235,9 +235,9 @@ def _notes(found: Found, width: int) -> Iterable[Line]:
     told: list[str] = list(found.notes)
     comparison = found.tested
     if comparison is not None:
-        from engine.reports.compare import GROUPING
-        from engine.reports.marks import MARKS
-        from engine.reports.statistics import ALPHA, METHODS
+        from engine.reports.boards.compare import GROUPING
+        from engine.reports.boards.marks import MARKS
+        from engine.reports.stats.statistics import ALPHA, METHODS
 
         made = dict.fromkeys(line.tests[0].over for line in comparison.lines if line.tests)
         by = " or, where there is none, ".join(METHODS[over] for over in made)

@@ -12,7 +12,7 @@ import numpy as np
 from tfllmer_tui.view.chart import FloatArray, Line, Mark, Series
 
 if TYPE_CHECKING:
-    from engine.store.traces import Trace
+    from engine.store.curves.traces import Trace
 
 Axis: TypeAlias = Literal["step", "epoch", "minutes"]
 AXES: tuple[Axis, ...] = ("epoch", "step", "minutes")

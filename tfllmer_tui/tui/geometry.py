@@ -16,8 +16,8 @@ from tfllmer_tui.view.chart import Mark, Series
 
 if TYPE_CHECKING:
     from engine.store import Store
-    from engine.store.feed import RunRow
-    from engine.store.tables import Run
+    from engine.store.core.tables import Run
+    from engine.store.queries.feed import RunRow
 
 Change: TypeAlias = Literal["factor", "difference", "count"]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from engine.presets import Cell, Resolved, SettingField, Study
     from engine.store import Store
-    from engine.store.feed import RunRow
+    from engine.store.queries.feed import RunRow
 
 MOST = 200
 """Runs that one form may make."""

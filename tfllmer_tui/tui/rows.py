@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from tfllmer_tui.tui.text import clean
 
 if TYPE_CHECKING:
-    from engine.store.feed import RunRow
+    from engine.store.queries.feed import RunRow
 
 METRICS = ("ndcg@10", "hr@10", "mrr", "ndcg@5", "hr@5", "ndcg@20", "hr@20")
 """What runs are measured by; the first is the one that picks the best epoch."""

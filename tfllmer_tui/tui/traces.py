@@ -13,8 +13,8 @@ from tfllmer_tui.tui.text import clean
 
 if TYPE_CHECKING:
     from engine.store import Store
-    from engine.store.feed import RunRow
-    from engine.store.traces import Trace
+    from engine.store.curves.traces import Trace
+    from engine.store.queries.feed import RunRow
 
 KEPT = 512
 
@@ -46,7 +46,7 @@ class TraceCache:
 
     def trace(self, store: Store, row: RunRow, metric: str) -> Trace:
         """What is stored; read again only where the row has changed since."""
-        from engine.store.traces import trace
+        from engine.store.curves.traces import trace
 
         key = (row.id, metric)
         with self._lock:

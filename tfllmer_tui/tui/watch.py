@@ -22,7 +22,7 @@ from engine.errors import UserError
 
 if TYPE_CHECKING:
     from engine.store import Store
-    from engine.store.feed import Feed, RunRow
+    from engine.store.queries.feed import Feed, RunRow
 
 State: TypeAlias = Literal["opening", "open", "missing", "trouble"]
 
@@ -135,7 +135,7 @@ class Watcher:
         if self._feed is not None:
             return
         from engine.store import open_store
-        from engine.store.feed import Feed
+        from engine.store.queries.feed import Feed
 
         path = self._path
         if not path.exists():
@@ -149,7 +149,7 @@ class Watcher:
     @cached_property
     def _path(self) -> Path:
         """Found once: the folder that one is in may go."""
-        from engine.store.database import DEFAULT
+        from engine.store.core.database import DEFAULT
 
         text = str(self._url or os.environ.get("TFLLMER_DB") or DEFAULT).removeprefix("sqlite:///")
         return Path(text).expanduser().resolve()

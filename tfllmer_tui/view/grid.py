@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from engine.reports.layouts import Entry, Grid
+from engine.reports.render.layouts import Entry, Grid
 from tfllmer_tui.view.render import plain
 
 _DIM = "bright_black"

@@ -21,8 +21,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from engine.reports.boards.leaderboard import Cell, Leaderboard, arm_of, setting, shortened
 from engine.reports.files import write_text
-from engine.reports.leaderboard import Cell, Leaderboard, arm_of, setting, shortened
 from tfllmer_tui.view.chart import COLORS, Chart, FloatArray, Line, Series
 
 Record: TypeAlias = Mapping[str, Any]

@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from engine.reports.folding import Fold, Spread
+from engine.reports.boards.folding import Fold, Spread
 from tfllmer_tui.view.render import arm_with_changes, duration, plain, short_ids, status_text
 
 

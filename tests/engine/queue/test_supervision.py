@@ -202,7 +202,7 @@ def test_only_its_parent_supervises(store: Store) -> None:
 
 
 def test_a_store_that_cannot_be_written_does_not_hurt_the_run(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.store.database.BUSY_S", 0.05)
+    monkeypatch.setattr("engine.store.core.database.BUSY_S", 0.05)
     run = begin(store, "finish")
     impatient, locked = open_store(store.path), threading.Event()
 

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from engine import spec
 from engine.presets import Resolved, resolve
-from engine.reports.evidence import Evidence
+from engine.reports.boards.evidence import Evidence
 
 USERS = 40
 CORE = {

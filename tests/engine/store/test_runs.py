@@ -24,7 +24,7 @@ from engine.store import (
     request_cancel,
     set_status,
 )
-from engine.store.documents import documents
+from engine.store.queries.documents import documents
 
 from .helpers import new_run, spool_of
 

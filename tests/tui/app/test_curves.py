@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.store.traces import Trace
+from engine.store.curves.traces import Trace
 from tfllmer_tui.tui.curves import Curve, Look, plot, smooth, value_at
 
 floats = st.floats(-1e3, 1e3) | st.just(math.nan)

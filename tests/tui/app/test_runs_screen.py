@@ -6,7 +6,7 @@ import pytest
 
 from engine import queue
 from engine.store import get_run, list_runs, open_store
-from engine.store.feed import RunRow
+from engine.store.queries.feed import RunRow
 from tests.tui.app.bench import RUNS, app_of, id_of, opened, press, quiet, run, screen_text, text_in, until
 from tfllmer_tui.tui.rows import Entry, Group, value_of
 from tfllmer_tui.tui.screens.runs import RunsScreen

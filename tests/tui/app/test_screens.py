@@ -7,10 +7,10 @@ from sqlalchemy import text
 from textual.widgets import Input, Static, TabbedContent
 
 from engine import queue
-from engine.reports import compare as reports
-from engine.reports.evidence import evidence_of
-from engine.reports.leaderboard import leaderboards
-from engine.reports.marks import marked
+from engine.reports.boards import compare as reports
+from engine.reports.boards.evidence import evidence_of
+from engine.reports.boards.leaderboard import leaderboards
+from engine.reports.boards.marks import marked
 from engine.store import get_run, list_runs, open_store
 from tests.tui.app.bench import EPOCHS, RUNS, app_of, id_of, opened, press, quiet, run, screen_text, until
 from tfllmer_tui.tui.comparison import Interval, Number

@@ -12,7 +12,7 @@ from sqlmodel import update
 from engine.presets import chosen, find_study, resolve
 from engine.queue.studies import submit
 from engine.store import Run, create_run, open_store
-from engine.store.tables import Artifact
+from engine.store.core.tables import Artifact
 from tests.engine.reports.trials import CORE, ranks_of
 from tests.tui.cli.test_commands import call, refusal
 

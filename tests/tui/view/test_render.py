@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
 from engine.errors import UserError
-from engine.reports.leaderboard import leaderboards
+from engine.reports.boards.leaderboard import leaderboards
 from tests.engine.reports.records import record
 from tfllmer_tui.view.render import (
     STATUS,

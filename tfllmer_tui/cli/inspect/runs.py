@@ -11,7 +11,7 @@ import typer
 from tfllmer_tui.cli.options import Dataset, Db, Json, RunId
 
 if TYPE_CHECKING:
-    from engine.reports.folding import Fold
+    from engine.reports.boards.folding import Fold
     from engine.store import Store
 
 STATUSES = ("queued", "running", "finished", "failed", "cancelled", "lost")
@@ -79,7 +79,7 @@ def runs(
     asked: dict[str, Any] = {"trashed": trashed, "dataset": dataset, "status": status}
     chosen = []
     if filter_ or sort or columns:  # the fields there are cost a little to describe
-        from engine.store.filters import field_named, order_by, parse
+        from engine.store.queries.filters import field_named, order_by, parse
 
         asked |= {"where": parse(filter_ or "").clause(), "order": order_by(sort) if sort else ()}
         chosen = [field_named(name.strip(), "--columns") for name in columns.split(",")] if columns else []
@@ -134,9 +134,9 @@ def _list_folded(
     import json
     import math
 
-    from engine.reports.folding import fold_seeds
+    from engine.reports.boards.folding import fold_seeds
     from engine.store import list_values
-    from engine.store.filters import field_named
+    from engine.store.queries.filters import field_named
     from tfllmer_tui.cli.output import print_json, print_rich
 
     shown = chosen or [field_named(name, "--columns") for name in _FOLDED]
@@ -170,7 +170,7 @@ _HEAD = (
 
 
 def _fold_json(fold: Fold, names: list[str]) -> dict[str, Any]:
-    from engine.reports.folding import Spread
+    from engine.reports.boards.folding import Spread
 
     what = {name: fold.first[name] for name in _HEAD if name not in ("spec_hash", "status", "seed")}
     values = {name: asdict(v) if isinstance(v := fold.values[name], Spread) else v for name in names}

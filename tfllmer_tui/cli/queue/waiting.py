@@ -14,7 +14,7 @@ from sqlmodel import select
 from engine import queue
 from engine.errors import UserError, nearest
 from engine.store import Run, Store, get_run, list_runs
-from engine.store.tables import Study
+from engine.store.core.tables import Study
 from tfllmer_tui.cli.output import say
 
 _EVERY_S = 0.5

@@ -9,9 +9,9 @@ import typer
 from tfllmer_tui.cli.options import Backbone, Dataset, Db, Json
 
 if TYPE_CHECKING:
-    from engine.reports.layouts import Grid
-    from engine.reports.leaderboard import Leaderboard
-    from engine.reports.statistics import Over
+    from engine.reports.boards.leaderboard import Leaderboard
+    from engine.reports.render.layouts import Grid
+    from engine.reports.stats.statistics import Over
     from engine.store import Run, Store
 
 Metrics: TypeAlias = Annotated[
@@ -66,7 +66,7 @@ def leaderboard(
 
     boards = boards_of(db, dataset, backbone, metric, study=study, baseline=baseline, test=test)
     if json:
-        from engine.reports.export import to_json
+        from engine.reports.render.export import to_json
 
         print(to_json(boards), end="")
         return
@@ -95,9 +95,9 @@ def boards_of(
 ) -> list[Leaderboard]:
     """The boards of the runs that match, tested against the baseline where there is one. Raises UserError
     where a name is unknown to all runs."""
-    from engine.reports.leaderboard import leaderboards
+    from engine.reports.boards.leaderboard import leaderboards
+    from engine.reports.boards.measured import measured_records
     from engine.reports.metrics import parse_metric
-    from engine.reports.records import measured_records
     from engine.store import record
     from tfllmer_tui.cli.output import settled_store
 
@@ -114,8 +114,8 @@ def boards_of(
     runs = finished_runs(store, study, dataset, backbone)
     if baseline is None or not runs:
         return leaderboards([record(store, run) for run in runs], wanted)
-    from engine.reports.evidence import evidence_of
-    from engine.reports.marks import marked
+    from engine.reports.boards.evidence import evidence_of
+    from engine.reports.boards.marks import marked
 
     evidence = {run.run: run for run in evidence_of(store, runs)}
     return marked(leaderboards([run.record for run in evidence.values()], wanted), evidence, baseline, over, tuned=True)
@@ -124,7 +124,7 @@ def boards_of(
 def grids_of(boards: list[Leaderboard], layout: str) -> list[Grid]:
     """The boards in a layout. Raises UserError for an unknown one."""
     from engine.errors import UserError, nearest
-    from engine.reports.layouts import LAYOUTS, grids
+    from engine.reports.render.layouts import LAYOUTS, grids
 
     known = next((name for name in LAYOUTS if name == layout), None)
     if known is None:
@@ -134,7 +134,7 @@ def grids_of(boards: list[Leaderboard], layout: str) -> list[Grid]:
 
 def _over(test: str) -> Over:
     from engine.errors import UserError, nearest
-    from engine.reports.statistics import METHODS
+    from engine.reports.stats.statistics import METHODS
 
     known = next((name for name in METHODS if name == test), None)
     if known is None:
@@ -162,7 +162,7 @@ def check_names(store: Any, **wanted: str | None) -> None:
     """Raises UserError where no run at all has the name that was asked for."""
     from engine.errors import UserError, nearest
     from engine.store import list_values
-    from engine.store.filters import field_named
+    from engine.store.queries.filters import field_named
 
     for column, name in wanted.items():
         known = sorted({value for _, value in list_values(store, [field_named(column, "--" + column)])})

@@ -12,7 +12,7 @@ from tfllmer_tui.cli.report.board import Metrics, StudyName, finished_runs
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from engine.reports.compare import Comparison, Line, Side
+    from engine.reports.boards.compare import Comparison, Line, Side
     from engine.store import Store
 
 
@@ -46,7 +46,7 @@ def compare(
     tfllmer compare id id-norm full no-norm --backbone gru4rec --json
     """
     from engine.errors import UserError
-    from engine.reports import compare as reports
+    from engine.reports.boards import compare as reports
     from tfllmer_tui.cli.output import print_json, print_rich, settled_store
 
     if len(sides) < 2:
@@ -64,8 +64,8 @@ def compare(
 
 def _sides(store: Store, words: list[str], dataset: str | None, backbone: str | None, study: str | None) -> list[Side]:
     from engine.errors import UserError
-    from engine.reports.compare import Side, find_side
-    from engine.reports.evidence import evidence_of
+    from engine.reports.boards.compare import Side, find_side
+    from engine.reports.boards.evidence import evidence_of
     from engine.store import find_run
 
     evidence = None
@@ -86,7 +86,7 @@ def _sides(store: Store, words: list[str], dataset: str | None, backbone: str | 
 
 def comparison_view(found: Comparison) -> list[RenderableType]:
     """The comparison for a terminal: who, settings, metrics, tests, claims."""
-    from engine.reports.compare import GROUPING
+    from engine.reports.boards.compare import GROUPING
     from tfllmer_tui.cli.output import table
     from tfllmer_tui.view.render import plain
 
@@ -137,8 +137,8 @@ def _title(line: Line) -> str:
 
 
 def _rows(found: Comparison, line: Line) -> list[tuple[object, ...]]:
-    from engine.reports.compare import GROUPS
-    from engine.reports.numbers import p_text
+    from engine.reports.boards.compare import GROUPS
+    from engine.reports.stats.numbers import p_text
 
     difference = line.other.mean - line.reference.mean
     group = "" if line.users is None else f"{GROUPS[line.group]} ({line.users:,})"

@@ -11,7 +11,7 @@ from tfllmer_tui.cli.options import Backbone, Dataset, Db, RunId
 from tfllmer_tui.cli.report.board import Baseline, LayoutName, Metrics, StudyName, Test
 
 if TYPE_CHECKING:
-    from engine.reports.leaderboard import Leaderboard
+    from engine.reports.boards.leaderboard import Leaderboard
 
 Out: TypeAlias = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write, whole or not at all; - is stdout.")
@@ -53,7 +53,7 @@ def latex(
     tfllmer export latex --layout metrics --metric ndcg@10 --metric hr@10 --baseline id
     tfllmer export latex --study barrier --layout difference --baseline id-norm --test both
     """
-    from engine.reports.latex import to_latex
+    from engine.reports.render.latex import to_latex
     from tfllmer_tui.cli.output import write_or_print
     from tfllmer_tui.cli.report.board import grids_of
 
@@ -79,7 +79,7 @@ def csv(
     \b
     tfllmer export csv --metric ndcg@10 --metric valid.ndcg@10 -o results.csv
     """
-    from engine.reports.export import to_csv
+    from engine.reports.render.export import to_csv
     from tfllmer_tui.cli.output import write_or_print
 
     write_or_print(to_csv(_boards(db, dataset, backbone, metric, study, baseline, test)), output)
@@ -102,7 +102,7 @@ def markdown(
     \b
     tfllmer export markdown --dataset ml-1m
     """
-    from engine.reports.export import to_markdown
+    from engine.reports.render.export import to_markdown
     from tfllmer_tui.cli.output import write_or_print
     from tfllmer_tui.cli.report.board import grids_of
 
@@ -126,7 +126,7 @@ def json(
     \b
     tfllmer export json -o board.json
     """
-    from engine.reports.export import to_json
+    from engine.reports.render.export import to_json
     from tfllmer_tui.cli.output import write_or_print
 
     write_or_print(to_json(_boards(db, dataset, backbone, metric, study, baseline, test)), output)
@@ -153,7 +153,7 @@ def figure(
     tfllmer export figure -o curves.pdf
     tfllmer export figure --kind dose --study norm-dose -o dose.svg
     """
-    from engine.reports.figures import figures, save
+    from engine.reports.render.figures import figures, save
     from tfllmer_tui.cli.output import settled_store
     from tfllmer_tui.cli.report.verdict import evidence_for
 
@@ -172,7 +172,7 @@ def ranks(run: RunId, output: Out = None, db: Db = None) -> None:
     import tempfile
 
     from engine.errors import UserError
-    from engine.reports.export import export_ranks
+    from engine.reports.render.export import export_ranks
     from engine.store import artifacts, find_run
     from tfllmer_tui.cli.output import settled_store
 

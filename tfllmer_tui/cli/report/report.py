@@ -31,7 +31,7 @@ def report(
     tfllmer report barrier -o barrier && cd barrier && pdflatex main.tex
     tfllmer report --dataset ml-100k -o report
     """
-    from engine.reports.report import Question, write_report
+    from engine.reports.render.report import Question, write_report
     from engine.store.studies import known_study
     from tfllmer_tui.cli.output import say, settled_store
     from tfllmer_tui.cli.report.verdict import evidence_for, judged_by

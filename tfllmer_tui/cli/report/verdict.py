@@ -11,9 +11,9 @@ from tfllmer_tui.cli.options import Backbone, Dataset, Db, Json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.reports.arms import Bench
-    from engine.reports.doses import Family
-    from engine.reports.evidence import Evidence
+    from engine.reports.boards.arms import Bench
+    from engine.reports.boards.doses import Family
+    from engine.reports.boards.evidence import Evidence
     from engine.store import Store
 
 Study: TypeAlias = Annotated[
@@ -50,10 +50,10 @@ def verdict(
     tfllmer verdict barrier
     tfllmer verdict --dataset ml-100k --backbone sasrec
     """
-    from engine.reports import dose_text
-    from engine.reports.doses import dose_families
-    from engine.reports.verdict import verdicts
-    from engine.reports.verdict_text import grid, prose, to_json
+    from engine.reports.boards.doses import dose_families
+    from engine.reports.render import dose_text
+    from engine.reports.render.verdict_text import grid, prose, to_json
+    from engine.reports.verdict.verdict import verdicts
     from tfllmer_tui.cli.output import print_json, print_rich, settled_store
     from tfllmer_tui.view.grid import grid_table
     from tfllmer_tui.view.render import plain
@@ -84,7 +84,7 @@ def doses_on(bench: Bench, doses: Sequence[Family]) -> list[Family]:
 def evidence_for(store: Store, study: str | None, dataset: str | None, backbone: str | None) -> list[Evidence]:
     """The finished runs of the study, or of the whole store, that match. Raises UserError where there is none."""
     from engine.errors import UserError
-    from engine.reports.evidence import evidence_of
+    from engine.reports.boards.evidence import evidence_of
     from tfllmer_tui.cli.report.board import finished_runs
 
     found = evidence_of(store, finished_runs(store, study, dataset, backbone))
@@ -97,7 +97,7 @@ def judged_by(store: Store, study: str | None, margin: float | None) -> tuple[fl
     """Margin and baselines: the study's where there is one. A margin given by hand must not contradict the
     study's, which was fixed beforehand."""
     from engine.errors import UserError
-    from engine.reports.verdict import BASELINES, MARGIN
+    from engine.reports.verdict.verdict import BASELINES, MARGIN
     from engine.store.studies import known_study
 
     about = {} if study is None else known_study(store, study).spec

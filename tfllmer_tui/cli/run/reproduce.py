@@ -11,7 +11,7 @@ from tfllmer_tui.cli.options import Db, Json, RunId
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from engine.reports.reproduction import Recipe
+    from engine.reports.verdict.reproduction import Recipe
     from engine.store import Run, Store
 
 
@@ -37,7 +37,7 @@ def reproduce(
     """
     from dataclasses import asdict
 
-    from engine.reports.reproduction import recipe, steps
+    from engine.reports.verdict.reproduction import recipe, steps
     from engine.store import find_run
     from tfllmer_tui.cli.output import print_json, settled_store
 
@@ -110,7 +110,7 @@ def _again(store: Store, run: Run, made: Recipe, *, quiet: bool) -> tuple[Run, l
 
     from engine import queue
     from engine.errors import UserError
-    from engine.reports.reproduction import differences
+    from engine.reports.verdict.reproduction import differences
     from engine.store import create_run
     from tfllmer_tui.cli.run import follow
 

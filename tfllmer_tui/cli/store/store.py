@@ -98,7 +98,7 @@ def migrate(db: Db = None) -> None:
     tfllmer db migrate
     """
     from engine.store import open_store
-    from engine.store.database import HEAD, schema_of
+    from engine.store.core.database import HEAD, schema_of
 
     before = schema_of(db)
     store = open_store(db, read_only=True)

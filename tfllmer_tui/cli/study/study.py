@@ -195,7 +195,7 @@ def _dry_run(study: Study, cells: list[Cell], db: str | None, json: bool) -> Non
 
     from engine.queue.studies import plan
     from engine.store import open_store
-    from engine.store.database import DEFAULT
+    from engine.store.core.database import DEFAULT
     from tfllmer_tui.cli.output import print_json, print_rich
     from tfllmer_tui.cli.study.picture import of_plan, picture
     from tfllmer_tui.cli.study.picture import status as status_of
@@ -223,7 +223,7 @@ def _status_of(store: Store, study: Study, cells: list[Cell]) -> dict[str, Any]:
 def _print_end(store: Store, study: Study, cells: list[Cell], now: dict[str, Any]) -> None:
     """What came of it: failures, the boards of a study that fits on a screen, and how to go on."""
     from engine.queue.studies import plan
-    from engine.reports.leaderboard import leaderboards
+    from engine.reports.boards.leaderboard import leaderboards
     from engine.store import record
     from tfllmer_tui.cli.output import print_rich
     from tfllmer_tui.cli.study.picture import failures, legend

@@ -11,13 +11,13 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer
 
-from engine.store.database import StoreError
+from engine.store.core.database import StoreError
 from tfllmer_tui.tui.watch import Snapshot
 from tfllmer_tui.tui.widgets.bars import Notice, TopBar
 
 if TYPE_CHECKING:
     from engine.store import Store
-    from engine.store.feed import RunRow
+    from engine.store.queries.feed import RunRow
     from tfllmer_tui.tui.app import TfllmerApp
 
 T = TypeVar("T")

@@ -24,7 +24,7 @@ from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.table import Cell, Column, Table
 
 if TYPE_CHECKING:
-    from engine.store.feed import RunRow
+    from engine.store.queries.feed import RunRow
 
 METRICS = ("train_ce", "valid.ndcg@10")
 

@@ -27,7 +27,7 @@ from tfllmer_tui.tui.widgets.table import Cell, Column, Table
 from tfllmer_tui.view.geometry import figure
 
 if TYPE_CHECKING:
-    from engine.store.feed import RunRow
+    from engine.store.queries.feed import RunRow
 
 PICTURES = ("training", "spectrum", "norms", "trade-off")
 TRAINING = ("curvature.kappa_effective", "curvature.kappa_sample")

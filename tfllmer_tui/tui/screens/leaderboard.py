@@ -16,7 +16,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
-from engine.reports.leaderboard import shortened
+from engine.reports.boards.leaderboard import shortened
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.text import clean
@@ -26,9 +26,9 @@ from tfllmer_tui.tui.widgets.table import Cell, Column, Table
 from tfllmer_tui.view.render import board_notes
 
 if TYPE_CHECKING:
-    from engine.reports.layouts import Grid, Layout
-    from engine.reports.leaderboard import Cell as BoardCell
-    from engine.reports.leaderboard import Leaderboard, Row
+    from engine.reports.boards.leaderboard import Cell as BoardCell
+    from engine.reports.boards.leaderboard import Leaderboard, Row
+    from engine.reports.render.layouts import Grid, Layout
     from engine.store import Store
 
 METRICS = ("test.ndcg@10", "test.hr@10", "test.mrr", "valid.ndcg@10", "train_ce")
@@ -294,7 +294,7 @@ class LeaderboardScreen(Page):
         words += ["--study", self._study] if self._study is not None else []
         if self._baseline is None:
             return words
-        from engine.reports.marks import name_of  # it is there already: the marks on screen were made with it
+        from engine.reports.boards.marks import name_of  # it is there already: the marks on screen were made with it
 
         baseline = self._baseline if self.board is None else name_of(self.board, self._baseline)
         return [*words, "--baseline", baseline, "--test", self._over]
@@ -397,9 +397,9 @@ def _laid_out(store: Store, board: Leaderboard, how: How) -> tuple[str, list[Gri
     """The board in a layout, and as a file of that form holds it; for threads. Where the layout cannot be, the
     text says why. The layout of metrics has those of RANKED beside one another."""
     from engine.errors import UserError
-    from engine.reports.export import to_csv, to_markdown
-    from engine.reports.latex import to_latex
-    from engine.reports.layouts import grids
+    from engine.reports.render.export import to_csv, to_markdown
+    from engine.reports.render.latex import to_latex
+    from engine.reports.render.layouts import grids
 
     boards = [board]
     if how.layout == "metrics":
@@ -423,8 +423,8 @@ def _laid_out(store: Store, board: Leaderboard, how: How) -> tuple[str, list[Gri
 
 def _boards(store: Store, metrics: Sequence[str], study: str | None) -> list[Leaderboard]:
     """For threads."""
-    from engine.reports.leaderboard import leaderboards
-    from engine.reports.records import measured_records
+    from engine.reports.boards.leaderboard import leaderboards
+    from engine.reports.boards.measured import measured_records
     from engine.store import record
     from tfllmer_tui.cli.report.board import finished_runs
 
@@ -445,8 +445,8 @@ def _marked(store: Store, board: Leaderboard, baseline: str, over: str) -> tuple
 
 def _tested(store: Store, boards: Sequence[Leaderboard], baseline: str, over: str) -> list[Leaderboard]:
     """The boards with marks; for threads. Raises UserError where nothing can be tested."""
-    from engine.reports.evidence import evidence_of
-    from engine.reports.marks import marked
+    from engine.reports.boards.evidence import evidence_of
+    from engine.reports.boards.marks import marked
     from engine.store import get_run
 
     ids = dict.fromkeys(run_id for board in boards for cell in board.cells for run_id in cell.runs)

@@ -23,7 +23,7 @@ from tfllmer_tui.view.render import STATUS
 
 if TYPE_CHECKING:
     from engine.queue import WorkerView
-    from engine.store.feed import RunRow
+    from engine.store.queries.feed import RunRow
 
 ENDED_SHOWN = 20
 COLUMNS = (

@@ -30,7 +30,7 @@ from tfllmer_tui.view.render import STATUS
 
 if TYPE_CHECKING:
     from engine.store import Store
-    from engine.store.feed import RunRow
+    from engine.store.queries.feed import RunRow
 
 METRICS = ("train_ce", "valid.ndcg@10", "valid_ce", "loss")
 DEVICE = ("device.load", "device.memory_gib", "targets_per_s")
@@ -326,7 +326,7 @@ def _head(row: RunRow, colors: Inks, now: float, width: int) -> Text:
 
 def _story(store: Store, run_id: str, settings: Settings | None) -> Story:
     """Read and put in order what is shown of a run, whose settings may be known already; for threads."""
-    from engine.store.documents import documents
+    from engine.store.queries.documents import documents
     from tfllmer_tui.cli.output import flatten
 
     stored = documents(store, run_id)

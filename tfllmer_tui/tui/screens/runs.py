@@ -249,7 +249,7 @@ class RunsScreen(ChartKeys):
     # -------------------------------------------------------------------------------- filter, order, folds
 
     def _complete(self, text: str) -> list[str]:
-        from engine.store.filters import complete, word_start
+        from engine.store.queries.filters import complete, word_start
 
         start = word_start(text, len(text))
         return [text[:start] + word for word in complete(text, len(text), self.up.watcher.store)]
@@ -462,7 +462,7 @@ def _matching(store: Store, text: str) -> frozenset[str] | None:
     from sqlmodel import select
 
     from engine.store import Run
-    from engine.store.filters import parse
+    from engine.store.queries.filters import parse
 
     with store.read() as session:
         return frozenset(session.exec(select(Run.id).where(parse(text).clause())))

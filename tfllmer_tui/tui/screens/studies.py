@@ -25,7 +25,7 @@ from tfllmer_tui.tui.widgets.table import Cell, Column, Table
 from tfllmer_tui.view.render import STATUS
 
 if TYPE_CHECKING:
-    from engine.store.feed import RunRow
+    from engine.store.queries.feed import RunRow
 
 COLUMNS = (
     Column("name", "study", 14, 0, grow=1, most=30),

@@ -166,7 +166,7 @@ class Charts(Widget):
 
 def _finer(store: Store, curve: Curve, metric: str, axis: str, x_range: tuple[float, float] | None) -> Curve:
     """The part of a long curve that is in sight, in as many places as the whole had."""
-    from engine.store.traces import trace
+    from engine.store.curves.traces import trace
 
     if len(curve.trace.steps) >= curve.trace.points or x_range is None:
         return curve

@@ -16,7 +16,7 @@ from tfllmer_tui.tui.widgets.table import Cell, Column, Table
 from tfllmer_tui.view.render import STATUS, sparkline
 
 if TYPE_CHECKING:
-    from engine.store.feed import RunRow
+    from engine.store.queries.feed import RunRow
 
 STATUS_COLUMN = Column("status", "", 1)
 ARM = Column("arm", "arm", 13, 0, grow=3, most=44)

@@ -1,0 +1,1 @@
+"""Runs side by side: leaderboards over seeds, arms, folds, comparisons, dose-response."""

@@ -1,0 +1,110 @@
+"""Families of runs that differ in one dial only, and how the training CE follows it."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from engine.reports.boards.evidence import Evidence
+from engine.reports.boards.leaderboard import setting
+from engine.reports.metrics import Metric
+from engine.reports.stats.statistics import Summary, summary
+
+DIALS = ("embedding.norm_sd", "data.demo.norm_sd", "data.demo.misalignment")
+LAMBDA = "embedding.lambda"
+
+
+@dataclass(frozen=True)
+class Family:
+    """Runs that are equal but for the seed and one dial."""
+
+    dial: str
+    arm: str
+    """With the settings that tell it from other families of this arm there."""
+    where: str
+    """Data set and backbone."""
+    runs: Mapping[float, tuple[Evidence, ...]]
+    """By the dial's value, rising."""
+
+    @property
+    def label(self) -> str:
+        return f"{self.arm} · {self.where}"
+
+    def summaries(self, metric: Metric) -> tuple[list[float], list[Summary]]:
+        """The metric over seeds at every value that was measured."""
+        found = {x: [v for run in runs if (v := metric.of(run.record)) is not None] for x, runs in self.runs.items()}
+        return [x for x, v in found.items() if v], [summary(v) for v in found.values() if v]
+
+    def slope(self, metric: Metric) -> Summary | None:
+        """Change of the metric per unit of the dial: one least-squares line per seed that has every value, then
+        mean and t interval over seeds. None where no seed has two values or more."""
+        by_seed: dict[int, dict[float, float]] = defaultdict(dict)
+        for x, runs in self.runs.items():
+            for run in runs:
+                value = metric.of(run.record)
+                if value is not None:
+                    by_seed[run.seed][x] = value
+        whole = [values for values in by_seed.values() if len(values) == len(self.runs) >= 2]
+        return summary([_line(values) for values in whole]) if whole else None
+
+
+def _line(values: Mapping[float, float]) -> float:
+    """The slope of the least-squares line; exactly 0 where nothing changes."""
+    if len(set(values.values())) == 1:
+        return 0.0
+    return float(np.polyfit(list(values), list(values.values()), 1)[0])
+
+
+def families(evidence: Iterable[Evidence], dial: str) -> list[Family]:
+    """Families with two values of the dial or more. An arm that does not read the dial is in none."""
+    groups: dict[str, dict[float, list[Evidence]]] = defaultdict(lambda: defaultdict(list))
+    for run in evidence:
+        rest = json.loads(json.dumps(run.identity))
+        value = _popped(rest, dial)
+        if value is not None:
+            groups[json.dumps(rest, sort_keys=True)][float(value)].append(run)
+    made = []
+    for by_value in groups.values():
+        if len(by_value) > 1:
+            first = next(iter(by_value.values()))[0].experiment
+            where = f"{first.data.name} · {first.backbone.name}"
+            made.append(Family(dial, first.arm, where, {x: tuple(by_value[x]) for x in sorted(by_value)}))
+    return sorted(_told_apart(made), key=lambda family: family.label)
+
+
+def dose_families(evidence: Iterable[Evidence]) -> list[Family]:
+    """Families of every dial of a dose-response, dial after dial, without runs that stopped before their last epoch."""
+    complete = [run for run in evidence if not run.stopped_early()]
+    return [family for dial in DIALS for family in families(complete, dial)]
+
+
+def _told_apart(made: Iterable[Family]) -> list[Family]:
+    """Families of one arm on the same data with the settings changed by hand that differ between them."""
+    by_label: dict[str, list[Family]] = defaultdict(list)
+    for family in made:
+        by_label[family.label].append(family)
+    named = []
+    for alike in by_label.values():
+        changes = [_changes(family) for family in alike]
+        shared = set.intersection(*map(set, changes))
+        for family, own in zip(alike, changes, strict=True):
+            told = ", ".join(sorted(set(own) - shared))
+            named.append(replace(family, arm=f"{family.arm} [{told}]" if told else family.arm))
+    return named
+
+
+def _changes(family: Family) -> list[str]:
+    overrides = next(iter(family.runs.values()))[0].record.get("overrides") or {}
+    return [setting(name, value) for name, value in overrides.items() if name != family.dial]
+
+
+def _popped(tree: dict[str, Any], path: str) -> Any:
+    *parents, last = path.split(".")
+    for key in parents:
+        tree = tree.get(key) or {}
+    return tree.pop(last, None)

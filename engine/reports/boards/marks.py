@@ -1,0 +1,185 @@
+"""Significance on leaderboards: every cell against the baseline of its column, corrected over the board."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from engine.errors import UserError, nearest
+from engine.reports.boards.arms import chosen, essence
+from engine.reports.boards.evidence import Evidence
+from engine.reports.boards.leaderboard import Cell, Leaderboard, Row, Versus, shortened
+from engine.reports.stats import statistics
+from engine.reports.stats.statistics import ALPHA, METHODS, NoTestError, Over, Test
+
+MARKS = {"better": "*", "worse": "°", "": ""}
+
+
+def marked(
+    boards: Sequence[Leaderboard],
+    evidence: Mapping[str, Evidence],
+    baseline: str,
+    over: Over = "seeds",
+    *,
+    tuned: bool = False,
+) -> list[Leaderboard]:
+    """The boards with each cell tested against the baseline's cell of its column, Holm over all cells of a board.
+
+    evidence: by run id, for the runs of the boards. baseline: a row's label; an arm alone (`id`, `full`), which stands
+    for the settings that validation chose where it has several rows (METHOD.md D.3), per backbone; or `id#1a2b3c`,
+    with the beginning of a configuration's hash. With `tuned` an arm alone means that also where one row is labelled
+    so. The training CE has no users, so it is tested over seeds whatever `over` is. A board without the baseline stays
+    as it is; raises UserError where no board has it, or one has several arms of that name.
+    """
+    named = [_rows_named(board, baseline, tuned) for board in boards]
+    if not any(named):
+        names = sorted({name for board in boards for row in board.rows for name in _short_names(row.label)})
+        raise UserError(f"--baseline {baseline}: no row of that name{nearest(baseline, names)}")
+    return [
+        _marked(board, evidence, baseline, rows, "seeds" if board.metric.split == "train" else over) if rows else board
+        for board, rows in zip(boards, named, strict=True)
+    ]
+
+
+def name_of(board: Leaderboard, label: str) -> str:
+    """What names the row of that label and no other, also with `tuned`: the label, or `id#1a2b3c` where it is that of
+    an arm with other rows beside it."""
+    row = next((row for row in board.rows if row.label == label), None)
+    if row is None or len(_rows_named(board, label, tuned=True)) == 1:
+        return label
+    return f"{label}#{next(cell.config_hash for cell in row.cells if cell is not None)[:8]}"
+
+
+def _rows_named(board: Leaderboard, name: str, tuned: bool) -> list[Row]:
+    labelled = [row for row in board.rows if row.label == name]
+    if labelled and not tuned:
+        return labelled
+    arm, _, digest = name.partition("#")
+    of_arm = [row for row in board.rows if arm.strip() in _short_names(row.label) and _hashed(row, digest)]
+    shown = _shown(board)
+    return of_arm or labelled or [row for row in board.rows if shown[row.label] == name]
+
+
+def _hashed(row: Row, digest: str) -> bool:
+    return any(cell is not None and cell.config_hash.startswith(digest) for cell in row.cells)
+
+
+def _shown(board: Leaderboard) -> dict[str, str]:
+    """The rows' labels as tables have them."""
+    labels = [row.label for row in board.rows]
+    return dict(zip(labels, shortened(labels)[0], strict=True))
+
+
+def _short_names(label: str) -> set[str]:
+    """`tf-llmer/full (minilm-l6) [train.epochs=4]` is also `tf-llmer/full` and `full`."""
+    arms = {part.split(" ")[0] for part in label.split(" = ")}
+    return arms | {arm.rpartition("/")[2] for arm in arms}
+
+
+def _marked(
+    board: Leaderboard, evidence: Mapping[str, Evidence], baseline: str, named: Sequence[Row], over: Over
+) -> Leaderboard:
+    columns = range(len(board.backbones))
+    found: dict[tuple[int, int], tuple[Versus, Test | None]] = {}
+    references = [_reference(board, evidence, baseline, named, column) for column in columns]
+    for column, reference in enumerate(references):
+        for i, row in enumerate(board.rows):
+            cell = row.cells[column]
+            if reference is not None and cell is not None and cell is not reference.cell:
+                found[i, column] = _versus(board, evidence, cell, reference.cell, over)
+    tested = {place: test for place, (_, test) in found.items() if test is not None}
+    corrected = dict(zip(tested, statistics.holm([test.p for test in tested.values()]), strict=True))
+    rows = []
+    for i, row in enumerate(board.rows):
+        cells = [
+            replace(cell, versus=_decided(board, found[i, column][0], corrected.get((i, column))))
+            if cell is not None and (i, column) in found
+            else cell
+            for column, cell in enumerate(row.cells)
+        ]
+        rows.append(replace(row, cells=tuple(cells)))
+    reasons = dict.fromkeys(versus.refused for versus, test in found.values() if test is None)
+    used = [reference for reference in references if reference is not None]
+    name = " or ".join(dict.fromkeys(reference.label for reference in used))
+    name += ", chosen on validation" if any(reference.chosen for reference in used) else ""
+    test = f"{METHODS[over]}, Holm over the arms and backbones of a metric, p < {ALPHA:g}"
+    what = f"{MARKS['better']} better, {MARKS['worse']} worse than {name} ({test})"
+    why = ", ".join(reasons)
+    told = [what] if tested else []
+    told += [f"{'not tested where' if tested else f'Not tested against {name}:'} {why}"] if why else []
+    return replace(board, rows=tuple(rows), compared="; ".join(told))
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """The baseline in one column."""
+
+    label: str
+    cell: Cell
+    chosen: bool
+    """By validation, among several settings of the arm."""
+
+
+def _reference(
+    board: Leaderboard, evidence: Mapping[str, Evidence], baseline: str, named: Sequence[Row], column: int
+) -> _Reference | None:
+    found = [(row.label, cell) for row in named if (cell := row.cells[column]) is not None]
+    shown = _shown(board)
+    if len(found) > 1:
+        kinds = {label: essence(evidence[cell.runs[0]].experiment) for label, cell in found}
+        exact = [label for label in kinds if baseline in (label, shown[label])]
+        if not exact and len(set(kinds.values())) > 1:
+            raise UserError(
+                f"--baseline {baseline}: several arms on {board.title}: {'; '.join(map(shown.__getitem__, kinds))}; "
+                f"name one in full, as --baseline '{shown[found[0][0]]}'"
+            )
+        arm = kinds[exact[0] if exact else found[0][0]]
+        found = [(label, cell) for label, cell in found if kinds[label] == arm]
+    if not found:
+        return None
+    best = chosen([[evidence[run] for run in cell.runs] for _, cell in found])[0].run
+    label, cell = next((label, cell) for label, cell in found if best in cell.runs)
+    return _Reference(shown[label], cell, chosen=len(found) > 1)
+
+
+def _decided(board: Leaderboard, versus: Versus, p_holm: float | None) -> Versus:
+    if p_holm is None or p_holm >= ALPHA:
+        return replace(versus, p_holm=p_holm)
+    better = (versus.difference > 0) == board.metric.higher_is_better
+    return replace(versus, p_holm=p_holm, mark="better" if better else "worse")
+
+
+def _versus(
+    board: Leaderboard, evidence: Mapping[str, Evidence], cell: Cell, reference: Cell, over: Over
+) -> tuple[Versus, Test | None]:
+    mine, its = dict(zip(cell.seeds, cell.runs, strict=True)), dict(zip(reference.seeds, reference.runs, strict=True))
+    seeds = sorted(set(mine) & set(its))
+    plain = Versus(cell.mean - reference.mean)
+    try:
+        if over == "seeds":
+            pairs = [
+                (board.metric.of(evidence[mine[s]].record), board.metric.of(evidence[its[s]].record)) for s in seeds
+            ]
+            test = statistics.over_seeds([a - b for a, b in pairs if a is not None and b is not None])
+        else:
+            differences = _user_differences(board, evidence, [(mine[s], its[s]) for s in seeds])
+            test = (
+                statistics.over_users(differences.mean(0), n_seeds=len(seeds))
+                if over == "users"
+                else statistics.over_both(differences)
+            )
+    except NoTestError as error:
+        return replace(plain, refused=error.why), None
+    return Versus(test.difference, test.lo, test.hi, test.p), test
+
+
+def _user_differences(
+    board: Leaderboard, evidence: Mapping[str, Evidence], pairs: Sequence[tuple[str, str]]
+) -> statistics.FloatArray:
+    """[seeds, users with a target]"""
+    if not pairs:
+        raise NoTestError("no test over users: no seed that both have", "no seed is shared")
+    d = np.stack([evidence[a].per_user(board.metric) - evidence[b].per_user(board.metric) for a, b in pairs])
+    return np.asarray(d[:, ~np.isnan(d).any(0)], dtype=np.float64)

@@ -1,0 +1,46 @@
+"""The records that a leaderboard is made of, read with the columns that it needs and no others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from engine.reports.metrics import Metric, parse_metric
+from engine.store import Store, list_values
+from engine.store.queries.filters import field_named
+
+_COLUMNS = (
+    *("status", "config_hash", "spec_hash", "method", "ablation", "dataset", "backbone", "embedding", "seed"),
+    *("data_hash", "overrides", "evaluate.mask_seen"),
+)
+
+
+def measured_records(
+    store: Store, metrics: Sequence[str], *, dataset: str | None = None, backbone: str | None = None
+) -> list[dict[str, Any]]:
+    """The finished runs that are not in the trash, on a data set and with a backbone where these are given, as
+    `leaderboards` takes them: of what they reached only these metrics. To read thousands of whole records would
+    take longer than everything else does. Raises UserError where a metric is unknown."""
+    parsed = [parse_metric(name) for name in metrics]
+    fields = [field_named(name, "leaderboard") for name in (*_COLUMNS, *map(str, parsed))]
+    width = len(_COLUMNS)
+    records = []
+    for run, *values in list_values(store, fields, status="finished", dataset=dataset, backbone=backbone):
+        record = dict(zip(_COLUMNS, values[:width], strict=True))
+        record |= {"run": run, "mask_seen": record["evaluate.mask_seen"], "overrides": json.loads(record["overrides"])}
+        for metric, value in zip(parsed, values[width:], strict=True):
+            _put(record, metric, value)
+        records.append(record)
+    return records
+
+
+def _put(record: dict[str, Any], metric: Metric, value: float | None) -> None:
+    """Where `Metric.of` looks for it."""
+    if value is None:
+        return
+    if metric.split == "train":
+        curve, point = record.setdefault("train_ce", []), {"epoch": metric.epoch, "value": value}
+        curve.insert(len(curve) if metric.epoch is None else 0, point)  # the one of the last epoch stays last
+    else:
+        record.setdefault(metric.split, {})[metric.measure] = value

@@ -1,0 +1,1 @@
+"""Results on paper: LaTeX, figures, Markdown, CSV, JSON."""

@@ -1,0 +1,228 @@
+"""Tables as LaTeX that pdflatex compiles as it is."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import unicodedata
+from collections.abc import Sequence
+
+from engine.reports.render.layouts import Entry, Grid
+
+_COMMANDS = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "#": r"\#",
+    "$": r"\$",
+    "%": r"\%",
+    "&": r"\&",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "{''}",
+    "[": "{[}",  # a bracket or star at the start of a row would be taken for an argument of \\
+    "]": "{]}",
+    "*": "{*}",
+    "·": "$\\cdot$",
+    "±": "$\\pm$",
+    "×": "$\\times$",
+    "°": "$^\\circ$",
+    "²": r"\textsuperscript{2}",
+    "↑": "$\\uparrow$",
+    "↓": "$\\downarrow$",
+    "–": "--",
+    "—": "---",
+    "…": r"\ldots{}",
+}
+_ACCENTS = {  # combining mark -> command; these work in every font encoding
+    "\u0300": "`",
+    "\u0301": "'",
+    "\u0302": "^",
+    "\u0303": "~",
+    "\u0308": '"',
+    "\u030a": "r",
+    "\u030c": "v",
+    "\u0327": "c",
+}
+_LETTERS = {"ß": r"{\ss}", "ø": r"{\o}", "Ø": r"{\O}", "ł": r"{\l}", "Ł": r"{\L}", "æ": r"{\ae}", "œ": r"{\oe}"}
+_DOTLESS = {"i": r"\i", "j": r"\j"}
+_PER_PAGE = 4  # LaTeX gives up on too many floats that wait for a place
+_NARROW = 55  # characters in a row above which a table may have to shrink to the line
+_BESIDE, _BELOW = 30, 44  # characters of an arm's settings that stand beside its name, and in a line below it
+_NUMBER = re.compile(r"([+-]?)([0-9]+)(\.[0-9]{4})?")
+_SIUNITX = (
+    r"\usepackage{siunitx}[2021/05/17]",  # version 3, the first to reserve room for text behind a number
+    r"\sisetup{reset-text-series=false, retain-explicit-plus=true, group-minimum-digits=9}",
+)
+_LIGATURE = re.compile(r"([-,'`?!])(?=[-,'`])")
+
+
+def escape(text: str) -> str:
+    """Any text as LaTeX that typesets it, in every font encoding: special characters by commands,
+    accented letters by accents, line breaks as spaces; a character that pdflatex's standard fonts
+    lack is written by its number, as {U+4E2D}."""
+    return "".join(map(_escape_char, _LIGATURE.sub("\\1\0", text.replace("\0", " "))))
+
+
+def _escape_char(char: str) -> str:
+    if char == "\0":
+        return "{}"  # keeps -- and ?` from becoming one sign
+    known = _COMMANDS.get(char) or _LETTERS.get(char)
+    if known is not None:
+        return known
+    if " " <= char <= "~":
+        return char
+    if char.isspace() or unicodedata.category(char) == "Cc":
+        return " "
+    parts = unicodedata.normalize("NFD", char)
+    if len(parts) == 2 and parts[0].isascii() and parts[0].isalpha() and parts[1] in _ACCENTS:
+        return f"\\{_ACCENTS[parts[1]]}{{{_DOTLESS.get(parts[0], parts[0])}}}"
+    return f"\\{{U+{ord(char):04X}\\}}"
+
+
+def to_latex(grids: Sequence[Grid], *, fragment: bool = False, siunitx: bool = False) -> str:
+    """A document of one booktabs table per grid, or with `fragment` the tables only (their document
+    then needs the packages named in a comment). The caption says what was measured, how, and over how many
+    seeds; the best mean per column is bold, the second best underlined. With `siunitx` numbers stand in
+    columns S, aligned at the decimal point, with what follows them in line too."""
+    tables = [table(grid, siunitx=siunitx) for grid in grids]
+    scaled = [r"\usepackage{graphicx}"] if any(_width(grid) > _NARROW for grid in grids) else []
+    packages = [r"\usepackage{booktabs}", *scaled, *(_SIUNITX if siunitx else [])]
+    if fragment:
+        return "\n".join([*(f"% needs {line}" for line in packages), *tables])
+    pages = ["\n".join(tables[i : i + _PER_PAGE]) for i in range(0, len(tables), _PER_PAGE)]
+    body = "\\clearpage\n".join(pages) or "No finished runs.\n"
+    head = "\n".join([r"\documentclass{article}", *packages])
+    return f"{head}\n\\begin{{document}}\n{body}\\end{{document}}\n"
+
+
+def table(grid: Grid, *, siunitx: bool = False) -> str:
+    """One table; its document needs booktabs, graphicx where it is wide, and siunitx where that is asked for."""
+    columns = [[cells[i] for _, cells in grid.rows] for i in range(len(grid.columns))]
+    aligned = [siunitx and _aligned(column) for column in columns]
+    kinds = [_format(column) if s else "c" for column, s in zip(columns, aligned, strict=True)]
+    wide = _width(grid) > _NARROW
+    lines = [
+        r"\begin{table}[htbp]",
+        r"\centering",
+        rf"\caption{{{' '.join(map(escape, grid.caption))}}}",
+        rf"\label{{{grid.label}}}",
+        r"\medskip",
+        *([r"\setlength{\tabcolsep}{4pt}"] if wide else []),
+        *([r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"] if wide else []),
+        rf"\begin{{tabular}}{{l{''.join(kinds)}}}",
+        r"\toprule",
+        *_spanning(grid.heads),
+        " & ".join([escape(grid.corner), *(f"{{{escape(c)}}}" if siunitx else escape(c) for c in grid.columns)])
+        + r" \\",
+        r"\midrule",
+    ]
+    marked = list(map(_marked, columns))
+    for label, cells in grid.rows:
+        texts = [_aligned_cell(c, m) if s else _cell(c) for c, s, m in zip(cells, aligned, marked, strict=True)]
+        lines.append(" & ".join([_label(label) if wide else escape(label), *texts]) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}" + "}" * wide, r"\end{table}", ""]
+    return "\n".join(lines)
+
+
+def _label(label: str) -> str:
+    """An arm in a wide table: what was changed stands small beside its name, or below it."""
+    name, bracket, changes = label.partition(" [")
+    if not bracket:
+        return escape(label)
+    changes = f"[{changes}"
+    if len(changes) <= _BESIDE:
+        return rf"{escape(name)} {{\scriptsize {escape(changes)}}}"
+    lines = textwrap.wrap(changes, _BELOW, break_long_words=False, break_on_hyphens=False)
+    below = r" \\[-2pt] ".join(rf"\scriptsize {escape(line)}" for line in lines)
+    return rf"\begin{{tabular}}[t]{{@{{}}l@{{}}}}{escape(name)} \\[-2pt] {below}\end{{tabular}}"
+
+
+def _width(grid: Grid) -> int:
+    """About how many characters a row has."""
+
+    def length(entry: Entry | None) -> int:
+        return 2 if entry is None else len(entry.text) + len(entry.spread) + len(entry.interval) + 2
+
+    columns = [max([len(name), *(length(cells[i]) for _, cells in grid.rows)]) for i, name in enumerate(grid.columns)]
+    return max((len(label) for label, _ in grid.rows), default=0) + sum(columns) + 2 * len(columns)
+
+
+def _spanning(heads: Sequence[tuple[str, int]]) -> list[str]:
+    """The row of names above the columns, each ruled off."""
+    if not heads:
+        return []
+    names, rules, first = [], [], 2
+    for name, width in heads:
+        names.append(rf"\multicolumn{{{width}}}{{c}}{{{escape(name)}}}")
+        rules.append(rf"\cmidrule(lr){{{first}-{first + width - 1}}}")
+        first += width
+    return [" & ".join(["", *names]) + r" \\", " ".join(rules)]
+
+
+def _aligned(column: Sequence[Entry | None]) -> bool:
+    """Whether siunitx has numbers to align in the column."""
+    return any(_number(entry) for entry in column if entry is not None)
+
+
+def _number(entry: Entry) -> re.Match[str] | None:
+    return _NUMBER.fullmatch(entry.text)
+
+
+def _format(column: Sequence[Entry | None]) -> str:
+    """The column's S with the room that its numbers, and what stands behind them, need. Only numbers in text mode
+    are bold where their cell is; the others keep the minus of formulas, which is there in every font."""
+    entries = [entry for entry in column if entry is not None]
+    numbers = [found.groups("") for entry in entries if (found := _number(entry))]
+    sign = "+" if any(sign for sign, _, _ in numbers) else ""
+    whole = max(len(digits) for _, digits, _ in numbers)
+    widest = max(map(_small, entries), key=len)  # all digits are equally wide
+    behind = (_MARKS["better"] if _marked(column) else "") + (widest and rf"\mdseries{widest}")
+    mode = "mode=text, " if any(entry.place for entry in entries) else ""
+    return f"S[{mode}table-format={sign}{whole}.4{behind and f'{{{behind}}}'}]"
+
+
+def _marked(column: Sequence[Entry | None]) -> bool:
+    return any(entry.mark for entry in column if entry is not None)
+
+
+_MARKS = {"better": "$^{*}$", "worse": r"$^{\circ}$", "": ""}
+
+
+def _small(entry: Entry) -> str:
+    """Spread, interval and number of seeds."""
+    spread = rf"\,$\pm$\,{entry.spread}" if entry.spread else ""
+    interval = rf"\,${entry.interval}$" if entry.interval else ""
+    count = f"~({entry.count})" if entry.count is not None else ""
+    return rf"{{\scriptsize{spread}{interval}{count}}}" if spread or interval or count else ""
+
+
+def _cell(entry: Entry | None) -> str:
+    if entry is None:
+        return "--"
+    mean = f"${entry.text}$" if entry.text.startswith(("-", "+")) else escape(entry.text)
+    if entry.place == "best":
+        mean = rf"\textbf{{{mean}}}"
+    elif entry.place == "second":
+        mean = rf"\underline{{{mean}}}"
+    return mean + _MARKS[entry.mark] + _small(entry)
+
+
+def _aligned_cell(entry: Entry | None, marked: bool) -> str:
+    """A cell of a column S. In a column with marks a cell without one leaves its room free, so that the
+    spreads stay in line; bold is the series whose digits are as wide as the others; a number that siunitx places
+    cannot be an argument, so that its line is drawn from behind it."""
+    if entry is None or not _number(entry):
+        return f"{{{_cell(entry)}}}"
+    small = _small(entry)
+    mark = _MARKS[entry.mark] or (r"\phantom{$^{*}$}" if marked and small else "")
+    if entry.place == "best":
+        behind = mark + (small and rf"\mdseries{small}")
+        return rf"\fontseries{{b}}\selectfont {entry.text}" + (behind and f"{{{behind}}}")
+    line = rf"\llap{{\underline{{\phantom{{{entry.text}}}}}}}" if entry.place == "second" else ""
+    behind = line + mark + small
+    return entry.text + (behind and f"{{{behind}}}")

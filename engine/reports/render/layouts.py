@@ -1,0 +1,214 @@
+"""How boards become tables: arms by backbones, arms by data sets and metrics, differences to a baseline.
+
+A `Grid` is a table of text and numbers before any markup; LaTeX, Markdown and the terminal render the same one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from engine.errors import UserError
+from engine.reports.boards.leaderboard import Cell, Leaderboard, shortened
+from engine.reports.boards.marks import MARKS
+from engine.reports.metrics import Metric
+
+Layout: TypeAlias = Literal["backbones", "metrics", "difference"]
+_MOST_COLUMNS = 6
+LAYOUTS: tuple[Layout, ...] = ("backbones", "metrics", "difference")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell: a number with its spread, or a word."""
+
+    text: str
+    spread: str = ""
+    """Sample standard deviation over seeds, as text."""
+    interval: str = ""
+    count: int | None = None
+    """Number of seeds, where it is not the same all over the table."""
+    place: Literal["", "best", "second"] = ""
+    mark: Literal["", "better", "worse"] = ""
+
+    @property
+    def sign(self) -> str:
+        return MARKS[self.mark]
+
+
+@dataclass(frozen=True)
+class Grid:
+    title: str
+    caption: tuple[str, ...]
+    """Sentences: what was measured and how, over how many seeds, what the marks mean."""
+    corner: str
+    heads: tuple[tuple[str, int], ...]
+    """Names above the columns with the number of columns they span; empty where one row of names is enough."""
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Entry | None, ...]], ...]
+
+    @property
+    def label(self) -> str:
+        """`tab:ml-100k-test-ndcg-10`: only letters, digits and hyphens after the colon."""
+        return "tab:" + (re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") or "table")
+
+
+def grids(boards: Sequence[Leaderboard], layout: Layout = "backbones") -> list[Grid]:
+    """The boards as tables: `backbones`, one per board; `metrics`, one per backbone; `difference`, one per board
+    with differences in place of means. Raises UserError where differences have no baseline."""
+    if layout == "metrics":
+        backbones = list(dict.fromkeys(backbone for board in boards for backbone in board.backbones))
+        return [
+            _by_metric(part, backbone)
+            for backbone in backbones
+            for part in _readable([board for board in boards if backbone in board.backbones])
+        ]
+    if layout == "difference":
+        if not any(board.compared for board in boards):
+            raise UserError("--layout difference: needs --baseline ARM, the arm that the others are compared with")
+        return [_by_backbone(board, difference=True) for board in boards if board.compared]
+    return [_by_backbone(board, difference=False) for board in boards]
+
+
+def _by_backbone(board: Leaderboard, *, difference: bool) -> Grid:
+    with_n = board.equal_n is None
+    labels, shared = shortened([row.label for row in board.rows])
+    rows = tuple(
+        (label, tuple(_difference(cell) if difference else _entry(cell, with_n) for cell in row.cells))
+        for label, row in zip(labels, board.rows, strict=True)
+    )
+    spread = "Difference to the baseline with its 95 % interval." if difference else _spread(board.equal_n)
+    best = [] if difference else ["Best per column in bold, second best underlined."]
+    caption = (f"{_data(board)}: {_measured([board])}", *_common(shared), spread, *best, *_compared([board]))
+    title = f"{board.title} · difference" if difference else board.title
+    return Grid(title, caption, "arm", (), board.backbones, rows)
+
+
+def _readable(boards: Sequence[Leaderboard]) -> list[list[Leaderboard]]:
+    """Boards that stand side by side in one table: whole data sets, as many as a page is wide, that have at least
+    half of their arms in common."""
+    by_data: dict[str, list[Leaderboard]] = {}
+    for board in boards:
+        by_data.setdefault(_data(board), []).append(board)
+    parts: list[list[Leaderboard]] = []
+    for same in by_data.values():
+        if parts and len(parts[-1]) + len(same) <= _MOST_COLUMNS and _alike(parts[-1], same):
+            parts[-1] += same
+        else:
+            parts.append(list(same))
+    return parts
+
+
+def _alike(these: Sequence[Leaderboard], those: Sequence[Leaderboard]) -> bool:
+    a, b = ({row.label for board in boards for row in board.rows} for boards in (these, those))
+    return 2 * len(a & b) >= len(a | b)
+
+
+def _data(board: Leaderboard) -> str:
+    return ", ".join([board.dataset, *board.conditions])
+
+
+def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
+    """Arms x (data sets x metrics) of one backbone."""
+    columns: list[list[Cell | None]] = []
+    labels = list(dict.fromkeys(row.label for board in here for row in board.rows))
+    for board in here:
+        at = board.backbones.index(backbone)
+        cells = {row.label: row.cells[at] for row in board.rows}
+        columns.append([cells.get(label) for label in labels])
+    counts = {cell.n for column in columns for cell in column if cell is not None}
+    with_n = len(counts) > 1
+    kept = [i for i, _ in enumerate(labels) if any(column[i] is not None for column in columns)]
+    everywhere = [c for c in here[0].conditions if all(c in board.conditions for board in here)]
+    heads: list[tuple[str, int]] = []
+    for board in here:
+        name = ", ".join([board.dataset, *(c for c in board.conditions if c not in everywhere)])
+        if heads and heads[-1][0] == name:
+            heads[-1] = (name, heads[-1][1] + 1)
+        else:
+            heads.append((name, 1))
+    several = len({board.metric for board in here if board.metric.split == "train"}) > 1
+    names = tuple(_column(board.metric, several) for board in here)
+    shown, shared = shortened([labels[i] for i in kept])
+    return Grid(
+        title=" · ".join([backbone, *dict.fromkeys(map(_data, here)), "metrics"]),
+        caption=(
+            f"{', '.join([backbone, *everywhere])}: {_measured(here)}",
+            *_common(shared),
+            _spread(None if with_n else next(iter(counts), None)),
+            "Best per column in bold, second best underlined.",
+            *_compared(here),
+        ),
+        corner="arm",
+        heads=tuple(heads),
+        columns=names,
+        rows=tuple(
+            (label, tuple(_entry(column[i], with_n) for column in columns))
+            for label, i in zip(shown, kept, strict=True)
+        ),
+    )
+
+
+def _column(metric: Metric, several: bool) -> str:
+    """With an arrow to the better. The caption tells the epoch of the training CE, unless there are several."""
+    name = metric.title if several else metric.title.partition(" at ")[0]
+    return f"{name} {'↑' if metric.higher_is_better else '↓'}"
+
+
+def _common(shared: str) -> list[str]:
+    return [f"All arms with {shared}."] if shared else []
+
+
+def _measured(boards: Sequence[Leaderboard]) -> str:
+    """What the numbers are, one clause per way of measuring."""
+    ways: dict[str, list[str]] = {}
+    for board in boards:
+        way = "(full softmax, evaluation mode; lower is better)"
+        if board.metric.split != "train":
+            seen = "left out" if board.mask_seen else "ranked too"
+            way = f"at the best validation epoch (full ranking, the user's earlier items {seen}; higher is better)"
+        ways.setdefault(way, []).append(board.metric.title)
+    return "; ".join(f"{', '.join(dict.fromkeys(names))} {way}" for way, names in ways.items()) + "."
+
+
+def _spread(n: int | None) -> str:
+    if n == 1:
+        return "One seed, hence no spread."
+    if n is not None:
+        return f"Mean ± sample standard deviation over {n} seeds."
+    return "Mean ± sample standard deviation over seeds, their number in parentheses."
+
+
+def _compared(boards: Sequence[Leaderboard]) -> list[str]:
+    """What the marks mean; said by metric where it is not the same for all boards."""
+    texts: dict[str, list[str]] = {}
+    for board in boards:
+        if board.compared:
+            texts.setdefault(board.compared, []).append(board.metric.title)
+    if len(texts) < 2:
+        return [f"{text}." for text in texts]
+    return [f"{', '.join(dict.fromkeys(titles))}: {text}." for text, titles in texts.items()]
+
+
+def _entry(cell: Cell | None, with_n: bool) -> Entry | None:
+    if cell is None:
+        return None
+    return Entry(
+        text=f"{cell.mean:.4f}",
+        spread="" if cell.sd is None else f"{cell.sd:.4f}",
+        count=cell.n if with_n else None,
+        place="best" if cell.best else "second" if cell.second else "",
+        mark=cell.versus.mark if cell.versus else "",
+    )
+
+
+def _difference(cell: Cell | None) -> Entry | None:
+    if cell is None:
+        return None
+    if cell.versus is None:
+        return Entry("0")
+    versus = cell.versus
+    interval = "" if versus.lo is None or versus.hi is None else f"[{versus.lo:+.4f}, {versus.hi:+.4f}]"
+    return Entry(f"{versus.difference:+.4f}", interval=interval, mark=versus.mark)

@@ -1,0 +1,224 @@
+"""A verdict in words that can be quoted, as a table, and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.reports.boards.compare import summary_json, test_json
+from engine.reports.render.layouts import Entry, Grid
+from engine.reports.stats.numbers import finite, p_text
+from engine.reports.stats.statistics import MOST_SEEDS, POWER, Summary
+from engine.reports.verdict.verdict import CORE, Effect, Standing, Verdict
+
+
+def prose(verdict: Verdict) -> list[str]:
+    """Paragraphs: the verdict, how it comes about, the 2 x 2, rivals, explained shares, reservations."""
+    paragraphs = [_headline(verdict), _arms(verdict), _effects(verdict), _rivals(verdict), _explained(verdict)]
+    notes = [f"Reservation: {note}." for note in verdict.notes]
+    return [paragraph for paragraph in [*paragraphs, *notes] if paragraph]
+
+
+def _headline(verdict: Verdict) -> str:
+    bench, b = verdict.bench, verdict.baseline
+    others = [s for s in verdict.standings if s.role == "baseline" and s is not b]
+    beside = f" ({', '.join(f'{s.arm.name}: {_mean(s.ce)}' for s in others)})" if others else ""
+    vectors = f" and vectors {bench.embedding}" if bench.embedding else ""
+    changed = f" ({', '.join(bench.conditions)})" if bench.conditions else ""
+    return (
+        f"Claim: normalisation and Rec-PCA together, and neither alone, bring the training loss of a recommender with "
+        f"LLM vectors down to that of an ID baseline. On {bench.dataset} with {bench.backbone}{vectors}{changed}: "
+        f"{verdict.verdict}. The baseline is {b.arm.name}{_choice(b)}, training CE {_mean(b.ce)} nats after "
+        f"{bench.epochs} epochs{beside}; the margin is {100 * verdict.margin_share:g} % of it, {verdict.margin:.4f} "
+        f"nats.{_untuned(verdict)}"
+    )
+
+
+def _untuned(verdict: Verdict) -> str:
+    if not verdict.untuned:
+        return ""
+    if len(verdict.untuned) == sum(s.role != "other" for s in verdict.standings):
+        return " Untuned: no arm had a grid of learning rates."
+    return f" Untuned, or tuned on another grid of learning rates than the rest: {', '.join(verdict.untuned)}."
+
+
+def _arms(verdict: Verdict) -> str:
+    parts = [f"{role} ({s.arm.name}{_choice(s)}) {_outcome(s)}" for role in CORE if (s := verdict.of(role)) is not None]
+    return f"{'; '.join(parts)}." if parts else ""
+
+
+def _outcome(standing: Standing) -> str:
+    if standing.gap is None:
+        return "is undecided: it shares no seed with the baseline"
+    gap = standing.gap
+    told = f"{gap.mean:+.4f}"
+    if gap.lo is None or gap.hi is None:
+        return f"is undecided ({told}; one seed has no interval)"
+    told = f"{told}, 95 % interval [{gap.lo:+.4f}, {gap.hi:+.4f}], {gap.n} seeds"
+    if standing.outcome != "undecided":
+        return f"{standing.outcome} the baseline ({told})"
+    more = standing.seeds_needed - gap.n if standing.seeds_needed is not None else None
+    advice = (
+        f"about {more} more seed{'s' * (more != 1)} would probably decide ({100 * POWER:.0f} % chance, if mean and "
+        "spread stay)"
+        if more is not None
+        else f"not even {MOST_SEEDS} seeds would probably decide; it lies at the margin"
+    )
+    return f"is undecided ({told}): {advice}"
+
+
+def _effects(verdict: Verdict) -> str:
+    if not verdict.effects:
+        return ""
+    told = [f"{e.name} on {e.metric.title} {_effect(e)}" for e in verdict.effects]
+    refused = dict.fromkeys(e.refused for e in verdict.effects if e.refused)
+    how = "; ".join(refused) or "paired over seeds, 95 % intervals, p after Holm"
+    return f"Effects in the 2 x 2 ({how}): {'; '.join(told)}."
+
+
+def _effect(effect: Effect) -> str:
+    if effect.test is None or effect.p_holm is None:
+        return f"{effect.mean:+.4f}"
+    test = effect.test
+    return f"{test.difference:+.4f} [{test.lo:+.4f}, {test.hi:+.4f}], p = {p_text(effect.p_holm)}".replace("= <", "<")
+
+
+def _rivals(verdict: Verdict) -> str:
+    rivals = [s for s in verdict.standings if s.role == "rival"]
+    if not rivals:
+        return "No rival (whitening, ACE, plain PCA, rescale) was trained, so none can refute the claim."
+    return f"Rivals: {'; '.join(f'{s.arm.name}{_choice(s)} {_outcome(s)}' for s in rivals)}."
+
+
+def _explained(verdict: Verdict) -> str:
+    found = verdict.explained
+    if not found.shares:
+        return f"Explained shares: {found.note}."
+    told = []
+    for share in found.shares:
+        partial = (
+            ""
+            if share.partial_r2 is None or share.lo is None or share.hi is None
+            else f"partial R² {share.partial_r2:.2f} [{share.lo:.2f}, {share.hi:.2f}], "
+        )
+        told.append(
+            f"{share.name}: {partial}Spearman {share.spearman:+.2f} (p {p_text(share.spearman_p)}, {share.n} arms)"
+        )
+    whole = "" if found.r2 is None else f"; R² {found.r2:.2f}"
+    return f"Explained shares of the gap in training CE ({found.note}{whole}): {'; '.join(told)}."
+
+
+def _mean(found: Summary) -> str:
+    return f"{found.mean:.4f}" if found.sd is None else f"{found.mean:.4f} ± {found.sd:.4f}"
+
+
+def _choice(standing: Standing) -> str:
+    if standing.arm.tried == 1:
+        return ""
+    settings = ", ".join(standing.arm.choice) or "as preset"
+    return f" [{settings}, chosen of {standing.arm.tried} on validation]"
+
+
+# ------------------------------------------------------------------------------------ table and JSON
+
+
+def grid(verdict: Verdict) -> Grid:
+    """One row per arm: training CE, gap to the baseline with its interval, outcome, valid CE, test NDCG@10."""
+    rows = []
+    for s in verdict.standings:
+        gap = None
+        if s.gap is not None:
+            interval = "" if s.gap.lo is None or s.gap.hi is None else f"[{s.gap.lo:+.4f}, {s.gap.hi:+.4f}]"
+            gap = Entry(f"{s.gap.mean:+.4f}", interval=interval)
+        role = "baseline b" if s is verdict.baseline else s.role
+        cells = (
+            Entry(role),
+            Entry(str(s.ce.n)),
+            _entry(s.ce),
+            gap,
+            Entry(s.outcome) if s.outcome else None,
+            None if s.valid_ce is None else Entry(f"{s.valid_ce:.4f}"),
+            None if s.ndcg is None else _entry(s.ndcg),
+        )
+        rows.append((f"{s.arm.name}{_choice(s)}", cells))
+    popularity = _popularity(verdict)
+    reference = f" Popularity alone has a training CE of {popularity:.4f}." if popularity is not None else ""
+    caption = (
+        f"{verdict.bench.title}: training CE at the last epoch (full softmax, evaluation mode), its gap to the "
+        "baseline over paired seeds with the 95 % t interval, valid CE and test NDCG@10 at the best validation "
+        f"epoch.{reference}",
+        f"An arm reaches the baseline if the interval ends below {verdict.margin:.4f} nats "
+        f"({100 * verdict.margin_share:g} %), misses it if it begins above.",
+        f"Verdict: {verdict.verdict}.",
+        *(["Untuned."] if verdict.untuned else []),
+    )
+    columns = ("role", "seeds", "train CE ↓", "gap to b", "outcome", "valid CE ↓", "NDCG@10 ↑")
+    return Grid(f"verdict · {verdict.bench.title}", caption, "arm", (), columns, tuple(rows))
+
+
+def _popularity(verdict: Verdict) -> float | None:
+    """The training CE that popularity alone has."""
+    value = verdict.baseline.arm.runs[0].facts.get("popularity_train_ce")
+    return None if value is None else float(value)
+
+
+def _entry(found: Summary) -> Entry:
+    return Entry(f"{found.mean:.4f}", spread="" if found.sd is None else f"{found.sd:.4f}")
+
+
+def to_json(verdict: Verdict) -> dict[str, Any]:
+    """Everything the verdict rests on; numbers that are not finite become null."""
+    bench = verdict.bench
+    return {
+        "dataset": bench.dataset,
+        "backbone": bench.backbone,
+        "embedding": bench.embedding,
+        "epochs": bench.epochs,
+        "conditions": list(bench.conditions),
+        "verdict": verdict.verdict,
+        "supported": verdict.supported,
+        "untuned": list(verdict.untuned),
+        "baseline": verdict.baseline.arm.name,
+        "b": verdict.baseline.ce.mean,
+        "popularity_train_ce": finite(_popularity(verdict)),
+        "margin_share": verdict.margin_share,
+        "margin": verdict.margin,
+        "arms": [_json_standing(standing) for standing in verdict.standings],
+        "effects": [
+            {
+                "metric": str(e.metric),
+                "effect": e.name,
+                "mean": finite(e.mean),
+                "p_holm": e.p_holm,
+                "refused": e.refused,
+            }
+            | {"test": None if e.test is None else test_json(e.test)}
+            for e in verdict.effects
+        ],
+        "rivals_that_reach": [s.arm.name for s in verdict.reaching_rivals],
+        "explained": {
+            "arms": verdict.explained.n,
+            "r2": verdict.explained.r2,
+            "note": verdict.explained.note,
+            "shares": [{k: finite(v) for k, v in vars(share).items()} for share in verdict.explained.shares],
+        },
+        "notes": list(verdict.notes),
+        "prose": prose(verdict),
+    }
+
+
+def _json_standing(s: Standing) -> dict[str, Any]:
+    return {
+        "arm": s.arm.name,
+        "role": s.role,
+        "outcome": s.outcome,
+        "seeds": list(s.arm.seeds),
+        "runs": [run.run for run in s.arm.runs],
+        "choice": list(s.arm.choice),
+        "configurations_tried": s.arm.tried,
+        "learning_rates": list(s.arm.lrs),
+        "train_ce": summary_json(s.ce),
+        "gap": None if s.gap is None else summary_json(s.gap),
+        "valid_ce": finite(s.valid_ce),
+        "ndcg@10": None if s.ndcg is None else summary_json(s.ndcg),
+        "seeds_needed": s.seeds_needed,
+    }

@@ -1,0 +1,1 @@
+"""Numbers from numbers: metrics per user from ranks, intervals, paired tests and their corrections."""

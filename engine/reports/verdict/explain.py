@@ -1,0 +1,152 @@
+"""How much of the arms' training gap their geometry explains: regression with partial R^2, Spearman (METHOD.md D.2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtri
+
+from engine.reports.boards.arms import Arm, Bench
+from engine.reports.metrics import parse_metric
+from engine.reports.stats.statistics import ALPHA
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+
+QUANTITIES: dict[str, tuple[str, ...]] = {
+    "log kappa": ("geometry", "curvature", "kappa"),
+    "log norm CV": ("geometry", "norms", "cv"),
+    "misalignment": ("geometry", "misalignment"),
+    "c1": ("geometry", "angles", "c1"),
+    "lambda_1": ("geometry", "curvature", "lambda_1"),
+}
+"""Where a run's facts keep each quantity of its table at the start, as its rows score."""
+
+LEAST_CV = 0.01
+"""Rows that score at unit length count as this norm CV, so that it has a logarithm."""
+
+_CE = parse_metric("train_ce")
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one quantity explains over the arms."""
+
+    name: str
+    n: int
+    spearman: float
+    spearman_p: float
+    partial_r2: float | None
+    """Share of what the others leave unexplained; None where there was no regression."""
+    lo: float | None
+    hi: float | None
+    """95 % interval of it, by Fisher's z of the partial correlation."""
+    slope: float | None
+    """nats per standard deviation of the quantity, the others held fixed."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Explained shares, or why there are none; `note` is for a person in either case."""
+
+    n: int
+    """Arms with all the quantities."""
+    r2: float | None
+    shares: tuple[Share, ...]
+    note: str
+
+
+def explained(bench: Bench, baseline: Arm) -> Explained:
+    """Regress the mean gap in final training CE on the quantities that the arms' facts hold, one point per arm
+    that starts from vectors."""
+    b = float(np.mean(list(baseline.values(_CE).values())))
+    points = [
+        {"gap": float(np.mean(list(arm.values(_CE).values()))) - b} | _quantities(arm)
+        for arm in bench.arms
+        if arm.runs[0].experiment.uses_embedding
+    ]
+    return shares(points)
+
+
+def _quantities(arm: Arm) -> dict[str, float]:
+    """Means over the arm's seeds."""
+    found: dict[str, float] = {}
+    for name, path in QUANTITIES.items():
+        values = [v for run in arm.runs if (v := _number(run.facts, path)) is not None]
+        if name == "log norm CV":
+            unit = arm.runs[0].facts.get("geometry", {}).get("unit_rows")
+            values = [LEAST_CV if unit else max(v, LEAST_CV) for v in values]
+        if values:
+            found[name] = float(np.mean(np.log(values) if name.startswith("log ") else values))
+    return found
+
+
+def _number(facts: Mapping[str, Any], path: Sequence[str]) -> float | None:
+    value: Any = facts
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def shares(points: Sequence[Mapping[str, float]]) -> Explained:
+    """Partial R^2 of each quantity for `gap`, over points that hold it.
+
+    With residual sums of squares S of the whole model and S_j of the one without quantity j, the partial R^2 is
+    (S_j - S) / S_j, the squared partial correlation. Quantities that are missing for a point or do not vary are left
+    out; there must be at least four points more than quantities, else only Spearman's correlations are given.
+    """
+    names = [name for name in QUANTITIES if sum(name in point for point in points) >= 4]
+    names = [name for name in names if len({point[name] for point in points if name in point}) > 1]
+    if not names:
+        return Explained(0, None, (), "none, since fewer than four arms recorded the geometry of their table")
+    complete = [point for point in points if all(name in point for name in names)]
+    n, q = len(complete), len(names)
+    alone = {name: _spearman(points, name) for name in names}
+    x = np.array([[point[name] for name in names] for point in complete], dtype=np.float64).reshape(n, q)
+    y = np.array([point["gap"] for point in complete], dtype=np.float64)
+    if n < q + 4:
+        rows = tuple(Share(name, *alone[name], None, None, None, None) for name in names)
+        return Explained(n, None, rows, f"too few arms for a regression: {n} with {q} quantities; it needs {q + 4}")
+    scale = x.std(0, ddof=1)
+    scaled = (x - x.mean(0)) / np.where(scale > 0, scale, 1.0)
+    if np.linalg.matrix_rank(scaled) < q:
+        rows = tuple(Share(name, *alone[name], None, None, None, None) for name in names)
+        return Explained(n, None, rows, "no regression: over these arms a quantity is a linear function of the others")
+    whole, total = _residual(scaled, y), _residual(scaled[:, :0], y)
+    slopes = _fit(scaled, y)[1:]
+    made = []
+    for j, name in enumerate(names):
+        without = _residual(np.delete(scaled, j, axis=1), y)
+        partial = max(0.0, 1 - whole / without) if without > 0 else 0.0
+        made.append(Share(name, *alone[name], partial, *_interval(math.sqrt(partial), n, q - 1), float(slopes[j])))
+    few = f"; {n} arms for {q} quantities are few, so the intervals are wide" if n < 10 * q else ""
+    return Explained(n, 1 - whole / total if total > 0 else None, tuple(made), f"over {n} arms{few}")
+
+
+def _spearman(points: Sequence[Mapping[str, float]], name: str) -> tuple[int, float, float]:
+    from scipy.stats import spearmanr
+
+    with_it = [point for point in points if name in point]
+    found = spearmanr([point[name] for point in with_it], [point["gap"] for point in with_it])
+    return len(with_it), float(found.statistic), float(found.pvalue)
+
+
+def _fit(x: FloatArray, y: FloatArray) -> FloatArray:
+    design = np.column_stack([np.ones(len(y)), x])
+    return np.asarray(np.linalg.lstsq(design, y, rcond=None)[0], dtype=np.float64)
+
+
+def _residual(x: FloatArray, y: FloatArray) -> float:
+    design = np.column_stack([np.ones(len(y)), x])
+    return float(((y - design @ _fit(x, y)) ** 2).sum())
+
+
+def _interval(r: float, n: int, controlled: int) -> tuple[float, float]:
+    """95 % interval of a squared partial correlation |r| with `controlled` other quantities, n - controlled > 3."""
+    z, half = math.atanh(min(r, 1 - 1e-12)), -float(ndtri(ALPHA / 2)) / math.sqrt(n - controlled - 3)
+    lo, hi = math.tanh(z - half), math.tanh(z + half)
+    return (0.0 if lo < 0 else lo**2, max(hi, -lo) ** 2)

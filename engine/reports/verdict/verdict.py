@@ -1,0 +1,330 @@
+"""Does the claim hold on these runs: the rule of METHOD.md D.3, the 2 x 2 effects, rivals, explained shares.
+
+The claim: LLM vectors keep the training CE above that of an ID baseline, and normalisation and Rec-PCA
+together, but neither alone, bring it down to that level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from engine.errors import UserError
+from engine.reports.boards.arms import Arm, Bench, benches, essence
+from engine.reports.boards.evidence import Evidence
+from engine.reports.metrics import Metric, parse_metric
+from engine.reports.stats.statistics import NoTestError, Summary, Test, holm, over_seeds, seeds_to_decide, summary
+from engine.reports.verdict.explain import Explained, explained
+from engine.spec import Experiment
+
+Outcome: TypeAlias = Literal["reaches", "misses", "undecided"]
+Role: TypeAlias = Literal["norm + Rec-PCA", "norm only", "Rec-PCA only", "neither", "baseline", "rival", "other"]
+
+MARGIN = 0.01
+BASELINES = ("id", "id-norm")
+CORE: dict[Role, str] = {
+    "norm + Rec-PCA": "tf-llmer/full",
+    "norm only": "tf-llmer/no-rec-pca",
+    "Rec-PCA only": "tf-llmer/no-norm",
+    "neither": "tf-llmer/no-both",
+}
+_TAKEN_AWAY: dict[Role, tuple[bool, bool]] = {
+    "norm + Rec-PCA": (False, False),
+    "norm only": (False, True),
+    "Rec-PCA only": (True, False),
+    "neither": (True, True),
+}
+"""Whether an arm of the 2 x 2 lacks normalisation, and Rec-PCA."""
+_WHITENED = ("whitening", "zca", "cholesky", "batch-norm", "group-whitening", "whitening-head", "zca-head")
+RIVALS = (*(f"tf-llmer/{ablation}" for ablation in (*_WHITENED, "ace", "rescale")), "ace", "llm-pca")
+"""Arms without the collaborative graph or without normalisation that would refute the claim by reaching too, as they
+are or with settings changed by hand (whitening with and without normalised rows)."""
+
+_CE = parse_metric("train_ce")
+_NDCG = parse_metric("test.ndcg@10")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An arm against the baseline b."""
+
+    arm: Arm
+    role: Role
+    ce: Summary
+    """Training CE at the last epoch, evaluation mode, over all its seeds."""
+    ndcg: Summary | None
+    """Test NDCG@10 at the best validation epoch."""
+    valid_ce: float | None
+    """Mean over seeds, at the best validation epoch."""
+    gap: Summary | None
+    """arm - b over the seeds that both have; None for b itself, and without a common seed."""
+    outcome: Outcome | None
+    """None for the baselines."""
+    seeds_needed: int | None
+    """Seeds in all that would probably decide an undecided arm; None where that cannot be told."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A main effect or the interaction of the 2 x 2, in units of its metric."""
+
+    metric: Metric
+    name: str
+    test: Test | None
+    p_holm: float | None
+    refused: str
+    mean: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    bench: Bench
+    margin_share: float
+    margin: float
+    """delta = share of b, in nats."""
+    baseline: Standing
+    standings: tuple[Standing, ...]
+    """Baselines, then the 2 x 2, rivals, others."""
+    supported: bool | None
+    """The rule on the four arms and the rivals; None where it is undecided."""
+    verdict: str
+    effects: tuple[Effect, ...]
+    explained: Explained
+    untuned: tuple[str, ...]
+    """Arms of the comparison that had no grid of learning rates, or another one than the others."""
+    notes: tuple[str, ...]
+
+    def of(self, role: Role) -> Standing | None:
+        return next((s for s in self.standings if s.role == role), None)
+
+    @property
+    def reaching_rivals(self) -> list[Standing]:
+        return [s for s in self.standings if s.role == "rival" and s.outcome == "reaches"]
+
+
+def verdicts(
+    evidence: Iterable[Evidence], *, margin: float = MARGIN, baselines: Sequence[str] = BASELINES
+) -> list[Verdict]:
+    """One verdict per data set, backbone, vectors and budget that has a baseline and one of the four arms.
+
+    margin: delta as a share of b, to be fixed before looking. baselines: names of the ID arms; the one of
+    lower mean training CE is b. Raises UserError where there is nothing to judge.
+    """
+    runs = list(evidence)
+    complete = [run for run in runs if not run.stopped_early()]
+    refused = [run for run in runs if run.stopped_early()]
+    found = [
+        _verdict(bench, margin, baselines, _refusals(bench, refused))
+        for bench in benches(complete)
+        if any(bench.arm(name) for name in baselines) and core_arms(bench)
+    ]
+    if not found:
+        early = f"; {len(refused)} were stopped before their last epoch and do not count" if refused else ""
+        needed = f"a baseline ({' or '.join(baselines)}) and an arm of the 2 x 2 ({', '.join(CORE.values())})"
+        raise UserError(f"verdict: needs finished runs of {needed} on one data set and backbone{early}")
+    return found
+
+
+def core_arms(bench: Bench) -> dict[Role, Arm]:
+    """The arms of the 2 x 2 that were trained: by their presets' names, else by what they compute, taken from
+    norm + Rec-PCA."""
+    full = bench.arm(CORE["norm + Rec-PCA"])
+    by_essence = {essence(arm.runs[0].experiment): arm for arm in bench.arms}
+    found = {}
+    for role, name in CORE.items():
+        arm = bench.arm(name)
+        if arm is None and full is not None:
+            arm = by_essence.get(essence(_without(full.runs[0].experiment, *_TAKEN_AWAY[role])))
+        if arm is not None:
+            found[role] = arm
+    return found
+
+
+def _without(full: Experiment, norm: bool, rec_pca: bool) -> Experiment:
+    """norm + Rec-PCA with components taken away, as the ablations do."""
+    table = full.table.model_copy(update={"normalize": "none"}) if norm else full.table
+    embedding = full.embedding.model_copy(update={"reduce": "pca"}) if rec_pca else full.embedding
+    return full.model_copy(update={"table": table, "embedding": embedding})
+
+
+def _refusals(bench: Bench, refused: Sequence[Evidence]) -> list[str]:
+    early = [
+        run
+        for run in refused
+        if (run.experiment.data.name, run.experiment.backbone.name) == (bench.dataset, bench.backbone)
+    ]
+    arms = ", ".join(sorted({run.experiment.arm for run in early}))
+    text = (
+        f"{len(early)} runs stopped before their last epoch do not count ({arms}); a verdict needs train.patience=none"
+    )
+    return [text] if early else []
+
+
+# ------------------------------------------------------------------------------------ the rule
+
+
+def _verdict(bench: Bench, share: float, baselines: Sequence[str], notes: list[str]) -> Verdict:
+    found = [arm for name in baselines if (arm := bench.arm(name)) is not None]
+    best = min(found, key=lambda arm: summary(list(arm.values(_CE).values())).mean)
+    b = summary(list(best.values(_CE).values())).mean
+    core = core_arms(bench)
+    standings = [_standing(arm, role, best, share * b) for arm, role in _roles(bench, found, core)]
+    notes += [f"no finished run of {role} ({name})" for role, name in CORE.items() if role not in core]
+    notes += _fairness(bench, core)
+    if any(s.outcome == "undecided" and (s.gap is None or s.gap.n == 1) for s in standings):
+        notes.append("an arm needs two seeds or more in common with the baseline, better five, for an interval")
+    supported, verdict = _decide({s.role: s.outcome for s in standings if s.role in CORE}, standings)
+    return Verdict(
+        bench=bench,
+        margin_share=share,
+        margin=share * b,
+        baseline=next(s for s in standings if s.arm is best),
+        standings=tuple(standings),
+        supported=supported,
+        verdict=verdict,
+        effects=tuple(_effects(core)),
+        explained=explained(bench, best),
+        untuned=tuple(_untuned([s for s in standings if s.role != "other"])),
+        notes=tuple(notes),
+    )
+
+
+def _roles(bench: Bench, baselines: Sequence[Arm], core: Mapping[Role, Arm]) -> list[tuple[Arm, Role]]:
+    known = [*baselines, *core.values()]
+    rest = [arm for arm in bench.arms if arm not in known]
+    rivals = [arm for arm in rest if _is_rival(arm)]
+    others = [arm for arm in rest if arm not in rivals]
+    return [
+        *((arm, "baseline") for arm in baselines),
+        *((arm, role) for role, arm in core.items()),
+        *((arm, "rival") for arm in rivals),
+        *((arm, "other") for arm in others),
+    ]
+
+
+def _is_rival(arm: Arm) -> bool:
+    return any(run.experiment.arm in RIVALS for run in arm.runs)
+
+
+def _standing(arm: Arm, role: Role, best: Arm, margin: float) -> Standing:
+    ce, b, ndcg = arm.values(_CE), best.values(_CE), arm.values(_NDCG)
+    differences = [ce[seed] - b[seed] for seed in sorted(set(ce) & set(b))]
+    gap = summary(differences) if differences and arm is not best else None
+    outcome = None if role == "baseline" else judge(gap, margin)
+    valid = [v for run in arm.runs if (v := run.result.get("valid_ce")) is not None]
+    return Standing(
+        arm=arm,
+        role=role,
+        ce=summary(list(ce.values())),
+        ndcg=summary(list(ndcg.values())) if ndcg else None,
+        valid_ce=sum(valid) / len(valid) if valid else None,
+        gap=gap,
+        outcome=outcome,
+        seeds_needed=seeds_to_decide(differences, margin) if outcome == "undecided" else None,
+    )
+
+
+def judge(gap: Summary | None, margin: float) -> Outcome:
+    """An arm reaches the baseline if hi < margin, misses it if lo > margin, else it is undecided;
+    without an interval (fewer than two paired seeds) it is undecided."""
+    if gap is None or gap.lo is None or gap.hi is None:
+        return "undecided"
+    return "reaches" if gap.hi < margin else "misses" if gap.lo > margin else "undecided"
+
+
+def _decide(core: dict[Role, Outcome | None], standings: Sequence[Standing]) -> tuple[bool | None, str]:
+    """Supported iff norm + Rec-PCA reaches and each of the other three misses; what else can be said."""
+    both, neither = core.get("norm + Rec-PCA"), core.get("neither")
+    singles: list[Role] = ["norm only", "Rec-PCA only"]
+    reaching = [role for role in singles if core.get(role) == "reaches"]
+    if both == "misses":
+        return False, "not supported: norm + Rec-PCA misses the baseline"
+    if neither == "reaches":
+        return False, "not supported: there is no barrier, LLM vectors reach the baseline with neither component"
+    if reaching:
+        one = f"{' and '.join(reaching)} reach{'es' * (len(reaching) == 1)}"
+        if both == "reaches" and neither == "misses":
+            return False, f"supported with one component: {one} too"
+        return False, f"not supported: {one} the baseline alone"
+    if both == "reaches" and all(core.get(role) == "misses" for role in singles) and neither == "misses":
+        rivals = [s.arm.name for s in standings if s.role == "rival" and s.outcome == "reaches"]
+        return (False, f"not supported: a rival reaches too ({', '.join(rivals)})") if rivals else (True, "supported")
+    missing = len(core) < len(CORE)
+    return None, f"undecided: {'arms of the 2 x 2 are missing' if missing else 'more seeds needed'}"
+
+
+# ------------------------------------------------------------------------------------ fairness
+
+
+def _untuned(standings: Sequence[Standing]) -> list[str]:
+    """Arms without a grid of learning rates, or with another grid than the widest."""
+    widest = max((s.arm.lrs for s in standings), key=len)
+    return [s.arm.name for s in standings if len(s.arm.lrs) < 2 or s.arm.lrs != widest]
+
+
+_SHARED: tuple[tuple[str, Callable[[Experiment], object]], ...] = (
+    ("embedding.center", lambda e: e.embedding.center),
+    ("embedding.pre_normalize", lambda e: e.embedding.pre_normalize),
+    ("table.normalize_h", lambda e: e.table.normalize_h),
+    ("table.tau", lambda e: e.table.tau),
+    ("table.inject", lambda e: e.table.inject),
+)
+
+
+def _fairness(bench: Bench, core: Mapping[Role, Arm]) -> list[str]:
+    """What the arms of the comparison should share and do not (METHOD.md D.3, "Fair arms")."""
+    notes = []
+    full = core.get("norm + Rec-PCA")
+    judged = [*core.values(), *(arm for arm in bench.arms if arm not in core.values() and _is_rival(arm))]
+    for arm in judged if full else []:
+        assert full is not None
+        mine, its = arm.runs[0].experiment, full.runs[0].experiment
+        searched = {name for name, _ in _SHARED if _searched(name, arm) and _searched(name, full)}
+        differ = [(name, of) for name, of in _SHARED if of(mine) != of(its) and name not in searched]
+        other = [f"{name} {of(mine)}, not {of(its)}" for name, of in differ]
+        if other:
+            notes.append(f"{arm.name} does not share everything with norm + Rec-PCA: {', '.join(other)}")
+    if full and full.runs[0].experiment.table.inject == "frozen":
+        notes.append("norm + Rec-PCA is frozen: it has fewer free parameters than the ID baseline, whatever its loss")
+    if not any(run.experiment.arm == "tf-llmer/rescale" for arm in bench.arms for run in arm.runs):
+        notes.append("without the arm rescale, the norm arm says nothing of disparity apart from scale")
+    return notes
+
+
+def _searched(name: str, arm: Arm) -> bool:
+    """Whether validation chose this setting of the arm."""
+    return arm.tried > 1 and any(choice.startswith(f"{name}=") for choice in arm.choice)
+
+
+# ------------------------------------------------------------------------------------ the 2 x 2
+
+
+def _effects(core: Mapping[Role, Arm]) -> list[Effect]:
+    """Main effects and interaction on training CE and test NDCG@10, paired over the seeds that all four arms
+    have; Holm over all six."""
+    if len(core) < len(CORE):
+        return []
+    made: list[Effect] = []
+    for metric in (_CE, _NDCG):
+        values = {role: arm.values(metric) for role, arm in core.items()}
+        seeds = sorted(set.intersection(*(set(v) for v in values.values())))
+        both, norm, rec_pca, neither = ([values[role][seed] for seed in seeds] for role in CORE)
+        cells = list(zip(both, norm, rec_pca, neither, strict=True))
+        contrasts = {
+            "norm": [(b - r + n - o) / 2 for b, n, r, o in cells],
+            "Rec-PCA": [(b - n + r - o) / 2 for b, n, r, o in cells],
+            "interaction": [b - n - r + o for b, n, r, o in cells],
+        }
+        made += [_effect(metric, name, c) for name, c in contrasts.items() if c]
+    tested = [effect for effect in made if effect.test is not None]
+    corrected = dict(zip(map(id, tested), holm([e.test.p for e in tested if e.test is not None]), strict=True))
+    return [Effect(e.metric, e.name, e.test, corrected.get(id(e)), e.refused, e.mean) for e in made]
+
+
+def _effect(metric: Metric, name: str, contrast: Sequence[float]) -> Effect:
+    mean = sum(contrast) / len(contrast)
+    try:
+        return Effect(metric, name, over_seeds(contrast), None, "", mean)
+    except NoTestError as error:
+        return Effect(metric, name, None, None, str(error), mean)

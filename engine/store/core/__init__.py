@@ -1,0 +1,1 @@
+"""The file itself: tables, opening, migrating, backing up."""

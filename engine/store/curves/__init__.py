@@ -1,0 +1,1 @@
+"""Series of a run: exactly-once ingest, roll-ups, windows, traces."""

@@ -1,0 +1,1 @@
+"""What lists and screens ask: records, filters, documents, what has changed since."""

@@ -1,0 +1,268 @@
+"""What has changed in a store since the last look, for a screen that polls it.
+
+One connection of its own, reading only. `PRAGMA data_version` says in microseconds whether anybody
+has written; then a few narrow columns of every run tell which rows have changed, and only these are read.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from engine.store.core.database import HEAD, Store, StoreError, connect
+from engine.store.curves.curves import window_in
+
+AT_ONCE = 500
+"""Rows that one look reads; the rest follow with the next ones, newest first."""
+SWEEP_S = 5.0
+"""How often runs that neither wait nor run are looked at too, while others write."""
+SHAPE = 48
+"""Values of training CE that are kept of a run for its small picture."""
+
+_STAMPS = (
+    "SELECT id, status, spool_offset, attempt, cancel_requested, priority, position, worker_id, study_id, ended"
+    " FROM run"
+)
+_COLUMNS = (
+    "run.id, method, ablation, arm, dataset, backbone, embedding, seed, config_hash, spec_hash, study.name, overrides,"
+    " status, reason, cancel_requested, attempt, run.created, started, ended, result,"
+    " json_extract(run.spec, '$.train.epochs'), worker_id, device, priority, position,"
+    " json_extract(facts, '$.popularity_train_ce')"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """What a table shows of a run. Times are Unix seconds."""
+
+    id: str
+    method: str
+    ablation: str | None
+    arm: str
+    dataset: str
+    backbone: str
+    embedding: str | None
+    seed: int
+    config_hash: str
+    spec_hash: str
+    study: str | None
+    overrides: Mapping[str, Any]
+    status: str
+    """As stored; `stopping` where it runs and was asked to stop."""
+    reason: str
+    attempt: int
+    created: float
+    started: float | None
+    ended: float | None
+    epochs: int
+    """Epochs asked for."""
+    epoch: float | None
+    """Epochs done."""
+    best_epoch: int | None
+    curve: tuple[float, ...]
+    """Training CE from first to last, at most SHAPE values."""
+    train_ce: float | None
+    valid: Mapping[str, float]
+    test: Mapping[str, float]
+    ends_at: float | None
+    """When a running one will be done at its present speed."""
+    worker: str | None
+    device: str | None
+    priority: int
+    position: float
+    popularity_ce: float | None
+    """Training CE of guessing by popularity on its data."""
+
+
+@dataclass(frozen=True)
+class Delta:
+    """Rows that are new or have changed, ids that are gone, and whether more rows are already known to wait."""
+
+    rows: tuple[RunRow, ...]
+    gone: tuple[str, ...]
+    more: bool
+
+
+@dataclass
+class Feed:
+    """Looks at a store again and again. For one thread at a time."""
+
+    store: Store
+    _connection: sqlite3.Connection = field(init=False, repr=False)
+    _version: int | None = field(default=None, init=False)
+    _swept: float = field(default=-math.inf, init=False)
+    _partial: bool = field(default=True, init=False)
+    """Whether something was written that only a sweep over all runs is sure to see."""
+    _stamps: dict[str, tuple[Any, ...]] = field(default_factory=dict, init=False)
+    _waiting: list[str] = field(default_factory=list, init=False)
+    """Runs that have changed and were not read yet, oldest first."""
+
+    def __post_init__(self) -> None:
+        # `data_version` compares with what this very connection saw before
+        self._connection = connect(self.store.path, self.store.wait_s, read_only=True)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def changed(self) -> bool:
+        """Whether anybody has written since the last `read`, or it left something for later."""
+        return bool(self._waiting) or (self._partial and self._due()) or self._data_version() != self._version
+
+    def read(self, most: int = AT_ONCE) -> Delta:
+        """What has changed since the last call, at most so many rows of it; at first every run is new. Raises
+        StoreError where the schema is no longer ours, sqlite3.Error where the file cannot be read just now."""
+        version, query, sweep = self._data_version(), self._connection.execute, self._due()
+        query("BEGIN")
+        try:
+            (revision,) = query("SELECT version_num FROM alembic_version").fetchone()
+            if revision != HEAD:
+                raise StoreError(f"{self.store.path}: is now of schema {revision}; start tfllmer again")
+            stamps = self._all() if sweep else self._likely()
+            known = set(self._waiting)
+            self._waiting += [i for i, stamp in stamps.items() if self._stamps.get(i) != stamp and i not in known]
+            gone = tuple(i for i in self._stamps if i not in stamps) if sweep else ()
+            self._stamps = stamps if sweep else self._stamps | stamps
+            now, self._waiting = self._waiting[-most:], self._waiting[:-most]
+            found = self._wide(now)
+        finally:
+            query("COMMIT")
+        rows = [_row(row, self._live(row[0]) if row[19] is None and row[15] > 0 else {}) for row in found]
+        self._partial = not sweep and (self._partial or version != self._version)
+        self._version = version
+        return Delta(tuple(rows), gone, bool(self._waiting))
+
+    def _due(self) -> bool:
+        return time.monotonic() - self._swept >= SWEEP_S
+
+    def _all(self) -> dict[str, tuple[Any, ...]]:
+        self._swept = time.monotonic()
+        return {row[0]: row for row in self._connection.execute(f"{_STAMPS} WHERE trashed IS NULL ORDER BY id")}
+
+    def _likely(self) -> dict[str, tuple[Any, ...]]:
+        """The runs that change all the time: those that wait or run, those that did, and new ones."""
+        query = self._connection.execute
+        active = query(f"{_STAMPS} WHERE status IN ('queued', 'running') AND trashed IS NULL").fetchall()
+        new = query(f"{_STAMPS} WHERE id > ? AND trashed IS NULL", (max(self._stamps, default=""),)).fetchall()
+        stamps = {row[0]: row for row in [*active, *new]}
+        were = [i for i, row in self._stamps.items() if row[1] in ("queued", "running") and i not in stamps]
+        for part in _parts(were):
+            rows = query(f"{_STAMPS} WHERE id IN ({','.join('?' * len(part))})", part)
+            stamps |= {row[0]: row for row in rows}
+        return stamps
+
+    def _data_version(self) -> int:
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def _wide(self, ids: list[str]) -> list[tuple[Any, ...]]:
+        """The columns behind a `RunRow` of these runs."""
+        sql = f"SELECT {_COLUMNS} FROM run LEFT JOIN study ON study.id = study_id WHERE run.id IN"
+        return [
+            row
+            for part in _parts(ids)
+            for row in self._connection.execute(f"{sql} ({','.join('?' * len(part))})", part)
+        ]
+
+    def _live(self, run_id: str) -> dict[str, Any]:
+        """How far a run without a result is, from its series."""
+        query = self._connection.execute
+        last = query(
+            "SELECT value, wall, attempt FROM point WHERE series_id ="
+            " (SELECT id FROM series WHERE run_id = ? AND name = 'epoch') ORDER BY step DESC LIMIT 20",
+            (run_id,),
+        ).fetchall()
+        told: dict[str, Any] = {}
+        if last:
+            told["epoch"] = float(last[0][0])
+            same = [row for row in last if row[2] == last[0][2]]
+            done, took = same[0][0] - same[-1][0], same[0][1] - same[-1][1]
+            if done > 0 and took > 0:
+                told["epoch_s"], told["seen"] = took / done, last[0][1]
+        shape = window_in(self._connection, run_id, "train_ce", None, None, SHAPE)
+        filled = shape.count > 0
+        told["curve"] = tuple(shape.mean[filled].tolist())
+        told["valid"] = self._best(run_id)
+        return told
+
+    def _best(self, run_id: str) -> dict[str, float]:
+        """The validation metrics of the best epoch so far, which a result will hold in the end."""
+        rows = self._connection.execute(
+            "SELECT substr(name, 7), value FROM series JOIN point ON series_id = id"
+            " WHERE run_id = ? AND name LIKE 'valid.%' AND step ="
+            " (SELECT step FROM point WHERE series_id ="
+            " (SELECT id FROM series WHERE run_id = ? AND name = 'valid.ndcg@10') AND value IS NOT NULL"
+            " ORDER BY value DESC, step LIMIT 1)",
+            (run_id, run_id),
+        )
+        return {name: float(value) for name, value in rows if value is not None}
+
+
+def _parts(ids: list[str]) -> list[list[str]]:
+    """SQLite takes a limited number of parameters."""
+    return [ids[start : start + 500] for start in range(0, len(ids), 500)]
+
+
+def _row(row: tuple[Any, ...], live: Mapping[str, Any]) -> RunRow:
+    told = json.loads(row[19]) if row[19] else {}
+    status = "stopping" if row[14] and row[12] == "running" else row[12]
+    planned = int(row[20] or 0)
+    if told:
+        values = [math.nan if p["value"] is None else float(p["value"]) for p in told.get("train_ce", [])]
+        curve = tuple(values[:: max(1, -(-len(values) // SHAPE))])
+        last = values[-1] if values else None
+        epoch: float | None = told.get("epochs")
+    else:
+        curve = live.get("curve", ())
+        last = curve[-1] if curve else None
+        epoch = live.get("epoch")
+    ends_at = None
+    if status == "running" and epoch is not None and live.get("epoch_s"):
+        ends_at = live["seen"] + (planned - epoch) * live["epoch_s"]
+    return RunRow(
+        id=row[0],
+        method=sys.intern(row[1]),  # thousands of rows share a few words
+        ablation=row[2],
+        arm=sys.intern(row[3]),
+        dataset=sys.intern(row[4]),
+        backbone=sys.intern(row[5]),
+        embedding=row[6],
+        seed=row[7],
+        config_hash=row[8],
+        spec_hash=row[9],
+        study=row[10],
+        overrides=json.loads(row[11]) if row[11] and row[11] != "{}" else {},
+        status=status,
+        reason=row[13],
+        attempt=row[15],
+        created=_unix(row[16]) or 0.0,
+        started=_unix(row[17]),
+        ended=_unix(row[18]),
+        epochs=planned,
+        epoch=None if epoch is None else float(epoch),
+        best_epoch=told.get("best_epoch"),
+        curve=curve,
+        train_ce=last,
+        valid=_numbers(told.get("valid") or live.get("valid") or {}),
+        test=_numbers(told.get("test") or {}),
+        ends_at=ends_at,
+        worker=row[21],
+        device=row[22],
+        priority=row[23],
+        position=row[24],
+        popularity_ce=row[25],
+    )
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    return {sys.intern(name): float(value) for name, value in values.items() if value is not None}
+
+
+def _unix(text: str | None) -> float | None:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() if text else None

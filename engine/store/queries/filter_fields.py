@@ -1,0 +1,177 @@
+"""The names that filters, sorting and columns of lists may use, and the SQL expression behind each.
+
+Columns of a run, its tags and notes, its metrics (`ndcg@10` is the test one), and every dotted field of
+its specification. A name never becomes SQL: it is looked up here, and its path in a JSON document is bound.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from types import UnionType
+from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from sqlalchemy import Select, case, func, literal, union_all
+from sqlmodel import col, select
+
+from engine.errors import nearest
+from engine.spec import Experiment, fields_of
+from engine.store.core.tables import Note, Run, Study, Tag
+
+Expression: TypeAlias = Any
+"""A mapped column, or what SQLAlchemy makes of columns."""
+
+Kind: TypeAlias = Literal["text", "number", "flag", "time", "age", "run", "tag", "note"]
+STATUSES = ("queued", "running", "finished", "failed", "cancelled", "lost")
+MEASURES = ("ndcg@10", "hr@10", "ndcg@5", "hr@5", "ndcg@20", "hr@20", "mrr")
+
+_TEXT = ("status", "arm", "ablation", "method", "dataset", "backbone", "embedding", "reason", "host", "device")
+_HASHES = ("config_hash", "spec_hash", "data_hash")
+_NUMBERS = ("seed", "attempt", "priority", "crashes")
+_TIMES = ("created", "started", "ended")
+_OF_RESULT = ("epochs", "best_epoch", "wall_s", "targets_per_s")
+_METRIC = re.compile(r"(?:(test|valid)\.)?((?:ndcg|hr)@\d{1,6}|mrr)")
+_CE = re.compile(r"train_ce(?:@(\d{1,9}))?")
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """One name: its kind decides which operators and values it takes."""
+
+    name: str
+    kind: Kind
+    expression: Expression
+    """Its value in the row of a run; for tags and notes a text that lists them, None where there are none."""
+    choices: tuple[str, ...] = ()
+    """All values there can be, where they are few and known."""
+    measured: bool = False
+    """A number that a run reached, not one that it was given."""
+
+
+def find_field(name: str) -> Field | None:
+    """The field of that name, upper or lower case; None where there is none."""
+    known = name.lower()
+    if (field := all_fields().get(known)) is not None:
+        return field
+    if metric := _METRIC.fullmatch(known):
+        return _measured(known, _number_in_result(f'$.{metric[1] or "test"}."{metric[2]}"'))
+    if curve := _CE.fullmatch(known):
+        return _measured(known, _train_ce(curve[1]))
+    return None
+
+
+def _measured(name: str, expression: Expression) -> Field:
+    return Field(name, "number", expression, measured=True)
+
+
+def near_field(name: str) -> str:
+    """The nearest name to one that is none, for a message."""
+    close = nearest(name.lower(), all_fields())
+    return close if "did you mean" in close else " (for instance status, arm, dataset, seed, ndcg@10, train.lr, tag)"
+
+
+@cache
+def all_fields() -> dict[str, Field]:
+    """Every name that can be listed, the ones people use most first."""
+    found = [Field("run", "run", col(Run.id))]
+    found += [Field(name, "text", getattr(Run, name), STATUSES if name == "status" else ()) for name in _TEXT]
+    found.append(Field("study", "text", _study()))
+    found += [Field(name, "number", getattr(Run, name)) for name in _NUMBERS]
+    found += [Field("tag", "tag", _tags()), Field("note", "note", _notes())]
+    for split in ("", "valid.", "test."):
+        for measure in MEASURES:
+            found.append(_measured(split + measure, _number_in_result(f'$.{split or "test."}"{measure}"')))
+    found.append(_measured("train_ce", _train_ce(None)))
+    found += [Field(name, "time", getattr(Run, name)) for name in _TIMES]
+    found.append(Field("age", "age", col(Run.created)))
+    found += [_measured(name, _number_in_result(f"$.{name}")) for name in _OF_RESULT]
+    found += [Field(name, "text", getattr(Run, name)) for name in _HASHES]
+    found.append(Field("overrides", "text", func.json_extract(col(Run.overrides), "$")))
+    columns = {field.name: field for field in found}
+    return columns | {name: field for name, field in _spec_fields(Experiment, ()).items() if name not in columns}
+
+
+# ------------------------------------------------------------------------------------ expressions
+
+
+def _number_in_result(path: str) -> Expression:
+    """A number of the run's result; None where it has none or it is not finite."""
+    kind = func.json_type(col(Run.result), path)
+    return case((kind.in_(["integer", "real"]), func.json_extract(col(Run.result), path)))
+
+
+def _train_ce(epoch: str | None) -> Expression:
+    """The training CE at an epoch, or at the last one."""
+    if epoch is None:
+        return _number_in_result("$.train_ce[#-1].value")
+    points = func.json_each(col(Run.result), "$.train_ce").table_valued("value")
+    value = func.json_extract(points.c.value, "$.value")
+    at = select(value).where(func.json_extract(points.c.value, "$.epoch") == int(epoch)).limit(1)
+    return at.correlate(Run).scalar_subquery()
+
+
+def _study() -> Expression:
+    return select(Study.name).where(col(Study.id) == col(Run.study_id)).correlate(Run).scalar_subquery()
+
+
+def _tags() -> Expression:
+    names = select(Tag.name).where(col(Tag.run_id) == col(Run.id)).order_by(Tag.name).correlate(Run).subquery()
+    return select(func.group_concat(names.c.name, " ")).scalar_subquery()
+
+
+def _notes() -> Expression:
+    texts = notes_of_run().subquery()
+    return select(func.group_concat(texts.c.text, "; ")).scalar_subquery()
+
+
+def notes_of_run() -> Any:
+    """Rows (text) of the row's notes: the one it was started with, and those written since."""
+    first = func.json_extract(col(Run.spec), "$.note")
+    started_with: Select[Any] = select(first.label("text")).where(first != "").correlate(Run)
+    since: Select[Any] = select(col(Note.text).label("text")).where(col(Note.run_id) == col(Run.id)).correlate(Run)
+    return union_all(started_with, since)
+
+
+# ------------------------------------------------------------------------------------ the specification
+
+
+def _spec_fields(model: type[BaseModel], at: tuple[str, ...], *, variant: bool = False) -> dict[str, Field]:
+    """Dotted fields below a model. A specification stored before a field existed has its default, unless
+    the field belongs to one variant of several (`backbone.hidden`)."""
+    found: dict[str, Field] = {}
+    for name, info in zip(fields_of(model), model.model_fields.values(), strict=True):
+        path = (*at, name)
+        inner = _models(info.annotation)
+        for each in inner:
+            found |= _spec_fields(each, path, variant=variant or len(inner) > 1)
+        if not inner:
+            dotted = ".".join(path)
+            kind, choices = _kind(info.annotation)
+            found[dotted.lower()] = Field(dotted, kind, _in_spec(path, None if variant else info.default), choices)
+    return found
+
+
+def _in_spec(path: tuple[str, ...], default: Any) -> Expression:
+    where = "$" + "".join(f'."{key}"' for key in path)
+    value = func.json_extract(col(Run.spec), where)
+    if not isinstance(default, str | int | float):
+        return value
+    return case((func.json_type(col(Run.spec), where).is_(None), literal(default)), else_=value)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _kind(annotation: Any) -> tuple[Kind, tuple[str, ...]]:
+    parts = list(get_args(annotation)) if get_origin(annotation) in (Union, UnionType) else [annotation]
+    if bool in parts:
+        return "flag", ("true", "false")
+    if int in parts or float in parts:
+        return "number", ()
+    choices = [str(value) for part in parts if get_origin(part) is Literal for value in get_args(part)]
+    return "text", tuple(choices)

@@ -1,0 +1,221 @@
+"""The one filter language of lists, in the CLI and on the screen: parsed, never evaluated as code.
+
+    status=failed ablation~norm ndcg@10>0.1 seed=0,1 tag:baseline created>2d (dataset=ml-1m or train.lr>=1e-3) -tag:old
+
+Terms side by side must all hold; `or`, `and`, `not` and parentheses combine them, `-` negates one. A term is
+a field (`filter_fields`), an operator and a value, or several values with commas of which one must fit:
+
+    = !=  equal (`:` is the same as =; a run's id: begins so)     ~ !~  contains, upper and lower case the same
+    < <= > >=  numbers, times (2026-11-01, 2026-11-01T12:30, in UTC; 2d = the moment two days ago) and age (2d, 3h)
+
+A word alone is looked for in id, status, arm, data set, backbone, embedding, tags and notes. `none` means that
+there is no value. A run that lacks a value meets no comparison with it; != and !~ are the opposites of = and ~.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_, true
+from sqlmodel import col, select
+
+from engine.errors import UserError
+from engine.store.core.database import Store
+from engine.store.core.tables import Run, Tag
+from engine.store.queries.filter_fields import Expression, Field, all_fields, find_field, near_field, notes_of_run
+from engine.store.queries.filter_grammar import (
+    BARE_VALUE,
+    And,
+    Compare,
+    FilterError,
+    Node,
+    Not,
+    Or,
+    Value,
+    Word,
+    is_none,
+    period,
+    read,
+    span,
+)
+
+__all__ = ["Filter", "FilterError", "complete", "field_named", "order_by", "parse", "word_start"]
+
+_SUGGESTIONS = 20
+_LOOKED_IN = ("status", "arm", "dataset", "backbone", "embedding", "tag", "note")
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A filter that was read; an empty one lets every run through."""
+
+    text: str
+    root: Node
+
+    def clause(self) -> ColumnElement[bool]:
+        """The condition on rows of `Run`, with every value bound. Spans (2d) count back from now."""
+        condition: ColumnElement[bool] = _clause(self.root)
+        return condition
+
+
+def parse(text: str) -> Filter:
+    """Read a filter. Raises FilterError (a UserError) that names the column, counted from 1, and the nearest field."""
+    return Filter(text, read(text))
+
+
+def order_by(text: str) -> list[Expression]:
+    """`-ndcg@10,seed` as expressions to sort by: fields with commas, `-` for descending. Runs that lack a
+    value come last. Raises UserError for a name that is no field."""
+    keys = []
+    for name in text.split(","):
+        field = field_named(name.strip().removeprefix("-"), "--sort")
+        descending = name.strip().startswith("-") != (field.kind == "age")
+        keys.append((field.expression.desc() if descending else field.expression.asc()).nulls_last())
+    return keys
+
+
+def field_named(name: str, where: str) -> Field:
+    """The field, for lists of columns and sort keys. Raises UserError with the nearest name."""
+    field = find_field(name)
+    if field is None:
+        raise UserError(f"{where} {name}: no such field{near_field(name)}")
+    return field
+
+
+# ------------------------------------------------------------------------------------ to SQL
+
+
+def _clause(node: Node) -> Expression:
+    match node:
+        case And(parts):
+            return and_(true(), *map(_clause, parts))
+        case Or(parts):
+            return or_(false(), *map(_clause, parts))
+        case Not(part):
+            return not_(_clause(part))
+        case Word(text):
+            begins = _equal(col(Run.id), "run", Value(text, quoted=True))
+            places = [all_fields()[name] for name in _LOOKED_IN]
+            return or_(begins, *(_compare(field, "~", Value(text, quoted=True)) for field in places))
+        case Compare(name, op, values):
+            field = field_named(name, "filter")
+            positive = op.replace("!=", "=").replace("!~", "~")
+            held = or_(*(_compare(field, positive, value) for value in values))
+            return not_(held) if op.startswith("!") else held
+
+
+def _compare(field: Field, op: str, value: Value) -> Expression:
+    """True or false, never NULL."""
+    if field.kind in ("tag", "note"):
+        none = op == "=" and is_none(value)
+        if field.kind == "tag":
+            mine = select(Tag.name).where(col(Tag.run_id) == col(Run.id)).correlate(Run)
+            found = exists(mine if none else mine.where(_text(col(Tag.name), op, value)))
+        else:
+            texts = notes_of_run().subquery()
+            found = exists(select(texts) if none else select(texts).where(_text(texts.c.text, op, value)))
+        return not_(found) if none else found
+    return func.coalesce(_holds(field, op, value), false())
+
+
+def _holds(field: Field, op: str, value: Value) -> Expression:
+    expression = field.expression
+    if op == "=" and is_none(value):
+        return or_(expression.is_(None), expression == "none") if field.kind == "text" else expression.is_(None)
+    if field.kind == "number":
+        return _ordered(expression, op, float(value.text))
+    if field.kind == "flag":
+        return expression == int(value.text.lower() == "true")
+    if field.kind in ("time", "age"):
+        return _at(expression, field.kind, op, value.text)
+    return _equal(expression, field.kind, value) if op == "=" else _text(expression, op, value)
+
+
+def _ordered(expression: Expression, op: str, bound: Any) -> Expression:
+    return _COMPARISONS[op](expression, bound)
+
+
+_COMPARISONS = {"=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+
+
+def _at(expression: Expression, kind: str, op: str, text: str) -> Expression:
+    """Against a moment (a span ago), or against the whole day or minute that the text names."""
+    if (back := span(text)) is not None:
+        flipped = op.translate(str.maketrans("<>", "><")) if kind == "age" else op
+        return _ordered(expression, flipped, datetime.now(UTC) - back)
+    start, end = period(text) or (datetime.min, datetime.min)
+    if op == "=":
+        return and_(expression >= start, expression < end)
+    return {"<": expression < start, "<=": expression < end, ">": expression >= end, ">=": expression >= start}[op]
+
+
+def _equal(expression: Expression, kind: str, value: Value) -> Expression:
+    if kind == "run":
+        return func.substr(expression, 1, len(value.text)) == value.text.upper()
+    return expression == value.text
+
+
+def _text(expression: Expression, op: str, value: Value) -> Expression:
+    if op == "=":
+        return expression == value.text
+    return func.instr(func.lower(expression), _lower(value.text)) > 0
+
+
+def _lower(text: str) -> str:
+    """As SQLite's lower() does it: ASCII only."""
+    return "".join(c.lower() if c.isascii() else c for c in text)
+
+
+# ------------------------------------------------------------------------------------ completion
+
+
+def word_start(text: str, cursor: int) -> int:
+    """Where the word begins that ends at the cursor: what a suggestion of `complete` takes the place of."""
+    word = re.search(r"[^\s,()\"'=~<>:!]*$", text[:cursor])
+    start = word.start() if word else cursor
+    return start + (start < cursor and text[start] == "-" and not _asks_for_value(text[:start]))
+
+
+def complete(text: str, cursor: int, store: Store | None = None) -> list[str]:
+    """Words that may stand in place of the one that ends at the cursor (`word_start`), best first: names of
+    fields, or values of the field before the operator (known choices; with a store, what its runs have)."""
+    start = word_start(text, cursor)
+    typed = text[start:cursor].lower()
+    asked = _asks_for_value(text[:start])
+    if asked is None:
+        known = list(all_fields())
+    else:
+        field = find_field(asked)
+        known = _values(field, store) if field else []
+    begins = [name for name in known if name.lower().startswith(typed)]
+    holds = [name for name in known if typed in name.lower() and name not in begins]
+    return (begins + holds)[:_SUGGESTIONS]
+
+
+def _asks_for_value(before: str) -> str | None:
+    """The field whose value comes next; None where a field does."""
+    asking = re.search(
+        r"([^\s,()\"'=~<>:!-][^\s,()\"'=~<>:!]*)\s*(?:!=|!~|<=|>=|[=~<>:])\s*(?:[^\s,()]+\s*,\s*)*$", before
+    )
+    return asking[1] if asking else None
+
+
+def _values(field: Field, store: Store | None) -> list[str]:
+    if field.choices or store is None or field.kind not in ("text", "tag", "number"):
+        return list(field.choices)
+    expression = col(Tag.name) if field.kind == "tag" else field.expression
+    source = select(expression).select_from(Tag if field.kind == "tag" else Run)
+    with store.read() as session:
+        found = session.exec(source.where(expression.is_not(None)).distinct().order_by(expression).limit(200))
+        return [_written(value) for value in found]
+
+
+def _written(value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    if BARE_VALUE.fullmatch(text):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,246 @@
+"""Runs in lists, and the one JSON object that describes a run outside.
+
+A list of thousands reads only the columns it shows: specification and facts, the large documents, stay where they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Connection, Select, func, true
+from sqlmodel import col, select
+
+from engine.spool import decode_number
+from engine.store.core.database import Store
+from engine.store.core.tables import Note, Run, Tag
+
+if TYPE_CHECKING:  # they describe every field there is, which a plain list does not need
+    from engine.store.queries.filter_fields import Expression, Field
+
+_NEWEST_FIRST = (col(Run.created).desc(), col(Run.id).desc())
+
+
+def list_runs(
+    store: Store,
+    *,
+    dataset: str | None = None,
+    backbone: str | None = None,
+    arm: str | None = None,
+    status: str | None = None,
+    limit: int | None = None,
+) -> list[Run]:
+    """Runs that are not in the trash, newest first, with exactly these values where they are given."""
+    wanted = {"dataset": dataset, "backbone": backbone, "arm": arm, "status": status}
+    query = select(Run).where(col(Run.trashed).is_(None), _equal(wanted)).order_by(*_NEWEST_FIRST).limit(limit)
+    with store.read() as session:
+        return list(session.exec(query))
+
+
+def list_records(
+    store: Store,
+    where: ColumnElement[bool] | None = None,
+    *,
+    order: Sequence[Expression] = (),
+    limit: int | None = None,
+    trashed: bool = False,
+    **wanted: str | None,
+) -> list[dict[str, Any]]:
+    """The records (`record`) of the runs that meet a condition (`filters`) and have exactly the `wanted`
+    columns where they are not None; newest first, or in an order. `trashed` lists the trash instead."""
+    chosen = _listed(select(col(Run.id)), where, wanted, trashed=trashed).order_by(*order, *_NEWEST_FIRST).limit(limit)
+    wide = _listed(select(*_COLUMNS), where, wanted, trashed=trashed)
+    with store.read() as session:
+        connection = session.connection()
+        ids = list(connection.execute(chosen).scalars())  # first, so that sorting carries no wide rows
+        if limit is not None:
+            wide = select(*_COLUMNS).where(col(Run.id).in_(ids))
+        rows = {row.id: row._asdict() for row in connection.execute(wide)}
+        return [_describe(connection, rows[run_id]) for run_id in ids]
+
+
+def list_values(
+    store: Store,
+    fields: Sequence[Field],
+    where: ColumnElement[bool] | None = None,
+    *,
+    order: Sequence[Expression] = (),
+    limit: int | None = None,
+    trashed: bool = False,
+    **wanted: str | None,
+) -> list[tuple[Any, ...]]:
+    """Chosen fields of the same runs, one tuple per run: its id, then a value per field (an age in seconds)."""
+    asked: Select[Any] = select(col(Run.id), *(f.expression.label(f"f{i}") for i, f in enumerate(fields)))
+    query = _listed(asked, where, wanted, trashed=trashed).order_by(*order, *_NEWEST_FIRST).limit(limit)
+    shown = {i: _SHOWN[field.kind] for i, field in enumerate(fields, 1) if field.kind in _SHOWN}
+    with store.read() as session:
+        rows = session.connection().execute(query)
+        if not shown:
+            return [tuple(row) for row in rows]
+        return [
+            tuple(shown[i](value) if i in shown and value is not None else value for i, value in enumerate(row))
+            for row in rows
+        ]
+
+
+def count_runs(
+    store: Store, where: ColumnElement[bool] | None = None, *, trashed: bool = False, **wanted: str | None
+) -> int:
+    """How many runs such a list has without its limit."""
+    query = _listed(select(func.count()).select_from(Run), where, wanted, trashed=trashed)
+    with store.read() as session:
+        return int(session.connection().execute(query).scalar_one())
+
+
+def record(store: Store, run: Run) -> dict[str, Any]:
+    """The run as one JSON object, the same in `run --json`, `show --json` and `runs --json`.
+
+    A run without a result (still running, or cut short) tells what its points say so far: `valid` at
+    its best epoch, no `test`. Numbers that are not finite are null.
+    """
+    with store.read() as session:
+        connection = session.connection()
+        about = select(_TAGS.label("tags"), _NOTES.label("notes")).select_from(Run).where(col(Run.id) == run.id)
+        beside = connection.execute(about).mappings().one()
+        mask_seen = run.spec["evaluate"]["mask_seen"]
+        own = {column.key: getattr(run, column.key) for column in _OWN}
+        return _describe(connection, own | dict(beside) | {"mask_seen": mask_seen})
+
+
+# ------------------------------------------------------------------------------------ queries
+
+
+def _equal(wanted: Mapping[str, str | None]) -> ColumnElement[bool]:
+    condition: ColumnElement[bool] = true()
+    for name, value in wanted.items():
+        if value is not None:
+            condition &= getattr(Run, name) == value
+    return condition
+
+
+def _listed(
+    query: Select[Any], where: ColumnElement[bool] | None, wanted: Mapping[str, str | None], *, trashed: bool
+) -> Select[Any]:
+    here = col(Run.trashed).is_not(None) if trashed else col(Run.trashed).is_(None)
+    return query.where(here, _equal(wanted), true() if where is None else where)
+
+
+_OWN: tuple[Any, ...] = (
+    *(Run.id, Run.status, Run.reason, Run.method, Run.ablation, Run.arm, Run.dataset, Run.backbone, Run.embedding),
+    *(Run.seed, Run.config_hash, Run.spec_hash, Run.created, Run.started, Run.trashed, Run.overrides, Run.data_hash),
+    *(Run.attempt, Run.result),
+)
+_its_tags = select(Tag.name).where(col(Tag.run_id) == col(Run.id)).order_by(Tag.name).correlate(Run).subquery()
+_its_notes = (
+    select(func.json_object("at", Note.at, "text", Note.text).label("note"))
+    .where(col(Note.run_id) == col(Run.id))
+    .order_by(col(Note.id))
+    .correlate(Run)
+    .subquery()
+)
+_TAGS = select(func.json_group_array(_its_tags.c.name)).scalar_subquery()
+_NOTES = select(func.json_group_array(func.json(_its_notes.c.note))).scalar_subquery()
+_COLUMNS = (
+    *_OWN,
+    _TAGS.label("tags"),
+    _NOTES.label("notes"),
+    func.json_extract(col(Run.spec), "$.evaluate.mask_seen").label("mask_seen"),
+)
+
+
+def _age(created: datetime) -> float:
+    return (datetime.now(UTC) - created).total_seconds()
+
+
+def _iso(at: datetime) -> str:
+    return at.isoformat(timespec="seconds")
+
+
+_SHOWN: dict[str, Callable[[Any], Any]] = {"time": _iso, "age": _age, "flag": bool}
+
+
+# ------------------------------------------------------------------------------------ describing
+
+
+def _describe(connection: Connection, row: dict[str, Any]) -> dict[str, Any]:
+    told = row["result"]
+    if told is None:
+        told = _so_far(connection, row["id"], row["started"]) if row["attempt"] else {}
+    return {
+        "run": row["id"],
+        "status": row["status"],
+        "reason": row["reason"],
+        "method": row["method"],
+        "ablation": row["ablation"],
+        "arm": row["arm"],
+        "dataset": row["dataset"],
+        "backbone": row["backbone"],
+        "embedding": row["embedding"],
+        "seed": row["seed"],
+        "config_hash": row["config_hash"],
+        "spec_hash": row["spec_hash"],
+        "created": _iso(row["created"]),
+        "trashed": row["trashed"] and _iso(row["trashed"]),
+        "tags": _listed_in(row["tags"]),
+        "notes": [note | {"at": _utc(note["at"])} for note in _listed_in(row["notes"])],
+        "overrides": row["overrides"],
+        "data_hash": row["data_hash"],
+        "mask_seen": bool(row["mask_seen"]),
+        "epochs": told.get("epochs"),
+        "best_epoch": told.get("best_epoch"),
+        "train_ce": told.get("train_ce", []),
+        "valid": told.get("valid", {}),
+        "test": told.get("test", {}),
+        "wall_s": told.get("wall_s"),
+        "targets_per_s": told.get("targets_per_s"),
+    }
+
+
+def _listed_in(array: str) -> list[Any]:
+    return json.loads(array) if array != "[]" else []  # most runs have neither tags nor notes
+
+
+def _utc(stored: str) -> str:
+    """A time inside a JSON document of SQLite's, as everywhere else."""
+    return _iso(datetime.fromisoformat(stored).replace(tzinfo=UTC))
+
+
+def _so_far(connection: Connection, run_id: str, started: datetime | None) -> dict[str, Any]:
+    query = connection.exec_driver_sql
+    named = query("SELECT name, id FROM series WHERE run_id = ?", (run_id,))
+    ids = {str(name): int(series_id) for name, series_id in named}
+
+    def by_epoch(name: str) -> list[tuple[int, float | None]]:
+        """(epoch, value) in the order of steps; the series that are measured once an epoch are short."""
+        rows = query(
+            "SELECT e.value, p.value FROM point p JOIN point e ON e.step = p.step"
+            " WHERE p.series_id = ? AND e.series_id = ? ORDER BY p.step",
+            (ids.get(name), ids.get("epoch")),
+        )
+        known = [(decode_number(epoch), _number(decode_number(value))) for epoch, value in rows]
+        return [(round(epoch), value) for epoch, value in known if isfinite(epoch)]
+
+    last = {
+        name: query("SELECT value, wall FROM point WHERE series_id = ? ORDER BY step DESC LIMIT 1", (series_id,)).one()
+        for name, series_id in ids.items()
+    }
+    train_ce = by_epoch("train_ce")
+    ndcg = {epoch: value for epoch, value in by_epoch("valid.ndcg@10") if value is not None}
+    best = max(ndcg, key=lambda epoch: (ndcg[epoch], -epoch), default=None)
+    valid = {name.removeprefix("valid."): dict(by_epoch(name)) for name in ids if name.startswith("valid.")}
+    walls = [wall for _, wall in last.values()]
+    return {
+        "epochs": max((epoch for epoch, _ in train_ce), default=None),
+        "best_epoch": best,
+        "train_ce": [{"epoch": epoch, "value": value} for epoch, value in train_ce],
+        "valid": {name: values[best] for name, values in sorted(valid.items()) if best in values},
+        "wall_s": round(max(walls) - started.timestamp(), 3) if walls and started else None,
+        "targets_per_s": _number(decode_number(last["targets_per_s"][0])) if "targets_per_s" in last else None,
+    }
+
+
+def _number(value: float) -> float | None:
+    return value if isfinite(value) else None

@@ -1,0 +1,264 @@
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.errors import UserError
+from engine.reports.boards.doses import dose_families, families
+from engine.reports.boards.evidence import Evidence
+from engine.reports.metrics import parse_metric
+from engine.reports.render import dose_text
+from engine.reports.render.figures import KINDS, figures, save
+from tests.engine.reports.render.test_export import NASTY
+from tests.engine.reports.render.tex import compile_tex, need_tex
+from tests.engine.reports.trials import trial, trials
+
+pytest.importorskip("matplotlib")
+from matplotlib.patches import StepPatch
+
+DOSE = {"ablation": "lognormal-norms"}
+
+
+def doses(slope: float = 0.5) -> list[Evidence]:
+    """Training CE that rises by `slope` per unit of norm_sd, with seeds that differ in level only."""
+    return [
+        trial(DOSE, ce=5 + slope * x + seed / 10, seed=seed, sets=[f"embedding.norm_sd={x}"])
+        for x in (0, 0.5, 1)
+        for seed in (0, 1, 2)
+    ]
+
+
+def test_the_dose_response_recovers_the_slope_that_was_put_in() -> None:
+    (family,) = families(doses(), "embedding.norm_sd")
+    assert list(family.runs) == [0.0, 0.5, 1.0]
+    slope = family.slope(parse_metric("train_ce"))
+    assert slope is not None
+    assert slope.n == 3
+    assert slope.mean == pytest.approx(0.5)
+    values, found = family.summaries(parse_metric("train_ce"))
+    assert values == [0.0, 0.5, 1.0]
+    assert [s.mean for s in found] == pytest.approx([5.1, 5.35, 5.6])
+    assert families(trials("id", [5.0, 5.1]), "embedding.norm_sd") == []
+
+
+def test_a_dose_response_is_told_with_its_sign_and_interval_whatever_it_is() -> None:
+    def told(slope: float, noise: float = 0.0) -> list[str]:
+        runs = [
+            trial(DOSE, ce=5 + (slope + noise * (seed - 1)) * x, seed=seed, sets=[f"embedding.norm_sd={x}"])
+            for x in (0, 1)
+            for seed in (0, 1, 2)
+        ]
+        (sentence,) = dose_text.prose(dose_families(runs))
+        (row,) = dose_text.grids(dose_families(runs))[0].rows
+        (answer,) = dose_text.to_json(dose_families(runs))
+        assert row[1][-1] is not None
+        assert row[1][-1].text == answer["direction"]
+        assert f"slope {answer['slope']['mean']:+.4f}, 95 % interval [{answer['slope']['lo']:+.4f}" in sentence
+        assert [dose["dose"] for dose in answer["doses"]] == [0.0, 1.0]
+        return [answer["direction"], sentence]
+
+    assert told(0.5, 0.1)[0] == "rises"
+    assert told(-0.5, 0.1)[0] == "falls"
+    assert told(0.0)[0] == "does not change"
+    direction, sentence = told(0.1, 0.4)
+    assert direction == "no direction shown"
+    assert "no direction of training CE over embedding.norm_sd is shown" in sentence
+    (alone,) = dose_text.prose(dose_families([run for run in doses() if run.seed == 0]))
+    assert "one seed has no interval" in alone
+    early = [trial(DOSE, ce=5.0, epochs_done=2, sets=[f"embedding.norm_sd={x}"]) for x in (0, 1)]
+    assert dose_families(early) == []
+
+
+def test_families_of_one_arm_are_told_apart_by_what_differs() -> None:
+    runs = [
+        trial(DOSE, ce=5.0, seed=seed, sets=[f"embedding.norm_sd={x}", "train.lr=0.01", *sets])
+        for x in (0, 1)
+        for seed in (0, 1)
+        for sets in ([], ["train.loss=bce"])
+    ]
+    assert [family.label for family in dose_families(runs)] == [
+        "tf-llmer/lognormal-norms [train.loss=bce] · demo · sasrec",
+        "tf-llmer/lognormal-norms · demo · sasrec",
+    ]
+
+
+def test_curves_show_the_mean_and_the_band_over_seeds() -> None:
+    figure = figures("curves", [*trials("id", [5.0, 5.2]), *trials("both", [4.0, 4.2])])
+    (axes,) = figure.axes
+    lines = {str(line.get_label()): np.asarray(line.get_ydata()) for line in axes.get_lines()}
+    assert lines["id"].tolist() == pytest.approx([7.1, 5.1])
+    assert len(axes.collections) == 2
+    assert axes.get_title().endswith("2 seeds")
+
+
+@pytest.mark.parametrize("form", ["pdf", "svg", "png"])
+def test_figures_are_the_same_bytes_again(tmp_path: Path, form: str) -> None:
+    for name in ("a", "b"):
+        save(figures("curves", trials("id", [5.0, 5.2])), tmp_path / f"{name}.{form}")
+    assert (tmp_path / f"a.{form}").read_bytes() == (tmp_path / f"b.{form}").read_bytes()
+
+
+def of_every_kind() -> dict[str, list[Evidence]]:
+    """Runs that have something to show, by kind of figure."""
+    geometry = {
+        "curvature": {"spectrum": [1.0, 0.1, 0.0]},
+        "norms": {"histogram": {"edges": [0.01, 1.0, 2.0], "counts": [3, 4]}},
+    }
+    kept = {"tv_ratio": 0.5, "retained": 0.9}
+    with_facts = [
+        run
+        for x in (0.5, 1)
+        for run in trials(
+            "both", [5.0, 5.1 + x], sets=[f"embedding.lambda={x}"], facts={"geometry": geometry, "embedding": kept}
+        )
+    ]
+    return dict.fromkeys(("curves", "lambda", "spectra", "norms"), with_facts) | {"dose": doses()}
+
+
+def test_every_kind_draws_what_the_runs_hold(tmp_path: Path) -> None:
+    assert set(of_every_kind()) == set(KINDS)
+    for kind, runs in of_every_kind().items():
+        file = tmp_path / f"{kind}.svg"
+        save(figures(kind, runs), file)
+        assert "<svg" in file.read_text("utf-8")
+    assert "+0.500 [" in (tmp_path / "dose.svg").read_text("utf-8")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_letters_keep_their_size_on_a_page(kind: str) -> None:
+    width, height = figures(kind, of_every_kind()[kind]).get_size_inches()
+    assert width <= 6.2
+    assert height < 6
+
+
+def test_pdf_holds_no_font_that_publishers_refuse(tmp_path: Path) -> None:
+    save(figures("curves", trials("id", [5.0, 5.2])), tmp_path / "a.pdf")
+    data = (tmp_path / "a.pdf").read_bytes()
+    assert b"/Subtype /CIDFontType2" in data
+    assert b"/Type3" not in data
+
+
+def test_pgf_compiles_in_a_document_that_has_the_package_pgf(tmp_path: Path) -> None:
+    need_tex("pgf.sty")
+    for kind, runs in of_every_kind().items():
+        save(figures(kind, runs), tmp_path / f"{kind}.pgf")
+    hostile = trials("id", [5.0, 5.1])
+    for run in hostile:
+        run.record["overrides"].update({f"{part}.{name}": name for name in NASTY for part in ("data", "table")})
+    save(figures("curves", hostile), tmp_path / "hostile.pgf")
+    inputs = "\n\n".join(rf"\resizebox{{!}}{{3cm}}{{\input{{{kind}.pgf}}}}" for kind in (*KINDS, "hostile"))
+    text = f"\\documentclass{{article}}\\usepackage{{pgf}}\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
+    compile_tex(tmp_path, text)
+
+
+def test_lines_of_a_title_stay_lines_in_pgf(tmp_path: Path) -> None:
+    need_tex()
+    save(figures("curves", trials("id", [5.0, 5.1])), tmp_path / "a.pgf")
+    told = (tmp_path / "a.pgf").read_text("utf-8")
+    assert re.search(r"20 epochs\}", told)
+    assert re.search(r"[^ ]2 seeds\}", told)
+    assert r"\sffamily" not in told
+
+
+def test_without_pdflatex_pgf_is_a_one_line_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"a.pgf: PGF needs pdflatex, which is not there; PDF and SVG do not$"):
+        save(figures("curves", trials("id", [5.0])), tmp_path / "a.pgf")
+    assert not list(tmp_path.iterdir())
+
+
+def test_norms_of_all_arms_stand_in_the_same_bins() -> None:
+    """Bins of their own, of very different widths: shares add up to 1 and stand where the norms are."""
+
+    def run(arm: str, edges: list[float], counts: list[int]) -> list[Evidence]:
+        facts = {"geometry": {"norms": {"histogram": {"edges": edges, "counts": counts}}}}
+        return trials(arm, [5.0], facts=facts)
+
+    (axes,) = figures("norms", [*run("id", [0.9, 1.0, 1.1], [0, 50]), *run("both", [0.1, 1.0, 10.0], [30, 10])]).axes
+    found = {patch.get_label(): patch.get_data() for patch in axes.patches if isinstance(patch, StepPatch)}
+    assert set(found) == {"id", "tf-llmer/full"}
+    assert axes.get_xscale() == "log"
+    for values, edges, _ in found.values():
+        assert values.sum() == pytest.approx(1)
+        assert (edges[0], edges[-1]) == pytest.approx((0.1, 10))
+    values, edges, _ = found["id"]
+    assert edges[:-1][values > 0].min() == pytest.approx(1.0)
+    assert edges[1:][values > 0].max() < 1.3
+    values, edges, _ = found["tf-llmer/full"]
+    assert values[edges[1:] <= 1.001].sum() == pytest.approx(0.75)
+
+
+def test_of_many_arms_those_of_the_verdict_are_drawn() -> None:
+    others = (
+        "truncate",
+        "uniform",
+        "variance",
+        "autoencoder",
+        "random-projection",
+        "permuted-items",
+        "rotation",
+        "frozen",
+    )
+    runs = [run for name in others for run in trials({"ablation": name}, [4.0])]
+    runs += [run for arm in ("id", "id-norm", "both", "norm", "rec-pca", "neither") for run in trials(arm, [5.0])]
+    (axes,) = figures("curves", runs).axes
+    drawn = [str(line.get_label()) for line in axes.get_lines()]
+    core = ["tf-llmer/full", "tf-llmer/no-rec-pca", "tf-llmer/no-norm", "tf-llmer/no-both"]
+    assert drawn[:6] == ["id", "id-norm", *core]
+    assert len(set(drawn)) == len(drawn) == 10
+
+
+def test_arms_that_start_from_the_same_table_share_a_line() -> None:
+    facts = {"geometry": {"norms": {"histogram": {"edges": [1.0, 2.0], "counts": [3]}}}}
+    runs = [run for arm in ("both", "rec-pca") for run in trials(arm, [5.0], facts=facts)]
+    (axes,) = figures("norms", runs).axes
+    assert [patch.get_label() for patch in axes.patches] == ["tf-llmer/full, tf-llmer/no-norm"]
+
+
+def test_conditions_that_all_panels_share_stand_once_and_a_dial_on_each() -> None:
+    runs = [
+        run
+        for dose in ("0.6", "1")  # .6 is the default: no run says so
+        for run in trials("id", [5.0, 5.2], sets=[f"data.demo.norm_sd={dose}", "backbone.width=32"])
+    ]
+    figure = figures("curves", runs)
+    assert [axes.get_title().splitlines() for axes in figure.axes] == [
+        ["demo · sasrec · 20 epochs", f"data.demo.norm_sd={dose}", "2 seeds"] for dose in (0.6, 1.0)
+    ]
+    assert [text.get_text() for text in figure.texts] == ["backbone.width=32"]
+
+
+def test_names_from_data_are_never_formulas(tmp_path: Path) -> None:
+    runs = trials("id", [5.0, 5.1])
+    for run in runs:
+        run.record["overrides"]["note_$x_1^{2$"] = "%&#"
+        run.record["overrides"]["table.$\\frac{"] = "_^"
+    several = [*runs, *trials("id", [5.0, 5.1], sets=["train.epochs=3", "train.probe=9"])]
+    for run in several:
+        run.record["overrides"]["data.$\\frac{"] = "_^"  # shared by both panels: it stands above the figure
+    for name, shown in {"one": runs, "two": several}.items():
+        figure = figures("curves", shown)
+        save(figure, tmp_path / f"{name}.pdf")
+        save(figure, tmp_path / f"{name}.svg")
+        assert "frac{" in (tmp_path / f"{name}.svg").read_text("utf-8")
+
+
+def test_what_is_not_there_is_a_one_line_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = trials("id", [5.0])
+    for kind, says in {
+        "curve": "did you mean curves",
+        "lambda": "two or more embedding.lambda",
+        "dose": "differ in one dial",
+        "spectra": "recorded the spectrum",
+        "norms": "recorded the histogram",
+    }.items():
+        with pytest.raises(UserError, match=says):
+            figures(kind, runs)
+    with pytest.raises(UserError, match="written as pdf, svg, png, pgf"):
+        save(figures("curves", runs), tmp_path / "a.gif")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UserError, match=r"pip install 'tfllmer\[figures\]'"):
+        figures("curves", runs)
+    assert not list(tmp_path.iterdir())
