@@ -366,12 +366,12 @@ def typing(folder: Path, name: str, writers: int, count: int) -> None:
 
 def redraw() -> None:
     """The drawing alone, in this process."""
-    from tfllmer_tui.view.chart import Series, draw
+    from tfllmer_tui.view.chart import ChartSeries, draw
 
     for points in (1_000, 10_000, 100_000, 1_000_000):
         x = np.arange(points, dtype=np.float64)
         y = np.sin(x / 50) + np.random.default_rng(0).normal(0, 0.2, points)
-        took = _median(partial(draw, [Series("a", x, y)], 120, 30))
+        took = _median(partial(draw, [ChartSeries("a", x, y)], 120, 30))
         base = _median(y.min) + _median(y.max)
         ratio = f"{took / base:6.2f} x min and max of them"
         print(f"{f'redraw of {points:,} raw points':<44}{1e3 * took:9.2f} ms   {ratio}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from tfllmer_tui.view.chart import FloatArray, Line, Mark, Series
+from tfllmer_tui.view.chart import ChartSeries, FloatArray, Mark, ReferenceLine
 
 if TYPE_CHECKING:
     from engine.store.curves.traces import Trace
@@ -47,32 +47,32 @@ class Look:
 class Plot:
     """A chart's content: what is drawn, which colour each series has, and what a crosshair reads."""
 
-    series: tuple[Series, ...] = ()
+    series: tuple[ChartSeries, ...] = ()
     colors: tuple[int, ...] = ()
     marks: tuple[Mark, ...] = ()
-    lines: tuple[Line, ...] = ()
+    lines: tuple[ReferenceLine, ...] = ()
     x_name: str = "epoch"
     points: int = 0
 
 
-def plot(curves: Sequence[Curve], look: Look, lines: Sequence[Line] = ()) -> Plot:
+def plot(curves: Sequence[Curve], look: Look, lines: Sequence[ReferenceLine] = ()) -> Plot:
     """The curves as they are looked at: smoothed ones in front of the ghosts of the raw ones, or one mean per
     configuration with a band of one standard deviation over its seeds."""
     axis = look.axis if any(np.isfinite(along(curve.trace, look.axis)).any() for curve in curves) else "step"
     if look.bands:
         return _banded(curves, replace(look, axis=axis), lines)
-    front: list[tuple[Series, int]] = []
-    ghosts: list[tuple[Series, int]] = []
+    front: list[tuple[ChartSeries, int]] = []
+    ghosts: list[tuple[ChartSeries, int]] = []
     marks: list[Mark] = []
     for place, curve in enumerate(curves):
         x, trace = along(curve.trace, axis), curve.trace
         raw_x, raw_y = envelope(x, trace)
         dash = curve.color // 7
         if look.smoothing:
-            ghosts.append((Series(curve.name, raw_x, raw_y, faint=True), curve.color))
-            front.append((Series(curve.name, x, smooth(trace.mean, look.smoothing), dash=dash), curve.color))
+            ghosts.append((ChartSeries(curve.name, raw_x, raw_y, faint=True), curve.color))
+            front.append((ChartSeries(curve.name, x, smooth(trace.mean, look.smoothing), dash=dash), curve.color))
         else:
-            front.append((Series(curve.name, raw_x, raw_y, dash=dash), curve.color))
+            front.append((ChartSeries(curve.name, raw_x, raw_y, dash=dash), curve.color))
         marks += [Mark(float(x[i]), "×", place) for i in trace.gaps.tolist() if math.isfinite(x[i])]
         marks += [Mark(float(x[i]), "↻", place) for i in trace.restarts.tolist() if math.isfinite(x[i])]
     drawn = [*front, *ghosts]
@@ -86,13 +86,13 @@ def plot(curves: Sequence[Curve], look: Look, lines: Sequence[Line] = ()) -> Plo
     )
 
 
-def _banded(curves: Sequence[Curve], look: Look, lines: Sequence[Line]) -> Plot:
+def _banded(curves: Sequence[Curve], look: Look, lines: Sequence[ReferenceLine]) -> Plot:
     """Means in front, bands behind; a configuration with one run is that run."""
     by_config: dict[str, list[Curve]] = {}
     for curve in curves:
         by_config.setdefault(curve.config or curve.run, []).append(curve)
-    front: list[tuple[Series, int]] = []
-    bands: list[tuple[Series, int]] = []
+    front: list[tuple[ChartSeries, int]] = []
+    bands: list[tuple[ChartSeries, int]] = []
     for members in by_config.values():
         first = members[0]
         xs = [along(member.trace, look.axis) for member in members]
@@ -104,10 +104,10 @@ def _banded(curves: Sequence[Curve], look: Look, lines: Sequence[Line]) -> Plot:
         grid, stacked = grid[kept], stacked[:, kept]
         mean = stacked.mean(axis=0) if len(grid) else grid
         name = first.name if len(members) == 1 else f"{first.name} ({len(members)} seeds)"
-        front.append((Series(name, grid, mean, dash=first.color // 7), first.color))
+        front.append((ChartSeries(name, grid, mean, dash=first.color // 7), first.color))
         if len(members) > 1:
             sd = stacked.std(axis=0, ddof=1) if len(grid) else grid
-            bands.append((Series(name, grid, mean - sd, high=mean + sd), first.color))
+            bands.append((ChartSeries(name, grid, mean - sd, high=mean + sd), first.color))
     drawn = [*front, *bands]
     points = sum(curve.trace.points for curve in curves)
     return Plot(tuple(series for series, _ in drawn), tuple(c for _, c in drawn), (), tuple(lines), look.axis, points)
@@ -149,7 +149,7 @@ def smooth(values: FloatArray, weight: float) -> FloatArray:
     return smoothed
 
 
-def value_at(series: Series, x: float) -> float | None:
+def value_at(series: ChartSeries, x: float) -> float | None:
     """The value of the place nearest to x; None outside the curve or where it has none."""
     if not len(series.x) or not series.x[0] <= x <= series.x[-1]:
         near = len(series.x) and min(abs(x - series.x[0]), abs(x - series.x[-1])) < 1e-9

@@ -12,7 +12,7 @@ import numpy as np
 
 from tfllmer_tui.tui.curves import Plot
 from tfllmer_tui.tui.rows import names
-from tfllmer_tui.view.chart import Mark, Series
+from tfllmer_tui.view.chart import ChartSeries, Mark
 
 if TYPE_CHECKING:
     from engine.store import Store
@@ -55,7 +55,7 @@ _WHILE: tuple[tuple[str, str, Change, str], ...] = (
     ("effective_rank", "effective rank", "factor", "of the mean H"),
     ("flat_gradient", "flat gradient", "difference", "share of |∇h|² where λ < .01 λ1"),
 )
-"""Series `curvature.*` that are told at the start and at the end."""
+"""ChartSeries `curvature.*` that are told at the start and at the end."""
 
 SECTIONS = (
     Section(
@@ -420,7 +420,7 @@ def spectra(subjects: Iterable[Subject]) -> Plot:
         values = np.asarray(subject.found.get("spectrum") or (), dtype=np.float64)
         if len(values):
             x = np.linspace(0, 1, len(values))
-            drawn.append((Series(subject.name, x, np.maximum(values, _FLOOR), dash=0), subject.color))
+            drawn.append((ChartSeries(subject.name, x, np.maximum(values, _FLOOR), dash=0), subject.color))
     return _plot(drawn, "rank / k")
 
 
@@ -433,13 +433,13 @@ def histograms(subjects: Iterable[Subject]) -> Plot:
             counts = np.asarray(told["counts"], dtype=np.float64)
             x = np.repeat(np.asarray(told["edges"], dtype=np.float64), 2)
             y = np.concatenate([[0.0], np.repeat(100 * counts / counts.sum(), 2), [0.0]])
-            drawn.append((Series(subject.name, x, y, dash=0), subject.color))
+            drawn.append((ChartSeries(subject.name, x, y, dash=0), subject.color))
     return _plot(drawn, "norm")
 
 
 def trade_offs(subjects: Iterable[Subject]) -> Plot:
     """Over lambda: variance kept against plain PCA, and dashed the TV ratio; a mark at the lambda of the arm."""
-    drawn: list[tuple[Series, int]] = []
+    drawn: list[tuple[ChartSeries, int]] = []
     marks = []
     told: list[Any] = []
     for subject in subjects:
@@ -451,11 +451,11 @@ def trade_offs(subjects: Iterable[Subject]) -> Plot:
         marks.append(Mark(float(subject.found["reduction.lambda"]), "▲", len(drawn)))
         for part, name, dash in (("variance_share", "V / V0", 0), ("tv_ratio", "TV ratio", 1)):
             y = np.array([math.nan if one[part] is None else one[part] for one in sweep], dtype=np.float64)
-            drawn.append((Series(f"{subject.name}: {name}", x, y, dash=dash), subject.color))
+            drawn.append((ChartSeries(f"{subject.name}: {name}", x, y, dash=dash), subject.color))
     return _plot(drawn, "λ", marks)
 
 
-def _plot(drawn: Sequence[tuple[Series, int]], x_name: str, marks: Sequence[Mark] = ()) -> Plot:
+def _plot(drawn: Sequence[tuple[ChartSeries, int]], x_name: str, marks: Sequence[Mark] = ()) -> Plot:
     return Plot(
         tuple(series for series, _ in drawn),
         tuple(color for _, color in drawn),

@@ -23,7 +23,7 @@ from rich.text import Text
 
 from engine.reports.boards.leaderboard import Cell, Leaderboard, arm_of, setting, shortened
 from engine.reports.files import write_text
-from tfllmer_tui.view.chart import COLORS, Chart, FloatArray, Line, Series
+from tfllmer_tui.view.chart import COLORS, ChartSeries, FloatArray, ReferenceLine, RichChart
 
 Record: TypeAlias = Mapping[str, Any]
 Points: TypeAlias = tuple[FloatArray, FloatArray]
@@ -287,7 +287,7 @@ def live_view(
     curves, reference = _curves(series, facts)
     room = max(height - 2 - len(foot), 3)
     by_epoch = _has_epochs(series)
-    chart: RenderableType = Chart(
+    chart: RenderableType = RichChart(
         curves,
         height=room,
         lines=reference,
@@ -317,14 +317,14 @@ def live_view(
     )
 
 
-def _curves(series: Mapping[str, Points], facts: Mapping[str, Any]) -> tuple[list[Series], list[Line]]:
+def _curves(series: Mapping[str, Points], facts: Mapping[str, Any]) -> tuple[list[ChartSeries], list[ReferenceLine]]:
     curves = []
     for key, name in (("train_ce", "train CE"), ("valid_ce", "valid CE")):
         steps, values = series.get(key, _NOTHING)
         known = values[np.isfinite(values)]
-        curves.append(Series(f"{name} {known[-1]:.3f}" if len(known) else name, _epochs(steps, series), values))
+        curves.append(ChartSeries(f"{name} {known[-1]:.3f}" if len(known) else name, _epochs(steps, series), values))
     popularity = facts.get("popularity_train_ce")
-    return curves, [] if popularity is None else [Line("popularity (train)", float(popularity))]
+    return curves, [] if popularity is None else [ReferenceLine("popularity (train)", float(popularity))]
 
 
 def _has_epochs(series: Mapping[str, Points]) -> bool:

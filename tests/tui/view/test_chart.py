@@ -10,10 +10,10 @@ from tfllmer_tui.view.chart import (
     AXIS,
     REFERENCE,
     SERIES,
-    Chart,
-    Line,
+    ChartSeries,
     Picture,
-    Series,
+    ReferenceLine,
+    RichChart,
     draw,
     nice_ticks,
     reduce_columns,
@@ -21,7 +21,7 @@ from tfllmer_tui.view.chart import (
 from tfllmer_tui.view.chart import tick_labels as labels_of
 
 EPOCHS = np.arange(41.0)
-FALL = Series("train CE", EPOCHS, 5.5 + 2 * np.exp(-EPOCHS / 6))
+FALL = ChartSeries("train CE", EPOCHS, 5.5 + 2 * np.exp(-EPOCHS / 6))
 
 any_float = st.floats(allow_nan=True, allow_infinity=True)
 
@@ -51,13 +51,15 @@ def test_no_size_and_no_value_fails(
     focus: bool,
 ) -> None:
     series = [
-        Series(f"s{i}", np.array([x for x, _ in c]), np.array([y for _, y in c])) for i, c in enumerate(curves) if c
+        ChartSeries(f"s{i}", np.array([x for x, _ in c]), np.array([y for _, y in c]))
+        for i, c in enumerate(curves)
+        if c
     ]
     picture = draw(
         series,
         width,
         height,
-        lines=[Line("中文\n", level) for level in levels],
+        lines=[ReferenceLine("中文\n", level) for level in levels],
         x_range=x_range,
         x_name="epoch",
         log_y=log_y,
@@ -82,7 +84,7 @@ def test_a_falling_curve_falls(width: int, height: int) -> None:
 
 
 def test_the_picture_of_a_small_curve() -> None:
-    assert str(draw([Series("", np.arange(5.0), np.arange(5.0))], 20, 7)).splitlines() == [
+    assert str(draw([ChartSeries("", np.arange(5.0), np.arange(5.0))], 20, 7)).splitlines() == [
         "4 ┤              ⡠⠔⠊",
         "  │          ⢀⡠⠒⠉",
         "2 ┤       ⣀⠤⠊⠁",
@@ -95,7 +97,13 @@ def test_the_picture_of_a_small_curve() -> None:
 
 def test_plain_characters_where_there_is_no_braille() -> None:
     text = str(
-        draw([FALL, Series("valid CE", EPOCHS, FALL.y + 0.5)], 60, 14, lines=[Line("pop", 6.5)], ascii_only=True)
+        draw(
+            [FALL, ChartSeries("valid CE", EPOCHS, FALL.y + 0.5)],
+            60,
+            14,
+            lines=[ReferenceLine("pop", 6.5)],
+            ascii_only=True,
+        )
     )
     assert text.isascii()
     assert {"*", "+", "-", "|"} <= set(text)
@@ -104,7 +112,7 @@ def test_plain_characters_where_there_is_no_braille() -> None:
 def test_what_is_not_finite_leaves_a_gap() -> None:
     y = np.ones(100)
     y[40:60] = [np.nan, np.inf] * 10
-    picture = draw([Series("", np.arange(100.0), y)], 100, 8)
+    picture = draw([ChartSeries("", np.arange(100.0), y)], 100, 8)
     columns = {c for _, c in dots(picture)}
     left = picture.chars.shape[1] - 98
     holes = sorted(set(range(min(columns), 100)) - columns)
@@ -115,22 +123,22 @@ def test_what_is_not_finite_leaves_a_gap() -> None:
 
 def test_logarithms_leave_out_what_has_none() -> None:
     y = np.array([1.0, -1.0, 0.01, 0.0])
-    shown = dots(draw([Series("", np.arange(4.0), y)], 40, 9, log_y=True))
+    shown = dots(draw([ChartSeries("", np.arange(4.0), y)], 40, 9, log_y=True))
     assert len(shown) == 2
-    text = str(draw([Series("", np.arange(9.0), 10.0 ** -np.arange(9.0))], 60, 12, log_y=True))
+    text = str(draw([ChartSeries("", np.arange(9.0), 10.0 ** -np.arange(9.0))], 60, 12, log_y=True))
     assert "1e-8" in text or "1e-6" in text
 
 
 def test_a_single_point_and_a_constant_are_seen() -> None:
-    single = draw([Series("", np.array([3.0]), np.array([6.2]))], 40, 8)
+    single = draw([ChartSeries("", np.array([3.0]), np.array([6.2]))], 40, 8)
     assert str(single).count("•") == 1 and single.frame.x == (3.0, 4.0)
-    assert len({r for r, _ in dots(draw([Series("", EPOCHS, np.full(41, 6.2))], 40, 8))}) == 1
+    assert len({r for r, _ in dots(draw([ChartSeries("", EPOCHS, np.full(41, 6.2))], 40, 8))}) == 1
 
 
 def test_a_spike_among_a_million_points_is_seen() -> None:
     y = np.zeros(1_000_000)
     y[700_123] = 9.0
-    picture = draw([Series("", np.arange(1e6), y)], 100, 20)
+    picture = draw([ChartSeries("", np.arange(1e6), y)], 100, 20)
     spike = [c for r, c in dots(picture) if r < 8]
     assert spike
     assert set(spike) == {spike[0]}
@@ -139,7 +147,7 @@ def test_a_spike_among_a_million_points_is_seen() -> None:
 
 def test_unsorted_points_are_drawn_in_order() -> None:
     order = np.random.default_rng(0).permutation(41)
-    shuffled = draw([Series("train CE", FALL.x[order], FALL.y[order])], 60, 12)
+    shuffled = draw([ChartSeries("train CE", FALL.x[order], FALL.y[order])], 60, 12)
     assert str(shuffled) == str(draw([FALL], 60, 12))
 
 
@@ -174,18 +182,18 @@ def test_reduction_equals_a_plain_loop(points: list[tuple[float, float]], column
 
 
 def test_lines_to_compare_with() -> None:
-    near = draw([FALL], 60, 14, lines=[Line("popularity", 6.78)])
+    near = draw([FALL], 60, 14, lines=[ReferenceLine("popularity", 6.78)])
     assert len({r for r, _ in dots(near, REFERENCE)}) == 1
     assert "popularity 6.78" in str(near)
-    far = draw([FALL], 60, 14, lines=[Line("popularity", 60.0)])
+    far = draw([FALL], 60, 14, lines=[ReferenceLine("popularity", 60.0)])
     assert not dots(far, REFERENCE)
     assert "↑ popularity 60" in str(far)
-    assert "↓ popularity -60" in str(draw([FALL], 60, 14, lines=[Line("popularity", -60.0)]))
-    assert "popularity" not in str(draw([FALL], 60, 14, lines=[Line("popularity", math.nan)]))
+    assert "↓ popularity -60" in str(draw([FALL], 60, 14, lines=[ReferenceLine("popularity", -60.0)]))
+    assert "popularity" not in str(draw([FALL], 60, 14, lines=[ReferenceLine("popularity", math.nan)]))
 
 
 def test_several_curves_differ_in_colour_and_in_dashes() -> None:
-    flat = [Series(name, EPOCHS, np.full(41, level)) for name, level in (("a", 1.0), ("b", 2.0), ("c", 3.0))]
+    flat = [ChartSeries(name, EPOCHS, np.full(41, level)) for name, level in (("a", 1.0), ("b", 2.0), ("c", 3.0))]
     picture = draw(flat, 80, 15)
     rows = {i: {r for r, _ in dots(picture, SERIES + i)} - {0} for i in range(3)}
     assert all(len(r) == 1 for r in rows.values())
@@ -223,7 +231,9 @@ def test_labels_tell_ticks_apart() -> None:
 
 def test_it_fits_the_console() -> None:
     console = Console(width=50, height=30, record=True, color_system="truecolor", force_terminal=True)
-    console.print(Chart([FALL], height=12, lines=[Line("popularity", 6.78)], x_range=(0, 80), x_name="epoch"))
+    console.print(
+        RichChart([FALL], height=12, lines=[ReferenceLine("popularity", 6.78)], x_range=(0, 80), x_name="epoch")
+    )
     lines = console.export_text().splitlines()
     assert len(lines) == 12
     assert max(map(len, lines)) <= 50
@@ -239,8 +249,8 @@ def test_axes_go_where_there_is_no_room() -> None:
         assert dots(small)
 
 
-HIGH = Series("starts high", EPOCHS, 5.9 + 15 * np.exp(-EPOCHS / 1.5))
-OTHERS = [Series(f"arm {i}", EPOCHS, 5.4 + 0.1 * i + 2 * np.exp(-EPOCHS / 6)) for i in range(3)]
+HIGH = ChartSeries("starts high", EPOCHS, 5.9 + 15 * np.exp(-EPOCHS / 1.5))
+OTHERS = [ChartSeries(f"arm {i}", EPOCHS, 5.4 + 0.1 * i + 2 * np.exp(-EPOCHS / 6)) for i in range(3)]
 
 
 @pytest.mark.parametrize("log_y", [False, True])
@@ -264,7 +274,7 @@ def test_a_focus_leaves_out_the_start_of_an_arm_that_starts_very_high(log_y: boo
 
 def test_a_steady_curve_is_shown_whole_and_zoom_decides_what_matters() -> None:
     assert draw([FALL], 80, 20, focus=True).frame.y == draw([FALL], 80, 20).frame.y
-    rising = Series("NDCG", EPOCHS, 0.1 * (1 - np.exp(-EPOCHS / 8)))
+    rising = ChartSeries("NDCG", EPOCHS, 0.1 * (1 - np.exp(-EPOCHS / 8)))
     assert not draw([rising], 80, 20, focus=True).clipped
     start = draw([HIGH, *OTHERS], 80, 20, x_range=(0.0, 2.0), focus=True)
     assert not start.clipped and start.frame.y[1] == pytest.approx(20.9)
@@ -273,7 +283,7 @@ def test_a_steady_curve_is_shown_whole_and_zoom_decides_what_matters() -> None:
 def test_a_spike_and_a_fall_are_marked_at_their_edges() -> None:
     y = 5 + np.sin(EPOCHS)
     y[20], y[30] = 60.0, -60.0
-    picture = draw([Series("s", EPOCHS, y)], 82, 20, legend=False, focus=True, ascii_only=True)
+    picture = draw([ChartSeries("s", EPOCHS, y)], 82, 20, legend=False, focus=True, ascii_only=True)
     frame = picture.frame
     assert frame.y[0] > -5 and frame.y[1] < 15
     up = {int(c) for c in np.flatnonzero(picture.chars[0] == "^")}
@@ -283,6 +293,6 @@ def test_a_spike_and_a_fall_are_marked_at_their_edges() -> None:
 
 
 def test_a_focus_shows_where_every_curve_ends_up() -> None:
-    apart = Series("apart", EPOCHS, np.full(41, 30.0))
-    picture = draw([*(Series(str(i), EPOCHS, FALL.y) for i in range(12)), apart], 80, 20, focus=True)
+    apart = ChartSeries("apart", EPOCHS, np.full(41, 30.0))
+    picture = draw([*(ChartSeries(str(i), EPOCHS, FALL.y) for i in range(12)), apart], 80, 20, focus=True)
     assert picture.frame.y[1] >= 30.0 and not picture.clipped

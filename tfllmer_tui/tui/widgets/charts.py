@@ -15,7 +15,7 @@ from tfllmer_tui.tui.curves import AXES, SMOOTHING, Curve, Look, Plot, along, pl
 from tfllmer_tui.tui.text import metric_title
 from tfllmer_tui.tui.traces import Wanted
 from tfllmer_tui.tui.widgets.chart import Chart
-from tfllmer_tui.view.chart import Line
+from tfllmer_tui.view.chart import ReferenceLine
 
 if TYPE_CHECKING:
     from engine.store import Store
@@ -42,7 +42,7 @@ class Charts(Widget):
         self._metrics = tuple(metrics)
         self._wanted: tuple[Wanted, ...] = ()
         self._curves: list[list[Curve]] = []
-        self._lines: list[list[Line]] = []
+        self._lines: list[list[ReferenceLine]] = []
 
     @property
     def page(self) -> Page:
@@ -81,13 +81,13 @@ class Charts(Widget):
         self._wanted = tuple(wanted)
         metrics, cache = self._metrics, self.page.up.traces
 
-        def job(store: Store) -> tuple[list[list[Curve]], list[list[Line]]]:
+        def job(store: Store) -> tuple[list[list[Curve]], list[list[ReferenceLine]]]:
             curves = [cache.curves(store, self._wanted, name) for name in metrics]
             return curves, [_lines(wanted, name) for name in metrics]
 
         self.page.read(f"curves {self.id}", job, self._loaded)
 
-    def _loaded(self, found: tuple[list[list[Curve]], list[list[Line]]]) -> None:
+    def _loaded(self, found: tuple[list[list[Curve]], list[list[ReferenceLine]]]) -> None:
         self._curves, self._lines = found
         self.draw()
 
@@ -177,9 +177,9 @@ def _finer(store: Store, curve: Curve, metric: str, axis: str, x_range: tuple[fl
     return replace(curve, trace=trace(store, curve.run, metric, max(0, int(lo - pad)), int(hi + pad)))
 
 
-def _lines(wanted: Sequence[Wanted], metric: str) -> list[Line]:
+def _lines(wanted: Sequence[Wanted], metric: str) -> list[ReferenceLine]:
     """The training CE of popularity, where all runs saw the same data."""
     if metric != "train_ce" or not wanted or len({each.row.dataset for each in wanted}) > 1:
         return []
     value = wanted[0].row.popularity_ce
-    return [] if value is None else [Line("popularity", value)]
+    return [] if value is None else [ReferenceLine("popularity", value)]

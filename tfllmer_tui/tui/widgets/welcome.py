@@ -12,7 +12,7 @@ from textual.widgets import Button, Static
 
 from tfllmer_tui.tui.palette import inks
 from tfllmer_tui.tui.watch import Snapshot
-from tfllmer_tui.view.chart import SERIES, Series, draw
+from tfllmer_tui.view.chart import SERIES, ChartSeries, draw
 
 
 class Welcome(Vertical):
@@ -60,7 +60,11 @@ class Welcome(Vertical):
             barrier = 0.85 - 0.12 * x + 0.015 * np.sin(40 * x)
             removed = 0.12 + 0.8 * np.exp(-6 * x) + 0.012 * np.sin(55 * x)
             shown = draw(
-                [Series("", x, removed), Series("", x, barrier, dash=0)], 62, room, x_range=(0, 1), legend=False
+                [ChartSeries("", x, removed), ChartSeries("", x, barrier, dash=0)],
+                62,
+                room,
+                x_range=(0, 1),
+                legend=False,
             )
             frame, text = shown.frame, Text()
             for row in range(frame.top, frame.top + frame.rows):

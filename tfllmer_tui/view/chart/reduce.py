@@ -58,7 +58,7 @@ def reduce_columns(x: FloatArray, y: FloatArray, lo: float, hi: float, columns: 
 
 
 @dataclass(frozen=True)
-class Trace:
+class Dots:
     """A curve as dots.
 
     dots:         [rows, columns]
@@ -80,12 +80,12 @@ def rows_of(y: FloatArray, lo: float, hi: float, rows: int) -> FloatArray:
     return np.asarray(np.clip((hi - y) / (hi - lo) * (rows - 1), -_FAR, _FAR))
 
 
-def trace(curve: Columns, lo: float, hi: float, columns: int, rows: int) -> Trace:
+def dots_of(curve: Columns, lo: float, hi: float, columns: int, rows: int) -> Dots:
     """The curve over values [lo, hi]."""
     k = len(curve.index)
     if not k:
         never = np.zeros(columns, dtype=np.bool_)
-        return Trace(np.zeros((rows, columns), dtype=np.bool_), np.zeros(0, dtype=np.int64), never, never)
+        return Dots(np.zeros((rows, columns), dtype=np.bool_), np.zeros(0, dtype=np.int64), never, never)
     first, last = rows_of(curve.first, lo, hi, rows), rows_of(curve.last, lo, hi, rows)
     enter, leave = np.full(columns, np.nan), np.full(columns, np.nan)
     enter[curve.index], leave[curve.index] = first, last
@@ -118,4 +118,4 @@ def trace(curve: Columns, lo: float, hi: float, columns: int, rows: int) -> Trac
     lower[1:][up] = np.maximum(lower[1:], middle)[up]
     row = np.arange(rows)[:, None]
     alone = ~np.concatenate([[False], linked]) & ~np.concatenate([linked, [False]]) & drawn & (upper == lower)
-    return Trace((row >= upper) & (row <= lower), np.flatnonzero(alone), drawn & (lower < 0), drawn & (upper >= rows))
+    return Dots((row >= upper) & (row <= lower), np.flatnonzero(alone), drawn & (lower < 0), drawn & (upper >= rows))

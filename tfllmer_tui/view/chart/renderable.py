@@ -9,7 +9,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.style import Style
 
-from tfllmer_tui.view.chart.draw import AXIS, LABEL, REFERENCE, SERIES, Line, Series, draw
+from tfllmer_tui.view.chart.draw import draw
+from tfllmer_tui.view.chart.picture import AXIS, LABEL, REFERENCE, SERIES, ChartSeries, ReferenceLine
 
 COLORS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#f0e442", "#0072b2")
 """Okabe and Ito's colours, which colour-blind people can tell apart; series take them in this order."""
@@ -23,12 +24,12 @@ def style_of(ink: int) -> str:
 
 
 @dataclass(frozen=True)
-class Chart:
+class RichChart:
     """The drawing as a Rich renderable: as wide as there is room, `height` rows."""
 
-    series: Sequence[Series]
+    series: Sequence[ChartSeries]
     height: int = 14
-    lines: Sequence[Line] = ()
+    lines: Sequence[ReferenceLine] = ()
     x_range: tuple[float, float] | None = None
     x_name: str = ""
     log_y: bool = False
