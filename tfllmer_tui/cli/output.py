@@ -67,7 +67,7 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Renderabl
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from tfllmer_tui.view.render import plain
+    from tfllmer_tui.view.text import plain
 
     names = list(columns)
     made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, show_header=any(names))

@@ -210,7 +210,7 @@ class TfllmerApp(App[None]):
 
     def export_screenshot(self, *, title: str | None = None, simplify: bool = False) -> str:
         """The screen as SVG, without the fonts from the network that Textual's own has."""
-        from tfllmer_tui.view.render import to_svg
+        from tfllmer_tui.view.svg import to_svg
 
         width, height = self.size
         below = self._background_screens

@@ -6,7 +6,7 @@ import math
 import re
 from functools import lru_cache
 
-from tfllmer_tui.view.render import plain
+from tfllmer_tui.view.text import plain
 
 TITLES = {
     "train_ce": "train CE",

@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tfllmer_tui.view.render import duration, plain, sparkline
+from tfllmer_tui.view.text import duration, plain, sparkline
 
 _DIM = "bright_black"
 _COLUMNS = {

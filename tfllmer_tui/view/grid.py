@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.reports.render.layouts import Entry, Grid
-from tfllmer_tui.view.render import plain
+from tfllmer_tui.view.text import plain
 
 _DIM = "bright_black"
 

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.reports.boards.folding import Fold, Spread
-from tfllmer_tui.view.render import arm_with_changes, duration, plain, short_ids, status_text
+from tfllmer_tui.view.runs import arm_with_changes
+from tfllmer_tui.view.text import duration, plain, short_ids, status_text
 
 
 def value_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], spans: Sequence[str] = ()) -> Table:

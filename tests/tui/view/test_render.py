@@ -14,21 +14,11 @@ from rich.console import Console, RenderableType
 from engine.errors import UserError
 from engine.reports.boards.leaderboard import leaderboards
 from tests.engine.reports.records import record
-from tfllmer_tui.view.render import (
-    STATUS,
-    Points,
-    Progress,
-    duration,
-    leaderboard_table,
-    live_view,
-    plain,
-    result_table,
-    run_table,
-    save_svg,
-    short_ids,
-    sparkline,
-    status_text,
-)
+from tfllmer_tui.view.board import leaderboard_table
+from tfllmer_tui.view.live import Points, RunProgress, live_view
+from tfllmer_tui.view.runs import result_table, run_table
+from tfllmer_tui.view.svg import save_svg
+from tfllmer_tui.view.text import STATUS, duration, plain, short_ids, sparkline, status_text
 
 EVIL = "[red]\x1b[31m\x07\x9b2J\u202e[/red]\n[link=x]"
 
@@ -82,7 +72,7 @@ def test_no_name_reaches_the_terminal_as_a_command() -> None:
         "reason": EVIL
     }
     board = leaderboards([run])[0]
-    progress = Progress(3, 5, 1.0)
+    progress = RunProgress(3, 5, 1.0)
     for what in (
         run_table([run]),
         result_table(run),
@@ -125,10 +115,10 @@ def test_durations(seconds: float | None, expected: str) -> None:
 
 
 def test_time_left_counts_from_where_this_attempt_began() -> None:
-    assert Progress(10, 40, 20.0).eta_s == pytest.approx(60)
-    assert Progress(30, 40, 20.0, start=20).eta_s == pytest.approx(20)
-    assert Progress(20, 40, 5.0, start=20).eta_s is None
-    assert Progress(0, 0, 1.0).share == 1.0
+    assert RunProgress(10, 40, 20.0).eta_s == pytest.approx(60)
+    assert RunProgress(30, 40, 20.0, start=20).eta_s == pytest.approx(20)
+    assert RunProgress(20, 40, 5.0, start=20).eta_s is None
+    assert RunProgress(0, 0, 1.0).share == 1.0
 
 
 def test_short_ids_tell_runs_apart() -> None:
@@ -208,7 +198,7 @@ def test_best_is_bold_and_second_underlined() -> None:
 
 def test_the_live_view_fits_a_terminal_of_80_by_24() -> None:
     run = record("01K8Z3QW5T7N2C4V6B8X9M1P3R", status="running")
-    text = shown(live_view(run, series(), FACTS, Progress(30.4, 40, 74.2)))
+    text = shown(live_view(run, series(), FACTS, RunProgress(30.4, 40, 74.2)))
     lines = text.splitlines()
     assert len(lines) == 23
     assert max(map(len, lines)) <= 80
@@ -231,28 +221,28 @@ def test_the_live_view_fits_a_terminal_of_80_by_24() -> None:
 @given(st.integers(1, 130), st.integers(0, 60), st.sampled_from([0, 1, 5, 31]))
 def test_the_live_view_takes_any_room_and_any_state(width: int, height: int, points: int) -> None:
     some = {name: (x[:points], y[:points]) for name, (x, y) in series().items()}
-    view = live_view(record("RUN", status="running"), some, {}, Progress(0, 40, 0.0), width=width, height=height)
+    view = live_view(record("RUN", status="running"), some, {}, RunProgress(0, 40, 0.0), width=width, height=height)
     lines = shown(view, max(width, 8)).splitlines()
     assert max(map(len, lines)) <= max(width, 8)
     assert len(lines) <= max(height, 8)
 
 
 def test_before_the_first_measurement_it_says_so() -> None:
-    text = shown(live_view(record("RUN", status="running"), {}, {}, Progress(0, 40, 0.1)))
+    text = shown(live_view(record("RUN", status="running"), {}, {}, RunProgress(0, 40, 0.1)))
     assert "waiting for the first measurement" in text
     assert len(text.splitlines()) == 23
 
 
 def test_pictures_are_svg_without_anything_from_the_network(tmp_path: Path) -> None:
     path = tmp_path / "live.svg"
-    save_svg(live_view(record("RUN<&>"), series(), FACTS, Progress(40, 40, 74.2)), path, 80)
+    save_svg(live_view(record("RUN<&>"), series(), FACTS, RunProgress(40, 40, 74.2)), path, 80)
     text = path.read_text()
     root = ElementTree.fromstring(text)
     assert root.tag.endswith("svg")
     assert "train&#160;CE" in text
     assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
     again = tmp_path / "again.svg"
-    save_svg(live_view(record("RUN<&>"), series(), FACTS, Progress(40, 40, 74.2)), again, 80)
+    save_svg(live_view(record("RUN<&>"), series(), FACTS, RunProgress(40, 40, 74.2)), again, 80)
     assert again.read_text() == text
     with pytest.raises(UserError, match="cannot be written"):
         save_svg("x", tmp_path / "none" / "live.svg", 80)

@@ -231,7 +231,7 @@ class _Bar:
             self._bar.start()
 
     def _move(self, texts: int, tokens: int) -> None:
-        from tfllmer_tui.view.render import duration
+        from tfllmer_tui.view.text import duration
 
         passed = self._clock() - self._began
         speed = (texts - self._facts["reused"]) / passed if passed > 0 else 0.0
@@ -246,7 +246,7 @@ class _Bar:
 
 def _tell(result: dict[str, Any], then: str, *, as_json: bool) -> None:
     from tfllmer_tui.cli.output import print_json
-    from tfllmer_tui.view.render import duration
+    from tfllmer_tui.view.text import duration
 
     if as_json:
         print_json(result)

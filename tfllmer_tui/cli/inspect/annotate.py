@@ -117,7 +117,7 @@ def list_trash(db: Db = None, json: Json = False) -> None:
     elif not records:
         say("The trash is empty.")
     else:
-        from tfllmer_tui.view.render import run_table
+        from tfllmer_tui.view.runs import run_table
 
         print_rich(run_table(records))
 

@@ -103,7 +103,7 @@ def _list(store: Store, asked: dict[str, Any], limit: int | None, as_json: bool)
     elif not records:
         _say_none(store, asked)
     else:
-        from tfllmer_tui.view.render import run_table
+        from tfllmer_tui.view.runs import run_table
 
         print_rich(run_table(records))
         _say_more(_total(store, asked, len(records), limit), len(records))
@@ -251,7 +251,7 @@ def show(
         sys.stdout.write(file.read_text("utf-8", errors="replace") if file.exists() else "")
     elif svg is not None:
         from tfllmer_tui.cli.run.picture import WIDTH, picture
-        from tfllmer_tui.view.render import save_svg
+        from tfllmer_tui.view.svg import save_svg
 
         save_svg(picture(store, found), svg, WIDTH, title=f"tfllmer show {found.id}")
     else:

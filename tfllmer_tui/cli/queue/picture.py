@@ -15,7 +15,7 @@ from rich.text import Text
 from engine import queue
 from engine.store import Run, Store, list_runs
 from engine.store.queue import last_values, seconds_per_epoch
-from tfllmer_tui.view.render import duration, plain, short_ids, status_text
+from tfllmer_tui.view.text import duration, plain, short_ids, status_text
 
 _DIM = "bright_black"
 

@@ -74,7 +74,7 @@ def leaderboard(
         say("No finished run yet for this board; tfllmer runs lists all, tfllmer run makes one.")
         return
     if baseline is None and layout == "backbones":
-        from tfllmer_tui.view.render import leaderboard_table
+        from tfllmer_tui.view.board import leaderboard_table
 
         print_rich(*(leaderboard_table(board) for board in boards))
     else:

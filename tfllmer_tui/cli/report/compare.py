@@ -88,7 +88,7 @@ def comparison_view(found: Comparison) -> list[RenderableType]:
     """The comparison for a terminal: who, settings, metrics, tests, claims."""
     from engine.reports.boards.compare import GROUPING
     from tfllmer_tui.cli.output import table
-    from tfllmer_tui.view.render import plain
+    from tfllmer_tui.view.text import plain
 
     names = [side.label for side in found.sides]
     views: list[RenderableType] = [

@@ -56,7 +56,7 @@ def verdict(
     from engine.reports.verdict.verdict import verdicts
     from tfllmer_tui.cli.output import print_json, print_rich, settled_store
     from tfllmer_tui.view.grid import grid_table
-    from tfllmer_tui.view.render import plain
+    from tfllmer_tui.view.text import plain
 
     store = settled_store(db)
     share, baselines = judged_by(store, study, margin)

@@ -13,7 +13,8 @@ from rich.live import Live
 from engine.store import Run, Store
 from tfllmer_tui.cli.output import no_caret_c
 from tfllmer_tui.cli.run.picture import Snapshot, draw, snapshot
-from tfllmer_tui.view.render import Progress, count, duration
+from tfllmer_tui.view.live import RunProgress
+from tfllmer_tui.view.text import count, duration
 
 OnUpdate: TypeAlias = Callable[[Run], None]
 _EVERY_S = 0.25
@@ -78,7 +79,7 @@ def _line(shown: Snapshot, at: float, elapsed_s: float, start: float) -> str:
     speed = shown.series["targets_per_s"][1]
     if len(speed):
         parts.append(f"{count(float(speed[-1]))} targets/s")
-    left = Progress(epoch, shown.epochs, elapsed_s, start).eta_s
+    left = RunProgress(epoch, shown.epochs, elapsed_s, start).eta_s
     if left:
         parts.append(f"{duration(left)} left")
     return "  ".join(parts)

@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 
 from engine.store import Run, Store, events, record, series
-from tfllmer_tui.view.render import Points, Progress, live_view, result_table
+from tfllmer_tui.view.live import Points, RunProgress, live_view
+from tfllmer_tui.view.runs import result_table
 
 WIDTH, HEIGHT = 80, 16
 _SERIES = ("epoch", "train_ce", "valid_ce", "valid.ndcg@10", "targets_per_s")
@@ -59,7 +60,7 @@ def draw(
     shown: Snapshot, elapsed_s: float, start: float = 0.0, *, width: int = WIDTH, height: int = HEIGHT
 ) -> RenderableType:
     """The curves with progress. `elapsed_s` is the time since this attempt began at epoch `start`."""
-    progress = Progress(shown.epoch, shown.epochs, elapsed_s, start)
+    progress = RunProgress(shown.epoch, shown.epochs, elapsed_s, start)
     return live_view(shown.head, shown.series, shown.facts, progress, waiting=shown.news, width=width, height=height)
 
 

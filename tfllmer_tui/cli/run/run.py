@@ -108,7 +108,7 @@ def run(
     if json:
         print_json(records[0] if seeds is None else records)
     elif len(records) > 1 and not quiet:
-        from tfllmer_tui.view.render import run_table
+        from tfllmer_tui.view.runs import run_table
 
         print_rich(run_table(records))
     _leave(ended)
@@ -218,7 +218,8 @@ def _print_result(store: Store, run: Run, mode: Mode) -> None:
     from engine.store import record
     from tfllmer_tui.cli.output import print_rich
     from tfllmer_tui.cli.run.picture import picture
-    from tfllmer_tui.view.render import duration, result_table
+    from tfllmer_tui.view.runs import result_table
+    from tfllmer_tui.view.text import duration
 
     told = record(store, run)
     if mode == "quiet":

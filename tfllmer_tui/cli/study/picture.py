@@ -21,7 +21,7 @@ from engine.queue.studies import STATES, Planned, Submitted
 from engine.store import Run, Store
 from engine.store.queue import last_values
 from engine.store.studies import StudyCell, estimate_seconds
-from tfllmer_tui.view.render import duration, plain, short_ids, status_text
+from tfllmer_tui.view.text import duration, plain, short_ids, status_text
 
 _DIM = "bright_black"
 _PLACE = ("dataset", "backbone", "embedding")

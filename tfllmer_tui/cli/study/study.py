@@ -162,7 +162,7 @@ def status(name: Name, db: Db = None, json: Json = False) -> None:
     from tfllmer_tui.cli.output import print_json, print_rich, settled_store
     from tfllmer_tui.cli.study.picture import label, of_store, picture
     from tfllmer_tui.cli.study.picture import status as status_of
-    from tfllmer_tui.view.render import plain
+    from tfllmer_tui.view.text import plain
 
     store = settled_store(db)
     row = known_study(store, name)
@@ -199,7 +199,7 @@ def _dry_run(study: Study, cells: list[Cell], db: str | None, json: bool) -> Non
     from tfllmer_tui.cli.output import print_json, print_rich
     from tfllmer_tui.cli.study.picture import of_plan, picture
     from tfllmer_tui.cli.study.picture import status as status_of
-    from tfllmer_tui.view.render import plain
+    from tfllmer_tui.view.text import plain
 
     there = Path((db or DEFAULT).removeprefix("sqlite:///")).expanduser().exists()
     store = open_store(db, read_only=True) if there else None
@@ -227,7 +227,7 @@ def _print_end(store: Store, study: Study, cells: list[Cell], now: dict[str, Any
     from engine.store import record
     from tfllmer_tui.cli.output import print_rich
     from tfllmer_tui.cli.study.picture import failures, legend
-    from tfllmer_tui.view.render import leaderboard_table
+    from tfllmer_tui.view.board import leaderboard_table
 
     print_rich(legend(now["counts"]), *failures(now["cells"]))
     runs = [each.run for each in plan(store, cells) if each.run is not None and each.state == "finished"]
@@ -247,7 +247,7 @@ def _about(study: Study, rule: Any, seeds: int | None) -> Any:
     from engine.presets import combinations
     from engine.presets.studies import text_of
     from tfllmer_tui.cli.output import table
-    from tfllmer_tui.view.render import plain
+    from tfllmer_tui.view.text import plain
 
     rows = [(axis, ", ".join(map(text_of, values))) for axis, values in study.axes.items()]
     rows += [(f"set {path}", text_of(setting.value)) for path, setting in study.settings.items()]

@@ -19,7 +19,7 @@ from engine.queue.studies import plan
 from engine.store import Store
 from tfllmer_tui.cli.output import no_caret_c, say
 from tfllmer_tui.cli.study.picture import failures, label, legend, of_plan, running, status, time_left
-from tfllmer_tui.view.render import duration, plain
+from tfllmer_tui.view.text import duration, plain
 
 _EVERY_S = 1.0
 _NOBODY_S = 10.0

@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 from tfllmer_tui.tui.memory import keys_file
 from tfllmer_tui.tui.palette import Inks, inks
-from tfllmer_tui.view.render import STATUS
+from tfllmer_tui.view.text import STATUS
 
 
 class HelpScreen(ModalScreen[None]):

@@ -23,7 +23,7 @@ from tfllmer_tui.tui.watch import Snapshot
 from tfllmer_tui.tui.widgets.form_line import FormLine, Words
 from tfllmer_tui.tui.widgets.settings_form import SettingsForm
 from tfllmer_tui.tui.widgets.table import Cell, Column, Table
-from tfllmer_tui.view.render import STATUS
+from tfllmer_tui.view.text import STATUS
 
 
 class LaunchScreen(Page):

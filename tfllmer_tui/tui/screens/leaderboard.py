@@ -23,7 +23,7 @@ from tfllmer_tui.tui.text import clean
 from tfllmer_tui.tui.watch import Snapshot
 from tfllmer_tui.tui.widgets.log_view import LogView
 from tfllmer_tui.tui.widgets.table import Cell, Column, Table
-from tfllmer_tui.view.render import board_notes
+from tfllmer_tui.view.board import board_notes
 
 if TYPE_CHECKING:
     from engine.reports.boards.leaderboard import Cell as BoardCell

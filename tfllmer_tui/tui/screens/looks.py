@@ -69,7 +69,7 @@ class ChartKeys(Page):
 
 
 def _write(path: Path | None, drawn: list[tuple[str, RenderableType]]) -> str:
-    from tfllmer_tui.view.render import save_svg
+    from tfllmer_tui.view.svg import save_svg
 
     files = []
     for title, chart in drawn:

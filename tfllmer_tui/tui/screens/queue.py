@@ -19,7 +19,7 @@ from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.text import clean, span
 from tfllmer_tui.tui.watch import Snapshot
 from tfllmer_tui.tui.widgets.table import Cell, Column, Table
-from tfllmer_tui.view.render import STATUS
+from tfllmer_tui.view.text import STATUS
 
 if TYPE_CHECKING:
     from engine.queue import WorkerView

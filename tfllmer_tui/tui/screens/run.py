@@ -26,7 +26,7 @@ from tfllmer_tui.tui.watch import Snapshot
 from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.log_view import LogView, read_more
 from tfllmer_tui.tui.widgets.table import Cell, Column, Table
-from tfllmer_tui.view.render import STATUS
+from tfllmer_tui.view.text import STATUS
 
 if TYPE_CHECKING:
     from engine.store import Store

@@ -26,7 +26,7 @@ from tfllmer_tui.tui.widgets.filter_bar import FilterBar
 from tfllmer_tui.tui.widgets.run_table import GROUPS, RUNS, Marks, RunTable
 from tfllmer_tui.tui.widgets.table import Table
 from tfllmer_tui.tui.widgets.welcome import Welcome
-from tfllmer_tui.view.render import short_ids
+from tfllmer_tui.view.text import short_ids
 
 if TYPE_CHECKING:
     from engine.store import Store

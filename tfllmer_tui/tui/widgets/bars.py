@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 from tfllmer_tui.tui.palette import inks
 from tfllmer_tui.tui.watch import Snapshot
-from tfllmer_tui.view.render import STATUS
+from tfllmer_tui.view.text import STATUS
 
 SHORT = {"Leaderboard": "Board", "Geometry": "Geom"}
 """What places are called where there is little room."""

@@ -12,7 +12,7 @@ from textual.widgets import Static
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.rows import Entry, Group, Spread
 from tfllmer_tui.tui.text import clean, number
-from tfllmer_tui.view.render import STATUS
+from tfllmer_tui.view.text import STATUS
 
 
 class Details(Static):

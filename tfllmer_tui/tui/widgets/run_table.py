@@ -13,7 +13,7 @@ from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.rows import METRICS, Entry, Group, Spread, value_of
 from tfllmer_tui.tui.text import clean, difference, number, span
 from tfllmer_tui.tui.widgets.table import Cell, Column, Table
-from tfllmer_tui.view.render import STATUS, sparkline
+from tfllmer_tui.view.text import STATUS, sparkline
 
 if TYPE_CHECKING:
     from engine.store.queries.feed import RunRow

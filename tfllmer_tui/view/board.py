@@ -1,0 +1,52 @@
+"""A leaderboard: arms against backbones."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from engine.reports.boards.leaderboard import Cell, Leaderboard, shortened
+from tfllmer_tui.view.text import plain
+
+_DIM = "bright_black"
+
+
+def leaderboard_table(board: Leaderboard) -> Group:
+    """Arms against backbones: mean ± sd (number of seeds); best per column bold, second underlined."""
+    n = board.equal_n
+    table = Table(
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        header_style="bold",
+    )
+    table.add_column("arm", overflow="fold")
+    for backbone in board.backbones:
+        table.add_column(plain(backbone), justify="right", no_wrap=True)
+    labels, _ = shortened([row.label for row in board.rows])
+    for label, row in zip(labels, board.rows, strict=True):
+        table.add_row(plain(label), *(_cell(cell, with_n=n is None) for cell in row.cells))
+    return Group(plain(board.title, "bold"), table, plain(board_notes(board), _DIM))
+
+
+def board_notes(board: Leaderboard) -> str:
+    """How the numbers of a board are to be read, in one line."""
+    n = board.equal_n
+    spread = {None: "mean ± sd over seeds (number of seeds)", 1: "one seed, no spread"}
+    notes = [spread.get(n, f"mean ± sd over {n} seeds"), "best bold, second underlined"]
+    if board.metric.split != "train":
+        notes.append("seen items left out" if board.mask_seen else "seen items ranked too")
+    notes.append(f"{'higher' if board.metric.higher_is_better else 'lower'} is better")
+    _, shared = shortened([row.label for row in board.rows])
+    return " · ".join([*notes, *([f"all with {shared}"] if shared else [])])
+
+
+def _cell(cell: Cell | None, *, with_n: bool) -> Text:
+    if cell is None:
+        return Text("–", _DIM)
+    text = Text(f"{cell.mean:.4f}", "bold" if cell.best else "underline" if cell.second else "")
+    spread = "" if cell.sd is None else f" ±{cell.sd:.4f}"
+    return Text.assemble(text, (f"{spread} ({cell.n})" if with_n else spread, _DIM))

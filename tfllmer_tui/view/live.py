@@ -1,0 +1,162 @@
+"""A run as it trains: its curves, how far it is, how fast."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from rich.box import ROUNDED
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.text import Text
+
+from tfllmer_tui.view.chart import COLORS, ChartSeries, FloatArray, ReferenceLine, RichChart
+from tfllmer_tui.view.runs import Record, arm_with_changes
+from tfllmer_tui.view.text import count, duration, plain, sparkline, status_text
+
+Points: TypeAlias = tuple[FloatArray, FloatArray]
+"""Steps and values [n] of one series."""
+_DIM = "bright_black"
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """How far a run is: epochs done of how many, and the seconds since this attempt began at `start`."""
+
+    epoch: float
+    epochs: int
+    elapsed_s: float
+    start: float = 0.0
+
+    @property
+    def share(self) -> float:
+        return min(max(self.epoch / self.epochs, 0.0), 1.0) if self.epochs else 1.0
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds to go at the speed so far; None before there is one."""
+        done = self.epoch - self.start
+        return self.elapsed_s * (self.epochs - self.epoch) / done if done > 0 else None
+
+
+def live_view(
+    record: Record,
+    series: Mapping[str, Points],
+    facts: Mapping[str, Any],
+    progress: RunProgress,
+    *,
+    waiting: str = "waiting for the first measurement",
+    width: int = 80,
+    height: int = 23,
+) -> Panel:
+    """A run as it trains, in at most `width` x `height`: the curves of training CE (evaluation mode)
+    and valid CE against the CE of popularity, valid NDCG@10, progress, speed.
+
+    series: steps and values by name (epoch, train_ce, valid_ce, valid.ndcg@10, targets_per_s); missing ones are
+    waited for. The x axis is epochs as soon as there are any, else steps.
+    facts: what the run told of itself (popularity_train_ce, n_users, device, ...).
+    waiting: what stands in place of the curves before there is one.
+    """
+    inner = min(width, 120) - 4
+    foot = [_ranking_line(series, inner), _progress_line(progress, inner), _facts_line(series, facts)]
+    curves, reference = _curves(series, facts)
+    room = max(height - 2 - len(foot), 3)
+    by_epoch = _has_epochs(series)
+    chart: RenderableType = RichChart(
+        curves,
+        height=room,
+        lines=reference,
+        x_range=(0.0, float(progress.epochs)) if by_epoch and progress.epochs else None,
+        x_name="epoch" if by_epoch else "step",
+    )
+    if not any(np.isfinite(s.y).any() for s in curves):
+        wait = room // 2
+        lines = "\n" * wait + waiting + "\n" * (room - 1 - wait)
+        chart = Text(lines, _DIM, justify="center", no_wrap=True, overflow="ellipsis")
+    vectors = f" · {record['embedding']}" if record.get("embedding") else ""
+    title = Text.assemble(
+        plain(arm_with_changes(record), "bold"),
+        plain(f" · {record['dataset']}{vectors} · {record['backbone']} · seed {record['seed']}"),
+    )
+    title.truncate(inner - 2, overflow="ellipsis")
+    ending = Text.assemble(status_text(record["status"]), plain(f" · {record['run']}"))
+    return Panel(
+        Group(chart, *foot),
+        title=title,
+        title_align="left",
+        subtitle=ending,
+        subtitle_align="right",
+        box=ROUNDED,
+        border_style=_DIM,
+        width=inner + 4,
+    )
+
+
+def _curves(series: Mapping[str, Points], facts: Mapping[str, Any]) -> tuple[list[ChartSeries], list[ReferenceLine]]:
+    curves = []
+    for key, name in (("train_ce", "train CE"), ("valid_ce", "valid CE")):
+        steps, values = series.get(key, _NOTHING)
+        known = values[np.isfinite(values)]
+        curves.append(ChartSeries(f"{name} {known[-1]:.3f}" if len(known) else name, _epochs(steps, series), values))
+    popularity = facts.get("popularity_train_ce")
+    return curves, [] if popularity is None else [ReferenceLine("popularity (train)", float(popularity))]
+
+
+def _has_epochs(series: Mapping[str, Points]) -> bool:
+    return len(series.get("epoch", _NOTHING)[0]) > 0
+
+
+def _epochs(steps: FloatArray, series: Mapping[str, Points]) -> FloatArray:
+    """Steps as epochs, where the run has said which epoch a step belongs to."""
+    known, epochs = series.get("epoch", _NOTHING)
+    return np.interp(steps, known, epochs) if len(known) else steps
+
+
+_NOTHING: Points = (np.zeros(0), np.zeros(0))
+
+
+def _ranking_line(series: Mapping[str, Points], width: int) -> Text:
+    steps, values = series.get("valid.ndcg@10", _NOTHING)
+    line = Text("valid NDCG@10 ", no_wrap=True, overflow="ellipsis")
+    good = np.flatnonzero(np.isfinite(values))
+    if not len(good):
+        return line.append("–", _DIM)
+    best = int(good[np.argmax(values[good])])
+    told = f" {values[good[-1]]:.4f}"
+    unit = "epoch" if _has_epochs(series) else "step"
+    peak = f"   best {values[best]:.4f} at {unit} {_epochs(steps, series)[best]:.0f}"
+    room = max(width - len(line) - len(told) - len(peak) - 2, 4)
+    line.append(sparkline(values, min(room, 32)), COLORS[2])
+    line.append(told, "bold")
+    return line.append(peak)
+
+
+def _progress_line(progress: RunProgress, width: int) -> Text:
+    eta = progress.eta_s
+    left = "" if progress.share >= 1 else f" · {duration(eta)} left" if eta is not None else " · time left unknown"
+    tail = f" {progress.share:4.0%}  {duration(progress.elapsed_s)}{left}"
+    head = f"epoch {math.floor(progress.epoch)}/{progress.epochs} "
+    room = max(width - len(head) - len(tail), 4)
+    done = round(progress.share * room)
+    return Text.assemble(
+        head, ("━" * done, COLORS[0]), ("┄" * (room - done), _DIM), tail, no_wrap=True, overflow="ellipsis"
+    )
+
+
+def _facts_line(series: Mapping[str, Points], facts: Mapping[str, Any]) -> Text:
+    _, speed = series.get("targets_per_s", _NOTHING)
+    known = speed[np.isfinite(speed)]
+    parts = [f"{count(float(known[-1]))} targets/s"] if len(known) else []
+    if facts.get("device"):
+        parts.append(
+            f"{facts['device']} × {facts.get('threads', '?')}" if facts["device"] == "cpu" else str(facts["device"])
+        )
+    for key, name in (("n_users", "users"), ("n_items", "items"), ("parameters", "parameters")):
+        if facts.get(key) is not None:
+            parts.append(f"{count(float(facts[key]))} {name}")
+    line = plain(" · ".join(parts) or "starting", _DIM)
+    line.no_wrap, line.overflow = True, "ellipsis"
+    return line
