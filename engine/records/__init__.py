@@ -1,0 +1,52 @@
+"""What is known of a run, a study and a diagnosis: typed, and shared by store, reports and fronts.
+
+Stored documents are decoded here and nowhere else. Results of older versions and damaged ones are read too: what is
+missing, or is not what it should be, is None. Numbers are finite or None.
+"""
+
+from engine.records.facts import (
+    CodeState,
+    EmbeddingFacts,
+    LambdaPoint,
+    NormHistogram,
+    Provenance,
+    RunFacts,
+    TableGeometry,
+    TradeOff,
+)
+from engine.records.runs import (
+    ENDED,
+    STATUSES,
+    CurvePoint,
+    NoteRecord,
+    RankCounts,
+    RunRecord,
+    RunResult,
+    RunStatus,
+    best_epoch,
+)
+from engine.records.studies import DiagnosisRecord, ModelCurvature, StudyCell, StudyRecord
+
+__all__ = [
+    "ENDED",
+    "STATUSES",
+    "CodeState",
+    "CurvePoint",
+    "DiagnosisRecord",
+    "EmbeddingFacts",
+    "LambdaPoint",
+    "ModelCurvature",
+    "NormHistogram",
+    "NoteRecord",
+    "Provenance",
+    "RankCounts",
+    "RunFacts",
+    "RunRecord",
+    "RunResult",
+    "RunStatus",
+    "StudyCell",
+    "StudyRecord",
+    "TableGeometry",
+    "TradeOff",
+    "best_epoch",
+]
