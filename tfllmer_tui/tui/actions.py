@@ -82,7 +82,7 @@ def launch_study(path: Path | None, part: StudyPart, retry_failed: bool) -> str:
     from engine import queue
     from engine.presets import find_study
     from engine.queue.studies import submit
-    from tfllmer_tui.cli.study.picture import told
+    from tfllmer_tui.view.study import submitted_text
 
     study = find_study(part.study)
     cells = part.cells(study)
@@ -90,7 +90,7 @@ def launch_study(path: Path | None, part: StudyPart, retry_failed: bool) -> str:
     queue.settle(store)
     done = submit(store, study, cells, seeds=part.n_seeds, retry_failed=retry_failed)
     waits = bool(done.made or done.again or done.found.get("queued"))
-    return told(study.name, cells, done).removesuffix(".") + (_worker(store) if waits else "")
+    return submitted_text(study.name, len(cells), done).removesuffix(".") + (_worker(store) if waits else "")
 
 
 def more_seeds(path: Path | None, run_id: str, seeds: Sequence[int]) -> str:

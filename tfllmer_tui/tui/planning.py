@@ -189,12 +189,13 @@ def _time(runs: Sequence[Planned], store: Store | None) -> str:
     """How long they will take, told as for a study."""
     from engine.spec import data_hash
     from engine.store.studies import estimate_seconds
-    from tfllmer_tui.cli.study.picture import shared, slots_of, time_left
+    from engine.views.time_left import time_left
+    from tfllmer_tui.view.study import time_text
 
     experiments = [run.resolved.experiment for run in runs]
     shapes = [(data_hash(e.data), e.model_dump(mode="json", by_alias=True)) for e in experiments]
     seconds = estimate_seconds(store, shapes) if store is not None else [None] * len(shapes)
-    return time_left(shared(seconds, slots_of(store)))
+    return time_text(time_left(store, seconds))
 
 
 def _grid(values: Mapping[str, str]) -> list[dict[str, str | None]]:

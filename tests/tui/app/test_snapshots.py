@@ -70,7 +70,7 @@ def _style(segment: Segment) -> str:
 @pytest.fixture(autouse=True)
 def two_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Times are told for the places that a machine has: the same everywhere."""
-    monkeypatch.setattr("tfllmer_tui.cli.study.picture.slots_of", lambda store: 2)
+    monkeypatch.setattr("engine.views.time_left.slots_of", lambda store: 2)
 
 
 async def look(pilot: Pilot[None], name: str, size: tuple[int, int], themes: Mapping[str, str] = THEMES) -> None:

@@ -49,8 +49,8 @@ def test_looking_up_tells_what_exists_and_what_is_wrong(filled: Path) -> None:
     _write("mine", STUDY)
     store = open_store(filled)
     now = look_up(store, StudyPart("mine")).now
-    assert now is not None and now["counts"] == {"finished": 2, "running": 1, "queued": 1, "missing": 2}
-    assert now["left_s"] is not None
+    assert now is not None and now.counts == {"finished": 2, "running": 1, "queued": 1, "missing": 2}
+    assert now.time.left_s is not None
     part = look_up(store, StudyPart("mine", "arm=id"))
     assert "no cell has arm=id" in part.error and part.question == "Is it the norm?"
     assert look_up(None, StudyPart("mine", "seed=0")).now is not None
@@ -58,7 +58,7 @@ def test_looking_up_tells_what_exists_and_what_is_wrong(filled: Path) -> None:
     assert "did you mean mine?" in look_up(store, StudyPart("mino")).error
     assert "a quote" in look_up(store, StudyPart("mine", sets="note='open")).error
     other = look_up(store, StudyPart("mine", sets="train.lr=0.5")).now
-    assert other is not None and other["counts"] == {"missing": 6}
+    assert other is not None and other.counts == {"missing": 6}
 
 
 def test_a_study_is_planned_restricted_and_launched(filled: Path) -> None:

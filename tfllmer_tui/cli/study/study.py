@@ -11,6 +11,7 @@ from tfllmer_tui.cli.options import Db, Json, Sets
 if TYPE_CHECKING:
     from engine.presets import Cell, Study
     from engine.store import Store
+    from engine.views.study import StudyState
 
 group = typer.Typer(no_args_is_help=True, help="Studies: grids of runs from files, queued and watched as a whole.")
 
@@ -111,8 +112,9 @@ def run(
     from engine.presets import chosen, find_study
     from engine.queue.studies import submit
     from engine.store import open_store
+    from engine.views.study import planned_state
     from tfllmer_tui.cli.output import print_json, say
-    from tfllmer_tui.cli.study.picture import told
+    from tfllmer_tui.view.study import submitted_text
 
     study = find_study(name)
     cells = chosen(study, only=only or [], seeds=seeds, sets=sets or [])
@@ -122,28 +124,28 @@ def run(
     store = open_store(db)
     queue.settle(store)
     done = submit(store, study, cells, seeds=seeds, retry_failed=retry_failed, priority=priority)
-    say(told(study.name, cells, done))
+    say(submitted_text(study.name, len(cells), done))
     waits = bool(done.made or done.again or done.found.get("queued"))
     if waits and not no_worker and queue.ensure_worker(store):
         say("Started a worker in the background; it leaves when the queue is empty.")
     if detach:
         say(f"Watch: tfllmer study status {name}\n       tfllmer study run {name}")
         if json:
-            print_json(_status_of(store, study, cells))
+            print_json({"study": study.name, **planned_state(store, cells).to_json()})
         return
     from tfllmer_tui.cli.study.watch import watch
 
     left = watch(store, cells, quiet=json, keep_worker=not no_worker)
-    now = _status_of(store, study, cells)
+    now = planned_state(store, cells)
     if json:
-        print_json(now)
+        print_json({"study": study.name, **now.to_json()})
     if left:
         say("The runs go on without this terminal.")
         say(f"Come back: tfllmer study run {name}\nLook:      tfllmer study status {name}")
         raise typer.Exit(130)
     if not json:
         _print_end(store, study, cells, now)
-    if any(cell["state"] != "finished" for cell in now["cells"]):
+    if any(cell.state != "finished" for cell in now.cells):
         raise typer.Exit(1)
 
 
@@ -158,31 +160,25 @@ def status(name: Name, db: Db = None, json: Json = False) -> None:
     tfllmer study status barrier
     tfllmer study status barrier --json
     """
-    from engine.store.studies import known_study, runs_that_count, study_cells, study_runs
+    from dataclasses import asdict
+
+    from engine.store.studies import known_study
+    from engine.views.study import former_cells, stored_state
     from tfllmer_tui.cli.output import print_json, print_rich, settled_store
-    from tfllmer_tui.cli.study.picture import label, of_store, picture
-    from tfllmer_tui.cli.study.picture import status as status_of
+    from tfllmer_tui.view.study import label, picture
     from tfllmer_tui.view.text import plain
 
     store = settled_store(db)
-    row = known_study(store, name)
-    now = {"study": name, **status_of(store, of_store(study_runs(store, name)))}
-    former = study_cells(row, former=True)
-    runs = runs_that_count(store, [cell.spec_hash for cell in former])
-    now["former"] = [
-        {"axes": dict(cell.axes), "spec_hash": cell.spec_hash, "run": runs[cell.spec_hash].id}
-        for cell in former
-        if cell.spec_hash in runs
-    ]
+    now, former = stored_state(store, name), former_cells(store, name)
     if json:
-        print_json(now)
+        print_json({"study": name, **now.to_json(), "former": [asdict(cell) for cell in former]})
         return
-    print_rich(plain(f"{name}: {row.spec['meaning']}", "bold"), "", picture(now))
-    if now["former"]:
-        print(f"No longer in the file as it was run, kept ({len(now['former'])}):")
-        for cell in now["former"][:10]:
-            print(f"  {cell['run']}  {label(cell['axes'])}")
-        if len(now["former"]) > 10:
+    print_rich(plain(f"{name}: {known_study(store, name).spec['meaning']}", "bold"), "", picture(now))
+    if former:
+        print(f"No longer in the file as it was run, kept ({len(former)}):")
+        for cell in former[:10]:
+            print(f"  {cell.run}  {label(cell.axes)}")
+        if len(former) > 10:
             print("  ...; --json lists all")
 
 
@@ -193,46 +189,36 @@ def _dry_run(study: Study, cells: list[Cell], db: str | None, json: bool) -> Non
     """What exists, what is missing, and the time it takes; nothing is made, no store either."""
     from pathlib import Path
 
-    from engine.queue.studies import plan
     from engine.store import open_store
     from engine.store.core.database import DEFAULT
+    from engine.views.study import planned_state
     from tfllmer_tui.cli.output import print_json, print_rich
-    from tfllmer_tui.cli.study.picture import of_plan, picture
-    from tfllmer_tui.cli.study.picture import status as status_of
+    from tfllmer_tui.view.study import picture
     from tfllmer_tui.view.text import plain
 
     there = Path((db or DEFAULT).removeprefix("sqlite:///")).expanduser().exists()
     store = open_store(db, read_only=True) if there else None
-    now = {"study": study.name, "runs": len(cells), **status_of(store, of_plan(plan(store, cells)))}
+    now = planned_state(store, cells)
     if json:
-        print_json(now)
+        print_json({"study": study.name, "runs": len(cells), **now.to_json()})
         return
     print_rich(plain(f"{study.name}: {study.meaning}", "bold"), "", picture(now))
-    missing = now["counts"].get("missing", 0)
-    print(f"{len(cells)} runs, {missing} to be made.")
+    print(f"{len(cells)} runs, {now.counts.get('missing', 0)} to be made.")
 
 
-def _status_of(store: Store, study: Study, cells: list[Cell]) -> dict[str, Any]:
-    from engine.queue.studies import plan
-    from tfllmer_tui.cli.study.picture import of_plan
-    from tfllmer_tui.cli.study.picture import status as status_of
-
-    return {"study": study.name, **status_of(store, of_plan(plan(store, cells)))}
-
-
-def _print_end(store: Store, study: Study, cells: list[Cell], now: dict[str, Any]) -> None:
+def _print_end(store: Store, study: Study, cells: list[Cell], now: StudyState) -> None:
     """What came of it: failures, the boards of a study that fits on a screen, and how to go on."""
-    from engine.queue.studies import plan
     from engine.reports.boards.leaderboard import leaderboards
-    from engine.store import record
+    from engine.store import get_run, record
     from tfllmer_tui.cli.output import print_rich
-    from tfllmer_tui.cli.study.picture import failures, legend
     from tfllmer_tui.view.board import leaderboard_table
+    from tfllmer_tui.view.study import failures, legend
 
-    print_rich(legend(now["counts"]), *failures(now["cells"]))
-    runs = [each.run for each in plan(store, cells) if each.run is not None and each.state == "finished"]
-    if runs and len(cells) <= 100:
-        boards = leaderboards([record(store, run) for run in runs], ["train_ce", "test.ndcg@10"])
+    print_rich(legend(now.counts), *failures(now.cells))
+    finished = [cell.run for cell in now.cells if cell.run is not None and cell.state == "finished"]
+    if finished and len(cells) <= 100:
+        records = [record(store, get_run(store, run_id)) for run_id in finished]
+        boards = leaderboards(records, ["train_ce", "test.ndcg@10"])
         print_rich(*(leaderboard_table(board) for board in boards))
     datasets = sorted({str(cell.axes["dataset"]) for cell in cells})
     print(f"Next: tfllmer study status {study.name}\n      tfllmer verdict {study.name}")

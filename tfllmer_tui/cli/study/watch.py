@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -15,17 +15,15 @@ from rich.text import Text
 
 from engine import queue
 from engine.presets import Cell
-from engine.queue.studies import plan
 from engine.store import Store
+from engine.views.study import StudyState, planned_state
 from tfllmer_tui.cli.output import no_caret_c, say
-from tfllmer_tui.cli.study.picture import failures, label, legend, of_plan, running, status, time_left
+from tfllmer_tui.view.study import failures, label, legend, running, time_text
 from tfllmer_tui.view.text import duration, plain
 
 _EVERY_S = 1.0
 _NOBODY_S = 10.0
 """A lost run that no worker has taken up for so long stays lost."""
-
-Now: TypeAlias = dict[str, Any]
 
 
 def watch(store: Store, cells: Sequence[Cell], *, quiet: bool, keep_worker: bool) -> bool:
@@ -41,9 +39,9 @@ def watch(store: Store, cells: Sequence[Cell], *, quiet: bool, keep_worker: bool
         with _live(console) if draws else _lines(quiet) as show:
             while True:
                 queue.settle(store)
-                now = status(store, of_plan(plan(store, cells)))
+                now = planned_state(store, cells)
                 show(now)
-                counts = now["counts"]
+                counts = now.counts
                 works = any(worker.alive for worker in queue.workers(store))
                 lost_since = (lost_since or time.monotonic()) if counts.get("lost") and works else None
                 comes_back = lost_since is not None and time.monotonic() - lost_since < _NOBODY_S
@@ -67,32 +65,27 @@ def _live(console: Console) -> Iterator[Any]:
         yield lambda now: drawing.update(_picture(now), refresh=True)
 
 
-def _picture(now: Now) -> RenderableType:
-    total, over = len(now["cells"]), _over(now)
+def _picture(now: StudyState) -> RenderableType:
+    total = len(now.cells)
     bar = Table.grid(padding=(0, 2))
-    bar.add_row(ProgressBar(total=total, completed=over, width=40), f"{over}/{total}", plain(time_left(now)))
-    return Group(bar, legend(now["counts"]), *running(now["cells"]), *failures(now["cells"]), Text())
+    progress = ProgressBar(total=total, completed=now.ended, width=40)
+    bar.add_row(progress, f"{now.ended}/{total}", plain(time_text(now.time)))
+    return Group(bar, legend(now.counts), *running(now.cells), *failures(now.cells), Text())
 
 
 @contextmanager
 def _lines(quiet: bool) -> Iterator[Any]:
-    told: set[str] | None = None
+    known: set[str] | None = None
 
-    def show(now: Now) -> None:
-        nonlocal told
-        ended = {
-            cell["spec_hash"]: cell for cell in now["cells"] if cell["state"] in ("finished", "failed", "cancelled")
-        }
-        new = [] if told is None or quiet else [cell for key, cell in ended.items() if key not in told]
+    def show(now: StudyState) -> None:
+        nonlocal known
+        ended = {cell.spec_hash: cell for cell in now.cells if cell.state in ("finished", "failed", "cancelled")}
+        new = [] if known is None or quiet else [cell for key, cell in ended.items() if key not in known]
         for place, cell in enumerate(new, len(ended) - len(new) + 1):
-            left = f"  {duration(now['left_s'])} left" if now["left_s"] else ""
-            why = f": {cell['reason']}" if cell["reason"] else ""
-            words = f"{cell['run']}  {label(cell['axes'])}  {cell['state']}{why}{left}"
-            print(f"{place}/{len(now['cells'])}  {words}", flush=True)
-        told = set(ended)
+            left = f"  {duration(now.time.left_s)} left" if now.time.left_s else ""
+            why = f": {cell.reason}" if cell.reason else ""
+            words = f"{cell.run}  {label(cell.axes)}  {cell.state}{why}{left}"
+            print(f"{place}/{len(now.cells)}  {words}", flush=True)
+        known = set(ended)
 
     yield show
-
-
-def _over(now: Now) -> int:
-    return sum(n for state, n in now["counts"].items() if state in ("finished", "failed", "cancelled"))

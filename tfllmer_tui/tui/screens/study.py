@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.console import Group
 from rich.text import Text
@@ -27,17 +27,18 @@ from tfllmer_tui.tui.widgets.form_line import FormLine, Words
 
 if TYPE_CHECKING:
     from engine.store import Store
+    from engine.views.study import StudyState
 
 
 @dataclass(frozen=True)
 class LookedUp:
-    """A study with its cells as the store has them (`study_view.status`), or what is wrong with what was typed."""
+    """A study with its cells as the store has them or what is wrong with what was typed."""
 
     part: StudyPart
     meaning: str = ""
     question: str = ""
     axes: Mapping[str, str] | None = None
-    now: Mapping[str, Any] | None = None
+    now: StudyState | None = None
     error: str = ""
 
 
@@ -108,7 +109,7 @@ class StudyScreen(Page):
         return StudyPart(self._study, only, seeds, sets)
 
     def _show(self, found: LookedUp) -> None:
-        from tfllmer_tui.cli.study.picture import failures, legend, matrix, time_left
+        from tfllmer_tui.view.study import failures, legend, matrix, time_text
 
         self._found = found
         colors = inks(self.app.current_theme)
@@ -123,10 +124,10 @@ class StudyScreen(Page):
             said.update(Text(f"✗ {found.error}", colors["error"]))
             self.query_one("#command", Static).update("")
             return
-        counts, cells = found.now["counts"], found.now["cells"]
-        lines = [legend(counts), Text(time_left(found.now), colors["dim"])]
+        counts, cells = found.now.counts, found.now.cells
+        lines = [legend(counts), Text(time_text(found.now.time), colors["dim"])]
         failed = counts.get("failed", 0)
-        queued = _open(counts) + failed * self._again
+        queued = found.now.to_queue + failed * self._again
         ask = Text(f"ctrl+r queues {queued} of {len(cells)} runs", colors["primary"])
         if failed:
             ask.append(f" · ctrl+t {'leaves out' if self._again else 'takes in'} the {failed} failed", colors["dim"])
@@ -177,17 +178,12 @@ class StudyScreen(Page):
         yield SystemCommand("Copy the command", "The same on the command line", self.action_copy)
 
 
-def _open(counts: Mapping[str, int]) -> int:
-    return sum(counts.get(state, 0) for state in ("missing", "cancelled", "lost"))
-
-
 def look_up(store: Store | None, part: StudyPart) -> LookedUp:
     """What running the study, or a part of it, would do; for threads. Looks at the files of every run."""
     from engine.errors import UserError
     from engine.presets import find_study
     from engine.presets.studies import text_of
-    from engine.queue.studies import plan
-    from tfllmer_tui.cli.study.picture import of_plan, status
+    from engine.views.study import planned_state
 
     try:
         study = find_study(part.study)
@@ -196,6 +192,6 @@ def look_up(store: Store | None, part: StudyPart) -> LookedUp:
     axes = {axis: ", ".join(map(text_of, values)) for axis, values in study.axes.items()}
     try:
         cells = part.cells(study)
-        return LookedUp(part, study.meaning, study.question, axes, status(store, of_plan(plan(store, cells))))
+        return LookedUp(part, study.meaning, study.question, axes, planned_state(store, cells))
     except UserError as error:
         return LookedUp(part, study.meaning, study.question, axes, error=str(error))

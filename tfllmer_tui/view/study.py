@@ -1,0 +1,121 @@
+"""A study drawn: a mark for every run, arms against backbones; failures, what runs now, and what is left in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from engine.presets.studies import text_of
+from engine.queue.studies import Submitted
+from engine.views.study import CellState, StudyState
+from engine.views.time_left import TimeLeft
+from tfllmer_tui.view.text import duration, plain, short_ids, status_text
+
+_DIM = "bright_black"
+_PLACE = ("dataset", "backbone", "embedding")
+_MISSING = "○"
+
+
+def label(axes: Mapping[str, Any]) -> str:
+    """A cell in words: `tf-llmer/full demo sasrec embedding.lambda=2 seed 0`."""
+    row, column = _row(axes), _column(axes)
+    return f"{row[0]} {' '.join(column)}{f' {row[1]}' if row[1] else ''} seed {axes['seed']}"
+
+
+def matrix(cells: Sequence[CellState]) -> Table:
+    """Arms against data sets and backbones; in a place one mark for each seed."""
+    columns = list(dict.fromkeys(_column(cell.axes) for cell in cells))
+    found = list(dict.fromkeys(_row(cell.axes) for cell in cells))
+    arms = [arm for arm, _ in found]
+    rows = sorted(found, key=lambda row: arms.index(row[0]))
+    marks: dict[Any, Text] = {}
+    for cell in sorted(cells, key=lambda cell: int(cell.axes["seed"])):
+        marks.setdefault((_row(cell.axes), _column(cell.axes)), Text()).append_text(_mark(cell.state))
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("arm", overflow="fold")
+    if any(rest for _, rest in rows):
+        table.add_column("", overflow="fold")
+    for column in columns:
+        table.add_column(Text("\n").join(map(plain, column)), no_wrap=True)
+    for row in rows:
+        names = row if any(rest for _, rest in rows) else row[:1]
+        table.add_row(*map(plain, names), *(marks.get((row, column), Text("")) for column in columns))
+    return table
+
+
+def picture(now: StudyState) -> RenderableType:
+    """The matrix with its legend, the failures with their reasons, and what is left."""
+    left = time_text(now.time)
+    return Group(matrix(now.cells), Text(), legend(now.counts), *failures(now.cells), *([plain(left)] if left else []))
+
+
+def legend(counts: Mapping[str, int]) -> Text:
+    """`✓ 12 finished  ● 2 running  ○ 28 missing`."""
+    parts = [Text.assemble(_mark(state), f" {n} {state}") for state, n in counts.items()]
+    return Text("  ").join(parts)
+
+
+def failures(cells: Sequence[CellState]) -> list[RenderableType]:
+    """A line for each cell whose run did not end well."""
+    bad = [cell for cell in cells if cell.state in ("failed", "lost", "cancelled")]
+    names = short_ids([cell.run or "" for cell in bad]) if bad else []
+    return [
+        Text.assemble(_mark(cell.state), " ", plain(name), " ", plain(label(cell.axes)), ": ", plain(cell.reason))
+        for cell, name in zip(bad, names, strict=True)
+    ]
+
+
+def running(cells: Sequence[CellState]) -> list[RenderableType]:
+    """A line for each cell that runs: how far it is, and what is left of it."""
+    return [
+        Text.assemble(
+            _mark("running"),
+            " ",
+            plain(label(cell.axes)),
+            (f"  epoch {cell.epoch:.0f}/{cell.epochs}", _DIM),
+            (f"  {duration(cell.left_s)} left" if cell.left_s is not None else "", _DIM),
+        )
+        for cell in cells
+        if cell.state == "running"
+    ]
+
+
+def time_text(left: TimeLeft) -> str:
+    """`About 12:00 on 2 slots`; what it does not cover; empty where nothing is left."""
+    places = f"{left.slots} slot{'s' if left.slots != 1 else ''}"
+    if left.left_s is None:
+        return f"No estimate yet: no finished run is like these; runs go on {places}."
+    if left.left_s == 0 and not left.untimed:
+        return ""
+    rest = f"; no past run tells the time of {left.untimed} more" if left.untimed else ""
+    return f"About {duration(left.left_s)} on {places}, as past runs took{rest}."
+
+
+def submitted_text(name: str, total: int, done: Submitted) -> str:
+    """`demo: 42 runs: 3 finished, 39 new in the queue.`"""
+    parts = [f"{n} {state}" for state, n in done.found.items() if state in ("finished", "running", "queued")]
+    parts.append(f"{len(done.made)} new in the queue")
+    if done.again:
+        parts.append(f"{len(done.again)} again in the queue")
+    failed = done.found.get("failed", 0)
+    if failed and len(done.again) < failed:
+        parts.append(f"{failed} failed (--retry-failed queues them again)")
+    return f"{name}: {total} runs: {', '.join(parts)}."
+
+
+def _row(axes: Mapping[str, Any]) -> tuple[str, str]:
+    rest = [f"{axis}={text_of(v)}" for axis, v in axes.items() if axis not in (*_PLACE, "arm", "seed")]
+    return str(axes["arm"]), " ".join(rest)
+
+
+def _column(axes: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(axes[axis]) for axis in _PLACE if axis in axes)
+
+
+def _mark(state: str) -> Text:
+    return Text(_MISSING, _DIM) if state == "missing" else status_text(state, word=False)
