@@ -73,6 +73,12 @@ class RunFolder:
         return self.root / "ranks.safetensors"
 
     @property
+    def top(self) -> Path:
+        """The top lists of test users (`test`, int32 [users, 20], -1 where there is none), and `popularity`, the
+        items' interactions in training."""
+        return self.root / "top.safetensors"
+
+    @property
     def map(self) -> Path:
         """The linear map from LLM vectors to rows of the initial item table."""
         return self.root / "map.safetensors"

@@ -38,7 +38,7 @@ class Number:
 
     mean: float
     sd: float | None = None
-    higher_is_better: bool = True
+    higher_is_better: bool | None = True
     sign: str = ""
 
     def told(self) -> str:
@@ -191,7 +191,7 @@ def _sign(line: reports.Line) -> str:
 def _better(line: reports.Line, test: Test, p: float) -> bool | None:
     from engine.reports.stats.statistics import ALPHA
 
-    return None if p >= ALPHA else (test.difference > 0) == line.metric.higher_is_better
+    return None if p >= ALPHA else line.metric.better(test.difference)
 
 
 def _tests(comparison: reports.Comparison) -> Iterable[Line]:

@@ -36,10 +36,13 @@ def board_notes(board: Leaderboard) -> str:
     """How the numbers of a board are to be read, in one line."""
     n = board.equal_n
     spread = {None: "mean ± sd over seeds (number of seeds)", 1: "one seed, no spread"}
-    notes = [spread.get(n, f"mean ± sd over {n} seeds"), "best bold, second underlined"]
-    if board.metric.split != "train":
+    notes = [spread.get(n, f"mean ± sd over {n} seeds")]
+    if board.metric.direction != "neither":
+        notes.append("best bold, second underlined")
+    if not board.metric.is_curve:
         notes.append("seen items left out" if board.mask_seen else "seen items ranked too")
-    notes.append(f"{'higher' if board.metric.higher_is_better else 'lower'} is better")
+    if board.metric.direction != "neither":
+        notes.append(f"{board.metric.direction} is better")
     _, shared = shortened([row.label for row in board.rows])
     return " · ".join([*notes, *([f"all with {shared}"] if shared else [])])
 

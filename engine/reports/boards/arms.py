@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+from engine.metrics import SELECTION, Metric, parse_metric
 from engine.reports.boards.evidence import Evidence
 from engine.reports.boards.leaderboard import setting
-from engine.reports.metrics import Metric, parse_metric
 from engine.spec import BACKBONES, Experiment, identity
 
 TUNED = (
@@ -29,7 +29,7 @@ TUNED = (
 )
 """What an arm may choose on the validation split; another change by hand makes another arm."""
 
-CHOOSES = "valid.ndcg@10"
+CHOOSES = f"valid.{SELECTION}"
 _FIXED = ("data.", "evaluate.", "backbone.", "train.")
 _DEMO = "data.demo."
 _UNNAMED = ("execution.", "note", "seed")
@@ -58,7 +58,7 @@ class Arm:
 
     def values(self, metric: Metric) -> dict[int, float]:
         """The metric by seed, where it was measured."""
-        found = {run.seed: metric.of(run.record) for run in self.runs}
+        found = {run.seed: run.value(metric) for run in self.runs}
         return {seed: value for seed, value in found.items() if value is not None}
 
 
@@ -222,7 +222,7 @@ def chosen(configs: Sequence[Sequence[Evidence]]) -> Sequence[Evidence]:
     common = set.intersection(*({run.seed for run in runs} for runs in configs))
 
     def quality(runs: Sequence[Evidence]) -> tuple[float, int, str]:
-        values = [metric.of(run.record) for run in runs if not common or run.seed in common]
+        values = [run.value(metric) for run in runs if not common or run.seed in common]
         known = [value for value in values if value is not None and math.isfinite(value)]
         return (plain_statistics.fmean(known) if known else -math.inf, len(runs), runs[0].config_hash)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -11,12 +10,12 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from engine.errors import UserError
+from engine.metrics import Metric, parse_metric
 from engine.reports.boards.evidence import Evidence
-from engine.reports.metrics import Metric, parse_metric
 from engine.reports.stats import statistics
+from engine.reports.stats.groups import BoolArray
 from engine.reports.stats.numbers import finite
-from engine.reports.stats.ranks import BoolArray, FloatArray
-from engine.reports.stats.statistics import NoTestError, Summary, Test, summary
+from engine.reports.stats.statistics import FloatArray, NoTestError, Summary, Test, summary
 
 METRICS = ("train_ce", "test.ndcg@10", "test.hr@10", "test.mrr")
 Group: TypeAlias = Literal["all", "head", "tail", "short", "long"]
@@ -56,7 +55,7 @@ class Line:
     metric: Metric
     group: Group
     users: int | None
-    """Users in the group; None for the training CE."""
+    """Users in the group; None where users have no value of their own, as for the training CE."""
     side: int
     """Place of the side; the reference is 0."""
     reference: Summary
@@ -114,14 +113,6 @@ def _where(run: Evidence) -> str:
     return ", ".join([run.experiment.data.name, run.experiment.backbone.name, *changes[:3]])
 
 
-def parse_any_cutoff(name: str) -> Metric:
-    """As `parse_metric`, with any cut-off for hr and ndcg: ranks are kept for every user."""
-    found = re.fullmatch(r"(?:(test|valid)\.)?((?:hr|ndcg)@[1-9]\d*)", name.strip().lower())
-    if found is None:
-        return parse_metric(name)
-    return Metric("valid" if found[1] == "valid" else "test", found[2])
-
-
 # ------------------------------------------------------------------------------------ comparing
 
 
@@ -137,8 +128,8 @@ def compare(sides: Sequence[Side], metrics: Iterable[str] = METRICS) -> Comparis
         if reason:
             notes.append(f"{sides[place].label}: {reason}")
         for name in metrics:
-            metric = parse_any_cutoff(name)
-            groups: tuple[Group, ...] = ("all",) if metric.split == "train" else tuple(GROUPS)
+            metric = parse_metric(name)
+            groups: tuple[Group, ...] = tuple(GROUPS) if metric.has_users else ("all",)
             lines += [line for group in groups if (line := _line(sides, place, metric, group, reason)) is not None]
     return Comparison(
         tuple(sides),
@@ -160,7 +151,7 @@ def _unpaired(reference: Side, other: Side) -> str | None:
 
 def _line(sides: Sequence[Side], place: int, metric: Metric, group: Group, unpaired: str | None) -> Line | None:
     reference, other = sides[0], sides[place]
-    if metric.split == "train":
+    if not metric.has_users:
         pair = [[_value(run, metric) for run in side.runs] for side in (reference, other)]
         a, b = (np.array(values)[:, None] for values in pair)
         users = None
@@ -180,9 +171,13 @@ def _line(sides: Sequence[Side], place: int, metric: Metric, group: Group, unpai
 
 
 def _value(run: Evidence, metric: Metric) -> float:
-    value = metric.of(run.record)
+    value = run.value(metric)
     if value is None:
-        raise UserError(f"compare: run {run.run} has no {metric}; it was trained for {run.record['epochs']} epochs")
+        raise UserError(
+            f"compare: run {run.run} has no {metric}; it was trained for {run.record['epochs']} epochs"
+            if metric.is_curve
+            else f"compare: run {run.run} has no {metric}; it was made before that was kept: run the experiment again"
+        )
     return value
 
 
@@ -201,7 +196,7 @@ def _group(run: Evidence, metric: Metric, group: Group) -> BoolArray | None:
 def _tests(
     reference: Side, other: Side, a: FloatArray, b: FloatArray, users: int | None
 ) -> tuple[list[Test], list[str]]:
-    """Tests on a, b: [seeds, users], of which the training CE has one column."""
+    """Tests on a, b: [seeds, users], of which a metric without values per user has one column."""
     common = sorted(set(reference.seeds) & set(other.seeds))
     at = ([reference.seeds.index(s) for s in common], [other.seeds.index(s) for s in common])
     paired = b[at[1]] - a[at[0]] if common else np.zeros((0, 0))

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from engine.metrics import Metric
 from engine.reports.boards.evidence import Evidence
 from engine.reports.boards.leaderboard import setting
-from engine.reports.metrics import Metric
 from engine.reports.stats.statistics import Summary, summary
 
 DIALS = ("embedding.norm_sd", "data.demo.norm_sd", "data.demo.misalignment")
@@ -37,7 +37,7 @@ class Family:
 
     def summaries(self, metric: Metric) -> tuple[list[float], list[Summary]]:
         """The metric over seeds at every value that was measured."""
-        found = {x: [v for run in runs if (v := metric.of(run.record)) is not None] for x, runs in self.runs.items()}
+        found = {x: [v for run in runs if (v := run.value(metric)) is not None] for x, runs in self.runs.items()}
         return [x for x, v in found.items() if v], [summary(v) for v in found.values() if v]
 
     def slope(self, metric: Metric) -> Summary | None:
@@ -46,7 +46,7 @@ class Family:
         by_seed: dict[int, dict[float, float]] = defaultdict(dict)
         for x, runs in self.runs.items():
             for run in runs:
-                value = metric.of(run.record)
+                value = run.value(metric)
                 if value is not None:
                     by_seed[run.seed][x] = value
         whole = [values for values in by_seed.values() if len(values) == len(self.runs) >= 2]

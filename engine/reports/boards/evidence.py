@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from engine import spec
 from engine.errors import UserError
-from engine.reports.metrics import Metric
-from engine.reports.stats.ranks import BoolArray, FloatArray, IntArray, load_ranks, per_user, user_groups
+from engine.metrics import Metric, load_ranks, parse_metric, per_user, value_in
+from engine.reports.stats.groups import BoolArray, user_groups
+from engine.reports.stats.statistics import FloatArray
 from engine.spec import Experiment
 
 if TYPE_CHECKING:
+    from engine.metrics.kinds import IntArray
     from engine.store import Run, Store
 
 Record: TypeAlias = Mapping[str, Any]
@@ -42,6 +44,21 @@ class Evidence:
     def config_hash(self) -> str:
         return str(self.record["config_hash"])
 
+    def value(self, metric: Metric) -> float | None:
+        """Any metric of it, from the record, else from its counts of ranks or its files; None where it has none."""
+        known = metric.of(self.record)
+        if known is not None:
+            return known
+        return value_in(metric, self.result, self.files.get("ranks"), self.files.get("top"))
+
+    def measured(self, metrics: Sequence[str]) -> Record:
+        """Its record with these metrics, as `leaderboards` takes it. Raises UserError where one is unknown."""
+        record = {name: dict(v) if name in ("valid", "test") else v for name, v in self.record.items()}
+        for metric in map(parse_metric, metrics):
+            if metric.of(record) is None:
+                put_value(record, metric, self.value(metric))
+        return record
+
     @cached_property
     def identity(self) -> dict[str, Any]:
         """The settings that the run reads (`spec.identity`), without the seed."""
@@ -60,7 +77,7 @@ class Evidence:
         """A ranking metric for every user of the split, nan where there is no target. Raises UserError."""
         if metric.split not in self.ranks:
             raise UserError(f"{self.files['ranks']}: has no ranks of {metric.split}; run the experiment again")
-        return per_user(self.ranks[metric.split], metric.measure)
+        return per_user(metric, self.ranks[metric.split])
 
     @cached_property
     def groups(self) -> dict[str, dict[str, BoolArray]]:
@@ -73,6 +90,17 @@ class Evidence:
         """Whether its last training CE is not that of its last planned epoch."""
         curve = self.record.get("train_ce") or []
         return not curve or curve[-1]["epoch"] != self.experiment.train.epochs
+
+
+def put_value(record: dict[str, Any], metric: Metric, value: float | None) -> None:
+    """Where `Metric.of` looks for it."""
+    if value is None:
+        return
+    if metric.is_curve:
+        curve, point = record.setdefault(metric.measure.name, []), {"epoch": metric.at, "value": value}
+        curve.insert(len(curve) if metric.at is None else 0, point)  # the one of the last epoch stays last
+    else:
+        record.setdefault(metric.split, {})[metric.key] = value
 
 
 def evidence_of(store: Store, runs: Iterable[Run]) -> list[Evidence]:

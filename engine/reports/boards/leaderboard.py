@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
-from engine.reports.metrics import Metric, parse_metric
+from engine.metrics import Metric, parse_metric
 
 Record: TypeAlias = Mapping[str, Any]
 _Protocol: TypeAlias = tuple[str, int, tuple[str, ...], bool, str]
@@ -239,11 +239,12 @@ def _rows(found: Mapping[str, Mapping[str, list[Cell]]], backbones: Sequence[str
 
 
 def _flagged(rows: Sequence[Row], columns: int, metric: Metric) -> list[Row]:
-    """The rows with the best and the second best mean of each column marked."""
+    """The rows with the best and the second best mean of each column marked; none where no direction is better."""
     table = [list(row.cells) for row in rows]
     for column in range(columns):
         means = {cell.mean for cells in table if (cell := cells[column]) is not None and math.isfinite(cell.mean)}
-        top: list[float | None] = [*sorted(means, reverse=metric.higher_is_better)[:2], None, None]
+        ordered = sorted(means, reverse=metric.direction == "higher")
+        top = [None, None] if metric.direction == "neither" else [*ordered[:2], None, None]
         for cells in table:
             cell = cells[column]
             if cell is not None:
@@ -252,7 +253,7 @@ def _flagged(rows: Sequence[Row], columns: int, metric: Metric) -> list[Row]:
 
 
 def _order(metric: Metric) -> Any:
-    sign = -1 if metric.higher_is_better else 1
+    sign = -1 if metric.direction == "higher" else 1
 
     def key(row: Row) -> tuple[float, str]:
         values = [sign * cell.mean for cell in row.cells if cell is not None and math.isfinite(cell.mean)]

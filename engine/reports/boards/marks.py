@@ -30,15 +30,15 @@ def marked(
     evidence: by run id, for the runs of the boards. baseline: a row's label; an arm alone (`id`, `full`), which stands
     for the settings that validation chose where it has several rows (METHOD.md D.3), per backbone; or `id#1a2b3c`,
     with the beginning of a configuration's hash. With `tuned` an arm alone means that also where one row is labelled
-    so. The training CE has no users, so it is tested over seeds whatever `over` is. A board without the baseline stays
-    as it is; raises UserError where no board has it, or one has several arms of that name.
+    so. A metric without values per user (training CE) is tested over seeds whatever `over` is. A board without the
+    baseline stays as it is; raises UserError where no board has it, or one has several arms of that name.
     """
     named = [_rows_named(board, baseline, tuned) for board in boards]
     if not any(named):
         names = sorted({name for board in boards for row in board.rows for name in _short_names(row.label)})
         raise UserError(f"--baseline {baseline}: no row of that name{nearest(baseline, names)}")
     return [
-        _marked(board, evidence, baseline, rows, "seeds" if board.metric.split == "train" else over) if rows else board
+        _marked(board, evidence, baseline, rows, over if board.metric.has_users else "seeds") if rows else board
         for board, rows in zip(boards, named, strict=True)
     ]
 
@@ -147,8 +147,8 @@ def _reference(
 def _decided(board: Leaderboard, versus: Versus, p_holm: float | None) -> Versus:
     if p_holm is None or p_holm >= ALPHA:
         return replace(versus, p_holm=p_holm)
-    better = (versus.difference > 0) == board.metric.higher_is_better
-    return replace(versus, p_holm=p_holm, mark="better" if better else "worse")
+    better = board.metric.better(versus.difference)
+    return replace(versus, p_holm=p_holm, mark="" if better is None else "better" if better else "worse")
 
 
 def _versus(
@@ -159,9 +159,7 @@ def _versus(
     plain = Versus(cell.mean - reference.mean)
     try:
         if over == "seeds":
-            pairs = [
-                (board.metric.of(evidence[mine[s]].record), board.metric.of(evidence[its[s]].record)) for s in seeds
-            ]
+            pairs = [(evidence[mine[s]].value(board.metric), evidence[its[s]].value(board.metric)) for s in seeds]
             test = statistics.over_seeds([a - b for a, b in pairs if a is not None and b is not None])
         else:
             differences = _user_differences(board, evidence, [(mine[s], its[s]) for s in seeds])

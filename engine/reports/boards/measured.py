@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from engine.reports.metrics import Metric, parse_metric
-from engine.store import Store, list_values
+from sqlmodel import col
+
+from engine.metrics import parse_metric
+from engine.reports.boards.evidence import put_value
+from engine.store import Run, Store, list_values
 from engine.store.queries.filters import field_named
 
 _COLUMNS = (
@@ -17,30 +20,25 @@ _COLUMNS = (
 
 
 def measured_records(
-    store: Store, metrics: Sequence[str], *, dataset: str | None = None, backbone: str | None = None
+    store: Store,
+    metrics: Sequence[str],
+    *,
+    dataset: str | None = None,
+    backbone: str | None = None,
+    runs: Collection[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """The finished runs that are not in the trash, on a data set and with a backbone where these are given, as
-    `leaderboards` takes them: of what they reached only these metrics. To read thousands of whole records would
-    take longer than everything else does. Raises UserError where a metric is unknown."""
+    """The finished runs that are not in the trash, on a data set and with a backbone where these are given, and among
+    these `runs`, as `leaderboards` takes them: of what they reached only these metrics. To read thousands of whole
+    records would take longer than everything else does. Raises UserError where a metric is unknown."""
     parsed = [parse_metric(name) for name in metrics]
     fields = [field_named(name, "leaderboard") for name in (*_COLUMNS, *map(str, parsed))]
     width = len(_COLUMNS)
+    where = None if runs is None else col(Run.id).in_(list(runs))
     records = []
-    for run, *values in list_values(store, fields, status="finished", dataset=dataset, backbone=backbone):
+    for run, *values in list_values(store, fields, where, status="finished", dataset=dataset, backbone=backbone):
         record = dict(zip(_COLUMNS, values[:width], strict=True))
         record |= {"run": run, "mask_seen": record["evaluate.mask_seen"], "overrides": json.loads(record["overrides"])}
         for metric, value in zip(parsed, values[width:], strict=True):
-            _put(record, metric, value)
+            put_value(record, metric, value)
         records.append(record)
     return records
-
-
-def _put(record: dict[str, Any], metric: Metric, value: float | None) -> None:
-    """Where `Metric.of` looks for it."""
-    if value is None:
-        return
-    if metric.split == "train":
-        curve, point = record.setdefault("train_ce", []), {"epoch": metric.epoch, "value": value}
-        curve.insert(len(curve) if metric.epoch is None else 0, point)  # the one of the last epoch stays last
-    else:
-        record.setdefault(metric.split, {})[metric.measure] = value

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeAlias
 
+from engine.metrics import parse_metric
 from engine.reports.boards.compare import summary_json
 from engine.reports.boards.doses import Family
-from engine.reports.metrics import parse_metric
 from engine.reports.render.layouts import Entry, Grid
 from engine.reports.stats.statistics import Summary
 

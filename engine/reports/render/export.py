@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import UserError
+from engine.metrics import load_ranks
 from engine.reports.boards.leaderboard import Cell, Leaderboard
 from engine.reports.files import replacing
 from engine.reports.render.layouts import Entry, Grid
 from engine.reports.stats.numbers import finite
-from engine.reports.stats.ranks import load_ranks
 
 _FORMULA = r"^\s*[=+\-@＝＋－＠]"
 _VERSUS = ("difference", "lo", "hi", "p", "p_holm")

@@ -53,7 +53,7 @@ _DOTLESS = {"i": r"\i", "j": r"\j"}
 _PER_PAGE = 4  # LaTeX gives up on too many floats that wait for a place
 _NARROW = 55  # characters in a row above which a table may have to shrink to the line
 _BESIDE, _BELOW = 30, 44  # characters of an arm's settings that stand beside its name, and in a line below it
-_NUMBER = re.compile(r"([+-]?)([0-9]+)(\.[0-9]{4})?")
+_NUMBER = re.compile(r"([+-]?)([0-9]+)(\.[0-9]+)?")
 _SIUNITX = (
     r"\usepackage{siunitx}[2021/05/17]",  # version 3, the first to reserve room for text behind a number
     r"\sisetup{reset-text-series=false, retain-explicit-plus=true, group-minimum-digits=9}",
@@ -180,10 +180,11 @@ def _format(column: Sequence[Entry | None]) -> str:
     numbers = [found.groups("") for entry in entries if (found := _number(entry))]
     sign = "+" if any(sign for sign, _, _ in numbers) else ""
     whole = max(len(digits) for _, digits, _ in numbers)
+    places = max(len(fraction.lstrip(".")) for _, _, fraction in numbers) or 4
     widest = max(map(_small, entries), key=len)  # all digits are equally wide
     behind = (_MARKS["better"] if _marked(column) else "") + (widest and rf"\mdseries{widest}")
     mode = "mode=text, " if any(entry.place for entry in entries) else ""
-    return f"S[{mode}table-format={sign}{whole}.4{behind and f'{{{behind}}}'}]"
+    return f"S[{mode}table-format={sign}{whole}.{places}{behind and f'{{{behind}}}'}]"
 
 
 def _marked(column: Sequence[Entry | None]) -> bool:

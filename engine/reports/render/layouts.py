@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from engine.errors import UserError
+from engine.metrics import Metric
 from engine.reports.boards.leaderboard import Cell, Leaderboard, shortened
 from engine.reports.boards.marks import MARKS
-from engine.reports.metrics import Metric
 
 Layout: TypeAlias = Literal["backbones", "metrics", "difference"]
 _MOST_COLUMNS = 6
@@ -76,11 +76,17 @@ def _by_backbone(board: Leaderboard, *, difference: bool) -> Grid:
     with_n = board.equal_n is None
     labels, shared = shortened([row.label for row in board.rows])
     rows = tuple(
-        (label, tuple(_difference(cell) if difference else _entry(cell, with_n) for cell in row.cells))
+        (
+            label,
+            tuple(
+                _difference(cell, board.metric) if difference else _entry(cell, board.metric, with_n)
+                for cell in row.cells
+            ),
+        )
         for label, row in zip(labels, board.rows, strict=True)
     )
     spread = "Difference to the baseline with its 95 % interval." if difference else _spread(board.equal_n)
-    best = [] if difference else ["Best per column in bold, second best underlined."]
+    best = [] if difference else _best([board])
     caption = (f"{_data(board)}: {_measured([board])}", *_common(shared), spread, *best, *_compared([board]))
     title = f"{board.title} · difference" if difference else board.title
     return Grid(title, caption, "arm", (), board.backbones, rows)
@@ -129,7 +135,7 @@ def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
             heads[-1] = (name, heads[-1][1] + 1)
         else:
             heads.append((name, 1))
-    several = len({board.metric for board in here if board.metric.split == "train"}) > 1
+    several = len({board.metric for board in here if board.metric.is_curve}) > 1
     names = tuple(_column(board.metric, several) for board in here)
     shown, shared = shortened([labels[i] for i in kept])
     return Grid(
@@ -138,14 +144,14 @@ def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
             f"{', '.join([backbone, *everywhere])}: {_measured(here)}",
             *_common(shared),
             _spread(None if with_n else next(iter(counts), None)),
-            "Best per column in bold, second best underlined.",
+            *_best(here),
             *_compared(here),
         ),
         corner="arm",
         heads=tuple(heads),
         columns=names,
         rows=tuple(
-            (label, tuple(_entry(column[i], with_n) for column in columns))
+            (label, tuple(_entry(column[i], board.metric, with_n) for column, board in zip(columns, here, strict=True)))
             for label, i in zip(shown, kept, strict=True)
         ),
     )
@@ -153,8 +159,8 @@ def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
 
 def _column(metric: Metric, several: bool) -> str:
     """With an arrow to the better. The caption tells the epoch of the training CE, unless there are several."""
-    name = metric.title if several else metric.title.partition(" at ")[0]
-    return f"{name} {'↑' if metric.higher_is_better else '↓'}"
+    arrow = {"higher": " ↑", "lower": " ↓", "neither": ""}[metric.direction]
+    return (metric.title if several else metric.short) + arrow
 
 
 def _common(shared: str) -> list[str]:
@@ -165,12 +171,19 @@ def _measured(boards: Sequence[Leaderboard]) -> str:
     """What the numbers are, one clause per way of measuring."""
     ways: dict[str, list[str]] = {}
     for board in boards:
-        way = "(full softmax, evaluation mode; lower is better)"
-        if board.metric.split != "train":
+        how = "(full softmax, evaluation mode"
+        if not board.metric.is_curve:
             seen = "left out" if board.mask_seen else "ranked too"
-            way = f"at the best validation epoch (full ranking, the user's earlier items {seen}; higher is better)"
+            how = f"at the best validation epoch (full ranking, the user's earlier items {seen}"
+        better = "" if board.metric.direction == "neither" else f"; {board.metric.direction} is better"
+        way = f"{how}{better})"
         ways.setdefault(way, []).append(board.metric.title)
     return "; ".join(f"{', '.join(dict.fromkeys(names))} {way}" for way, names in ways.items()) + "."
+
+
+def _best(boards: Sequence[Leaderboard]) -> list[str]:
+    directed = any(board.metric.direction != "neither" for board in boards)
+    return ["Best per column in bold, second best underlined."] if directed else []
 
 
 def _spread(n: int | None) -> str:
@@ -192,23 +205,25 @@ def _compared(boards: Sequence[Leaderboard]) -> list[str]:
     return [f"{', '.join(dict.fromkeys(titles))}: {text}." for text, titles in texts.items()]
 
 
-def _entry(cell: Cell | None, with_n: bool) -> Entry | None:
+def _entry(cell: Cell | None, metric: Metric, with_n: bool) -> Entry | None:
     if cell is None:
         return None
     return Entry(
-        text=f"{cell.mean:.4f}",
-        spread="" if cell.sd is None else f"{cell.sd:.4f}",
+        text=metric.text(cell.mean),
+        spread="" if cell.sd is None else metric.text(cell.sd),
         count=cell.n if with_n else None,
         place="best" if cell.best else "second" if cell.second else "",
         mark=cell.versus.mark if cell.versus else "",
     )
 
 
-def _difference(cell: Cell | None) -> Entry | None:
+def _difference(cell: Cell | None, metric: Metric) -> Entry | None:
     if cell is None:
         return None
     if cell.versus is None:
         return Entry("0")
     versus = cell.versus
-    interval = "" if versus.lo is None or versus.hi is None else f"[{versus.lo:+.4f}, {versus.hi:+.4f}]"
-    return Entry(f"{versus.difference:+.4f}", interval=interval, mark=versus.mark)
+    interval = ""
+    if versus.lo is not None and versus.hi is not None:
+        interval = f"[{metric.difference(versus.lo)}, {metric.difference(versus.hi)}]"
+    return Entry(metric.difference(versus.difference), interval=interval, mark=versus.mark)

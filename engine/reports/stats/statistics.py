@@ -93,11 +93,14 @@ class Test:
             self.alternative == "less" and self.difference > 0
         )
 
-    def claim(self, *, higher_is_better: bool, p: float | None = None, alpha: float = ALPHA) -> str:
-        """What the test supports, in words; `p` is its p-value after a correction, where there is one."""
+    def claim(self, *, higher_is_better: bool | None, p: float | None = None, alpha: float = ALPHA) -> str:
+        """What the test supports, in words; `p` is its p-value after a correction, where there is one. None: neither
+        direction is better."""
         if (self.p if p is None else p) >= alpha:
             side = "; it points to the side that was not tested" if self.wrong_side else ""
             return f"over {self.over}: no difference shown{side}"
+        if higher_is_better is None:
+            return CLAIMS[self.over].format(f"of a {'higher' if self.difference > 0 else 'lower'} value")
         better = (self.difference > 0) == higher_is_better
         return CLAIMS[self.over].format("better" if better else "worse")
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
+from engine.metrics import parse_metric
 from engine.reports.boards.arms import Arm, Bench
-from engine.reports.metrics import parse_metric
 from engine.reports.stats.statistics import ALPHA
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]

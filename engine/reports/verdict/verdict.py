@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from engine.errors import UserError
+from engine.metrics import Metric, parse_metric
 from engine.reports.boards.arms import Arm, Bench, benches, essence
 from engine.reports.boards.evidence import Evidence
-from engine.reports.metrics import Metric, parse_metric
 from engine.reports.stats.statistics import NoTestError, Summary, Test, holm, over_seeds, seeds_to_decide, summary
 from engine.reports.verdict.explain import Explained, explained
 from engine.spec import Experiment

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -148,13 +148,23 @@ def connect(path: Path, wait_s: float, *, read_only: bool) -> sqlite3.Connection
     mode = "ro" if read_only else "rwc"
     if read_only and not os.access(path.parent, os.W_OK) and not _wal(path).exists():
         mode = "ro&immutable=1"  # readers share a file beside the store, which they cannot make here
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         f"{path.as_uri()}?mode={mode}",
         uri=True,
         timeout=wait_s,
         isolation_level=None,
         check_same_thread=False,
     )
+    connection.create_function("metric_value", 3, partial(_metric_value, path.with_suffix(".files")))
+    return connection
+
+
+def _metric_value(files: Path, name: str, run_id: str, counts: str | None) -> float | None:
+    """In SQL: a metric that a run's result does not hold by its name, from its counts of ranks or its files."""
+    from engine.metrics import from_row
+
+    folder = RunFolder(files / run_id)
+    return from_row(name, counts, folder.ranks, folder.top)
 
 
 def _wal(path: Path) -> Path:

@@ -6,17 +6,17 @@ its specification. A name never becomes SQL: it is looked up here, and its path 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cache
 from types import UnionType
-from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
+from typing import Any, Literal, TypeAlias, Union, assert_never, get_args, get_origin
 
 from pydantic import BaseModel
-from sqlalchemy import Select, case, func, literal, union_all
+from sqlalchemy import Select, case, func, literal, null, union_all
 from sqlmodel import col, select
 
 from engine.errors import nearest
+from engine.metrics import CurveMeasure, ListMeasure, Metric, RankMeasure, is_metric_name, offered, parse_metric
 from engine.spec import Experiment, fields_of
 from engine.store.core.tables import Note, Run, Study, Tag
 
@@ -25,15 +25,12 @@ Expression: TypeAlias = Any
 
 Kind: TypeAlias = Literal["text", "number", "flag", "time", "age", "run", "tag", "note"]
 STATUSES = ("queued", "running", "finished", "failed", "cancelled", "lost")
-MEASURES = ("ndcg@10", "hr@10", "ndcg@5", "hr@5", "ndcg@20", "hr@20", "mrr")
 
 _TEXT = ("status", "arm", "ablation", "method", "dataset", "backbone", "embedding", "reason", "host", "device")
 _HASHES = ("config_hash", "spec_hash", "data_hash")
 _NUMBERS = ("seed", "attempt", "priority", "crashes")
 _TIMES = ("created", "started", "ended")
 _OF_RESULT = ("epochs", "best_epoch", "wall_s", "targets_per_s")
-_METRIC = re.compile(r"(?:(test|valid)\.)?((?:ndcg|hr)@\d{1,6}|mrr)")
-_CE = re.compile(r"train_ce(?:@(\d{1,9}))?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +48,12 @@ class Field:
 
 
 def find_field(name: str) -> Field | None:
-    """The field of that name, upper or lower case; None where there is none."""
+    """The field of that name, upper or lower case; None where there is none. Raises UserError where it is meant as a
+    metric's and is none (`parse_metric`)."""
     known = name.lower()
     if (field := all_fields().get(known)) is not None:
         return field
-    if metric := _METRIC.fullmatch(known):
-        return _measured(known, _number_in_result(f'$.{metric[1] or "test"}."{metric[2]}"'))
-    if curve := _CE.fullmatch(known):
-        return _measured(known, _train_ce(curve[1]))
-    return None
+    return _measured(known, _value_of(parse_metric(known))) if is_metric_name(known) else None
 
 
 def _measured(name: str, expression: Expression) -> Field:
@@ -80,10 +74,8 @@ def all_fields() -> dict[str, Field]:
     found.append(Field("study", "text", _study()))
     found += [Field(name, "number", getattr(Run, name)) for name in _NUMBERS]
     found += [Field("tag", "tag", _tags()), Field("note", "note", _notes())]
-    for split in ("", "valid.", "test."):
-        for measure in MEASURES:
-            found.append(_measured(split + measure, _number_in_result(f'$.{split or "test."}"{measure}"')))
-    found.append(_measured("train_ce", _train_ce(None)))
+    found += [_measured(m.key, _value_of(m)) for m in offered() if m.split != "valid"]
+    found += [_measured(str(m), _value_of(m)) for m in sorted(offered(), key=_valid_first) if not m.is_curve]
     found += [Field(name, "time", getattr(Run, name)) for name in _TIMES]
     found.append(Field("age", "age", col(Run.created)))
     found += [_measured(name, _number_in_result(f"$.{name}")) for name in _OF_RESULT]
@@ -102,14 +94,31 @@ def _number_in_result(path: str) -> Expression:
     return case((kind.in_(["integer", "real"]), func.json_extract(col(Run.result), path)))
 
 
-def _train_ce(epoch: str | None) -> Expression:
-    """The training CE at an epoch, or at the last one."""
-    if epoch is None:
-        return _number_in_result("$.train_ce[#-1].value")
-    points = func.json_each(col(Run.result), "$.train_ce").table_valued("value")
-    value = func.json_extract(points.c.value, "$.value")
-    at = select(value).where(func.json_extract(points.c.value, "$.epoch") == int(epoch)).limit(1)
-    return at.correlate(Run).scalar_subquery()
+def _valid_first(metric: Metric) -> bool:
+    return metric.split != "valid"
+
+
+def _value_of(metric: Metric) -> Expression:
+    """A metric in the result; what the result does not hold by its name is computed (`database.connect`)."""
+    name = metric.measure.name
+    counts: Expression = null()
+    match metric.measure:
+        case CurveMeasure() if metric.at is None:
+            return _number_in_result(f"$.{name}[#-1].value")
+        case CurveMeasure():
+            points = func.json_each(col(Run.result), f"$.{name}").table_valued("value")
+            value = func.json_extract(points.c.value, "$.value")
+            at = select(value).where(func.json_extract(points.c.value, "$.epoch") == metric.at).limit(1)
+            return at.correlate(Run).scalar_subquery()
+        case RankMeasure():
+            held = _number_in_result(f'$.{metric.split}."{metric.key}"')
+            counts = func.json_extract(col(Run.result), f"$.rank_counts.{metric.split}")
+        case ListMeasure():
+            held = _number_in_result(f"$.top.{name}[{(metric.at or 0) - 1}]")
+        case _:
+            assert_never(metric.measure)
+    computed = func.metric_value(str(metric), col(Run.id), counts)
+    return func.coalesce(held, case((col(Run.status) == "finished", computed)))
 
 
 def _study() -> Expression:

@@ -174,7 +174,10 @@ class _Parser:
         if operator is None:
             self.at = word.end()
             return Word(word[0])
-        field = find_field(word[0])
+        try:
+            field = find_field(word[0])
+        except UserError as error:  # it is meant as a metric's name
+            self.fail(str(error), start)
         if field is None:
             self.fail(f"{word[0]!r} is no field{near_field(word[0])}", start)
         op = operator[0].replace(":", "=")

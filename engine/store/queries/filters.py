@@ -79,7 +79,8 @@ def order_by(text: str) -> list[Expression]:
 
 
 def field_named(name: str, where: str) -> Field:
-    """The field, for lists of columns and sort keys. Raises UserError with the nearest name."""
+    """The field, for lists of columns and sort keys. Raises UserError with the nearest name; of a metric's name with
+    the words of `parse_metric`."""
     field = find_field(name)
     if field is None:
         raise UserError(f"{where} {name}: no such field{near_field(name)}")
@@ -189,7 +190,10 @@ def complete(text: str, cursor: int, store: Store | None = None) -> list[str]:
     if asked is None:
         known = list(all_fields())
     else:
-        field = find_field(asked)
+        try:
+            field = find_field(asked)
+        except UserError:  # a metric's name that is not complete
+            field = None
         known = _values(field, store) if field else []
     begins = [name for name in known if name.lower().startswith(typed)]
     holds = [name for name in known if typed in name.lower() and name not in begins]

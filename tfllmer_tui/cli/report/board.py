@@ -95,9 +95,9 @@ def boards_of(
 ) -> list[Leaderboard]:
     """The boards of the runs that match, tested against the baseline where there is one. Raises UserError
     where a name is unknown to all runs."""
+    from engine.metrics import parse_metric
     from engine.reports.boards.leaderboard import leaderboards
     from engine.reports.boards.measured import measured_records
-    from engine.reports.metrics import parse_metric
     from engine.store import record
     from tfllmer_tui.cli.output import settled_store
 

@@ -46,6 +46,7 @@ def compare(
     tfllmer compare id id-norm full no-norm --backbone gru4rec --json
     """
     from engine.errors import UserError
+    from engine.metrics import parse_metric
     from engine.reports.boards import compare as reports
     from tfllmer_tui.cli.output import print_json, print_rich, settled_store
 
@@ -53,7 +54,7 @@ def compare(
         raise UserError("compare: needs a reference and at least one other; tfllmer compare id full")
     metrics = metric or list(reports.METRICS)
     for name in metrics:
-        reports.parse_any_cutoff(name)
+        parse_metric(name)
     store = settled_store(db)
     found = reports.compare(_sides(store, sides, dataset, backbone, study), metrics)
     if json:

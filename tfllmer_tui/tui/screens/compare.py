@@ -214,6 +214,7 @@ def _number(value: Number, first: Value, colors: Inks) -> Cell:
     difference = comparison.against(value, first)
     if difference is not None and value is not first:
         better = (difference > 0) == value.higher_is_better
-        style = colors["dim" if difference == 0 else "success" if better else "error"]
+        neither = difference == 0 or value.higher_is_better is None
+        style = colors["dim" if neither else "success" if better else "error"]
         pieces.append((f" {difference:+.4f}{value.sign}", style))
     return pieces

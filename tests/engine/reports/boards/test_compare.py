@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from engine.errors import UserError
-from engine.reports.boards.compare import Side, compare, find_side, parse_any_cutoff, to_json
+from engine.metrics import parse_metric, per_user
+from engine.reports.boards.compare import Side, compare, find_side, to_json
 from engine.reports.boards.evidence import Evidence
-from engine.reports.stats.ranks import per_user
 from engine.reports.stats.statistics import over_both, over_seeds, over_users
 from tests.engine.reports.trials import USERS, ranks_of, trial, trials
+
+NDCG = parse_metric("ndcg@7")
 
 
 def side(folder: Path, arm: str, ces: list[float], low: int, high: int, **more: object) -> Side:
@@ -30,15 +32,10 @@ def test_every_metric_is_tested_as_the_statistics_do(tmp_path: Path) -> None:
     assert ce.tests == (over_seeds([4.9 - 5.0, 4.8 - 5.1, 4.95 - 5.2]),)
     ndcg = next(line for line in found.lines if str(line.metric) == "test.ndcg@7" and line.group == "all")
     d = np.stack(
-        [
-            per_user(y.ranks["test"], "ndcg@7") - per_user(x.ranks["test"], "ndcg@7")
-            for x, y in zip(a.runs, b.runs, strict=True)
-        ]
+        [per_user(NDCG, y.ranks["test"]) - per_user(NDCG, x.ranks["test"]) for x, y in zip(a.runs, b.runs, strict=True)]
     )
     assert ndcg.tests == (over_seeds(d.mean(1)), over_users(d.mean(0), n_seeds=3), over_both(d))
-    assert ndcg.reference.mean == pytest.approx(
-        np.mean([np.nanmean(per_user(r.ranks["test"], "ndcg@7")) for r in a.runs])
-    )
+    assert ndcg.reference.mean == pytest.approx(np.mean([np.nanmean(per_user(NDCG, r.ranks["test"])) for r in a.runs]))
     assert ndcg.claims[1].startswith("over users: these trained models differ on these users")
     assert all(q >= t.p for line in found.lines for t, q in zip(line.tests, line.adjusted, strict=True))
 
@@ -109,7 +106,7 @@ def test_metrics_that_were_not_measured_are_errors() -> None:
     with pytest.raises(UserError, match="has no ranks"):
         compare([Side("a", tuple(runs)), Side("b", tuple(runs))], ["ndcg@10"])
     with pytest.raises(UserError, match="did you mean"):
-        parse_any_cutoff("ndgc@10")
+        parse_metric("ndgc@10")
 
 
 def test_json_is_json(tmp_path: Path) -> None:

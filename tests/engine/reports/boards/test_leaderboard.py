@@ -164,7 +164,7 @@ def test_nothing_finished_is_no_board_and_unknown_metrics_are_errors() -> None:
     assert leaderboards([record("A", status="running")]) == []
     assert leaderboards([record("A", value=None)]) == []
     with pytest.raises(UserError, match="did you mean"):
-        leaderboards([], ["ndcg@1"])
+        leaderboards([], ["ndgc@1"])
 
 
 def test_titles_say_what_and_how_many() -> None:

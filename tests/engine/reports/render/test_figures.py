@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from engine.errors import UserError
+from engine.metrics import parse_metric
 from engine.reports.boards.doses import dose_families, families
 from engine.reports.boards.evidence import Evidence
-from engine.reports.metrics import parse_metric
 from engine.reports.render import dose_text
 from engine.reports.render.figures import KINDS, figures, save
 from tests.engine.reports.render.test_export import NASTY

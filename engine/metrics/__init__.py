@@ -1,0 +1,51 @@
+"""Metrics: their names, formulas and directions, for training, store, reports and fronts alike."""
+
+from engine.metrics.files import load_ranks, load_top
+from engine.metrics.kinds import (
+    CurveMeasure,
+    Direction,
+    ListMeasure,
+    Measure,
+    Metric,
+    RankMeasure,
+    Split,
+    TopLists,
+)
+from engine.metrics.registry import (
+    CUTOFFS,
+    SELECTION,
+    TOP,
+    is_metric_name,
+    measures,
+    offered,
+    parse_metric,
+    splits_of,
+)
+from engine.metrics.results import from_row, per_user, rank_counts, rank_metrics, top_metrics, value_in
+
+__all__ = [
+    "CUTOFFS",
+    "SELECTION",
+    "TOP",
+    "CurveMeasure",
+    "Direction",
+    "ListMeasure",
+    "Measure",
+    "Metric",
+    "RankMeasure",
+    "Split",
+    "TopLists",
+    "from_row",
+    "is_metric_name",
+    "load_ranks",
+    "load_top",
+    "measures",
+    "offered",
+    "parse_metric",
+    "per_user",
+    "rank_counts",
+    "rank_metrics",
+    "splits_of",
+    "top_metrics",
+    "value_in",
+]
