@@ -27,7 +27,8 @@ import psutil
 
 from engine import spec
 from engine.errors import UserError
-from engine.spool import Level, RunFolder, SpoolWriter, held, read_records
+from engine.files import clear_leftovers, held, make_folder, replacing, write_text
+from engine.spool import Level, RunFolder, SpoolWriter, read_records
 
 _T = TypeVar("_T")
 
@@ -67,10 +68,11 @@ def run(folder: RunFolder, device: str | None = None) -> int:
         print(f"{folder.root}: holds no spec.json; runs are made by `tfllmer run`", file=sys.stderr)
         return 2
     stop = _StopRequest()
-    with held(folder, patience_s=0.5) as alone:
+    with held(folder.lock, patience_s=0.5) as alone:
         if not alone:
             print(f"{folder.root}: another process runs this already", file=sys.stderr)
             return 2
+        clear_leftovers(folder.root)
         before = _all_records(folder.spool)
         attempt = 1 + sum(record["r"] == "start" for record in before)
         recorder = JobRecorder(folder)
@@ -249,7 +251,7 @@ def _write_split(folder: Path, experiment: spec.Experiment, dataset: Any, split:
     key = spec.data_hash(experiment.data)
     users, items = folder / f"{key}.parquet", folder / f"{key}.items.parquet"
     if not (users.exists() and items.exists()):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         ids = np.array([*dataset.item_ids, None], dtype=object)  # index -1 is None
         history = np.diff(split.test_history.offsets)
         popularity = np.bincount(split.train.items, minlength=len(dataset.item_ids))
@@ -269,9 +271,8 @@ def _write_split(folder: Path, experiment: spec.Experiment, dataset: Any, split:
 
 
 def _write_parquet(table: Any, path: Path) -> None:
-    beside = path.with_suffix(f".{os.getpid()}.tmp")
-    table.write_parquet(beside)
-    beside.replace(path)
+    with replacing(path) as beside:
+        table.write_parquet(beside)
 
 
 def _failed(recorder: JobRecorder, error: Exception) -> int:
@@ -329,7 +330,7 @@ def inspect(spec_file: Path, out: Path) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    out.write_text(json.dumps(values, indent=2), encoding="utf-8")
+    write_text(out, json.dumps(values, indent=2))
     return 0
 
 

@@ -19,13 +19,11 @@ Records, by their key `r`:
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,6 +53,7 @@ class RunFolder:
 
     @property
     def lock(self) -> Path:
+        """Held (`engine.files.held`) by the process of the run for as long as it lives."""
         return self.root / "lock"
 
     @property
@@ -183,39 +182,6 @@ def encode_number(value: float) -> float | str:
 def decode_number(value: float | str) -> float:
     """Inverse of `encode_number`."""
     return float(value)
-
-
-# ------------------------------------------------------------------------------------ liveness
-
-
-@contextmanager
-def held(folder: RunFolder, patience_s: float = 0.0) -> Iterator[bool]:
-    """Hold the run's lock while the block runs; yields False where another process holds it. The
-    kernel lets go of it when the process ends, however it ends. With `patience_s` it tries that long,
-    since `is_held` takes the lock for a moment."""
-    file = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    end = time.monotonic() + patience_s
-    try:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= end:
-                    yield False
-                    return
-                time.sleep(0.01)
-        yield True
-    finally:
-        os.close(file)
-
-
-def is_held(folder: RunFolder) -> bool:
-    """Whether a living process holds the run's lock."""
-    if not folder.lock.exists():
-        return False
-    with held(folder) as free:
-        return not free
 
 
 def _now() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ from engine.embeddings.reduce.trade_off import trade_off
 from engine.embeddings.rows import FloatArray, Vectors
 from engine.embeddings.vectors import open_vectors
 from engine.errors import UserError
+from engine.files import make_folder, write_bytes
 
 _VERSION = 2  # part of the cache key: raise it when the pipeline computes something else
 
@@ -158,7 +158,5 @@ def _read(path: Path) -> ItemVectors | None:
 
 
 def _write(path: Path, made: ItemVectors) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(f".{os.getpid()}.tmp")
-    beside.write_bytes(save({"z": made.z, **made.map.tensors()}, {"diagnostics": json.dumps(made.diagnostics)}))
-    beside.replace(path)
+    make_folder(path.parent)
+    write_bytes(path, save({"z": made.z, **made.map.tensors()}, {"diagnostics": json.dumps(made.diagnostics)}))

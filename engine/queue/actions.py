@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.errors import UserError
+from engine.files import is_held
 from engine.queue.fleet import workers
 from engine.queue.process import CANCEL_GRACE_S, ask_to_stop, find, is_alive, kill_group
 from engine.queue.recovery import settle_run
 from engine.spec import Experiment
-from engine.spool import is_held
 from engine.store import Run, Store, create_run, get_run
 from engine.store import queue as rows
 
@@ -44,7 +44,7 @@ def cancel(store: Store, run_ids: Sequence[str]) -> list[Run]:
     for run in found:
         followed = run.worker_id in living
         # only the run's own process holds its lock: before that, the row may name whoever starts it
-        if run.status == "running" and not followed and is_held(store.folder(run.id)) and find(run):
+        if run.status == "running" and not followed and is_held(store.folder(run.id).lock) and find(run):
             ask_to_stop(run.pid or 0, run.pid_start or 0.0)
     return found
 
@@ -58,7 +58,7 @@ def see_off(store: Store, run_ids: Sequence[str], grace_s: float = CANCEL_GRACE_
     for run_id in run_ids:
         run = get_run(store, run_id)
         while run.status == "running" and time.monotonic() < give_up + grace_s:
-            if run.pid and run.pid_start and is_held(store.folder(run.id)):
+            if run.pid and run.pid_start and is_held(store.folder(run.id).lock):
                 kill_group(run.pid, run.pid_start)
             time.sleep(0.1)
             run = settle_run(store, run_id)

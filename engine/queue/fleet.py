@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from engine.errors import UserError
+from engine.files import make_folder
 from engine.queue.process import process_lives
 from engine.store import Store
 from engine.store import queue as rows
@@ -78,8 +79,7 @@ def ensure_worker(store: Store) -> bool:
     """
     if somebody_works(store):
         return False
-    store.files.mkdir(exist_ok=True)
-    log = store.files / "worker.log"
+    log = make_folder(store.files) / "worker.log"
     try:
         with open(log, "ab") as out:
             process = subprocess.Popen(

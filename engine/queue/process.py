@@ -16,7 +16,7 @@ import psutil
 from sqlmodel import col, update
 
 from engine.errors import UserError
-from engine.spool import is_held
+from engine.files import is_held
 from engine.store import Run, Store
 
 CANCEL_GRACE_S = 6.0
@@ -89,7 +89,7 @@ def forget(run_id: str) -> None:
 
 def is_alive(store: Store, run: Run) -> bool:
     """Whether any process answers for the run: the one in its row, or one that holds its lock."""
-    return find(run) is not None or is_held(store.folder(run.id))
+    return find(run) is not None or is_held(store.folder(run.id).lock)
 
 
 def find(run: Run) -> psutil.Process | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import UserError
+from engine.files import held, make_folder
 from engine.presets import Cell, Study, cell_key, combinations
 from engine.queue.actions import enqueue, retry
 from engine.store import Run, Store, StoreError, get_run
@@ -131,10 +131,5 @@ def _document(
 @contextmanager
 def _alone(store: Store) -> Iterator[None]:
     """One submission at a time: a lock on the folder of the runs, gone with the process that holds it."""
-    store.files.mkdir(exist_ok=True)
-    folder = os.open(store.files, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with held(make_folder(store.files) / "submit.lock", math.inf):
         yield
-    finally:
-        os.close(folder)

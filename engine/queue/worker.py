@@ -14,6 +14,7 @@ from types import FrameType
 from ulid import ULID
 
 from engine.errors import UserError
+from engine.files import make_folder
 from engine.queue.devices import Devices, Placed
 from engine.queue.fleet import HEARTBEAT_S, worker_lives
 from engine.queue.launcher import Launcher
@@ -78,7 +79,7 @@ class Worker:
 
     def run(self) -> None:
         """Work until it is told to leave. Raises UserError where no run can be started here."""
-        self._store.files.mkdir(exist_ok=True)
+        make_folder(self._store.files)
         with _signals() as came:
             settle(self._store)
             self._launcher.ready()

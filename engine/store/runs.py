@@ -16,6 +16,7 @@ from ulid import ULID
 
 from engine import spec
 from engine.errors import UserError
+from engine.files import make_folder, write_text
 from engine.spec import Experiment
 from engine.store.core.database import Store
 from engine.store.core.tables import ENDED, Artifact, Event, Run, Status
@@ -60,13 +61,8 @@ def create_run(
         position=now.timestamp(),
     )
     folder = store.folder(run.id)
-    try:
-        folder.root.mkdir(parents=True)
-        beside = folder.spec.with_suffix(".part")
-        beside.write_text(spec.to_json(experiment) + "\n")
-        beside.replace(folder.spec)
-    except OSError as error:
-        raise UserError(f"{folder.root}: cannot be made: {error.strerror}; see the store's folder, or --db") from None
+    make_folder(folder.root)
+    write_text(folder.spec, spec.to_json(experiment) + "\n")
     try:
         with store.write() as session:
             session.add(run)

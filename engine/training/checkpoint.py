@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from engine.errors import UserError
+from engine.files import write_bytes
 
 
 def save_weights(path: Path, model: nn.Module, about: Mapping[str, Any]) -> None:
@@ -63,13 +63,7 @@ def read_about(path: Path) -> dict[str, Any]:
 
 def _write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    block = save(plain, {"about": json.dumps(about)})
-    beside = path.with_suffix(".tmp")
-    with open(beside, "wb") as file:
-        file.write(block)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    write_bytes(path, save(plain, {"about": json.dumps(about)}))
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

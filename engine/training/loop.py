@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from engine import spec
 from engine.data import Split
 from engine.data.windows import Batch, epoch_batches, n_targets
+from engine.files import write_bytes
 from engine.models.sequential.layout import Layout
 from engine.models.sequential.recommender import Recommender, history_length
 from engine.spool import Recorder, RunFolder
@@ -182,9 +183,7 @@ def _test_best(
         "valid": ranking.per_user(valid, valid_ranks, n_users),
         "test": ranking.per_user(test, test_ranks, n_users),
     }
-    beside = folder.ranks.with_suffix(".tmp")
-    save_file(per_user, beside)
-    beside.replace(folder.ranks)
+    write_bytes(folder.ranks, save(per_user))
     return {
         "valid": ranking.metrics(valid_ranks),
         "test": ranking.metrics(test_ranks),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,8 +21,9 @@ from safetensors.numpy import save
 
 from engine import spec
 from engine.data import Split
+from engine.files import held, make_folder, write_bytes
 from engine.models.sequential.recommender import Recommender, build
-from engine.spool import Level, Recorder, RunFolder, held
+from engine.spool import Level, Recorder, RunFolder
 from engine.training import checkpoint, loop
 
 FloatArray = npt.NDArray[np.float32]
@@ -73,10 +73,10 @@ def id_table(
     """
     reference = reference_of(experiment)
     folder = RunFolder(cache / f"id-table-{_key(reference, split, device)}")
-    folder.root.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.root)
     waits = False
     while (kept := _read(folder)) is None:
-        with held(folder, patience_s=_PATIENCE_S) as alone:
+        with held(folder.lock, patience_s=_PATIENCE_S) as alone:
             if alone and _read(folder) is None:
                 model, _ = build(reference, n_items, None)
                 _train(reference, split, model.to(device), recorder, folder, should_stop=should_stop)
@@ -171,7 +171,5 @@ def _read(folder: RunFolder) -> tuple[FloatArray, dict[str, Any]] | None:
 
 
 def _write(folder: RunFolder, rows: FloatArray, about: Mapping[str, Any]) -> None:
-    path = folder.root / "table.safetensors"
-    beside = path.with_suffix(f".{os.getpid()}.tmp")
-    beside.write_bytes(save({"table": np.ascontiguousarray(rows)}, {"about": json.dumps(about)}))
-    beside.replace(path)
+    block = save({"table": np.ascontiguousarray(rows)}, {"about": json.dumps(about)})
+    write_bytes(folder.root / "table.safetensors", block)

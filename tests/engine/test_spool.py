@@ -2,17 +2,13 @@
 
 import json
 import math
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.spool import RunFolder, SpoolWriter, decode_number, encode_number, held, is_held, read_records
+from engine.spool import RunFolder, SpoolWriter, decode_number, encode_number, read_records
 
 
 @pytest.fixture
@@ -77,25 +73,3 @@ def test_numbers_survive_json(value: float) -> None:
 
 def test_no_file_means_no_records(folder: RunFolder) -> None:
     assert read_records(folder.spool) == ([], 0)
-
-
-def test_the_lock_is_alone_and_ends_with_its_process(folder: RunFolder) -> None:
-    assert not is_held(folder)
-    with held(folder) as one:
-        assert one
-        with held(folder) as other:
-            assert not other
-        assert is_held(folder)
-    assert not is_held(folder)
-    code = (
-        "import sys, time; from pathlib import Path; from engine.spool import held, RunFolder\n"
-        "with held(RunFolder(Path(sys.argv[1]))):\n    print('held', flush=True); time.sleep(60)"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code, str(folder.root)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    assert process.stdout.readline() == "held\n"
-    assert is_held(folder)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-    assert not is_held(folder)

@@ -57,7 +57,7 @@ def write_or_print(text: str, out: Path | None) -> None:
     if out is None or str(out) == "-":
         sys.stdout.write(text)
         return
-    from engine.reports.files import write_text
+    from engine.files import write_text
 
     write_text(out, text)
 

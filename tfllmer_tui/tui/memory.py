@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import UserError
-from engine.reports.files import write_text
+from engine.files import write_text
 
 
 def state_file() -> Path:

@@ -6,7 +6,6 @@ to tell, never an end: the thread tries again.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from textual.message import Message
 
 from engine.errors import UserError
+from engine.files import store_path
 
 if TYPE_CHECKING:
     from engine.store import Store
@@ -149,10 +149,7 @@ class Watcher:
     @cached_property
     def _path(self) -> Path:
         """Found once: the folder that one is in may go."""
-        from engine.store.core.database import DEFAULT
-
-        text = str(self._url or os.environ.get("TFLLMER_DB") or DEFAULT).removeprefix("sqlite:///")
-        return Path(text).expanduser().resolve()
+        return store_path(self._url)
 
     def _same_file(self) -> bool:
         try:

@@ -30,7 +30,8 @@ from engine.embeddings.encode.encoder import Encoder, Pooling, Precision, Source
 from engine.embeddings.encode.shards import Rows, Shards
 from engine.embeddings.encode.template import ALL, parse, render_all
 from engine.errors import UserError
-from engine.spool import Recorder, RunFolder, held
+from engine.files import held, make_folder
+from engine.spool import Recorder, RunFolder
 
 _VERSION = 1  # part of every key: raise it when the same settings give other vectors
 DEFAULT_BATCH_TOKENS = {"cpu": 1024, "cuda": 32768}
@@ -90,7 +91,7 @@ def embed(settings: Embed, recorder: Recorder, asked_to_stop: Stop) -> dict[str,
         return told | shape | {"encoded": 0, "reused": told["texts"], "wall_s": time.monotonic() - began}
 
     cache = RunFolder(Path(settings.cache) / identity["key"])
-    cache.root.mkdir(parents=True, exist_ok=True)
+    make_folder(cache.root)
     with _alone(cache, recorder, stop) as alone:
         if not alone:
             return None
@@ -115,10 +116,7 @@ def embed(settings: Embed, recorder: Recorder, asked_to_stop: Stop) -> dict[str,
                 return None
         metadata = {name: str(value) for name, value in identity.items()}
         metadata |= {"dataset": settings.dataset, "ids": json.dumps(items.ids, ensure_ascii=False)}
-        try:
-            width, dtype = shards.assemble(out, row_of_item, metadata)
-        except OSError as error:
-            raise UserError(f"{out}: cannot be written ({error.strerror}); the shards are kept") from None
+        width, dtype = shards.assemble(out, row_of_item, metadata)
     return told | {
         "dimensions": width,
         "stored_as": dtype,
@@ -225,10 +223,7 @@ class Encoding:
     def _keep(self, rows: list[Rows], vectors: list[npt.NDArray[np.floating]]) -> None:
         if not rows:
             return
-        try:
-            self._shards.write(np.concatenate(rows), np.concatenate(vectors))
-        except OSError as error:
-            raise UserError(f"{self._shards.folder}: cannot be written ({error.strerror}); free space") from None
+        self._shards.write(np.concatenate(rows), np.concatenate(vectors))
 
 
 class _Progress:
@@ -256,7 +251,7 @@ def _alone(cache: RunFolder, recorder: Recorder, stop: Stop) -> Iterator[bool]:
     """Hold the cache folder, waiting for another process that does; False where asked to stop meanwhile."""
     waiting = False
     while not stop():
-        with held(cache, patience_s=1.0) as mine:
+        with held(cache.lock, patience_s=1.0) as mine:
             if mine:
                 yield True
                 return

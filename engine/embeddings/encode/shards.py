@@ -7,16 +7,16 @@ left behind is simply what is done.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
+
+from engine.files import clear_leftovers, replacing, write_bytes
 
 Array = npt.NDArray[np.floating]
 Rows = npt.NDArray[np.int64]
@@ -30,8 +30,7 @@ class Shards:
         """Look at what is there: leftovers of a killed process and damaged shards are removed."""
         self.folder, self._n = folder, n_rows
         self.done: npt.NDArray[np.bool_] = np.zeros(n_rows, dtype=np.bool_)
-        for leftover in folder.glob("*.tmp"):
-            leftover.unlink()
+        clear_leftovers(folder)
         for path in sorted(folder.glob("*.safetensors")):
             rows = self._rows(path)
             if rows is None or self.done[rows].any():
@@ -48,10 +47,7 @@ class Shards:
     def write(self, rows: Rows, vectors: Array) -> None:
         """Keep the vectors [m x D] of these rows."""
         path = self.folder / f"{int(rows[0]):010d}.safetensors"
-        with replacing(path) as beside, open(beside, "wb") as file:
-            file.write(save({"rows": rows, "vectors": np.ascontiguousarray(vectors)}))
-            file.flush()
-            os.fsync(file.fileno())
+        write_bytes(path, save({"rows": rows, "vectors": np.ascontiguousarray(vectors)}))
         self.done[rows] = True
 
     def assemble(self, out: Path, row_of_item: Rows, metadata: Mapping[str, str]) -> tuple[int, str]:
@@ -91,17 +87,6 @@ class Shards:
             return None
         fits = rows.ndim == 1 and len(rows) and rows.min() >= 0 and rows.max() < self._n and shape[0] == len(rows)
         return rows if fits else None
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A name beside `path`, moved to it when the block ends well and removed otherwise."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield beside
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _new_file(

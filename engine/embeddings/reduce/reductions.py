@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from engine.embeddings.reduce.post import post_step
 from engine.embeddings.reduce.rec_pca import Reduction, rec_pca
 from engine.embeddings.rows import Rows, Vectors, spans
 from engine.errors import UserError
+from engine.files import write_bytes
 from engine.spec import Embedding
 
 Array = npt.NDArray[np.float64]
@@ -79,14 +79,9 @@ class LinearMap:
         return LinearMap(tensors["mean"], tensors["w"], tensors["shift"], bool(tensors["unit_rows"][0]))
 
     def save(self, path: Path) -> None:
-        """Write a safetensors file (float64), whole or not at all."""
+        """Write a safetensors file (float64), whole or not at all. Raises UserError where it cannot be written."""
         about = {"format": _FORMAT, "formula": _FORMULA}
-        beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            beside.write_bytes(save(self.tensors(), {"tfllmer.map": json.dumps(about)}))
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        write_bytes(path, save(self.tensors(), {"tfllmer.map": json.dumps(about)}))
 
 
 def load_map(path: Path) -> LinearMap:

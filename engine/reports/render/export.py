@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import UserError
+from engine.files import replacing
 from engine.metrics import load_ranks
 from engine.reports.boards.leaderboard import Cell, Leaderboard
-from engine.reports.files import replacing
 from engine.reports.render.layouts import Entry, Grid
 from engine.reports.stats.numbers import finite
 

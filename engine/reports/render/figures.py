@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.errors import UserError
+from engine.files import replacing, write_text
 from engine.metrics import Metric, parse_metric
 from engine.reports.boards.arms import Arm, Bench, benches
 from engine.reports.boards.doses import DIALS, LAMBDA, Family, dose_families, families
 from engine.reports.boards.evidence import Evidence
-from engine.reports.files import replacing, write_text
 from engine.reports.render.latex import escape
 from engine.reports.stats.statistics import FloatArray
 from engine.reports.verdict.verdict import BASELINES, CORE, RIVALS

@@ -12,9 +12,7 @@ manifest.json   run ids with their identities, what was left out and why
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -23,6 +21,7 @@ from typing import Any
 
 from engine import spec
 from engine.errors import UserError
+from engine.files import replacing_folder
 from engine.reports.boards.doses import Family, dose_families
 from engine.reports.boards.evidence import Evidence
 from engine.reports.boards.leaderboard import Leaderboard, leaderboards
@@ -56,22 +55,8 @@ def write_report(folder: Path, question: Question, evidence: Sequence[Evidence])
     target = folder.resolve()
     if target.exists() and not _replaceable(target):
         raise UserError(f"{folder}: holds something that is no report of tfllmer; name another folder")
-    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        beside.mkdir(parents=True)
-        left_out = _write(beside, question, evidence)
-        if target.exists():
-            old = target.with_name(f".{target.name}.{os.getpid()}.old")
-            target.rename(old)
-            beside.rename(target)
-            shutil.rmtree(old)
-        else:
-            beside.rename(target)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {(error.strerror or str(error)).lower()}") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    return left_out
+    with replacing_folder(target) as beside:
+        return _write(beside, question, evidence)
 
 
 def _replaceable(target: Path) -> bool:

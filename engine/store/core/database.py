@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import UserError
+from engine.files import DEFAULT_STORE, replacing, store_path
 from engine.spool import RunFolder
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ HEAD = "0002"
 """The schema of `tables`: the newest revision in `migrations/versions`."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-DEFAULT = "experiments.db"
 BUSY_S = 30.0
 """How long a write waits for another process's write, and anything for a file that is locked, in seconds."""
 
@@ -107,9 +107,9 @@ def open_store(url: str | Path | None = None, *, read_only: bool = False, wait_s
     for. Raises UserError where it is no store of
     ours, is newer than this program, or cannot be opened.
     """
-    path, wait_s = _path(url), BUSY_S if wait_s is None else wait_s
+    path, wait_s = store_path(url), BUSY_S if wait_s is None else wait_s
     if path.is_dir():
-        raise UserError(f"{path}: is a folder, not a store; name a file, for instance {path / DEFAULT}")
+        raise UserError(f"{path}: is a folder, not a store; name a file, for instance {path / DEFAULT_STORE}")
     if not path.exists():
         if read_only:
             raise UserError(f"{path}: no such store; `tfllmer run` makes one, --db or $TFLLMER_DB names another")
@@ -125,19 +125,11 @@ def open_store(url: str | Path | None = None, *, read_only: bool = False, wait_s
 
 def schema_of(url: str | Path | None = None) -> str:
     """The schema of a store as it is on disk, without opening (and so migrating) it. Raises UserError."""
-    path = _path(url)
+    path = store_path(url)
     if not path.is_file():
         raise UserError(f"{path}: no such store; --db or $TFLLMER_DB names another")
     with _translated(path, BUSY_S):
         return _revision_at(path, BUSY_S)
-
-
-def _path(url: str | Path | None) -> Path:
-    text = str(url if url is not None else os.environ.get("TFLLMER_DB") or DEFAULT)
-    text = text.removeprefix("sqlite:///")
-    if "://" in text:
-        raise UserError(f"{text}: only SQLite files can be stores for now; give a path")
-    return Path(text).expanduser().resolve()
 
 
 # ------------------------------------------------------------------------------------ connections
@@ -307,17 +299,13 @@ def _migrate(path: Path, revision: str) -> None:
 def backup(path: Path, target: Path) -> None:
     """Copy the last committed state, while others read and write, by way of a file beside the target.
     Raises StoreError where the target cannot be written."""
-    beside = target.with_name(target.name + ".part")
-    try:
-        with (
-            _translated(target, BUSY_S),
-            closing(connect(path, BUSY_S, read_only=True)) as source,
-            closing(sqlite3.connect(beside)) as copy,
-        ):
-            source.backup(copy)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+    with (
+        replacing(target) as beside,
+        _translated(target, BUSY_S),
+        closing(connect(path, BUSY_S, read_only=True)) as source,
+        closing(sqlite3.connect(beside)) as copy,
+    ):
+        source.backup(copy)
 
 
 def vacuum(path: Path) -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import psutil
 
-from engine.spool import RunFolder, SpoolWriter, held, read_records
+from engine.files import held
+from engine.spool import RunFolder, SpoolWriter, read_records
 
 
 def main(mode: str, folder: RunFolder) -> int:
@@ -29,7 +30,7 @@ def main(mode: str, folder: RunFolder) -> int:
         time.sleep(1)
     asked: list[int] = []
     signal.signal(signal.SIGTERM, signal.SIG_IGN if mode == "deaf" else lambda number, _: asked.append(number))
-    with held(folder) as alone:
+    with held(folder.lock) as alone:
         if not alone:
             print("another process runs this already", file=sys.stderr)
             return 2

@@ -15,10 +15,11 @@ import psutil
 import pytest
 
 from engine.errors import UserError
+from engine.files import held
 from engine.queue import is_alive, resume, settle, start, supervise
 from engine.queue.process import own
 from engine.spec import Experiment
-from engine.spool import SpoolWriter, held, read_records
+from engine.spool import SpoolWriter, read_records
 from engine.store import (
     Run,
     Store,
@@ -384,7 +385,7 @@ def test_what_cannot_be_resumed_says_why(store: Store) -> None:
 def test_a_run_that_another_process_holds_is_not_resumed(store: Store) -> None:
     run = set_status(store, running(store).id, "lost", "as someone thought")
     own_no_one(store, run)
-    with held(store.folder(run.id)) as alone:
+    with held(store.folder(run.id).lock) as alone:
         assert alone
         with pytest.raises(UserError, match="is running"):
             resume(store, run.id)
@@ -403,7 +404,7 @@ def test_of_several_who_resume_one_wins(store: Store) -> None:
 
 def test_a_child_that_finds_the_lock_taken_leaves_the_run_to_the_other(store: Store) -> None:
     run = running(store)
-    with held(store.folder(run.id)):
+    with held(store.folder(run.id).lock):
         SpoolWriter(store.folder(run.id)).start(1, os.getpid(), psutil.Process().create_time())
         start(store, run, double(store, run, "finish"))
         with pytest.raises(UserError, match="another process is running it"):

@@ -142,7 +142,7 @@ def test_a_backup_overwrites_nothing_and_leaves_nothing_half_written(store: Stor
     with pytest.raises(StoreError, match="cannot be opened"):
         backup_beside(store, Path("/proc/x.db"))
     assert there.read_text() == "mine"
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob(".*.tmp"))
 
 
 def test_vacuum_gives_back_what_a_purged_run_held(store: Store, run_id: str) -> None:

@@ -18,9 +18,10 @@ from safetensors.numpy import load_file
 
 from engine import spec
 from engine.data import Split, load_dataset, split_dataset
+from engine.files import held
 from engine.models.sequential.recommender import build
 from engine.presets import resolve
-from engine.spool import Level, RunFolder, held, read_records
+from engine.spool import Level, RunFolder, read_records
 from engine.training import loop, reference
 
 SMALL = [
@@ -170,7 +171,7 @@ def test_a_second_run_waits_for_the_first(
     folder = RunFolder(next(tmp_path.iterdir()))
     finished = (folder.root / "table.safetensors").rename(tmp_path / "later")
     notes, found = Notes(), []
-    with held(folder) as alone:
+    with held(folder.lock) as alone:
         assert alone
         with pytest.raises(loop.StoppedError):
             table_of(ARM, split, tmp_path, notes, stop_after=0)

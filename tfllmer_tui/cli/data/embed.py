@@ -152,11 +152,9 @@ def _output(given: Path | None, folder: Path, dataset: str, source: str) -> Path
 
 
 def _cache() -> Path:
-    import os
+    from engine.files import user_cache
 
-    if chosen := os.environ.get("TFLLMER_CACHE"):
-        return Path(chosen).expanduser().resolve() / "encode"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tfllmer" / "encode"
+    return user_cache() / "encode"
 
 
 def _run(settings: dict[str, Any]) -> dict[str, Any]:

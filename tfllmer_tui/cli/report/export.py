@@ -212,7 +212,7 @@ def linear_map(
     import sys
 
     from engine.errors import UserError
-    from engine.reports.files import replacing
+    from engine.files import replacing
     from engine.store import artifacts, find_run
     from tfllmer_tui.cli.output import settled_store
 

@@ -119,13 +119,13 @@ def _store(db: str | None, problems: list[str]) -> dict[str, Any]:
     """The store is looked at, not made and not changed."""
     import os
     import shutil
-    from pathlib import Path
 
     from engine.errors import UserError
+    from engine.files import store_path
     from engine.store import open_store
     from engine.store.upkeep import network_disk
 
-    path = Path(db or os.environ.get("TFLLMER_DB") or "experiments.db").expanduser().resolve()
+    path = store_path(db)
     folder = path.parent
     place: dict[str, Any] = {}
     if folder.is_dir():

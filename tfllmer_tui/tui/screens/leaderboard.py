@@ -455,7 +455,7 @@ def _tested(store: Store, boards: Sequence[Leaderboard], baseline: str, over: st
 
 
 def _write(path: Path | None, file: Path, text: str) -> str:
-    from engine.reports.files import write_text
+    from engine.files import write_text
 
     write_text(file, text)
     return f"{file} written"

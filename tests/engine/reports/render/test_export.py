@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from engine.errors import UserError
+from engine.files import replacing, write_text
 from engine.reports.boards.leaderboard import Leaderboard, leaderboards
-from engine.reports.files import replacing, write_text
 from engine.reports.render.export import export_ranks, guarded, to_csv, to_json, to_markdown
 from engine.reports.render.latex import escape, to_latex
 from engine.reports.render.layouts import grids

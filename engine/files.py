@@ -1,0 +1,241 @@
+"""Files and folders: one atomic write, one lock, one reading of `--db`, and where state is kept.
+
+A floor below everything, so it costs nothing to import: filelock and platformdirs are imported when they are used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from engine.errors import UserError
+
+# ------------------------------------------------------------------------------------ written whole or not at all
+
+_BESIDE = ".tmp"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file name beside `path` to write to. When the block ends well, what was written is on the disk and takes the
+    place of `path`; when it does not, `path` is as it was.
+
+    Links are followed; a device or a pipe is written to directly. Raises UserError where the file cannot be
+    written, and whatever the block raises, also where it cannot be tidied up after it.
+    """
+    target = path.resolve()
+    with _explained(path, target):
+        direct = target.exists() and not target.is_file()
+    if target.is_dir():
+        raise UserError(f"{path}: is a folder; name a file in it")
+    if direct:
+        with _explained(path, target):
+            yield target
+        return
+    beside = _beside(target)
+    try:
+        with _explained(path, beside):
+            yield beside
+            _sync(beside)
+            beside.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise
+    with suppress(OSError):  # not every file system can; the file itself is safe
+        _sync(target.parent)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write the bytes, see `replacing`."""
+    with replacing(path) as beside:
+        beside.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write the text as UTF-8 with the line ends it has, see `replacing`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A new, empty folder beside `path` that takes its place when the block ends well; what was at `path` goes then.
+
+    Raises as `replacing` does. Whether `path` may be replaced is the caller's to say.
+    """
+    target = path.resolve()
+    beside, old = _beside(target), _beside(target, "old")
+    try:
+        with _explained(path, beside):
+            beside.mkdir(parents=True)
+            yield beside
+            if target.exists():
+                target.rename(old)
+            try:
+                beside.rename(target)
+            except OSError:
+                if old.exists():
+                    old.rename(target)
+                raise
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def make_folder(path: Path) -> Path:
+    """The folder, made with its parents where it is missing. Raises UserError where it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path}: the folder cannot be made: {_reason(error)}") from error
+    return path
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote left in the folder. Nobody may be writing there."""
+    for leftover in folder.glob(f".*{_BESIDE}"):
+        with suppress(OSError):
+            leftover.unlink()
+
+
+def _beside(target: Path, kind: str = "") -> Path:
+    """A name that no other process or thread takes."""
+    return target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}{kind}{_BESIDE}")
+
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def _explained(path: Path, written: Path) -> Iterator[None]:
+    """A failure to write as one line about `path`; an error about any other file stays what it is."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            about = Path(os.fsdecode(error.filename))
+            if about != written.parent and not about.is_relative_to(written):
+                raise
+        raise UserError(f"{path}: cannot be written: {_reason(error)}") from error
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+# ------------------------------------------------------------------------------------ locks
+
+
+@contextmanager
+def held(lock: Path, patience_s: float = 0.0) -> Iterator[bool]:
+    """Hold the lock file while the block runs; yields False where another holder has it, after `patience_s` (which
+    may be infinite). The kernel lets go of it when the process ends, however it ends.
+
+    A little patience is due where others look on: `is_held` takes the lock for a moment. Raises UserError where the
+    file cannot be made or the file system has no locks.
+    """
+    from filelock import FileLock, Timeout
+
+    # Never a soft lock: those outlive a process that is killed.
+    file = FileLock(lock, timeout=patience_s, poll_interval=0.01, mode=0o644, fallback_to_soft=False)
+    try:
+        file.acquire()
+    except Timeout:
+        yield False
+        return
+    except OSError as error:
+        raise UserError(f"{lock}: cannot be locked: {_reason(error)}") from error
+    try:
+        yield True
+    finally:
+        file.release()
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a living process holds the lock file. It may lie where nothing can be written."""
+    from filelock import lock_descriptor
+
+    try:
+        file = os.open(lock, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        return not lock_descriptor(file, blocking=False)
+    finally:
+        os.close(file)
+
+
+# ------------------------------------------------------------------------------------ stores
+
+DEFAULT_STORE = "experiments.db"
+
+
+def store_path(given: str | Path | None = None) -> Path:
+    """The file of the store that `--db` names, by default $TFLLMER_DB or ./experiments.db; absolute, links followed.
+
+    A path, or the URL `sqlite:///relative/path`, `sqlite:////absolute/path`. Raises UserError for anything else.
+    """
+    if isinstance(given, Path):
+        return given.expanduser().resolve()
+    text = given if given is not None else os.environ.get("TFLLMER_DB") or DEFAULT_STORE
+    scheme, colon, rest = text.partition("://")
+    if not colon:
+        scheme, rest = "sqlite", f"/{text}"
+    if scheme.split("+")[0] in ("postgresql", "postgres"):
+        raise UserError(
+            f"{_without_password(text)}: PostgreSQL cannot hold a store yet; give the path of an SQLite file"
+        )
+    if scheme != "sqlite" or not rest.startswith("/"):
+        raise UserError(f"{_without_password(text)}: is no store; give a path, or sqlite:///PATH")
+    if rest in ("/", "/:memory:"):
+        raise UserError(f"{text or '--db'}: names no file; give the path of one, for instance {DEFAULT_STORE}")
+    return Path(rest[1:]).expanduser().resolve()
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+
+
+# ------------------------------------------------------------------------------------ state
+
+_NAME = "tfllmer"
+
+
+def user_state() -> Path:
+    """What is remembered of a user between sessions ($XDG_STATE_HOME/tfllmer on Linux). Not made."""
+    from platformdirs import user_state_path
+
+    return user_state_path(_NAME, appauthor=False)
+
+
+def user_config() -> Path:
+    """What a user sets ($XDG_CONFIG_HOME/tfllmer on Linux). Not made."""
+    from platformdirs import user_config_path
+
+    return user_config_path(_NAME, appauthor=False)
+
+
+def user_cache() -> Path:
+    """What can be made again: $TFLLMER_CACHE, or $XDG_CACHE_HOME/tfllmer on Linux. Not made."""
+    from platformdirs import user_cache_path
+
+    chosen = os.environ.get("TFLLMER_CACHE")
+    return Path(chosen).expanduser().resolve() if chosen else user_cache_path(_NAME, appauthor=False)
+
+
+def state_folder(store: Path) -> Path:
+    """What is remembered of a user's sessions with one store, which may belong to several users. Not made."""
+    path = store.expanduser().resolve()
+    return user_state() / "stores" / f"{path.stem}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"
