@@ -9,6 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from engine.files import write_bytes
+
 _PACKAGES = ("tfllmer", "torch", "numpy", "scipy", "polars", "safetensors", "pydantic")
 
 
@@ -41,7 +43,7 @@ def _git(folder: Path) -> dict[str, Any] | None:
     if commit is None or diff is None:
         return None
     if diff:
-        (folder / "code.diff").write_text(diff, encoding="utf-8", errors="surrogateescape")
+        write_bytes(folder / "code.diff", diff.encode("utf-8", errors="surrogateescape"))
     return {"commit": commit.strip(), "dirty": bool(diff), "diff": "code.diff" if diff else None}
 
 

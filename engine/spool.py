@@ -8,12 +8,15 @@ Records, by their key `r`:
 
     start     attempt, pid, pid_start, at        a process took the run up
     resume    attempt, step                      it continues behind `step`; later points of earlier attempts are void
-    points    step, wall, values {name: number}  numbers that are not finite are the strings nan, inf, -inf
+    points    step, wall, values {name: number}
     facts     values {name: anything}            merged into what is known of the run (sizes, provenance, diagnostics)
     event     at, level, text                    a line for a person: info, warning, error
     artifact  kind, path                         a file in the run's folder
     result    values                             best epoch, metrics, speed
     end       at, status, reason, detail         the last word: finished, failed or cancelled
+
+A number that is not finite, which JSON cannot carry, is written as {"$float": "nan"} (inf, -inf) wherever in a record
+it stands, by `SpoolWriter`, and is a float again in what `read_records` returns.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -113,7 +116,7 @@ class SpoolWriter:
             os.write(self._file, b"\n")  # closes the line that a killed process left torn
 
     def _append(self, record: Mapping[str, Any]) -> None:
-        line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        line = to_json(record).encode() + b"\n"
         written = os.write(self._file, line)
         if written < len(line):  # the disk is full: a torn line would take the next record with it
             os.ftruncate(self._file, os.fstat(self._file).st_size - written)
@@ -126,8 +129,8 @@ class SpoolWriter:
         self._append({"r": "resume", "attempt": attempt, "step": step})
 
     def points(self, step: int, values: Mapping[str, float]) -> None:
-        encoded = {name: encode_number(value) for name, value in values.items()}
-        self._append({"r": "points", "step": step, "wall": round(time.time(), 3), "values": encoded})
+        numbers = {name: float(value) for name, value in values.items()}
+        self._append({"r": "points", "step": step, "wall": round(time.time(), 3), "values": numbers})
 
     def facts(self, values: Mapping[str, Any]) -> None:
         self._append({"r": "facts", "values": dict(values)})
@@ -165,7 +168,7 @@ def read_records(spool: Path, offset: int = 0, limit: int = 1 << 24) -> tuple[li
     records = []
     for line in block[:end].splitlines():
         try:
-            record = json.loads(line)
+            record = from_json(line)
         except ValueError:
             continue
         if isinstance(record, dict) and "r" in record:
@@ -173,8 +176,46 @@ def read_records(spool: Path, offset: int = 0, limit: int = 1 << 24) -> tuple[li
     return records, offset + end
 
 
+# ------------------------------------------------------------------------------------ numbers that are not finite
+
+_FLOAT = "$float"
+
+
+def to_json(value: Any) -> str:
+    """JSON on one line. A float that is not finite becomes {"$float": "nan"}; `from_json` is the inverse."""
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    except ValueError:  # rare, so finite records pay nothing for it
+        encoded = _replaced(value, lambda number: {_FLOAT: str(float(number))})
+        return json.dumps(encoded, allow_nan=False, separators=(",", ":"))
+
+
+def from_json(text: str | bytes) -> Any:
+    """Inverse of `to_json`. Raises ValueError."""
+    return json.loads(text, object_hook=_float)
+
+
+def _float(value: dict[str, Any]) -> Any:
+    return float(value[_FLOAT]) if len(value) == 1 and isinstance(value.get(_FLOAT), str) else value
+
+
+def only_finite(value: Any) -> Any:
+    """The same with None in place of floats that are not finite: JSON for those who do not know this encoding."""
+    return _replaced(value, lambda number: None)
+
+
+def _replaced(value: Any, by: Callable[[float], Any]) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else by(value)
+    if isinstance(value, Mapping):
+        return {name: _replaced(each, by) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replaced(each, by) for each in value]
+    return value
+
+
 def encode_number(value: float) -> float | str:
-    """A finite float as it is; nan, inf and -inf as strings, which JSON can carry."""
+    """A finite float as it is; nan, inf and -inf as strings, which a column of a table can carry."""
     value = float(value)
     return value if math.isfinite(value) else str(value)
 

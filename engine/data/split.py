@@ -60,17 +60,45 @@ class Split:
 
 
 def split_dataset(dataset: Dataset, data: spec.Data) -> Split:
-    """Hold out validation and test targets as data.split says. Raises UserError where that leaves
-    nothing to train on or no target, and for a temporal split without clock times."""
+    """Hold out validation and test targets as data.split says. Raises UserError where that leaves nothing to train
+    on, no validation target to choose an epoch by or no test target, and for a temporal split without clock times."""
     split = _temporal(dataset, data) if data.split == "temporal" else _leave_one_out(dataset)
-    if not (split.test >= 0).any():
-        raise UserError(
-            f"{dataset.name}: no user has {MIN_FOR_HELD_OUT} interactions, so nothing can be held out; "
-            "filter less (data.k_core, data.rating_min)"
-            if data.split == "leave-one-out"
-            else f"{dataset.name}: no user with a history has an interaction in the test period; raise data.test_share"
-        )
+    if (reason := _useless(split, data)) is not None:
+        raise UserError(f"{dataset.name}: {reason}")
     return split
+
+
+def _useless(split: Split, data: spec.Data) -> str | None:
+    """Why nothing could be trained, chosen or measured, and what to do."""
+    trains = bool((np.diff(split.train.offsets) > 1).any())
+    validates, tests = bool((split.valid >= 0).any()), bool((split.test >= 0).any())
+    temporal = (
+        (
+            trains,
+            "nothing to train on: before the validation period no user has two interactions, so no item follows "
+            "another; lower data.valid_share and data.test_share, or use data.split=leave-one-out",
+        ),
+        (
+            validates,
+            "no user with a history has an interaction in the validation period, so no epoch could be chosen as the "
+            "best; raise data.valid_share, or use data.split=leave-one-out",
+        ),
+        (tests, "no user with a history has an interaction in the test period; raise data.test_share"),
+    )
+    leave_one_out = (
+        (
+            tests,
+            f"no user has {MIN_FOR_HELD_OUT} interactions, so nothing can be held out; "
+            "filter less (data.k_core, data.rating_min)",
+        ),
+        (
+            trains,
+            "nothing to train on: two interactions of every user are held out, and no user has two more, so no item "
+            "follows another; longer histories are needed, or less filtering (data.k_core, data.rating_min)",
+        ),
+    )
+    reasons = temporal if data.split == "temporal" else leave_one_out
+    return next((reason for holds, reason in reasons if not holds), None)
 
 
 def _bounds(dataset: Dataset) -> tuple[IntArray, IntArray]:

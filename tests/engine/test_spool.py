@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.spool import RunFolder, SpoolWriter, decode_number, encode_number, read_records
+from engine.spool import (
+    RunFolder,
+    SpoolWriter,
+    decode_number,
+    encode_number,
+    from_json,
+    only_finite,
+    read_records,
+    to_json,
+)
 
 
 @pytest.fixture
@@ -22,7 +31,7 @@ def test_records_come_back_in_order_from_any_offset(folder: RunFolder) -> None:
     writer.points(3, {"loss": 0.1, "bad": math.nan})
     first, offset = read_records(folder.spool)
     assert [r["r"] for r in first] == ["start", "points"]
-    assert first[1]["values"] == {"loss": 0.1, "bad": "nan"}
+    assert first[1]["values"] == {"loss": 0.1, "bad": pytest.approx(math.nan, nan_ok=True)}
     writer.end("finished", "")
     later, behind = read_records(folder.spool, offset)
     assert [r["r"] for r in later] == ["end"]
@@ -73,3 +82,51 @@ def test_numbers_survive_json(value: float) -> None:
 
 def test_no_file_means_no_records(folder: RunFolder) -> None:
     assert read_records(folder.spool) == ([], 0)
+
+
+# ------------------------------------------------------------------------------------ numbers that are not finite
+
+NOT_FINITE = {"nan": math.nan, "deep": [1, {"inf": math.inf}, (-math.inf,)], "text": "nan", "none": None}
+
+
+def same(one: object, other: object) -> bool:
+    """Equal, where nan equals nan and a tuple a list."""
+    return repr(one).replace("(-inf,)", "[-inf]") == repr(other).replace("(-inf,)", "[-inf]")
+
+
+def test_every_kind_of_record_carries_numbers_that_are_not_finite(folder: RunFolder) -> None:
+    writer = SpoolWriter(folder)
+    writer.start(1, 42, math.inf)
+    writer.points(3, {"loss": math.nan, "max": math.inf})
+    writer.facts(NOT_FINITE)
+    writer.result({"test": {"ndcg@10": math.nan}, "train_ce": [{"epoch": 0, "value": -math.inf}]})
+    writer.close()
+    for line in folder.spool.read_text().splitlines():
+        json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    start, points, facts, result = read_records(folder.spool)[0]
+    assert start["pid_start"] == math.inf
+    assert same(points["values"], {"loss": math.nan, "max": math.inf})
+    assert same(facts["values"], NOT_FINITE)
+    assert same(result["values"], {"test": {"ndcg@10": math.nan}, "train_ce": [{"epoch": 0, "value": -math.inf}]})
+
+
+documents = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text().filter(lambda name: name != "$float"), inner),
+    max_leaves=20,
+)
+
+
+@given(documents)
+def test_json_and_back(document: object) -> None:
+    text = to_json(document)
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert same(from_json(text), document)
+    plain = only_finite(document)
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+    assert "nan" in repr(document) or "inf" in repr(document) or plain == document
+
+
+def test_a_damaged_number_is_a_damaged_record(folder: RunFolder) -> None:
+    folder.spool.write_text('{"r":"facts","values":{"a":{"$float":"many"}}}\n{"r":"end"}\n')
+    assert read_records(folder.spool)[0] == [{"r": "end"}]

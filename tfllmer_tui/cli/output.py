@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on stdout; numbers that are not finite must have been encoded."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str))
+    """One JSON value on stdout; numbers that are not finite are null."""
+    from engine.spool import only_finite
+
+    print(json.dumps(only_finite(value), indent=2, ensure_ascii=False, allow_nan=False, default=str))
 
 
 def print_rich(*renderables: RenderableType) -> None:

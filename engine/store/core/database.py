@@ -9,6 +9,7 @@ connection of the standard library (`Store.rows`), so that who only draws curves
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -18,11 +19,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import UserError
 from engine.files import DEFAULT_STORE, replacing, store_path
-from engine.spool import RunFolder
+from engine.spool import RunFolder, only_finite
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -173,9 +174,14 @@ def _engine(path: Path, wait_s: float, *, read_only: bool, foreign_keys: bool = 
         connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
         return connection
 
-    engine = create_engine("sqlite://", creator=connected, poolclass=QueuePool)
+    engine = create_engine("sqlite://", creator=connected, poolclass=QueuePool, json_serializer=_json)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _json(document: Any) -> str:
+    """What is not finite becomes null: SQLite's functions refuse a document with NaN in it, and with it the query."""
+    return json.dumps(only_finite(document))
 
 
 def _begin(connection: Connection) -> None:

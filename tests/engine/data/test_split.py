@@ -64,6 +64,9 @@ def test_leave_one_out(tmp_path_factory: pytest.TempPathFactory, rows: list[tupl
     if all(held[3] is None for held in expected.values()):
         with pytest.raises(UserError, match="no user has 3 interactions"):
             split_dataset(dataset, data)
+    elif all(len(held[0]) < 2 for held in expected.values()):
+        with pytest.raises(UserError, match="nothing to train on"):
+            split_dataset(dataset, data)
     else:
         assert named(dataset, split_dataset(dataset, data)) == expected
 
@@ -88,13 +91,50 @@ def test_temporal(
         user: ([item for t, item in own if t < t1], *last(own, t1, t2), *last(own, t2, float("inf")))
         for user, own in by_user.items()
     }
-    if times[0] < t1 < t2 and any(held[3] for held in expected.values()):
+    usable = (
+        any(len(held[0]) > 1 for held in expected.values())
+        and any(held[1] for held in expected.values())
+        and any(held[3] for held in expected.values())
+    )
+    if times[0] < t1 < t2 and usable:
         split = split_dataset(dataset, data)
         assert named(dataset, split) == expected
         assert all(len(split.test_history[u]) for u, target in enumerate(split.test) if target >= 0)
     else:
-        with pytest.raises(UserError, match=r"too few or too coarse|in the test period"):
+        with pytest.raises(UserError, match=r"too few or too coarse|(test|validation) period|nothing to train on"):
             split_dataset(dataset, data)
+
+
+def temporal_split(folder: Path, rows: list[tuple[Any, str, int, int]]) -> Split:
+    """Ten interactions: the first six are trained on, two are validated, two tested."""
+    data = write(folder, INTER + lines(rows)).model_copy(
+        update={"split": "temporal", "valid_share": 0.2, "test_share": 0.2}
+    )
+    return split_dataset(load_dataset(data), data)
+
+
+def test_a_split_that_leaves_nothing_to_do_is_refused_with_the_reason(tmp_path: Path) -> None:
+    three_each = [(u, f"i{(u + p) % 4}", 1, 100 + p) for u in range(4) for p in range(3)]
+    data = write(tmp_path, INTER + lines(three_each))
+    with pytest.raises(UserError, match=r"^x: nothing to train on: two interactions of every user are held out"):
+        split_dataset(load_dataset(data), data)
+    one_has_four = [*three_each, (0, "i3", 1, 200)]
+    data = write(tmp_path, INTER + lines(one_has_four))
+    assert len(split_dataset(load_dataset(data), data).train.items) == 5
+
+    old = [("u", f"i{p}", 1, p) for p in range(6)]
+    known_test = [("u", "i1", 1, 8), ("u", "i2", 1, 9)]
+    strangers = [("v", "i1", 1, 6), ("w", "i2", 1, 7)]
+    with pytest.raises(UserError, match=r"^x: no user with a history has an interaction in the validation period"):
+        temporal_split(tmp_path, [*old, *strangers, *known_test])
+    with pytest.raises(UserError, match=r"^x: no user with a history has an interaction in the test period"):
+        temporal_split(tmp_path, [*old, ("u", "i1", 1, 6), ("u", "i2", 1, 7), ("v", "i1", 1, 8), ("w", "i2", 1, 9)])
+    singles = [(f"u{p}", f"i{p}", 1, p) for p in range(6)]
+    again = [("u0", "i1", 1, 6), ("u1", "i2", 1, 7), ("u2", "i3", 1, 8), ("u3", "i4", 1, 9)]
+    with pytest.raises(UserError, match=r"^x: nothing to train on: before the validation period no user has two"):
+        temporal_split(tmp_path, [*singles, *again])
+    fine = temporal_split(tmp_path, [*old, ("v", "i1", 1, 6), ("u", "i2", 1, 7), *known_test])
+    assert (len(fine.train.items), int((fine.valid >= 0).sum()), int((fine.test >= 0).sum())) == (6, 1, 1)
 
 
 @pytest.mark.parametrize("first", [0, 1])
