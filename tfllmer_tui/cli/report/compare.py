@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tfllmer_tui.cli.options import Backbone, Dataset, Db, Json
-from tfllmer_tui.cli.report.board import Metrics, StudyName, finished_runs
+from tfllmer_tui.cli.report.board import Metrics, StudyName
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -68,6 +68,7 @@ def _sides(store: Store, words: list[str], dataset: str | None, backbone: str | 
     from engine.reports.boards.compare import Side, find_side
     from engine.reports.boards.evidence import evidence_of
     from engine.store import find_run
+    from engine.views.selection import finished_runs
 
     evidence = None
     sides = []

@@ -53,12 +53,11 @@ def latex(
     tfllmer export latex --layout metrics --metric ndcg@10 --metric hr@10 --baseline id
     tfllmer export latex --study barrier --layout difference --baseline id-norm --test both
     """
-    from engine.reports.render.latex import to_latex
+    from engine.views.boards import file_text, layout_named
     from tfllmer_tui.cli.output import write_or_print
-    from tfllmer_tui.cli.report.board import grids_of
 
     boards = _boards(db, dataset, backbone, metric, study, baseline, test)
-    write_or_print(to_latex(grids_of(boards, layout), fragment=fragment, siunitx=siunitx), output)
+    write_or_print(file_text(boards, "latex", layout_named(layout), fragment=fragment, siunitx=siunitx), output)
 
 
 @group.command()
@@ -79,10 +78,11 @@ def csv(
     \b
     tfllmer export csv --metric ndcg@10 --metric valid.ndcg@10 -o results.csv
     """
-    from engine.reports.render.export import to_csv
+    from engine.views.boards import file_text
     from tfllmer_tui.cli.output import write_or_print
 
-    write_or_print(to_csv(_boards(db, dataset, backbone, metric, study, baseline, test)), output)
+    boards = _boards(db, dataset, backbone, metric, study, baseline, test)
+    write_or_print(file_text(boards, "csv", "backbones"), output)
 
 
 @group.command()
@@ -102,12 +102,11 @@ def markdown(
     \b
     tfllmer export markdown --dataset ml-1m
     """
-    from engine.reports.render.export import to_markdown
+    from engine.views.boards import file_text, layout_named
     from tfllmer_tui.cli.output import write_or_print
-    from tfllmer_tui.cli.report.board import grids_of
 
     boards = _boards(db, dataset, backbone, metric, study, baseline, test)
-    write_or_print(to_markdown(grids_of(boards, layout)), output)
+    write_or_print(file_text(boards, "markdown", layout_named(layout)), output)
 
 
 @group.command()
@@ -126,10 +125,11 @@ def json(
     \b
     tfllmer export json -o board.json
     """
-    from engine.reports.render.export import to_json
+    from engine.views.boards import file_text
     from tfllmer_tui.cli.output import write_or_print
 
-    write_or_print(to_json(_boards(db, dataset, backbone, metric, study, baseline, test)), output)
+    boards = _boards(db, dataset, backbone, metric, study, baseline, test)
+    write_or_print(file_text(boards, "json", "backbones"), output)
 
 
 @group.command()
@@ -154,10 +154,10 @@ def figure(
     tfllmer export figure --kind dose --study norm-dose -o dose.svg
     """
     from engine.reports.render.figures import figures, save
+    from engine.views.selection import finished_evidence
     from tfllmer_tui.cli.output import settled_store
-    from tfllmer_tui.cli.report.verdict import evidence_for
 
-    save(figures(kind, evidence_for(settled_store(db), study, dataset, backbone)), output)
+    save(figures(kind, finished_evidence(settled_store(db), study, dataset, backbone)), output)
 
 
 @group.command()

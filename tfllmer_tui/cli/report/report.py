@@ -33,11 +33,12 @@ def report(
     """
     from engine.reports.render.report import Question, write_report
     from engine.store.studies import known_study
+    from engine.views.selection import finished_evidence
     from tfllmer_tui.cli.output import say, settled_store
-    from tfllmer_tui.cli.report.verdict import evidence_for, judged_by
+    from tfllmer_tui.cli.report.verdict import judged_by
 
     store = settled_store(db)
-    evidence = evidence_for(store, study, dataset, backbone)
+    evidence = finished_evidence(store, study, dataset, backbone)
     share, baselines = judged_by(store, study, margin)
     narrowed = [
         word for flag, name in (("--dataset", dataset), ("--backbone", backbone)) if name for word in (flag, name)

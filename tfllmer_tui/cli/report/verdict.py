@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from engine.reports.boards.arms import Bench
     from engine.reports.boards.doses import Family
-    from engine.reports.boards.evidence import Evidence
     from engine.store import Store
 
 Study: TypeAlias = Annotated[
@@ -54,13 +53,14 @@ def verdict(
     from engine.reports.render import dose_text
     from engine.reports.render.verdict_text import grid, prose, to_json
     from engine.reports.verdict.verdict import verdicts
+    from engine.views.selection import finished_evidence
     from tfllmer_tui.cli.output import print_json, print_rich, settled_store
     from tfllmer_tui.view.grid import grid_table
     from tfllmer_tui.view.text import plain
 
     store = settled_store(db)
     share, baselines = judged_by(store, study, margin)
-    evidence = evidence_for(store, study, dataset, backbone)
+    evidence = finished_evidence(store, study, dataset, backbone)
     found, doses = verdicts(evidence, margin=share, baselines=baselines), dose_families(evidence)
     if json:
         print_json([to_json(one) | {"doses": dose_text.to_json(doses_on(one.bench, doses))} for one in found])
@@ -79,18 +79,6 @@ def doses_on(bench: Bench, doses: Sequence[Family]) -> list[Family]:
     """The families that have a run of the bench; a dial of the data has each dose on a bench of its own."""
     on_it = {run.run for arm in bench.arms for run in arm.runs}
     return [f for f in doses if any(run.run in on_it for runs in f.runs.values() for run in runs)]
-
-
-def evidence_for(store: Store, study: str | None, dataset: str | None, backbone: str | None) -> list[Evidence]:
-    """The finished runs of the study, or of the whole store, that match. Raises UserError where there is none."""
-    from engine.errors import UserError
-    from engine.reports.boards.evidence import evidence_of
-    from tfllmer_tui.cli.report.board import finished_runs
-
-    found = evidence_of(store, finished_runs(store, study, dataset, backbone))
-    if not found:
-        raise UserError(f"{study or store.path}: no finished run matches; tfllmer runs lists what there is")
-    return found
 
 
 def judged_by(store: Store, study: str | None, margin: float | None) -> tuple[float, Sequence[str]]:

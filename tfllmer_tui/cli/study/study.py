@@ -205,8 +205,7 @@ def _dry_run(study: Study, cells: list[Cell], db: str | None, json: bool) -> Non
 
 def _print_end(store: Store, study: Study, cells: list[Cell], now: StudyState) -> None:
     """What came of it: failures, the boards of a study that fits on a screen, and how to go on."""
-    from engine.reports.boards.leaderboard import leaderboards
-    from engine.store import get_run, record
+    from engine.views.boards import DEFAULT_METRIC, boards_of_runs
     from tfllmer_tui.cli.output import print_rich
     from tfllmer_tui.view.board import leaderboard_table
     from tfllmer_tui.view.study import failures, legend
@@ -214,8 +213,7 @@ def _print_end(store: Store, study: Study, cells: list[Cell], now: StudyState) -
     print_rich(legend(now.counts), *failures(now.cells))
     finished = [cell.run for cell in now.cells if cell.run is not None and cell.state == "finished"]
     if finished and len(cells) <= 100:
-        records = [record(store, get_run(store, run_id)) for run_id in finished]
-        boards = leaderboards(records, ["train_ce", "test.ndcg@10"])
+        boards = boards_of_runs(store, finished, ["train_ce", DEFAULT_METRIC])
         print_rich(*(leaderboard_table(board) for board in boards))
     datasets = sorted({str(cell.axes["dataset"]) for cell in cells})
     print(f"Next: tfllmer study status {study.name}\n      tfllmer verdict {study.name}")

@@ -29,15 +29,17 @@ if TYPE_CHECKING:
     from engine.reports.boards.leaderboard import Cell as BoardCell
     from engine.reports.boards.leaderboard import Leaderboard, Row
     from engine.reports.render.layouts import Grid, Layout
+    from engine.reports.stats.statistics import Over
     from engine.store import Store
+    from engine.views.boards import Form
 
 METRICS = ("test.ndcg@10", "test.hr@10", "test.mrr", "valid.ndcg@10", "train_ce")
-OVER = ("seeds", "users", "both")
+OVER: tuple[Over, ...] = ("seeds", "users", "both")
 LAYOUTS: tuple[Layout, ...] = ("backbones", "metrics", "difference")
-FORMATS = ("latex", "markdown", "csv")
+FORMATS: tuple[Form, ...] = ("latex", "markdown", "csv")
 RANKED = METRICS[:3]
 """What the layout of metrics has beside one another."""
-SUFFIX = {"latex": ".tex", "markdown": ".md", "csv": ".csv"}
+SUFFIX: dict[Form, str] = {"latex": ".tex", "markdown": ".md", "csv": ".csv", "json": ".json"}
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,12 @@ class How:
     """How a board is laid out and written, as `tfllmer export` takes it."""
 
     layout: Layout
-    form: str
+    form: Form
     fragment: bool
     siunitx: bool
     study: str | None
     baseline: str | None
-    over: str
+    over: Over
 
 
 class LeaderboardScreen(Page):
@@ -130,7 +132,7 @@ class LeaderboardScreen(Page):
 
     def _read(self) -> None:
         metric, study = self._metric, self._study
-        self.read("boards", lambda store: _boards(store, [metric], study), self._show)
+        self.read("boards", lambda store: _boards(store, metric, study), self._show)
 
     def _show(self, boards: list[Leaderboard]) -> None:
         """The numbers at once, the marks when the tests are made."""
@@ -357,9 +359,9 @@ class LeaderboardScreen(Page):
         yield SystemCommand("Next metric", "Test, validation, training CE", self.action_next_metric)
         if self.board is not None:
             yield SystemCommand("Baseline", "Test all against the arm under the cursor, or none", self.action_baseline)
-            for name in OVER:
+            for over in OVER:
                 yield SystemCommand(
-                    f"Test over {name}", "Against the baseline", lambda name=name: self._test_over(name)
+                    f"Test over {over}", "Against the baseline", lambda over=over: self._test_over(over)
                 )
             yield SystemCommand("Copy the command", "The same on the command line", self.action_copy_command)
             yield SystemCommand("Copy the export command", "The file that w writes", self.action_copy_export)
@@ -367,14 +369,14 @@ class LeaderboardScreen(Page):
         yield SystemCommand("Next study", "Only its runs; all after the last", self.action_next_study)
         if len(self._boards) > 1:
             yield SystemCommand("Next data set", "Another board", self.action_next_board)
-        for name in FORMATS:
-            yield SystemCommand(f"Export as {name}", "Preview, then w writes it", lambda name=name: self._choose(name))
+        for form in FORMATS:
+            yield SystemCommand(f"Export as {form}", "Preview, then w writes it", lambda form=form: self._choose(form))
 
-    def _test_over(self, name: str) -> None:
+    def _test_over(self, name: Over) -> None:
         self._over = OVER[OVER.index(name) - 1]
         self.action_over()
 
-    def _choose(self, name: str) -> None:
+    def _choose(self, name: Form) -> None:
         self._format = name
         self.add_class("-preview")
         self._show_export()
@@ -397,61 +399,36 @@ def _laid_out(store: Store, board: Leaderboard, how: How) -> tuple[str, list[Gri
     """The board in a layout, and as a file of that form holds it; for threads. Where the layout cannot be, the
     text says why. The layout of metrics has those of RANKED beside one another."""
     from engine.errors import UserError
-    from engine.reports.render.export import to_csv, to_markdown
-    from engine.reports.render.latex import to_latex
-    from engine.reports.render.layouts import grids
+    from engine.views.boards import beside, file_text, laid_out, mark_boards
 
     boards = [board]
     if how.layout == "metrics":
-        boards = [
-            each
-            for each in _boards(store, RANKED, how.study)
-            if (each.dataset, each.conditions, each.mask_seen) == (board.dataset, board.conditions, board.mask_seen)
-        ]
+        boards = beside(store, board, RANKED, how.study)
     try:
         if how.layout == "metrics" and how.baseline is not None:
-            boards = _tested(store, boards, how.baseline, how.over)
-        made = grids(boards, how.layout)
+            boards = mark_boards(store, boards, how.baseline, how.over, tuned=False)
+        text = file_text(boards, how.form, how.layout, fragment=how.fragment, siunitx=how.siunitx)
+        return text, laid_out(boards, how.layout)
     except UserError as error:
         return f"{error}\n", []
-    if how.form == "csv":
-        return to_csv(boards), made
-    if how.form == "latex":
-        return to_latex(made, fragment=how.fragment, siunitx=how.siunitx), made
-    return to_markdown(made), made
 
 
-def _boards(store: Store, metrics: Sequence[str], study: str | None) -> list[Leaderboard]:
+def _boards(store: Store, metric: str, study: str | None) -> list[Leaderboard]:
     """For threads."""
-    from engine.reports.boards.leaderboard import leaderboards
-    from engine.reports.boards.measured import measured_records
-    from engine.store import record
-    from tfllmer_tui.cli.report.board import finished_runs
+    from engine.views.boards import BoardQuery, read_boards
 
-    if study is None:
-        return leaderboards(measured_records(store, metrics), metrics)
-    return leaderboards([record(store, run) for run in finished_runs(store, study, None, None)], metrics)
+    return read_boards(store, BoardQuery((metric,), study))
 
 
-def _marked(store: Store, board: Leaderboard, baseline: str, over: str) -> tuple[Leaderboard | None, str]:
+def _marked(store: Store, board: Leaderboard, baseline: str, over: Over) -> tuple[Leaderboard | None, str]:
     """The board with marks, or why there are none; for threads."""
     from engine.errors import UserError
+    from engine.views.boards import mark_boards
 
     try:
-        return _tested(store, [board], baseline, over)[0], ""
+        return mark_boards(store, [board], baseline, over, tuned=False)[0], ""
     except UserError as error:
         return None, str(error).removeprefix("--baseline ")
-
-
-def _tested(store: Store, boards: Sequence[Leaderboard], baseline: str, over: str) -> list[Leaderboard]:
-    """The boards with marks; for threads. Raises UserError where nothing can be tested."""
-    from engine.reports.boards.evidence import evidence_of
-    from engine.reports.boards.marks import marked
-    from engine.store import get_run
-
-    ids = dict.fromkeys(run_id for board in boards for cell in board.cells for run_id in cell.runs)
-    evidence = {run.run: run for run in evidence_of(store, [get_run(store, run_id) for run_id in ids])}
-    return marked(boards, evidence, baseline, over)  # type: ignore[arg-type]
 
 
 def _write(path: Path | None, file: Path, text: str) -> str:

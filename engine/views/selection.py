@@ -1,0 +1,50 @@
+"""Which finished runs a board, a comparison or a verdict is made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.errors import UserError, nearest
+from engine.store import Run, Store, list_runs, list_values
+from engine.store.queries.filters import field_named
+from engine.store.studies import study_runs
+
+if TYPE_CHECKING:
+    from engine.reports.boards.evidence import Evidence
+
+
+def finished_runs(
+    store: Store, study: str | None = None, dataset: str | None = None, backbone: str | None = None
+) -> list[Run]:
+    """The finished runs of the study, or of the whole store, that match. Raises UserError where the study, or a
+    name among all runs, is unknown."""
+    if study is None:
+        runs = list_runs(store, dataset=dataset, backbone=backbone, status="finished")
+    else:
+        counted = [run for _, run in study_runs(store, study) if run is not None and run.status == "finished"]
+        runs = [r for r in counted if dataset in (None, r.dataset) and backbone in (None, r.backbone)]
+    if not runs:
+        check_names(store, dataset=dataset, backbone=backbone)
+    return runs
+
+
+def finished_evidence(
+    store: Store, study: str | None = None, dataset: str | None = None, backbone: str | None = None
+) -> list[Evidence]:
+    """The same with all that statistics need. Raises UserError also where there is none."""
+    from engine.reports.boards.evidence import evidence_of  # scipy, which a board without tests does not wait for
+
+    evidence = evidence_of(store, finished_runs(store, study, dataset, backbone))
+    if not evidence:
+        raise UserError(f"{study or store.path}: no finished run matches; tfllmer runs lists what there is")
+    return evidence
+
+
+def check_names(store: Store, **wanted: str | None) -> None:
+    """Raises UserError where no run at all has the name that was asked for."""
+    for column, name in wanted.items():
+        if name is None:
+            continue
+        known = sorted({value for _, value in list_values(store, [field_named(column, "--" + column)])})
+        if known and name not in known:
+            raise UserError(f"--{column} {name}: no run with it{nearest(name, known)}")
