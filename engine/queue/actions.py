@@ -11,6 +11,7 @@ from engine.files import is_held
 from engine.queue.fleet import workers
 from engine.queue.process import CANCEL_GRACE_S, ask_to_stop, find, is_alive, kill_group
 from engine.queue.recovery import settle_run
+from engine.records import RunStatus
 from engine.spec import Experiment
 from engine.store import Run, Store, create_run, get_run
 from engine.store import queue as rows
@@ -27,7 +28,13 @@ def enqueue(
 ) -> Run:
     """A new queued run behind the others of its priority; `ensure_worker` sees that somebody takes it."""
     return create_run(
-        store, experiment, overrides=overrides, command=command, study_id=study_id, priority=priority, status="queued"
+        store,
+        experiment,
+        overrides=overrides,
+        command=command,
+        study_id=study_id,
+        priority=priority,
+        status=RunStatus.QUEUED,
     )
 
 
@@ -44,7 +51,7 @@ def cancel(store: Store, run_ids: Sequence[str]) -> list[Run]:
     for run in found:
         followed = run.worker_id in living
         # only the run's own process holds its lock: before that, the row may name whoever starts it
-        if run.status == "running" and not followed and is_held(store.folder(run.id).lock) and find(run):
+        if run.status == RunStatus.RUNNING and not followed and is_held(store.folder(run.id).lock) and find(run):
             ask_to_stop(run.pid or 0, run.pid_start or 0.0)
     return found
 
@@ -53,11 +60,13 @@ def see_off(store: Store, run_ids: Sequence[str], grace_s: float = CANCEL_GRACE_
     """Wait until cancelled runs have ended; kill the group of those that have not after the grace. Returns
     them as they ended."""
     give_up = time.monotonic() + grace_s
-    while any(settle_run(store, run_id).status == "running" for run_id in run_ids) and time.monotonic() < give_up:
+    while (
+        any(settle_run(store, run_id).status == RunStatus.RUNNING for run_id in run_ids) and time.monotonic() < give_up
+    ):
         time.sleep(0.1)
     for run_id in run_ids:
         run = get_run(store, run_id)
-        while run.status == "running" and time.monotonic() < give_up + grace_s:
+        while run.status == RunStatus.RUNNING and time.monotonic() < give_up + grace_s:
             if run.pid and run.pid_start and is_held(store.folder(run.id).lock):
                 kill_group(run.pid, run.pid_start)
             time.sleep(0.1)
@@ -82,11 +91,11 @@ def retry(store: Store, run_ids: Sequence[str], fresh: bool = False) -> list[Run
 
 def _retriable(store: Store, run_id: str) -> Run:
     run = settle_run(store, run_id)
-    if run.status == "finished":
+    if run.status == RunStatus.FINISHED:
         raise UserError(f"{run.id}: is finished; `tfllmer clone {run.id}` makes a new run of it")
-    if run.status == "queued":
+    if run.status == RunStatus.QUEUED:
         raise UserError(f"{run.id}: is queued already; `tfllmer queue` shows its place")
-    if run.status == "running" or is_alive(store, run):
+    if run.status == RunStatus.RUNNING or is_alive(store, run):
         raise UserError(f"{run.id}: is running; `tfllmer cancel {run.id}` stops it")
     folder = store.folder(run.id)
     if not folder.spec.exists():
@@ -138,5 +147,5 @@ def reorder(
 def _all_wait(store: Store, run_ids: Sequence[str]) -> None:
     for run_id in run_ids:
         run = get_run(store, run_id)
-        if run.status != "queued":
+        if run.status != RunStatus.QUEUED:
             raise UserError(f"{run.id}: is {run.status}, not queued; `tfllmer queue` lists the runs that wait")

@@ -16,7 +16,7 @@ from engine.files import make_folder
 from engine.queue.process import process_lives
 from engine.store import Store
 from engine.store import queue as rows
-from engine.store.core.tables import Worker
+from engine.store.core.tables import StoredWorker
 
 HEARTBEAT_S = 5.0
 _SILENCE_S = 120.0
@@ -59,7 +59,7 @@ def workers(store: Store) -> list[WorkerView]:
     ]
 
 
-def worker_lives(worker: Worker) -> bool:
+def worker_lives(worker: StoredWorker) -> bool:
     """By (pid, start time) on this host, by a generous heartbeat elsewhere."""
     if worker.host != platform.node():
         return (datetime.now(UTC) - worker.heartbeat).total_seconds() < _SILENCE_S

@@ -13,6 +13,7 @@ from types import FrameType
 from engine.errors import UserError
 from engine.queue.process import CANCEL_GRACE_S, child_of, forget, how_it_ended, is_alive, stop
 from engine.queue.recovery import conclude
+from engine.records import RunStatus
 from engine.store import Run, Store, StoreError, get_run, ingest, request_cancel
 
 
@@ -57,7 +58,7 @@ def supervise(store: Store, run: Run, on_update: Callable[[Run], None], poll_s: 
         forget(run.id)
         ingest(store, run.id)
         run = get_run(store, run.id)
-        if run.status in ("running", "lost"):  # it left no last word
+        if run.status in (RunStatus.RUNNING, RunStatus.LOST):  # it left no last word
             run = _without_last_word(
                 store, run, code, begun=run.attempt > attempts_before, stopped=stopped, killed=killed
             )
@@ -72,10 +73,10 @@ def _without_last_word(store: Store, run: Run, code: int, *, begun: bool, stoppe
     if not begun:
         how = f"{how} (before it began)"
     if killed:
-        return conclude(store, run, "cancelled", "killed by the user")
+        return conclude(store, run, RunStatus.CANCELLED, "killed by the user")
     if stopped:
-        return conclude(store, run, "cancelled", f"stopped by the user; {how}")
-    return conclude(store, run, "lost", how)
+        return conclude(store, run, RunStatus.CANCELLED, f"stopped by the user; {how}")
+    return conclude(store, run, RunStatus.LOST, how)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.queue.process import is_alive
 from engine.queue.recovery import conclude
+from engine.records import RunStatus
 from engine.store import Run, Store, get_run, ingest
 from engine.store.queue import put_back
 
@@ -26,12 +27,12 @@ def after_end(
     """
     ingest(store, run_id)
     run = get_run(store, run_id)
-    if run.status == "running" and is_alive(store, run):
+    if run.status == RunStatus.RUNNING and is_alive(store, run):
         return run  # another process has it
-    if run.status == "cancelled" and not run.cancel_requested:
+    if run.status == RunStatus.CANCELLED and not run.cancel_requested:
         put_back(store, run, "it was stopped with its worker", crashes=run.crashes)
         return get_run(store, run_id)
-    if run.status in ("running", "lost"):
+    if run.status in (RunStatus.RUNNING, RunStatus.LOST):
         return _without_last_word(store, run, how, blame=blame, worker_gone=worker_gone, give_up=give_up)
     return run
 
@@ -40,12 +41,14 @@ def _without_last_word(store: Store, run: Run, how: str, *, blame: bool, worker_
     crashes = run.crashes if not blame else 1 if _progressed(store, run) else run.crashes + 1
     limit = MAX_CRASHES_WITH_WORKER if worker_gone else MAX_CRASHES
     if run.cancel_requested:
-        return conclude(store, run, "cancelled", f"cancelled by the user; {how}")
+        return conclude(store, run, RunStatus.CANCELLED, f"cancelled by the user; {how}")
     if give_up:
-        return conclude(store, run, "failed", how, crashes)
+        return conclude(store, run, RunStatus.FAILED, how, crashes)
     if blame and crashes >= limit:
         together = " with its worker" if worker_gone else ""
-        return conclude(store, run, "failed", f"set aside: lost {crashes} times{together}; at last: {how}", crashes)
+        return conclude(
+            store, run, RunStatus.FAILED, f"set aside: lost {crashes} times{together}; at last: {how}", crashes
+        )
     put_back(store, run, how, crashes=crashes)
     return get_run(store, run.id)
 

@@ -6,15 +6,19 @@ import os
 import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import psutil
 from sqlmodel import col, update
 
 from engine.errors import UserError
 from engine.queue.process import find, is_alive, start
+from engine.records import RunStatus
 from engine.store import Event, Run, Store, get_run, ingest, list_runs
 from engine.store.queue import unchanged
+
+Ending: TypeAlias = Literal[RunStatus.LOST, RunStatus.CANCELLED, RunStatus.FAILED]
+"""An end that somebody else writes down for a run that did not."""
 
 
 def settle(store: Store) -> list[Run]:
@@ -24,17 +28,17 @@ def settle(store: Store) -> list[Run]:
     A lost run whose spool grows again (its process was only slow to begin) becomes what its spool says.
     """
     ended = []
-    for run in [*list_runs(store, status="running"), *_grown(store)]:
+    for run in [*list_runs(store, status=RunStatus.RUNNING), *_grown(store)]:
         before = run.status
         now = settle_run(store, run.id)
-        if now.status not in (before, "running"):
+        if now.status not in (before, RunStatus.RUNNING):
             ended.append(now)
     return ended
 
 
 def _grown(store: Store) -> list[Run]:
     lost = []
-    for run in list_runs(store, status="lost"):
+    for run in list_runs(store, status=RunStatus.LOST):
         spool = store.folder(run.id).spool
         if spool.exists() and spool.stat().st_size > run.spool_offset:
             lost.append(run)
@@ -47,15 +51,13 @@ def settle_run(store: Store, run_id: str) -> Run:
     alive = is_alive(store, get_run(store, run_id))  # first: if it is not, its last words are in the spool
     ingest(store, run_id)
     run = get_run(store, run_id)
-    if alive or run.status != "running" or is_alive(store, run):
+    if alive or run.status != RunStatus.RUNNING or is_alive(store, run):
         return run
     how = f"its process (pid {run.pid}) is gone without a last word"
-    return conclude(store, run, "cancelled" if run.cancel_requested else "lost", how)
+    return conclude(store, run, RunStatus.CANCELLED if run.cancel_requested else RunStatus.LOST, how)
 
 
-def conclude(
-    store: Store, run: Run, status: Literal["lost", "cancelled", "failed"], reason: str, crashes: int | None = None
-) -> Run:
+def conclude(store: Store, run: Run, status: Ending, reason: str, crashes: int | None = None) -> Run:
     """Give a run whose process is gone its end, unless its row has changed since it was read: someone
     took the run up, or heard from it. It ended when it last wrote."""
     spool = store.folder(run.id).spool
@@ -77,11 +79,11 @@ def resume(store: Store, run_id: str, argv: Sequence[str] | None = None) -> Run:
     """
     run = settle_run(store, run_id)
     folder = store.folder(run.id)
-    if run.status == "finished":
+    if run.status == RunStatus.FINISHED:
         raise UserError(f"{run.id}: is finished; `tfllmer show {run.id}` shows it, `tfllmer run` makes a new one")
-    if run.status == "queued":
+    if run.status == RunStatus.QUEUED:
         raise UserError(f"{run.id}: is queued; a worker takes it up, or `tfllmer cancel {run.id}` first")
-    if run.status == "running" or is_alive(store, run):
+    if run.status == RunStatus.RUNNING or is_alive(store, run):
         process = find(run)
         where = f" (pid {process.pid})" if process else ""
         raise UserError(f"{run.id}: is running{where}; stop it before you resume it")
@@ -100,10 +102,12 @@ def _take(store: Store, run: Run) -> bool:
     me = psutil.Process(os.getpid())
     with store.write() as session:
         free = update(Run).where(
-            col(Run.id) == run.id, col(Run.status) == run.status, col(Run.status).in_(["lost", "cancelled", "failed"])
+            col(Run.id) == run.id,
+            col(Run.status) == run.status,
+            col(Run.status).in_([RunStatus.LOST, RunStatus.CANCELLED, RunStatus.FAILED]),
         )
         mine = free.values(
-            status="running",
+            status=RunStatus.RUNNING,
             reason="",
             detail="",
             ended=None,

@@ -7,17 +7,27 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from engine.errors import UserError
 from engine.files import held, make_folder
 from engine.presets import Cell, Study, cell_key, combinations
 from engine.queue.actions import enqueue, retry
+from engine.records import RunStatus
 from engine.store import Run, Store, StoreError, get_run
-from engine.store.core.tables import Study as Row
+from engine.store.core.tables import StoredStudy
 from engine.store.studies import StudyCell, find_study_row, runs_that_count, save_study
 
-STATES = ("finished", "running", "queued", "failed", "cancelled", "lost", "missing")
+CellState: TypeAlias = RunStatus | Literal["missing"]
+STATES: tuple[CellState, ...] = (
+    RunStatus.FINISHED,
+    RunStatus.RUNNING,
+    RunStatus.QUEUED,
+    RunStatus.FAILED,
+    RunStatus.CANCELLED,
+    RunStatus.LOST,
+    "missing",
+)
 """What a cell can be: the status of the run that counts for it, or missing."""
 
 
@@ -29,7 +39,7 @@ class Planned:
     run: Run | None
 
     @property
-    def state(self) -> str:
+    def state(self) -> CellState:
         return "missing" if self.run is None else self.run.status
 
 
@@ -76,7 +86,9 @@ def submit(
         planned = plan(store, cells)
         made, again = [], []
         for each in planned:
-            goes_on = each.state in ("cancelled", "lost") or (each.state == "failed" and retry_failed)
+            goes_on = each.state in (RunStatus.CANCELLED, RunStatus.LOST) or (
+                each.state == RunStatus.FAILED and retry_failed
+            )
             if goes_on and (run := _go_on(store, each)):
                 again.append(run)
             elif goes_on or each.state == "missing":
@@ -93,10 +105,12 @@ def _go_on(store: Store, each: Planned) -> Run | None:
         raise
     except UserError:
         run = get_run(store, each.run.id)
-        return run if run.status in ("queued", "running", "finished") else None  # somebody was faster
+        return (
+            run if run.status in (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.FINISHED) else None
+        )  # somebody was faster
 
 
-def _make(store: Store, cell: Cell, row: Row, priority: int) -> Run:
+def _make(store: Store, cell: Cell, row: StoredStudy, priority: int) -> Run:
     return enqueue(
         store,
         cell.experiment,

@@ -21,9 +21,10 @@ from engine.queue.launcher import Launcher
 from engine.queue.policy import after_end
 from engine.queue.process import CANCEL_GRACE_S, ask_to_stop, group_lives, how_it_ended, is_alive, kill_group, own
 from engine.queue.recovery import settle
+from engine.records import RunStatus
 from engine.store import Run, Store, StoreError, get_run, ingest
 from engine.store import queue as rows
-from engine.store.core.tables import Worker as Row
+from engine.store.core.tables import StoredWorker
 
 DRAIN_GRACE_S = 60.0
 """What a run that goes back to the queue, or is beyond its time limit, has for saving its state."""
@@ -222,7 +223,7 @@ class Worker:
     def _settle(self, job: _Job) -> None:
         how = job.how or f"its process (pid {job.pid}) is gone without a last word"
         run = after_end(self._store, job.run_id, how, blame=job.blame, give_up=job.give_up)
-        if run.status == "running" and run.worker_id == self.id:
+        if run.status == RunStatus.RUNNING and run.worker_id == self.id:
             job.ended, job.how = False, ""  # another process has it: follow that one
             return
         del self._jobs[job.run_id]
@@ -241,14 +242,14 @@ class Worker:
             if not rows.runs_of(self._store, [worker.id]):
                 rows.leave(self._store, worker.id)
 
-    def _take_over(self, run: Run, dead: Row) -> None:
+    def _take_over(self, run: Run, dead: StoredWorker) -> None:
         if not is_alive(self._store, run):
             begun = (run.pid, run.pid_start) != (dead.pid, dead.pid_start)
             run = after_end(
                 self._store, run.id, "its worker is gone, and so is its process", blame=begun, worker_gone=True
             )
             self._say(f"{run.id} of worker {dead.id} {run.status}" + (f": {run.reason}" if run.reason else ""))
-        elif run.status == "running" and rows.adopt(self._store, run, self._row):
+        elif run.status == RunStatus.RUNNING and rows.adopt(self._store, run, self._row):
             threads, device = self._width(int(run.spec["execution"]["threads"])), run.device or "cpu"
             self._jobs[run.id] = _Job(run.id, device, threads, run.pid or 0, run.pid_start or 0.0, own_child=False)
             self._say(f"{run.id} adopted from worker {dead.id}")

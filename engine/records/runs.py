@@ -22,6 +22,11 @@ class RunStatus(StrEnum):
     LOST = "lost"
     """Its process is gone without a last word."""
 
+    @classmethod
+    def decode(cls, word: object) -> RunStatus:
+        """The status of that word; LOST where it is none, as nobody can say how such a run ended."""
+        return next((status for status in cls if status.value == word), cls.LOST)
+
     @property
     def has_ended(self) -> bool:
         """Whether no process works on it and none is going to, unless somebody asks for it."""

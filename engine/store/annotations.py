@@ -12,6 +12,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlmodel import col, select
 
 from engine.errors import UserError
+from engine.records import RunStatus
 from engine.store.core.database import Store
 from engine.store.core.tables import Note, Run, Tag
 
@@ -58,7 +59,9 @@ def trash(store: Store, run_ids: Sequence[str]) -> int:
         # the change comes first: a transaction that begins by reading could find its snapshot outdated
         removed = update(Run).where(col(Run.id).in_(run_ids), col(Run.trashed).is_(None))
         changed = connection.execute(removed.values(trashed=datetime.now(UTC))).rowcount
-        live = select(Run.id, Run.status).where(col(Run.id).in_(run_ids), col(Run.status).in_(["queued", "running"]))
+        live = select(Run.id, Run.status).where(
+            col(Run.id).in_(run_ids), col(Run.status).in_([RunStatus.QUEUED, RunStatus.RUNNING])
+        )
         for run_id, status in connection.execute(live):
             raise UserError(f"{run_id}: is {status}; `tfllmer cancel {run_id}` first, then remove it")
     return changed

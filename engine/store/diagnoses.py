@@ -10,7 +10,7 @@ from typing import Any
 
 from engine import spec
 from engine.store.core.database import Store
-from engine.store.core.tables import Diagnosis, Run
+from engine.store.core.tables import Run, StoredDiagnosis
 
 VERSION = 2
 """Part of the identity: raise it when something else is measured."""
@@ -40,15 +40,17 @@ def question_of_run(run: Run) -> str:
     return f"run {run.id} v{VERSION}"
 
 
-def find_diagnosis(store: Store, identity: str) -> Diagnosis | None:
+def find_diagnosis(store: Store, identity: str) -> StoredDiagnosis | None:
     """What was stored under the identity."""
     with store.read() as session:
-        return session.get(Diagnosis, identity)
+        return session.get(StoredDiagnosis, identity)
 
 
-def keep_diagnosis(store: Store, identity: str, experiment: spec.Experiment, result: Mapping[str, Any]) -> Diagnosis:
+def keep_diagnosis(
+    store: Store, identity: str, experiment: spec.Experiment, result: Mapping[str, Any]
+) -> StoredDiagnosis:
     """Store a result, in place of an older one under the same identity."""
-    made = Diagnosis(
+    made = StoredDiagnosis(
         identity=identity,
         dataset=experiment.data.name,
         embedding=experiment.embedding.source if experiment.uses_embedding else "id",

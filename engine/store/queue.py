@@ -17,8 +17,9 @@ import psutil
 from sqlalchemy import ColumnElement, and_, or_
 from sqlmodel import Session, col, delete, exists, func, select, update
 
+from engine.records import RunStatus
 from engine.store.core.database import Store
-from engine.store.core.tables import Event, Run, Worker
+from engine.store.core.tables import Event, Run, StoredWorker
 
 _THREADS = col(Run.spec)["execution"]["threads"].as_integer()
 _DEVICE = col(Run.spec)["execution"]["device"].as_string()
@@ -89,7 +90,7 @@ def _place(session: Session, run_ids: Sequence[str], priority: int, positions: S
 
 
 def _waiting() -> tuple[ColumnElement[bool], ...]:
-    return (col(Run.status) == "queued", col(Run.trashed).is_(None))
+    return (col(Run.status) == RunStatus.QUEUED, col(Run.trashed).is_(None))
 
 
 def _order() -> tuple[Any, ...]:
@@ -99,7 +100,9 @@ def _order() -> tuple[Any, ...]:
 # ------------------------------------------------------------------------------------ taken, put back, given up
 
 
-def claim(store: Store, worker: Worker, *, place: str, devices: Sequence[str], free: int | None = None) -> Run | None:
+def claim(
+    store: Store, worker: StoredWorker, *, place: str, devices: Sequence[str], free: int | None = None
+) -> Run | None:
     """Take the first queued run that asks for one of `devices`, for the device `place`; None where there
     is none. It is then running in the name of the worker until its own process is known.
 
@@ -112,7 +115,7 @@ def claim(store: Store, worker: Worker, *, place: str, devices: Sequence[str], f
     with store.write() as session:
         taken = session.connection().execute(
             mine.values(
-                status="running",
+                status=RunStatus.RUNNING,
                 reason="",
                 detail="",
                 ended=None,
@@ -145,7 +148,14 @@ def queue_again(store: Store, run: Run, reason: str) -> bool:
 
 def _to_queue(store: Store, run: Run, reason: str, crashes: int, position: float, *, not_cancelled: bool) -> bool:
     same = [*unchanged(run), *([col(Run.cancel_requested).is_(False)] if not_cancelled else [])]
-    values = {"status": "queued", "reason": reason, "detail": "", "ended": None, "result": None, "crashes": crashes}
+    values = {
+        "status": RunStatus.QUEUED,
+        "reason": reason,
+        "detail": "",
+        "ended": None,
+        "result": None,
+        "crashes": crashes,
+    }
     values |= {"cancel_requested": False, "worker_id": None, "pid": None, "pid_start": None, "device": None}
     with store.write() as session:
         back = update(Run).where(*same).values(**values, position=position)
@@ -172,13 +182,13 @@ def cancel_rows(store: Store, run_ids: Iterable[str]) -> None:
     with store.write() as session:
         connection = session.connection()
         for run_id in run_ids:
-            idle = update(Run).where(col(Run.id) == run_id, col(Run.status).in_(["queued", "lost"]))
+            idle = update(Run).where(col(Run.id) == run_id, col(Run.status).in_([RunStatus.QUEUED, RunStatus.LOST]))
             reason = "cancelled by the user"
-            ended = idle.values(status="cancelled", reason=reason, ended=now, cancel_requested=True)
+            ended = idle.values(status=RunStatus.CANCELLED, reason=reason, ended=now, cancel_requested=True)
             if connection.execute(ended).rowcount:
                 _log(session, run_id, f"cancelled: {reason}")
                 continue
-            running = update(Run).where(col(Run.id) == run_id, col(Run.status) == "running")
+            running = update(Run).where(col(Run.id) == run_id, col(Run.status) == RunStatus.RUNNING)
             connection.execute(running.values(cancel_requested=True))
 
 
@@ -189,10 +199,10 @@ def _log(session: Session, run_id: str, text: str) -> None:
 # ------------------------------------------------------------------------------------ workers
 
 
-def add_worker(store: Store, worker_id: str, slots: Sequence[str]) -> Worker:
+def add_worker(store: Store, worker_id: str, slots: Sequence[str]) -> StoredWorker:
     """A row for this process as a worker with these slots (the device of each)."""
     me, now = psutil.Process(), datetime.now(UTC)
-    worker = Worker(
+    worker = StoredWorker(
         id=worker_id,
         host=platform.node(),
         pid=me.pid,
@@ -211,28 +221,28 @@ def beat(store: Store, worker_id: str, devices: Sequence[dict[str, Any]], *, dra
     """Say that the worker lives, and how its devices are loaded."""
     values: dict[str, Any] = {"heartbeat": datetime.now(UTC), "devices": list(devices)}
     with store.write() as session:
-        mine = update(Worker).where(col(Worker.id) == worker_id)
+        mine = update(StoredWorker).where(col(StoredWorker.id) == worker_id)
         session.connection().execute(mine.values(**values, **({"draining": True} if draining else {})))
 
 
 def asked_to_drain(store: Store, worker_id: str) -> bool:
     """Whether the worker's row says that it takes nothing new (or is gone)."""
     with store.read() as session:
-        draining = session.exec(select(Worker.draining).where(Worker.id == worker_id)).first()
+        draining = session.exec(select(StoredWorker.draining).where(StoredWorker.id == worker_id)).first()
     return draining is None or bool(draining)
 
 
 def drain_workers(store: Store, worker_ids: Iterable[str]) -> None:
     """Ask workers to take nothing new and to leave once their runs have ended."""
     with store.write() as session:
-        these = update(Worker).where(col(Worker.id).in_(list(worker_ids)))
+        these = update(StoredWorker).where(col(StoredWorker.id).in_(list(worker_ids)))
         session.connection().execute(these.values(draining=True))
 
 
-def list_workers(store: Store) -> list[Worker]:
+def list_workers(store: Store) -> list[StoredWorker]:
     """All rows of workers, the oldest first, whether they live or not."""
     with store.read() as session:
-        return list(session.exec(select(Worker).order_by(col(Worker.started), col(Worker.id))))
+        return list(session.exec(select(StoredWorker).order_by(col(StoredWorker.started), col(StoredWorker.id))))
 
 
 def leave(store: Store, worker_id: str, devices: Sequence[str] = ()) -> bool:
@@ -240,7 +250,7 @@ def leave(store: Store, worker_id: str, devices: Sequence[str] = ()) -> bool:
     is queued later finds the worker gone: both are decided in the order of their transactions."""
     waiting = exists(select(Run.id).where(*_waiting(), _DEVICE.in_(devices)))
     with store.write() as session:
-        gone = delete(Worker).where(col(Worker.id) == worker_id, *([~waiting] if devices else []))
+        gone = delete(StoredWorker).where(col(StoredWorker.id) == worker_id, *([~waiting] if devices else []))
         return session.connection().execute(gone).rowcount == 1
 
 
@@ -249,8 +259,8 @@ def runs_of(store: Store, worker_ids: Iterable[str]) -> list[Run]:
     though nobody asked for it."""
     with store.read() as session:
         open_ = or_(
-            col(Run.status).in_(["running", "lost"]),
-            and_(col(Run.status) == "cancelled", col(Run.cancel_requested).is_(False)),
+            col(Run.status).in_([RunStatus.RUNNING, RunStatus.LOST]),
+            and_(col(Run.status) == RunStatus.CANCELLED, col(Run.cancel_requested).is_(False)),
         )
         mine = select(Run).where(col(Run.worker_id).in_(list(worker_ids)), open_)
         return list(session.exec(mine.order_by(col(Run.id))))
@@ -259,11 +269,13 @@ def runs_of(store: Store, worker_ids: Iterable[str]) -> list[Run]:
 def cancel_requests(store: Store, worker_id: str) -> set[str]:
     """The worker's running runs that a person wants to end."""
     with store.read() as session:
-        wanted = select(Run.id).where(Run.worker_id == worker_id, Run.status == "running", col(Run.cancel_requested))
+        wanted = select(Run.id).where(
+            Run.worker_id == worker_id, Run.status == RunStatus.RUNNING, col(Run.cancel_requested)
+        )
         return set(session.exec(wanted))
 
 
-def adopt(store: Store, run: Run, worker: Worker) -> bool:
+def adopt(store: Store, run: Run, worker: StoredWorker) -> bool:
     """Make a running run the worker's own; False where another worker was faster, or it has ended."""
     with store.write() as session:
         orphan = update(Run).where(
@@ -293,7 +305,9 @@ def last_values(store: Store, run_ids: Sequence[str], name: str) -> dict[str, fl
 def seconds_per_epoch(store: Store, dataset: str, backbone: str) -> float | None:
     """The median over the newest finished runs of that shape; None where there is none."""
     with store.read() as session:
-        same = select(Run.result).where(Run.status == "finished", Run.dataset == dataset, Run.backbone == backbone)
+        same = select(Run.result).where(
+            Run.status == RunStatus.FINISHED, Run.dataset == dataset, Run.backbone == backbone
+        )
         results = list(session.exec(same.order_by(col(Run.ended).desc()).limit(20)))
     spans = [r["wall_s"] / r["epochs"] for r in results if r and r.get("epochs") and r.get("wall_s") is not None]
     return statistics.median(spans) if spans else None

@@ -17,9 +17,10 @@ from ulid import ULID
 from engine import spec
 from engine.errors import UserError
 from engine.files import make_folder, write_text
+from engine.records import RunStatus
 from engine.spec import Experiment
 from engine.store.core.database import Store
-from engine.store.core.tables import ENDED, Artifact, Event, Run, Status
+from engine.store.core.tables import Artifact, Event, Run
 
 
 def create_run(
@@ -28,7 +29,7 @@ def create_run(
     *,
     overrides: Mapping[str, Any],
     command: Sequence[str],
-    status: Literal["queued", "running"] = "queued",
+    status: Literal[RunStatus.QUEUED, RunStatus.RUNNING] = RunStatus.QUEUED,
     study_id: int | None = None,
     priority: int = 0,
 ) -> Run:
@@ -52,9 +53,9 @@ def create_run(
         overrides=dict(overrides),
         command=list(command),
         status=status,
-        pid=me.pid if status == "running" else None,
-        pid_start=me.create_time() if status == "running" else None,
-        host=platform.node() if status == "running" else None,
+        pid=me.pid if status is RunStatus.RUNNING else None,
+        pid_start=me.create_time() if status is RunStatus.RUNNING else None,
+        host=platform.node() if status is RunStatus.RUNNING else None,
         created=now,
         study_id=study_id,
         priority=priority,
@@ -138,11 +139,11 @@ def artifacts(store: Store, run_id: str) -> list[Artifact]:
 # ------------------------------------------------------------------------------------ changing
 
 
-def set_status(store: Store, run_id: str, status: Status, reason: str, *, ended: datetime | None = None) -> Run:
+def set_status(store: Store, run_id: str, status: RunStatus, reason: str, *, ended: datetime | None = None) -> Run:
     """Store a run's status and why, as an event too. `ended` (default: now) is kept where the status is an end."""
     with store.write() as session:
         changed = update(Run).where(col(Run.id) == run_id).values(status=status, reason=reason)
-        changed = changed.values(ended=(ended or datetime.now(UTC)) if status in ENDED else None)
+        changed = changed.values(ended=(ended or datetime.now(UTC)) if status.has_ended else None)
         session.connection().execute(changed)
         _log(session, run_id, "state", f"{status}: {reason}" if reason else status)
     return get_run(store, run_id)

@@ -18,12 +18,13 @@ from sqlalchemy import select as columns
 from sqlmodel import col, select, update
 
 from engine.errors import UserError, nearest
+from engine.records import RunStatus
 from engine.store.core.database import Store
-from engine.store.core.tables import Run, Study
+from engine.store.core.tables import Run, StoredStudy
 
 _AT_ONCE = 500  # values in one IN (...)
 _NEWEST = 5  # past runs of one shape that an estimate looks at
-_ORDER = {"finished": 0, "running": 1, "queued": 2}
+_ORDER = {RunStatus.FINISHED: 0, RunStatus.RUNNING: 1, RunStatus.QUEUED: 2}
 
 
 @dataclass(frozen=True)
@@ -38,21 +39,21 @@ class StudyCell:
     overrides: Mapping[str, Any]
 
 
-def list_study_rows(store: Store) -> list[Study]:
+def list_study_rows(store: Store) -> list[StoredStudy]:
     """The studies that were ever run here, by name."""
     with store.read() as session:
-        return list(session.exec(select(Study).order_by(Study.name)))
+        return list(session.exec(select(StoredStudy).order_by(StoredStudy.name)))
 
 
-def find_study_row(store: Store, name: str) -> Study | None:
+def find_study_row(store: Store, name: str) -> StoredStudy | None:
     """The study of that name; None where it was never run here."""
     with store.read() as session:
-        return session.exec(select(Study).where(Study.name == name)).first()
+        return session.exec(select(StoredStudy).where(StoredStudy.name == name)).first()
 
 
 def save_study(
     store: Store, name: str, about: Mapping[str, Any], cells: Iterable[StudyCell], keys: Sequence[str]
-) -> Study:
+) -> StoredStudy:
     """Make or update the row of a study, and link runs that belong to none yet, in one transaction.
 
     `spec` becomes `about` (meaning, question, baseline, margin, axes, source text) with `cells`: those given, and
@@ -61,7 +62,7 @@ def save_study(
     """
     order = {key: place for place, key in enumerate(keys)}
     with store.write() as session:
-        row = session.exec(select(Study).where(Study.name == name)).first()
+        row = session.exec(select(StoredStudy).where(StoredStudy.name == name)).first()
         before = {} if row is None else row.spec
         known = {cell["key"]: cell for cell in before.get("cells", [])}
         now = {cell.key: asdict(cell) for cell in cells}
@@ -73,7 +74,7 @@ def save_study(
         left = [cell for found, cell in former.items() if found not in hashes]
         document = {**about, "cells": current, "former": left}
         if row is None:
-            row = Study(name=name, spec=document, created=datetime.now(UTC))
+            row = StoredStudy(name=name, spec=document, created=datetime.now(UTC))
         row.spec = document
         session.add(row)
         session.flush()
@@ -83,7 +84,7 @@ def save_study(
     return row
 
 
-def study_cells(row: Study, *, former: bool = False) -> list[StudyCell]:
+def study_cells(row: StoredStudy, *, former: bool = False) -> list[StudyCell]:
     """The cells of a study in the order of its file; with `former` those that are no longer in it."""
     return [StudyCell(**cell) for cell in row.spec["former" if former else "cells"]]
 
@@ -97,7 +98,7 @@ def study_runs(store: Store, name: str) -> list[tuple[StudyCell, Run | None]]:
     return [(cell, runs.get(cell.spec_hash)) for cell in cells]
 
 
-def known_study(store: Store, name: str) -> Study:
+def known_study(store: Store, name: str) -> StoredStudy:
     """The row of a study. Raises UserError with the nearest name."""
     row = find_study_row(store, name)
     if row is None:
@@ -172,7 +173,7 @@ def _past(store: Store) -> list[tuple[str, dict[str, Any], int, float, int | Non
         col(Run.facts)["n_targets"].as_integer(),
     )
     with store.read() as session:
-        newest = told.where(col(Run.status) == "finished").order_by(col(Run.id).desc()).limit(2000)
+        newest = told.where(col(Run.status) == RunStatus.FINISHED).order_by(col(Run.id).desc()).limit(2000)
         rows = session.connection().execute(newest).all()
     return [(data, document, epochs, wall, n) for data, document, epochs, wall, n in rows if epochs and wall]
 

@@ -13,6 +13,7 @@ import psutil
 from sqlalchemy import Connection
 
 from engine.errors import UserError
+from engine.records import RunStatus
 from engine.store.core.database import Store, backup, vacuum
 from engine.store.curves.intake import ingest
 from engine.store.curves.rollups import SIZES, SUMMARY, refresh
@@ -155,7 +156,7 @@ def _folders(store: Store) -> Iterator[Finding]:
                 run_id,
                 f"{run_id}: {folder.spool} has {size} bytes, but {offset} were read from it; what was read is kept",
             )
-        elif status != "running" and size > offset and size - offset > _torn(store, run_id, offset):
+        elif status != RunStatus.RUNNING and size > offset and size - offset > _torn(store, run_id, offset):
             yield Finding(
                 "behind",
                 run_id,

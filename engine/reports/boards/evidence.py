@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from engine import spec
 from engine.errors import UserError
 from engine.metrics import Metric, load_ranks, parse_metric, per_user, value_in
+from engine.records import RunStatus
 from engine.reports.stats.groups import BoolArray, user_groups
 from engine.reports.stats.statistics import FloatArray
 from engine.spec import Experiment
@@ -107,7 +108,7 @@ def evidence_of(store: Store, runs: Iterable[Run]) -> list[Evidence]:
     """The finished ones of these runs, the newest of each specification, oldest first."""
     from engine.store import artifacts, experiment_of, record
 
-    newest = {run.spec_hash: run for run in sorted(runs, key=lambda run: run.id) if run.status == "finished"}
+    newest = {run.spec_hash: run for run in sorted(runs, key=lambda run: run.id) if run.status == RunStatus.FINISHED}
     found = []
     for run in sorted(newest.values(), key=lambda run: run.id):
         root = store.folder(run.id).root

@@ -9,6 +9,7 @@ from typing import Any
 from sqlmodel import col
 
 from engine.metrics import parse_metric
+from engine.records import RunStatus
 from engine.reports.boards.evidence import put_value
 from engine.store import Run, Store, list_values
 from engine.store.queries.filters import field_named
@@ -35,7 +36,9 @@ def measured_records(
     width = len(_COLUMNS)
     where = None if runs is None else col(Run.id).in_(list(runs))
     records = []
-    for run, *values in list_values(store, fields, where, status="finished", dataset=dataset, backbone=backbone):
+    for run, *values in list_values(
+        store, fields, where, status=RunStatus.FINISHED, dataset=dataset, backbone=backbone
+    ):
         record = dict(zip(_COLUMNS, values[:width], strict=True))
         record |= {"run": run, "mask_seen": record["evaluate.mask_seen"], "overrides": json.loads(record["overrides"])}
         for metric, value in zip(parsed, values[width:], strict=True):

@@ -7,13 +7,12 @@ SQLModel classes. A change here needs a migration (`migrations/`) and a new `dat
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import JSON, Column, DateTime, Dialect, Float, ForeignKey, Index, Integer, Table, TypeDecorator
+from sqlalchemy import JSON, Column, DateTime, Dialect, Float, ForeignKey, Index, Integer, String, Table, TypeDecorator
 from sqlmodel import Field, SQLModel, UniqueConstraint
 
-Status = Literal["queued", "running", "finished", "failed", "cancelled", "lost"]
-ENDED: tuple[Status, ...] = ("finished", "failed", "cancelled", "lost")
+from engine.records import RunStatus
 
 _ZERO = {"server_default": "0"}
 
@@ -31,8 +30,23 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value is not None else None
 
 
-class Study(SQLModel, table=True):
+class StatusText(TypeDecorator[RunStatus]):
+    """A run's status, kept as its word."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> RunStatus | None:
+        return None if value is None else RunStatus.decode(value)
+
+
+class StoredStudy(SQLModel, table=True):
     """A named grid of runs."""
+
+    __tablename__ = "study"
 
     id: int | None = Field(default=None, primary_key=True)
     name: str = Field(unique=True)
@@ -40,8 +54,10 @@ class Study(SQLModel, table=True):
     created: datetime = Field(sa_type=UTCDateTime)
 
 
-class Worker(SQLModel, table=True):
+class StoredWorker(SQLModel, table=True):
     """A process that takes runs from the queue; (pid, pid_start) on its host says whether it lives."""
+
+    __tablename__ = "worker"
 
     id: str = Field(primary_key=True)
     host: str
@@ -82,7 +98,7 @@ class Run(SQLModel, table=True):
     overrides: dict[str, Any] = Field(sa_type=JSON)
     command: list[str] = Field(sa_type=JSON)
 
-    status: str = Field(index=True)
+    status: RunStatus = Field(sa_type=StatusText, index=True)
     reason: str = ""
     detail: str = Field(default="", description="traceback or other long text behind the reason")
     attempt: int = Field(default=0, description="how often a process took it up")
@@ -174,16 +190,20 @@ class Artifact(SQLModel, table=True):
     path: str = Field(primary_key=True)
 
 
-class Split(SQLModel, table=True):
+class StoredSplit(SQLModel, table=True):
     """Where the split of a data set (by `spec.data_hash`) is kept, relative to the store's files."""
+
+    __tablename__ = "split"
 
     data_hash: str = Field(primary_key=True)
     dataset: str
     path: str
 
 
-class Diagnosis(SQLModel, table=True):
+class StoredDiagnosis(SQLModel, table=True):
     """What was measured about a pair of data set and vectors, by the identity of the question."""
+
+    __tablename__ = "diagnosis"
 
     identity: str = Field(primary_key=True)
     dataset: str

@@ -19,8 +19,9 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlmodel import Session, select
 
 from engine import spool
+from engine.records import RunStatus
 from engine.store.core.database import Store
-from engine.store.core.tables import Artifact, Event, Run, Split
+from engine.store.core.tables import Artifact, Event, Run, StoredSplit
 from engine.store.curves.rollups import refresh
 from engine.store.runs import unknown_run
 
@@ -90,7 +91,7 @@ def _start(batch: _Batch, record: Record) -> None:
     attempt, pid, pid_start = int(record["attempt"]), int(record["pid"]), float(record["pid_start"])
     run, at = batch.run, datetime.fromisoformat(record["at"])
     run.attempt, run.pid, run.pid_start = attempt, pid, pid_start
-    run.status, run.reason, run.detail, run.ended, run.result = "running", "", "", None, None
+    run.status, run.reason, run.detail, run.ended, run.result = RunStatus.RUNNING, "", "", None, None
     run.started = run.started or at
     batch.event(at, "state", f"running (attempt {attempt})")
 
@@ -131,7 +132,7 @@ def _artifact(batch: _Batch, record: Record) -> None:
     connection.execute(insert(Artifact).values(run_id=run.id, kind=kind, path=path).on_conflict_do_nothing())
     if kind == "split":
         inside = posixpath.normpath(posixpath.join(run.id, path))
-        row = insert(Split).values(data_hash=run.data_hash, dataset=run.dataset, path=inside)
+        row = insert(StoredSplit).values(data_hash=run.data_hash, dataset=run.dataset, path=inside)
         connection.execute(row.on_conflict_do_update(index_elements=["data_hash"], set_={"path": inside}))
 
 
@@ -141,7 +142,7 @@ def _result(batch: _Batch, record: Record) -> None:
 
 def _end(batch: _Batch, record: Record) -> None:
     run, at = batch.run, datetime.fromisoformat(record["at"])
-    status, reason, detail = _text(record["status"]), _text(record["reason"]), _text(record.get("detail", ""))
+    status, reason, detail = RunStatus(record["status"]), _text(record["reason"]), _text(record.get("detail", ""))
     run.status, run.reason, run.detail, run.ended = status, reason, detail, at
     batch.event(at, "state", f"{status}: {reason}" if reason else status)
 

@@ -14,8 +14,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
+from engine.records import RunStatus
 from engine.store.core.database import HEAD, Store, StoreError, connect
 from engine.store.curves.curves import window_in
 
@@ -26,6 +27,9 @@ SWEEP_S = 5.0
 SHAPE = 48
 """Values of training CE that are kept of a run for its small picture."""
 
+ShownStatus: TypeAlias = RunStatus | Literal["stopping"]
+
+_ACTIVE = (RunStatus.QUEUED, RunStatus.RUNNING)
 _STAMPS = (
     "SELECT id, status, spool_offset, attempt, cancel_requested, priority, position, worker_id, study_id, ended"
     " FROM run"
@@ -54,7 +58,7 @@ class RunRow:
     spec_hash: str
     study: str | None
     overrides: Mapping[str, Any]
-    status: str
+    status: ShownStatus
     """As stored; `stopping` where it runs and was asked to stop."""
     reason: str
     attempt: int
@@ -152,7 +156,7 @@ class Feed:
         active = query(f"{_STAMPS} WHERE status IN ('queued', 'running') AND trashed IS NULL").fetchall()
         new = query(f"{_STAMPS} WHERE id > ? AND trashed IS NULL", (max(self._stamps, default=""),)).fetchall()
         stamps = {row[0]: row for row in [*active, *new]}
-        were = [i for i, row in self._stamps.items() if row[1] in ("queued", "running") and i not in stamps]
+        were = [i for i, row in self._stamps.items() if row[1] in _ACTIVE and i not in stamps]
         for part in _parts(were):
             rows = query(f"{_STAMPS} WHERE id IN ({','.join('?' * len(part))})", part)
             stamps |= {row[0]: row for row in rows}
@@ -211,7 +215,8 @@ def _parts(ids: list[str]) -> list[list[str]]:
 
 def _row(row: tuple[Any, ...], live: Mapping[str, Any]) -> RunRow:
     told = json.loads(row[19]) if row[19] else {}
-    status = "stopping" if row[14] and row[12] == "running" else row[12]
+    stored = RunStatus.decode(row[12])
+    status: ShownStatus = "stopping" if row[14] and stored is RunStatus.RUNNING else stored
     planned = int(row[20] or 0)
     if told:
         values = [math.nan if p["value"] is None else float(p["value"]) for p in told.get("train_ce", [])]
@@ -223,7 +228,7 @@ def _row(row: tuple[Any, ...], live: Mapping[str, Any]) -> RunRow:
         last = curve[-1] if curve else None
         epoch = live.get("epoch")
     ends_at = None
-    if status == "running" and epoch is not None and live.get("epoch_s"):
+    if status is RunStatus.RUNNING and epoch is not None and live.get("epoch_s"):
         ends_at = live["seen"] + (planned - epoch) * live["epoch_s"]
     return RunRow(
         id=row[0],

@@ -17,14 +17,15 @@ from sqlmodel import col, select
 
 from engine.errors import nearest
 from engine.metrics import CurveMeasure, ListMeasure, Metric, RankMeasure, is_metric_name, offered, parse_metric
+from engine.records import STATUSES, RunStatus
 from engine.spec import Experiment, fields_of
-from engine.store.core.tables import Note, Run, Study, Tag
+from engine.store.core.tables import Note, Run, StoredStudy, Tag
 
 Expression: TypeAlias = Any
 """A mapped column, or what SQLAlchemy makes of columns."""
 
 Kind: TypeAlias = Literal["text", "number", "flag", "time", "age", "run", "tag", "note"]
-STATUSES = ("queued", "running", "finished", "failed", "cancelled", "lost")
+
 
 _TEXT = ("status", "arm", "ablation", "method", "dataset", "backbone", "embedding", "reason", "host", "device")
 _HASHES = ("config_hash", "spec_hash", "data_hash")
@@ -118,11 +119,11 @@ def _value_of(metric: Metric) -> Expression:
         case _:
             assert_never(metric.measure)
     computed = func.metric_value(str(metric), col(Run.id), counts)
-    return func.coalesce(held, case((col(Run.status) == "finished", computed)))
+    return func.coalesce(held, case((col(Run.status) == RunStatus.FINISHED, computed)))
 
 
 def _study() -> Expression:
-    return select(Study.name).where(col(Study.id) == col(Run.study_id)).correlate(Run).scalar_subquery()
+    return select(StoredStudy.name).where(col(StoredStudy.id) == col(Run.study_id)).correlate(Run).scalar_subquery()
 
 
 def _tags() -> Expression:

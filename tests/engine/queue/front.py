@@ -9,6 +9,7 @@ from pathlib import Path
 
 from engine.errors import UserError
 from engine.queue import resume, start, supervise
+from engine.records import RunStatus
 from engine.spec import Experiment
 from engine.store import Run, create_run, open_store
 
@@ -20,7 +21,7 @@ def main(db: str, mode: str, run_id: str | None = None) -> int:
         if run_id:
             run = resume(store, run_id, [sys.executable, double, mode, str(store.folder(run_id).root)])
         else:
-            run = create_run(store, Experiment(), overrides={}, command=sys.argv, status="running")
+            run = create_run(store, Experiment(), overrides={}, command=sys.argv, status=RunStatus.RUNNING)
             start(store, run, [sys.executable, double, mode, str(store.folder(run.id).root)])
 
         def told(run: Run) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from engine.errors import UserError
 from engine.queue import cancel, clone, queued, reorder, retry, set_priority, workers
+from engine.records import RunStatus
 from engine.spec import Experiment
 from engine.store import Run, Store, get_run, open_store, set_status
 from engine.store import queue as rows
@@ -134,8 +135,8 @@ def test_a_worker_does_not_leave_while_something_waits_for_it(store: Store) -> N
 
 def test_retry_takes_what_has_ended_badly_only(store: Store) -> None:
     runs = [queue_double(store, "") for _ in range(3)]
-    for run, status in zip(runs, ("failed", "lost", "finished"), strict=True):
-        set_status(store, run.id, status, "for the test")  # type: ignore[arg-type]
+    for run, status in zip(runs, (RunStatus.FAILED, RunStatus.LOST, RunStatus.FINISHED), strict=True):
+        set_status(store, run.id, status, "for the test")
     last, best = (store.folder(runs[0].id).root / f"{name}.safetensors" for name in ("last", "best"))
     last.touch()
     best.touch()

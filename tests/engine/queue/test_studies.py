@@ -13,6 +13,7 @@ from engine.errors import UserError
 from engine.presets import Cell, Study, expand, find_study
 from engine.queue import cancel, enqueue
 from engine.queue.studies import count_states, plan, submit
+from engine.records import RunStatus
 from engine.spec import data_hash
 from engine.store import Run, Store, create_run, get_run, list_runs, set_status
 from engine.store.studies import (
@@ -47,7 +48,7 @@ def cells_of(study: Study, **options: Any) -> list[Cell]:
 def made_by_hand(store: Store, cell: Cell, status: Any = "finished") -> Run:
     run = create_run(store, cell.experiment, overrides={}, command=["tfllmer", "run"])
     if status != "queued":
-        set_status(store, run.id, status, "")
+        set_status(store, run.id, RunStatus(status), "")
     return get_run(store, run.id)
 
 
@@ -82,9 +83,9 @@ def test_failed_runs_wait_for_a_word_and_stopped_ones_go_on(store: Store, write:
     study = write(GRID)
     cells = cells_of(study)
     runs = submit(store, study, cells).made
-    set_status(store, runs[0].id, "failed", "diverged")
+    set_status(store, runs[0].id, RunStatus.FAILED, "diverged")
     cancel(store, [runs[1].id])
-    set_status(store, runs[2].id, "lost", "its process is gone")
+    set_status(store, runs[2].id, RunStatus.LOST, "its process is gone")
     done = submit(store, study, cells)
     assert done.found == {"queued": 3, "failed": 1, "cancelled": 1, "lost": 1}
     assert {run.id for run in done.again} == {runs[1].id, runs[2].id}
@@ -233,7 +234,8 @@ def finished(store: Store, experiment: Any, seconds: float, epochs: int, targets
     run = create_run(store, experiment, overrides={}, command=["tfllmer"])
     with store.write() as session:
         row = session.get_one(Run, run.id)
-        row.status, row.result, row.facts = "finished", {"wall_s": seconds, "epochs": epochs}, {"n_targets": targets}
+        row.status, row.facts = RunStatus.FINISHED, {"n_targets": targets}
+        row.result = {"wall_s": seconds, "epochs": epochs}
         session.add(row)
 
 

@@ -18,6 +18,7 @@ from engine.errors import UserError
 from engine.files import held
 from engine.queue import is_alive, resume, settle, start, supervise
 from engine.queue.process import own
+from engine.records import RunStatus
 from engine.spec import Experiment
 from engine.spool import SpoolWriter, read_records
 from engine.store import (
@@ -43,7 +44,7 @@ def double(store: Store, run: Run, mode: str) -> list[str]:
 
 
 def running(store: Store) -> Run:
-    return create_run(store, Experiment(), overrides={}, command=[], status="running")
+    return create_run(store, Experiment(), overrides={}, command=[], status=RunStatus.RUNNING)
 
 
 def begin(store: Store, mode: str) -> Run:
@@ -319,7 +320,7 @@ def test_a_pid_that_was_given_to_another_process_is_not_the_run(store: Store) ->
 
 
 def test_a_run_taken_for_lost_that_was_only_slow_comes_back(store: Store) -> None:
-    run = set_status(store, running(store).id, "lost", "too early")
+    run = set_status(store, running(store).id, RunStatus.LOST, "too early")
     own_no_one(store, run)
     subprocess.run(double(store, run, "finish"), check=True)
     assert [run.status for run in settle(store)] == ["finished"]
@@ -371,7 +372,7 @@ def test_what_cannot_be_resumed_says_why(store: Store) -> None:
     with pytest.raises(UserError, match="no such run"):
         resume(store, "01NOPE")
 
-    gone = set_status(store, queued.id, "failed", "")
+    gone = set_status(store, queued.id, RunStatus.FAILED, "")
     store.folder(gone.id).spec.unlink()
     with pytest.raises(UserError, match="the files of the run are gone"):
         resume(store, gone.id)
@@ -383,7 +384,7 @@ def test_what_cannot_be_resumed_says_why(store: Store) -> None:
 
 
 def test_a_run_that_another_process_holds_is_not_resumed(store: Store) -> None:
-    run = set_status(store, running(store).id, "lost", "as someone thought")
+    run = set_status(store, running(store).id, RunStatus.LOST, "as someone thought")
     own_no_one(store, run)
     with held(store.folder(run.id).lock) as alone:
         assert alone
@@ -392,7 +393,7 @@ def test_a_run_that_another_process_holds_is_not_resumed(store: Store) -> None:
 
 
 def test_of_several_who_resume_one_wins(store: Store) -> None:
-    run = set_status(store, running(store).id, "lost", "for the test")
+    run = set_status(store, running(store).id, RunStatus.LOST, "for the test")
     own_no_one(store, run)
     fronts = [Front(store, "slow", run.id) for _ in range(3)]
     last = sorted(front.rest() for front in fronts)

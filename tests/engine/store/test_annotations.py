@@ -3,6 +3,7 @@
 import pytest
 
 from engine.errors import UserError
+from engine.records import RunStatus
 from engine.store import Store, find_run, get_run, info, ingest, list_runs, record, series_names, set_status
 from engine.store.annotations import add_note, add_tag, purge, remove_tag, restore, trash
 
@@ -65,11 +66,11 @@ def test_a_run_goes_into_the_trash_and_comes_back_as_it_was(store: Store) -> Non
 def test_a_live_run_is_refused_and_nothing_is_removed(store: Store, status: str) -> None:
     done, live = ended(store), new_run(store, seed=1).id
     if status == "running":
-        set_status(store, live, "running", "")
+        set_status(store, live, RunStatus.RUNNING, "")
     with pytest.raises(UserError, match=f"{live}: is {status}; `tfllmer cancel {live}` first"):
         trash(store, [done, live])
     assert get_run(store, done).trashed is None
-    set_status(store, live, "cancelled", "by the user")
+    set_status(store, live, RunStatus.CANCELLED, "by the user")
     assert trash(store, [done, live]) == 2
 
 

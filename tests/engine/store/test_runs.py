@@ -8,6 +8,7 @@ import pytest
 
 from engine import spec
 from engine.errors import UserError
+from engine.records import RunStatus
 from engine.spec import Experiment
 from engine.store import (
     Store,
@@ -67,7 +68,7 @@ def test_runs_are_listed_newest_first_and_filtered(store: Store) -> None:
     runs = [
         new_run(store, seed=seed, backbone={"name": name}) for seed, name in enumerate(["sasrec", "gru4rec", "sasrec"])
     ]
-    set_status(store, runs[0].id, "failed", "because")
+    set_status(store, runs[0].id, RunStatus.FAILED, "because")
     assert [run.seed for run in list_runs(store)] == [2, 1, 0]
     assert [run.seed for run in list_runs(store, backbone="sasrec")] == [2, 0]
     assert [run.seed for run in list_runs(store, backbone="sasrec", status="queued")] == [2]
@@ -103,11 +104,11 @@ def test_there_may_be_no_run_at_all(store: Store) -> None:
 
 
 def test_a_status_is_stored_with_its_reason_and_as_an_event(store: Store) -> None:
-    run = set_status(store, new_run(store).id, "lost", "killed by signal 9")
+    run = set_status(store, new_run(store).id, RunStatus.LOST, "killed by signal 9")
     assert (run.status, run.reason) == ("lost", "killed by signal 9")
     assert run.ended is not None
     assert [event.text for event in events(store, run.id)] == ["queued", "lost: killed by signal 9"]
-    assert set_status(store, run.id, "running", "").ended is None
+    assert set_status(store, run.id, RunStatus.RUNNING, "").ended is None
     request_cancel(store, run.id)
     assert get_run(store, run.id).cancel_requested
 

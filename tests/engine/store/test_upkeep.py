@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
+from engine.records import RunStatus
 from engine.store import Store, StoreError, get_run, ingest, open_store, set_status, window
 from engine.store.annotations import purge, trash
 from engine.store.upkeep import backup_beside, check, looks_sound, network_disk, reclaim, repair
@@ -124,7 +125,7 @@ def test_damage_is_told_and_nothing_else(store: Store) -> None:
 def test_a_backup_is_a_store_of_its_own(store: Store, run_id: str, tmp_path: Path) -> None:
     copy = open_store(backup_beside(store, tmp_path / "copy.db"))
     assert window(copy, run_id, "loss", None, None, 1).count.tolist() == [500]
-    set_status(store, run_id, "failed", "later")
+    set_status(store, run_id, RunStatus.FAILED, "later")
     assert get_run(copy, run_id).status == "finished"
     named = backup_beside(store)
     assert named.parent == store.path.parent

@@ -7,6 +7,7 @@ import pytest
 
 from engine.presets import Cell, expand, find_study
 from engine.queue.studies import submit
+from engine.records import RunStatus
 from engine.store import Run, Store, create_run, open_store
 from engine.views import time_left
 from engine.views.study import former_cells, planned_state, stored_state
@@ -36,7 +37,7 @@ def put(store: Store, cell: Cell, status: str, seconds: float | None = None, sta
     run = create_run(store, cell.experiment, overrides={}, command=["tfllmer"])
     with store.write() as session:
         row = session.get_one(Run, run.id)
-        row.status, row.reason, row.started = status, "odd" if status == "failed" else "", started
+        row.status, row.reason, row.started = RunStatus(status), "odd" if status == "failed" else "", started
         row.attempt = int(started is not None)
         row.result = None if seconds is None else {"wall_s": seconds, "epochs": 20}
         session.add(row)

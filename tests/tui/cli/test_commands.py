@@ -11,6 +11,7 @@ import pytest
 
 from engine.presets import resolve
 from engine.queue import settle
+from engine.records import RunStatus
 from engine.store import create_run, open_store, set_status
 
 TFLLMER = [sys.executable, "-c", "from tfllmer_tui.cli import main; main()"]
@@ -41,7 +42,7 @@ def store_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         resolved = resolve(method="id", sets=["train.lr=0.1"])
         run = create_run(store, resolved.experiment, overrides=resolved.overrides, command=["tfllmer", "run"])
         if status == "failed":
-            set_status(store, run.id, "failed", "diverged: \x1b[31m[red]nan[/red]")
+            set_status(store, run.id, RunStatus.FAILED, "diverged: \x1b[31m[red]nan[/red]")
     settle(store)
     return folder
 

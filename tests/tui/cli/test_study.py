@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from engine.queue import workers
+from engine.records import RunStatus
 from engine.store import list_runs, open_store, set_status
 from tests.tui.cli.test_commands import TFLLMER, call, refusal
 
@@ -81,7 +82,7 @@ def test_a_study_is_queued_once_and_its_state_is_told(tmp_path: Path) -> None:
     assert [(run.arm, run.seed) for run in runs] == [("id", 0), ("id-norm", 0), ("id", 1), ("id-norm", 1)]
     assert runs[0].command[:4] == ["tfllmer", "run", "--method", "id"]
     assert runs[0].overrides == {"train.epochs": 2, "data.demo.users": 60}
-    set_status(store, runs[0].id, "failed", "diverged: \x1b[31m[red]nan[/red]")
+    set_status(store, runs[0].id, RunStatus.FAILED, "diverged: \x1b[31m[red]nan[/red]")
     told = call(tmp_path, *words).stderr
     assert "mine: 8 runs: 3 queued, 4 new in the queue, 1 failed (--retry-failed queues them again)." in told
     assert "0 new" in call(tmp_path, *words).stderr

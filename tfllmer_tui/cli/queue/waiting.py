@@ -14,7 +14,7 @@ from sqlmodel import select
 from engine import queue
 from engine.errors import UserError, nearest
 from engine.store import Run, Store, get_run, list_runs
-from engine.store.core.tables import Study
+from engine.store.core.tables import StoredStudy
 from tfllmer_tui.cli.output import say
 
 _EVERY_S = 0.5
@@ -23,7 +23,7 @@ _EVERY_S = 0.5
 def of_study(store: Store, name: str) -> list[Run]:
     """The runs of a study. Raises UserError where there is no such study."""
     with store.read() as session:
-        studies = {study.name: study.id for study in session.exec(select(Study))}
+        studies = {study.name: study.id for study in session.exec(select(StoredStudy))}
         if name not in studies:
             raise UserError(f"--study {name}: no such study here{nearest(name, studies) if studies else ''}")
         return list(session.exec(select(Run).where(Run.study_id == studies[name]).order_by(Run.id)))

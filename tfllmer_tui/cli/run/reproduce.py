@@ -110,6 +110,7 @@ def _again(store: Store, run: Run, made: Recipe, *, quiet: bool) -> tuple[Run, l
 
     from engine import queue
     from engine.errors import UserError
+    from engine.records import RunStatus
     from engine.reports.verdict.reproduction import differences
     from engine.store import create_run
     from tfllmer_tui.cli.run import follow
@@ -120,7 +121,7 @@ def _again(store: Store, run: Run, made: Recipe, *, quiet: bool) -> tuple[Run, l
     if run.result is None:
         raise UserError(f"{run.id}: is {run.status} and has no numbers to compare with")
     command = ["tfllmer", *sys.argv[1:]]
-    again = create_run(store, made.experiment, overrides=run.overrides, command=command, status="running")
+    again = create_run(store, made.experiment, overrides=run.overrides, command=command, status=RunStatus.RUNNING)
     queue.start(store, again)
     following = follow.nothing() if quiet else follow.lines(store, again, sys.stdout)
     with following as on_update:

@@ -85,6 +85,7 @@ def run(
         _print_config(resolved, as_json=json)
         return
     from engine import queue
+    from engine.records import RunStatus
     from engine.store import create_run, open_store, record
     from tfllmer_tui.cli.output import print_json, print_rich
 
@@ -99,7 +100,9 @@ def run(
         return
     mode, ended = _mode(json, quiet), []
     for experiment in experiments:
-        made = create_run(store, experiment, overrides=resolved.overrides, command=command_line(), status="running")
+        made = create_run(
+            store, experiment, overrides=resolved.overrides, command=command_line(), status=RunStatus.RUNNING
+        )
         queue.start(store, made)
         ended.append(_watch(store, made, mode))
         if ended[-1].status == "cancelled" or ended[-1].reason.startswith("user error"):

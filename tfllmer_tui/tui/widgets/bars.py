@@ -42,7 +42,7 @@ class TopBar(Widget):
 
     def show(self, snapshot: Snapshot) -> None:
         """Count the runs anew."""
-        counts = Counter(row.status for row in snapshot.rows.values())
+        counts = Counter[str](row.status for row in snapshot.rows.values())
         if counts != self._counts:
             self._counts, self._total = counts, len(snapshot.rows)
             self.refresh()

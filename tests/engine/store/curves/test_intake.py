@@ -25,7 +25,7 @@ from engine.store import (
     series_names,
     window,
 )
-from engine.store.core.tables import Split
+from engine.store.core.tables import StoredSplit
 
 from ..helpers import new_run, spool_of, write_points
 
@@ -52,7 +52,7 @@ def test_every_kind_of_record(store: Store) -> None:
         ("split", "../splits/abc.parquet"),
     ]
     with store.read() as session:
-        split = session.get_one(Split, run.data_hash)
+        split = session.get_one(StoredSplit, run.data_hash)
     assert (split.path, split.dataset) == ("splits/abc.parquet", "demo")
 
     writer.artifact("ranks", folder.ranks)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from engine.records import RunStatus
 from engine.store import Store, ingest, series, set_status
 from engine.store.curves.traces import trace
 from engine.store.queries.feed import AT_ONCE, Feed
@@ -17,7 +18,7 @@ def test_a_feed_tells_what_is_new_and_nothing_twice(store: Store) -> None:
     (row,) = feed.read().rows
     assert (row.id, row.status, row.epochs, row.epoch) == (run.id, "queued", 7, None)
     assert not feed.changed() and feed.read().rows == ()
-    set_status(store, run.id, "failed", "why")
+    set_status(store, run.id, RunStatus.FAILED, "why")
     (row,) = feed.read().rows
     assert (row.status, row.reason) == ("failed", "why")
     feed.close()
