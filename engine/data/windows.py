@@ -1,7 +1,7 @@
 """Training batches: histories cut into windows, packed without padding.
 
 Every history contributes all its targets. A history longer than the window is cut into several
-windows, at fixed places or at a new random offset each epoch (METHOD.md D.4); a shorter one is one
+windows, at fixed places or at a new random offset each epoch (docs/method.md D.4); a shorter one is one
 window. Order, offsets, masks and negatives depend on (seed, epoch, batch) alone, so that a resumed run sees what
 an uninterrupted one would have seen.
 """

@@ -1,4 +1,4 @@
-"""Counterfactual tables: one property of Z changed, the others kept (METHOD.md D.1 rows 12-14; our reading)."""
+"""Counterfactual tables: one property of Z changed, the others kept (docs/method.md D.1 rows 12-14; our reading)."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def _compute(experiment: spec.Experiment, dataset: Dataset, split: Split, id_tab
 
 def _kappa(z: npt.NDArray[np.float64]) -> float | None:
     """Largest over smallest eigenvalue of the covariance: the condition number of the softmax's curvature at
-    uniform p (METHOD.md F.2). None where the table spans fewer than k directions."""
+    uniform p (docs/method.md F.2). None where the table spans fewer than k directions."""
     values = np.linalg.eigvalsh(np.cov(z, rowvar=False, bias=True))
     return float(values[-1] / values[0]) if values[0] > len(values) * np.finfo(np.float64).eps * values[-1] else None
 

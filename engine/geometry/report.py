@@ -1,4 +1,4 @@
-"""All that is known of a table before training, from vectors, graph and popularity (METHOD.md D.2, F).
+"""All that is known of a table before training, from vectors, graph and popularity (docs/method.md D.2, F).
 
 `at_start` is the cheap part that every run records of its own table; `diagnose` is the whole.
 """

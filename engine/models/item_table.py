@@ -1,4 +1,4 @@
-"""The item table: how item vectors enter the backbone and score its output (METHOD.md A.4 steps 4-5)."""
+"""The item table: how item vectors enter the backbone and score its output (docs/method.md A.4 steps 4-5)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def initial_table(
     table Z ([n, width]; any number of columns before an adapter), a row of zeros (an item exactly at the
     mean) has no direction that normalisation could keep: it gets a random one at the mean norm.
     `rescale` multiplies the whole table by one constant so that the mean row norm is 1, as it is under
-    normalisation, with the disparity kept (METHOD.md D.3).
+    normalisation, with the disparity kept (docs/method.md D.3).
     """
     if settings.init == "id":
         rows, bare = torch.randn(n_items, width, generator=generator) * settings.id_sd, 0

@@ -1,4 +1,4 @@
-"""A SpecTran-like adapter: attention over the whole spectrum of the vectors (METHOD.md B.2).
+"""A SpecTran-like adapter: attention over the whole spectrum of the vectors (docs/method.md B.2).
 
 SpecTran (Cui et al., arXiv 2601.21986) adapts LLM vectors by attention over all of their spectral components,
 with a learnable position encoding built from singular values. The equations here are our reading, not the paper's.

@@ -35,7 +35,7 @@ class Demo(Part):
 
 
 class Data(Part):
-    """Which interactions, how they are filtered, and how they are split (METHOD.md C, D.4)."""
+    """Which interactions, how they are filtered, and how they are split (docs/method.md C, D.4)."""
 
     name: str = Field("demo", min_length=1, description="data set: demo, a name under $TFLLMER_DATA, or a folder")
     path: str | None = Field(

@@ -8,7 +8,7 @@ from engine.spec.part import Part
 
 
 class Evaluate(Part):
-    """Full ranking of the catalogue (METHOD.md C)."""
+    """Full ranking of the catalogue (docs/method.md C)."""
 
     mask_seen: bool = Field(True, description="leave the user's earlier items out of the ranking (never the target)")
     curvature: int = Field(

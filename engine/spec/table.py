@@ -10,7 +10,7 @@ from engine.spec.part import Part
 
 
 class Table(Part):
-    """How item vectors enter the backbone and score its output (METHOD.md A.4 steps 4-5)."""
+    """How item vectors enter the backbone and score its output (docs/method.md A.4 steps 4-5)."""
 
     init: Literal["embedding", "id", "id-trained"] = Field(
         "embedding",

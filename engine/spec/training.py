@@ -12,7 +12,7 @@ _USUAL_NEGATIVES = {"ce": 0, "sampled-ce": 256, "bce": 1, "gbce": 256}
 
 
 class Train(Part):
-    """The optimisation: full-softmax cross-entropy unless another loss is named (METHOD.md D.1 row 16), a fixed
+    """The optimisation: full-softmax cross-entropy unless another loss is named (docs/method.md D.1 row 16), a fixed
     budget of epochs (D.3)."""
 
     loss: Literal["ce", "sampled-ce", "bce", "gbce"] = Field(

@@ -10,7 +10,7 @@ from engine.spec.part import Part
 
 
 class Graph(Part):
-    """The item graph of Rec-PCA: co-occurrence in training histories, or a control for it (METHOD.md A.4, D.1)."""
+    """The item graph of Rec-PCA: co-occurrence in training histories, or a control for it (docs/method.md A.4, D.1)."""
 
     kind: Literal["co-occurrence", "rewired", "erdos-renyi", "permuted", "popularity", "content", "empty"] = Field(
         "co-occurrence",
@@ -37,7 +37,7 @@ ID_CONTROLS = ("id-norms", "id-directions")
 
 
 class Embedding(Part):
-    """From the LLM matrix X (n x D) to the initial item table Z (n x k) (METHOD.md A.4)."""
+    """From the LLM matrix X (n x D) to the initial item table Z (n x k) (docs/method.md A.4)."""
 
     source: str = Field("demo", min_length=1, description="vectors: a name beside the data set, or a file")
     path: str | None = Field(None, description="the file of vectors; found by name when left out")

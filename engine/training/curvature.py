@@ -1,4 +1,4 @@
-"""The softmax's curvature on a fixed probe, at the start and after 1, 10, 50 and 100 % of training (METHOD.md F.7)."""
+"""The softmax's curvature on a fixed probe: at the start, at 1, 10, 50, 100 % of training (docs/method.md F.7)."""
 
 from __future__ import annotations
 

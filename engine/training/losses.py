@@ -1,5 +1,5 @@
 """What training minimises: the full-softmax cross-entropy without holding the logits, and losses on sampled negatives
-(METHOD.md B.1, D.1 row 16)."""
+(docs/method.md B.1, D.1 row 16)."""
 
 from __future__ import annotations
 

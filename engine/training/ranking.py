@@ -1,4 +1,4 @@
-"""Full ranking of the catalogue, and the cross-entropies that the curves show (METHOD.md C, D.4)."""
+"""Full ranking of the catalogue, and the cross-entropies that the curves show (docs/method.md C, D.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ID table whose rows, norms or directions some arms borrow (METHOD.md D.1 rows 12-13, D.3).
+"""The ID table whose rows, norms or directions some arms borrow (docs/method.md D.1 rows 12-13, D.3).
 
 It comes from a plain ID run of the same data, backbone, training settings and seed, trained before the run that
 needs it, in the same process, and kept in the shared cache: arms and repeated runs train it once.

@@ -1,4 +1,4 @@
-"""The item co-occurrence graph of training histories (METHOD.md A.4 step 2; our reading).
+"""The item co-occurrence graph of training histories (docs/method.md A.4 step 2; our reading).
 
 Nothing here is quadratic in users or items. Memory is bounded by the distinct pairs of the result:
 with a window of w at most w times the interactions; over whole histories at most the sum of squared

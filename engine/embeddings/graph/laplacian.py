@@ -1,4 +1,4 @@
-"""Laplacians of an item graph: normalised, combinatorial, random-walk (METHOD.md A.4 step 2; our reading)."""
+"""Laplacians of an item graph: normalised, combinatorial, random-walk (docs/method.md A.4 step 2; our reading)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Null graphs: what is left of an item graph when its collaborative structure is taken away (METHOD.md D.1 row 4).
+"""Null graphs: what is left of an item graph when its collaborative structure is taken away (docs/method.md D.1 row 4).
 
 Each takes the finished adjacency A [n x n] (symmetric, empty diagonal; after weights and top_k) and a
 seed, and returns one of the same kind. The same seed gives the same graph. Time is near-linear in

@@ -1,4 +1,4 @@
-"""What Rec-PCA needs of a catalogue: X^T X and X^T L X, in one pass over its prepared rows X (METHOD.md A.4, F.6).
+"""What Rec-PCA needs of a catalogue: X^T X and X^T L X, in one pass over its prepared rows X (docs/method.md A.4, F.6).
 
 Products are formed in float32 for a block of rows at a time and added up in float64. Of a small catalogue
 (`Rows.exact`) all is float64. Memory does not grow with the number of items, but for a few numbers per item.

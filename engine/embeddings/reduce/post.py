@@ -1,4 +1,4 @@
-"""Post steps: what is done to the scores of a reduction, as a k x k matrix of their covariance (METHOD.md B.2, D.1)."""
+"""Post steps: what is done to the scores of a reduction, a k x k matrix of covariances (docs/method.md B.2, D.1)."""
 
 from __future__ import annotations
 

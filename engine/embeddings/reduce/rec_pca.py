@@ -1,4 +1,4 @@
-"""PCA and Rec-PCA in closed form (METHOD.md A.4 step 3 and F.6; our reading of TF-LLMER).
+"""PCA and Rec-PCA in closed form (docs/method.md A.4 step 3 and F.6; our reading of TF-LLMER).
 
     max_W tr(W^T S W),  W^T W = I_k,  S = X^T X - lambda X^T L X
 

@@ -1,4 +1,4 @@
-"""What Rec-PCA gives up for smoothness, and where: told before any training (METHOD.md F.6)."""
+"""What Rec-PCA gives up for smoothness, and where: told before any training (docs/method.md F.6)."""
 
 from __future__ import annotations
 

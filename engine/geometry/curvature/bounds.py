@@ -1,4 +1,4 @@
-"""Bounds on the condition number and how tight they are (METHOD.md F.2-F.5, with its numbers).
+"""Bounds on the condition number and how tight they are (docs/method.md F.2-F.5, with its numbers).
 
 (3) kappa(H) <= (p_max / p_min) kappa(Ebar)^2                   Ebar: the rows about their mean
 (6) kappa(M) <= [max p r^2 / min p r^2] kappa(U^T U)            M = sum p e e^T, r the norms, U unit rows

@@ -1,4 +1,4 @@
-"""Curvature of the softmax cross-entropy at the sequence representation (METHOD.md F.1, F.2).
+"""Curvature of the softmax cross-entropy at the sequence representation (docs/method.md F.1, F.2).
 
     H = tau^-2 E^T (diag p - p p^T) E = tau^-2 Cov_{i ~ p}(e_i)
 

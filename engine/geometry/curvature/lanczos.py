@@ -1,4 +1,4 @@
-"""Lanczos with full re-orthogonalisation, and stochastic Lanczos quadrature (METHOD.md F.7 point 4)."""
+"""Lanczos with full re-orthogonalisation, and stochastic Lanczos quadrature (docs/method.md F.7 point 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Curvature in the space of the parameters, and the other factor beside H (METHOD.md F.1 (2), F.7 points 4-5).
+"""Curvature in the space of the parameters, and the other factor beside H (docs/method.md F.1 (2), F.7 points 4-5).
 
     Hess_theta l = J_z^T (diag p - p p^T) J_z + rest        z the scores: the first term is the Gauss-Newton matrix
     lambda_k(J^T H J) = theta_k lambda_k(H),  theta_k in [lambda_min(K), lambda_max(K)],  K = J J^T   (Ostrowski)

@@ -1,4 +1,4 @@
-"""Curvature on a fixed probe while a model trains (METHOD.md F.7 points 1 and 3)."""
+"""Curvature on a fixed probe while a model trains (docs/method.md F.7 points 1 and 3)."""
 
 from __future__ import annotations
 

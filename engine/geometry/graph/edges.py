@@ -1,4 +1,4 @@
-"""Do neighbours in the graph point the same way: AUC of u_i.u_j, edges against non-edges (METHOD.md D.2)."""
+"""Do neighbours in the graph point the same way: AUC of u_i.u_j, edges against non-edges (docs/method.md D.2)."""
 
 from __future__ import annotations
 

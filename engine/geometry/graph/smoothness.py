@@ -1,4 +1,4 @@
-"""Graph smoothness of a table: its total variation ratio, and how far from chance that is (METHOD.md D.2).
+"""Graph smoothness of a table: its total variation ratio, and how far from chance that is (docs/method.md D.2).
 
     TV = tr(Z^T L Z) / tr(Z^T Z),  L = I - A_hat,  A_hat = D^-1/2 A D^-1/2
 

@@ -1,4 +1,4 @@
-"""The graph's spectrum beside its nulls' and the content graph's, and tables in its eigenbasis (METHOD.md D.2)."""
+"""The graph's spectrum beside its nulls' and the content graph's, and tables in its eigenbasis (docs/method.md D.2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Anisotropy: how the directions of the rows are spread (METHOD.md D.2, F.4)."""
+"""Anisotropy: how the directions of the rows are spread (docs/method.md D.2, F.4)."""
 
 from __future__ import annotations
 

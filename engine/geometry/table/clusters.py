@@ -1,4 +1,4 @@
-"""Angular clusters of rows that may not fit into memory (METHOD.md D.2)."""
+"""Angular clusters of rows that may not fit into memory (docs/method.md D.2)."""
 
 from __future__ import annotations
 

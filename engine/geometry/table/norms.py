@@ -1,4 +1,4 @@
-"""Norm disparity: how unequal the lengths of the rows are (METHOD.md D.2; the first cause)."""
+"""Norm disparity: how unequal the lengths of the rows are (docs/method.md D.2; the first cause)."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Recommender(nn.Module):
     """scores(history) = <h, e_i> / tau + b_i over the catalogue; h is the backbone's output for the history.
 
     b is nothing, a trained number per item, or beta log pi with pi_i = (c_i + 1) / (sum c + n) and a
-    trained beta that starts at 1 (METHOD.md A.6, D.1 row 10).
+    trained beta that starts at 1 (docs/method.md A.6, D.1 row 10).
     """
 
     log_popularity: Tensor

@@ -1,4 +1,4 @@
-"""Runs that may be compared, and in them the arms, each at the settings that its validation chose (METHOD.md D.3)."""
+"""Runs that may be compared, and in them the arms, each at the settings its validation chose (docs/method.md D.3)."""
 
 from __future__ import annotations
 

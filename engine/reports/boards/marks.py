@@ -28,7 +28,7 @@ def marked(
     """The boards with each cell tested against the baseline's cell of its column, Holm over all cells of a board.
 
     evidence: by run id, for the runs of the boards. baseline: a row's label; an arm alone (`id`, `full`), which stands
-    for the settings that validation chose where it has several rows (METHOD.md D.3), per backbone; or `id#1a2b3c`,
+    for the settings that validation chose where it has several rows (docs/method.md D.3), per backbone; or `id#1a2b3c`,
     with the beginning of a configuration's hash. With `tuned` an arm alone means that also where one row is labelled
     so. A metric without values per user (training CE) is tested over seeds whatever `over` is. A board without the
     baseline stays as it is; raises UserError where no board has it, or one has several arms of that name.

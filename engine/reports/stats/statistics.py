@@ -1,4 +1,4 @@
-"""Intervals and paired tests, each with the claim that it can support (METHOD.md D.2, D.4).
+"""Intervals and paired tests, each with the claim that it can support (docs/method.md D.2, D.4).
 
 Three questions are told apart. *Seeds*: would the method be better when trained again? A t-test on one
 difference per seed. *Users*: do these trained models differ on users like these? A bootstrap and a

@@ -1,4 +1,4 @@
-"""How much of the arms' training gap their geometry explains: regression with partial R^2, Spearman (METHOD.md D.2)."""
+"""How much of the arms' training gap their geometry explains: partial R^2 and Spearman (docs/method.md D.2)."""
 
 from __future__ import annotations
 

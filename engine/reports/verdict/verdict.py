@@ -1,4 +1,4 @@
-"""Does the claim hold on these runs: the rule of METHOD.md D.3, the 2 x 2 effects, rivals, explained shares.
+"""Does the claim hold on these runs: the rule of docs/method.md D.3, the 2 x 2 effects, rivals, explained shares.
 
 The claim: LLM vectors keep the training CE above that of an ID baseline, and normalisation and Rec-PCA
 together, but neither alone, bring it down to that level.
@@ -273,7 +273,7 @@ _SHARED: tuple[tuple[str, Callable[[Experiment], object]], ...] = (
 
 
 def _fairness(bench: Bench, core: Mapping[Role, Arm]) -> list[str]:
-    """What the arms of the comparison should share and do not (METHOD.md D.3, "Fair arms")."""
+    """What the arms of the comparison should share and do not (docs/method.md D.3, "Fair arms")."""
     notes = []
     full = core.get("norm + Rec-PCA")
     judged = [*core.values(), *(arm for arm in bench.arms if arm not in core.values() and _is_rival(arm))]

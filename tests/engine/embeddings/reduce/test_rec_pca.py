@@ -97,7 +97,7 @@ def test_lambda_zero_is_pca(seed: int) -> None:
 
 @given(seed=st.integers(0, 10**6), small=st.floats(0, 2), more=st.floats(0, 2))
 def test_variance_and_variation_fall_as_lambda_grows_within_the_bound(seed: int, small: float, more: float) -> None:
-    """METHOD.md F.6: V0 - V <= lambda (T0 - T), V and T non-increasing in lambda."""
+    """docs/method.md F.6: V0 - V <= lambda (T0 - T), V and T non-increasing in lambda."""
     x, a = random_case(seed, 16, 5, 0.4)
     graph = graph_laplacian(a)
 

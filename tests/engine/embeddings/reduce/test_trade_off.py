@@ -1,4 +1,4 @@
-"""What Rec-PCA gives up: against fits one by one, scipy's principal angles and the bound of METHOD.md F.6."""
+"""What Rec-PCA gives up: against fits one by one, scipy's principal angles and the bound of docs/method.md F.6."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,4 +1,4 @@
-"""The softmax's curvature against autograd, and every inequality of METHOD.md F on random inputs."""
+"""The softmax's curvature against autograd, and every inequality of docs/method.md F on random inputs."""
 
 import math
 
