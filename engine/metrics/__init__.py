@@ -2,6 +2,7 @@
 
 from engine.metrics.files import load_ranks, load_top
 from engine.metrics.kinds import (
+    TOP,
     CurveMeasure,
     Direction,
     ListMeasure,
@@ -14,12 +15,10 @@ from engine.metrics.kinds import (
 from engine.metrics.registry import (
     CUTOFFS,
     SELECTION,
-    TOP,
     is_metric_name,
     measures,
     offered,
     parse_metric,
-    splits_of,
 )
 from engine.metrics.results import from_row, per_user, rank_counts, rank_metrics, top_metrics, value_in
 
@@ -45,7 +44,6 @@ __all__ = [
     "per_user",
     "rank_counts",
     "rank_metrics",
-    "splits_of",
     "top_metrics",
     "value_in",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Split: TypeAlias = Literal["test", "valid", "train"]
 Direction: TypeAlias = Literal["higher", "lower", "neither"]
 """Which values are better; `neither` where a larger value is just another one."""
+
+TOP = 20
+"""How many items of each test user's list are kept."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -48,6 +51,11 @@ class _Named:
     """Where the definition is from."""
     digits: int = 4
     """Decimals that tables show."""
+    splits: ClassVar[tuple[Split, ...]]
+    """What it can be measured on, the one that a bare name means first."""
+    artifact: ClassVar[str | None]
+    """The kind of file that it is computed from; None where it is in the result."""
+    highest_cutoff: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -61,6 +69,14 @@ class RankMeasure(_Named):
     gain: Callable[[FloatArray, int | None], FloatArray]
     """(ranks, cut-off) to gains of the same shape; 0 behind the cut-off."""
     cutoff: Literal["required", "optional"] = "required"
+    splits = ("test", "valid")
+    artifact = "ranks"
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """How it is written, `K` for a cut-off."""
+        bare = () if self.cutoff == "required" else (self.name,)
+        return (*bare, f"{self.name}@K")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +85,29 @@ class ListMeasure(_Named):
 
     value: Callable[[TopLists], float]
     """Of lists that are cut already."""
+    cutoff: ClassVar[Literal["required"]] = "required"
+    highest_cutoff = TOP
+    splits = ("test",)
+    artifact = "top"
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """How it is written, `K` for a cut-off."""
+        return (f"{self.name}@K",)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CurveMeasure(_Named):
     """A curve that is measured once an epoch, read at an epoch or at its end."""
+
+    cutoff: ClassVar[None] = None
+    splits = ("train",)
+    artifact = None
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """How it is written."""
+        return (self.name, f"{self.name}@EPOCH")
 
 
 Measure: TypeAlias = RankMeasure | ListMeasure | CurveMeasure

@@ -13,12 +13,10 @@ from functools import cache
 
 from engine.errors import UserError, nearest
 from engine.metrics import formulas
-from engine.metrics.kinds import CurveMeasure, ListMeasure, Measure, Metric, RankMeasure, Split
+from engine.metrics.kinds import TOP, CurveMeasure, ListMeasure, Measure, Metric, RankMeasure
 
 CUTOFFS = (10, 5, 20)
 """The cut-offs that every result holds and lists offer, the usual one first; any other may be asked for."""
-TOP = 20
-"""How many items of each test user's list are kept."""
 GROUP = "tfllmer.metrics"
 SELECTION = "ndcg@10"
 """The validation metric whose best epoch is kept."""
@@ -85,7 +83,7 @@ BUILT_IN: tuple[Measure, ...] = (
         direction="higher",
         about="the share of recommendations outside the fifth of the items with most interactions in training",
         formula="mean over users and their first k of [item outside the head]",
-        source="Abdollahpouri et al. 2017, average percentage of long-tail items",
+        source="Abdollahpouri et al. 2019, average percentage of long-tail items",
         value=formulas.tail,
     ),
     ListMeasure(
@@ -138,25 +136,14 @@ def _installed() -> Iterator[tuple[str, str, object]]:
             ) from error
 
 
-def splits_of(measure: Measure) -> tuple[Split, ...]:
-    """What it can be measured on, the one that a bare name means first."""
-    if isinstance(measure, RankMeasure):
-        return ("test", "valid")
-    return ("test",) if isinstance(measure, ListMeasure) else ("train",)
-
-
 @cache
 def offered() -> tuple[Metric, ...]:
     """The metrics that lists offer, test before valid: those that every result holds."""
     found: list[Metric] = []
     for measure in measures().values():
-        for split in splits_of(measure):
-            found += [Metric(measure, split, at) for at in (CUTOFFS if _cut(measure) else (None,))]
+        for split in measure.splits:
+            found += [Metric(measure, split, at) for at in (CUTOFFS if measure.cutoff == "required" else (None,))]
     return tuple(found)
-
-
-def _cut(measure: Measure) -> bool:
-    return isinstance(measure, ListMeasure) or (isinstance(measure, RankMeasure) and measure.cutoff == "required")
 
 
 # ------------------------------------------------------------------------------------ reading names
@@ -179,7 +166,7 @@ def parse_metric(name: str) -> Metric:
     if split == "valid" and isinstance(measure, ListMeasure):
         raise UserError(f"metric {name.strip()!r}: top lists are kept of test users only; write {key}")
     at = _cutoff(name, measure, place) if sign else None
-    if at is None and _cut(measure):
+    if at is None and measure.cutoff == "required":
         raise UserError(f"metric {name.strip()!r}: needs a cut-off; write {given}@{CUTOFFS[0]}")
     return Metric(measure, "valid" if split == "valid" else "test", at)
 
@@ -212,7 +199,7 @@ def _near(base: str, place: str, *, dotted: bool) -> list[str]:
     found = []
     for measure in measures().values():
         keys = [f"{measure.name}{place}"] if place and not isinstance(measure, CurveMeasure) else []
-        keys = keys or ([f"{measure.name}@{CUTOFFS[0]}"] if _cut(measure) else [measure.name])
-        for split in splits_of(measure):
+        keys = keys or ([f"{measure.name}@{CUTOFFS[0]}"] if measure.cutoff == "required" else [measure.name])
+        for split in measure.splits:
             found += [f"{split}.{key}" if dotted and split != "train" else key for key in keys]
     return list(dict.fromkeys(found))

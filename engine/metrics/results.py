@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from engine.errors import UserError
 from engine.metrics.files import load_ranks, load_top
-from engine.metrics.kinds import CurveMeasure, ListMeasure, Metric, RankMeasure, TopLists
-from engine.metrics.registry import CUTOFFS, TOP, measures, parse_metric
+from engine.metrics.kinds import TOP, CurveMeasure, ListMeasure, Metric, RankMeasure, TopLists
+from engine.metrics.registry import CUTOFFS, measures, parse_metric
 
 if TYPE_CHECKING:
     from engine.metrics.kinds import FloatArray, IntArray

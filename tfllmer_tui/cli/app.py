@@ -14,7 +14,7 @@ from tfllmer_tui.cli import tui
 from tfllmer_tui.cli.data import data, diagnose, embed, preset
 from tfllmer_tui.cli.inspect import annotate, runs
 from tfllmer_tui.cli.queue import queue, worker
-from tfllmer_tui.cli.report import board, compare, export, report, verdict
+from tfllmer_tui.cli.report import board, compare, export, metrics, report, verdict
 from tfllmer_tui.cli.run import reproduce, run
 from tfllmer_tui.cli.store import doctor, store
 from tfllmer_tui.cli.study import study
@@ -63,6 +63,7 @@ for module in (
     verdict,
     report,
     export,
+    metrics,
     preset,
     data,
     embed,
