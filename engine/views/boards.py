@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
 from engine.errors import UserError, nearest
 from engine.reports.boards.leaderboard import Leaderboard, leaderboards
 from engine.reports.boards.measured import measured_records
-from engine.store import Store, get_run, record
+from engine.store import Store, get_run
 from engine.views.selection import check_names, finished_runs
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def read_boards(store: Store, query: BoardQuery) -> list[Leaderboard]:
     metric, the study, or a name among all runs is unknown."""
     if query.study is not None:
         runs = finished_runs(store, query.study, query.dataset, query.backbone)
-        return leaderboards([record(store, run) for run in runs], query.metrics)
+        return boards_of_runs(store, [run.id for run in runs], query.metrics)
     records = measured_records(store, query.metrics, dataset=query.dataset, backbone=query.backbone)
     if not records:
         check_names(store, dataset=query.dataset, backbone=query.backbone)
@@ -45,7 +45,7 @@ def read_boards(store: Store, query: BoardQuery) -> list[Leaderboard]:
 
 def boards_of_runs(store: Store, run_ids: Sequence[str], metrics: Sequence[str]) -> list[Leaderboard]:
     """The boards of these runs alone; only the finished ones count."""
-    return leaderboards([record(store, get_run(store, run_id)) for run_id in run_ids], metrics)
+    return leaderboards(measured_records(store, metrics, runs=run_ids), metrics)
 
 
 def mark_boards(
