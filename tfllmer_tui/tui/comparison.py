@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from tfllmer_tui.tui.rows import names, spread
+from engine.views.folds import spread
+from engine.views.runs import names
 from tfllmer_tui.tui.text import metric_title, shown
 
 if TYPE_CHECKING:

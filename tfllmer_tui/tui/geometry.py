@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from engine.views.runs import names
 from tfllmer_tui.tui.curves import Plot
-from tfllmer_tui.tui.rows import names
 from tfllmer_tui.view.chart import ChartSeries, Mark
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from engine.reports.boards.folding import Fold, Spread
+from engine.views.folds import Spread
+from engine.views.listing import ListedFold
 from tfllmer_tui.view.runs import arm_with_changes
 from tfllmer_tui.view.text import duration, plain, short_ids, status_text
 
@@ -30,7 +31,7 @@ def value_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], spans: Se
     return table
 
 
-def fold_table(folds: Sequence[Fold], names: Sequence[str]) -> Table:
+def fold_table(folds: Sequence[ListedFold], names: Sequence[str]) -> Table:
     """Configurations, one line each: what it is, the seeds that are counted, how many runs by status, and the
     values folded."""
     table = _empty()
@@ -42,11 +43,11 @@ def fold_table(folds: Sequence[Fold], names: Sequence[str]) -> Table:
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     for fold in folds:
-        first = fold.first
+        about = fold.about
         table.add_row(
-            plain(arm_with_changes(first)),
-            plain(first["dataset"]),
-            plain(first["backbone"]),
+            plain(arm_with_changes(about)),
+            plain(about["dataset"]),
+            plain(about["backbone"]),
             _seeds(fold.seeds),
             Text(" ").join(_state(status, count) for status, count in fold.statuses.items()),
             *(cell_text(fold.values[name]) for name in names),

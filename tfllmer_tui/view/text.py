@@ -7,12 +7,12 @@ control characters in it do not reach the terminal.
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
 from rich.text import Text
 
+from engine.views.words import printable
 from tfllmer_tui.view.chart import COLORS, FloatArray
 
 STATUS = {
@@ -32,11 +32,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 def plain(text: object, style: str = "") -> Text:
     """Text from data as it is: no markup, on one line, control and direction characters shown as �."""
-    shown = "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _UNSAFE else c for c in str(text))
-    return Text(shown, style=style)
-
-
-_UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    return Text(printable(str(text)), style=style)
 
 
 def status_text(status: str, *, word: bool = True) -> Text:

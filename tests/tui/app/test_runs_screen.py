@@ -7,8 +7,8 @@ import pytest
 from engine import queue
 from engine.store import get_run, list_runs, open_store
 from engine.store.queries.feed import RunRow
+from engine.views.runs import RunGroup, TableRow, value_of
 from tests.tui.app.bench import RUNS, app_of, id_of, opened, press, quiet, run, screen_text, text_in, until
-from tfllmer_tui.tui.rows import Entry, Group, value_of
 from tfllmer_tui.tui.screens.runs import RunsScreen
 from tfllmer_tui.tui.widgets.chart import Chart
 from tfllmer_tui.tui.widgets.filter_bar import FilterBar
@@ -21,8 +21,8 @@ def table(pilot: object) -> RunTable:
     return screen.table
 
 
-def first_of(entry: Entry) -> RunRow:
-    return entry.first if isinstance(entry, Group) else entry
+def first_of(entry: TableRow) -> RunRow:
+    return entry.first if isinstance(entry, RunGroup) else entry
 
 
 def ids(pilot: object) -> list[str]:
@@ -97,14 +97,14 @@ def test_another_metric_takes_over_columns_order_and_curves(filled: Path) -> Non
             assert "valid NDCG@10" in screen_text(pilot)
             await press(pilot, "M")
             best = table(pilot).rows[0]
-            assert not isinstance(best, Group)
+            assert not isinstance(best, RunGroup)
             text = screen_text(pilot)
             assert f"{best.test['hr@10']:.4f}" in text and "HR@10" in text and "valid HR@10" in text
             values = [value_of(row, "test", "hr@10") for row in table(pilot).rows]
             known = [value for value in values if value is not None]
             assert known and known == sorted(known, reverse=True)
             await press(pilot, "f")
-            group = next(row for row in table(pilot).rows if isinstance(row, Group))
+            group = next(row for row in table(pilot).rows if isinstance(row, RunGroup))
             assert group.metric == "hr@10" and group.test is not None
             assert group.test.mean == pytest.approx(sum(run.test["hr@10"] for run in group.runs) / len(group.runs))
         async with opened(filled, (140, 40)) as pilot:  # it is remembered
@@ -117,7 +117,7 @@ def test_seeds_fold_into_a_row_with_their_spread(filled: Path) -> None:
     async def test() -> None:
         async with opened(filled) as pilot:
             await press(pilot, "f")
-            groups = [row for row in table(pilot).rows if isinstance(row, Group)]
+            groups = [row for row in table(pilot).rows if isinstance(row, RunGroup)]
             full = next(g for g in groups if g.first.arm == "tf-llmer/full" and g.first.backbone == "sasrec")
             assert full.seeds == [0, 1, 2] and full.test is not None and full.test.n == 3
             assert full.test.sd == pytest.approx(0.002, abs=1e-9)
@@ -240,7 +240,7 @@ def test_what_is_chosen_is_remembered(filled: Path) -> None:
         async with opened(filled) as pilot:
             assert pilot.app.theme == "tfllmer-light"
             assert pilot.app.screen.query_one(FilterBar).text == "backbone:sasrec"
-            assert any(isinstance(row, Group) for row in table(pilot).rows)
+            assert any(isinstance(row, RunGroup) for row in table(pilot).rows)
 
     run(test)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +11,8 @@ import typer
 from tfllmer_tui.cli.options import Dataset, Db, Json, RunId
 
 if TYPE_CHECKING:
-    from engine.reports.boards.folding import Fold
     from engine.store import Store
+    from engine.views.listing import ListedFold
 
 STATUSES = ("queued", "running", "finished", "failed", "cancelled", "lost")
 PAGE = 50
@@ -131,50 +131,29 @@ def _list_folded(
     store: Store, asked: dict[str, Any], chosen: list[Any], sort: str | None, limit: int | None, as_json: bool
 ) -> None:
     """Seeds folded; in the order of the means where the first sort key is a number, else as the runs are."""
-    import json
-    import math
-
-    from engine.reports.boards.folding import fold_seeds
-    from engine.store import list_values
     from engine.store.queries.filters import field_named
+    from engine.views.listing import folded_runs
     from tfllmer_tui.cli.output import print_json, print_rich
 
     shown = chosen or [field_named(name, "--columns") for name in _FOLDED]
-    key = sort.split(",")[0].strip() if sort else ""
-    by = [field_named(key.removeprefix("-"), "--sort")] if key else []
-    head = [field_named(name, "--columns") for name in _HEAD]
-    read = {field.name: field for field in (*head, *shown, *by)}
-    rows = [dict(zip(("run", *read), row, strict=True)) for row in list_values(store, list(read.values()), **asked)]
-    names = [field.name for field in shown]
-    measured = {field.name for field in (*shown, *by) if field.measured}
-    folds = fold_seeds(rows, sorted(measured), [name for name in names if name not in measured])
-    if by and by[0].measured:
-        name, sign = by[0].name, -1 if key.startswith("-") else 1
-        folds.sort(key=lambda fold: math.inf if fold.values[name] is None else sign * fold.values[name].mean)
-    kept = [replace(f, first={**f.first, "overrides": json.loads(f.first["overrides"])}) for f in folds[:limit]]
+    folds = folded_runs(store, shown, sort or "", **asked)
+    kept = folds[:limit]
     if as_json:
-        print_json([_fold_json(fold, names) for fold in kept])
+        print_json([_fold_json(fold) for fold in kept])
     elif not kept:
         _say_none(store, asked)
     else:
         from tfllmer_tui.view.tables import fold_table
 
-        print_rich(fold_table(kept, names))
+        print_rich(fold_table(kept, [field.name for field in shown]))
         _say_more(len(folds), len(kept))
 
 
-_HEAD = (
-    *("config_hash", "spec_hash", "status", "seed", "method", "ablation", "arm", "dataset", "backbone", "embedding"),
-    "overrides",
-)
+def _fold_json(fold: ListedFold) -> dict[str, Any]:
+    from engine.views.folds import Spread
 
-
-def _fold_json(fold: Fold, names: list[str]) -> dict[str, Any]:
-    from engine.reports.boards.folding import Spread
-
-    what = {name: fold.first[name] for name in _HEAD if name not in ("spec_hash", "status", "seed")}
-    values = {name: asdict(v) if isinstance(v := fold.values[name], Spread) else v for name in names}
-    return what | {"seeds": fold.seeds, "runs": fold.runs, "statuses": fold.statuses, "values": values}
+    values = {name: asdict(value) if isinstance(value, Spread) else value for name, value in fold.values.items()}
+    return {**fold.about, "seeds": fold.seeds, "runs": fold.runs, "statuses": fold.statuses, "values": values}
 
 
 def _say_none(store: Store, asked: dict[str, Any]) -> None:

@@ -12,10 +12,10 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
+from engine.views.runs import names
 from tfllmer_tui.tui import comparison
 from tfllmer_tui.tui.comparison import Found, Interval, Line, Number, Side, Value
 from tfllmer_tui.tui.palette import Inks
-from tfllmer_tui.tui.rows import names
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.text import clean
 from tfllmer_tui.tui.traces import Wanted

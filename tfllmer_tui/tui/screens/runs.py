@@ -14,8 +14,8 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from engine.errors import UserError
+from engine.views.runs import METRICS, RunGroup, RunView, TableRow, arrange, group, names
 from tfllmer_tui.tui import actions
-from tfllmer_tui.tui.rows import METRICS, Entry, Group, View, arrange, group, names
 from tfllmer_tui.tui.screens.columns import ColumnsScreen
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.traces import Wanted
@@ -70,10 +70,10 @@ class RunsScreen(ChartKeys):
 
     def __init__(self) -> None:
         super().__init__()
-        self._entries: tuple[Entry, ...] = ()
+        self._entries: tuple[TableRow, ...] = ()
         self._marked: dict[str, int] = {}
         self._baseline: str | None = None
-        self._view = View()
+        self._view = RunView()
         self._filter = ""
         self._hidden: frozenset[str] = frozenset()
         self._soon: Timer | None = None
@@ -86,7 +86,7 @@ class RunsScreen(ChartKeys):
         self._filter = str(memory.get("filter", ""))
         hidden = memory.get("hidden")
         self._hidden = frozenset(map(str, hidden)) if isinstance(hidden, list) else frozenset()
-        self._view = View(
+        self._view = RunView(
             sort=str(memory.get("sort", "created")),
             descending=bool(memory.get("descending", True)),
             grouped=bool(memory.get("grouped", False)),
@@ -135,7 +135,7 @@ class RunsScreen(ChartKeys):
         """Filter, sort and fold in a thread, then show."""
         snapshot, view, text = self.up.snapshot, self._view, self._filter
 
-        def job(store: Store) -> tuple[tuple[Entry, ...], int, str]:
+        def job(store: Store) -> tuple[tuple[TableRow, ...], int, str]:
             only, error = None, ""
             try:
                 only = _matching(store, text)
@@ -148,7 +148,7 @@ class RunsScreen(ChartKeys):
 
         self.read("arrange", job, self._arranged)
 
-    def _arranged(self, result: tuple[tuple[Entry, ...], int, str]) -> None:
+    def _arranged(self, result: tuple[tuple[TableRow, ...], int, str]) -> None:
         entries, length, error = result
         bar = self.query_one(FilterBar)
         if error:
@@ -212,9 +212,9 @@ class RunsScreen(ChartKeys):
             self.query_one(Charts).load(wanted)
         self._drawn = wanted
 
-    def _wanted(self, entry: Entry | None) -> list[Wanted]:
+    def _wanted(self, entry: TableRow | None) -> list[Wanted]:
         """The marked runs, and the one under the cursor."""
-        here = entry.runs if isinstance(entry, Group) else (entry,) if entry is not None else ()
+        here = entry.runs if isinstance(entry, RunGroup) else (entry,) if entry is not None else ()
         marked = self.rows(self._marked)[:MOST_DRAWN]
         new = [row for row in here if row.id not in self._marked][:MOST_DRAWN]
         free = next(i for i in range(len(self._marked) + 1) if i not in self._marked.values())
@@ -233,7 +233,7 @@ class RunsScreen(ChartKeys):
 
     @on(Table.Chosen)
     def _chosen(self, event: Table.Chosen) -> None:
-        if isinstance(event.row, Group):
+        if isinstance(event.row, RunGroup):
             self.action_unfold(event.row.key not in self._view.open)
         else:
             self.up.open_run(event.row.id)
@@ -318,14 +318,14 @@ class RunsScreen(ChartKeys):
         entry = self.table.row
         if not self._view.grouped or entry is None:
             return
-        key = entry.key if isinstance(entry, Group) else entry.config_hash
+        key = entry.key if isinstance(entry, RunGroup) else entry.config_hash
         self._look_at(open=self._view.open | {key} if wide else self._view.open - {key})
 
     # -------------------------------------------------------------------------------- marks
 
     def _here(self) -> list[str]:
         entry = self.table.row
-        return [] if entry is None else [run.id for run in entry.runs] if isinstance(entry, Group) else [entry.id]
+        return [] if entry is None else [run.id for run in entry.runs] if isinstance(entry, RunGroup) else [entry.id]
 
     def run_ids(self) -> list[str]:
         """The marked runs, or what is under the cursor."""
@@ -333,7 +333,7 @@ class RunsScreen(ChartKeys):
 
     def _marks(self) -> Marks:
         rows = self.up.snapshot.rows
-        base: Entry | None = None
+        base: TableRow | None = None
         if self._baseline is not None and self._baseline in rows:
             base = rows[self._baseline]
             if self._view.grouped:
@@ -396,7 +396,7 @@ class RunsScreen(ChartKeys):
         entry = self.table.row
         if entry is None:
             return
-        run = entry.first if isinstance(entry, Group) else entry
+        run = entry.first if isinstance(entry, RunGroup) else entry
         rows = self.up.snapshot.rows.values()
         there = {
             row.seed for row in rows if row.config_hash == run.config_hash and row.status not in ("failed", "cancelled")

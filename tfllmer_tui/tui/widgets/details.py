@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 from textual.widgets import Static
 
+from engine.views.folds import Spread
+from engine.views.runs import RunGroup, TableRow
 from tfllmer_tui.tui.palette import Inks, inks
-from tfllmer_tui.tui.rows import Entry, Group, Spread
 from tfllmer_tui.tui.text import clean, number
 from tfllmer_tui.view.text import STATUS
 
@@ -22,7 +23,7 @@ class Details(Static):
 
     _height = 0
 
-    def show(self, entry: Entry | None) -> None:
+    def show(self, entry: TableRow | None) -> None:
         """Tell about this row. The screen is laid out anew only where that takes more or fewer lines."""
         colors = inks(self.app.current_theme)
         lines = [] if entry is None else _lines(entry, colors)
@@ -39,8 +40,8 @@ def _grid(lines: Sequence[tuple[str, Text]], colors: Inks) -> Table:
     return grid
 
 
-def _lines(entry: Entry, colors: Inks) -> list[tuple[str, Text]]:
-    run = entry.first if isinstance(entry, Group) else entry
+def _lines(entry: TableRow, colors: Inks) -> list[tuple[str, Text]]:
+    run = entry.first if isinstance(entry, RunGroup) else entry
     text = colors["text"]
     vectors = f" · {run.embedding}" if run.embedding else ""
     lines = [
@@ -50,7 +51,7 @@ def _lines(entry: Entry, colors: Inks) -> list[tuple[str, Text]]:
     if run.overrides:
         changes = ", ".join(f"{name}={value}" for name, value in sorted(run.overrides.items()))
         lines.append(("changed", Text(clean(changes), text)))
-    if isinstance(entry, Group):
+    if isinstance(entry, RunGroup):
         lines.append(("seeds", Text(", ".join(map(str, entry.seeds)), text)))
         for name, spread in (("valid", entry.valid), ("test", entry.test)):
             if spread is not None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from rich.style import Style
 
+from engine.views.folds import Spread
+from engine.views.runs import METRICS, RunGroup, TableRow, value_of
 from tfllmer_tui.tui.palette import Inks
-from tfllmer_tui.tui.rows import METRICS, Entry, Group, Spread, value_of
 from tfllmer_tui.tui.text import clean, difference, number, span
 from tfllmer_tui.tui.widgets.table import Cell, Column, Table
 from tfllmer_tui.view.text import STATUS, sparkline
@@ -61,10 +62,10 @@ class Marks:
     """What a person has put on runs: `colors` of the marked ones by id, and the baseline."""
 
     colors: Mapping[str, int]
-    baseline: Entry | None = None
+    baseline: TableRow | None = None
 
 
-class RunTable(Table[Entry]):
+class RunTable(Table[TableRow]):
     """Runs and groups of runs."""
 
     def __init__(self, *, id: str | None = None, clock: Callable[[], float] = time.time) -> None:
@@ -74,14 +75,14 @@ class RunTable(Table[Entry]):
         self.id_length = 10
         self.clock = clock
 
-    def background_of(self, row: Entry, colors: Inks) -> Style | None:
+    def background_of(self, row: TableRow, colors: Inks) -> Style | None:
         marked = row.id in self.marks.colors or (
-            isinstance(row, Group) and any(run.id in self.marks.colors for run in row.runs)
+            isinstance(row, RunGroup) and any(run.id in self.marks.colors for run in row.runs)
         )
         return colors["marked"] if marked else None
 
-    def gutter_of(self, row: Entry, colors: Inks) -> tuple[str, Style]:
-        ids = [run.id for run in row.runs] if isinstance(row, Group) else [row.id]
+    def gutter_of(self, row: TableRow, colors: Inks) -> tuple[str, Style]:
+        ids = [run.id for run in row.runs] if isinstance(row, RunGroup) else [row.id]
         color = next((self.marks.colors[i] for i in ids if i in self.marks.colors), None)
         if color is not None:
             return "▌", colors.curves[color % len(colors.curves)]
@@ -89,11 +90,11 @@ class RunTable(Table[Entry]):
             return "»", colors["accent"]
         return " ", Style.null()
 
-    def _cells(self, row: Entry, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
+    def _cells(self, row: TableRow, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
         return [self._cell(row, column, colors) for column in columns]
 
-    def _cell(self, row: Entry, column: Column, colors: Inks) -> Cell:
-        run = row.first if isinstance(row, Group) else row
+    def _cell(self, row: TableRow, column: Column, colors: Inks) -> Cell:
+        run = row.first if isinstance(row, RunGroup) else row
         if column.key in ("valid", "test"):
             return self._metric(row, column.key, colors)
         if column.key in _TIMES:
@@ -103,13 +104,13 @@ class RunTable(Table[Entry]):
             return [(run.id[: self.id_length], colors["dim"])]
         return _CELLS[column.key](row, run, column, colors)
 
-    def _metric(self, row: Entry, name: str, colors: Inks) -> Cell:
+    def _metric(self, row: TableRow, name: str, colors: Inks) -> Cell:
         """The value, or its difference to the baseline's where there is one."""
         value = value_of(row, name, self.metric)
         base = self.marks.baseline
         if value is None:
             return [("–", colors["faint"])]
-        spread: Spread | None = getattr(row, name) if isinstance(row, Group) else None
+        spread: Spread | None = getattr(row, name) if isinstance(row, RunGroup) else None
         sd = "" if spread is None or spread.sd is None else f" ±{spread.sd:.4f}"
         if base is not None and base.id != row.id and (zero := value_of(base, name, self.metric)) is not None:
             better = "success" if value > zero else "error" if value < zero else "dim"
@@ -117,8 +118,8 @@ class RunTable(Table[Entry]):
         return [(number(value), colors["text"]), (sd, colors["dim"])]
 
 
-def _status(row: Entry, colors: Inks) -> Cell:
-    if isinstance(row, Group):
+def _status(row: TableRow, colors: Inks) -> Cell:
+    if isinstance(row, RunGroup):
         by_status = {run.status for run in row.runs}
         status = next(
             s
@@ -160,11 +161,11 @@ _TIMES: dict[str, Callable[[RunRow, float], tuple[str, str]]] = {
 }
 
 
-def _seed(row: Entry, run: RunRow, column: Column, colors: Inks) -> Cell:
-    return [(f"×{len(row.seeds)}" if isinstance(row, Group) else str(run.seed), colors["text"])]
+def _seed(row: TableRow, run: RunRow, column: Column, colors: Inks) -> Cell:
+    return [(f"×{len(row.seeds)}" if isinstance(row, RunGroup) else str(run.seed), colors["text"])]
 
 
-def _epoch(row: Entry, run: RunRow, column: Column, colors: Inks) -> Cell:
+def _epoch(row: TableRow, run: RunRow, column: Column, colors: Inks) -> Cell:
     done, of = "–" if run.epoch is None else f"{int(run.epoch)}", f"{run.epochs}"
     if len(done) + len(of) >= column.width:
         of = f"{run.epochs / 1000:.0f}k"
@@ -176,11 +177,11 @@ def _shape(run: RunRow, width: int) -> str:
     return sparkline(run.curve[len(run.curve) // 8 :], width)
 
 
-def _train_ce(row: Entry, run: RunRow, column: Column, colors: Inks) -> Cell:
+def _train_ce(row: TableRow, run: RunRow, column: Column, colors: Inks) -> Cell:
     return [(number(value_of(row, "train_ce"), 3), colors["text"])]
 
 
-_CELLS: dict[str, Callable[[Entry, RunRow, Column, Inks], Cell]] = {
+_CELLS: dict[str, Callable[[TableRow, RunRow, Column, Inks], Cell]] = {
     "status": lambda row, run, column, colors: _status(row, colors),
     "arm": lambda row, run, column, colors: _arm(run, column.width, colors),
     "dataset": lambda row, run, column, colors: [(clean(run.dataset), colors["text"])],

@@ -1,17 +1,17 @@
-"""The table of runs as plain data: which rows, in which order, folded how. No widget, no store."""
+"""The table of runs: which rows, in which order, folded how; and what tells runs apart in few words."""
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tfllmer_tui.tui.text import clean
+from engine.views.folds import Fold, Spread, fold
+from engine.views.words import printable
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a screen shows before the store is imported
     from engine.store.queries.feed import RunRow
 
 METRICS = ("ndcg@10", "hr@10", "mrr", "ndcg@5", "hr@5", "ndcg@20", "hr@20")
@@ -21,37 +21,42 @@ STATUS_ORDER = ("running", "stopping", "queued", "lost", "failed", "cancelled", 
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Mean and sample standard deviation (None for one value) of n values."""
-
-    mean: float
-    sd: float | None
-    n: int
-
-
-@dataclass(frozen=True)
-class Group:
-    """The runs of one configuration, one per seed (the newest) counted in its numbers: `valid` and `test` are of
-    `metric`."""
+class RunGroup:
+    """The runs of one configuration in the table, the newest first; `valid` and `test` are of `metric`, over the
+    newest finished run of each seed."""
 
     key: str
-    runs: tuple[RunRow, ...]
     metric: str
-    valid: Spread | None
-    test: Spread | None
-    train_ce: Spread | None
+    fold: Fold[RunRow]
 
     @property
     def id(self) -> str:
         return f"group {self.key}"
 
     @property
+    def runs(self) -> tuple[RunRow, ...]:
+        return self.fold.runs
+
+    @property
     def first(self) -> RunRow:
         """The run that its words and its small curve are taken from: the newest."""
-        return self.runs[0]
+        return self.fold.first
+
+    @property
+    def valid(self) -> Spread | None:
+        return self.fold.spreads["valid"]
+
+    @property
+    def test(self) -> Spread | None:
+        return self.fold.spreads["test"]
+
+    @property
+    def train_ce(self) -> Spread | None:
+        return self.fold.spreads["train_ce"]
 
     @property
     def seeds(self) -> list[int]:
+        """Of all its runs, finished or not."""
         return sorted({run.seed for run in self.runs})
 
     def missing(self, n: int) -> list[int]:
@@ -59,11 +64,11 @@ class Group:
         return sorted(set(range(n)) - set(self.seeds))
 
 
-Entry: TypeAlias = "RunRow | Group"
+TableRow: TypeAlias = "RunRow | RunGroup"
 
 
 @dataclass(frozen=True)
-class View:
+class RunView:
     """How the table is looked at. `only`: the ids that the filter lets through, None for all."""
 
     only: frozenset[str] | None = None
@@ -75,7 +80,7 @@ class View:
     metric: str = METRICS[0]
 
 
-def arrange(rows: Iterable[RunRow], view: View) -> tuple[Entry, ...]:
+def arrange(rows: Iterable[RunRow], view: RunView) -> tuple[TableRow, ...]:
     """Rows as the view wants them: filtered, sorted, folded. What a column lacks comes last."""
     shown = [row for row in rows if view.only is None or row.id in view.only]
     key = _sort_key(view)
@@ -84,63 +89,48 @@ def arrange(rows: Iterable[RunRow], view: View) -> tuple[Entry, ...]:
     by_config = defaultdict(list)
     for row in sorted(shown, key=lambda row: row.id, reverse=True):
         by_config[row.config_hash].append(row)
-    entries: list[Entry] = []
+    table: list[TableRow] = []
     groups = [group(config, runs, view.metric) for config, runs in by_config.items()]
-    for entry in _sorted(groups, lambda g: _group_key(g, view.sort, key), view.descending):
-        entries.append(entry if len(entry.runs) > 1 else entry.first)
-        if entry.key in view.open and len(entry.runs) > 1:
-            entries += sorted(entry.runs, key=SORT_KEYS["seed"])
-    return tuple(entries)
+    for each in _sorted(groups, lambda g: _group_key(g, view.sort, key), view.descending):
+        table.append(each if len(each.runs) > 1 else each.first)
+        if each.key in view.open and len(each.runs) > 1:
+            table += sorted(each.runs, key=SORT_KEYS["seed"])
+    return tuple(table)
 
 
-def _sorted(entries: Iterable[Any], key: Callable[[Any], Any], descending: bool) -> list[Any]:
+def _sorted(rows: Iterable[Any], key: Callable[[Any], Any], descending: bool) -> list[Any]:
     known: list[tuple[Any, Any]] = []
     unknown: list[tuple[Any, Any]] = []
-    for entry in entries:
-        value = key(entry)
+    for row in rows:
+        value = key(row)
         missing = value is None or (isinstance(value, float) and math.isnan(value))
-        (unknown if missing else known).append((value, entry))
+        (unknown if missing else known).append((value, row))
     known.sort(key=lambda pair: pair[0], reverse=descending)
-    return [entry for _, entry in (*known, *unknown)]
+    return [row for _, row in (*known, *unknown)]
 
 
-def _sort_key(view: View) -> Callable[[Any], Any]:
+def _sort_key(view: RunView) -> Callable[[Any], Any]:
     if view.sort in ("valid", "test"):
         return lambda row: getattr(row, view.sort).get(view.metric)
     return SORT_KEYS.get(view.sort, SORT_KEYS["created"])
 
 
-def group(config: str, runs: Sequence[RunRow], metric: str) -> Group:
+def group(config: str, runs: Sequence[RunRow], metric: str) -> RunGroup:
     """Fold runs of one configuration, newest first."""
-    newest: dict[int, RunRow] = {}
-    for run in runs:
-        if run.status == "finished":
-            newest.setdefault(run.seed, run)
-    counted = list(newest.values())
-    return Group(
-        key=config,
-        runs=tuple(runs),
-        metric=metric,
-        valid=spread(run.valid.get(metric) for run in counted),
-        test=spread(run.test.get(metric) for run in counted),
-        train_ce=spread(run.train_ce for run in counted),
-    )
+    measures: dict[str, Callable[[RunRow], float | None]] = {
+        "valid": lambda run: run.valid.get(metric),
+        "test": lambda run: run.test.get(metric),
+        "train_ce": lambda run: run.train_ce,
+    }
+    return RunGroup(config, metric, fold(runs, measures))
 
 
-def spread(values: Iterable[float | None]) -> Spread | None:
-    """Of the values that are there."""
-    known = [value for value in values if value is not None and math.isfinite(value)]
-    if not known:
-        return None
-    return Spread(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
-
-
-def _group_key(entry: Group, sort: str, key: Callable[[Any], Any]) -> Any:
-    folded: Mapping[str, Spread | None] = {"valid": entry.valid, "test": entry.test, "train_ce": entry.train_ce}
-    if sort in folded:
-        value = folded[sort]
+def _group_key(own: RunGroup, sort: str, key: Callable[[Any], Any]) -> Any:
+    spreads: Mapping[str, Spread | None] = own.fold.spreads
+    if sort in spreads:
+        value = spreads[sort]
         return None if value is None else value.mean
-    return len(entry.runs) if sort == "seed" else key(entry.first)
+    return len(own.runs) if sort == "seed" else key(own.first)
 
 
 SORT_KEYS: dict[str, Callable[[Any], Any]] = {
@@ -160,12 +150,12 @@ SORT_KEYS: dict[str, Callable[[Any], Any]] = {
 """What the other columns are sorted by; ids are ULIDs, which sort by time."""
 
 
-def value_of(entry: Entry, name: str, metric: str = METRICS[0]) -> float | None:
+def value_of(row: TableRow, name: str, metric: str = METRICS[0]) -> float | None:
     """Train_ce of a run, or a metric, valid or test; of a group the mean of what it was folded by."""
-    if isinstance(entry, Group):
-        folded = getattr(entry, name)
-        return None if folded is None else folded.mean
-    return entry.train_ce if name == "train_ce" else getattr(entry, name).get(metric)
+    if isinstance(row, RunGroup):
+        own = row.fold.spreads[name]
+        return None if own is None else own.mean
+    return row.train_ce if name == "train_ce" else getattr(row, name).get(metric)
 
 
 def names(rows: Sequence[RunRow], *, seeds: bool = True) -> list[str]:
@@ -181,4 +171,4 @@ def names(rows: Sequence[RunRow], *, seeds: bool = True) -> list[str]:
     for part, own in zip(parts, changes, strict=True):
         part[4] = " ".join(sorted(own - shared))
     differ = [i for i in range(5) if len({part[i] for part in parts}) > 1] or [0]
-    return [clean(" ".join(part[i] for i in differ if part[i])) for part in parts]
+    return [printable(" ".join(part[i] for i in differ if part[i])) for part in parts]

@@ -1,0 +1,16 @@
+"""Text from data made fit to be shown."""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import lru_cache
+
+_UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+@lru_cache(4096)
+def printable(text: str) -> str:
+    """The text on one line; control and direction characters, which would steer a terminal, are shown as �."""
+    if text.isprintable():
+        return text
+    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _UNSAFE else c for c in text)
