@@ -22,14 +22,15 @@ import torch.nn.functional as F
 
 from engine import spec
 from engine.data import load_dataset, split_dataset
-from engine.data.windows import Batch, epoch_batches
+from engine.data.windows import Batch
 from engine.models.sequential.layout import Group, Layout
-from engine.models.sequential.recommender import Recommender, build
+from engine.models.sequential.recommender import SequentialRecommender, build
 from engine.presets import resolve
 from engine.training import loop
+from engine.training.losses import criterion
 
 
-def plain_step(model: Recommender, optimizer: torch.optim.Optimizer, batch: Batch, length: int) -> None:
+def plain_step(model: SequentialRecommender, optimizer: torch.optim.Optimizer, batch: Batch, length: int) -> None:
     """The usual way: one padded block, all logits at once."""
     lengths = torch.from_numpy(batch.lengths)
     count = len(lengths)
@@ -90,24 +91,15 @@ def main() -> None:
     dataset = load_dataset(experiment.data)
     split = split_dataset(dataset, experiment.data)
     backbone = experiment.backbone
-    share = backbone.mask_share if isinstance(backbone, spec.BERT4Rec) else None
-    batches = [
-        batch
-        for epoch in range(3)
-        for one in epoch_batches(
-            split.train,
-            length=backbone.max_length,
-            batch_size=experiment.train.batch_size,
-            seed=0,
-            epoch=epoch,
-            random_cut=True,
-            mask_share=share,
-        )
-        for batch in one
-    ][: given.steps]
+    n_items = len(dataset.item_ids)
+    source = build(experiment, split.train, n_items)
+    batches = [batch for epoch in range(3) for one in source.batches(epoch) for batch in one][: given.steps]
+    minimised = criterion(experiment.train, n_items)
 
-    def contestant(step: Callable[[Recommender, torch.optim.Optimizer, Batch], object]) -> Callable[[], float]:
-        model, _ = build(experiment, len(dataset.item_ids), None)
+    def contestant(
+        step: Callable[[SequentialRecommender, torch.optim.Optimizer, Batch], object],
+    ) -> Callable[[], float]:
+        model = build(experiment, split.train, n_items)
         optimizer = loop.make_optimizer(model, experiment.train)
         model.train()
 
@@ -120,11 +112,11 @@ def main() -> None:
         round_()
         return round_
 
-    ours = contestant(loop.train_step)
+    ours = contestant(lambda model, optimizer, batch: loop.train_step(model, optimizer, batch, minimised))
     plain = contestant(lambda model, optimizer, batch: plain_step(model, optimizer, batch, backbone.max_length))
     pairs = [(ours(), plain()) for _ in range(given.rounds)]
     mean_ours = statistics.median(one for one, _ in pairs)
-    work = sum(3 * 2 * products(backbone, len(dataset.item_ids), b) for b in batches)
+    work = sum(3 * 2 * products(backbone, n_items, b) for b in batches)
     per_target = work / sum(len(b.targets) for b in batches)
     print(
         json.dumps(

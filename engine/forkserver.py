@@ -34,8 +34,8 @@ import psutil
 
 _MODULES = (
     *("torch._dynamo", "torch._inductor.config", "scipy.linalg", "scipy.sparse.linalg", "scipy.stats"),
-    *("safetensors.torch", "engine.data", "engine.embeddings.pipeline", "engine.models.sequential.recommender"),
-    *("engine.provenance", "engine.training.diagnosis", "engine.training.loop", "engine.training.reference"),
+    *("safetensors.torch", "engine.data", "engine.embeddings.pipeline"),
+    *("engine.provenance", "engine.training.run", "engine.models.sequential.recommender"),
 )
 """What a run imports besides torch; torch itself takes the first two when it makes an optimiser."""
 

@@ -18,19 +18,16 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 
 from engine import spec
 from engine.errors import UserError
-from engine.files import clear_leftovers, held, make_folder, replacing, write_text
+from engine.files import clear_leftovers, held, write_text
 from engine.spool import Level, RunFolder, SpoolWriter, read_records
-
-_T = TypeVar("_T")
 
 
 class JobRecorder(SpoolWriter):
@@ -77,15 +74,17 @@ def run(folder: RunFolder, device: str | None = None) -> int:
         attempt = 1 + sum(record["r"] == "start" for record in before)
         recorder = JobRecorder(folder)
         recorder.start(attempt, os.getpid(), psutil.Process().create_time())
+        from engine.training.run import StepTooLargeError, carry_out  # torch takes a while: the start is told first
+
         try:
             experiment = _placed(folder, device, before)
             stop.limit(experiment.execution.time_limit_s)
-            result = _train(experiment, folder, recorder, attempt, stop)
+            result = carry_out(experiment, folder, recorder, attempt, stop)
         except UserError as error:
             recorder.event(str(error), "error")
             recorder.end("failed", f"user error: {error}")
             return 2
-        except _StepTooLargeError as error:
+        except StepTooLargeError as error:
             windows = experiment.execution.micro_batch or experiment.train.batch_size
             if windows == 1 or _smaller(before):
                 return _failed(recorder, error.cause)
@@ -136,14 +135,6 @@ _SMALLER = "micro_batch"
 """The fact by which a run remembers that its micro-batch was halved."""
 
 
-class _StepTooLargeError(Exception):
-    """A training step did not fit into memory."""
-
-    def __init__(self, cause: Exception) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
-
-
 def _smaller(records: list[dict[str, Any]]) -> int | None:
     """The micro-batch of an earlier attempt that had run out of memory."""
     told = [record["values"] for record in records if record["r"] == "facts" and _SMALLER in record["values"]]
@@ -158,130 +149,14 @@ def _placed(folder: RunFolder, device: str | None, before: list[dict[str, Any]])
     return experiment.model_copy(update={"execution": experiment.execution.model_copy(update=here)})
 
 
-def _train(
-    experiment: spec.Experiment, folder: RunFolder, recorder: JobRecorder, attempt: int, stop: _StopRequest
-) -> dict[str, Any] | None:
-    """The result, or None where the run was stopped."""
-    import numpy as np
-    import torch
-
-    from engine.data import load_dataset, split_dataset
-    from engine.embeddings.pipeline import item_vectors
-    from engine.models.sequential.recommender import build
-    from engine.provenance import provenance
-    from engine.training import loop
-    from engine.training.diagnosis import start_facts
-    from engine.training.reference import id_table
-
-    device = _device(experiment.execution.device)
-    torch.set_num_threads(experiment.execution.threads)
-    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
-    recorder.facts(
-        {"device": str(device), "threads": experiment.execution.threads, "provenance": provenance(folder.root)}
-    )
-
-    dataset = load_dataset(experiment.data)
-    split = split_dataset(dataset, experiment.data)
-    n_items = len(dataset.item_ids)
-    shared = folder.root.parent
-    for kind, path in _write_split(shared / "splits", experiment, dataset, split).items():
-        recorder.artifact(kind, path)
-    z = borrowed = None
-    if experiment.uses_id_table:
-        z = borrowed = _unless_stopped(
-            lambda: id_table(experiment, split, n_items, recorder, shared / "cache", device=device, should_stop=stop)
-        )
-        if borrowed is None:
-            return None
-    if experiment.uses_embedding:
-        z, diagnostics, linear_map = item_vectors(experiment, dataset, split, shared / "cache", borrowed)
-        linear_map.save(folder.map)
-        recorder.artifact("map", folder.map)
-        recorder.facts({"embedding": diagnostics})
-        for warning in diagnostics["warnings"]:
-            recorder.event(warning, "warning")
-    model, bare = build(experiment, n_items, z, np.bincount(split.train.items, minlength=n_items))
-    if bare:
-        recorder.event(f"{bare} items have no direction of their own (zero vectors); they start at random", "warning")
-    model.to(device)
-    recorder.facts(loop.sizes(experiment, split, n_items, model))
-
-    resume = folder.last.exists()
-    if not resume:
-        recorder.facts({"geometry": start_facts(experiment, split, model)})
-    if attempt > 1:
-        recorder.resume(attempt, loop.saved_step(folder) if resume else -1)
-        recorder.event(f"attempt {attempt}: " + ("continues from the last checkpoint" if resume else "starts again"))
-    return _unless_stopped(
-        lambda: loop.train(experiment, split, model, recorder, folder, resume=resume, should_stop=stop)
-    )
-
-
-def _unless_stopped(training: Callable[[], _T]) -> _T | None:
-    """What it gives, or None where it was stopped. Raises _StepTooLargeError where memory does not suffice."""
-    from engine.training.loop import StoppedError
-
-    try:
-        return training()
-    except StoppedError:
-        return None
-    except Exception as error:
-        if _is_out_of_memory(error):
-            raise _StepTooLargeError(error) from error
-        raise
-
-
-def _device(name: str) -> Any:
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        found = torch.cuda.device_count()
-        raise UserError(f"execution.device: no {name} here ({found} CUDA devices found); use --device cpu")
-    return device
-
-
-def _write_split(folder: Path, experiment: spec.Experiment, dataset: Any, split: Any) -> dict[str, Path]:
-    """Users with their held-out items and items with their popularity, once per prepared data set."""
-    import numpy as np
-    import polars as pl
-
-    key = spec.data_hash(experiment.data)
-    users, items = folder / f"{key}.parquet", folder / f"{key}.items.parquet"
-    if not (users.exists() and items.exists()):
-        make_folder(folder)
-        ids = np.array([*dataset.item_ids, None], dtype=object)  # index -1 is None
-        history = np.diff(split.test_history.offsets)
-        popularity = np.bincount(split.train.items, minlength=len(dataset.item_ids))
-        _write_parquet(
-            pl.DataFrame(
-                {
-                    "user_id": dataset.user_ids,
-                    "valid_item_id": pl.Series(ids[split.valid].tolist(), dtype=pl.String),
-                    "test_item_id": pl.Series(ids[split.test].tolist(), dtype=pl.String),
-                    "history": history,
-                }
-            ),
-            users,
-        )
-        _write_parquet(pl.DataFrame({"item_id": dataset.item_ids, "popularity": popularity}), items)
-    return {"split": users, "items": items}
-
-
-def _write_parquet(table: Any, path: Path) -> None:
-    with replacing(path) as beside:
-        table.write_parquet(beside)
-
-
 def _failed(recorder: JobRecorder, error: Exception) -> int:
     from engine.training.loop import DivergedError
+    from engine.training.run import is_out_of_memory
 
     detail = "" if isinstance(error, DivergedError) else "".join(traceback.format_exception(error))
     if isinstance(error, DivergedError):
         kind = "diverged"
-    elif _is_out_of_memory(error):
+    elif is_out_of_memory(error):
         kind = "out of memory"
     else:
         kind = f"exception: {type(error).__name__}"
@@ -294,16 +169,6 @@ def _failed(recorder: JobRecorder, error: Exception) -> int:
 def _first_line(error: Exception) -> str:
     """What the error says, on one line."""
     return (str(error).split("\n", 1)[0] or type(error).__name__).strip()
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Of the device or of the machine; torch tells the latter by a plain RuntimeError."""
-    import torch
-
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    says = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in says)
 
 
 def _all_records(spool: Path) -> list[dict[str, Any]]:

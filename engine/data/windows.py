@@ -38,6 +38,22 @@ class Batch:
     targets: IntArray
     negatives: IntArray | None = None
 
+    def parts(self, size: int) -> Iterator[Batch]:
+        """Batches of at most `size` windows that hold the batch together. Each takes every k-th window, so that the
+        long ones, which come first, are spread over all, and each has its longest first as well."""
+        k = -(-len(self.lengths) // size)
+        starts = np.cumsum(self.lengths) - self.lengths
+        for first in range(k):
+            where = gather(starts[first::k], self.lengths[first::k])
+            place = np.full(len(self.items), -1)
+            place[where] = np.arange(len(where))
+            mine = place[self.at] >= 0
+            masked = None if self.masked is None else self.masked[where]
+            negatives = None if self.negatives is None else self.negatives[mine]
+            yield Batch(
+                self.items[where], self.lengths[first::k], masked, place[self.at[mine]], self.targets[mine], negatives
+            )
+
 
 def cut(counts: IntArray, length: int, offsets: IntArray | None) -> tuple[IntArray, IntArray, IntArray]:
     """Cut runs of `counts` positions into windows of at most `length`.

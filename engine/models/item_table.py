@@ -57,8 +57,10 @@ class ItemTable(nn.Module):
                                     split: as sum, the ID part in the last columns only (AlphaFuse)
     """
 
-    def __init__(self, initial: Tensor, settings: Table, width: int) -> None:
+    def __init__(self, initial: Tensor, settings: Table, width: int, bare: int = 0) -> None:
+        """`bare` rows of `initial` had no direction of their own (see `initial_table`)."""
         super().__init__()
+        self.bare = bare
         n_items, given = initial.shape
         if settings.inject == "spectral":
             initial, log_shares = spectrum(initial)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,17 @@ from engine.spec.part import Part
 
 
 class Sequential(Part):
+    """Base of the models that read histories."""
+
+    family: ClassVar[str] = "engine.models.sequential.recommender:build"
+    """Import path of what makes a model of an experiment."""
+    implementation: ClassVar[str]
+    """Import path of what the family puts into it."""
+    has_items: ClassVar[bool] = True
+    """Whether it takes its items from an item table."""
+    is_trained: ClassVar[bool] = True
+    """Whether it is trained in epochs."""
+
     width: int = Field(64, ge=2, description="width d of item vectors and of h; also k of the reduction")
     max_length: int = Field(50, ge=2, description="longest history the backbone sees")
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout rate")
@@ -18,6 +29,7 @@ class Sequential(Part):
 class SASRec(Sequential):
     """Causal self-attention (Kang & McAuley 2018), pre-norm blocks."""
 
+    implementation: ClassVar[str] = "engine.models.sequential.sasrec:SASRec"
     name: Literal["sasrec"] = "sasrec"
     layers: int = Field(2, ge=1, description="transformer blocks")
     heads: int = Field(2, ge=1, description="attention heads; must divide width")
@@ -33,6 +45,7 @@ class SASRec(Sequential):
 class GRU4Rec(Sequential):
     """Gated recurrent units (Hidasi et al. 2016) with a linear map from hidden state to width."""
 
+    implementation: ClassVar[str] = "engine.models.sequential.gru4rec:GRU4Rec"
     name: Literal["gru4rec"] = "gru4rec"
     layers: int = Field(1, ge=1, description="GRU layers")
     hidden: int = Field(128, ge=1, description="width of the hidden state")
@@ -41,6 +54,7 @@ class GRU4Rec(Sequential):
 class BERT4Rec(Sequential):
     """Bidirectional self-attention trained on masked items (Sun et al. 2019), pre-norm blocks."""
 
+    implementation: ClassVar[str] = "engine.models.sequential.bert4rec:BERT4Rec"
     name: Literal["bert4rec"] = "bert4rec"
     layers: int = Field(2, ge=1, description="transformer blocks")
     heads: int = Field(2, ge=1, description="attention heads; must divide width")

@@ -5,30 +5,37 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.errors import UserError
 from engine.files import write_bytes
 
 
-def save_weights(path: Path, model: nn.Module, about: Mapping[str, Any]) -> None:
+class Stateful(Protocol):
+    """What has weights; every torch module has."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...
+
+
+def save_weights(path: Path, model: Stateful, about: Mapping[str, Any]) -> None:
     """The model's weights, with `about` (JSON) in the header."""
     _write(path, model.state_dict(), about)
 
 
-def load_weights(path: Path, model: nn.Module) -> dict[str, Any]:
+def load_weights(path: Path, model: Stateful) -> dict[str, Any]:
     """Weights written by `save_weights` into the model; returns their header."""
     tensors, about = _read(path)
     model.load_state_dict(tensors)
     return about
 
 
-def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Mapping[str, Any]) -> None:
+def save_state(path: Path, model: Stateful, optimizer: torch.optim.Optimizer, progress: Mapping[str, Any]) -> None:
     """Everything that a resumed run needs: weights, optimiser moments, random states, progress (JSON)."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
@@ -39,7 +46,7 @@ def save_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, p
     _write(path, tensors, progress)
 
 
-def load_state(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+def load_state(path: Path, model: Stateful, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Inverse of `save_state`; returns the progress."""
     tensors, progress = _read(path)
     model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})

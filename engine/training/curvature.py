@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
-from torch import Tensor
 
 from engine import spec
 from engine.data import Split
+from engine.data.cases import Cases, held_out
 from engine.geometry.curvature.probe import probe_curvature, samples_apart
-from engine.models.sequential.recommender import Recommender, history_length
+from engine.models.base import Trained
 from engine.spool import Recorder
 from engine.training import ranking
 
@@ -25,14 +23,14 @@ class CurvatureProbe:
     The probe is `evaluate.curvature` validation prefixes, the same for all arms and seeds.
     """
 
-    def __init__(self, experiment: spec.Experiment, split: Split, model: Recommender, recorder: Recorder) -> None:
+    def __init__(self, experiment: spec.Experiment, split: Split, model: Trained, recorder: Recorder) -> None:
         self._model, self._recorder = model, recorder
-        self._epochs, self._width = experiment.train.epochs, experiment.backbone.width
-        self._cases = probe_cases(split, experiment.evaluate.curvature, history_length(experiment.backbone))
-        count = len(self._cases.users)
+        self._epochs = experiment.train.epochs
+        self._cases = probe_cases(split, experiment.evaluate.curvature)
+        count = len(self._cases)
         self._on = count > 0
         if self._on:
-            apart = samples_apart(count, len(model.table.weight), self._width)
+            apart = samples_apart(count, len(model.table.weight), model.scorer().width)
             recorder.facts({"curvature": {"prefixes": count, "apart": apart}})
 
     def is_due(self, epoch: int, batch: int, batches: int) -> bool:
@@ -51,33 +49,17 @@ class CurvatureProbe:
         """Report the points `curvature.*` of this step; nothing where the probe is empty."""
         if not self._on:
             return
-        h, rows = representations(self._model, self._cases)
+        with ranking.evaluating(self._model) as scorer:
+            h = scorer.queries(self._cases)
         targets = torch.from_numpy(self._cases.targets).to(h.device)
-        found = probe_curvature(h, rows, targets, self._width, temperature(self._model))
+        found = probe_curvature(h, scorer.items, targets, scorer.width, scorer.temperature)
         self._recorder.points(step, {f"curvature.{name}": value for name, value in found.items()})
 
 
-def probe_cases(split: Split, size: int, length: int) -> ranking.Cases:
+def probe_cases(split: Split, size: int) -> Cases:
     """A fixed sample of the validation prefixes with their targets; it depends on the data and `size` alone."""
     users = np.flatnonzero((split.valid >= 0) & (np.diff(split.valid_history.offsets) > 0))
     chosen = users[np.random.default_rng(0).permutation(len(users))[:size]]
     targets = np.full_like(split.valid, -1)
     targets[chosen] = split.valid[chosen]
-    return ranking.held_out(split.valid_history, targets, length)
-
-
-@torch.no_grad()
-def representations(model: Recommender, cases: ranking.Cases) -> tuple[Tensor, Tensor]:
-    """(what scoring rows are multiplied with [B, c], scoring rows [n, c]), in evaluation mode."""
-    was_training = model.training
-    model.eval()
-    input_rows, scoring_rows = model.tables()
-    items = torch.from_numpy(cases.items).to(input_rows.device)
-    h = model.after(input_rows, items, torch.from_numpy(cases.lengths))
-    model.train(was_training)
-    return h, scoring_rows
-
-
-def temperature(model: Recommender) -> float:
-    """tau as it is now."""
-    return model.tau if model.log_tau is None else math.exp(float(model.log_tau.detach()))
+    return held_out(split.valid_history, targets)

@@ -11,21 +11,22 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine import spec
 from engine.data import Dataset, Split, load_dataset, split_dataset
+from engine.data.cases import training_probe
 from engine.embeddings.graph.cooccurrence import cooccurrence
 from engine.embeddings.pipeline import item_vectors, source_vectors
 from engine.errors import UserError
 from engine.geometry.curvature.parameter_space import other_factor, parameter_curvature
 from engine.geometry.curvature.probe import probe_curvature, samples_apart
 from engine.geometry.report import Say, Subject, at_start, diagnose
-from engine.models.sequential.recommender import Recommender, build, history_length
+from engine.models.base import Trained
+from engine.models.registry import build
 from engine.spool import Recorder
-from engine.training import checkpoint, ranking
-from engine.training.curvature import probe_cases, representations, temperature
+from engine.training import checkpoint
+from engine.training.curvature import probe_cases
 from engine.training.reference import id_table
 
 BATCH = 64
@@ -66,7 +67,7 @@ def run(request: Diagnosis, recorder: Recorder) -> dict[str, Any]:
     return finite(found | {"wall_s": round(time.monotonic() - began, 2)})
 
 
-def start_facts(experiment: spec.Experiment, split: Split, model: Recommender) -> dict[str, Any]:
+def start_facts(experiment: spec.Experiment, split: Split, model: Trained) -> dict[str, Any]:
     """The cheap part of the geometry of a model's own table, for `facts` at the start of a run."""
     n_items = len(model.table.weight)
     graph = None
@@ -74,12 +75,12 @@ def start_facts(experiment: spec.Experiment, split: Split, model: Recommender) -
         graph = cooccurrence(split.train, n_items, _reference_graph(experiment))
     table = model.table.rows().detach().cpu().numpy()
     popularity = np.bincount(split.train.items, minlength=n_items)
-    return finite(at_start(table, popularity, graph, unit=model.table.unit_scoring, tau=temperature(model)))
+    return finite(at_start(table, popularity, graph, unit=model.table.unit_scoring, tau=model.scorer().temperature))
 
 
 def _model(
     experiment: spec.Experiment, dataset: Dataset, split: Split, recorder: Recorder, cache: Path | None
-) -> Recommender:
+) -> Trained:
     """As a run builds it."""
     n_items = len(dataset.item_ids)
     z = borrowed = None
@@ -90,11 +91,11 @@ def _model(
         z = borrowed = id_table(experiment, split, n_items, recorder, cache, device=device, should_stop=lambda: False)
     if experiment.uses_embedding:
         z = item_vectors(experiment, dataset, split, cache, borrowed).z
-    return build(experiment, n_items, z, np.bincount(split.train.items, minlength=n_items))[0]
+    return build(experiment, split.train, n_items, z)
 
 
 def _before_training(
-    experiment: spec.Experiment, dataset: Dataset, split: Split, model: Recommender, say: Say
+    experiment: spec.Experiment, dataset: Dataset, split: Split, model: Trained, say: Say
 ) -> dict[str, Any]:
     say("item graph", 0.0)
     n_items = len(dataset.item_ids)
@@ -131,16 +132,18 @@ def _say(recorder: Recorder) -> Say:
 # ------------------------------------------------------------------------------------ a finished run
 
 
-def _of_weights(experiment: spec.Experiment, split: Split, model: Recommender, say: Say) -> dict[str, Any]:
+def _of_weights(experiment: spec.Experiment, split: Split, model: Trained, say: Say) -> dict[str, Any]:
     """Curvature at h on the probe, spectra in parameter space, and H beside J J^T; dropout off, float64."""
-    model.double().eval()
-    width, tau = experiment.backbone.width, temperature(model)
-    length = history_length(experiment.backbone)
+    model.double()
+    model.train(False)
     say("curvature at the sequence representation", 0.05)
-    cases = probe_cases(split, experiment.evaluate.curvature or 256, length)
-    h, rows = representations(model, cases)
+    cases = probe_cases(split, experiment.evaluate.curvature or 256)
+    with torch.no_grad():
+        scorer = model.scorer()
+        h = scorer.queries(cases)
+    rows, width, tau = scorer.items, scorer.width, scorer.temperature
     at_h = probe_curvature(h, rows, torch.from_numpy(cases.targets), width, tau)
-    batch = ranking.training_probe(split.train, BATCH, length)
+    batch = training_probe(split.train, BATCH)
     parameters = [p for p in model.parameters() if p.requires_grad]
     size = sum(p.numel() for p in parameters)
     most = max(10, int(_LANCZOS_NUMBERS / size))
@@ -148,37 +151,24 @@ def _of_weights(experiment: spec.Experiment, split: Split, model: Recommender, s
     with sdpa_kernel(SDPBackend.MATH):  # the other kernels can be differentiated only once
         say(f"Hessian and Gauss-Newton matrix, {size:,} parameters", 0.1)
         space = parameter_curvature(
-            lambda: _scores(model, batch), torch.from_numpy(batch.targets), parameters, steps=steps, probes=PROBES
+            lambda: model.scorer().scores(batch),
+            torch.from_numpy(batch.targets),
+            parameters,
+            steps=steps,
+            probes=PROBES,
         )
         say("H beside J J^T", 0.8)
-        few = [_one(batch, case) for case in range(min(_SAMPLES, len(batch.users)))]
+        few = [batch[case : case + 1] for case in range(min(_SAMPLES, len(batch)))]
         with torch.no_grad():
-            p = torch.cat([_scores(model, one) for one in few]).softmax(1).numpy()
+            p = torch.cat([scorer.scores(one) for one in few]).softmax(1).numpy()
         table = rows[:, :width].detach().numpy()
-        factor = other_factor(lambda n: _after(model, few[n])[0][0, :width] * tau, table, p, parameters, tau)
+        factor = other_factor(lambda n: model.scorer().queries(few[n])[0, :width] * tau, table, p, parameters, tau)
     return {
         "items": len(rows),
-        "curvature": at_h | {"prefixes": len(cases.users), "apart": samples_apart(len(cases.users), len(rows), width)},
+        "curvature": at_h | {"prefixes": len(cases), "apart": samples_apart(len(cases), len(rows), width)},
         "parameter_space": space,
         "other_factor": factor,
     }
-
-
-def _after(model: Recommender, cases: ranking.Cases) -> tuple[Tensor, Tensor]:
-    input_rows, scoring_rows = model.tables()
-    return model.after(input_rows, torch.from_numpy(cases.items), torch.from_numpy(cases.lengths)), scoring_rows
-
-
-def _scores(model: Recommender, cases: ranking.Cases) -> Tensor:
-    h, rows = _after(model, cases)
-    return h @ rows.T
-
-
-def _one(cases: ranking.Cases, case: int) -> ranking.Cases:
-    only = slice(case, case + 1)
-    start = int(cases.lengths[:case].sum())
-    items = cases.items[start : start + int(cases.lengths[case])]
-    return ranking.Cases(cases.users[only], items, cases.lengths[only], cases.targets[only], cases.seen)
 
 
 def finite(values: Mapping[str, Any]) -> dict[str, Any]:

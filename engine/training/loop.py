@@ -9,18 +9,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from safetensors.numpy import save
 
 from engine import spec
 from engine.data import Split
-from engine.data.windows import Batch, epoch_batches, n_targets
-from engine.files import write_bytes
-from engine.models.sequential.layout import Layout
-from engine.models.sequential.recommender import Recommender, history_length
+from engine.data.cases import held_out, training_probe
+from engine.models.base import Criterion, Trained, TrainingBatch
 from engine.spool import Recorder, RunFolder
 from engine.training import checkpoint, losses, ranking
 from engine.training.curvature import CurvatureProbe
-from engine.training.micro_batches import micro_batches
+from engine.training.outcome import tested
 from engine.training.usage import Usage
 
 SELECTION = "ndcg@10"  # the validation metric whose best epoch is kept
@@ -54,7 +51,7 @@ class Progress:
 def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
     experiment: spec.Experiment,
     split: Split,
-    model: Recommender,
+    model: Trained,
     recorder: Recorder,
     folder: RunFolder,
     *,
@@ -69,12 +66,10 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
     StoppedError once `should_stop` is true and the state is saved, DivergedError when the loss is not finite,
     UserError where the catalogue is too small for the loss.
     """
-    settings, backbone = experiment.train, experiment.backbone
-    n_items = len(model.table.weight)
-    losses.check(settings, n_items)
-    length = history_length(backbone)
-    probe = ranking.training_probe(split.train, settings.probe, length)
-    valid = ranking.held_out(split.valid_history, split.valid, length)
+    settings = experiment.train
+    criterion = losses.criterion(settings, len(model.table.weight))
+    probe = training_probe(split.train, settings.probe)
+    valid = held_out(split.valid_history, split.valid)
     curvature = CurvatureProbe(experiment, split, model, recorder)
     optimizer = make_optimizer(model, settings)
     progress = Progress()
@@ -89,8 +84,9 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
 
     def measure() -> None:
         """Curves and validation metrics of the finished epoch; keeps the weights if they are the best."""
-        _, train_ce = ranking.evaluate(model, probe, mask_seen=False)
-        ranks, valid_ce = ranking.evaluate(model, valid, experiment.evaluate.mask_seen)
+        with ranking.evaluating(model) as scorer:
+            _, train_ce = ranking.evaluate(scorer, probe, mask_seen=False)
+            ranks, valid_ce = ranking.evaluate(scorer, valid, experiment.evaluate.mask_seen)
         values = ranking.metrics(ranks)
         recorder.points(
             progress.step,
@@ -109,22 +105,12 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
         curvature.measure(progress.step)
     saved = time.monotonic()
     while progress.epoch < settings.epochs and not _patience_is_over(progress, settings):
-        batches = epoch_batches(
-            split.train,
-            length=backbone.max_length,
-            batch_size=settings.batch_size,
-            seed=experiment.seed,
-            epoch=progress.epoch,
-            random_cut=settings.windows == "random",
-            mask_share=backbone.mask_share if isinstance(backbone, spec.BERT4Rec) else None,
-            negatives=settings.n_negatives,
-            n_items=n_items,
-        )
+        batches = model.batches(progress.epoch)
         model.train()
-        model.table.begin_epoch(progress.epoch)
+        model.begin_epoch(progress.epoch)
         for batch in (one for each in batches[progress.batch :] for one in each):
             tick = time.perf_counter()
-            loss = train_step(model, optimizer, batch, experiment.execution.micro_batch, settings)
+            loss = train_step(model, optimizer, batch, criterion, experiment.execution.micro_batch)
             progress.train_s += time.perf_counter() - tick
             progress.step, progress.batch = progress.step + 1, progress.batch + 1
             progress.targets += len(batch.targets)
@@ -159,7 +145,9 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
         if should_stop() and progress.epoch < settings.epochs:
             raise StoppedError
 
-    outcome = _test_best(experiment, split, model, valid, folder)
+    checkpoint.load_weights(folder.best, model)
+    with ranking.evaluating(model) as scorer:
+        outcome = tested(experiment, split, scorer, folder)
     recorder.artifact("ranks", folder.ranks)
     return outcome | {
         "epochs": progress.epoch,
@@ -170,46 +158,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
     }
 
 
-def _test_best(
-    experiment: spec.Experiment, split: Split, model: Recommender, valid: ranking.Cases, folder: RunFolder
-) -> dict[str, Any]:
-    """Metrics of the best epoch's weights; the ranks they come from go to the folder."""
-    checkpoint.load_weights(folder.best, model)
-    test = ranking.held_out(split.test_history, split.test, history_length(experiment.backbone))
-    n_users, mask_seen = len(split.train), experiment.evaluate.mask_seen
-    valid_ranks, valid_ce = ranking.evaluate(model, valid, mask_seen)
-    test_ranks, test_ce = ranking.evaluate(model, test, mask_seen)
-    per_user = {
-        "valid": ranking.per_user(valid, valid_ranks, n_users),
-        "test": ranking.per_user(test, test_ranks, n_users),
-    }
-    write_bytes(folder.ranks, save(per_user))
-    return {
-        "valid": ranking.metrics(valid_ranks),
-        "test": ranking.metrics(test_ranks),
-        "valid_ce": valid_ce,
-        "test_ce": test_ce,
-    }
-
-
-def sizes(experiment: spec.Experiment, split: Split, n_items: int, model: Recommender) -> dict[str, Any]:
-    """What is known before the first step: counts, and the cross-entropies of popularity as lines to compare with."""
-    length = history_length(experiment.backbone)
-    probe = ranking.training_probe(split.train, experiment.train.probe, length)
-    valid = ranking.held_out(split.valid_history, split.valid, length)
-    return {
-        "n_users": len(split.train),
-        "n_items": n_items,
-        "n_targets": n_targets(split.train, model.cloze),
-        "n_valid": len(valid.users),
-        "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        "popularity_train_ce": ranking.popularity_cross_entropy(split.train, n_items, probe.targets),
-        "popularity_valid_ce": ranking.popularity_cross_entropy(split.train, n_items, valid.targets),
-        "split_checksum": split.checksum(),
-    }
-
-
-def make_optimizer(model: Recommender, settings: spec.Train) -> torch.optim.Optimizer:
+def make_optimizer(model: Trained, settings: spec.Train) -> torch.optim.Optimizer:
     trained = [p for p in model.parameters() if p.requires_grad]
     if settings.optimizer == "sgd":
         return torch.optim.SGD(
@@ -219,39 +168,23 @@ def make_optimizer(model: Recommender, settings: spec.Train) -> torch.optim.Opti
     return kind(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
 
 
-_FULL_SOFTMAX = spec.Train()
-
-
 def train_step(
-    model: Recommender,
+    model: Trained,
     optimizer: torch.optim.Optimizer,
-    batch: Batch,
+    batch: TrainingBatch,
+    criterion: Criterion,
     micro_batch: int | None = None,
-    settings: spec.Train = _FULL_SOFTMAX,
 ) -> torch.Tensor:
-    """One optimiser step on one batch; returns its mean loss, the one that the settings name. With `micro_batch`
-    at most so many windows go through the model at once, and their gradients are added up."""
+    """One optimiser step on one batch; returns its mean loss. With `micro_batch` at most so many windows or pairs go
+    through the model at once, and their gradients are added up."""
     optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=model.table.weight.device)
-    for part in [batch] if micro_batch is None else micro_batches(batch, micro_batch):
-        loss = _mean_loss(model, part, settings) * (len(part.targets) / len(batch.targets))
+    for part in [batch] if micro_batch is None else batch.parts(micro_batch):
+        loss = model.loss(part, criterion) * (len(part.targets) / len(batch.targets))
         loss.backward()
         total += loss.detach()
     optimizer.step()
     return total
-
-
-def _mean_loss(model: Recommender, batch: Batch, settings: spec.Train) -> torch.Tensor:
-    device = model.table.weight.device
-    layout = Layout.of(torch.from_numpy(batch.lengths), device)
-    masked = None if batch.masked is None else torch.from_numpy(batch.masked).to(device)
-    input_rows, scoring_rows = model.tables()
-    h = model.represent(input_rows, torch.from_numpy(batch.items).to(device), layout, masked)
-    if len(batch.at) < len(h):
-        h = h[torch.from_numpy(batch.at).to(device)]
-    targets = torch.from_numpy(batch.targets).to(device)
-    negatives = None if batch.negatives is None else torch.from_numpy(batch.negatives).to(device)
-    return losses.training_loss(settings, h, scoring_rows, targets, negatives)
 
 
 def _patience_is_over(progress: Progress, settings: spec.Train) -> bool:

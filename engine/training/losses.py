@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.errors import UserError
+from engine.models.base import Criterion
 from engine.spec import Train
 
 _CPU_CELLS = 1 << 18  # logits held at once: 1 MB of float32 stays in the cache of one core
@@ -156,13 +157,14 @@ def gbce_beta(k: int, n_items: int, t: float) -> float:
     return alpha * (t * (1 - 1 / alpha) + 1 / alpha)
 
 
-def check(settings: Train, n_items: int) -> None:
-    """Raises UserError where the catalogue is too small for the negatives."""
+def criterion(settings: Train, n_items: int) -> Criterion:
+    """What `settings` minimise. Raises UserError where the catalogue is too small for the negatives."""
     if settings.n_negatives > n_items - 1:
         raise UserError(
             f"train.negatives: {settings.n_negatives} against each target, but the catalogue has only {n_items - 1} "
             "other items; set fewer"
         )
+    return partial(training_loss, settings)
 
 
 def training_loss(settings: Train, h: Tensor, rows: Tensor, targets: Tensor, negatives: Tensor | None) -> Tensor:

@@ -22,7 +22,8 @@ from safetensors.numpy import save
 from engine import spec
 from engine.data import Split
 from engine.files import held, make_folder, write_bytes
-from engine.models.sequential.recommender import Recommender, build
+from engine.models.base import Trained
+from engine.models.registry import build
 from engine.spool import Level, Recorder, RunFolder
 from engine.training import checkpoint, loop
 
@@ -78,8 +79,9 @@ def id_table(
     while (kept := _read(folder)) is None:
         with held(folder.lock, patience_s=_PATIENCE_S) as alone:
             if alone and _read(folder) is None:
-                model, _ = build(reference, n_items, None)
-                _train(reference, split, model.to(device), recorder, folder, should_stop=should_stop)
+                model = build(reference, split.train, n_items)
+                model.to(device)
+                _train(reference, split, model, recorder, folder, should_stop=should_stop)
         if should_stop() and not alone:
             raise loop.StoppedError
         if not alone and not waits:
@@ -94,7 +96,7 @@ def id_table(
 def _train(
     reference: spec.Experiment,
     split: Split,
-    model: Recommender,
+    model: Trained,
     recorder: Recorder,
     folder: RunFolder,
     *,
@@ -115,7 +117,7 @@ def _train(
         path.unlink(missing_ok=True)
 
 
-def _last_rows(folder: RunFolder, model: Recommender) -> FloatArray:
+def _last_rows(folder: RunFolder, model: Trained) -> FloatArray:
     """The table after the last epoch; without any epoch there is no checkpoint and the model is as it was built."""
     if not folder.last.exists():
         return model.table.weight.detach().cpu().numpy()

@@ -15,6 +15,7 @@ class BERT4Rec(nn.Module):
 
     def __init__(self, settings: spec.BERT4Rec) -> None:
         super().__init__()
+        self.mask_share = settings.mask_share
         self.transformer = Transformer(settings, causal=False)
         self.mask = nn.Parameter(torch.empty(settings.width))
         nn.init.normal_(self.mask, std=0.02)
@@ -23,7 +24,9 @@ class BERT4Rec(nn.Module):
         nn.init.zeros_(mix.bias)
         self.head = nn.Sequential(mix, nn.GELU(), nn.LayerNorm(settings.width))
 
-    def encode(self, vectors: Tensor, layout: Layout, masked: Tensor) -> Tensor:
-        """Item vectors [T, d], with the mask's vector where `masked` [T] is True -> representations [T, d]."""
+    def encode(self, vectors: Tensor, layout: Layout, masked: Tensor | None) -> Tensor:
+        """See `SequenceEncoder`."""
+        if masked is None:
+            raise ValueError("a backbone trained on masked items needs to know which items are masked")
         out: Tensor = self.head(self.transformer(torch.where(masked[:, None], self.mask, vectors), layout))
         return out

@@ -13,6 +13,8 @@ from engine.models.sequential.layout import Layout
 class GRU4Rec(nn.Module):
     """h_t = V GRU(items 1..t) predicts item t + 1; V maps the hidden state to the items' width."""
 
+    mask_share: float | None = None
+
     def __init__(self, settings: spec.GRU4Rec) -> None:
         super().__init__()
         s = settings
@@ -20,8 +22,8 @@ class GRU4Rec(nn.Module):
         self.gru = nn.GRU(s.width, s.hidden, s.layers, batch_first=True)
         self.down = nn.Linear(s.hidden, s.width)
 
-    def encode(self, vectors: Tensor, layout: Layout) -> Tensor:
-        """Item vectors [T, d] -> representations [T, d]."""
+    def encode(self, vectors: Tensor, layout: Layout, masked: Tensor | None) -> Tensor:
+        """See `SequenceEncoder`."""
         x = self.drop(vectors)
         states = [group.unpad(self.gru(group.pad(x))[0]) for group in layout.groups]
         out: Tensor = self.down(states[0] if len(states) == 1 else torch.cat(states))

@@ -1,128 +1,134 @@
-"""A recommender: an item table round a backbone."""
+"""The family of sequential models: an item table round a backbone that reads histories."""
 
 from __future__ import annotations
 
-import math
-from typing import TypeAlias
+from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine import spec
-from engine.models.item_table import ItemTable, initial_table
-from engine.models.sequential.bert4rec import BERT4Rec
-from engine.models.sequential.gru4rec import GRU4Rec
+from engine.data import Sequences
+from engine.data.arrays import FloatArray
+from engine.data.cases import Cases
+from engine.data.windows import Batch, epoch_batches, n_targets, tails
+from engine.models.base import Criterion, InnerProducts
+from engine.models.item_table import ItemTable
+from engine.models.registry import load
 from engine.models.sequential.layout import Layout
-from engine.models.sequential.sasrec import SASRec
-
-BackboneModule: TypeAlias = SASRec | GRU4Rec | BERT4Rec
+from engine.models.table_recommender import TableRecommender, table_of
 
 
-class Recommender(nn.Module):
-    """scores(history) = <h, e_i> / tau + b_i over the catalogue; h is the backbone's output for the history.
+class SequenceEncoder(Protocol):
+    """A backbone: item vectors in, representations out. A torch module.
 
-    b is nothing, a trained number per item, or beta log pi with pi_i = (c_i + 1) / (sum c + n) and a
-    trained beta that starts at 1 (docs/method.md A.6, D.1 row 10).
+    mask_share: None for next-item training. Otherwise the share of the positions that are masked in training: the
+    representation of a masked position predicts its item, and a mask behind the history asks for the next.
     """
 
-    log_popularity: Tensor
+    mask_share: float | None
+
+    def encode(self, vectors: Tensor, layout: Layout, masked: Tensor | None) -> Tensor:
+        """Item vectors [T, d] -> representations [T, d]; `masked` [T] is True where the mask stands for the item,
+        None without a `mask_share`."""
+
+
+class SequentialRecommender(TableRecommender):
+    """The query of a history is the backbone's output behind it."""
 
     def __init__(
-        self, table: ItemTable, backbone: BackboneModule, settings: spec.Table, log_popularity: Tensor
+        self, table: ItemTable, backbone: SequenceEncoder, experiment: spec.Experiment, train: Sequences, n_items: int
     ) -> None:
-        super().__init__()
-        self.table, self.backbone = table, backbone
-        self.normalize_h, self.tau = settings.normalize_h, settings.tau
-        self.log_tau = nn.Parameter(torch.tensor(math.log(settings.tau))) if settings.tau_trained else None
-        self.bias = nn.Parameter(torch.zeros(len(log_popularity))) if settings.bias == "free" else None
-        self.beta: nn.Parameter | None = None
-        if settings.bias == "popularity":
-            self.beta = nn.Parameter(torch.ones(()))
-        self.register_buffer("log_popularity", log_popularity, persistent=False)
-
-    def tables(self) -> tuple[Tensor, Tensor]:
-        """(rows that enter the backbone [n, d], rows whose inner products with `represent` are the scores).
-
-        A bias is one more column of the latter, met by a 1 in the representation.
-        """
-        rows, scoring = self.table()
-        bias = self.bias if self.beta is None else self.beta * self.log_popularity
-        return rows, scoring if bias is None else torch.cat([scoring, bias[:, None]], dim=1)
+        super().__init__(table, experiment.table, np.bincount(train.items, minlength=n_items))
+        self.backbone = backbone
+        self._settings, self._experiment, self._train, self._n_items = experiment.backbone, experiment, train, n_items
 
     @property
-    def cloze(self) -> bool:
-        """True for a backbone that is trained on masked items."""
-        return isinstance(self.backbone, BERT4Rec)
+    def history_length(self) -> int:
+        """How many items of a history the backbone sees: `max_length` of them, one fewer where a mask has to stand
+        behind them."""
+        return self._settings.max_length - (0 if self.backbone.mask_share is None else 1)
+
+    @property
+    def n_targets(self) -> int:
+        """See `Trained`."""
+        return n_targets(self._train, self.backbone.mask_share is not None)
+
+    def batches(self, epoch: int) -> list[Iterator[Batch]]:
+        """See `Trained`: windows of the training histories."""
+        settings = self._experiment.train
+        return epoch_batches(
+            self._train,
+            length=self._settings.max_length,
+            batch_size=settings.batch_size,
+            seed=self._experiment.seed,
+            epoch=epoch,
+            random_cut=settings.windows == "random",
+            mask_share=self.backbone.mask_share,
+            negatives=settings.n_negatives,
+            n_items=self._n_items,
+        )
+
+    def loss(self, batch: Batch, criterion: Criterion) -> Tensor:
+        """See `Trained`."""
+        device = self.table.weight.device
+        layout = Layout.of(torch.from_numpy(batch.lengths), device)
+        masked = None if batch.masked is None else torch.from_numpy(batch.masked).to(device)
+        rows, scoring = self.tables()
+        h = self.represent(rows, torch.from_numpy(batch.items).to(device), layout, masked)
+        if len(batch.at) < len(h):
+            h = h[torch.from_numpy(batch.at).to(device)]
+        targets = torch.from_numpy(batch.targets).to(device)
+        negatives = None if batch.negatives is None else torch.from_numpy(batch.negatives).to(device)
+        return criterion(h, scoring, targets, negatives)
+
+    def scorer(self) -> InnerProducts:
+        """See `Trained`."""
+        rows, scoring = self.tables()
+
+        def queries(cases: Cases) -> Tensor:
+            items, lengths = tails(cases.history, np.arange(len(cases)), self.history_length)
+            return self.after(rows, torch.from_numpy(items).to(rows.device), torch.from_numpy(lengths))
+
+        return InnerProducts(scoring, queries, rows.shape[1], self.temperature())
+
+    def tables(self) -> tuple[Tensor, Tensor]:
+        """(rows that enter the backbone [n, d], rows whose inner products with `represent` are the scores)."""
+        rows, scoring = self.table()
+        return rows, self.with_bias(scoring)
 
     def represent(self, rows: Tensor, items: Tensor, layout: Layout, masked: Tensor | None) -> Tensor:
         """Rows that enter [n, d] and items [T] of packed windows -> what the scoring rows of `tables` are
         multiplied with [T, d] (one column more where there is a bias)."""
-        vectors = F.embedding(items, rows)
-        if isinstance(self.backbone, BERT4Rec):
-            if masked is None:
-                raise ValueError("a backbone trained on masked items needs to know which items are masked")
-            h = self.backbone.encode(vectors, layout, masked)
-        else:
-            h = self.backbone.encode(vectors, layout)
-        if self.normalize_h:
-            h = F.normalize(h, dim=1)
-        if self.log_tau is not None:
-            h = h * torch.exp(-self.log_tau)
-        elif self.tau != 1.0:
-            h = h / self.tau
-        return h if self.bias is None and self.beta is None else F.pad(h, (0, 1), value=1.0)
+        return self.query(self.backbone.encode(F.embedding(items, rows), layout, masked))
 
     def after(self, rows: Tensor, items: Tensor, lengths: Tensor) -> Tensor:
-        """What `represent` gives behind histories [B, d]: items [T], lengths [B] (CPU), in any order, each at least 1.
-
-        The history is the last of its items that the backbone can see: `max_length` of them, one fewer
-        where a mask has to stand behind them (cut them with `history_length`).
-        """
+        """What `represent` gives behind histories [B, d]: items [T], lengths [B] (CPU), in any order, each from 1 to
+        `history_length`."""
         order = torch.argsort(lengths, descending=True, stable=True)
         starts = lengths.cumsum(0) - lengths
-        extra = 1 if self.cloze else 0
-        sizes = lengths[order] + extra
+        cloze = self.backbone.mask_share is not None
+        sizes = lengths[order] + (1 if cloze else 0)
         layout = Layout.of(sizes, items.device)
         window = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
         place = torch.arange(len(window)) - (sizes.cumsum(0) - sizes)[window]
         masked = place == lengths[order][window]  # never true without an extra slot
         source = torch.where(masked, 0, starts[order][window] + place)
-        h = self.represent(rows, items[source.to(items.device)], layout, masked.to(items.device) if extra else None)
+        h = self.represent(rows, items[source.to(items.device)], layout, masked.to(items.device) if cloze else None)
         back = torch.empty_like(order)
         back[order] = torch.arange(len(order))
         return h[layout.last[back.to(items.device)]]
 
 
-def history_length(backbone: spec.Backbone) -> int:
-    """How many items of a history the backbone sees when it is asked for the next."""
-    return backbone.max_length - 1 if isinstance(backbone, spec.BERT4Rec) else backbone.max_length
-
-
 def build(
-    experiment: spec.Experiment,
-    n_items: int,
-    z: npt.NDArray[np.float32] | None,
-    counts: npt.NDArray[np.int64] | None = None,
-) -> tuple[Recommender, int]:
-    """The recommender of an experiment, freshly initialised from its seed, and the number of item rows
-    without direction (see `initial_table`). `counts` [n] are the items' training counts, for a bias by
-    popularity; without them all items count alike. The backbone's weights depend on the seed alone, so arms
-    that differ in the table start from the same backbone."""
+    experiment: spec.Experiment, train: Sequences, n_items: int, z: FloatArray | None = None
+) -> SequentialRecommender:
+    """The family's models; see `engine.models.registry.build`."""
     torch.manual_seed(experiment.seed)
     settings = experiment.backbone
-    backbone: BackboneModule
-    match settings:
-        case spec.SASRec():
-            backbone = SASRec(settings)
-        case spec.GRU4Rec():
-            backbone = GRU4Rec(settings)
-        case spec.BERT4Rec():
-            backbone = BERT4Rec(settings)
-    generator = torch.Generator().manual_seed(experiment.seed)
-    rows, bare = initial_table(experiment.table, n_items, settings.width, z, generator)
-    table = ItemTable(rows, experiment.table, settings.width)
-    smoothed = torch.ones(n_items) if counts is None else torch.from_numpy(counts).float() + 1
-    return Recommender(table, backbone, experiment.table, (smoothed / smoothed.sum()).log()), bare
+    backbone = load(settings.implementation)(settings)
+    table = table_of(experiment, settings.width, n_items, z)
+    return SequentialRecommender(table, backbone, experiment, train, n_items)

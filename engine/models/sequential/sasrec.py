@@ -12,11 +12,13 @@ from engine.models.sequential.transformer import Transformer
 class SASRec(nn.Module):
     """h_t sees items 1..t and predicts item t + 1."""
 
+    mask_share: float | None = None
+
     def __init__(self, settings: spec.SASRec) -> None:
         super().__init__()
         self.transformer = Transformer(settings, causal=True)
 
-    def encode(self, vectors: Tensor, layout: Layout) -> Tensor:
-        """Item vectors [T, d] -> representations [T, d]."""
+    def encode(self, vectors: Tensor, layout: Layout, masked: Tensor | None) -> Tensor:
+        """See `SequenceEncoder`."""
         out: Tensor = self.transformer(vectors, layout)
         return out

@@ -5,33 +5,36 @@ import pytest
 import torch
 
 from engine import spec
+from engine.data import Sequences
 from engine.errors import UserError
-from engine.models.sequential.recommender import Recommender, build
+from engine.models.sequential.recommender import SequentialRecommender, build
 from engine.training.loop import make_optimizer, train_step
+from engine.training.losses import criterion
 from tests.engine.data.test_windows import batches, sequences
 
 N, D = 30, 12
 Z = np.random.default_rng(0).standard_normal((N, D)).astype(np.float32)
 COUNTS = np.arange(N)
+TRAIN = Sequences(np.repeat(np.arange(N), COUNTS), np.array([0, COUNTS.sum()]))
 SPECTRAL = {"beta", "queries", "values", "readout"} | {
     f"{part}.{layer}.{kind}" for part in ("position", "feed_forward") for layer in (0, 2) for kind in ("weight", "bias")
 }
 
 
-def model_of(z: np.ndarray[tuple[int, int], np.dtype[np.float32]] = Z, **table: object) -> Recommender:
+def model_of(z: np.ndarray[tuple[int, int], np.dtype[np.float32]] = Z, **table: object) -> SequentialRecommender:
     settings = spec.Table.model_validate({"normalize": "none", "id_sd": 0.3} | table)
     backbone = spec.SASRec(width=D, inner=16, max_length=7)
-    return build(spec.Experiment(table=settings, backbone=backbone), N, z, COUNTS)[0]
+    return build(spec.Experiment(table=settings, backbone=backbone), TRAIN, N, z)
 
 
-def steps(model: Recommender, epochs: int = 1) -> list[torch.Tensor]:
+def steps(model: SequentialRecommender, epochs: int = 1) -> list[torch.Tensor]:
     """The table's weight after each epoch of a few steps."""
     optimizer = make_optimizer(model, spec.Train(lr=0.01))
     weights = []
     for epoch in range(epochs):
         model.table.begin_epoch(epoch)
         for batch in batches(sequences([N]), random_cut=False):
-            train_step(model, optimizer, batch)
+            train_step(model, optimizer, batch, criterion(spec.Train(), N))
         weights.append(model.table.weight.detach().clone())
     return weights
 
@@ -85,7 +88,7 @@ def test_freeze_then_free_moves_from_its_epoch_on() -> None:
     assert stayed == [True, True, False]
 
 
-def scores(model: Recommender) -> torch.Tensor:
+def scores(model: SequentialRecommender) -> torch.Tensor:
     model.eval()
     rows, scoring = model.tables()
     with torch.no_grad():

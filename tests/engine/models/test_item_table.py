@@ -7,6 +7,7 @@ import torch
 from engine.models.item_table import ItemTable, initial_table
 from engine.models.sequential.recommender import build
 from engine.spec import Experiment, Table
+from tests.engine.data.test_windows import sequences
 
 Z = np.random.default_rng(0).lognormal(size=(30, 6)).astype(np.float32)
 
@@ -38,9 +39,10 @@ def test_rows_stay_unit_length_while_trained() -> None:
 
 
 def test_frozen_rows_take_no_gradient() -> None:
-    model, _ = build(Experiment(table=Table(inject="frozen")), 30, np.zeros((30, 64), np.float32) + 1)
+    z = np.zeros((30, 64), np.float32) + 1
+    model = build(Experiment(table=Table(inject="frozen")), sequences([3]), 30, z)
     assert not model.table.weight.requires_grad
-    assert all(p.requires_grad for p in model.backbone.parameters())
+    assert all(p.requires_grad for name, p in model.named_parameters() if name.startswith("backbone."))
 
 
 def test_rescale_is_one_constant_that_brings_the_mean_norm_to_one() -> None:

@@ -8,10 +8,11 @@ import pytest
 
 from engine.data import load_dataset, split_dataset
 from engine.embeddings.pipeline import item_vectors
-from engine.models.sequential.recommender import build
+from engine.models.registry import build
 from engine.presets import list_presets, resolve
 from engine.spec import config_hash
 from engine.training.loop import make_optimizer, train_step
+from engine.training.losses import criterion
 from tests.engine.data.test_windows import batches
 
 ABLATIONS = [preset.name for preset in list_presets("ablation")]
@@ -40,10 +41,11 @@ def test_every_method_and_ablation_asks_a_question_and_trains(method: str | None
     z = id_table = np.random.default_rng(0).normal(0, 0.1, (len(dataset.item_ids), 8)).astype(np.float32)
     if experiment.uses_embedding:
         z, *_ = item_vectors(experiment, dataset, split, id_table=id_table)
-    model, _ = build(experiment, len(dataset.item_ids), z)
+    model = build(experiment, split.train, len(dataset.item_ids), z)
     optimizer = make_optimizer(model, settings.model_copy(update={"lr": 0.01}))
     each = batches(split.train, random_cut=False, negatives=settings.n_negatives, n_items=60)
-    losses = [float(train_step(model, optimizer, b, settings=settings)) for _ in range(4) for b in each]
+    minimised = criterion(settings, 60)
+    losses = [float(train_step(model, optimizer, b, minimised)) for _ in range(4) for b in each]
     assert sum(losses[-5:]) < sum(losses[:5])
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from engine import spec
 from engine.data import Split, load_dataset, split_dataset
 from engine.embeddings.pipeline import item_vectors
-from engine.models.sequential.recommender import build
+from engine.models.registry import build
 from engine.presets import resolve
 from engine.training.curvature import SHARES, CurvatureProbe, probe_cases
 from engine.training.diagnosis import Diagnosis, run, start_facts
@@ -50,7 +50,7 @@ def test_measuring_changes_no_number_of_the_run(backbone: spec.Backbone, split: 
 @pytest.mark.parametrize("batches", [1, 2, 9, 100])
 def test_each_share_is_due_once(epochs: int, batches: int, split: Split) -> None:
     e = probing(BACKBONES[0], 8, epochs=epochs)
-    model, _ = build(e, DATA.demo.items, None)
+    model = build(e, split.train, DATA.demo.items)
     probe = CurvatureProbe(e, split, model, Notes())
     due = [(at, b) for at in range(epochs) for b in range(1, batches + 1) if probe.is_due(at, b, batches)]
     done = [(at * batches + b) / (epochs * batches) for at, b in due]
@@ -60,16 +60,16 @@ def test_each_share_is_due_once(epochs: int, batches: int, split: Split) -> None
 
 
 def test_the_probe_is_a_fixed_sample_of_validation_prefixes(split: Split) -> None:
-    cases = probe_cases(split, 10, 5)
+    cases = probe_cases(split, 10)
     assert len(cases.users) == 10
     np.testing.assert_array_equal(cases.targets, split.valid[cases.users])
-    np.testing.assert_array_equal(probe_cases(split, 10, 5).users, cases.users)
-    assert len(probe_cases(split, 10**6, 5).users) == int((split.valid >= 0).sum())
+    np.testing.assert_array_equal(probe_cases(split, 10).users, cases.users)
+    assert len(probe_cases(split, 10**6).users) == int((split.valid >= 0).sum())
 
 
 def test_the_start_of_a_run_has_its_geometry(split: Split) -> None:
     e = probing(BACKBONES[0], 8)
-    facts = start_facts(e, split, build(e, DATA.demo.items, None)[0])
+    facts = start_facts(e, split, build(e, split.train, DATA.demo.items))
     assert facts["norms"]["mean"] == pytest.approx(0.02 * 4, rel=0.1)  # sd .02 in 16 columns
     assert facts["tv_ratio"] == pytest.approx(1.0, abs=0.1)
     assert facts["misalignment"] == pytest.approx(1.0, abs=0.2)
@@ -86,7 +86,7 @@ def test_the_facts_of_runs_recover_each_dial_of_demo_and_leave_the_other_where_i
         dataset = load_dataset(e.data)
         split = split_dataset(dataset, e.data)
         z = item_vectors(e, dataset, split).z
-        return start_facts(e, split, build(e, len(dataset.item_ids), z)[0])
+        return start_facts(e, split, build(e, split.train, len(dataset.item_ids), z))
 
     sds, shares = (0.0, 0.6, 1.2), (0.0, 0.5, 1.0)
     found = {(sd, share): facts(sd, share) for sd in sds for share in shares}

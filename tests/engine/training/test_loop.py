@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 from engine import spec
 from engine.data import Split, load_dataset, split_dataset
 from engine.errors import UserError
-from engine.models.sequential.recommender import build
+from engine.models.registry import build
 from engine.spool import Level, RunFolder
 from engine.training import loop
+from engine.training.outcome import sizes
 
 DATA = spec.Data(demo=spec.Demo(users=60, items=50, communities=4, dim=16))
 BACKBONES: list[spec.Backbone] = [
@@ -70,7 +71,7 @@ def train(
     e: spec.Experiment, split: Split, root: Path, notes: Notes, *, resume: bool = False, stop_after: int = 10**9
 ) -> dict[str, Any]:
     root.mkdir(exist_ok=True)
-    model, _ = build(e, DATA.demo.items, None)
+    model = build(e, split.train, DATA.demo.items)
     calls = 0
 
     def stop() -> bool:
@@ -116,10 +117,8 @@ def test_seeds_differ_and_the_positions_they_are_measured_on_do_not(split: Split
     train(e, split, tmp_path / "a", one)
     train(e.model_copy(update={"seed": 1}), split, tmp_path / "b", other)
     assert one.kept[(0, "train_ce")] != other.kept[(0, "train_ce")]
-    floors = []
-    for seed in (0, 1):
-        model, _ = build(e.model_copy(update={"seed": seed}), DATA.demo.items, None)
-        floors.append(loop.sizes(e, split, DATA.demo.items, model)["popularity_train_ce"])
+    seeds = (e.model_copy(update={"seed": seed}) for seed in (0, 1))
+    floors = [sizes(each, split, DATA.demo.items)["popularity_train_ce"] for each in seeds]
     assert floors[0] == floors[1]
 
 
@@ -139,8 +138,7 @@ def test_the_curve_is_in_evaluation_mode_and_the_best_epoch_is_the_one_tested(sp
 @pytest.mark.parametrize("backbone", BACKBONES[:2], ids=lambda b: b.name)
 def test_training_beats_popularity(backbone: spec.Backbone, split: Split, tmp_path: Path) -> None:
     e = experiment(backbone, epochs=15, lr=5e-3)
-    model, _ = build(e, DATA.demo.items, None)
-    floor = loop.sizes(e, split, DATA.demo.items, model)["popularity_train_ce"]
+    floor = sizes(e, split, DATA.demo.items)["popularity_train_ce"]
     assert train(e, split, tmp_path, Notes())["train_ce"][-1]["value"] < floor - 0.2
 
 

@@ -185,8 +185,8 @@ def test_every_loss_is_least_where_scores_follow_what_comes_next(
 
 
 def test_more_negatives_than_other_items_are_refused_in_one_line() -> None:
-    losses.check(Train(loss="gbce", negatives=16), ITEMS)
+    losses.criterion(Train(loss="gbce", negatives=16), ITEMS)
     with pytest.raises(UserError, match=r"^train.negatives: 17 against each target, but the catalogue has only 16"):
-        losses.check(Train(loss="gbce", negatives=17), ITEMS)
+        losses.criterion(Train(loss="gbce", negatives=17), ITEMS)
     with pytest.raises(UserError, match=r"256 against each target"):
-        losses.check(Train(loss="sampled-ce"), ITEMS)
+        losses.criterion(Train(loss="sampled-ce"), ITEMS)

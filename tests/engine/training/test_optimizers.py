@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from engine import spec
 from engine.data import load_dataset, split_dataset
-from engine.models.sequential.recommender import build
+from engine.models.registry import build
 from engine.training import loop
 from engine.training.loop import make_optimizer
 from tests.engine.training.test_loop import BACKBONES, DATA, Notes, comparable, experiment, train
@@ -19,7 +19,8 @@ SGD = [{"optimizer": "sgd", "lr": 0.5}, {"optimizer": "sgd", "lr": 0.1, "momentu
 
 @pytest.mark.parametrize("settings", SGD, ids=str)
 def test_sgd_steps_as_its_formula_says(settings: dict[str, Any]) -> None:
-    model, _ = build(experiment(BACKBONES[0]), DATA.demo.items, None)
+    train_ = split_dataset(load_dataset(DATA), DATA).train
+    model = build(experiment(BACKBONES[0]), train_, DATA.demo.items)
     chosen = spec.Train.model_validate(settings)
     optimizer = make_optimizer(model, chosen)
     weight = next(model.parameters())

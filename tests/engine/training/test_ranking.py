@@ -9,7 +9,8 @@ from torch import Tensor
 
 from engine import spec
 from engine.data import Sequences
-from engine.models.sequential.recommender import Recommender, build
+from engine.data.cases import Cases, held_out
+from engine.models.sequential.recommender import SequentialRecommender, build
 from engine.training import ranking
 
 N_ITEMS, LENGTH = 25, 6
@@ -21,10 +22,10 @@ def sequences(histories: list[list[int]]) -> Sequences:
 
 
 @pytest.fixture
-def model() -> Recommender:
+def model() -> SequentialRecommender:
     backbone = spec.SASRec(width=8, inner=8, max_length=LENGTH)
     experiment = spec.Experiment(backbone=backbone, table=spec.Table(init="id", id_sd=1.0, normalize="none"))
-    built, _ = build(experiment, N_ITEMS, None)
+    built = build(experiment, sequences([[0]]), N_ITEMS)
     with torch.no_grad():
         built.table.weight[5] = built.table.weight[4]  # two items that always tie
     return built
@@ -34,10 +35,15 @@ HISTORIES = [[1, 2, 3], [4, 5, 6, 7, 8, 9, 10, 11, 12], [], [3, 3, 20], [0], [7,
 TARGETS = np.array([5, 4, 2, 3, -1, 24])
 
 
+def ranks_of(model: SequentialRecommender, cases: Cases, mask_seen: bool) -> tuple[ranking.Ranks, float]:
+    with ranking.evaluating(model) as scorer:
+        return ranking.evaluate(scorer, cases, mask_seen)
+
+
 @pytest.mark.parametrize("mask_seen", [True, False])
-def test_ranks_and_cross_entropy_equal_the_loop(model: Recommender, mask_seen: bool) -> None:
-    cases = ranking.held_out(sequences(HISTORIES), TARGETS, LENGTH)
-    ranks, ce = ranking.evaluate(model, cases, mask_seen)
+def test_ranks_and_cross_entropy_equal_the_loop(model: SequentialRecommender, mask_seen: bool) -> None:
+    cases = held_out(sequences(HISTORIES), TARGETS)
+    ranks, ce = ranks_of(model, cases, mask_seen)
     assert cases.users.tolist() == [0, 1, 3, 5]  # user 2 has no history, user 4 no target
     model.eval()
     expected, losses = [], []
@@ -57,15 +63,15 @@ def test_ranks_and_cross_entropy_equal_the_loop(model: Recommender, mask_seen: b
     assert ce == pytest.approx(np.mean(losses), rel=1e-5)
 
 
-def test_scores_that_are_not_numbers_never_win(model: Recommender) -> None:
-    cases = ranking.held_out(sequences(HISTORIES), TARGETS, LENGTH)
+def test_scores_that_are_not_numbers_never_win(model: SequentialRecommender) -> None:
+    cases = held_out(sequences(HISTORIES), TARGETS)
     with torch.no_grad():
         model.table.weight[5] = torch.nan
-    ranks, _ = ranking.evaluate(model, cases, True)
+    ranks, _ = ranks_of(model, cases, True)
     assert ranks[0] == N_ITEMS  # its own score is not a number
     with torch.no_grad():
         model.table.weight.fill_(0)
-    ranks, _ = ranking.evaluate(model, cases, False)
+    ranks, _ = ranks_of(model, cases, False)
     assert ranks.tolist() == [N_ITEMS] * 4  # everything ties
 
 
@@ -76,19 +82,6 @@ def test_metrics_have_their_closed_forms() -> None:
     assert values["ndcg@5"] == pytest.approx((1 + 0.5) / 4)
     assert values["ndcg@10"] == pytest.approx((1 + 0.5 + 1 / math.log2(7)) / 4)
     assert values["mrr"] == pytest.approx((1 + 1 / 6 + 1 / 3 + 0.01) / 4)
-
-
-def test_probe_holds_training_positions_with_their_own_histories() -> None:
-    train = sequences([[1, 2, 3, 4, 5, 6, 7, 8, 9], [10], [], [11, 12]])
-    probe = ranking.training_probe(train, size=100, length=3)
-    assert len(probe.targets) == 9  # every target there is
-    starts = np.cumsum(probe.lengths) - probe.lengths
-    for start, length, target in zip(starts, probe.lengths, probe.targets, strict=True):
-        history = probe.items[start : start + length]
-        assert (np.diff([*history, target]) == 1).all()
-        assert length == min(3, target - (1 if target < 10 else 11))
-    assert ranking.training_probe(train, 4, 3).targets.tolist() == ranking.training_probe(train, 4, 3).targets.tolist()
-    assert len(ranking.training_probe(train, 4, 3).targets) == 4
 
 
 def test_popularity_cross_entropy_is_smoothed_by_one() -> None:

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from engine import spec
 from engine.data import Split, load_dataset, split_dataset
 from engine.files import held
-from engine.models.sequential.recommender import build
+from engine.models.registry import build
 from engine.presets import resolve
 from engine.spool import Level, RunFolder, read_records
 from engine.training import loop, reference
@@ -77,7 +77,7 @@ def plain(split: Split, tmp_path_factory: pytest.TempPathFactory) -> tuple[np.nd
     """The last table and the result of `tfllmer run --method id`."""
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("plain")
-    model, _ = build(PLAIN, 50, None)
+    model = build(PLAIN, split.train, 50)
     result = loop.train(PLAIN, split, model, Silent(), RunFolder(root))
     return load_file(root / "last.safetensors")["model.table.weight"], result
 
@@ -160,7 +160,7 @@ def test_a_damaged_table_is_trained_again(
 
 def test_without_epochs_the_rows_are_the_initial_ones(split: Split, tmp_path: Path) -> None:
     none = resolve(ablation="id-norms", sets=[*SMALL, "train.epochs=0"]).experiment
-    model, _ = build(reference.reference_of(none), 50, None)
+    model = build(reference.reference_of(none), split.train, 50)
     np.testing.assert_array_equal(table_of(none, split, tmp_path), model.table.weight.detach().numpy())
 
 

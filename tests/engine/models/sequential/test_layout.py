@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from engine import spec
 from engine.models.sequential.layout import Layout
-from engine.models.sequential.recommender import Recommender, build, history_length
+from engine.models.sequential.recommender import SequentialRecommender, build
+from tests.engine.data.test_windows import sequences
 
 CPU = torch.device("cpu")
 SMALL = {"width": 8, "max_length": 12}
@@ -29,11 +30,11 @@ def test_pad_and_unpad_are_inverse_and_positions_count_from_zero(sizes: list[int
     assert sum(group.count for group in layout.groups) == len(sizes)
 
 
-def model_of(backbone: spec.Backbone, **table: object) -> Recommender:
+def model_of(backbone: spec.Backbone, **table: object) -> SequentialRecommender:
     experiment = spec.Experiment(
         backbone=backbone, table=spec.Table.model_validate({"init": "id", "id_sd": 1.0} | table)
     )
-    return build(experiment, n_items=20, z=None)[0].eval()
+    return build(experiment, sequences([5]), 20).eval()
 
 
 @pytest.mark.parametrize("backbone", BACKBONES, ids=lambda b: b.name)
@@ -41,7 +42,7 @@ def model_of(backbone: spec.Backbone, **table: object) -> Recommender:
 @given(sizes=st.lists(st.integers(1, 11), min_size=1, max_size=9), seed=st.integers(0, 1000))
 def test_a_history_is_encoded_alike_alone_and_in_company(backbone: spec.Backbone, sizes: list[int], seed: int) -> None:
     model = model_of(backbone)
-    assert max(sizes) <= history_length(backbone)
+    assert max(sizes) <= model.history_length
     lengths = torch.tensor(sizes)
     items = torch.randint(0, 20, (sum(sizes),), generator=torch.Generator().manual_seed(seed))
     rows = model.table()[0]
@@ -83,5 +84,5 @@ def test_masked_backbone_sees_both_sides_but_not_what_is_masked() -> None:
 
 def test_backbone_starts_alike_whatever_the_table() -> None:
     one, other = model_of(BACKBONES[0]), model_of(BACKBONES[0], normalize="none", id_sd=0.5)
-    for name, weight in one.backbone.state_dict().items():
-        assert torch.equal(weight, other.backbone.state_dict()[name]), name
+    for name, weight in one.state_dict().items():
+        assert name == "table.weight" or torch.equal(weight, other.state_dict()[name]), name

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from engine import spec
 from engine.data import load_dataset, split_dataset
 from engine.data.windows import Batch, epoch_batches
-from engine.models.sequential.recommender import build
+from engine.models.registry import build
 from engine.training.loop import make_optimizer, train_step
-from engine.training.micro_batches import micro_batches
+from engine.training.losses import criterion
 
 DATA = spec.Data(demo=spec.Demo(users=60, items=50, communities=4, dim=16))
 BACKBONES: list[spec.Backbone] = [
@@ -55,7 +55,7 @@ def windows(batch: Batch) -> list[tuple[object, ...]]:
 @given(size=st.integers(1, 30), cloze=st.booleans(), negatives=st.sampled_from([0, 3]))
 def test_the_pieces_are_the_windows_of_the_batch_longest_first(size: int, cloze: bool, negatives: int) -> None:
     batch = first_batch(0.3 if cloze else None, negatives)
-    pieces = list(micro_batches(batch, size))
+    pieces = list(batch.parts(size))
     assert Counter(w for piece in pieces for w in windows(piece)) == Counter(windows(batch))
     assert all(len(piece.lengths) <= size and (np.diff(piece.lengths) <= 0).all() for piece in pieces)
     sizes = [len(piece.lengths) for piece in pieces]
@@ -71,9 +71,11 @@ def test_a_step_in_pieces_is_the_step_of_the_whole_batch(backbone: spec.Backbone
     batch = first_batch(0.3 if isinstance(backbone, spec.BERT4Rec) else None, loss.n_negatives)
     weights, losses = [], []
     for size in (None, 24, 7, 1):
-        model, _ = build(experiment, 50, None)
+        model = build(experiment, split_dataset(load_dataset(DATA), DATA).train, 50)
         model.double()
-        losses.append(float(train_step(model, make_optimizer(model, experiment.train), batch, size, loss)))
+        losses.append(
+            float(train_step(model, make_optimizer(model, experiment.train), batch, criterion(loss, 50), size))
+        )
         weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
     assert losses[0] == losses[1]
     assert torch.equal(weights[0], weights[1])

@@ -1,0 +1,66 @@
+"""What all models with an item table share: how a query meets the items' rows."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine import spec
+from engine.data.arrays import FloatArray, IntArray
+from engine.models.item_table import ItemTable, initial_table
+
+
+class TableRecommender(nn.Module):
+    """Scores <h, e_i> / tau + b_i over the catalogue; h is what the model makes of a case.
+
+    b is nothing, a trained number per item, or beta log pi with pi_i = (c_i + 1) / (sum c + n) and a
+    trained beta that starts at 1 (docs/method.md A.6, D.1 row 10).
+    """
+
+    log_popularity: Tensor
+
+    def __init__(self, table: ItemTable, settings: spec.Table, counts: IntArray) -> None:
+        """`counts` [n] are the items' training counts."""
+        super().__init__()
+        self.table = table
+        self.normalize_h, self.tau = settings.normalize_h, settings.tau
+        self.log_tau = nn.Parameter(torch.tensor(math.log(settings.tau))) if settings.tau_trained else None
+        self.bias = nn.Parameter(torch.zeros(len(counts))) if settings.bias == "free" else None
+        self.beta: nn.Parameter | None = None
+        if settings.bias == "popularity":
+            self.beta = nn.Parameter(torch.ones(()))
+        smoothed = torch.from_numpy(counts).float() + 1
+        self.register_buffer("log_popularity", (smoothed / smoothed.sum()).log(), persistent=False)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """See `Trained`."""
+        self.table.begin_epoch(epoch)
+
+    def temperature(self) -> float:
+        """tau as it is now."""
+        return self.tau if self.log_tau is None else math.exp(float(self.log_tau.detach()))
+
+    def with_bias(self, rows: Tensor) -> Tensor:
+        """Rows that score [n, d] with the bias as one more column, where there is one."""
+        bias = self.bias if self.beta is None else self.beta * self.log_popularity
+        return rows if bias is None else torch.cat([rows, bias[:, None]], dim=1)
+
+    def query(self, h: Tensor) -> Tensor:
+        """h [N, d] -> what the rows of `with_bias` are multiplied with."""
+        if self.normalize_h:
+            h = F.normalize(h, dim=1)
+        if self.log_tau is not None:
+            h = h * torch.exp(-self.log_tau)
+        elif self.tau != 1.0:
+            h = h / self.tau
+        return h if self.bias is None and self.beta is None else F.pad(h, (0, 1), value=1.0)
+
+
+def table_of(experiment: spec.Experiment, width: int, n_items: int, z: FloatArray | None) -> ItemTable:
+    """The item table of an experiment, its rows drawn from the experiment's seed alone."""
+    generator = torch.Generator().manual_seed(experiment.seed)
+    rows, bare = initial_table(experiment.table, n_items, width, z, generator)
+    return ItemTable(rows, experiment.table, width, bare)

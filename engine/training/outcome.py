@@ -1,0 +1,49 @@
+"""What is known of a run beside its curves: sizes before the first step, ranks and metrics at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from safetensors.numpy import save
+
+from engine import spec
+from engine.data import Split
+from engine.data.cases import held_out, training_probe
+from engine.files import write_bytes
+from engine.models.base import Scorer
+from engine.spool import RunFolder
+from engine.training import ranking
+
+
+def tested(experiment: spec.Experiment, split: Split, scorer: Scorer, folder: RunFolder) -> dict[str, Any]:
+    """Metrics of validation and test; the ranks they come from go to the folder."""
+    valid = held_out(split.valid_history, split.valid)
+    test = held_out(split.test_history, split.test)
+    n_users, mask_seen = len(split.train), experiment.evaluate.mask_seen
+    valid_ranks, valid_ce = ranking.evaluate(scorer, valid, mask_seen)
+    test_ranks, test_ce = ranking.evaluate(scorer, test, mask_seen)
+    per_user = {
+        "valid": ranking.per_user(valid, valid_ranks, n_users),
+        "test": ranking.per_user(test, test_ranks, n_users),
+    }
+    write_bytes(folder.ranks, save(per_user))
+    return {
+        "valid": ranking.metrics(valid_ranks),
+        "test": ranking.metrics(test_ranks),
+        "valid_ce": valid_ce,
+        "test_ce": test_ce,
+    }
+
+
+def sizes(experiment: spec.Experiment, split: Split, n_items: int) -> dict[str, Any]:
+    """Counts of the data, and the cross-entropies of popularity as lines to compare with."""
+    probe = training_probe(split.train, experiment.train.probe)
+    valid = held_out(split.valid_history, split.valid)
+    return {
+        "n_users": len(split.train),
+        "n_items": n_items,
+        "n_valid": len(valid),
+        "popularity_train_ce": ranking.popularity_cross_entropy(split.train, n_items, probe.targets),
+        "popularity_valid_ce": ranking.popularity_cross_entropy(split.train, n_items, valid.targets),
+        "split_checksum": split.checksum(),
+    }

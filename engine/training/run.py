@@ -1,0 +1,187 @@
+"""One run from its specification to its result: data, item vectors, model, training, ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine import spec
+from engine.data import Dataset, Split, load_dataset, split_dataset
+from engine.data.arrays import FloatArray
+from engine.embeddings.pipeline import item_vectors
+from engine.errors import UserError
+from engine.files import make_folder, replacing
+from engine.models.registry import build, build_fitted
+from engine.provenance import provenance
+from engine.spool import RunFolder, SpoolWriter
+from engine.training import fitting, loop
+from engine.training.diagnosis import start_facts
+from engine.training.outcome import sizes
+from engine.training.reference import id_table
+
+
+class StepTooLargeError(Exception):
+    """A training step did not fit into memory."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def carry_out(
+    experiment: spec.Experiment,
+    folder: RunFolder,
+    recorder: SpoolWriter,
+    attempt: int,
+    should_stop: Callable[[], bool],
+) -> dict[str, Any] | None:
+    """The result, or None where the run was stopped. Raises StepTooLargeError where memory does not suffice for a
+    step, and what data, vectors and loop raise."""
+    device = _device(experiment.execution.device)
+    torch.set_num_threads(experiment.execution.threads)
+    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+    recorder.facts(
+        {"device": str(device), "threads": experiment.execution.threads, "provenance": provenance(folder.root)}
+    )
+    dataset = load_dataset(experiment.data)
+    split = split_dataset(dataset, experiment.data)
+    for kind, path in _write_split(folder.root.parent / "splits", experiment, dataset, split).items():
+        recorder.artifact(kind, path)
+    recorder.facts(sizes(experiment, split, len(dataset.item_ids)))
+    run = _Run(experiment, dataset, split, folder, recorder, attempt)
+    if not experiment.backbone.is_trained:
+        return run.fitted()
+    try:
+        return run.trained(device, should_stop)
+    except loop.StoppedError:
+        return None
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What both ways to a result need."""
+
+    experiment: spec.Experiment
+    dataset: Dataset
+    split: Split
+    folder: RunFolder
+    recorder: SpoolWriter
+    attempt: int
+
+    def fitted(self) -> dict[str, Any]:
+        """The result of a closed form; an interrupted attempt is made again."""
+        self._resumed(None)
+        model = build_fitted(self.experiment, self.split.train, len(self.dataset.item_ids))
+        return fitting.fit(self.experiment, self.split, model, self.recorder, self.folder)
+
+    def trained(self, device: torch.device, should_stop: Callable[[], bool]) -> dict[str, Any]:
+        """The result of the loop, from the last checkpoint on where there is one. Raises StoppedError."""
+        z = self._vectors(device, should_stop)
+        model = build(self.experiment, self.split.train, len(self.dataset.item_ids), z)
+        if bare := model.table.bare:
+            text = f"{bare} items have no direction of their own (zero vectors); they start at random"
+            self.recorder.event(text, "warning")
+        model.to(device)
+        parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        self.recorder.facts({"n_targets": model.n_targets, "parameters": parameters})
+        resume = self.folder.last.exists()
+        if not resume:
+            self.recorder.facts({"geometry": start_facts(self.experiment, self.split, model)})
+        self._resumed(loop.saved_step(self.folder) if resume else None)
+        with _memory_of_a_step():
+            return loop.train(
+                self.experiment, self.split, model, self.recorder, self.folder, resume=resume, should_stop=should_stop
+            )
+
+    def _vectors(self, device: torch.device, should_stop: Callable[[], bool]) -> FloatArray | None:
+        """The item table's initial rows where they are not random."""
+        experiment, recorder, cache = self.experiment, self.recorder, self.folder.root.parent / "cache"
+        borrowed = None
+        if experiment.uses_id_table:
+            n_items = len(self.dataset.item_ids)
+            with _memory_of_a_step():
+                borrowed = id_table(
+                    experiment, self.split, n_items, recorder, cache, device=device, should_stop=should_stop
+                )
+        if not experiment.uses_embedding:
+            return borrowed
+        z, diagnostics, linear_map = item_vectors(experiment, self.dataset, self.split, cache, borrowed)
+        linear_map.save(self.folder.map)
+        recorder.artifact("map", self.folder.map)
+        recorder.facts({"embedding": diagnostics})
+        for warning in diagnostics["warnings"]:
+            recorder.event(warning, "warning")
+        return z
+
+    def _resumed(self, step: int | None) -> None:
+        """Say, from the second attempt on, behind which step it goes on; None where it starts again."""
+        if self.attempt > 1:
+            self.recorder.resume(self.attempt, -1 if step is None else step)
+            where = "starts again" if step is None else "continues from the last checkpoint"
+            self.recorder.event(f"attempt {self.attempt}: {where}")
+
+
+@contextmanager
+def _memory_of_a_step() -> Iterator[None]:
+    """Says of an exhausted memory that it was a training step's."""
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise StepTooLargeError(error) from error
+        raise
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Of the device or of the machine; torch tells the latter by a plain RuntimeError."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    says = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in says)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise UserError(f"execution.device: no {name} here ({found} CUDA devices found); use --device cpu")
+    return device
+
+
+def _write_split(folder: Path, experiment: spec.Experiment, dataset: Dataset, split: Split) -> dict[str, Path]:
+    """Users with their held-out items and items with their popularity, once per prepared data set."""
+    import polars as pl  # starts threads, so it is not imported before a fork
+
+    key = spec.data_hash(experiment.data)
+    users, items = folder / f"{key}.parquet", folder / f"{key}.items.parquet"
+    if not (users.exists() and items.exists()):
+        make_folder(folder)
+        ids = np.array([*dataset.item_ids, None], dtype=object)  # index -1 is None
+        history = np.diff(split.test_history.offsets)
+        popularity = np.bincount(split.train.items, minlength=len(dataset.item_ids))
+        _write_parquet(
+            pl.DataFrame(
+                {
+                    "user_id": dataset.user_ids,
+                    "valid_item_id": pl.Series(ids[split.valid].tolist(), dtype=pl.String),
+                    "test_item_id": pl.Series(ids[split.test].tolist(), dtype=pl.String),
+                    "history": history,
+                }
+            ),
+            users,
+        )
+        _write_parquet(pl.DataFrame({"item_id": dataset.item_ids, "popularity": popularity}), items)
+    return {"split": users, "items": items}
+
+
+def _write_parquet(table: Any, path: Path) -> None:
+    with replacing(path) as beside:
+        table.write_parquet(beside)
