@@ -20,7 +20,7 @@ from engine.metrics.registry import (
     offered,
     parse_metric,
 )
-from engine.metrics.results import from_row, per_user, rank_counts, rank_metrics, top_metrics, value_in
+from engine.metrics.results import from_row, per_user, rank_counts, rank_metrics, top_metrics, value_in, with_values
 
 __all__ = [
     "CUTOFFS",
@@ -46,4 +46,5 @@ __all__ = [
     "rank_metrics",
     "top_metrics",
     "value_in",
+    "with_values",
 ]

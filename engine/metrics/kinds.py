@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias, assert_never
+
+from engine.records import RunResult
 
 if TYPE_CHECKING:
     import numpy as np
@@ -163,15 +165,17 @@ class Metric:
             return self.short
         return f"{self.short} at the last epoch" if self.at is None else f"{self.short} at epoch {self.at}"
 
-    def of(self, record: Mapping[str, Any]) -> float | None:
-        """Its value among those that a run's record holds by their names; None where it has none."""
-        if not self.is_curve:
-            value = (record.get(self.split) or {}).get(self.key)
-            return None if value is None else float(value)
-        curve = record.get(self.measure.name) or []
-        if self.at is not None:
-            curve = [point for point in curve if point["epoch"] == self.at]
-        return float(curve[-1]["value"]) if curve else None
+    def of(self, result: RunResult) -> float | None:
+        """Its value among those that a result holds by their names; None where it has none."""
+        match self.split:
+            case "train":
+                return result.last_train_ce if self.at is None else result.train_ce_at(self.at)
+            case "valid":
+                return result.valid.get(self.key)
+            case "test":
+                return result.test.get(self.key)
+            case _:
+                assert_never(self.split)
 
     def text(self, value: float) -> str:
         """A value as tables show it."""

@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
 from engine.errors import UserError
 from engine.metrics.files import load_ranks, load_top
-from engine.metrics.kinds import TOP, CurveMeasure, ListMeasure, Metric, RankMeasure, TopLists
+from engine.metrics.kinds import TOP, CurveMeasure, ListMeasure, Metric, RankMeasure, Split, TopLists
 from engine.metrics.registry import CUTOFFS, measures, parse_metric
+from engine.records import CurvePoint, RankCounts, RunResult
 
 if TYPE_CHECKING:
     from engine.metrics.kinds import FloatArray, IntArray
@@ -69,32 +71,44 @@ def top_metrics(lists: TopLists) -> dict[str, list[float | None]]:
 # ------------------------------------------------------------------------------------ read from a run
 
 
-def value_in(metric: Metric, result: Mapping[str, Any], ranks: Path | None, top: Path | None) -> float | None:
+def value_in(metric: Metric, result: RunResult, ranks: Path | None, top: Path | None) -> float | None:
     """A metric of a finished run: from its result, else from its files (None: it has none). None where the run
     did not measure it."""
-    match metric.measure:
-        case CurveMeasure():
-            curve = result.get(metric.measure.name) or []
-            if metric.at is not None:
-                curve = [point for point in curve if point["epoch"] == metric.at]
-            return _number(curve[-1]["value"]) if curve else None
-        case RankMeasure():
-            stored = (result.get(metric.split) or {}).get(metric.key)
-            counts = (result.get("rank_counts") or {}).get(metric.split)
-            return _number(stored) if stored is not None else from_run(metric, counts, ranks, top)
-        case ListMeasure():
-            told = (result.get("top") or {}).get(metric.measure.name)
-            return _number(told[(metric.at or TOP) - 1]) if told else from_run(metric, None, ranks, top)
-        case _:
-            assert_never(metric.measure)
+    known = metric.of(result)
+    if known is not None:
+        return known
+    lists = result.top.get(metric.measure.name) if metric.split == "test" else None
+    if lists is not None and metric.at is not None and metric.at <= len(lists):
+        return lists[metric.at - 1]
+    return from_run(metric, result.rank_counts.get(metric.split), ranks, top)
 
 
-def from_run(metric: Metric, counts: Mapping[str, Any] | None, ranks: Path | None, top: Path | None) -> float | None:
+def with_values(result: RunResult, values: Mapping[Metric, float | None]) -> RunResult:
+    """The result with these metrics too, where `Metric.of` finds them; those that are None are left out."""
+    curve = dict(result.train_ce)
+    named: dict[Split, dict[str, float]] = {"valid": dict(result.valid), "test": dict(result.test), "train": {}}
+    last = None
+    for metric, value in values.items():
+        if value is None:
+            continue
+        if not metric.is_curve:
+            named[metric.split][metric.key] = value
+        elif metric.at is None:
+            last = value
+        else:
+            curve[metric.at] = value
+    points = [CurvePoint(epoch, value) for epoch, value in sorted(curve.items())]
+    if last is not None and result.last_train_ce != last:
+        points.append(CurvePoint(points[-1].epoch + 1 if points else 0, last))
+    return replace(result, train_ce=tuple(points), valid=named["valid"], test=named["test"])
+
+
+def from_run(metric: Metric, counts: RankCounts | None, ranks: Path | None, top: Path | None) -> float | None:
     """A metric that the result does not hold by its name: from its counts of ranks, or from the run's files; None
     where these are gone or damaged."""
     match metric.measure:
         case RankMeasure() if counts is not None and metric.at is not None and metric.at <= COUNTED:
-            return _of_counts(metric, counts["users"], counts["counts"])
+            return _of_counts(metric, counts)
         case RankMeasure():
             return None if ranks is None else _of_ranks(metric, ranks)
         case ListMeasure():
@@ -107,7 +121,7 @@ def from_run(metric: Metric, counts: Mapping[str, Any] | None, ranks: Path | Non
 
 def from_row(name: str, counts: str | None, ranks: Path, top: Path) -> float | None:
     """The same for a row of the store, which has the counts as JSON; quick for thousands of rows."""
-    return from_run(_parsed(name), None if counts is None else json.loads(counts), ranks, top)
+    return from_run(_parsed(name), None if counts is None else RankCounts.decode(json.loads(counts)), ranks, top)
 
 
 def per_user(metric: Metric, ranks: IntArray) -> FloatArray:
@@ -134,9 +148,9 @@ def _gains(metric: Metric) -> tuple[float, ...]:
     return tuple(metric.measure.gain(np.arange(1, COUNTED + 1, dtype=np.float64), metric.at).tolist())
 
 
-def _of_counts(metric: Metric, users: int, counts: Sequence[int]) -> float:
-    gained = math.fsum(gain * n for gain, n in zip(_gains(metric), counts, strict=True))
-    return gained / users if users else 0.0
+def _of_counts(metric: Metric, counts: RankCounts) -> float:
+    gained = math.fsum(gain * n for gain, n in zip(_gains(metric), counts.counts, strict=False))
+    return gained / counts.users if counts.users else 0.0
 
 
 _known: dict[tuple[Metric, Path], float] = {}
@@ -168,10 +182,6 @@ def _of_lists(metric: Metric, file: Path) -> float | None:
 
 
 _latest_ranks = lru_cache(4)(load_ranks)  # a row's metrics are asked for one after another
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
 
 
 def _finite(value: float) -> float | None:

@@ -51,6 +51,14 @@ class RankCounts:
     users: int
     counts: tuple[int, ...]
 
+    @classmethod
+    def decode(cls, document: object) -> RankCounts | None:
+        """None where a count is missing."""
+        stored = mapping(document)
+        users, counts = whole(stored.get("users")), [whole(n) for n in sequence(stored.get("counts"))]
+        known = tuple(n for n in counts if n is not None)
+        return None if users is None or not counts or len(known) < len(counts) else cls(users, known)
+
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
@@ -118,13 +126,8 @@ def _curve(stored: object) -> tuple[CurvePoint, ...]:
 
 
 def _rank_counts(stored: object) -> dict[str, RankCounts]:
-    found = {}
-    for split, each in mapping(stored).items():
-        users, counts = whole(mapping(each).get("users")), [whole(n) for n in sequence(mapping(each).get("counts"))]
-        known = tuple(n for n in counts if n is not None)
-        if users is not None and len(known) == len(counts):
-            found[split] = RankCounts(users, known)
-    return found
+    decoded = {split: RankCounts.decode(each) for split, each in mapping(stored).items()}
+    return {split: counts for split, counts in decoded.items() if counts is not None}
 
 
 def _top(stored: object) -> dict[str, tuple[float | None, ...]]:

@@ -17,7 +17,7 @@ import psutil
 from sqlalchemy import ColumnElement, and_, or_
 from sqlmodel import Session, col, delete, exists, func, select, update
 
-from engine.records import RunStatus
+from engine.records import RunResult, RunStatus
 from engine.store.core.database import Store
 from engine.store.core.tables import Event, Run, StoredWorker
 
@@ -309,5 +309,6 @@ def seconds_per_epoch(store: Store, dataset: str, backbone: str) -> float | None
             Run.status == RunStatus.FINISHED, Run.dataset == dataset, Run.backbone == backbone
         )
         results = list(session.exec(same.order_by(col(Run.ended).desc()).limit(20)))
-    spans = [r["wall_s"] / r["epochs"] for r in results if r and r.get("epochs") and r.get("wall_s") is not None]
+    reached = [RunResult.decode(result) for result in results]
+    spans = [r.wall_s / r.epochs for r in reached if r.epochs and r.wall_s is not None]
     return statistics.median(spans) if spans else None

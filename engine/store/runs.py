@@ -17,7 +17,7 @@ from ulid import ULID
 from engine import spec
 from engine.errors import UserError
 from engine.files import make_folder, write_text
-from engine.records import RunStatus
+from engine.records import RunFacts, RunResult, RunStatus
 from engine.spec import Experiment
 from engine.store.core.database import Store
 from engine.store.core.tables import Artifact, Event, Run
@@ -78,6 +78,16 @@ def create_run(
 def experiment_of(run: Run) -> Experiment:
     """The run's complete specification. Raises UserError where this program cannot read it."""
     return spec.from_json(json.dumps(run.spec))
+
+
+def facts_of(run: Run) -> RunFacts:
+    """What the run has told of itself."""
+    return RunFacts.decode(run.facts)
+
+
+def result_of(run: Run) -> RunResult | None:
+    """What the run reached; None where it has not ended well."""
+    return None if run.result is None else RunResult.decode(run.result)
 
 
 # ------------------------------------------------------------------------------------ finding

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from rich.box import ROUNDED
@@ -13,8 +13,9 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
+from engine.records import RunFacts, RunRecord
 from tfllmer_tui.view.chart import COLORS, ChartSeries, FloatArray, ReferenceLine, RichChart
-from tfllmer_tui.view.runs import Record, arm_with_changes
+from tfllmer_tui.view.runs import arm_with_changes
 from tfllmer_tui.view.text import count, duration, plain, sparkline, status_text
 
 Points: TypeAlias = tuple[FloatArray, FloatArray]
@@ -43,11 +44,12 @@ class RunProgress:
 
 
 def live_view(
-    record: Record,
+    record: RunRecord,
     series: Mapping[str, Points],
-    facts: Mapping[str, Any],
+    facts: RunFacts,
     progress: RunProgress,
     *,
+    stopping: bool = False,
     waiting: str = "waiting for the first measurement",
     width: int = 80,
     height: int = 23,
@@ -57,7 +59,7 @@ def live_view(
 
     series: steps and values by name (epoch, train_ce, valid_ce, valid.ndcg@10, targets_per_s); missing ones are
     waited for. The x axis is epochs as soon as there are any, else steps.
-    facts: what the run told of itself (popularity_train_ce, n_users, device, ...).
+    stopping: whether it was asked to stop.
     waiting: what stands in place of the curves before there is one.
     """
     inner = min(width, 120) - 4
@@ -76,13 +78,13 @@ def live_view(
         wait = room // 2
         lines = "\n" * wait + waiting + "\n" * (room - 1 - wait)
         chart = Text(lines, _DIM, justify="center", no_wrap=True, overflow="ellipsis")
-    vectors = f" · {record['embedding']}" if record.get("embedding") else ""
+    vectors = f" · {record.embedding}" if record.embedding else ""
     title = Text.assemble(
-        plain(arm_with_changes(record), "bold"),
-        plain(f" · {record['dataset']}{vectors} · {record['backbone']} · seed {record['seed']}"),
+        plain(arm_with_changes(record.arm, record.overrides), "bold"),
+        plain(f" · {record.dataset}{vectors} · {record.backbone} · seed {record.seed}"),
     )
     title.truncate(inner - 2, overflow="ellipsis")
-    ending = Text.assemble(status_text(record["status"]), plain(f" · {record['run']}"))
+    ending = Text.assemble(status_text("stopping" if stopping else record.status), plain(f" · {record.id}"))
     return Panel(
         Group(chart, *foot),
         title=title,
@@ -95,14 +97,14 @@ def live_view(
     )
 
 
-def _curves(series: Mapping[str, Points], facts: Mapping[str, Any]) -> tuple[list[ChartSeries], list[ReferenceLine]]:
+def _curves(series: Mapping[str, Points], facts: RunFacts) -> tuple[list[ChartSeries], list[ReferenceLine]]:
     curves = []
     for key, name in (("train_ce", "train CE"), ("valid_ce", "valid CE")):
         steps, values = series.get(key, _NOTHING)
         known = values[np.isfinite(values)]
         curves.append(ChartSeries(f"{name} {known[-1]:.3f}" if len(known) else name, _epochs(steps, series), values))
-    popularity = facts.get("popularity_train_ce")
-    return curves, [] if popularity is None else [ReferenceLine("popularity (train)", float(popularity))]
+    popularity = facts.popularity_train_ce
+    return curves, [] if popularity is None else [ReferenceLine("popularity (train)", popularity)]
 
 
 def _has_epochs(series: Mapping[str, Points]) -> bool:
@@ -146,17 +148,15 @@ def _progress_line(progress: RunProgress, width: int) -> Text:
     )
 
 
-def _facts_line(series: Mapping[str, Points], facts: Mapping[str, Any]) -> Text:
+def _facts_line(series: Mapping[str, Points], facts: RunFacts) -> Text:
     _, speed = series.get("targets_per_s", _NOTHING)
     known = speed[np.isfinite(speed)]
     parts = [f"{count(float(known[-1]))} targets/s"] if len(known) else []
-    if facts.get("device"):
-        parts.append(
-            f"{facts['device']} × {facts.get('threads', '?')}" if facts["device"] == "cpu" else str(facts["device"])
-        )
-    for key, name in (("n_users", "users"), ("n_items", "items"), ("parameters", "parameters")):
-        if facts.get(key) is not None:
-            parts.append(f"{count(float(facts[key]))} {name}")
+    if facts.device is not None:
+        threads = "?" if facts.threads is None else facts.threads
+        parts.append(f"{facts.device} × {threads}" if facts.device == "cpu" else facts.device)
+    sizes = ((facts.n_users, "users"), (facts.n_items, "items"), (facts.parameters, "parameters"))
+    parts += [f"{count(float(size))} {name}" for size, name in sizes if size is not None]
     line = plain(" · ".join(parts) or "starting", _DIM)
     line.no_wrap, line.overflow = True, "ellipsis"
     return line

@@ -45,7 +45,7 @@ def fold_table(folds: Sequence[ListedFold], names: Sequence[str]) -> Table:
     for fold in folds:
         about = fold.about
         table.add_row(
-            plain(arm_with_changes(about)),
+            plain(arm_with_changes(about["arm"], about["overrides"])),
             plain(about["dataset"]),
             plain(about["backbone"]),
             _seeds(fold.seeds),

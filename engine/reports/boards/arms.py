@@ -137,7 +137,7 @@ def _budget(run: Evidence) -> str:
     """What must be equal for training CE and ranking to be compared at all."""
     e = run.experiment
     train = {name: value for name, value in run.identity["train"].items() if name not in ("lr", "weight_decay")}
-    parts = [run.record["data_hash"], e.evaluate.mask_seen, e.backbone.model_dump(mode="json"), train]
+    parts = [run.record.data_hash, e.evaluate.mask_seen, e.backbone.model_dump(mode="json"), train]
     return json.dumps(parts, sort_keys=True)
 
 
@@ -174,7 +174,7 @@ _NOTHING = object()
 
 def _fixed(run: Evidence) -> dict[str, Any]:
     """Also the loss, which an ablation may have changed."""
-    changed = run.record.get("overrides") or {}
+    changed = run.record.overrides
     loss = {"train.loss": run.experiment.train.loss} if run.experiment.train.loss != "ce" else {}
     return loss | {name: v for name, v in changed.items() if name.startswith(_FIXED) and name not in TUNED}
 
@@ -182,7 +182,7 @@ def _fixed(run: Evidence) -> dict[str, Any]:
 def _changes(run: Evidence) -> dict[str, Any]:
     """Changes by hand that make another arm of it; an ID arm reads no settings of vectors."""
     unread = _UNNAMED if run.experiment.uses_embedding else (*_UNNAMED, "embedding.")
-    overrides = run.record.get("overrides") or {}
+    overrides = run.record.overrides
     return {k: v for k, v in overrides.items() if not k.startswith((*unread, *_FIXED)) and k not in TUNED}
 
 
@@ -209,7 +209,7 @@ def _arm(names: frozenset[str], configs: Sequence[Sequence[Evidence]]) -> Arm:
 
 
 def _tuned(run: Evidence) -> dict[str, Any]:
-    overrides = run.record.get("overrides") or {}
+    overrides = run.record.overrides
     return {name: overrides[name] for name in TUNED if name in overrides}
 
 

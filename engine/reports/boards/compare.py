@@ -109,7 +109,7 @@ def _names(run: Evidence) -> set[str]:
 
 
 def _where(run: Evidence) -> str:
-    changes = [f"{k}={v}" for k, v in sorted(run.record.get("overrides", {}).items())]
+    changes = [f"{k}={v}" for k, v in sorted(run.record.overrides.items())]
     return ", ".join([run.experiment.data.name, run.experiment.backbone.name, *changes[:3]])
 
 
@@ -142,7 +142,7 @@ def compare(sides: Sequence[Side], metrics: Iterable[str] = METRICS) -> Comparis
 def _unpaired(reference: Side, other: Side) -> str | None:
     """Why users of the two cannot be paired."""
     a, b = reference.runs[0], other.runs[0]
-    if a.record["data_hash"] != b.record["data_hash"]:
+    if a.record.data_hash != b.record.data_hash:
         return "other data or another split, so numbers stand side by side and nothing is paired"
     if a.experiment.evaluate.mask_seen != b.experiment.evaluate.mask_seen:
         return "seen items are masked on one side only, so ranking metrics are not comparable"
@@ -174,7 +174,7 @@ def _value(run: Evidence, metric: Metric) -> float:
     value = run.value(metric)
     if value is None:
         raise UserError(
-            f"compare: run {run.run} has no {metric}; it was trained for {run.record['epochs']} epochs"
+            f"compare: run {run.run} has no {metric}; it was trained for {run.result.epochs} epochs"
             if metric.is_curve
             else f"compare: run {run.run} has no {metric}; it was made before that was kept: run the experiment again"
         )

@@ -99,7 +99,7 @@ def _told_apart(made: Iterable[Family]) -> list[Family]:
 
 
 def _changes(family: Family) -> list[str]:
-    overrides = next(iter(family.runs.values()))[0].record.get("overrides") or {}
+    overrides = next(iter(family.runs.values()))[0].record.overrides
     return [setting(name, value) for name, value in overrides.items() if name != family.dial]
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from engine import spec
 from engine.errors import UserError
-from engine.metrics import Metric, load_ranks, parse_metric, per_user, value_in
-from engine.records import RunStatus
+from engine.metrics import Metric, load_ranks, parse_metric, per_user, value_in, with_values
+from engine.records import RunFacts, RunRecord, RunResult, RunStatus
 from engine.reports.stats.groups import BoolArray, user_groups
 from engine.reports.stats.statistics import FloatArray
 from engine.spec import Experiment
@@ -20,22 +20,23 @@ if TYPE_CHECKING:
     from engine.metrics.kinds import IntArray
     from engine.store import Run, Store
 
-Record: TypeAlias = Mapping[str, Any]
-
 
 @dataclass(frozen=True)
 class Evidence:
     """One run. `files` holds ranks, split and items by kind, as far as the run has them."""
 
-    record: Record
+    record: RunRecord
     experiment: Experiment
-    facts: Mapping[str, Any]
-    result: Mapping[str, Any]
+    facts: RunFacts
     files: Mapping[str, Path]
 
     @property
     def run(self) -> str:
-        return str(self.record["run"])
+        return self.record.id
+
+    @property
+    def result(self) -> RunResult:
+        return self.record.result
 
     @property
     def seed(self) -> int:
@@ -43,22 +44,16 @@ class Evidence:
 
     @property
     def config_hash(self) -> str:
-        return str(self.record["config_hash"])
+        return self.record.config_hash
 
     def value(self, metric: Metric) -> float | None:
         """Any metric of it, from the record, else from its counts of ranks or its files; None where it has none."""
-        known = metric.of(self.record)
-        if known is not None:
-            return known
         return value_in(metric, self.result, self.files.get("ranks"), self.files.get("top"))
 
-    def measured(self, metrics: Sequence[str]) -> Record:
+    def measured(self, metrics: Sequence[str]) -> RunRecord:
         """Its record with these metrics, as `leaderboards` takes it. Raises UserError where one is unknown."""
-        record = {name: dict(v) if name in ("valid", "test") else v for name, v in self.record.items()}
-        for metric in map(parse_metric, metrics):
-            if metric.of(record) is None:
-                put_value(record, metric, self.value(metric))
-        return record
+        values = {metric: self.value(metric) for metric in map(parse_metric, metrics)}
+        return replace(self.record, result=with_values(self.result, values))
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -89,29 +84,18 @@ class Evidence:
 
     def stopped_early(self) -> bool:
         """Whether its last training CE is not that of its last planned epoch."""
-        curve = self.record.get("train_ce") or []
-        return not curve or curve[-1]["epoch"] != self.experiment.train.epochs
-
-
-def put_value(record: dict[str, Any], metric: Metric, value: float | None) -> None:
-    """Where `Metric.of` looks for it."""
-    if value is None:
-        return
-    if metric.is_curve:
-        curve, point = record.setdefault(metric.measure.name, []), {"epoch": metric.at, "value": value}
-        curve.insert(len(curve) if metric.at is None else 0, point)  # the one of the last epoch stays last
-    else:
-        record.setdefault(metric.split, {})[metric.key] = value
+        curve = self.result.train_ce
+        return not curve or curve[-1].epoch != self.experiment.train.epochs
 
 
 def evidence_of(store: Store, runs: Iterable[Run]) -> list[Evidence]:
     """The finished ones of these runs, the newest of each specification, oldest first."""
-    from engine.store import artifacts, experiment_of, record
+    from engine.store import artifacts, experiment_of, facts_of, record
 
     newest = {run.spec_hash: run for run in sorted(runs, key=lambda run: run.id) if run.status == RunStatus.FINISHED}
     found = []
     for run in sorted(newest.values(), key=lambda run: run.id):
         root = store.folder(run.id).root
         files = {artifact.kind: root / artifact.path for artifact in artifacts(store, run.id)}
-        found.append(Evidence(record(store, run), experiment_of(run), run.facts, run.result or {}, files))
+        found.append(Evidence(record(store, run), experiment_of(run), facts_of(run), files))
     return found

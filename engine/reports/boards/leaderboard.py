@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from engine.metrics import Metric, parse_metric
+from engine.records import RunRecord, RunStatus
 
-Record: TypeAlias = Mapping[str, Any]
 _Protocol: TypeAlias = tuple[str, int, tuple[str, ...], bool, str]
 
 _UNNAMED = ("execution.", "note", "seed")
@@ -102,11 +102,6 @@ class Leaderboard:
         return " · ".join([self.dataset, *self.conditions, self.metric.title])
 
 
-def arm_of(record: Record) -> str:
-    """`tf-llmer/no-norm`, `id`."""
-    return str(record["method"]) if record.get("ablation") is None else f"{record['method']}/{record['ablation']}"
-
-
 _SEPARATOR = re.compile(r", (?=[a-z_.]+=)")  # between changes, not inside a list
 
 
@@ -125,7 +120,7 @@ def shortened(labels: Sequence[str]) -> tuple[list[str], str]:
     return (names, ", ".join(shared)) if shared else (list(labels), "")
 
 
-def leaderboards(records: Iterable[Record], metrics: Sequence[str] = ("test.ndcg@10",)) -> list[Leaderboard]:
+def leaderboards(records: Iterable[RunRecord], metrics: Sequence[str] = ("test.ndcg@10",)) -> list[Leaderboard]:
     """One board per data set (with its protocol) and metric, from records of runs in any order.
 
     Only finished runs count. Boards are ordered by data set, then as `metrics`; a board without a
@@ -134,8 +129,8 @@ def leaderboards(records: Iterable[Record], metrics: Sequence[str] = ("test.ndcg
     parsed = [parse_metric(name) for name in metrics]
     configs = defaultdict(list)
     for record in records:
-        if record["status"] == "finished":
-            configs[record["config_hash"]].append(record)
+        if record.status == RunStatus.FINISHED:
+            configs[record.config_hash].append(record)
     groups = defaultdict(list)
     for runs in configs.values():
         groups[min(map(_protocol, runs))].append(runs)
@@ -148,40 +143,35 @@ def leaderboards(records: Iterable[Record], metrics: Sequence[str] = ("test.ndcg
     return [board for board in boards if board.rows]
 
 
-def _protocol(record: Record) -> _Protocol:
+def _protocol(record: RunRecord) -> _Protocol:
     """What must be equal for numbers to be comparable; runs of one configuration may have it from
     presets or by hand, and go by what needs the fewest changes."""
-    overrides = _overrides(record)
+    overrides = record.overrides
     conditions = tuple(setting(name, overrides[name]) for name in sorted(overrides) if name.startswith(_CONDITIONS))
-    masked = record.get("mask_seen", overrides.get("evaluate.mask_seen", True))
-    return record["dataset"], len(conditions), conditions, not masked, record.get("data_hash") or ""
-
-
-def _overrides(record: Record) -> Mapping[str, Any]:
-    return record.get("overrides") or {}
+    return record.dataset, len(conditions), conditions, not record.mask_seen, record.data_hash
 
 
 def _board(
-    configs: Sequence[Sequence[Record]], dataset: str, conditions: tuple[str, ...], masked: bool, metric: Metric
+    configs: Sequence[Sequence[RunRecord]], dataset: str, conditions: tuple[str, ...], masked: bool, metric: Metric
 ) -> Leaderboard:
-    name_embedding = len({run["embedding"] for runs in configs for run in runs if run.get("embedding")}) > 1
+    name_embedding = len({run.embedding for runs in configs for run in runs if run.embedding}) > 1
     found: dict[str, dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
     for runs in configs:
         cell = _cell(_newest(runs), metric)
         if cell is not None:
-            found[_label(runs, name_embedding)][runs[0]["backbone"]].append(cell)
+            found[_label(runs, name_embedding)][runs[0].backbone].append(cell)
     backbones = _ordered({backbone for by_backbone in found.values() for backbone in by_backbone})
     rows = sorted(_flagged(_rows(found, backbones), len(backbones), metric), key=_order(metric))
     return Leaderboard(dataset, conditions, masked, metric, tuple(backbones), tuple(rows))
 
 
-def _newest(runs: Sequence[Record]) -> list[Record]:
+def _newest(runs: Sequence[RunRecord]) -> list[RunRecord]:
     """The newest run of each specification; run ids are ULIDs, which sort by time."""
-    return list({run["spec_hash"]: run for run in sorted(runs, key=lambda run: run["run"])}.values())
+    return list({run.spec_hash: run for run in sorted(runs, key=lambda run: run.id)}.values())
 
 
-def _cell(runs: Sequence[Record], metric: Metric) -> Cell | None:
-    measured = sorted((run["seed"], run["run"], value) for run in runs if (value := metric.of(run)) is not None)
+def _cell(runs: Sequence[RunRecord], metric: Metric) -> Cell | None:
+    measured = sorted((run.seed, run.id, value) for run in runs if (value := metric.of(run.result)) is not None)
     if not measured:
         return None
     values = [value for _, _, value in measured]
@@ -192,7 +182,7 @@ def _cell(runs: Sequence[Record], metric: Metric) -> Cell | None:
         sd=None if len(values) == 1 else _sd(values, mean),
         seeds=tuple(seed for seed, _, _ in measured),
         runs=tuple(run for _, run, _ in measured),
-        config_hash=runs[0]["config_hash"],
+        config_hash=runs[0].config_hash,
     )
 
 
@@ -201,18 +191,18 @@ def _sd(values: Sequence[float], mean: float) -> float:
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 
-def _label(runs: Sequence[Record], name_embedding: bool) -> str:
+def _label(runs: Sequence[RunRecord], name_embedding: bool) -> str:
     """The arm, with its vectors where the board has several, and what was changed by hand. Equal
     computations go by the name that needs the fewest changes; equal presets are named together."""
     names: dict[str, int] = {}
     for run in runs:
-        vectors = f" ({run['embedding']})" if name_embedding and run.get("embedding") else ""
+        vectors = f" ({run.embedding})" if name_embedding and run.embedding else ""
         changes = [
             setting(name, value)
-            for name, value in sorted(_overrides(run).items())
+            for name, value in sorted(run.overrides.items())
             if not name.startswith((*_UNNAMED, *_CONDITIONS))
         ]
-        names[arm_of(run) + vectors + (f" [{', '.join(changes)}]" if changes else "")] = len(changes)
+        names[run.arm + vectors + (f" [{', '.join(changes)}]" if changes else "")] = len(changes)
     fewest = min(names.values())
     return " = ".join(sorted(name for name, changes in names.items() if changes == fewest))
 

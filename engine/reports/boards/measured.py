@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from sqlmodel import col
 
-from engine.metrics import parse_metric
-from engine.records import RunStatus
-from engine.reports.boards.evidence import put_value
+from engine.metrics import parse_metric, with_values
+from engine.records import RunRecord, RunResult, RunStatus
 from engine.store import Run, Store, list_values
 from engine.store.queries.filters import field_named
 
 _COLUMNS = (
-    *("status", "config_hash", "spec_hash", "method", "ablation", "dataset", "backbone", "embedding", "seed"),
+    *("status", "method", "ablation", "dataset", "backbone", "embedding", "seed", "config_hash", "spec_hash"),
     *("data_hash", "overrides", "evaluate.mask_seen"),
 )
 
@@ -27,7 +25,7 @@ def measured_records(
     dataset: str | None = None,
     backbone: str | None = None,
     runs: Collection[str] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[RunRecord]:
     """The finished runs that are not in the trash, on a data set and with a backbone where these are given, and among
     these `runs`, as `leaderboards` takes them: of what they reached only these metrics. To read thousands of whole
     records would take longer than everything else does. Raises UserError where a metric is unknown."""
@@ -39,9 +37,8 @@ def measured_records(
     for run, *values in list_values(
         store, fields, where, status=RunStatus.FINISHED, dataset=dataset, backbone=backbone
     ):
-        record = dict(zip(_COLUMNS, values[:width], strict=True))
-        record |= {"run": run, "mask_seen": record["evaluate.mask_seen"], "overrides": json.loads(record["overrides"])}
-        for metric, value in zip(parsed, values[width:], strict=True):
-            put_value(record, metric, value)
-        records.append(record)
+        known = dict(zip(_COLUMNS, values[:width], strict=True))
+        overrides, mask_seen = json.loads(known.pop("overrides")), bool(known.pop("evaluate.mask_seen"))
+        result = with_values(RunResult(), dict(zip(parsed, values[width:], strict=True)))
+        records.append(RunRecord(id=run, overrides=overrides, mask_seen=mask_seen, result=result, **known))
     return records

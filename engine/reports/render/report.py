@@ -251,6 +251,12 @@ _FLOATS = (  # tables and figures fill pages from the top, however many they are
 )
 
 
+_OF_RUN = (
+    *("run", "arm", "dataset", "backbone", "embedding", "seed"),
+    *("spec_hash", "config_hash", "data_hash", "created"),
+)
+
+
 def _manifest(
     question: Question, evidence: Sequence[Evidence], files: Sequence[str], left_out: Sequence[str]
 ) -> dict[str, Any]:
@@ -265,9 +271,8 @@ def _manifest(
         "files": list(files),
         "left_out": list(left_out),
         "runs": [
-            {key: run.record[key] for key in ("run", "arm", "dataset", "backbone", "embedding", "seed")}
-            | {key: run.record[key] for key in ("spec_hash", "config_hash", "data_hash", "created")}
-            | {"split_checksum": run.facts.get("split_checksum"), "provenance": run.facts.get("provenance")}
+            {key: value for key, value in run.record.to_json().items() if key in _OF_RUN}
+            | {"split_checksum": run.facts.split_checksum, "provenance": run.facts.document.get("provenance")}
             for run in evidence
         ],
     }

@@ -157,8 +157,7 @@ def grid(verdict: Verdict) -> Grid:
 
 def _popularity(verdict: Verdict) -> float | None:
     """The training CE that popularity alone has."""
-    value = verdict.baseline.arm.runs[0].facts.get("popularity_train_ce")
-    return None if value is None else float(value)
+    return verdict.baseline.arm.runs[0].facts.popularity_train_ce
 
 
 def _entry(found: Summary) -> Entry:

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
 from engine.metrics import parse_metric
+from engine.records import TableGeometry
 from engine.reports.boards.arms import Arm, Bench
 from engine.reports.stats.statistics import ALPHA
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 
-QUANTITIES: dict[str, tuple[str, ...]] = {
-    "log kappa": ("geometry", "curvature", "kappa"),
-    "log norm CV": ("geometry", "norms", "cv"),
-    "misalignment": ("geometry", "misalignment"),
-    "c1": ("geometry", "angles", "c1"),
-    "lambda_1": ("geometry", "curvature", "lambda_1"),
+QUANTITIES: dict[str, Callable[[TableGeometry], float | None]] = {
+    "log kappa": lambda geometry: geometry.curvature.get("kappa"),
+    "log norm CV": lambda geometry: geometry.norms.get("cv"),
+    "misalignment": lambda geometry: geometry.misalignment,
+    "c1": lambda geometry: geometry.angles.get("c1"),
+    "lambda_1": lambda geometry: geometry.curvature.get("lambda_1"),
 }
-"""Where a run's facts keep each quantity of its table at the start, as its rows score."""
+"""Each quantity of a table at the start, as its rows score."""
 
 LEAST_CV = 0.01
 """Rows that score at unit length count as this norm CV, so that it has a logarithm."""
@@ -75,21 +76,14 @@ def explained(bench: Bench, baseline: Arm) -> Explained:
 def _quantities(arm: Arm) -> dict[str, float]:
     """Means over the arm's seeds."""
     found: dict[str, float] = {}
-    for name, path in QUANTITIES.items():
-        values = [v for run in arm.runs if (v := _number(run.facts, path)) is not None]
+    tables = [run.facts.geometry for run in arm.runs if run.facts.geometry is not None]
+    for name, quantity in QUANTITIES.items():
+        values = [v for table in tables if (v := quantity(table)) is not None]
         if name == "log norm CV":
-            unit = arm.runs[0].facts.get("geometry", {}).get("unit_rows")
-            values = [LEAST_CV if unit else max(v, LEAST_CV) for v in values]
+            values = [LEAST_CV if tables[0].unit_rows else max(v, LEAST_CV) for v in values]
         if values:
             found[name] = float(np.mean(np.log(values) if name.startswith("log ") else values))
     return found
-
-
-def _number(facts: Mapping[str, Any], path: Sequence[str]) -> float | None:
-    value: Any = facts
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def shares(points: Sequence[Mapping[str, float]]) -> Explained:

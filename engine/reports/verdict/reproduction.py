@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from engine import spec
 from engine.errors import UserError
 from engine.presets import resolve
 from engine.presets.compose import flatten
+from engine.records import Provenance, RunResult
 from engine.spec import Experiment
-from engine.store import Run, experiment_of
+from engine.store import Run, experiment_of, facts_of
 
 _PLACES = ("data.path", "data.fingerprint", "embedding.path", "embedding.fingerprint")
-_SPEED = ("wall_s", "targets_per_s")
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Recipe:
     changes: tuple[Change, ...]
 
 
-def recipe(run: Run, here: Mapping[str, Any], *, same_diff: bool = True) -> Recipe:
-    """How to rebuild the run. `here` is what `facts["provenance"]` would hold if it ran now; `same_diff` says
+def recipe(run: Run, here: Provenance, *, same_diff: bool = True) -> Recipe:
+    """How to rebuild the run. `here` is where it would run now; `same_diff` says
     whether changes of the code that are not committed are the same as then.
 
     Raises UserError where the presets, the data set or the vectors are not found.
@@ -68,25 +68,20 @@ def recipe(run: Run, here: Mapping[str, Any], *, same_diff: bool = True) -> Reci
     wanted, found = _settings(stored), _settings(today)
     sets += [_set(name, value) for name, value in wanted.items() if found.get(name, value) != value]
     flags = [word for name, value in asked.items() if value is not None for word in (f"--{name}", str(value))]
-    for name in ("device", "threads"):
-        if run.facts.get(name) is not None:
-            flags += [f"--{name}", str(run.facts[name])]
+    facts = facts_of(run)
+    for name, value in (("device", facts.device), ("threads", facts.threads)):
+        if value is not None:
+            flags += [f"--{name}", str(value)]
     command = ("tfllmer", "run", *flags, *(word for text in sets for word in ("--set", text)))
-    changes = (*_data_changes(stored, today), *_code_changes(run.facts.get("provenance") or {}, here, same_diff))
+    changes = (*_data_changes(stored, today), *_code_changes(facts.provenance, here, same_diff))
     return Recipe(command, _placed(stored, today), changes)
 
 
-def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+def differences(then: RunResult, now: RunResult) -> list[tuple[str, float | None, float | None]]:
     """(name, then, now) of the outcomes in two results that are not equal to the last bit; speed does not count."""
-    before, after = _outcomes(then), _outcomes(now)
+    before, after = then.outcomes(), now.outcomes()
     names = [*before, *(name for name in after if name not in before)]
     return [(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)]
-
-
-def _outcomes(result: Mapping[str, Any]) -> dict[str, Any]:
-    values = {name: value for name, value in result.items() if name not in _SPEED}
-    curve = values.pop("train_ce", None) or []
-    return flatten(values) | {f"train_ce@{point['epoch']}": point["value"] for point in curve}
 
 
 def _set(name: str, value: Any) -> str:
@@ -123,19 +118,15 @@ def _data_changes(stored: Experiment, today: Experiment) -> list[Change]:
     return changes
 
 
-def _code_changes(then: Mapping[str, Any], here: Mapping[str, Any], same_diff: bool) -> list[Change]:
-    if not then:
+def _code_changes(then: Provenance | None, here: Provenance, same_diff: bool) -> list[Change]:
+    if then is None:
         return [Change("provenance", "not stored: the run never began", "")]
-    changes = [
-        Change(name, str(then.get(name)), str(here.get(name)))
-        for name in ("python", "platform")
-        if then.get(name) != here.get(name)
-    ]
-    packages, now = then.get("packages") or {}, here.get("packages") or {}
+    places = (("python", then.python, here.python), ("platform", then.platform, here.platform))
+    changes = [Change(name, str(was), str(now)) for name, was, now in places if was != now]
     changes += [
-        Change(f"package {name}", str(version), str(now.get(name)))
-        for name, version in packages.items()
-        if version != now.get(name)
+        Change(f"package {name}", str(version), str(here.packages.get(name)))
+        for name, version in then.packages.items()
+        if version != here.packages.get(name)
     ]
     was, is_ = _code(then), _code(here)
     if was == is_ and "changes" in was and not same_diff:
@@ -143,22 +134,23 @@ def _code_changes(then: Mapping[str, Any], here: Mapping[str, Any], same_diff: b
     return [*changes, Change("code", was, is_)] if was != is_ else changes
 
 
-def _code(provenance: Mapping[str, Any]) -> str:
-    git = provenance.get("git")
-    if not git:
-        return f"tfllmer {(provenance.get('packages') or {}).get('tfllmer')}, no checkout"
-    return f"commit {git['commit'][:12]}" + (" with changes that are not committed" if git["dirty"] else "")
+def _code(provenance: Provenance) -> str:
+    code = provenance.code
+    if code is None:
+        return f"tfllmer {provenance.packages.get('tfllmer')}, no checkout"
+    return f"commit {code.commit[:12]}" + (" with changes that are not committed" if code.dirty else "")
 
 
 def steps(run: Run, diff: Path, made: Recipe) -> Sequence[str]:
     """The whole way, as lines for a shell: the code as it was, its packages, the command."""
-    provenance = run.facts.get("provenance") or {}
+    provenance = facts_of(run).provenance
+    code, versions = (None, {}) if provenance is None else (provenance.code, provenance.packages)
     lines = []
-    if git := provenance.get("git"):
-        lines.append(f"git checkout {git['commit']}")
-        if git["dirty"]:
+    if code is not None:
+        lines.append(f"git checkout {code.commit}")
+        if code.dirty:
             lines.append(f"git apply {shlex.quote(str(diff))}")
-    packages = [f"{name}=={version}" for name, version in (provenance.get("packages") or {}).items() if version]
+    packages = [f"{name}=={version}" for name, version in versions.items() if version]
     if wanted := [text for text in packages if not text.startswith("tfllmer==")]:
         lines.append("pip install " + " ".join(wanted))
     return [*lines, shlex.join(made.command)]

@@ -212,7 +212,7 @@ def _standing(arm: Arm, role: Role, best: Arm, margin: float) -> Standing:
     differences = [ce[seed] - b[seed] for seed in sorted(set(ce) & set(b))]
     gap = summary(differences) if differences and arm is not best else None
     outcome = None if role == "baseline" else judge(gap, margin)
-    valid = [v for run in arm.runs if (v := run.result.get("valid_ce")) is not None]
+    valid = [v for run in arm.runs if (v := run.result.valid_ce) is not None]
     return Standing(
         arm=arm,
         role=role,

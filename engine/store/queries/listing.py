@@ -1,4 +1,4 @@
-"""Runs in lists, and the one JSON object that describes a run outside.
+"""Runs in lists.
 
 A list of thousands reads only the columns it shows: specification and facts, the large documents, stay where they are.
 """
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, Connection, Select, func, true
 from sqlmodel import col, select
 
+from engine.metrics import SELECTION
+from engine.records import CurvePoint, NoteRecord, RunRecord, RunResult, best_epoch
 from engine.spool import decode_number
 from engine.store.core.database import Store
 from engine.store.core.tables import Note, Run, Tag
@@ -48,7 +50,7 @@ def list_records(
     limit: int | None = None,
     trashed: bool = False,
     **wanted: str | None,
-) -> list[dict[str, Any]]:
+) -> list[RunRecord]:
     """The records (`record`) of the runs that meet a condition (`filters`) and have exactly the `wanted`
     columns where they are not None; newest first, or in an order. `trashed` lists the trash instead."""
     chosen = _listed(select(col(Run.id)), where, wanted, trashed=trashed).order_by(*order, *_NEWEST_FIRST).limit(limit)
@@ -59,7 +61,7 @@ def list_records(
         if limit is not None:
             wide = select(*_COLUMNS).where(col(Run.id).in_(ids))
         rows = {row.id: row._asdict() for row in connection.execute(wide)}
-        return [_describe(connection, rows[run_id]) for run_id in ids]
+        return [_decoded(connection, rows[run_id]) for run_id in ids]
 
 
 def list_values(
@@ -95,19 +97,15 @@ def count_runs(
         return int(session.connection().execute(query).scalar_one())
 
 
-def record(store: Store, run: Run) -> dict[str, Any]:
-    """The run as one JSON object, the same in `run --json`, `show --json` and `runs --json`.
-
-    A run without a result (still running, or cut short) tells what its points say so far: `valid` at
-    its best epoch, no `test`. Numbers that are not finite are null.
-    """
+def record(store: Store, run: Run) -> RunRecord:
+    """What is known of the run; its tags and notes too."""
     with store.read() as session:
         connection = session.connection()
         about = select(_TAGS.label("tags"), _NOTES.label("notes")).select_from(Run).where(col(Run.id) == run.id)
-        beside = connection.execute(about).mappings().one()
+        named = connection.execute(about).mappings().one()
         mask_seen = run.spec["evaluate"]["mask_seen"]
         own = {column.key: getattr(run, column.key) for column in _OWN}
-        return _describe(connection, own | dict(beside) | {"mask_seen": mask_seen})
+        return _decoded(connection, own | dict(named) | {"mask_seen": mask_seen})
 
 
 # ------------------------------------------------------------------------------------ queries
@@ -162,53 +160,48 @@ def _iso(at: datetime) -> str:
 _SHOWN: dict[str, Callable[[Any], Any]] = {"time": _iso, "age": _age, "flag": bool}
 
 
-# ------------------------------------------------------------------------------------ describing
+# ------------------------------------------------------------------------------------ decoding
 
 
-def _describe(connection: Connection, row: dict[str, Any]) -> dict[str, Any]:
-    told = row["result"]
-    if told is None:
-        told = _so_far(connection, row["id"], row["started"]) if row["attempt"] else {}
-    return {
-        "run": row["id"],
-        "status": row["status"],
-        "reason": row["reason"],
-        "method": row["method"],
-        "ablation": row["ablation"],
-        "arm": row["arm"],
-        "dataset": row["dataset"],
-        "backbone": row["backbone"],
-        "embedding": row["embedding"],
-        "seed": row["seed"],
-        "config_hash": row["config_hash"],
-        "spec_hash": row["spec_hash"],
-        "created": _iso(row["created"]),
-        "trashed": row["trashed"] and _iso(row["trashed"]),
-        "tags": _listed_in(row["tags"]),
-        "notes": [note | {"at": _utc(note["at"])} for note in _listed_in(row["notes"])],
-        "overrides": row["overrides"],
-        "data_hash": row["data_hash"],
-        "mask_seen": bool(row["mask_seen"]),
-        "epochs": told.get("epochs"),
-        "best_epoch": told.get("best_epoch"),
-        "train_ce": told.get("train_ce", []),
-        "valid": told.get("valid", {}),
-        "test": told.get("test", {}),
-        "wall_s": told.get("wall_s"),
-        "targets_per_s": told.get("targets_per_s"),
-    }
+def _decoded(connection: Connection, row: Mapping[str, Any]) -> RunRecord:
+    if row["result"] is not None:
+        result = RunResult.decode(row["result"])
+    else:
+        result = _so_far(connection, row["id"], row["started"]) if row["attempt"] else RunResult()
+    return RunRecord(
+        id=row["id"],
+        status=row["status"],
+        method=row["method"],
+        ablation=row["ablation"],
+        dataset=row["dataset"],
+        backbone=row["backbone"],
+        embedding=row["embedding"],
+        seed=row["seed"],
+        config_hash=row["config_hash"],
+        spec_hash=row["spec_hash"],
+        data_hash=row["data_hash"],
+        reason=row["reason"],
+        created=row["created"],
+        trashed=row["trashed"],
+        tags=tuple(_listed_in(row["tags"])),
+        notes=tuple(NoteRecord(_utc(note["at"]), note["text"]) for note in _listed_in(row["notes"])),
+        overrides=row["overrides"],
+        mask_seen=bool(row["mask_seen"]),
+        result=result,
+    )
 
 
 def _listed_in(array: str) -> list[Any]:
     return json.loads(array) if array != "[]" else []  # most runs have neither tags nor notes
 
 
-def _utc(stored: str) -> str:
-    """A time inside a JSON document of SQLite's, as everywhere else."""
-    return _iso(datetime.fromisoformat(stored).replace(tzinfo=UTC))
+def _utc(stored: str) -> datetime:
+    """A time inside a JSON document of SQLite's."""
+    return datetime.fromisoformat(stored).replace(tzinfo=UTC)
 
 
-def _so_far(connection: Connection, run_id: str, started: datetime | None) -> dict[str, Any]:
+def _so_far(connection: Connection, run_id: str, started: datetime | None) -> RunResult:
+    """How far a run without a result is, from its series."""
     query = connection.exec_driver_sql
     named = query("SELECT name, id FROM series WHERE run_id = ?", (run_id,))
     ids = {str(name): int(series_id) for name, series_id in named}
@@ -228,18 +221,18 @@ def _so_far(connection: Connection, run_id: str, started: datetime | None) -> di
         for name, series_id in ids.items()
     }
     train_ce = by_epoch("train_ce")
-    ndcg = {epoch: value for epoch, value in by_epoch("valid.ndcg@10") if value is not None}
-    best = max(ndcg, key=lambda epoch: (ndcg[epoch], -epoch), default=None)
-    valid = {name.removeprefix("valid."): dict(by_epoch(name)) for name in ids if name.startswith("valid.")}
+    best = best_epoch(dict(by_epoch(f"valid.{SELECTION}")))
+    measured = {name.removeprefix("valid."): dict(by_epoch(name)) for name in sorted(ids) if name.startswith("valid.")}
+    valid = {name: None if best is None else values.get(best) for name, values in measured.items()}
     walls = [wall for _, wall in last.values()]
-    return {
-        "epochs": max((epoch for epoch, _ in train_ce), default=None),
-        "best_epoch": best,
-        "train_ce": [{"epoch": epoch, "value": value} for epoch, value in train_ce],
-        "valid": {name: values[best] for name, values in sorted(valid.items()) if best in values},
-        "wall_s": round(max(walls) - started.timestamp(), 3) if walls and started else None,
-        "targets_per_s": _number(decode_number(last["targets_per_s"][0])) if "targets_per_s" in last else None,
-    }
+    return RunResult(
+        epochs=max((epoch for epoch, _ in train_ce), default=None),
+        best_epoch=best,
+        train_ce=tuple(CurvePoint(epoch, value) for epoch, value in train_ce),
+        valid={name: value for name, value in valid.items() if value is not None},
+        wall_s=round(max(walls) - started.timestamp(), 3) if walls and started else None,
+        targets_per_s=_number(decode_number(last["targets_per_s"][0])) if "targets_per_s" in last else None,
+    )
 
 
 def _number(value: float) -> float | None:

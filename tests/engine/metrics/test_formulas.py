@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from engine.metrics import (
     top_metrics,
     value_in,
 )
+from engine.records import RunResult
 
 Ranks = st.lists(st.integers(1, 300), min_size=1, max_size=40)
 
@@ -57,17 +59,22 @@ def test_what_results_hold_are_means_over_users(ranks: list[int]) -> None:
         assert value == pytest.approx(math.fsum(slow(measure, rank, cut) for rank in ranks) / len(ranks))
 
 
+def counted(ranks: Any) -> RunResult:
+    """A result that holds the counts of these test ranks alone."""
+    return RunResult.decode({"rank_counts": {"test": rank_counts(ranks)}})
+
+
 def test_without_targets_the_metrics_are_zero() -> None:
     none = np.zeros(0, np.int32)
     assert set(rank_metrics(none).values()) == {0.0}
     assert rank_counts(none) == {"users": 0, "counts": [0] * 100}
-    assert value_in(parse_metric("hr@3"), {"rank_counts": {"test": rank_counts(none)}}, None, None) == 0.0
+    assert value_in(parse_metric("hr@3"), counted(none), None, None) == 0.0
 
 
 @given(Ranks, st.integers(1, 100))
 def test_counts_of_ranks_give_any_metric_that_the_ranks_give(ranks: list[int], k: int) -> None:
     array = np.array(ranks, np.int32)
-    result = {"rank_counts": {"test": rank_counts(array)}}
+    result = counted(array)
     for measure in ("hr", "ndcg", "mrr"):
         metric = parse_metric(f"{measure}@{k}")
         found = value_in(metric, result, None, None)
@@ -78,7 +85,7 @@ def test_counts_of_ranks_give_any_metric_that_the_ranks_give(ranks: list[int], k
 
 
 def test_what_is_stored_by_its_name_is_taken_as_it_is() -> None:
-    result = {"test": {"hr@10": 0.25}, "rank_counts": {"test": rank_counts(np.array([1], np.int32))}}
+    result = replace(counted(np.array([1], np.int32)), test={"hr@10": 0.25})
     assert value_in(parse_metric("hr@10"), result, None, None) == 0.25
     assert value_in(parse_metric("hr@11"), result, None, None) == 1.0
     assert value_in(parse_metric("valid.hr@11"), result, None, None) is None
@@ -89,7 +96,7 @@ def test_files_give_what_no_result_holds(tmp_path: Path) -> None:
     save_file({"test": np.array([1, -1, 150], np.int32), "valid": np.array([3, 4, -1], np.int32)}, ranks)
     save_file({"test": np.array([[0, 1], [-1, -1]], np.int32), "popularity": np.array([5, 3, 1, 0])}, top)
     found = {
-        name: value_in(parse_metric(name), {}, ranks, top)
+        name: value_in(parse_metric(name), RunResult(), ranks, top)
         for name in ("hr@3", "hr@200", "valid.hr@3", "mrr", "coverage@1", "coverage@2", "popularity_rank@2")
     }
     assert found == {
@@ -101,8 +108,8 @@ def test_files_give_what_no_result_holds(tmp_path: Path) -> None:
         "coverage@2": 0.5,
         "popularity_rank@2": 1.5,
     }
-    assert value_in(parse_metric("hr@3"), {}, tmp_path / "none", None) is None
-    assert value_in(parse_metric("coverage@3"), {}, None, tmp_path / "none") is None
+    assert value_in(parse_metric("hr@3"), RunResult(), tmp_path / "none", None) is None
+    assert value_in(parse_metric("coverage@3"), RunResult(), None, tmp_path / "none") is None
     assert load_ranks(ranks)["test"].tolist() == [1, -1, 150]
 
 
@@ -115,7 +122,7 @@ def test_damaged_files_are_errors_of_one_line(tmp_path: Path) -> None:
     save_file({"test": np.zeros((2, 2), np.int32)}, tmp_path / "other")
     with pytest.raises(UserError, match="holds other things"):
         load_top(tmp_path / "other")
-    assert value_in(parse_metric("hr@3"), {}, tmp_path / "damaged", None) is None
+    assert value_in(parse_metric("hr@3"), RunResult(), tmp_path / "damaged", None) is None
 
 
 # ------------------------------------------------------------------------------------ of top lists
@@ -165,7 +172,7 @@ def test_measures_of_top_lists_are_those_of_loops(lists: TopLists) -> None:
                 assert value is None
             else:
                 assert value == pytest.approx(slow_top(name, cut, lists.popularity.tolist()), abs=1e-12)
-                result = {"top": values}
+                result = RunResult.decode({"top": values})
                 assert value_in(parse_metric(f"{name}@{k}"), result, None, None) == value
 
 

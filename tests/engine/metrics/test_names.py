@@ -109,11 +109,11 @@ def test_the_better_direction_is_the_metrics_own() -> None:
 
 
 def test_values_are_found_in_a_record() -> None:
-    run = record("R", value=0.25)
+    run = record("R", value=0.25).result
     assert parse_metric("ndcg@10").of(run) == 0.25
     assert parse_metric("valid.ndcg@10").of(run) == 0.125
     assert parse_metric("valid.hr@5").of(run) is None
     assert parse_metric("train_ce").of(run) == parse_metric("train_ce@20").of(run) == 6.75
     assert parse_metric("train_ce@0").of(run) == 7.0
     assert parse_metric("train_ce@5").of(run) is None
-    assert parse_metric("train_ce").of(record("R", value=None)) is None
+    assert parse_metric("train_ce").of(record("R", value=None).result) is None

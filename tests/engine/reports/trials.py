@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from safetensors.numpy import save_file
 
 from engine import spec
 from engine.presets import Resolved, resolve
+from engine.records import CurvePoint, RunFacts, RunRecord, RunResult, RunStatus
 from engine.reports.boards.evidence import Evidence
 
 USERS = 40
@@ -48,28 +50,30 @@ def trial(
     resolved = _resolved(tuple(flags.items()), tuple(sets))
     e = resolved.experiment.model_copy(update={"seed": seed})
     last = e.train.epochs if epochs_done is None else epochs_done
-    record = {
-        "run": f"{spec.spec_hash(e)}",
-        "status": "finished",
-        "method": e.method,
-        "ablation": e.ablation,
-        "arm": e.arm,
-        "dataset": e.data.name,
-        "backbone": e.backbone.name,
-        "embedding": e.embedding.source if e.uses_embedding else None,
-        "seed": e.seed,
-        "config_hash": spec.config_hash(e),
-        "spec_hash": spec.spec_hash(e),
-        "data_hash": spec.data_hash(e.data),
-        "created": "2026-01-01T00:00:00+00:00",
-        "overrides": dict(resolved.overrides),
-        "mask_seen": e.evaluate.mask_seen,
-        "epochs": last,
-        "train_ce": [{"epoch": 0, "value": ce + 2}, {"epoch": last, "value": ce}],
-        "valid": {"ndcg@10": ndcg if valid is None else valid},
-        "test": {"ndcg@10": ndcg, "hr@10": 2 * ndcg, "mrr": ndcg},
-    }
-    return Evidence(record, e, facts or {}, {"valid_ce": ce + 0.1}, files or {})
+    record = RunRecord(
+        id=spec.spec_hash(e),
+        status=RunStatus.FINISHED,
+        method=e.method,
+        ablation=e.ablation,
+        dataset=e.data.name,
+        backbone=e.backbone.name,
+        embedding=e.embedding.source if e.uses_embedding else None,
+        seed=e.seed,
+        config_hash=spec.config_hash(e),
+        spec_hash=spec.spec_hash(e),
+        data_hash=spec.data_hash(e.data),
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        overrides=dict(resolved.overrides),
+        mask_seen=e.evaluate.mask_seen,
+        result=RunResult(
+            epochs=last,
+            train_ce=(CurvePoint(0, ce + 2), CurvePoint(last, ce)),
+            valid={"ndcg@10": ndcg if valid is None else valid},
+            test={"ndcg@10": ndcg, "hr@10": 2 * ndcg, "mrr": ndcg},
+            valid_ce=ce + 0.1,
+        ),
+    )
+    return Evidence(record, e, RunFacts.decode(facts), files or {})
 
 
 def trials(arm: str | Mapping[str, str], ces: Sequence[float], **more: Any) -> list[Evidence]:

@@ -25,11 +25,11 @@ def test_a_tag_hangs_once_and_comes_off(store: Store) -> None:
     one, two = ended(store), ended(store, 1)
     add_tag(store, [one, two], "baseline")
     add_tag(store, [one], "baseline")
-    assert record(store, get_run(store, one))["tags"] == ["baseline"]
-    assert record(store, get_run(store, two))["tags"] == ["baseline"]
+    assert record(store, get_run(store, one)).tags == ("baseline",)
+    assert record(store, get_run(store, two)).tags == ("baseline",)
     assert remove_tag(store, [one], "baseline") == 1
     assert remove_tag(store, [one], "baseline") == 0
-    assert record(store, get_run(store, two))["tags"] == ["baseline"]
+    assert record(store, get_run(store, two)).tags == ("baseline",)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a,b", "(a", "-a", "a=b", "none", "None", "x" * 51, "a\n", "'"])
@@ -37,14 +37,14 @@ def test_a_tag_that_no_filter_could_name_is_refused(store: Store, name: str) -> 
     run = ended(store)
     with pytest.raises(UserError, match="a tag is up to 50"):
         add_tag(store, [run], name)
-    assert record(store, get_run(store, run))["tags"] == []
+    assert record(store, get_run(store, run)).tags == ()
 
 
 def test_notes_are_kept_in_order(store: Store) -> None:
     run = ended(store)
     for text in ("first", "  second ", "ünï <b>[red]"):
         add_note(store, run, text)
-    assert [note["text"] for note in record(store, get_run(store, run))["notes"]] == ["first", "second", "ünï <b>[red]"]
+    assert [note.text for note in record(store, get_run(store, run)).notes] == ["first", "second", "ünï <b>[red]"]
     for text in ("", " \n", "x" * 10_001):
         with pytest.raises(UserError, match="1 to 10000 characters"):
             add_note(store, run, text)

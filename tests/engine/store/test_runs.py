@@ -8,7 +8,7 @@ import pytest
 
 from engine import spec
 from engine.errors import UserError
-from engine.records import RunStatus
+from engine.records import RunResult, RunStatus
 from engine.spec import Experiment
 from engine.store import (
     Store,
@@ -136,7 +136,7 @@ def test_the_record_of_a_finished_run_is_its_result(store: Store) -> None:
     writer.result(result)
     writer.end("finished", "")
     ingest(store, run.id)
-    told = record(store, get_run(store, run.id))
+    told = record(store, get_run(store, run.id)).to_json()
     assert set(told) >= KEYS
     assert {key: told[key] for key in result} == result
     assert (told["run"], told["status"], told["ablation"]) == (run.id, "finished", "full")
@@ -145,8 +145,7 @@ def test_the_record_of_a_finished_run_is_its_result(store: Store) -> None:
 
 def test_the_record_of_an_unfinished_run_is_what_its_points_say(store: Store) -> None:
     run = new_run(store)
-    assert record(store, run)["train_ce"] == []
-    assert record(store, run)["epochs"] is None
+    assert record(store, run).result == RunResult()
     writer = spool_of(store, run)
     writer.start(1, 1, 1.0)
     measured = [(6.0, 0.1, 0.01), (math.nan, 0.3, 0.03), (5.0, 0.2, 0.09), (4.0, math.nan, math.nan)]
@@ -154,7 +153,7 @@ def test_the_record_of_an_unfinished_run_is_what_its_points_say(store: Store) ->
         writer.points(100 * epoch, {"epoch": epoch, "train_ce": ce, "valid.ndcg@10": ndcg, "valid.hr@10": hit})
         writer.points(100 * epoch + 20, {"epoch": epoch + 0.2, "loss": 1.0, "targets_per_s": 50.0 + epoch})
     ingest(store, run.id)
-    told = record(store, get_run(store, run.id))
+    told = record(store, get_run(store, run.id)).to_json()
     assert told["train_ce"] == [
         {"epoch": 0, "value": 6.0},
         {"epoch": 1, "value": None},

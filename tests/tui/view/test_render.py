@@ -1,8 +1,7 @@
 import io
 import math
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
 from engine.errors import UserError
+from engine.records import RunFacts, RunResult
 from engine.reports.boards.leaderboard import leaderboards
 from tests.engine.reports.records import record
 from tfllmer_tui.view.board import leaderboard_table
@@ -68,16 +68,15 @@ def test_text_from_data_is_one_harmless_line(text: str) -> None:
 
 
 def test_no_name_reaches_the_terminal_as_a_command() -> None:
-    run = record(EVIL, EVIL, EVIL, dataset=EVIL, backbone=EVIL, embedding=EVIL, overrides={EVIL: EVIL}) | {
-        "reason": EVIL
-    }
+    run = record(EVIL, EVIL, EVIL, dataset=EVIL, backbone=EVIL, embedding=EVIL, overrides={EVIL: EVIL})
+    run = replace(run, reason=EVIL)
     board = leaderboards([run])[0]
     progress = RunProgress(3, 5, 1.0)
     for what in (
         run_table([run]),
         result_table(run),
         leaderboard_table(board),
-        live_view(run, series(), FACTS, progress),
+        live_view(run, series(), RunFacts.decode(FACTS), progress),
     ):
         console = Console(width=300, force_terminal=False, color_system=None, record=True, file=io.StringIO())
         console.print(what)
@@ -149,16 +148,8 @@ def test_the_result_says_what_was_reached() -> None:
 
 
 def test_a_run_without_a_result_is_shown_too() -> None:
-    bare: Mapping[str, Any] = record("RUN", "id", None, value=None, status="failed") | {
-        "reason": "exception: ValueError: no",
-        "train_ce": None,
-        "valid": None,
-        "test": None,
-        "wall_s": None,
-        "targets_per_s": None,
-        "best_epoch": None,
-        "epochs": None,
-    }
+    failed = record("RUN", "id", None, status="failed")
+    bare = replace(failed, reason="exception: ValueError: no", result=RunResult())
     assert "✗ failed: exception: ValueError: no" in shown(result_table(bare))
     assert "✗ RUN" in shown(run_table([bare]))
 
@@ -177,8 +168,8 @@ def test_leaderboard_numbers_and_notes() -> None:
 
 
 def test_a_change_that_all_arms_share_is_told_once() -> None:
-    changed = {"overrides": {"train.epochs": 20}}
-    runs = [record("A", value=0.2) | changed, record("C", "id", None, value=0.1) | changed]
+    changed = {"train.epochs": 20}
+    runs = [record("A", value=0.2, overrides=changed), record("C", "id", None, value=0.1, overrides=changed)]
     text = shown(leaderboard_table(leaderboards(runs)[0]))
     assert text.count("train.epochs=20") == 1
     assert "all with train.epochs=20" in text
@@ -198,7 +189,7 @@ def test_best_is_bold_and_second_underlined() -> None:
 
 def test_the_live_view_fits_a_terminal_of_80_by_24() -> None:
     run = record("01K8Z3QW5T7N2C4V6B8X9M1P3R", status="running")
-    text = shown(live_view(run, series(), FACTS, RunProgress(30.4, 40, 74.2)))
+    text = shown(live_view(run, series(), RunFacts.decode(FACTS), RunProgress(30.4, 40, 74.2)))
     lines = text.splitlines()
     assert len(lines) == 23
     assert max(map(len, lines)) <= 80
@@ -221,28 +212,29 @@ def test_the_live_view_fits_a_terminal_of_80_by_24() -> None:
 @given(st.integers(1, 130), st.integers(0, 60), st.sampled_from([0, 1, 5, 31]))
 def test_the_live_view_takes_any_room_and_any_state(width: int, height: int, points: int) -> None:
     some = {name: (x[:points], y[:points]) for name, (x, y) in series().items()}
-    view = live_view(record("RUN", status="running"), some, {}, RunProgress(0, 40, 0.0), width=width, height=height)
+    run, progress = record("RUN", status="running"), RunProgress(0, 40, 0.0)
+    view = live_view(run, some, RunFacts(), progress, width=width, height=height)
     lines = shown(view, max(width, 8)).splitlines()
     assert max(map(len, lines)) <= max(width, 8)
     assert len(lines) <= max(height, 8)
 
 
 def test_before_the_first_measurement_it_says_so() -> None:
-    text = shown(live_view(record("RUN", status="running"), {}, {}, RunProgress(0, 40, 0.1)))
+    text = shown(live_view(record("RUN", status="running"), {}, RunFacts(), RunProgress(0, 40, 0.1)))
     assert "waiting for the first measurement" in text
     assert len(text.splitlines()) == 23
 
 
 def test_pictures_are_svg_without_anything_from_the_network(tmp_path: Path) -> None:
     path = tmp_path / "live.svg"
-    save_svg(live_view(record("RUN<&>"), series(), FACTS, RunProgress(40, 40, 74.2)), path, 80)
+    save_svg(live_view(record("RUN<&>"), series(), RunFacts.decode(FACTS), RunProgress(40, 40, 74.2)), path, 80)
     text = path.read_text()
     root = ElementTree.fromstring(text)
     assert root.tag.endswith("svg")
     assert "train&#160;CE" in text
     assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
     again = tmp_path / "again.svg"
-    save_svg(live_view(record("RUN<&>"), series(), FACTS, RunProgress(40, 40, 74.2)), again, 80)
+    save_svg(live_view(record("RUN<&>"), series(), RunFacts.decode(FACTS), RunProgress(40, 40, 74.2)), again, 80)
     assert again.read_text() == text
     with pytest.raises(UserError, match="cannot be written"):
         save_svg("x", tmp_path / "none" / "live.svg", 80)

@@ -113,7 +113,7 @@ def list_trash(db: Db = None, json: Json = False) -> None:
 
     records = list_records(open_store(db, read_only=True), trashed=True)
     if json:
-        print_json(records)
+        print_json([each.to_json() for each in records])
     elif not records:
         say("The trash is empty.")
     else:

@@ -99,7 +99,7 @@ def _list(store: Store, asked: dict[str, Any], limit: int | None, as_json: bool)
 
     records = list_records(store, limit=limit, **asked)
     if as_json:
-        print_json(records)
+        print_json([each.to_json() for each in records])
     elif not records:
         _say_none(store, asked)
     else:
@@ -220,7 +220,7 @@ def show(
         else:
             print_rich(pairs(known))
     elif json:
-        print_json(record(store, found))
+        print_json(record(store, found).to_json())
     elif config:
         from tfllmer_tui.cli.inspect.config import config_yaml
 

@@ -235,7 +235,7 @@ def _tell(store: Store, runs: Sequence[Run], json: bool, said: dict[str, str] | 
     from tfllmer_tui.cli.queue.picture import run_line
 
     if json:
-        print_json([record(store, run) for run in runs])
+        print_json([record(store, run).to_json() for run in runs])
         return
     for run in runs:
         print_rich(run_line(run, (said or {}).get(run.id, "")))

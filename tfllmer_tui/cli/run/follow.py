@@ -10,6 +10,7 @@ from typing import TextIO, TypeAlias
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from engine.records import RunStatus
 from engine.store import Run, Store
 from tfllmer_tui.cli.output import no_caret_c
 from tfllmer_tui.cli.run.picture import Snapshot, draw, snapshot
@@ -30,15 +31,15 @@ def live(store: Store, run: Run, console: Console) -> Iterator[OnUpdate]:
     read_at = [0.0]
 
     def update(run: Run) -> None:
-        if run.cancel_requested and run.status == "running" and shown[0].head["status"] == "running":
+        if run.cancel_requested and run.status is RunStatus.RUNNING and not shown[0].stopping:
             view.console.print(_STOPPING)
-        ended = run.status != "running"
+        ended = run.status is not RunStatus.RUNNING
         if ended or run.cancel_requested or time.monotonic() - read_at[0] >= _EVERY_S:
             shown[0], read_at[0] = snapshot(store, run), time.monotonic()
 
     def render() -> RenderableType:
         width, height = console.size
-        ended = shown[0].head["status"] not in ("running", "stopping")
+        ended = shown[0].record.status is not RunStatus.RUNNING
         room = height - 10 if ended else height - 1  # the result comes below the last picture
         return draw(shown[0], time.monotonic() - began, start, width=width, height=max(room, 10))
 
@@ -55,7 +56,7 @@ def lines(store: Store, run: Run, out: TextIO) -> Iterator[OnUpdate]:
     stopping = [False]
 
     def update(run: Run) -> None:
-        if run.cancel_requested and not stopping[0] and run.status == "running":
+        if run.cancel_requested and not stopping[0] and run.status is RunStatus.RUNNING:
             stopping[0] = True
             print(_STOPPING, file=out, flush=True)
         shown = snapshot(store, run)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from rich.console import Group, RenderableType
 
-from engine.store import Run, Store, events, record, series
+from engine.records import RunFacts, RunRecord, RunStatus
+from engine.store import Run, Store, events, facts_of, record, series
 from tfllmer_tui.view.live import Points, RunProgress, live_view
 from tfllmer_tui.view.runs import result_table
 
@@ -21,9 +21,12 @@ _SERIES = ("epoch", "train_ce", "valid_ce", "valid.ndcg@10", "targets_per_s")
 class Snapshot:
     """What is shown of a run at one moment."""
 
-    head: Mapping[str, Any]
+    record: RunRecord
+    """Without its result."""
+    stopping: bool
+    """It runs and was asked to stop."""
     series: Mapping[str, Points]
-    facts: Mapping[str, Any]
+    facts: RunFacts
     epochs: int
     news: str
     """The run's newest word about itself while nothing is measured yet."""
@@ -39,21 +42,24 @@ def snapshot(store: Store, run: Run) -> Snapshot:
     """Read what is shown of a run, without the points that are not."""
     points = {name: series(store, run.id, name) for name in _SERIES}
     reported = {name: (p.steps, p.values) for name, p in points.items()}
-    head = {
-        "run": run.id,
-        "status": "stopping" if run.cancel_requested and run.status == "running" else run.status,
-        "method": run.method,
-        "ablation": run.ablation,
-        "dataset": run.dataset,
-        "backbone": run.backbone,
-        "embedding": run.embedding,
-        "seed": run.seed,
-        "overrides": run.overrides,
-    }
+    head = RunRecord(
+        id=run.id,
+        status=run.status,
+        method=run.method,
+        ablation=run.ablation,
+        dataset=run.dataset,
+        backbone=run.backbone,
+        embedding=run.embedding,
+        seed=run.seed,
+        config_hash=run.config_hash,
+        spec_hash=run.spec_hash,
+        overrides=run.overrides,
+    )
+    stopping = run.cancel_requested and run.status is RunStatus.RUNNING
     measured = len(reported["train_ce"][0]) > 0
     told = [] if measured else [event.text for event in events(store, run.id) if event.level != "state"]
     news = told[-1] if told else "waiting for the first measurement"
-    return Snapshot(head, reported, run.facts, int(run.spec["train"]["epochs"]), news)
+    return Snapshot(head, stopping, reported, facts_of(run), int(run.spec["train"]["epochs"]), news)
 
 
 def draw(
@@ -61,14 +67,23 @@ def draw(
 ) -> RenderableType:
     """The curves with progress. `elapsed_s` is the time since this attempt began at epoch `start`."""
     progress = RunProgress(shown.epoch, shown.epochs, elapsed_s, start)
-    return live_view(shown.head, shown.series, shown.facts, progress, waiting=shown.news, width=width, height=height)
+    return live_view(
+        shown.record,
+        shown.series,
+        shown.facts,
+        progress,
+        stopping=shown.stopping,
+        waiting=shown.news,
+        width=width,
+        height=height,
+    )
 
 
 def picture(store: Store, run: Run, *, width: int = WIDTH) -> RenderableType:
     """The curves and the result of a stored run."""
-    told = record(store, run)
-    if run.status == "running" and run.started:
+    known = record(store, run)
+    if run.status is RunStatus.RUNNING and run.started:
         elapsed = (datetime.now(UTC) - run.started).total_seconds()
     else:
-        elapsed = told["wall_s"] or 0.0
-    return Group(draw(snapshot(store, run), elapsed, width=width), result_table(told))
+        elapsed = known.result.wall_s or 0.0
+    return Group(draw(snapshot(store, run), elapsed, width=width), result_table(known))

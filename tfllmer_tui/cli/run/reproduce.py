@@ -11,6 +11,7 @@ from tfllmer_tui.cli.options import Db, Json, RunId
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from engine.records import Provenance
     from engine.reports.verdict.reproduction import Recipe
     from engine.store import Run, Store
 
@@ -66,7 +67,7 @@ def reproduce(
         raise typer.Exit(1)
 
 
-def _here(diff: Path) -> tuple[dict[str, Any], bool]:
+def _here(diff: Path) -> tuple[Provenance, bool]:
     """The provenance that a run would store now, and whether changes that are not committed are those in `diff`."""
     import json
     import subprocess
@@ -74,12 +75,16 @@ def _here(diff: Path) -> tuple[dict[str, Any], bool]:
     import tempfile
     from pathlib import Path
 
+    from engine.records import Provenance
+
     with tempfile.TemporaryDirectory() as folder:
         # the science wing's code, asked in a process of its own
         done = subprocess.run([sys.executable, "-P", "-c", _ASK, folder], capture_output=True, text=True, check=True)
         ours = Path(folder, "code.diff")
         known = ours.exists() and diff.exists()
-        return json.loads(done.stdout), not known or ours.read_bytes() == diff.read_bytes()
+        here = Provenance.decode(json.loads(done.stdout))
+        assert here is not None  # what the line below prints
+        return here, not known or ours.read_bytes() == diff.read_bytes()
 
 
 _ASK = """
@@ -112,13 +117,14 @@ def _again(store: Store, run: Run, made: Recipe, *, quiet: bool) -> tuple[Run, l
     from engine.errors import UserError
     from engine.records import RunStatus
     from engine.reports.verdict.reproduction import differences
-    from engine.store import create_run
+    from engine.store import create_run, result_of
     from tfllmer_tui.cli.run import follow
 
     for change in made.changes:
         if change.decisive:
             raise UserError(f"{run.id}: cannot be reproduced here: {change.what} was {change.then}, is {change.now}")
-    if run.result is None:
+    before = result_of(run)
+    if before is None:
         raise UserError(f"{run.id}: is {run.status} and has no numbers to compare with")
     command = ["tfllmer", *sys.argv[1:]]
     again = create_run(store, made.experiment, overrides=run.overrides, command=command, status=RunStatus.RUNNING)
@@ -126,7 +132,8 @@ def _again(store: Store, run: Run, made: Recipe, *, quiet: bool) -> tuple[Run, l
     following = follow.nothing() if quiet else follow.lines(store, again, sys.stdout)
     with following as on_update:
         again = queue.supervise(store, again, on_update)
-    return again, differences(run.result, again.result or {}) if again.status == "finished" else []
+    after = result_of(again)
+    return again, [] if after is None else differences(before, after)
 
 
 def _compare(run: Run, again: Run, differing: list[tuple[str, Any, Any]]) -> None:

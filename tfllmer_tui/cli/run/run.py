@@ -109,7 +109,8 @@ def run(
             break
     records = [record(store, one) for one in ended]
     if json:
-        print_json(records[0] if seeds is None else records)
+        described = [each.to_json() for each in records]
+        print_json(described[0] if seeds is None else described)
     elif len(records) > 1 and not quiet:
         from tfllmer_tui.view.runs import run_table
 
@@ -147,7 +148,7 @@ def resume(
     taken = queue.resume(store, find_run(store, run).id)
     ended = _watch(store, taken, _mode(json, quiet))
     if json:
-        print_json(record(store, ended))
+        print_json(record(store, ended).to_json())
     _leave([ended])
 
 
@@ -175,7 +176,7 @@ def say_queued(store: Store, waiting: list[Run], *, json: bool, quiet: bool, no_
 
     started = not no_worker and queue.ensure_worker(store)
     if json:
-        print_json([record(store, run) for run in waiting])
+        print_json([record(store, run).to_json() for run in waiting])
         return
     for run in waiting:
         print(f"{run.id}  queued  {run.arm} {run.dataset} {run.backbone} seed {run.seed}", flush=True)
@@ -222,18 +223,19 @@ def _print_result(store: Store, run: Run, mode: Mode) -> None:
     from tfllmer_tui.cli.output import print_rich
     from tfllmer_tui.cli.run.picture import picture
     from tfllmer_tui.view.runs import result_table
-    from tfllmer_tui.view.text import duration
+    from tfllmer_tui.view.text import duration, number
 
-    told = record(store, run)
+    known = record(store, run)
     if mode == "quiet":
+        reached = known.result
         print(
             f"{run.id}  {run.arm} {run.dataset} {run.backbone} seed {run.seed}  "
-            f"test NDCG@10 {told['test']['ndcg@10']:.4f} HR@10 {told['test']['hr@10']:.4f}  "
-            f"best epoch {told['best_epoch']} of {told['epochs']}  {duration(told['wall_s'])}",
+            f"test NDCG@10 {number(reached.test.get('ndcg@10'))} HR@10 {number(reached.test.get('hr@10'))}  "
+            f"best epoch {reached.best_epoch} of {reached.epochs}  {duration(reached.wall_s)}",
             flush=True,
         )
     elif mode != "json":
-        print_rich(result_table(told) if mode == "live" else picture(store, run))
+        print_rich(result_table(known) if mode == "live" else picture(store, run))
         print(f"Next: tfllmer show {run.id}\n      tfllmer leaderboard --dataset {run.dataset}")
 
 

@@ -1,16 +1,18 @@
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import UserError
+from engine.records import RunRecord
 from engine.reports.boards.leaderboard import Cell, Leaderboard, leaderboards
 from tests.engine.reports.records import record
 
 
-def board(records: list[dict[str, object]], metric: str = "ndcg@10") -> Leaderboard:
+def board(records: list[RunRecord], metric: str = "ndcg@10") -> Leaderboard:
     (only,) = leaderboards(records, [metric])
     return only
 
@@ -115,7 +117,7 @@ def test_other_data_or_another_protocol_stands_on_its_own_board() -> None:
     runs = [
         record("A"),
         record("B", overrides={"data.k_core": 5}),
-        record("C", overrides={"evaluate.mask_seen": False}, value=0.05),
+        replace(record("C", overrides={"evaluate.mask_seen": False}, value=0.05), mask_seen=False),
     ]
     made = leaderboards(runs)
     assert [(b.conditions, b.mask_seen) for b in made] == [
@@ -128,7 +130,7 @@ def test_other_data_or_another_protocol_stands_on_its_own_board() -> None:
 
 
 def test_files_that_changed_are_told_apart() -> None:
-    runs = [record("A") | {"data_hash": "a" * 16}, record("B", config="x") | {"data_hash": "b" * 16}]
+    runs = [replace(record("A"), data_hash="a" * 16), replace(record("B", config="x"), data_hash="b" * 16)]
     assert [b.conditions for b in leaderboards(runs)] == [("data #aaaaaa",), ("data #bbbbbb",)]
 
 

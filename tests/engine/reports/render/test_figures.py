@@ -1,5 +1,7 @@
 import re
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -140,13 +142,16 @@ def test_pdf_holds_no_font_that_publishers_refuse(tmp_path: Path) -> None:
     assert b"/Type3" not in data
 
 
+def changed(run: Evidence, settings: Mapping[str, str]) -> Evidence:
+    return replace(run, record=replace(run.record, overrides={**run.record.overrides, **settings}))
+
+
 def test_pgf_compiles_in_a_document_that_has_the_package_pgf(tmp_path: Path) -> None:
     need_tex("pgf.sty")
     for kind, runs in of_every_kind().items():
         save(figures(kind, runs), tmp_path / f"{kind}.pgf")
-    hostile = trials("id", [5.0, 5.1])
-    for run in hostile:
-        run.record["overrides"].update({f"{part}.{name}": name for name in NASTY for part in ("data", "table")})
+    nasty = {f"{part}.{name}": name for name in NASTY for part in ("data", "table")}
+    hostile = [changed(run, nasty) for run in trials("id", [5.0, 5.1])]
     save(figures("curves", hostile), tmp_path / "hostile.pgf")
     inputs = "\n\n".join(rf"\resizebox{{!}}{{3cm}}{{\input{{{kind}.pgf}}}}" for kind in (*KINDS, "hostile"))
     text = f"\\documentclass{{article}}\\usepackage{{pgf}}\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
@@ -231,13 +236,11 @@ def test_conditions_that_all_panels_share_stand_once_and_a_dial_on_each() -> Non
 
 
 def test_names_from_data_are_never_formulas(tmp_path: Path) -> None:
-    runs = trials("id", [5.0, 5.1])
-    for run in runs:
-        run.record["overrides"]["note_$x_1^{2$"] = "%&#"
-        run.record["overrides"]["table.$\\frac{"] = "_^"
-    several = [*runs, *trials("id", [5.0, 5.1], sets=["train.epochs=3", "train.probe=9"])]
-    for run in several:
-        run.record["overrides"]["data.$\\frac{"] = "_^"  # shared by both panels: it stands above the figure
+    shared = {"data.$\\frac{": "_^"}  # by both panels: it stands above the figure
+    nasty = {"note_$x_1^{2$": "%&#", "table.$\\frac{": "_^"}
+    runs = [changed(run, shared | nasty) for run in trials("id", [5.0, 5.1])]
+    longer = trials("id", [5.0, 5.1], sets=["train.epochs=3", "train.probe=9"])
+    several = [*runs, *(changed(run, shared) for run in longer)]
     for name, shown in {"one": runs, "two": several}.items():
         figure = figures("curves", shown)
         save(figure, tmp_path / f"{name}.pdf")

@@ -56,20 +56,20 @@ def test_a_list_has_the_record_of_each_run(store: Store, runs: list[Run]) -> Non
     add_note(store, runs[1].id, 'second "quoted"')
     one_by_one = [record(store, run) for run in list_runs(store)]
     assert list_records(store) == one_by_one
-    assert [r["seed"] for r in one_by_one] == [8, 7, 2, 1, 0]
-    assert one_by_one[-1]["tags"] == ["a", "b"]
-    assert [note["text"] for note in one_by_one[-2]["notes"]] == ["first", 'second "quoted"']
-    assert datetime.fromisoformat(one_by_one[-2]["notes"][0]["at"]) > datetime.now(UTC) - timedelta(minutes=1)
-    assert one_by_one[1]["valid"] == {"ndcg@10": 0.2}
+    assert [r.seed for r in one_by_one] == [8, 7, 2, 1, 0]
+    assert one_by_one[-1].tags == ("a", "b")
+    assert [note.text for note in one_by_one[-2].notes] == ["first", 'second "quoted"']
+    assert one_by_one[-2].notes[0].at > datetime.now(UTC) - timedelta(minutes=1)
+    assert one_by_one[1].result.valid == {"ndcg@10": 0.2}
     assert list_records(store, limit=2) == one_by_one[:2]
     assert list_records(store, status="finished", dataset="demo", limit=9) == one_by_one[2:]
 
 
 def test_order_limit_filter_and_count(store: Store, runs: list[Run]) -> None:
     best = order_by("-ndcg@10")
-    assert [r["seed"] for r in list_records(store, order=best, limit=2)] == [2, 1]
+    assert [r.seed for r in list_records(store, order=best, limit=2)] == [2, 1]
     some = parse("ndcg@10>=0.11").clause()
-    assert [r["seed"] for r in list_records(store, some)] == [2, 1]
+    assert [r.seed for r in list_records(store, some)] == [2, 1]
     assert (count_runs(store), count_runs(store, some), count_runs(store, status="queued")) == (5, 2, 1)
 
 
@@ -80,7 +80,7 @@ def test_values_are_columns_of_the_same_runs(store: Store, runs: list[Run]) -> N
     run, *values = list_values(store, [field_named(name, "") for name in names], status="finished")[0]
     assert run == runs[2].id
     assert values[:5] == [2, pytest.approx(0.12), 1e-3, True, "a b"]
-    assert values[5] == record(store, runs[2])["created"]
+    assert values[5] == record(store, runs[2]).to_json()["created"]
     assert 0 <= values[6] < 60
 
 
@@ -88,11 +88,11 @@ def test_the_trash_is_in_no_list_and_on_no_board(store: Store, runs: list[Run]) 
     trash(store, [runs[2].id])
     gone = runs[2].id
     assert gone not in {run.id for run in list_runs(store)}
-    assert gone not in {r["run"] for r in list_records(store)}
+    assert gone not in {r.id for r in list_records(store)}
     assert count_runs(store) == 4
     assert leaderboards(measured_records(store, ["test.ndcg@10"]))[0].rows[0].cells[0].n == 2  # type: ignore[union-attr]
-    assert [r["run"] for r in list_records(store, trashed=True)] == [gone]
-    assert list_records(store, trashed=True)[0]["trashed"] is not None
+    assert [r.id for r in list_records(store, trashed=True)] == [gone]
+    assert list_records(store, trashed=True)[0].trashed is not None
     assert get_run(store, gone).trashed is not None, "it can still be looked at"
     restore(store, [gone])
     assert gone in {run.id for run in list_runs(store)}
@@ -130,6 +130,6 @@ def test_a_run_in_the_middle_of_an_epoch_tells_its_last_whole_ones(store: Store)
             )
     writer.close()
     ingest(store, run.id)
-    told = record(store, get_run(store, run.id))
-    assert [point["epoch"] for point in told["train_ce"]] == [0, 1, 2, 3]
-    assert (told["epochs"], told["best_epoch"], told["valid"]) == (3, 2, {"ndcg@10": 0.1})
+    reached = record(store, get_run(store, run.id)).result
+    assert [point.epoch for point in reached.train_ce] == [0, 1, 2, 3]
+    assert (reached.epochs, reached.best_epoch, reached.valid) == (3, 2, {"ndcg@10": 0.1})

@@ -88,18 +88,18 @@ def test_columns_filters_and_sorting_compute_any_cut_off(store: Store, name: str
 def test_boards_and_evidence_have_the_same_values_as_columns(store: Store, name: str) -> None:
     metric, field = parse_metric(name), field_named(name, "--columns")
     columns = {row[0]: row[1] for row in list_values(store, [field], status="finished")}
-    records = {record["run"]: record for record in measured_records(store, [name])}
+    records = {record.id: record for record in measured_records(store, [name])}
     runs = evidence_of(store, list_runs(store))
     for run in runs:
         files = {"ranks": store.folder(run.run).ranks, "top": store.folder(run.run).top}
         run.files.update(files)  # type: ignore[attr-defined]  # no spool told the store of them
     assert columns == {run.run: run.value(metric) for run in runs}
-    assert columns == {run_id: metric.of(record) for run_id, record in records.items()}
-    assert columns == {run.run: metric.of(run.measured([name])) for run in runs}
+    assert columns == {run_id: metric.of(record.result) for run_id, record in records.items()}
+    assert columns == {run.run: metric.of(run.measured([name]).result) for run in runs}
     (board,) = leaderboards(records.values(), [name])
     assert board.cells[0].n == sum(value is not None for value in columns.values())
     some = list(records)[:2]
-    assert {record["run"] for record in measured_records(store, [name], runs=some)} == set(some)
+    assert {record.id for record in measured_records(store, [name], runs=some)} == set(some)
 
 
 def test_measures_of_top_lists_are_read_from_results(store: Store) -> None:

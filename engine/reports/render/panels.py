@@ -1,0 +1,79 @@
+"""What figures share: panels of the size they are printed at, colours and line styles, titles, one legend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from engine.reports.boards.arms import Bench
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+"""Okabe and Ito's, told apart by people who are colour-blind; line styles differ too."""
+_STYLES = ("-", "--", "-.", ":")
+POPULARITY = "popularity"
+_PANEL = (3.1, 2.1)  # inches; two stand beside each other on a page, with letters of the size they are given here
+_LINE = 0.15  # inches of a line of a title or legend, which is added to the panels
+_CHARACTER = 0.065  # inches of a title's letter, .06 of a legend's
+
+
+def panel_grid(count: int, legend: int = 0) -> tuple[Figure, list[Axes]]:
+    """So many panels, two in a row; `legend` lines have room below each."""
+    from matplotlib.figure import Figure
+
+    columns = min(2, max(count, 1))
+    rows = math.ceil(max(count, 1) / columns)
+    height = _PANEL[1] + legend * _LINE
+    figure = Figure(figsize=(_PANEL[0] * columns, height * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for axes in grid[count:]:
+        axes.remove()
+    return figure, grid[:count]
+
+
+def looks() -> Iterator[dict[str, Any]]:
+    """Colours with line styles, so that neighbours differ in both; endless, the first repeated after 32."""
+    for turn in count():
+        for i, color in enumerate(COLORS):
+            yield {"color": color, "ls": _STYLES[(i + turn) % len(_STYLES)]}
+
+
+def titles(figure: Figure, panels: Sequence[Axes], shown: Sequence[Bench], notes: Sequence[str] = ()) -> None:
+    """Each bench above its panel; conditions that all of several share stand once above the figure."""
+    shared = set.intersection(*(set(bench.conditions) for bench in shown)) if len(shown) > 1 else set()
+    for i, (axes, bench) in enumerate(zip(panels, shown, strict=True)):
+        own = replace(bench, conditions=tuple(c for c in bench.conditions if c not in shared))
+        axes.set_title("\n".join([wrapped(own.title), *notes[i : i + 1]]))
+    lines = max(axes.get_title().count("\n") + 1 for axes in panels)
+    figure.set_figheight(figure.get_figheight() + _LINE * lines * math.ceil(len(panels) / 2))
+    if shared:
+        figure.suptitle(wrapped(" · ".join(sorted(shared)), 2), fontsize=8)
+
+
+def shared_legend(figure: Figure) -> None:
+    """One legend for all panels, below them, in as many columns as its names leave room for; popularity last."""
+    lines: dict[str, Any] = {}
+    for axes in figure.axes:
+        lines |= {label: line for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    lines = dict(sorted(lines.items(), key=lambda named: named[0] == POPULARITY))
+    width = 0.5 + 0.06 * max(map(len, lines), default=0)
+    columns = min(len(lines), 4, max(1, int(figure.get_figwidth() / width)))
+    figure.set_figheight(figure.get_figheight() + _LINE * math.ceil(len(lines) / columns))
+    figure.legend(handles=list(lines.values()), loc="outside lower center", ncols=columns)
+
+
+def wrapped(title: str, panels: int = 1) -> str:
+    """A title in lines that so many panels have room for, broken between its parts."""
+    lines: list[str] = []
+    for part in title.split(" · "):
+        if lines and len(lines[-1]) + len(part) + 3 <= panels * _PANEL[0] / _CHARACTER:
+            lines[-1] += f" · {part}"
+        else:
+            lines.append(part)
+    return "\n".join(lines)
