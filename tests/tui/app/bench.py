@@ -1,7 +1,6 @@
 """What the tests of the app stand on: a filled store, and an app that is driven."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -184,15 +183,6 @@ async def press(pilot: Pilot[None], *keys: str) -> None:
     """Keys, and all that comes of them."""
     await pilot.press(*keys)
     await quiet(pilot)
-
-
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    """An asynchronous test without a plugin."""
-
-    async def main() -> None:
-        await test()
-
-    asyncio.run(main())
 
 
 def app_of(pilot: Pilot[None]) -> TfllmerApp:

@@ -11,7 +11,7 @@ import pytest
 from engine.presets import resolve
 from engine.store import experiment_of, get_run, open_store
 from engine.store.diagnoses import keep_diagnosis, question, question_of_run
-from tests.tui.app.bench import app_of, geometry_of, id_of, opened, press, quiet, run, screen_text
+from tests.tui.app.bench import app_of, geometry_of, id_of, opened, press, quiet, screen_text
 from tfllmer_tui.tui import geometry
 from tfllmer_tui.tui.geometry import Line, Subject
 from tfllmer_tui.tui.screens.geometry import GeometryScreen
@@ -120,69 +120,59 @@ def diagnosed(path: Path) -> None:
     store.engine.dispose()
 
 
-def test_marked_runs_stand_side_by_side_with_the_usual_way_in_before_them(filled: Path) -> None:
+async def test_marked_runs_stand_side_by_side_with_the_usual_way_in_before_them(filled: Path) -> None:
     diagnosed(filled)
-
-    async def test() -> None:
-        async with opened(filled, (200, 60)) as pilot:
-            app = app_of(pilot)
-            app.compare([id_of(0), id_of(1), id_of(3)])
-            await quiet(pilot)
-            await press(pilot, "6")
-            screen = app.screen
-            assert isinstance(screen, GeometryScreen)
-            shown = {line.id: line for line in screen.query_one("#lines", Table).rows}
-            names = [subject.title for subject in screen._subjects]
-            assert names == ["PCA before", "full (2 seeds)", "no-norm"]
-            assert shown["Row norms at the start CV"].values == pytest.approx((0.7, 0.02, 0.3))
-            assert shown["On the item graph   z of it"].values == (-4.0, -14.0, None)
-            assert shown["On the item graph 1-AMI, K 20"].values == (0.95, 0.85, 0.85)
-            assert shown["Curvature in training κ of mean H, end"].values == (None, 20.0, 23.0)
-            assert shown["Trained model κ of JJᵀ"].values == (None, 300.0, None)
-            text = screen_text(pilot)
-            assert "-0.680" in text and "diagnose --dataset demo --ablation no-norm --backbone sasrec" in text
-            kappa = screen.charts.charts[0]
-            assert kappa.title == "κ of the mean H" and [s.name for s in kappa.plot.series if s.in_legend] == [
-                "full (2 seeds)",
-                "no-norm",
-            ]
-            assert len(screen.query_one("#norms", Chart).plot.series) == 3
-            await press(pilot, "d")
-            assert screen._subjects[0].title == "full (2 seeds)"
-            await press(pilot, "o")
-            only = [line.name for line in screen.query_one("#lines", Table).rows]
-            assert "CV" in only and "stable rank" not in only
-            await press(pilot, "y")
-            assert app.clipboard == "tfllmer diagnose --dataset demo --ablation no-norm --backbone sasrec"
-            await press(pilot, "Y")
-            assert app.clipboard == f"tfllmer diagnose {id_of(3)}"
-
-    run(test)
+    async with opened(filled, (200, 60)) as pilot:
+        app = app_of(pilot)
+        app.compare([id_of(0), id_of(1), id_of(3)])
+        await quiet(pilot)
+        await press(pilot, "6")
+        screen = app.screen
+        assert isinstance(screen, GeometryScreen)
+        shown = {line.id: line for line in screen.query_one("#lines", Table).rows}
+        names = [subject.title for subject in screen._subjects]
+        assert names == ["PCA before", "full (2 seeds)", "no-norm"]
+        assert shown["Row norms at the start CV"].values == pytest.approx((0.7, 0.02, 0.3))
+        assert shown["On the item graph   z of it"].values == (-4.0, -14.0, None)
+        assert shown["On the item graph 1-AMI, K 20"].values == (0.95, 0.85, 0.85)
+        assert shown["Curvature in training κ of mean H, end"].values == (None, 20.0, 23.0)
+        assert shown["Trained model κ of JJᵀ"].values == (None, 300.0, None)
+        text = screen_text(pilot)
+        assert "-0.680" in text and "diagnose --dataset demo --ablation no-norm --backbone sasrec" in text
+        kappa = screen.charts.charts[0]
+        assert kappa.title == "κ of the mean H" and [s.name for s in kappa.plot.series if s.in_legend] == [
+            "full (2 seeds)",
+            "no-norm",
+        ]
+        assert len(screen.query_one("#norms", Chart).plot.series) == 3
+        await press(pilot, "d")
+        assert screen._subjects[0].title == "full (2 seeds)"
+        await press(pilot, "o")
+        only = [line.name for line in screen.query_one("#lines", Table).rows]
+        assert "CV" in only and "stable rank" not in only
+        await press(pilot, "y")
+        assert app.clipboard == "tfllmer diagnose --dataset demo --ablation no-norm --backbone sasrec"
+        await press(pilot, "Y")
+        assert app.clipboard == f"tfllmer diagnose {id_of(3)}"
 
 
-def test_a_run_that_recorded_nothing_says_so(filled: Path) -> None:
-    async def test() -> None:
-        async with opened(filled, (100, 40)) as pilot:
-            await press(pilot, "6")  # with the cursor on the newest, which is older than its record
-            screen = pilot.app.screen
-            assert isinstance(screen, GeometryScreen) and screen.run_ids() == [id_of(9)]
-            text = screen_text(pilot)
-            assert (
-                "no run here has recorded its table" in text
-                and "no graph" not in text
-                and "tfllmer diagnose --dataset demo" in text
-            )
-            assert [name for name in ("training", "spectrum") if screen.query_one(f"#{name}").display] == ["training"]
-            await press(pilot, "v")
-            assert screen.query_one("#spectrum").display and "no spectrum is stored" in screen_text(pilot)
-
-    run(test)
+async def test_a_run_that_recorded_nothing_says_so(filled: Path) -> None:
+    async with opened(filled, (100, 40)) as pilot:
+        await press(pilot, "6")  # with the cursor on the newest, which is older than its record
+        screen = pilot.app.screen
+        assert isinstance(screen, GeometryScreen) and screen.run_ids() == [id_of(9)]
+        text = screen_text(pilot)
+        assert (
+            "no run here has recorded its table" in text
+            and "no graph" not in text
+            and "tfllmer diagnose --dataset demo" in text
+        )
+        assert [name for name in ("training", "spectrum") if screen.query_one(f"#{name}").display] == ["training"]
+        await press(pilot, "v")
+        assert screen.query_one("#spectrum").display and "no spectrum is stored" in screen_text(pilot)
 
 
-def test_an_empty_store_has_no_geometry(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with opened(tmp_path / "none.db", (80, 24)) as pilot:
-            await press(pilot, "alt+6")
-            assert "no run yet" in screen_text(pilot)
-
-    run(test)
+async def test_an_empty_store_has_no_geometry(tmp_path: Path) -> None:
+    async with opened(tmp_path / "none.db", (80, 24)) as pilot:
+        await press(pilot, "alt+6")
+        assert "no run yet" in screen_text(pilot)

@@ -10,7 +10,7 @@ from engine.presets import resolve, setting_fields
 from engine.presets.compose import flatten
 from engine.spec import BACKBONES, Train
 from engine.store import list_runs, open_store
-from tests.tui.app.bench import RUNS, app_of, opened, press, quiet, run, screen_text, until
+from tests.tui.app.bench import RUNS, app_of, opened, press, quiet, screen_text, until
 from tfllmer_tui.tui.planning import FORM, plan, sets_of, value_in, with_value
 from tfllmer_tui.tui.screens.launch import LaunchScreen
 from tfllmer_tui.tui.widgets.settings_form import SettingsForm
@@ -57,76 +57,67 @@ def test_settings_tell_what_varies_where_it_comes_from_and_what_it_was() -> None
 
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 60)])
-def test_a_setting_is_found_edited_checked_and_launched(filled: Path, size: tuple[int, int]) -> None:
-    async def test() -> None:
-        async with opened(filled, size) as pilot:
-            await press(pilot, "4", "ctrl+s", "slash", *"lr", "enter")
-            screen = pilot.app.screen
-            assert isinstance(screen, LaunchScreen)
-            form, line = screen.query_one(SettingsForm), screen.query_one("#set", Input)
-            assert form.state is not None and form.state.field.path == "train.lr"
-            assert "learning rate" in screen_text(pilot)
-            await press(pilot, "enter", "ctrl+u", *"-1")
-            assert line.value == "train.lr=-1"
-            said = " ".join(str(screen.query_one("#said", Static).content).split())
-            assert "train.lr: input should be greater than 0" in said and "✗ train.lr" in screen_text(pilot)
-            await press(pilot, "escape")
-            assert line.value == ""
-            await press(pilot, "enter", "ctrl+u", *"0.002", "enter")
-            assert line.value == "train.lr=0.002"
-            assert "● train.lr" in screen_text(pilot) and "0.002 ← 0.001" in screen_text(pilot)
-            await press(pilot, "ctrl+y")
-            assert pilot.app.clipboard == "tfllmer run --set train.lr=0.002 --seed 0 --detach"
-            await press(pilot, "ctrl+r")
-            await until(pilot, lambda: len(app_of(pilot).snapshot.rows) == len(RUNS) + 1)
-        assert [each.overrides for each in list_runs(open_store(filled)) if each.overrides == {"train.lr": 0.002}]
-
-    run(test)
+async def test_a_setting_is_found_edited_checked_and_launched(filled: Path, size: tuple[int, int]) -> None:
+    async with opened(filled, size) as pilot:
+        await press(pilot, "4", "ctrl+s", "slash", *"lr", "enter")
+        screen = pilot.app.screen
+        assert isinstance(screen, LaunchScreen)
+        form, line = screen.query_one(SettingsForm), screen.query_one("#set", Input)
+        assert form.state is not None and form.state.field.path == "train.lr"
+        assert "learning rate" in screen_text(pilot)
+        await press(pilot, "enter", "ctrl+u", *"-1")
+        assert line.value == "train.lr=-1"
+        said = " ".join(str(screen.query_one("#said", Static).content).split())
+        assert "train.lr: input should be greater than 0" in said and "✗ train.lr" in screen_text(pilot)
+        await press(pilot, "escape")
+        assert line.value == ""
+        await press(pilot, "enter", "ctrl+u", *"0.002", "enter")
+        assert line.value == "train.lr=0.002"
+        assert "● train.lr" in screen_text(pilot) and "0.002 ← 0.001" in screen_text(pilot)
+        await press(pilot, "ctrl+y")
+        assert pilot.app.clipboard == "tfllmer run --set train.lr=0.002 --seed 0 --detach"
+        await press(pilot, "ctrl+r")
+        await until(pilot, lambda: len(app_of(pilot).snapshot.rows) == len(RUNS) + 1)
+    assert [each.overrides for each in list_runs(open_store(filled)) if each.overrides == {"train.lr": 0.002}]
 
 
-def test_choices_are_turned_and_reset_and_the_set_line_is_shown_in_the_list(filled: Path) -> None:
-    async def test() -> None:
-        async with opened(filled, (140, 40)) as pilot:
-            await press(pilot, "4", "ctrl+s", "slash", *"optimizer", "enter", "right")
-            screen = pilot.app.screen
-            line = screen.query_one("#set", Input)
-            assert line.value == "train.optimizer=adamw"
-            await press(pilot, "left")
-            assert line.value == ""  # the presets' own value is no change
-            await press(pilot, "left")
-            assert line.value == "train.optimizer=sgd"
-            await press(pilot, "backspace")
-            assert line.value == ""
-            await press(pilot, "slash", "ctrl+u", *"heads", "escape")
-            assert screen.query_one(SettingsForm).state is not None  # Escape takes back what was typed
-            line.value = "backbone.heads=4"
-            await quiet(pilot)
-            await press(pilot, "slash", "ctrl+u", *"heads", "enter")
-            assert "4 ← 2" in screen_text(pilot)
-            screen.query_one("#backbone", Input).value = "gru4rec"
-            await quiet(pilot)
-            assert "✗ backbone.heads" in screen_text(pilot)
-            await press(pilot, "backspace")
-            assert "no setting has these words" in screen_text(pilot) and line.value == ""
-
-    run(test)
+async def test_choices_are_turned_and_reset_and_the_set_line_is_shown_in_the_list(filled: Path) -> None:
+    async with opened(filled, (140, 40)) as pilot:
+        await press(pilot, "4", "ctrl+s", "slash", *"optimizer", "enter", "right")
+        screen = pilot.app.screen
+        line = screen.query_one("#set", Input)
+        assert line.value == "train.optimizer=adamw"
+        await press(pilot, "left")
+        assert line.value == ""  # the presets' own value is no change
+        await press(pilot, "left")
+        assert line.value == "train.optimizer=sgd"
+        await press(pilot, "backspace")
+        assert line.value == ""
+        await press(pilot, "slash", "ctrl+u", *"heads", "escape")
+        assert screen.query_one(SettingsForm).state is not None  # Escape takes back what was typed
+        line.value = "backbone.heads=4"
+        await quiet(pilot)
+        await press(pilot, "slash", "ctrl+u", *"heads", "enter")
+        assert "4 ← 2" in screen_text(pilot)
+        screen.query_one("#backbone", Input).value = "gru4rec"
+        await quiet(pilot)
+        assert "✗ backbone.heads" in screen_text(pilot)
+        await press(pilot, "backspace")
+        assert "no setting has these words" in screen_text(pilot) and line.value == ""
 
 
-def test_the_cursor_passes_over_headings(filled: Path) -> None:
-    async def test() -> None:
-        async with opened(filled, (80, 24)) as pilot:
-            await press(pilot, "4", "ctrl+s")
-            form = pilot.app.screen.query_one(SettingsForm)
-            table = form.query_one("#fields", Table)
-            seen = []
-            for _ in range(20):
-                assert form.state is not None
-                seen.append(form.state.field.path)
-                await pilot.press("down")
-            assert "data.demo.seed" in seen and len(set(seen)) == 20
-            await press(pilot, "end", "home")
-            assert form.state is not None and table.cursor == 1
-            await press(pilot, "escape")
-            assert pilot.app.focused is pilot.app.screen.query_one("#set", Input)
-
-    run(test)
+async def test_the_cursor_passes_over_headings(filled: Path) -> None:
+    async with opened(filled, (80, 24)) as pilot:
+        await press(pilot, "4", "ctrl+s")
+        form = pilot.app.screen.query_one(SettingsForm)
+        table = form.query_one("#fields", Table)
+        seen = []
+        for _ in range(20):
+            assert form.state is not None
+            seen.append(form.state.field.path)
+            await pilot.press("down")
+        assert "data.demo.seed" in seen and len(set(seen)) == 20
+        await press(pilot, "end", "home")
+        assert form.state is not None and table.cursor == 1
+        await press(pilot, "escape")
+        assert pilot.app.focused is pilot.app.screen.query_one("#set", Input)

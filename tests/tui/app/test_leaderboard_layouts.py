@@ -5,46 +5,41 @@ from pathlib import Path
 
 from textual.widgets import Static
 
-from tests.tui.app.bench import opened, press, quiet, run, screen_text, until
+from tests.tui.app.bench import opened, press, quiet, screen_text, until
 from tests.tui.app.test_studies_screen import STUDY
-from tests.tui.cli.test_commands import call
+from tests.tui.cli.calls import call
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.planning import StudyPart
 from tfllmer_tui.tui.screens.leaderboard import LeaderboardScreen
 from tfllmer_tui.tui.widgets.log_view import LogView
 
 
-def test_layouts_are_those_of_the_command_and_are_written_as_it_writes_them(filled: Path) -> None:
-    copied = ""
+async def test_layouts_are_those_of_the_command_and_are_written_as_it_writes_them(filled: Path) -> None:
 
-    async def test() -> None:
-        nonlocal copied
-        async with opened(filled, (160, 50)) as pilot:
-            await press(pilot, "2", "l")
-            screen = pilot.app.screen
-            assert isinstance(screen, LeaderboardScreen)
-            shown = screen_text(pilot)
-            assert "sasrec · demo · metrics" in shown and "test HR@10 ↑" in shown and "test MRR ↑" in shown
-            await press(pilot, "f", "x")
-            preview = screen.query_one("#preview", LogView)
-            assert not any("documentclass" in line for line in preview.lines)
-            assert any("S[" in line for line in preview.lines)
-            await press(pilot, "l")
-            assert "needs --baseline ARM" in screen_text(pilot)
-            await press(pilot, "b")
-            await until(pilot, lambda: screen.board is not None and screen.board.compared)
-            await quiet(pilot)
-            assert "-0.0295° [-0.0359, -0.0231]" in screen_text(pilot)
-            await press(pilot, "w")
-            screen.action_copy_export()
-            copied = pilot.app.clipboard
-            await press(pilot, "C")
-            assert pilot.app.clipboard.endswith("--layout difference")
-        async with opened(filled, (80, 24)) as pilot:
-            await press(pilot, "2")
-            assert "layout difference" in screen_text(pilot)  # remembered
-
-    run(test)
+    async with opened(filled, (160, 50)) as pilot:
+        await press(pilot, "2", "l")
+        screen = pilot.app.screen
+        assert isinstance(screen, LeaderboardScreen)
+        shown = screen_text(pilot)
+        assert "sasrec · demo · metrics" in shown and "test HR@10 ↑" in shown and "test MRR ↑" in shown
+        await press(pilot, "f", "x")
+        preview = screen.query_one("#preview", LogView)
+        assert not any("documentclass" in line for line in preview.lines)
+        assert any("S[" in line for line in preview.lines)
+        await press(pilot, "l")
+        assert "needs --baseline ARM" in screen_text(pilot)
+        await press(pilot, "b")
+        await until(pilot, lambda: screen.board is not None and screen.board.compared)
+        await quiet(pilot)
+        assert "-0.0295° [-0.0359, -0.0231]" in screen_text(pilot)
+        await press(pilot, "w")
+        screen.action_copy_export()
+        copied = pilot.app.clipboard
+        await press(pilot, "C")
+        assert pilot.app.clipboard.endswith("--layout difference")
+    async with opened(filled, (80, 24)) as pilot:
+        await press(pilot, "2")
+        assert "layout difference" in screen_text(pilot)  # remembered
     words = shlex.split(copied)
     assert words[:3] == ["tfllmer", "export", "latex"] and {"--fragment", "--siunitx"} < set(words)
     file = Path(words[-1])
@@ -55,22 +50,18 @@ def test_layouts_are_those_of_the_command_and_are_written_as_it_writes_them(fill
     assert file.read_text() == on_screen and "\\circ" in on_screen
 
 
-def test_only_the_runs_of_a_study(filled: Path) -> None:
+async def test_only_the_runs_of_a_study(filled: Path) -> None:
     folder = Path("configs/study")
     folder.mkdir(parents=True)
     (folder / "mine.yaml").write_text(STUDY)
     actions.launch_study(filled, StudyPart("mine", "arm=tf-llmer/full seed=0"), False)
-
-    async def test() -> None:
-        async with opened(filled, (160, 50)) as pilot:
-            await press(pilot, "2", "s")
-            screen = pilot.app.screen
-            assert isinstance(screen, LeaderboardScreen) and screen.board is not None
-            assert [cell.n for cell in screen.board.cells] == [1] and "study mine" in screen_text(pilot)
-            await press(pilot, "C")
-            assert "--study mine" in pilot.app.clipboard
-            await press(pilot, "s")
-            assert [cell.n for cell in screen.board.cells] == [3, 1, 2]
-            assert "study mine" not in str(screen.query_one("#title", Static).content)
-
-    run(test)
+    async with opened(filled, (160, 50)) as pilot:
+        await press(pilot, "2", "s")
+        screen = pilot.app.screen
+        assert isinstance(screen, LeaderboardScreen) and screen.board is not None
+        assert [cell.n for cell in screen.board.cells] == [1] and "study mine" in screen_text(pilot)
+        await press(pilot, "C")
+        assert "--study mine" in pilot.app.clipboard
+        await press(pilot, "s")
+        assert [cell.n for cell in screen.board.cells] == [3, 1, 2]
+        assert "study mine" not in str(screen.query_one("#title", Static).content)

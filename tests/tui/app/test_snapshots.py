@@ -14,7 +14,7 @@ from rich.segment import Segment
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tests.tui.app.bench import app_of, id_of, opened, press, quiet, run, screen_text
+from tests.tui.app.bench import app_of, id_of, opened, press, quiet, screen_text
 from tfllmer_tui.tui.palette import CONTRAST, DARK, LIGHT
 from tfllmer_tui.tui.screens.base import PLACES
 
@@ -91,38 +91,32 @@ async def look(pilot: Pilot[None], name: str, size: tuple[int, int], themes: Map
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_every_screen_looks_as_it_did(filled: Path, size: tuple[int, int]) -> None:
-    async def test() -> None:
-        async with opened(filled, size) as pilot:
-            for number, (mode, _) in enumerate(PLACES, 1):
-                await press(pilot, f"alt+{number}")
-                await look(pilot, mode, size)
-            await press(pilot, "alt+1")
-            await look(pilot, "runs", size, {"contrast": CONTRAST})
-            await press(pilot, "ctrl+o")
-            await look(pilot, "jump", size)
-            await press(pilot, "escape", "ctrl+p")
-            await look(pilot, "palette", size)
-            await press(pilot, "escape", "f", "space")
-            await look(pilot, "groups", size)
-            app_of(pilot).open_run(id_of(0))
-            await quiet(pilot)
-            await look(pilot, "run", size)
-            await press(pilot, *["right_square_bracket"] * (4 if size[0] < 120 else 3))
-            await look(pilot, "device", size)
-            app_of(pilot).compare([id_of(0), id_of(3), id_of(5)])
-            await quiet(pilot)
-            await look(pilot, "compare", size)
-            await press(pilot, "question_mark")
-            await look(pilot, "help", size)
-
-    run(test)
+async def test_every_screen_looks_as_it_did(filled: Path, size: tuple[int, int]) -> None:
+    async with opened(filled, size) as pilot:
+        for number, (mode, _) in enumerate(PLACES, 1):
+            await press(pilot, f"alt+{number}")
+            await look(pilot, mode, size)
+        await press(pilot, "alt+1")
+        await look(pilot, "runs", size, {"contrast": CONTRAST})
+        await press(pilot, "ctrl+o")
+        await look(pilot, "jump", size)
+        await press(pilot, "escape", "ctrl+p")
+        await look(pilot, "palette", size)
+        await press(pilot, "escape", "f", "space")
+        await look(pilot, "groups", size)
+        app_of(pilot).open_run(id_of(0))
+        await quiet(pilot)
+        await look(pilot, "run", size)
+        await press(pilot, *["right_square_bracket"] * (4 if size[0] < 120 else 3))
+        await look(pilot, "device", size)
+        app_of(pilot).compare([id_of(0), id_of(3), id_of(5)])
+        await quiet(pilot)
+        await look(pilot, "compare", size)
+        await press(pilot, "question_mark")
+        await look(pilot, "help", size)
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_first_screen_looks_as_it_did(size: tuple[int, int]) -> None:
-    async def test() -> None:
-        async with opened(NOWHERE, size, read_only=True) as pilot:
-            await look(pilot, "welcome", size)
-
-    run(test)
+async def test_the_first_screen_looks_as_it_did(size: tuple[int, int]) -> None:
+    async with opened(NOWHERE, size, read_only=True) as pilot:
+        await look(pilot, "welcome", size)

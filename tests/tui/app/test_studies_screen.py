@@ -6,7 +6,7 @@ from textual.widgets import Input, Static
 
 from engine.store import list_runs, open_store
 from engine.store.studies import study_runs
-from tests.tui.app.bench import EPOCHS, RUNS, app_of, opened, press, quiet, run, screen_text, until
+from tests.tui.app.bench import EPOCHS, RUNS, app_of, opened, press, quiet, screen_text, until
 from tfllmer_tui.tui.planning import StudyPart
 from tfllmer_tui.tui.screens.runs import RunsScreen
 from tfllmer_tui.tui.screens.studies import StudiesScreen, on_file
@@ -61,81 +61,69 @@ def test_looking_up_tells_what_exists_and_what_is_wrong(filled: Path) -> None:
     assert other is not None and other.counts == {"missing": 6}
 
 
-def test_a_study_is_planned_restricted_and_launched(filled: Path) -> None:
+async def test_a_study_is_planned_restricted_and_launched(filled: Path) -> None:
     _write("mine", STUDY)
-
-    async def test() -> None:
-        async with opened(filled, (100, 40)) as pilot:
-            await press(pilot, "5")
-            screen = pilot.app.screen
-            assert isinstance(screen, StudiesScreen)
-            _select(screen.query_one("#studies", Table), "mine")
-            await quiet(pilot)
-            assert "6 runs on demo · ./configs/study/mine.yaml" in screen_text(pilot)
-            await press(pilot, "l")
-            plan = pilot.app.screen
-            assert isinstance(plan, StudyScreen)
-            shown = screen_text(pilot)
-            assert "Is it the norm?" in shown and "✓ 2 finished" in shown and "○ 2 missing" in shown
-            assert "tf-llmer/ace" in shown and "ctrl+r queues 2 of 6 runs" in shown
-            await press(pilot, *"sed=0")
-            plan.query_one("#set", Input).value = "note='open"  # at once, before it is looked up
-            await press(pilot, "ctrl+y")
-            plan.query_one("#set", Input).value = ""
-            await quiet(pilot)
-            assert "has no axis sed" in " ".join(str(plan.query_one("#said", Static).content).split())
-            await press(pilot, "ctrl+r")
-            assert len(app_of(pilot).snapshot.rows) == len(RUNS)  # nothing was queued
-            plan.query_one("#only", Input).value = "seed=0"
-            await quiet(pilot)
-            assert "ctrl+r queues 1 of 3 runs" in screen_text(pilot)
-            await press(pilot, "ctrl+y")
-            assert pilot.app.clipboard == "tfllmer study run mine --only seed=0 --detach"
-            await press(pilot, "ctrl+r")
-            await until(pilot, lambda: len(app_of(pilot).snapshot.rows) == len(RUNS) + 1)
-            await until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen))
-            await press(pilot, "5")
-            table = pilot.app.screen.query_one("#studies", Table)
-            assert table.rows[0].id == "mine"  # the study with runs is first now
-            assert table.rows[0].runs.states["finished"] == 1 and table.rows[0].total == 6
-
-    run(test)
+    async with opened(filled, (100, 40)) as pilot:
+        await press(pilot, "5")
+        screen = pilot.app.screen
+        assert isinstance(screen, StudiesScreen)
+        _select(screen.query_one("#studies", Table), "mine")
+        await quiet(pilot)
+        assert "6 runs on demo · ./configs/study/mine.yaml" in screen_text(pilot)
+        await press(pilot, "l")
+        plan = pilot.app.screen
+        assert isinstance(plan, StudyScreen)
+        shown = screen_text(pilot)
+        assert "Is it the norm?" in shown and "✓ 2 finished" in shown and "○ 2 missing" in shown
+        assert "tf-llmer/ace" in shown and "ctrl+r queues 2 of 6 runs" in shown
+        await press(pilot, *"sed=0")
+        plan.query_one("#set", Input).value = "note='open"  # at once, before it is looked up
+        await press(pilot, "ctrl+y")
+        plan.query_one("#set", Input).value = ""
+        await quiet(pilot)
+        assert "has no axis sed" in " ".join(str(plan.query_one("#said", Static).content).split())
+        await press(pilot, "ctrl+r")
+        assert len(app_of(pilot).snapshot.rows) == len(RUNS)  # nothing was queued
+        plan.query_one("#only", Input).value = "seed=0"
+        await quiet(pilot)
+        assert "ctrl+r queues 1 of 3 runs" in screen_text(pilot)
+        await press(pilot, "ctrl+y")
+        assert pilot.app.clipboard == "tfllmer study run mine --only seed=0 --detach"
+        await press(pilot, "ctrl+r")
+        await until(pilot, lambda: len(app_of(pilot).snapshot.rows) == len(RUNS) + 1)
+        await until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen))
+        await press(pilot, "5")
+        table = pilot.app.screen.query_one("#studies", Table)
+        assert table.rows[0].id == "mine"  # the study with runs is first now
+        assert table.rows[0].runs.states["finished"] == 1 and table.rows[0].total == 6
     store = open_store(filled)
     made = [each for each in list_runs(store) if each.ablation == "ace"]
     assert [(each.seed, each.status) for each in made] == [(0, "queued")]
     assert len(study_runs(store, "mine")) == 3
 
 
-def test_failed_runs_are_queued_again_where_that_is_asked(filled: Path) -> None:
+async def test_failed_runs_are_queued_again_where_that_is_asked(filled: Path) -> None:
     failed = next(ablation for ablation, _, _, status in RUNS if status == "failed")
     _write("again", STUDY.replace("full", failed))
-
-    async def test() -> None:
-        async with opened(filled, (100, 40)) as pilot:
-            await press(pilot, "5")
-            _select(pilot.app.screen.query_one("#studies", Table), "again")
-            await press(pilot, "l")
-            plan = pilot.app.screen
-            assert isinstance(plan, StudyScreen)
-            assert "✗ 1 failed" in screen_text(pilot) and "ctrl+t takes in the 1 failed" in screen_text(pilot)
-            await press(pilot, "ctrl+t", "ctrl+y")
-            assert pilot.app.clipboard == "tfllmer study run again --retry-failed --detach"
-            await press(pilot, "ctrl+r")
-            await until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen))
-
-    run(test)
+    async with opened(filled, (100, 40)) as pilot:
+        await press(pilot, "5")
+        _select(pilot.app.screen.query_one("#studies", Table), "again")
+        await press(pilot, "l")
+        plan = pilot.app.screen
+        assert isinstance(plan, StudyScreen)
+        assert "✗ 1 failed" in screen_text(pilot) and "ctrl+t takes in the 1 failed" in screen_text(pilot)
+        await press(pilot, "ctrl+t", "ctrl+y")
+        assert pilot.app.clipboard == "tfllmer study run again --retry-failed --detach"
+        await press(pilot, "ctrl+r")
+        await until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen))
     assert "failed" not in {each.status for each in list_runs(open_store(filled))}
 
 
-def test_opened_for_reading_only_nothing_is_launched(filled: Path) -> None:
+async def test_opened_for_reading_only_nothing_is_launched(filled: Path) -> None:
     _write("mine", STUDY)
-
-    async def test() -> None:
-        async with opened(filled, (80, 24), read_only=True) as pilot:
-            await press(pilot, "5")
-            _select(pilot.app.screen.query_one("#studies", Table), "mine")
-            await press(pilot, "l", "ctrl+r")
-            assert isinstance(pilot.app.screen, StudyScreen)
-
-    run(test)
+    async with opened(filled, (80, 24), read_only=True) as pilot:
+        await press(pilot, "5")
+        _select(pilot.app.screen.query_one("#studies", Table), "mine")
+        await press(pilot, "l", "ctrl+r")
+        assert isinstance(pilot.app.screen, StudyScreen)
     assert len(list_runs(open_store(filled))) == len(RUNS)

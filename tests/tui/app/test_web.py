@@ -53,10 +53,12 @@ def near(picture: "np.ndarray[Any, Any]", color: tuple[int, int, int]) -> int:
     return int((np.abs(picture.astype(int) - color).max(axis=2) < 12).sum())
 
 
-def test_the_page_shows_the_table_takes_keys_and_changes_nothing(filled: Path) -> None:
+async def test_the_page_shows_the_table_takes_keys_and_changes_nothing(filled: Path) -> None:
     chromium()
 
-    async def look(address: str, server: psutil.Process) -> None:
+    before = get_run(open_store(filled), id_of(8)).status
+    with served(filled.parent) as (address, server):
+        assert "token" not in address
         async with browser(filled.parent / "profile") as tab:
             await tab.go(address)
             await tab.shows("filter:", "no-rec-pca", "5/12", "0.1085", "10 runs", "read-only", "popularity 5.6")
@@ -92,19 +94,14 @@ def test_the_page_shows_the_table_takes_keys_and_changes_nothing(filled: Path) -
             await asyncio.to_thread(psutil.wait_procs, sessions, 20)
             assert not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in sessions)
             assert "This view has ended" in await tab.evaluate("document.querySelector('#ended').innerText")
-
-    before = get_run(open_store(filled), id_of(8)).status
-    with served(filled.parent) as (address, server):
-        assert "token" not in address
-        asyncio.run(look(address, server))
     assert get_run(open_store(filled), id_of(8)).status == before == "queued"
     assert not (filled.parent / "state").exists()
 
 
-def test_with_actions_a_token_opens_the_page_and_runs_can_be_cancelled(filled: Path) -> None:
+async def test_with_actions_a_token_opens_the_page_and_runs_can_be_cancelled(filled: Path) -> None:
     chromium()
 
-    async def look(address: str, server: psutil.Process) -> None:
+    with served(filled.parent, "--allow-actions") as (address, server):
         bare = address.partition("?")[0]
         async with browser(filled.parent / "profile") as tab:
             for refused in (bare, f"{bare}?token=guess"):
@@ -121,9 +118,6 @@ def test_with_actions_a_token_opens_the_page_and_runs_can_be_cancelled(filled: P
             await tab.type("q")
             await asyncio.to_thread(wait_for, lambda: not server.children())
         assert get_run(open_store(filled), id_of(8)).status == "cancelled"
-
-    with served(filled.parent, "--allow-actions") as (address, server):
-        asyncio.run(look(address, server))
 
 
 PATHS = ("/", "/static/js/textual.js", "/download/1", "/ws", "/nothing")
@@ -148,8 +142,8 @@ async def status(address: str, path: str, **headers: str) -> int:
         return answer.status
 
 
-def test_on_loopback_only_the_machines_own_names_and_pages_are_answered(filled: Path) -> None:
-    async def ask(address: str) -> None:
+async def test_on_loopback_only_the_machines_own_names_and_pages_are_answered(filled: Path) -> None:
+    with served(filled.parent) as (address, _):
         port = urlsplit(address).port
         for path in PATHS:
             assert await status(address, path, Host=f"evil.example:{port}") == 403
@@ -159,12 +153,9 @@ def test_on_loopback_only_the_machines_own_names_and_pages_are_answered(filled: 
         assert await status(address, "/ws", Origin="null") == 403
         assert await status(address, "/ws", Host="localhost:9999") == 101  # a forwarded port
 
-    with served(filled.parent) as (address, _):
-        asyncio.run(ask(address))
 
-
-def test_where_other_machines_reach_it_nothing_is_answered_without_the_token(filled: Path) -> None:
-    async def ask(address: str) -> None:
+async def test_where_other_machines_reach_it_nothing_is_answered_without_the_token(filled: Path) -> None:
+    with served(filled.parent, "--host", "0.0.0.0") as (address, _):
         (token,) = parse_qs(urlsplit(address).query)["token"]
         name = f"tfllmer-{urlsplit(address).port}"
         for path in PATHS:
@@ -174,9 +165,6 @@ def test_where_other_machines_reach_it_nothing_is_answered_without_the_token(fil
         assert await status(address, f"/?token={token}") == 303
         assert [await status(address, path, Cookie=f"{name}={token}") for path in PATHS] == [200, 200, 404, 101, 404]
         assert await status(address, "/ws", Cookie=f"{name}={token}", Origin="http://evil.example") == 403
-
-    with served(filled.parent, "--host", "0.0.0.0") as (address, _):
-        asyncio.run(ask(address))
 
 
 def test_names_and_tokens_are_told_apart() -> None:

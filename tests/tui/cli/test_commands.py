@@ -1,9 +1,6 @@
 """Commands that need no training: what they print, and how they refuse."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +10,7 @@ from engine.presets import resolve
 from engine.queue import settle
 from engine.records import RunStatus
 from engine.store import create_run, open_store, set_status
-
-TFLLMER = [sys.executable, "-c", "from tfllmer_tui.cli import main; main()"]
-
-
-def call(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    surroundings = {k: v for k, v in os.environ.items() if not k.startswith("TFLLMER_")}
-    return subprocess.run(
-        [*TFLLMER, *words], cwd=folder, env=surroundings | env, capture_output=True, text=True, check=False
-    )
-
-
-def refusal(folder: Path, *words: str, **env: str) -> str:
-    """The one line with which a command refuses."""
-    done = call(folder, *words, **env)
-    assert (done.returncode, done.stdout) == (2, ""), done
-    assert done.stderr.startswith("tfllmer: ")
-    assert done.stderr.count("\n") == 1, done.stderr
-    return done.stderr
+from tests.tui.cli.calls import call, refusal
 
 
 @pytest.fixture(scope="module")

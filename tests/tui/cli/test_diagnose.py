@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tests.tui.cli.test_commands import call, refusal
+from tests.tui.cli.calls import call, refusal
 from tfllmer_tui.view.geometry import diagnosis_view, figure
 
 SMALL = ["data.demo.users=60", "data.demo.items=60", "data.demo.communities=4", "data.demo.dim=32"]

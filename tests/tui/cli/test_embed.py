@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.embeddings.encode.encoders import WORDS, save_encoder, write_items
-from tests.tui.cli.test_commands import TFLLMER, call, refusal
+from tests.tui.cli.calls import TFLLMER, call, refusal
 
 
 @pytest.fixture(scope="module")

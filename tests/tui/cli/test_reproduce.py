@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.cli.test_runs import Cli
+from tests.tui.cli.calls import Cli
 
 TINY = ["--set", "data.demo.users=60", "--set", "data.demo.items=40", "--set", "backbone.width=16"]
 

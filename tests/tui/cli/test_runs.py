@@ -2,9 +2,7 @@
 
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pexpect
 import pytest
@@ -13,45 +11,7 @@ from engine.presets import resolve
 from engine.store import Store, create_run, ingest, open_store
 from engine.store.annotations import add_note, add_tag
 from tests.engine.store.helpers import spool_of
-from tfllmer_tui.cli import main
-
-
-@dataclass(frozen=True)
-class Done:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-class Cli:
-    """`tfllmer` in this process, in the folder of a store: it costs no import per command."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.folder, self._capsys, self._patch = folder, capsys, monkeypatch
-        monkeypatch.chdir(folder)
-        for name in ("TFLLMER_DB", "TFLLMER_DATA", "TFLLMER_DEBUG"):
-            monkeypatch.delenv(name, raising=False)
-
-    def __call__(self, *words: str) -> Done:
-        self._patch.setattr(sys, "argv", ["tfllmer", *words])
-        self._capsys.readouterr()
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        out, errors = self._capsys.readouterr()
-        return Done(code, out, errors)
-
-    def runs(self, *words: str) -> Any:
-        done = self("runs", "--json", *words)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    def refusal(self, *words: str) -> str:
-        done = self(*words)
-        assert (done.returncode, done.stdout) == (2, ""), done
-        assert done.stderr.count("\n") == 1
-        return done.stderr
+from tests.tui.cli.calls import Cli
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from engine.queue import workers
 from engine.records import RunStatus
 from engine.store import list_runs, open_store, set_status
-from tests.tui.cli.test_commands import TFLLMER, call, refusal
+from tests.tui.cli.calls import TFLLMER, call, refusal
 
 TINY = "meaning: tiny\nquestion: Does it go on?\nbaseline: [id]\nset:\n  train.epochs: 2\n  data.demo.users: 60\n"
 GRID = "grid:\n  arm: [id, id-norm]\n  backbone: [sasrec, gru4rec]\n  seed: 0-1\n"

@@ -14,7 +14,7 @@ from engine.queue.studies import submit
 from engine.store import Run, create_run, open_store
 from engine.store.core.tables import Artifact
 from tests.engine.reports.trials import CORE, ranks_of
-from tests.tui.cli.test_commands import call, refusal
+from tests.tui.cli.calls import call, refusal
 
 TWO = """\
 meaning: two arms, two seeds
