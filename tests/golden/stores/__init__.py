@@ -1,0 +1,40 @@
+"""Small stores as earlier code wrote them (`make_stores` says by which), and what is asked about them."""
+
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+_ALL = (
+    "runs --limit 0",
+    "runs --group seed",
+    "runs --filter train_ce<4.2 --columns arm,seed,train.lr,ndcg@10,train_ce --sort -ndcg@10",
+    "leaderboard",
+    "leaderboard --metric train_ce --metric valid.hr@20 --metric mrr",
+    "leaderboard --metric train_ce@2",
+    "leaderboard --baseline id --backbone sasrec --test both",
+    "verdict",
+    "compare id full --backbone sasrec",
+    "show {id-sasrec-0}",
+    "show {tf-llmer/full-sasrec-1}",
+    "show {tf-llmer/full-sasrec-1} --facts",
+    "show {tf-llmer/no-rec-pca-sasrec-0}",
+    "reproduce {id-sasrec-0}",
+    "reproduce {tf-llmer/no-norm-sasrec-1}",
+    "study run small --dry-run",
+)
+QUESTIONS = {
+    "0001": _ALL,
+    "0002": (
+        *_ALL,
+        "runs --filter tag:core",
+        "queue",
+        "leaderboard --study small",
+        "verdict small",
+        "study status small",
+        "diagnose --set data.demo.users=60 --set data.demo.items=60 --set data.demo.dim=32 --set backbone.width=16",
+    ),
+}
+"""Commands of each store, without --json; {ARM-BACKBONE-SEED} is the id of a run."""
+
+RENAMED: dict[str, str] = {}
+"""Settings and what they are called now, wherever they stand in questions and answers."""

@@ -1,0 +1,89 @@
+"""Stores made by earlier code open, and answer as that code did: boards, verdict, lists, recipes, studies."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.golden import weights
+from tests.golden.stores import HERE, QUESTIONS, RENAMED
+from tests.tui.cli.calls import Cli
+
+_SAME_BITS = weights.key() == json.loads(weights.GOLDEN.read_text("utf-8"))["key"]
+_MACHINE = ("changes", "workers", "devices", "created", "age")
+"""What an answer says of this machine and this moment; and when a diagnosis was stored, which stands to the second."""
+
+
+@pytest.fixture
+def cli(schema: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    shutil.copytree(HERE / schema, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(HERE / "configs", tmp_path / "configs")
+    return Cli(tmp_path, monkeypatch, capsys)
+
+
+def asked(cli: Cli, question: str) -> Any:
+    done = cli(*question.split(), "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def run_ids(cli: Cli) -> dict[str, str]:
+    return {f"{run['arm']}-{run['backbone']}-{run['seed']}": run["run"] for run in asked(cli, "runs --limit 0")}
+
+
+def comparable(value: Any) -> Any:
+    """The answer without hashes (a new version of the specification gives new ones) and without the machine."""
+    if isinstance(value, dict):
+        kept = {k: v for k, v in value.items() if not k.endswith("hash") and k not in ("identity", *_MACHINE)}
+        return {renamed(key): comparable(inner) for key, inner in kept.items()}
+    if isinstance(value, list):
+        return [comparable(inner) for inner in value]
+    return renamed(value) if isinstance(value, str) else value
+
+
+def renamed(text: str) -> str:
+    for old, new in RENAMED.items():
+        text = re.sub(rf"(?<![\w.]){re.escape(old)}(?![\w.])", new, text)
+    return text
+
+
+@pytest.mark.parametrize("schema, question", [(schema, each) for schema, all_ in QUESTIONS.items() for each in all_])
+def test_the_answer_is_that_of_the_code_that_made_it(question: str, schema: str, cli: Cli) -> None:
+    expected = json.loads((HERE / schema / "expected.json").read_text("utf-8"))[question]
+    assert comparable(asked(cli, renamed(question.format(**run_ids(cli))))) == comparable(expected)
+
+
+@pytest.mark.parametrize("schema", QUESTIONS)
+def test_a_study_that_had_finished_has_nothing_to_queue(schema: str, cli: Cli) -> None:
+    cells = asked(cli, "study run small --dry-run")
+    assert cells["counts"] == {"finished": 10}
+    done = cli("study", "run", "small", "--no-worker", "--detach", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["counts"] == {"finished": 10}
+    assert len(run_ids(cli)) == len({run["run"] for run in asked(cli, "runs --limit 0")}) - 1  # one arm failed once
+
+
+@pytest.mark.parametrize("schema", ["0002"])  # numbers changed between the two, before these values were kept
+def test_a_run_is_trained_again_to_its_numbers(schema: str, cli: Cli) -> None:
+    run = run_ids(cli)["tf-llmer/full-sasrec-0"]
+    done = cli("reproduce", run, "--run", "--json")
+    told = json.loads(done.stdout)
+    assert told["status"] == "finished"
+    if _SAME_BITS:
+        assert told["differences"] == [] and done.returncode == 0
+    else:
+        assert all(abs(now - then) < 0.02 for _, then, now in told["differences"])
+
+
+@pytest.mark.parametrize("schema", [pytest.param("0001", marks=pytest.mark.slow), "0002"])
+def test_a_checkpoint_is_gone_on_with(schema: str, cli: Cli) -> None:
+    run = run_ids(cli)["tf-llmer/no-rec-pca-sasrec-0"]
+    before = asked(cli, f"show {run}")
+    assert before["status"] == "cancelled" and before["epochs"] > 5
+    done = cli("resume", run, "--quiet")
+    assert done.returncode == 0, done.stderr
+    after = asked(cli, f"show {run}")
+    assert (after["status"], after["epochs"]) == ("finished", 100)
+    assert after["train_ce"][: len(before["train_ce"])] == before["train_ce"]
