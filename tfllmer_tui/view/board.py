@@ -7,6 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from engine.metrics import Metric
 from engine.reports.boards.leaderboard import Cell, Leaderboard, shortened
 from tfllmer_tui.view.text import plain
 
@@ -28,7 +29,7 @@ def leaderboard_table(board: Leaderboard) -> Group:
         table.add_column(plain(backbone), justify="right", no_wrap=True)
     labels, _ = shortened([row.label for row in board.rows])
     for label, row in zip(labels, board.rows, strict=True):
-        table.add_row(plain(label), *(_cell(cell, with_n=n is None) for cell in row.cells))
+        table.add_row(plain(label), *(_cell(cell, board.metric, with_n=n is None) for cell in row.cells))
     return Group(plain(board.title, "bold"), table, plain(board_notes(board), _DIM))
 
 
@@ -47,9 +48,9 @@ def board_notes(board: Leaderboard) -> str:
     return " · ".join([*notes, *([f"all with {shared}"] if shared else [])])
 
 
-def _cell(cell: Cell | None, *, with_n: bool) -> Text:
+def _cell(cell: Cell | None, metric: Metric, *, with_n: bool) -> Text:
     if cell is None:
         return Text("–", _DIM)
-    text = Text(f"{cell.mean:.4f}", "bold" if cell.best else "underline" if cell.second else "")
-    spread = "" if cell.sd is None else f" ±{cell.sd:.4f}"
+    text = Text(metric.text(cell.mean), "bold" if cell.best else "underline" if cell.second else "")
+    spread = "" if cell.sd is None else f" ±{metric.text(cell.sd)}"
     return Text.assemble(text, (f"{spread} ({cell.n})" if with_n else spread, _DIM))

@@ -16,9 +16,12 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
+from engine.errors import UserError
+from engine.metrics import Metric, parse_metric
 from engine.reports.boards.leaderboard import shortened
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.base import Page
+from tfllmer_tui.tui.screens.metric import MetricScreen
 from tfllmer_tui.tui.text import clean
 from tfllmer_tui.tui.watch import Snapshot
 from tfllmer_tui.tui.widgets.log_view import LogView
@@ -33,7 +36,8 @@ if TYPE_CHECKING:
     from engine.store import Store
     from engine.views.boards import Form
 
-METRICS = ("test.ndcg@10", "test.hr@10", "test.mrr", "valid.ndcg@10", "train_ce")
+METRICS = ("test.ndcg@10", "test.hr@10", "test.mrr", "valid.ndcg@10", "train_ce", "test.coverage@10", "test.novelty@10")
+"""What one key goes through; any other can be named."""
 OVER: tuple[Over, ...] = ("seeds", "users", "both")
 LAYOUTS: tuple[Layout, ...] = ("backbones", "metrics", "difference")
 FORMATS: tuple[Form, ...] = ("latex", "markdown", "csv")
@@ -68,6 +72,7 @@ class LeaderboardScreen(Page):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("d", "next_board", "Data set", id="board.dataset"),
         Binding("m", "next_metric", "Metric", id="board.metric"),
+        Binding("M", "any_metric", "Any metric, by its name", show=False, id="board.any_metric"),
         Binding("s", "next_study", "Study", id="board.study"),
         Binding("l", "next_layout", "Layout", id="board.layout"),
         Binding("b", "baseline", "Baseline", id="board.baseline"),
@@ -99,7 +104,7 @@ class LeaderboardScreen(Page):
 
     def compose_body(self) -> Iterable[Widget]:
         memory = self.up.memory.get("board", {})
-        self._metric = memory.get("metric", self._metric) if memory.get("metric") in METRICS else self._metric
+        self._metric = _known(memory.get("metric")) or self._metric
         self._format = memory.get("format", self._format) if memory.get("format") in FORMATS else self._format
         self._over = memory.get("over", self._over) if memory.get("over") in OVER else self._over
         self._baseline = memory.get("baseline") if isinstance(memory.get("baseline"), str) else None
@@ -153,7 +158,8 @@ class LeaderboardScreen(Page):
         board = self.board
         table, title = self.query_one("#board", Table), self.query_one("#title", Static)
         if board is None:
-            title.update(f"{self._metric}: no finished run {f'of study {self._study} ' if self._study else ''}yet")
+            there = f"of study {self._study} " if self._study else ""
+            title.update(f"{self._metric}: no finished run {there}has it yet")
             self.remove_class("-laid-out")
             table.set_columns([Column("label", "arm", 20)])
             table.show([])
@@ -192,7 +198,9 @@ class LeaderboardScreen(Page):
         return self._with_marks or (self._boards[self._at] if self._boards else None)
 
     def _cells(self, row: Row, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
-        with_n = self.board is not None and self.board.equal_n is None
+        board = self.board
+        assert board is not None  # the rows are its own
+        with_n = board.equal_n is None
         cells: list[Cell] = []
         for column in columns:
             if column.key == "label":
@@ -201,7 +209,7 @@ class LeaderboardScreen(Page):
                     [("» " if here else "", colors["accent"]), (clean(self._names[row.label]), colors["text"])]
                 )
             else:
-                cells.append(_numbers(row.cells[int(column.key)], with_n, colors))
+                cells.append(_numbers(row.cells[int(column.key)], board.metric, with_n, colors))
         return cells
 
     # -------------------------------------------------------------------------------- export
@@ -315,9 +323,18 @@ class LeaderboardScreen(Page):
             self._show(self._boards)
 
     def action_next_metric(self) -> None:
-        self._metric = METRICS[(METRICS.index(self._metric) + 1) % len(METRICS)]
-        self._keep()
-        self._read()
+        at = METRICS.index(self._metric) + 1 if self._metric in METRICS else 0
+        self._show_metric(METRICS[at % len(METRICS)])
+
+    def action_any_metric(self) -> None:
+        """Any metric at any cut-off, by its name."""
+        self.app.push_screen(MetricScreen(self._metric), self._show_metric)
+
+    def _show_metric(self, name: str | None) -> None:
+        if name is not None:
+            self._metric = name
+            self._keep()
+            self._read()
 
     def action_next_study(self) -> None:
         """The runs of one study after another, then all."""
@@ -357,6 +374,7 @@ class LeaderboardScreen(Page):
 
     def commands(self) -> Iterable[SystemCommand]:
         yield SystemCommand("Next metric", "Test, validation, training CE", self.action_next_metric)
+        yield SystemCommand("Any metric", "At any cut-off, by its name", self.action_any_metric)
         if self.board is not None:
             yield SystemCommand("Baseline", "Test all against the arm under the cursor, or none", self.action_baseline)
             for over in OVER:
@@ -382,13 +400,21 @@ class LeaderboardScreen(Page):
         self._show_export()
 
 
-def _numbers(cell: BoardCell | None, with_n: bool, colors: Inks) -> Cell:
+def _known(name: object) -> str | None:
+    """A remembered metric, if it is one still."""
+    try:
+        return str(parse_metric(name)) if isinstance(name, str) else None
+    except UserError:  # of a package that is gone
+        return None
+
+
+def _numbers(cell: BoardCell | None, metric: Metric, with_n: bool, colors: Inks) -> Cell:
     """As the CLI prints it: best bold, second underlined."""
     if cell is None:
         return [("–", colors["faint"])]
     style: Style = colors["best"] if cell.best else colors["second"] if cell.second else colors["text"]
-    spread = "" if cell.sd is None else f" ±{cell.sd:.4f}"
-    pieces = [(f"{cell.mean:.4f}", style)]
+    spread = "" if cell.sd is None else f" ±{metric.text(cell.sd)}"
+    pieces = [(metric.text(cell.mean), style)]
     if cell.versus is not None:
         mark = {"better": "*", "worse": "°", "": " "}[cell.versus.mark]
         pieces.append((mark, colors["error" if cell.versus.mark == "worse" else "success"]))
@@ -398,7 +424,6 @@ def _numbers(cell: BoardCell | None, with_n: bool, colors: Inks) -> Cell:
 def _laid_out(store: Store, board: Leaderboard, how: How) -> tuple[str, list[Grid]]:
     """The board in a layout, and as a file of that form holds it; for threads. Where the layout cannot be, the
     text says why. The layout of metrics has those of RANKED beside one another."""
-    from engine.errors import UserError
     from engine.views.boards import beside, file_text, laid_out, mark_boards
 
     boards = [board]
@@ -422,7 +447,6 @@ def _boards(store: Store, metric: str, study: str | None) -> list[Leaderboard]:
 
 def _marked(store: Store, board: Leaderboard, baseline: str, over: Over) -> tuple[Leaderboard | None, str]:
     """The board with marks, or why there are none; for threads."""
-    from engine.errors import UserError
     from engine.views.boards import mark_boards
 
     try:
