@@ -13,10 +13,9 @@ from engine.errors import UserError
 from engine.files import held, make_folder
 from engine.presets import Cell, Study, cell_key, combinations
 from engine.queue.actions import enqueue, retry
-from engine.records import RunStatus
+from engine.records import RunStatus, StudyCell, StudyRecord
 from engine.store import Run, Store, StoreError, get_run
-from engine.store.core.tables import StoredStudy
-from engine.store.studies import StudyCell, find_study_row, runs_that_count, save_study
+from engine.store.studies import runs_that_count, save_study, stored_study
 
 CellState: TypeAlias = RunStatus | Literal["missing"]
 STATES: tuple[CellState, ...] = (
@@ -82,7 +81,7 @@ def submit(
     at once. `seeds` is the number that was asked for in place of the file's, so that they stay in the study.
     """
     with _alone(store):
-        row = save_study(store, study.name, *_document(store, study, cells, seeds))
+        stored = save_study(store, study.name, *_document(store, study, cells, seeds))
         planned = plan(store, cells)
         made, again = [], []
         for each in planned:
@@ -92,7 +91,7 @@ def submit(
             if goes_on and (run := _go_on(store, each)):
                 again.append(run)
             elif goes_on or each.state == "missing":
-                made.append(_make(store, each.cell, row, priority))
+                made.append(_make(store, each.cell, stored, priority))
     return Submitted(count_states(planned), tuple(made), tuple(again))
 
 
@@ -110,13 +109,13 @@ def _go_on(store: Store, each: Planned) -> Run | None:
         )  # somebody was faster
 
 
-def _make(store: Store, cell: Cell, row: StoredStudy, priority: int) -> Run:
+def _make(store: Store, cell: Cell, study: StudyRecord, priority: int) -> Run:
     return enqueue(
         store,
         cell.experiment,
         overrides=cell.overrides,
         command=cell.command,
-        study_id=row.id,
+        study_id=study.id,
         priority=priority,
     )
 
@@ -125,8 +124,8 @@ def _document(
     store: Store, study: Study, cells: Sequence[Cell], seeds: int | None
 ) -> tuple[dict[str, Any], list[StudyCell], list[str]]:
     """What is kept of a study: about it, its cells, and the keys of all that its file has now."""
-    before = find_study_row(store, study.name)
-    most = max(seeds or 0, (before.spec.get("seeds") or 0) if before else 0)
+    before = stored_study(store, study.name)
+    most = max(seeds or 0, (before.seeds or 0) if before else 0)
     about = {
         "meaning": study.meaning,
         "question": study.question,

@@ -36,6 +36,7 @@ class StudyCell:
 class StudyRecord:
     """A study that was run here, as its file was then."""
 
+    id: int
     name: str
     created: datetime
     meaning: str = ""
@@ -45,16 +46,19 @@ class StudyRecord:
     axes: Mapping[str, Any] = field(default_factory=dict)
     seeds: int | None = None
     """How many were asked for in place of the file's."""
+    source: str = ""
+    """The text of the file."""
     cells: tuple[StudyCell, ...] = ()
     """In the order of the file."""
     former: tuple[StudyCell, ...] = ()
     """Cells that are no longer in the file."""
 
     @classmethod
-    def decode(cls, name: str, created: datetime, document: object) -> StudyRecord:
+    def decode(cls, id_: int, name: str, created: datetime, document: object) -> StudyRecord:
         """The study that was stored; what is missing or damaged is empty."""
         stored = mapping(document)
         return cls(
+            id=id_,
             name=name,
             created=created,
             meaning=text(stored.get("meaning")) or "",
@@ -63,6 +67,7 @@ class StudyRecord:
             margin=number(stored.get("margin")),
             axes=mapping(stored.get("axes")),
             seeds=whole(stored.get("seeds")),
+            source=text(stored.get("source")) or "",
             cells=_cells(stored.get("cells")),
             former=_cells(stored.get("former")),
         )

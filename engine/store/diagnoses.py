@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from engine import spec
+from engine.records import DiagnosisRecord
 from engine.store.core.database import Store
 from engine.store.core.tables import Run, StoredDiagnosis
 
@@ -40,15 +41,16 @@ def question_of_run(run: Run) -> str:
     return f"run {run.id} v{VERSION}"
 
 
-def find_diagnosis(store: Store, identity: str) -> StoredDiagnosis | None:
+def find_diagnosis(store: Store, identity: str) -> DiagnosisRecord | None:
     """What was stored under the identity."""
     with store.read() as session:
-        return session.get(StoredDiagnosis, identity)
+        row = session.get(StoredDiagnosis, identity)
+    return None if row is None else _decoded(row)
 
 
 def keep_diagnosis(
     store: Store, identity: str, experiment: spec.Experiment, result: Mapping[str, Any]
-) -> StoredDiagnosis:
+) -> DiagnosisRecord:
     """Store a result, in place of an older one under the same identity."""
     made = StoredDiagnosis(
         identity=identity,
@@ -60,4 +62,8 @@ def keep_diagnosis(
     )
     with store.write() as session:
         session.merge(made)
-    return made
+    return _decoded(made)
+
+
+def _decoded(row: StoredDiagnosis) -> DiagnosisRecord:
+    return DiagnosisRecord.decode(row.identity, row.dataset, row.embedding, row.created, row.result)

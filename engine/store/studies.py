@@ -10,7 +10,7 @@ import json
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from sqlalchemy import select as columns
 from sqlmodel import col, select, update
 
 from engine.errors import UserError, nearest
-from engine.records import RunStatus
+from engine.records import RunStatus, StudyCell, StudyRecord
 from engine.store.core.database import Store
 from engine.store.core.tables import Run, StoredStudy
 
@@ -27,34 +27,21 @@ _NEWEST = 5  # past runs of one shape that an estimate looks at
 _ORDER = {RunStatus.FINISHED: 0, RunStatus.RUNNING: 1, RunStatus.QUEUED: 2}
 
 
-@dataclass(frozen=True)
-class StudyCell:
-    """A cell as the store keeps it. `key` tells it from the study's other cells (`presets.cell_key` of its
-    axes); `overrides` are the settings by which it differs from its presets."""
-
-    key: str
-    axes: Mapping[str, Any]
-    spec_hash: str
-    config_hash: str
-    overrides: Mapping[str, Any]
-
-
-def list_study_rows(store: Store) -> list[StoredStudy]:
-    """The studies that were ever run here, by name."""
-    with store.read() as session:
-        return list(session.exec(select(StoredStudy).order_by(StoredStudy.name)))
-
-
-def find_study_row(store: Store, name: str) -> StoredStudy | None:
+def stored_study(store: Store, name: str) -> StudyRecord | None:
     """The study of that name; None where it was never run here."""
     with store.read() as session:
-        return session.exec(select(StoredStudy).where(StoredStudy.name == name)).first()
+        row = session.exec(select(StoredStudy).where(StoredStudy.name == name)).first()
+    return None if row is None else _decoded(row)
+
+
+def _decoded(row: StoredStudy) -> StudyRecord:
+    return StudyRecord.decode(row.id or 0, row.name, row.created, row.spec)
 
 
 def save_study(
     store: Store, name: str, about: Mapping[str, Any], cells: Iterable[StudyCell], keys: Sequence[str]
-) -> StoredStudy:
-    """Make or update the row of a study, and link runs that belong to none yet, in one transaction.
+) -> StudyRecord:
+    """Make or update a study, and link runs that belong to none yet, in one transaction.
 
     `spec` becomes `about` (meaning, question, baseline, margin, axes, source text) with `cells`: those given, and
     those kept from before whose key is in `keys` (all that the file has, in its order). Cells that left by
@@ -63,16 +50,16 @@ def save_study(
     order = {key: place for place, key in enumerate(keys)}
     with store.write() as session:
         row = session.exec(select(StoredStudy).where(StoredStudy.name == name)).first()
-        before = {} if row is None else row.spec
-        known = {cell["key"]: cell for cell in before.get("cells", [])}
-        now = {cell.key: asdict(cell) for cell in cells}
-        asked = {cell["spec_hash"] for cell in now.values()}
-        kept = {key: c for key, c in known.items() if key in order and key not in now and c["spec_hash"] not in asked}
-        current = sorted((now | kept).values(), key=lambda cell: order.get(cell["key"], len(order)))
-        hashes = {cell["spec_hash"] for cell in current}
-        former = {c["spec_hash"]: c for c in [*before.get("former", []), *known.values()]}
-        left = [cell for found, cell in former.items() if found not in hashes]
-        document = {**about, "cells": current, "former": left}
+        before = None if row is None else _decoded(row)
+        known = {} if before is None else {cell.key: cell for cell in before.cells}
+        now = {cell.key: cell for cell in cells}
+        asked = {cell.spec_hash for cell in now.values()}
+        kept = {key: c for key, c in known.items() if key in order and key not in now and c.spec_hash not in asked}
+        current = sorted((now | kept).values(), key=lambda cell: order.get(cell.key, len(order)))
+        hashes = {cell.spec_hash for cell in current}
+        former = {cell.spec_hash: cell for cell in [*(before.former if before else ()), *known.values()]}
+        left = [cell for spec_hash, cell in former.items() if spec_hash not in hashes]
+        document = {**about, "cells": [asdict(cell) for cell in current], "former": [asdict(cell) for cell in left]}
         if row is None:
             row = StoredStudy(name=name, spec=document, created=datetime.now(UTC))
         row.spec = document
@@ -81,31 +68,26 @@ def save_study(
         for these in _pieces(hashes):
             free = update(Run).where(col(Run.spec_hash).in_(these), col(Run.study_id).is_(None))
             session.connection().execute(free.values(study_id=row.id))
-    return row
-
-
-def study_cells(row: StoredStudy, *, former: bool = False) -> list[StudyCell]:
-    """The cells of a study in the order of its file; with `former` those that are no longer in it."""
-    return [StudyCell(**cell) for cell in row.spec["former" if former else "cells"]]
+    return _decoded(row)
 
 
 def study_runs(store: Store, name: str) -> list[tuple[StudyCell, Run | None]]:
     """Every cell of a study with the run that counts for it: the newest finished one, else the one that is
     running or queued, else the newest; None where there is none. Raises UserError for an unknown study."""
-    row = known_study(store, name)
-    cells = study_cells(row)
+    cells = known_study(store, name).cells
     runs = runs_that_count(store, [cell.spec_hash for cell in cells])
     return [(cell, runs.get(cell.spec_hash)) for cell in cells]
 
 
-def known_study(store: Store, name: str) -> StoredStudy:
-    """The row of a study. Raises UserError with the nearest name."""
-    row = find_study_row(store, name)
-    if row is None:
-        names = [each.name for each in list_study_rows(store)]
+def known_study(store: Store, name: str) -> StudyRecord:
+    """A study that was run here. Raises UserError with the nearest name."""
+    study = stored_study(store, name)
+    if study is None:
+        with store.read() as session:
+            names = list(session.exec(select(StoredStudy.name).order_by(StoredStudy.name)))
         hint = nearest(name, names) if names else f"; tfllmer study run {name} begins it"
         raise UserError(f"study {name}: was never run in {store.path}{hint}")
-    return row
+    return study
 
 
 def runs_that_count(store: Store, hashes: Iterable[str]) -> dict[str, Run]:

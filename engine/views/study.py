@@ -12,7 +12,7 @@ from engine.presets import Cell
 from engine.queue.studies import STATES, plan
 from engine.store import Run, Store
 from engine.store.queue import last_values
-from engine.store.studies import estimate_seconds, known_study, runs_that_count, study_cells, study_runs
+from engine.store.studies import estimate_seconds, known_study, runs_that_count, study_runs
 from engine.views.time_left import TimeLeft, time_left
 
 _Shape: TypeAlias = tuple[str, Mapping[str, Any]]
@@ -99,7 +99,7 @@ def stored_state(store: Store, name: str) -> StudyState:
 
 def former_cells(store: Store, name: str) -> list[FormerCell]:
     """What has left the file since, as far as it has runs. Raises UserError for a study that was never run here."""
-    cells = study_cells(known_study(store, name), former=True)
+    cells = known_study(store, name).former
     runs = runs_that_count(store, [cell.spec_hash for cell in cells])
     return [
         FormerCell(dict(cell.axes), cell.spec_hash, runs[cell.spec_hash].id) for cell in cells if cell.spec_hash in runs

@@ -286,12 +286,12 @@ def read(store: Store, rows: Sequence[RunRow]) -> Found:
         if diagnosis is None:
             before = before or before_command(runs[0])
         else:
-            found |= _z_of(diagnosis.result, diagnosis.result["after"])
-            if (way := _usual(diagnosis.result)) is not None:
+            found |= _z_of(diagnosis.document, diagnosis.document["after"])
+            if (way := _usual(diagnosis.document)) is not None:
                 usual.setdefault(repr(way), Subject(f"before {config}", "PCA before", len(by_config) + len(usual), way))
         trained = [each for run in runs if (each := find_diagnosis(store, question_of_run(run))) is not None]
         if trained:
-            found |= mean([_of_model(each.result) for each in trained])
+            found |= mean([_of_model(each.document) for each in trained])
         elif any(run.status == "finished" for run in runs):
             model = model or shlex.join(["tfllmer", "diagnose", runs[0].id])
         subjects.append(Subject(config, name, color, found, tuple(members)))

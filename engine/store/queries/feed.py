@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
-from engine.records import RunStatus
+from engine.metrics import SELECTION
+from engine.records import RunResult, RunStatus, best_epoch
+from engine.records.decoding import number, numbers
 from engine.store.core.database import HEAD, Store, StoreError, connect
 from engine.store.curves.curves import window_in
 
@@ -138,7 +140,7 @@ class Feed:
             found = self._wide(now)
         finally:
             query("COMMIT")
-        rows = [_row(row, self._live(row[0]) if row[19] is None and row[15] > 0 else {}) for row in found]
+        rows = [_row(row, self._live(row[0]) if row[19] is None and row[15] > 0 else _Live()) for row in found]
         self._partial = not sweep and (self._partial or version != self._version)
         self._version = version
         return Delta(tuple(rows), gone, bool(self._waiting))
@@ -174,7 +176,7 @@ class Feed:
             for row in self._connection.execute(f"{sql} ({','.join('?' * len(part))})", part)
         ]
 
-    def _live(self, run_id: str) -> dict[str, Any]:
+    def _live(self, run_id: str) -> _Live:
         """How far a run without a result is, from its series."""
         query = self._connection.execute
         last = query(
@@ -182,30 +184,46 @@ class Feed:
             " (SELECT id FROM series WHERE run_id = ? AND name = 'epoch') ORDER BY step DESC LIMIT 20",
             (run_id,),
         ).fetchall()
-        told: dict[str, Any] = {}
-        if last:
-            told["epoch"] = float(last[0][0])
-            same = [row for row in last if row[2] == last[0][2]]
-            done, took = same[0][0] - same[-1][0], same[0][1] - same[-1][1]
-            if done > 0 and took > 0:
-                told["epoch_s"], told["seen"] = took / done, last[0][1]
+        same = [row for row in last if row[2] == last[0][2]]
+        done, took = (same[0][0] - same[-1][0], same[0][1] - same[-1][1]) if same else (0, 0)
         shape = window_in(self._connection, run_id, "train_ce", None, None, SHAPE)
-        filled = shape.count > 0
-        told["curve"] = tuple(shape.mean[filled].tolist())
-        told["valid"] = self._best(run_id)
-        return told
+        return _Live(
+            epoch=float(last[0][0]) if last else None,
+            seen=float(last[0][1]) if last else 0.0,
+            epoch_s=took / done if done > 0 and took > 0 else None,
+            curve=tuple(shape.mean[shape.count > 0].tolist()),
+            valid=self._best(run_id),
+        )
 
     def _best(self, run_id: str) -> dict[str, float]:
         """The validation metrics of the best epoch so far, which a result will hold in the end."""
-        rows = self._connection.execute(
-            "SELECT substr(name, 7), value FROM series JOIN point ON series_id = id"
-            " WHERE run_id = ? AND name LIKE 'valid.%' AND step ="
-            " (SELECT step FROM point WHERE series_id ="
-            " (SELECT id FROM series WHERE run_id = ? AND name = 'valid.ndcg@10') AND value IS NOT NULL"
-            " ORDER BY value DESC, step LIMIT 1)",
-            (run_id, run_id),
+        query = self._connection.execute
+        measured = query(
+            "SELECT step, value FROM point WHERE series_id = (SELECT id FROM series WHERE run_id = ? AND name = ?)",
+            (run_id, f"valid.{SELECTION}"),
         )
-        return {name: float(value) for name, value in rows if value is not None}
+        best = best_epoch({step: number(value) for step, value in measured})
+        if best is None:
+            return {}
+        rows = query(
+            "SELECT substr(name, 7), value FROM series JOIN point ON series_id = id"
+            " WHERE run_id = ? AND name LIKE 'valid.%' AND step = ?",
+            (run_id, best),
+        )
+        return numbers(dict(rows.fetchall()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    """How far a run is that has no result yet."""
+
+    epoch: float | None = None
+    seen: float = 0.0
+    """When that was, Unix seconds."""
+    epoch_s: float | None = None
+    """Seconds per epoch of late."""
+    curve: tuple[float, ...] = ()
+    valid: Mapping[str, float] = field(default_factory=dict)
 
 
 def _parts(ids: list[str]) -> list[list[str]]:
@@ -213,23 +231,23 @@ def _parts(ids: list[str]) -> list[list[str]]:
     return [ids[start : start + 500] for start in range(0, len(ids), 500)]
 
 
-def _row(row: tuple[Any, ...], live: Mapping[str, Any]) -> RunRow:
-    told = json.loads(row[19]) if row[19] else {}
+def _row(row: tuple[Any, ...], live: _Live) -> RunRow:
+    result = RunResult.decode(json.loads(row[19])) if row[19] else None
     stored = RunStatus.decode(row[12])
     status: ShownStatus = "stopping" if row[14] and stored is RunStatus.RUNNING else stored
     planned = int(row[20] or 0)
-    if told:
-        values = [math.nan if p["value"] is None else float(p["value"]) for p in told.get("train_ce", [])]
+    if result is not None:
+        values = [math.nan if value is None else value for _, value in result.train_ce]
         curve = tuple(values[:: max(1, -(-len(values) // SHAPE))])
         last = values[-1] if values else None
-        epoch: float | None = told.get("epochs")
+        epoch: float | None = result.epochs
     else:
-        curve = live.get("curve", ())
+        curve = live.curve
         last = curve[-1] if curve else None
-        epoch = live.get("epoch")
+        epoch = live.epoch
     ends_at = None
-    if status is RunStatus.RUNNING and epoch is not None and live.get("epoch_s"):
-        ends_at = live["seen"] + (planned - epoch) * live["epoch_s"]
+    if status is RunStatus.RUNNING and epoch is not None and live.epoch_s is not None:
+        ends_at = live.seen + (planned - epoch) * live.epoch_s
     return RunRow(
         id=row[0],
         method=sys.intern(row[1]),  # thousands of rows share a few words
@@ -251,11 +269,11 @@ def _row(row: tuple[Any, ...], live: Mapping[str, Any]) -> RunRow:
         ended=_unix(row[18]),
         epochs=planned,
         epoch=None if epoch is None else float(epoch),
-        best_epoch=told.get("best_epoch"),
+        best_epoch=None if result is None else result.best_epoch,
         curve=curve,
         train_ce=last,
-        valid=_numbers(told.get("valid") or live.get("valid") or {}),
-        test=_numbers(told.get("test") or {}),
+        valid=_interned(live.valid if result is None else result.valid),
+        test=_interned({} if result is None else result.test),
         ends_at=ends_at,
         worker=row[21],
         device=row[22],
@@ -265,8 +283,8 @@ def _row(row: tuple[Any, ...], live: Mapping[str, Any]) -> RunRow:
     )
 
 
-def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    return {sys.intern(name): float(value) for name, value in values.items() if value is not None}
+def _interned(values: Mapping[str, float]) -> dict[str, float]:
+    return {sys.intern(name): value for name, value in values.items()}
 
 
 def _unix(text: str | None) -> float | None:

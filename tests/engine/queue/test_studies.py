@@ -20,7 +20,6 @@ from engine.store.studies import (
     estimate_seconds,
     known_study,
     runs_that_count,
-    study_cells,
     study_runs,
 )
 
@@ -76,7 +75,7 @@ def test_only_what_is_missing_is_queued_whoever_made_the_rest(store: Store, writ
     assert {run.id for _, run in counted if run} == {run.id for run in (*by_hand, *done.made)}
     row = known_study(store, "mine")
     assert {get_run(store, run.id).study_id for run in by_hand} == {row.id}  # linked, so that lists find them
-    assert (row.spec["baseline"], row.spec["margin"], row.spec["source"]) == (["id"], 0.01, study.text)
+    assert (row.baseline, row.margin, row.source) == (("id",), 0.01, study.text)
 
 
 def test_failed_runs_wait_for_a_word_and_stopped_ones_go_on(store: Store, write: Write) -> None:
@@ -152,13 +151,13 @@ def test_an_edit_adds_what_is_new_and_keeps_what_left(store: Store, write: Write
     done = submit(store, second, cells_of(second))
     assert {run.arm for run in done.made} == {"tf-llmer/rescale"}
     row = known_study(store, "mine")
-    assert {cell.axes["arm"] for cell in study_cells(row)} == {"id", "tf-llmer/full", "tf-llmer/rescale"}
-    left = study_cells(row, former=True)
+    assert {cell.axes["arm"] for cell in row.cells} == {"id", "tf-llmer/full", "tf-llmer/rescale"}
+    left = row.former
     assert {cell.spec_hash for cell in left} == {run.spec_hash for run in before if run.arm == "tf-llmer/no-norm"}
     assert len(list_runs(store)) == 8  # nothing is taken away
     third = write(GRID)
     assert submit(store, third, cells_of(third)).made == ()
-    assert {cell.axes["arm"] for cell in study_cells(known_study(store, "mine"), former=True)} == {"tf-llmer/rescale"}
+    assert {cell.axes["arm"] for cell in known_study(store, "mine").former} == {"tf-llmer/rescale"}
 
 
 def test_a_changed_setting_makes_other_runs_of_the_same_cells(store: Store, write: Write) -> None:
@@ -167,7 +166,7 @@ def test_a_changed_setting_makes_other_runs_of_the_same_cells(store: Store, writ
     done = submit(store, study, cells_of(study, sets=["train.epochs=3"]))
     assert len(done.made) == 6
     row = known_study(store, "mine")
-    assert len(study_cells(row)) == len(study_cells(row, former=True)) == 6
+    assert len(row.cells) == len(row.former) == 6
     assert {run.id for _, run in study_runs(store, "mine") if run} == {run.id for run in done.made}
 
 
@@ -181,7 +180,7 @@ def test_a_part_of_a_study_leaves_the_rest_of_its_cells_alone(store: Store, writ
         (1, "id"),
         (1, "tf-llmer/full"),
     ]
-    assert study_cells(known_study(store, "mine"), former=True) == []
+    assert known_study(store, "mine").former == ()
 
 
 def test_more_seeds_stay_when_the_study_is_run_without_them(store: Store, write: Write) -> None:
@@ -189,7 +188,7 @@ def test_more_seeds_stay_when_the_study_is_run_without_them(store: Store, write:
     assert len(submit(store, study, cells_of(study, seeds=range(4)), seeds=4).made) == 12
     assert submit(store, study, cells_of(study)).made == ()
     assert sorted({cell.axes["seed"] for cell, _ in study_runs(store, "mine")}) == [0, 1, 2, 3]
-    assert study_cells(known_study(store, "mine"), former=True) == []
+    assert known_study(store, "mine").former == ()
 
 
 # ------------------------------------------------------------------------------------ which run counts

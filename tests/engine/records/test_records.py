@@ -76,7 +76,7 @@ def test_any_document_decodes_and_every_number_is_finite(document: object) -> No
     records = [
         RunResult.decode(document),
         RunFacts.decode(document),
-        StudyRecord.decode("barrier", NOW, document),
+        StudyRecord.decode(1, "barrier", NOW, document),
         DiagnosisRecord.decode("0" * 16, "demo", "demo", NOW, document),
     ]
     assert all(map(math.isfinite, _floats(tuple(records))))
@@ -260,7 +260,7 @@ def test_a_histogram_whose_parts_do_not_belong_together_is_none() -> None:
 def test_a_study_leaves_out_cells_that_name_no_run() -> None:
     whole = {"key": "k", "axes": {"seed": 0}, "spec_hash": "s", "config_hash": "c", "overrides": {}}
     study = StudyRecord.decode(
-        "barrier", NOW, {"meaning": "m", "cells": [whole, {"key": "k"}, None], "baseline": ["id"]}
+        1, "barrier", NOW, {"meaning": "m", "cells": [whole, {"key": "k"}, None], "baseline": ["id"]}
     )
     assert study.cells == (StudyCell("k", {"seed": 0}, "s", "c", {}),)
     assert (study.meaning, study.question, study.baseline, study.margin, study.seeds) == ("m", "", ("id",), None, None)

@@ -143,7 +143,7 @@ def _answered(
         kept = keep_diagnosis(store, identity, experiment, _measured(request))
     else:
         say(f"measured {kept.created:%Y-%m-%d %H:%M} UTC; --fresh measures again")
-    return {"identity": identity, "created": kept.created.isoformat(timespec="seconds")} | kept.result
+    return {"identity": identity, "created": kept.created.isoformat(timespec="seconds")} | dict(kept.document)
 
 
 def _measured(request: dict[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def report(
     ]
     command = ["tfllmer", "report", *([study] if study else []), *narrowed, "-o", str(output)]
     title = f"Study {study}" if study else "Runs of " + ", ".join(sorted({e.experiment.data.name for e in evidence}))
-    asks = str(known_study(store, study).spec.get("question", "")) if study else ""
+    asks = known_study(store, study).question if study else ""
     for reason in write_report(output, Question(title, asks, share, baselines, command), evidence):
         say(f"left out: {reason}")
     print(output)

@@ -88,9 +88,9 @@ def judged_by(store: Store, study: str | None, margin: float | None) -> tuple[fl
     from engine.reports.verdict.verdict import BASELINES, MARGIN
     from engine.store.studies import known_study
 
-    about = {} if study is None else known_study(store, study).spec
-    fixed = about.get("margin")
+    known = None if study is None else known_study(store, study)
+    fixed = None if known is None else known.margin
     if margin is not None and fixed is not None and margin != fixed:
         raise UserError(f"--margin {margin:g}: study {study} fixed {fixed:g} beforehand; leave --margin out")
     share = next((m for m in (margin, fixed) if m is not None), MARGIN)
-    return share, about.get("baseline") or BASELINES
+    return share, (known.baseline if known is not None else ()) or BASELINES

@@ -173,7 +173,7 @@ def status(name: Name, db: Db = None, json: Json = False) -> None:
     if json:
         print_json({"study": name, **now.to_json(), "former": [asdict(cell) for cell in former]})
         return
-    print_rich(plain(f"{name}: {known_study(store, name).spec['meaning']}", "bold"), "", picture(now))
+    print_rich(plain(f"{name}: {known_study(store, name).meaning}", "bold"), "", picture(now))
     if former:
         print(f"No longer in the file as it was run, kept ({len(former)}):")
         for cell in former[:10]:

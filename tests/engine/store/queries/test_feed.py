@@ -28,9 +28,9 @@ def test_a_running_run_tells_how_far_it_is(store: Store) -> None:
     run = new_run(store, train={"epochs": 10})
     writer = spool_of(store, run)
     writer.start(1, 1, 1.0)
-    for epoch in range(4):
+    for epoch, ndcg in enumerate([0.1, 0.3, float("nan"), 0.3]):
         writer.points(epoch * 5, {"epoch": epoch, "train_ce": 6.0 - epoch})
-        writer.points(epoch * 5, {"valid.ndcg@10": [0.1, 0.3, 0.2, 0.3][epoch], "valid.hr@10": 0.5 + epoch / 10})
+        writer.points(epoch * 5, {"valid.ndcg@10": ndcg, "valid.hr@10": 0.5 + epoch / 10})
     ingest(store, run.id)
     (row,) = Feed(store).read().rows
     assert (row.epoch, row.train_ce, row.curve) == (3.0, 3.0, (6.0, 5.0, 4.0, 3.0))
