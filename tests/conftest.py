@@ -9,8 +9,25 @@ import pytest
 
 # Several OpenMP threads wait by spinning: beside other processes they are many times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The list of fonts takes seconds to make; it is no state of a test.
+os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))
 # Under nohup SIGHUP is ignored, and every process that the tests start would inherit that.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+_KEPT = ("TFLLMER_DATA", "TFLLMER_UPDATE_SNAPSHOTS")
+
+
+@pytest.fixture(autouse=True)
+def surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working folder and a home for state, settings and caches of the test's own, and no TFLLMER_* from outside."""
+    for name in os.environ:
+        if name.startswith("TFLLMER_") and name not in _KEPT:
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    for name in ("STATE", "CONFIG", "CACHE", "DATA"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
+    monkeypatch.chdir(home)
 
 
 @pytest.fixture(scope="session")

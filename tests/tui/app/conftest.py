@@ -1,8 +1,6 @@
 """A store with runs of every kind, made as real ones are: rows, spools, ingest."""
 
-import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,11 +10,10 @@ from tests.tui.app.bench import fill
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is remembered goes to a place of the test's own, and no worker is started."""
+    """What is remembered lies beside the store, clocks are in UTC, and no worker is started."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("TZ", "UTC")
-    monkeypatch.delenv("TFLLMER_DB", raising=False)
     monkeypatch.setattr("engine.queue.ensure_worker", lambda store: False)
 
 
@@ -30,11 +27,9 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def filled(original: Path, tmp_path: Path) -> Iterator[Path]:
+def filled(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The path of a store of one's own with ten runs."""
     path = tmp_path / "experiments.db"
     shutil.copytree(original, tmp_path, dirs_exist_ok=True)
-    before = Path.cwd()
-    os.chdir(tmp_path)
-    yield path
-    os.chdir(before)
+    monkeypatch.chdir(tmp_path)
+    return path
