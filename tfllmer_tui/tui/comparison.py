@@ -180,7 +180,7 @@ def _marks(comparison: reports.Comparison | None) -> dict[tuple[str, int], str]:
     return {(str(line.metric), line.side): _sign(line) for line in whole}
 
 
-def _sign(line: reports.Line) -> str:
+def _sign(line: reports.Contrast) -> str:
     from engine.reports.boards.marks import MARKS
 
     if not line.tests:
@@ -189,7 +189,7 @@ def _sign(line: reports.Line) -> str:
     return "" if better is None else MARKS["better" if better else "worse"]
 
 
-def _better(line: reports.Line, test: Test, p: float) -> bool | None:
+def _better(line: reports.Contrast, test: Test, p: float) -> bool | None:
     from engine.reports.stats.statistics import ALPHA
 
     return None if p >= ALPHA else line.metric.better(test.difference)

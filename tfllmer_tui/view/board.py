@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.metrics import Metric
-from engine.reports.boards.leaderboard import Cell, Leaderboard, shortened
+from engine.reports.boards.leaderboard import BoardCell, Leaderboard, shortened
 from tfllmer_tui.view.text import plain
 
 _DIM = "bright_black"
@@ -48,7 +48,7 @@ def board_notes(board: Leaderboard) -> str:
     return " · ".join([*notes, *([f"all with {shared}"] if shared else [])])
 
 
-def _cell(cell: Cell | None, metric: Metric, *, with_n: bool) -> Text:
+def _cell(cell: BoardCell | None, metric: Metric, *, with_n: bool) -> Text:
     if cell is None:
         return Text("–", _DIM)
     text = Text(metric.text(cell.mean), "bold" if cell.best else "underline" if cell.second else "")

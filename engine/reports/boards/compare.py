@@ -49,7 +49,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Line:
+class Contrast:
     """One metric of one side against the reference, over all users or a group of them."""
 
     metric: Metric
@@ -77,7 +77,7 @@ class Comparison:
     sides: tuple[Side, ...]
     settings: tuple[tuple[str, tuple[Any, ...]], ...]
     """Settings that differ, with a value per side; None where a side never reads it."""
-    lines: tuple[Line, ...]
+    lines: tuple[Contrast, ...]
     notes: tuple[str, ...]
 
 
@@ -149,7 +149,7 @@ def _unpaired(reference: Side, other: Side) -> str | None:
     return None
 
 
-def _line(sides: Sequence[Side], place: int, metric: Metric, group: Group, unpaired: str | None) -> Line | None:
+def _line(sides: Sequence[Side], place: int, metric: Metric, group: Group, unpaired: str | None) -> Contrast | None:
     reference, other = sides[0], sides[place]
     if not metric.has_users:
         pair = [[_value(run, metric) for run in side.runs] for side in (reference, other)]
@@ -167,7 +167,7 @@ def _line(sides: Sequence[Side], place: int, metric: Metric, group: Group, unpai
             return None
     tests, refused = ([], []) if unpaired else _tests(reference, other, a, b, users)
     summaries = summary(a.mean(1)), summary(b.mean(1))
-    return Line(metric, group, users, place, *summaries, tuple(tests), (), tuple(refused))
+    return Contrast(metric, group, users, place, *summaries, tuple(tests), (), tuple(refused))
 
 
 def _value(run: Evidence, metric: Metric) -> float:
@@ -223,7 +223,7 @@ def _tests(
     return tests, refused
 
 
-def _corrected(lines: Sequence[Line]) -> list[Line]:
+def _corrected(lines: Sequence[Contrast]) -> list[Contrast]:
     """Holm over all tests of one kind and family."""
     adjusted: list[dict[str, float]] = [{} for _ in lines]
     for over, groups in product(statistics.METHODS, FAMILIES):
@@ -268,7 +268,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _json_line(comparison: Comparison, line: Line) -> dict[str, Any]:
+def _json_line(comparison: Comparison, line: Contrast) -> dict[str, Any]:
     return {
         "metric": str(line.metric),
         "group": line.group,

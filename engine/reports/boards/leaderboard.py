@@ -41,7 +41,7 @@ class Versus:
 
 
 @dataclass(frozen=True)
-class Cell:
+class BoardCell:
     """One configuration: the metric over its seeds."""
 
     mean: float
@@ -64,11 +64,11 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class BoardRow:
     """One arm; `cells` are aligned with the board's backbones, None where nothing has finished."""
 
     label: str
-    cells: tuple[Cell | None, ...]
+    cells: tuple[BoardCell | None, ...]
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,13 @@ class Leaderboard:
     mask_seen: bool
     metric: Metric
     backbones: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[BoardRow, ...]
     """Best first, by the best cell of the row."""
     compared: str = ""
     """What the marks mean, with the baseline, the test and its correction; empty without marks."""
 
     @property
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[BoardCell]:
         return [cell for row in self.rows for cell in row.cells if cell is not None]
 
     @property
@@ -155,7 +155,7 @@ def _board(
     configs: Sequence[Sequence[RunRecord]], dataset: str, conditions: tuple[str, ...], masked: bool, metric: Metric
 ) -> Leaderboard:
     name_embedding = len({run.embedding for runs in configs for run in runs if run.embedding}) > 1
-    found: dict[str, dict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[str, dict[str, list[BoardCell]]] = defaultdict(lambda: defaultdict(list))
     for runs in configs:
         cell = _cell(_newest(runs), metric)
         if cell is not None:
@@ -170,14 +170,14 @@ def _newest(runs: Sequence[RunRecord]) -> list[RunRecord]:
     return list({run.spec_hash: run for run in sorted(runs, key=lambda run: run.id)}.values())
 
 
-def _cell(runs: Sequence[RunRecord], metric: Metric) -> Cell | None:
+def _cell(runs: Sequence[RunRecord], metric: Metric) -> BoardCell | None:
     measured = sorted((run.seed, run.id, value) for run in runs if (value := metric.of(run.result)) is not None)
     if not measured:
         return None
     values = [value for _, _, value in measured]
     finite = all(map(math.isfinite, values))
     mean = statistics.fmean(values) if finite else math.nan
-    return Cell(
+    return BoardCell(
         mean=mean,
         sd=None if len(values) == 1 else _sd(values, mean),
         seeds=tuple(seed for seed, _, _ in measured),
@@ -214,21 +214,21 @@ def _ordered(backbones: Iterable[str]) -> list[str]:
     return sorted(backbones, key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
-def _rows(found: Mapping[str, Mapping[str, list[Cell]]], backbones: Sequence[str]) -> list[Row]:
+def _rows(found: Mapping[str, Mapping[str, list[BoardCell]]], backbones: Sequence[str]) -> list[BoardRow]:
     """One row per label; where one label names several configurations of a backbone, one row each."""
     rows = []
     for label, by_backbone in found.items():
         if all(len(cells) == 1 for cells in by_backbone.values()):
-            rows.append(Row(label, tuple(by_backbone[b][0] if b in by_backbone else None for b in backbones)))
+            rows.append(BoardRow(label, tuple(by_backbone[b][0] if b in by_backbone else None for b in backbones)))
             continue
         for backbone, cells in by_backbone.items():
             for cell in cells:
                 own = tuple(cell if b == backbone else None for b in backbones)
-                rows.append(Row(f"{label} #{cell.config_hash[:6]}", own))
+                rows.append(BoardRow(f"{label} #{cell.config_hash[:6]}", own))
     return rows
 
 
-def _flagged(rows: Sequence[Row], columns: int, metric: Metric) -> list[Row]:
+def _flagged(rows: Sequence[BoardRow], columns: int, metric: Metric) -> list[BoardRow]:
     """The rows with the best and the second best mean of each column marked; none where no direction is better."""
     table = [list(row.cells) for row in rows]
     for column in range(columns):
@@ -239,13 +239,13 @@ def _flagged(rows: Sequence[Row], columns: int, metric: Metric) -> list[Row]:
             cell = cells[column]
             if cell is not None:
                 cells[column] = replace(cell, best=cell.mean == top[0], second=cell.mean == top[1])
-    return [Row(row.label, tuple(cells)) for row, cells in zip(rows, table, strict=True)]
+    return [BoardRow(row.label, tuple(cells)) for row, cells in zip(rows, table, strict=True)]
 
 
 def _order(metric: Metric) -> Any:
     sign = -1 if metric.direction == "higher" else 1
 
-    def key(row: Row) -> tuple[float, str]:
+    def key(row: BoardRow) -> tuple[float, str]:
         values = [sign * cell.mean for cell in row.cells if cell is not None and math.isfinite(cell.mean)]
         return (min(values, default=math.inf), row.label)
 

@@ -10,7 +10,7 @@ import numpy as np
 from engine.errors import UserError, nearest
 from engine.reports.boards.arms import chosen, essence
 from engine.reports.boards.evidence import Evidence
-from engine.reports.boards.leaderboard import Cell, Leaderboard, Row, Versus, shortened
+from engine.reports.boards.leaderboard import BoardCell, BoardRow, Leaderboard, Versus, shortened
 from engine.reports.stats import statistics
 from engine.reports.stats.statistics import ALPHA, METHODS, NoTestError, Over, Test
 
@@ -52,7 +52,7 @@ def name_of(board: Leaderboard, label: str) -> str:
     return f"{label}#{next(cell.config_hash for cell in row.cells if cell is not None)[:8]}"
 
 
-def _rows_named(board: Leaderboard, name: str, tuned: bool) -> list[Row]:
+def _rows_named(board: Leaderboard, name: str, tuned: bool) -> list[BoardRow]:
     labelled = [row for row in board.rows if row.label == name]
     if labelled and not tuned:
         return labelled
@@ -62,7 +62,7 @@ def _rows_named(board: Leaderboard, name: str, tuned: bool) -> list[Row]:
     return of_arm or labelled or [row for row in board.rows if shown[row.label] == name]
 
 
-def _hashed(row: Row, digest: str) -> bool:
+def _hashed(row: BoardRow, digest: str) -> bool:
     return any(cell is not None and cell.config_hash.startswith(digest) for cell in row.cells)
 
 
@@ -79,7 +79,7 @@ def _short_names(label: str) -> set[str]:
 
 
 def _marked(
-    board: Leaderboard, evidence: Mapping[str, Evidence], baseline: str, named: Sequence[Row], over: Over
+    board: Leaderboard, evidence: Mapping[str, Evidence], baseline: str, named: Sequence[BoardRow], over: Over
 ) -> Leaderboard:
     columns = range(len(board.backbones))
     found: dict[tuple[int, int], tuple[Versus, Test | None]] = {}
@@ -117,13 +117,13 @@ class _Reference:
     """The baseline in one column."""
 
     label: str
-    cell: Cell
+    cell: BoardCell
     chosen: bool
     """By validation, among several settings of the arm."""
 
 
 def _reference(
-    board: Leaderboard, evidence: Mapping[str, Evidence], baseline: str, named: Sequence[Row], column: int
+    board: Leaderboard, evidence: Mapping[str, Evidence], baseline: str, named: Sequence[BoardRow], column: int
 ) -> _Reference | None:
     found = [(row.label, cell) for row in named if (cell := row.cells[column]) is not None]
     shown = _shown(board)
@@ -152,7 +152,7 @@ def _decided(board: Leaderboard, versus: Versus, p_holm: float | None) -> Versus
 
 
 def _versus(
-    board: Leaderboard, evidence: Mapping[str, Evidence], cell: Cell, reference: Cell, over: Over
+    board: Leaderboard, evidence: Mapping[str, Evidence], cell: BoardCell, reference: BoardCell, over: Over
 ) -> tuple[Versus, Test | None]:
     mine, its = dict(zip(cell.seeds, cell.runs, strict=True)), dict(zip(reference.seeds, reference.runs, strict=True))
     seeds = sorted(set(mine) & set(its))

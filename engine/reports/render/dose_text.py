@@ -11,12 +11,12 @@ from engine.reports.boards.doses import Family
 from engine.reports.render.layouts import Entry, Grid
 from engine.reports.stats.statistics import Summary
 
-Direction: TypeAlias = Literal["rises", "falls", "does not change", "no direction shown", "one seed"]
+Trend: TypeAlias = Literal["rises", "falls", "does not change", "no direction shown", "one seed"]
 
 _CE = parse_metric("train_ce")
 
 
-def direction(slope: Summary) -> Direction:
+def direction(slope: Summary) -> Trend:
     """What the 95 % interval of the slope says of its sign."""
     if slope.lo is None or slope.hi is None:
         return "one seed"

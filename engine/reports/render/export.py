@@ -13,7 +13,7 @@ from typing import Any
 from engine.errors import UserError
 from engine.files import replacing
 from engine.metrics import load_ranks
-from engine.reports.boards.leaderboard import Cell, Leaderboard
+from engine.reports.boards.leaderboard import BoardCell, Leaderboard
 from engine.reports.render.layouts import Entry, Grid
 from engine.reports.stats.numbers import finite
 
@@ -120,7 +120,7 @@ def _json_board(board: Leaderboard) -> dict[str, Any]:
     }
 
 
-def _json_cell(cell: Cell) -> dict[str, Any]:
+def _json_cell(cell: BoardCell) -> dict[str, Any]:
     return {
         "mean": finite(cell.mean),
         "sd": finite(cell.sd),

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 from engine.errors import UserError
 from engine.metrics import Metric
-from engine.reports.boards.leaderboard import Cell, Leaderboard, shortened
+from engine.reports.boards.leaderboard import BoardCell, Leaderboard, shortened
 from engine.reports.boards.marks import MARKS
 
 Layout: TypeAlias = Literal["backbones", "metrics", "difference"]
@@ -118,7 +118,7 @@ def _data(board: Leaderboard) -> str:
 
 def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
     """Arms x (data sets x metrics) of one backbone."""
-    columns: list[list[Cell | None]] = []
+    columns: list[list[BoardCell | None]] = []
     labels = list(dict.fromkeys(row.label for board in here for row in board.rows))
     for board in here:
         at = board.backbones.index(backbone)
@@ -205,7 +205,7 @@ def _compared(boards: Sequence[Leaderboard]) -> list[str]:
     return [f"{', '.join(dict.fromkeys(titles))}: {text}." for text, titles in texts.items()]
 
 
-def _entry(cell: Cell | None, metric: Metric, with_n: bool) -> Entry | None:
+def _entry(cell: BoardCell | None, metric: Metric, with_n: bool) -> Entry | None:
     if cell is None:
         return None
     return Entry(
@@ -217,7 +217,7 @@ def _entry(cell: Cell | None, metric: Metric, with_n: bool) -> Entry | None:
     )
 
 
-def _difference(cell: Cell | None, metric: Metric) -> Entry | None:
+def _difference(cell: BoardCell | None, metric: Metric) -> Entry | None:
     if cell is None:
         return None
     if cell.versus is None:

@@ -12,7 +12,7 @@ from tfllmer_tui.cli.report.board import Metrics, StudyName
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from engine.reports.boards.compare import Comparison, Line, Side
+    from engine.reports.boards.compare import Comparison, Contrast, Side
     from engine.store import Store
 
 
@@ -134,11 +134,11 @@ def comparison_view(found: Comparison) -> list[RenderableType]:
     return views
 
 
-def _title(line: Line) -> str:
+def _title(line: Contrast) -> str:
     return line.metric.title
 
 
-def _rows(found: Comparison, line: Line) -> list[tuple[object, ...]]:
+def _rows(found: Comparison, line: Contrast) -> list[tuple[object, ...]]:
     from engine.reports.boards.compare import GROUPS
     from engine.reports.stats.numbers import p_text
 

@@ -29,8 +29,7 @@ from tfllmer_tui.tui.widgets.table import Cell, Column, Table
 from tfllmer_tui.view.board import board_notes
 
 if TYPE_CHECKING:
-    from engine.reports.boards.leaderboard import Cell as BoardCell
-    from engine.reports.boards.leaderboard import Leaderboard, Row
+    from engine.reports.boards.leaderboard import BoardCell, BoardRow, Leaderboard
     from engine.reports.render.layouts import Grid, Layout
     from engine.reports.stats.statistics import Over
     from engine.store import Store
@@ -197,7 +196,7 @@ class LeaderboardScreen(Page):
         """The one in sight."""
         return self._with_marks or (self._boards[self._at] if self._boards else None)
 
-    def _cells(self, row: Row, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
+    def _cells(self, row: BoardRow, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
         board = self.board
         assert board is not None  # the rows are its own
         with_n = board.equal_n is None
@@ -354,7 +353,7 @@ class LeaderboardScreen(Page):
 
     def action_baseline(self) -> None:
         """Test all arms against the one under the cursor; once more, and nothing is tested."""
-        row: Row | None = self.query_one("#board", Table).row
+        row: BoardRow | None = self.query_one("#board", Table).row
         if row is not None:
             self._baseline = None if row.label == self._baseline else row.label
             self._keep()

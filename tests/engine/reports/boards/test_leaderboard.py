@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engine.errors import UserError
 from engine.records import RunRecord
-from engine.reports.boards.leaderboard import Cell, Leaderboard, leaderboards
+from engine.reports.boards.leaderboard import BoardCell, Leaderboard, leaderboards
 from tests.engine.reports.records import record
 
 
@@ -17,7 +17,7 @@ def board(records: list[RunRecord], metric: str = "ndcg@10") -> Leaderboard:
     return only
 
 
-def cells(of: Leaderboard, backbone: str = "sasrec") -> dict[str, Cell | None]:
+def cells(of: Leaderboard, backbone: str = "sasrec") -> dict[str, BoardCell | None]:
     column = of.backbones.index(backbone)
     return {row.label: row.cells[column] for row in of.rows}
 
