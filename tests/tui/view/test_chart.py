@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -40,6 +40,7 @@ def dots(picture: Picture, ink: int = SERIES) -> list[tuple[int, int]]:
     st.one_of(st.none(), st.tuples(any_float, any_float)),
     st.booleans(),
 )
+@example([[(2.0**53, 0.0)]], 20, 5, [], False, False, None, False)  # 1 more is the same number
 def test_no_size_and_no_value_fails(
     curves: list[list[tuple[float, float]]],
     width: int,

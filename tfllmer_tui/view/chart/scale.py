@@ -71,7 +71,7 @@ def x_extent(xs: Sequence[FloatArray], x_range: tuple[float, float] | None) -> t
     filled = [x for x in xs if len(x)]
     lo = min((float(x.min()) for x in filled), default=0.0)
     hi = max((float(x.max()) for x in filled), default=1.0)
-    return (lo, lo + 1.0) if lo == hi else (lo, hi)  # a curve that begins: the rest of it comes to the right
+    return widened(lo, lo + 1.0 if lo == hi else hi)  # a curve that begins: the rest of it comes to the right
 
 
 def y_extent(
