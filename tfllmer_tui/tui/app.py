@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
 from textual.app import App, SystemCommand
@@ -14,8 +13,11 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from engine.errors import UserError
+from engine.files import store_path
 from tfllmer_tui.tui import actions
-from tfllmer_tui.tui.memory import keys_file, recall, remember, state_file
+from tfllmer_tui.tui.keys import keys_file, own_keys
+from tfllmer_tui.tui.memory import Memory
+from tfllmer_tui.tui.messages import PlaceChosen, StoreNews
 from tfllmer_tui.tui.palette import CONTRAST, DARK, LIGHT, THEMES
 from tfllmer_tui.tui.screens.base import PLACES, Page
 from tfllmer_tui.tui.screens.compare import CompareScreen
@@ -28,9 +30,13 @@ from tfllmer_tui.tui.screens.queue import QueueScreen
 from tfllmer_tui.tui.screens.run import RunScreen
 from tfllmer_tui.tui.screens.runs import RunsScreen
 from tfllmer_tui.tui.screens.studies import StudiesScreen
+from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.traces import TraceCache
-from tfllmer_tui.tui.watch import News, Snapshot, Watcher
-from tfllmer_tui.tui.widgets.bars import TopBar
+from tfllmer_tui.tui.watch import Watcher
+
+if TYPE_CHECKING:
+    from engine.store import Store
+    from tfllmer_tui.tui.context import Context
 
 SETTLE_S = 15.0
 """How often runs are settled that nobody may be following."""
@@ -65,44 +71,45 @@ class TfllmerApp(App[None]):
     ]
 
     def __init__(
-        self,
-        db: str | None = None,
-        *,
-        read_only: bool = False,
-        state: Path | None = None,
-        clock: Callable[[], float] = time.time,
+        self, db: str | None = None, *, read_only: bool = False, clock: Callable[[], float] = time.time
     ) -> None:
+        """`db` names the store; `read_only` shows runs and changes nothing. Raises UserError where the user's keys
+        are wrong, or no store is named."""
+        keys = self.check_keys()
         super().__init__()
-        self.clock = clock
-        self.db, self.read_only = db, read_only
-        self.snapshot = Snapshot()
-        self.watcher = Watcher(db, self.post_message)
+        self.clock, self.read_only = clock, read_only
+        self.snapshot = StoreSnapshot()
+        path = store_path(db)
+        self.watcher = Watcher(path, self.post_message)
         self.traces = TraceCache()
-        self._state_file = state or state_file()
-        self.memory = recall(self._state_file)
+        self.memory = Memory(path, read_only=read_only)
         self._saving: Timer | None = None
         self._settling = False
         for theme in THEMES:
             self.register_theme(theme)
-        wanted = self.memory.get("theme")
-        self.theme = wanted if wanted in self.available_themes else DARK
-        keys = {str(name): str(key) for name, key in recall(keys_file()).items() if isinstance(key, str)}
-        if keys:
-            self.set_keymap(keys)
+        self.theme = next((name for name in self.available_themes if name == self.memory.get("theme")), DARK)
+        self.set_keymap(keys)
+
+    @staticmethod
+    def check_keys() -> dict[str, str]:
+        """The user's own keys by binding id. Raises UserError where they are wrong."""
+        return own_keys(keys_file())
 
     def on_mount(self) -> None:
         self.watcher.start()
+        for notice in self.memory.notices:
+            self.notify(notice, severity="warning", timeout=8, markup=False)
         self.set_interval(SETTLE_S, self._settle)
 
     def on_unmount(self) -> None:
         self.watcher.stop()
         if self._saving is not None:
-            remember(self._state_file, self.memory)
+            self.memory.save()
 
     # -------------------------------------------------------------------------------- the store
 
-    @on(News)
-    def _news(self, news: News) -> None:
+    @on(StoreNews)
+    def _news(self, news: StoreNews) -> None:
         before, self.snapshot = self.snapshot, news.snapshot
         if isinstance(self.screen, Page):
             self.screen.take_news(news.snapshot)
@@ -128,7 +135,7 @@ class TfllmerApp(App[None]):
         """The one way from the app to anything that writes. Raises UserError where it was opened for reading only."""
         if self.read_only:
             raise UserError("read-only: this view shows runs and changes nothing")
-        return action(self.store_path, *given)
+        return action(self.snapshot.path, *given)
 
     @work(thread=True, group="actions", exit_on_error=False)
     def do(self, action: Callable[..., str], *given: Any, then: Callable[[], object] | None = None) -> None:
@@ -145,9 +152,9 @@ class TfllmerApp(App[None]):
             self.call_from_thread(then)
 
     @property
-    def store_path(self) -> Path | None:
-        """The store's file as the reader has found it."""
-        return self.snapshot.path
+    def store(self) -> Store | None:
+        """The open store, for threads; None while there is none."""
+        return self.watcher.store
 
     def tell_error(self, error: Exception) -> None:
         """An error as one line on screen."""
@@ -166,8 +173,8 @@ class TfllmerApp(App[None]):
         if isinstance(self.screen, LaunchScreen):
             self.screen.start_typing()
 
-    @on(TopBar.Go)
-    def _go(self, event: TopBar.Go) -> None:
+    @on(PlaceChosen)
+    def _go(self, event: PlaceChosen) -> None:
         self.action_go(event.mode)
 
     async def action_back(self) -> None:
@@ -246,9 +253,7 @@ class TfllmerApp(App[None]):
 
     def keep(self, name: str, value: Any) -> None:
         """Remember something for the next session; what was opened for reading only leaves nothing behind."""
-        self.memory[name] = value
-        if self.read_only:
-            return
+        self.memory.keep(name, value)
         if self._saving is not None:
             self._saving.stop()
         self._saving = self.set_timer(1.0, self._save)
@@ -256,7 +261,7 @@ class TfllmerApp(App[None]):
     @work(thread=True, group="memory", exit_on_error=False)
     def _save(self) -> None:
         self._saving = None
-        remember(self._state_file, dict(self.memory))
+        self.memory.save()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Entries of the command palette: what makes sense here first."""
@@ -275,3 +280,7 @@ class TfllmerApp(App[None]):
 
     def _start_worker(self) -> None:
         self.do(actions.start_worker)
+
+
+if TYPE_CHECKING:
+    _app: type[Context] = TfllmerApp

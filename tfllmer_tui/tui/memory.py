@@ -1,41 +1,91 @@
-"""What is remembered from one session to the next, in one small JSON file of the user's."""
+"""What is remembered from one session to the next: of a person in one small JSON file, of each store in another.
+
+How one looks at runs (filter, columns, smoothing, baseline, ...) belongs to the store they are in; colours and spacing
+belong to the person, whichever store it is. Nothing here ends a session: a file that makes no sense is set aside, and
+`notices` says so; a home that cannot be written is no error.
+"""
 
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from engine.errors import UserError
-from engine.files import write_text
+from engine.files import make_folder, state_folder, user_state, write_text
+
+PERSONAL = ("theme", "spacious")
+"""What belongs to the person; everything else belongs to the store."""
 
 
-def state_file() -> Path:
-    """$XDG_STATE_HOME/tfllmer/tui.json, by default below ~/.local/state."""
-    root = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(root).expanduser() / "tfllmer" / "tui.json"
+class Memory:
+    """What is remembered for one person and the store at a path. With `read_only` files are read and never touched."""
 
+    def __init__(self, store: Path, *, read_only: bool = False) -> None:
+        self.notices: list[str] = []
+        """Lines about files that made no sense."""
+        self._store, self._read_only = store, read_only
+        self._person_file = user_state() / "tui.json"
+        self._store_file = state_folder(store) / "tui.json"
+        person = self._recall(self._person_file)
+        self._values = self._recall(self._store_file)
+        self._values.pop("store", None)
+        for name in PERSONAL:
+            self._values.pop(name, None)
+        self._values |= {name: person[name] for name in PERSONAL if name in person}
 
-def keys_file() -> Path:
-    """$XDG_CONFIG_HOME/tfllmer/keys.json: a user's own keys, binding id -> keys."""
-    root = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(root).expanduser() / "tfllmer" / "keys.json"
+    def get(self, name: str, default: Any = None) -> Any:
+        """A value that was kept."""
+        return self._values.get(name, default)
 
+    def section(self, name: str) -> Mapping[str, Any]:
+        """Values that were kept under one name; empty where there are none or they make no sense."""
+        values = self._values.get(name)
+        return values if isinstance(values, dict) else {}
 
-def recall(file: Path) -> dict[str, Any]:
-    """What the file says; nothing where there is none or it makes no sense."""
-    try:
-        told = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
+    def keep(self, name: str, value: Any) -> None:
+        """Remember a value from now on; `save` writes it."""
+        self._values[name] = value
+
+    def save(self) -> None:
+        """Write both files, each whole or not at all."""
+        if self._read_only:
+            return
+        values = dict(self._values)
+        person = {name: values.pop(name) for name in PERSONAL if name in values}
+        _write(self._person_file, person)
+        _write(self._store_file, {"store": str(self._store), **values})
+
+    def _recall(self, file: Path) -> dict[str, Any]:
+        try:
+            values = json.loads(file.read_text("utf-8"))
+            if not isinstance(values, dict):
+                raise ValueError("no object")
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            self.notices.append(f"{file}: {error.strerror or error}; this session begins without it")
+        except (ValueError, RecursionError):
+            self.notices.append(f"{file} makes no sense{self._set_aside(file)}; this session begins without it")
+        else:
+            return values
         return {}
-    return told if isinstance(told, dict) else {}
+
+    def _set_aside(self, file: Path) -> str:
+        if not self._read_only:
+            try:
+                file.replace(file.with_suffix(".broken"))
+            except OSError:
+                pass
+            else:
+                return f" and is now {file.stem}.broken"
+        return ""
 
 
-def remember(file: Path, told: dict[str, Any]) -> None:
-    """Write the file whole or not at all; a home that cannot be written is no error."""
+def _write(file: Path, values: Mapping[str, Any]) -> None:
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps(told, indent=1) + "\n")
+        make_folder(file.parent)
+        write_text(file, json.dumps(values, indent=1) + "\n")
     except (OSError, UserError):
         return

@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
 from engine.errors import UserError
-from engine.files import store_path
+from tfllmer_tui.tui.messages import StoreNews
+from tfllmer_tui.tui.snapshot import State, StoreSnapshot
 
 if TYPE_CHECKING:
     from engine.store import Store
     from engine.store.queries.feed import Feed, RunRow
-
-State: TypeAlias = Literal["opening", "open", "missing", "trouble"]
 
 EVERY_S = 0.25
 """Between two looks. A look that was slow makes the next one wait longer, so that the machine belongs to the runs."""
@@ -36,46 +33,18 @@ LOCKED_S = 1.0
 """A locked file is reported after this long; the next look tries again."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """All runs as of one moment. `number` grows with every one that differs."""
-
-    number: int = 0
-    rows: Mapping[str, RunRow] = field(default_factory=lambda: MappingProxyType({}))
-    state: State = "opening"
-    text: str = ""
-    """What is to be said of the state, in one line."""
-    path: Path | None = None
-    complete: bool = False
-    """Whether every run has been read at least once."""
-
-    def newest(self) -> list[RunRow]:
-        return sorted(self.rows.values(), key=lambda row: row.id, reverse=True)
-
-
-class News(Message):
-    """Something is different; a later one may stand in for an earlier one that still waits."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        super().__init__()
-        self.snapshot = snapshot
-
-    def can_replace(self, message: Message) -> bool:
-        return isinstance(message, News)
-
-
 class Watcher:
     """Looks at the store until it is stopped."""
 
-    def __init__(self, url: str | None, post: Callable[[Message], object]) -> None:
-        self._url, self._post = url, post
+    def __init__(self, path: Path, post: Callable[[Message], object]) -> None:
+        self._path, self._post = path, post
         self._wake, self._stopped = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="store-reader", daemon=True)
         self._store: Store | None = None
         self._feed: Feed | None = None
         self._file: tuple[int, int] | None = None
         self._rows: dict[str, RunRow] = {}
-        self._snapshot = Snapshot()
+        self._snapshot = StoreSnapshot()
 
     @property
     def store(self) -> Store | None:
@@ -146,11 +115,6 @@ class Watcher:
         self._store = store
         self._rows = {}
 
-    @cached_property
-    def _path(self) -> Path:
-        """Found once: the folder that one is in may go."""
-        return store_path(self._url)
-
     def _same_file(self) -> bool:
         try:
             status = self._path.stat()
@@ -169,5 +133,5 @@ class Watcher:
 
     def _tell(self, state: State, text: str, complete: bool) -> None:
         rows = MappingProxyType(dict(self._rows))
-        self._snapshot = Snapshot(self._snapshot.number + 1, rows, state, text, self._path, complete)
-        self._post(News(self._snapshot))
+        self._snapshot = StoreSnapshot(self._snapshot.number + 1, rows, state, text, self._path, complete)
+        self._post(StoreNews(self._snapshot))

@@ -14,6 +14,7 @@ from aiohttp import web
 from textual_serve.server import Server
 
 from engine.errors import UserError
+from tfllmer_tui.tui.app import TfllmerApp
 from tfllmer_tui.web.guard import Guard, is_loopback
 
 POLICY = (
@@ -58,7 +59,8 @@ async def _close_up(request: web.Request, response: web.StreamResponse) -> None:
 
 
 def serve(db: str | None, host: str, port: int, *, read_only: bool) -> None:
-    """Serve until Ctrl-C. Raises UserError where the address cannot be had."""
+    """Serve until Ctrl-C. Raises UserError where the address cannot be had, or the user's keys are wrong."""
+    TfllmerApp.check_keys()  # here, and not on every page
     listening, loopback = _listen(host, port)
     port = listening.getsockname()[1]
     token = None if loopback and read_only else secrets.token_urlsafe(32)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import sys
 import threading
 import time
 
+from engine.errors import UserError
 from tfllmer_tui.tui.app import TfllmerApp
 
 LOOK_S = 2.0
@@ -21,7 +23,12 @@ def main() -> None:
     parser.add_argument("--read-only", action="store_true")
     given = parser.parse_args()
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    TfllmerApp(given.db, read_only=given.read_only).run()
+    try:
+        app = TfllmerApp(given.db, read_only=given.read_only)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    app.run()
 
 
 def _end_with(server: int) -> None:

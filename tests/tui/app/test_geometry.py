@@ -16,7 +16,7 @@ from tfllmer_tui.tui import geometry
 from tfllmer_tui.tui.geometry import Line, Subject
 from tfllmer_tui.tui.screens.geometry import GeometryScreen
 from tfllmer_tui.tui.widgets.chart import Chart
-from tfllmer_tui.tui.widgets.table import Table
+from tfllmer_tui.tui.widgets.table import VirtualTable
 
 
 def subject(name: str, **found: Any) -> Subject:
@@ -129,7 +129,7 @@ async def test_marked_runs_stand_side_by_side_with_the_usual_way_in_before_them(
         await press(pilot, "6")
         screen = app.screen
         assert isinstance(screen, GeometryScreen)
-        shown = {line.id: line for line in screen.query_one("#lines", Table).rows}
+        shown = {line.id: line for line in screen.query_one("#lines", VirtualTable).rows}
         names = [subject.title for subject in screen._subjects]
         assert names == ["PCA before", "full (2 seeds)", "no-norm"]
         assert shown["Row norms at the start CV"].values == pytest.approx((0.7, 0.02, 0.3))
@@ -148,7 +148,7 @@ async def test_marked_runs_stand_side_by_side_with_the_usual_way_in_before_them(
         await press(pilot, "d")
         assert screen._subjects[0].title == "full (2 seeds)"
         await press(pilot, "o")
-        only = [line.name for line in screen.query_one("#lines", Table).rows]
+        only = [line.name for line in screen.query_one("#lines", VirtualTable).rows]
         assert "CV" in only and "stable rank" not in only
         await press(pilot, "y")
         assert app.clipboard == "tfllmer diagnose --dataset demo --ablation no-norm --backbone sasrec"

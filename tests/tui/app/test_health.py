@@ -16,7 +16,7 @@ from textual.app import App
 
 from tests.tui.app.bench import app_of, fill, id_of, opened, press, quiet, screen_text, until
 from tfllmer_tui.tui.screens.base import PLACES
-from tfllmer_tui.tui.widgets.table import Column, Table
+from tfllmer_tui.tui.widgets.table import Column, VirtualTable
 
 ROOT = Path(__file__).parents[3]
 
@@ -189,11 +189,11 @@ async def test_only_rows_in_sight_are_drawn() -> None:
 
     class Alone(App[None]):
         def compose(self) -> Any:
-            yield Table((Column("n", "n", 8),), cells, key_of=str)
+            yield VirtualTable((Column("n", "n", 8),), cells, key_of=str)
 
     app = Alone()
     async with app.run_test(size=(40, 20)) as pilot:
-        table = app.query_one(Table)
+        table = app.query_one(VirtualTable)
         table.show(range(10_000))
         table.focus()
         await pilot.pause()

@@ -14,7 +14,7 @@ from tests.tui.app.bench import RUNS, app_of, opened, press, quiet, screen_text,
 from tfllmer_tui.tui.planning import FORM, plan, sets_of, value_in, with_value
 from tfllmer_tui.tui.screens.launch import LaunchScreen
 from tfllmer_tui.tui.widgets.settings_form import SettingsForm
-from tfllmer_tui.tui.widgets.table import Table
+from tfllmer_tui.tui.widgets.table import VirtualTable
 
 NOTHING = {box.name: "" for box in FORM}
 
@@ -110,7 +110,7 @@ async def test_the_cursor_passes_over_headings(filled: Path) -> None:
     async with opened(filled, (80, 24)) as pilot:
         await press(pilot, "4", "ctrl+s")
         form = pilot.app.screen.query_one(SettingsForm)
-        table = form.query_one("#fields", Table)
+        table = form.query_one("#fields", VirtualTable)
         seen = []
         for _ in range(20):
             assert form.state is not None

@@ -24,7 +24,7 @@ from tfllmer_tui.tui.screens.run import RunScreen
 from tfllmer_tui.tui.widgets.chart import Chart
 from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.log_view import LogView
-from tfllmer_tui.tui.widgets.table import Table
+from tfllmer_tui.tui.widgets.table import VirtualTable
 
 
 async def test_a_run_shows_curves_config_log_events_and_provenance(filled: Path) -> None:
@@ -36,11 +36,11 @@ async def test_a_run_shows_curves_config_log_events_and_provenance(filled: Path)
         train_ce = screen.charts.charts[0]
         assert train_ce.title == "train CE" and len(train_ce.plot.series[0].x) == EPOCHS + 1
         assert [line.name for line in train_ce.plot.lines] == ["popularity"]
-        settings = {fact.id: fact for fact in screen.query_one("#settings-table", Table).rows}
+        settings = {fact.id: fact for fact in screen.query_one("#settings-table", VirtualTable).rows}
         assert settings["train.epochs"].value == str(EPOCHS) and settings["train.epochs"].aside == "--set"
         assert settings["embedding.reduce"].aside.startswith("configs/method/tf-llmer.yaml")
-        assert "finished" in [fact.value for fact in screen.query_one("#events-table", Table).rows]
-        about = {fact.id: fact.value for fact in screen.query_one("#about-table", Table).rows}
+        assert "finished" in [fact.value for fact in screen.query_one("#events-table", VirtualTable).rows]
+        about = {fact.id: fact.value for fact in screen.query_one("#about-table", VirtualTable).rows}
         assert about["device"] == "cpu" and about["command"].startswith("tfllmer run --ablation full")
 
 
@@ -149,7 +149,7 @@ async def test_compare_shows_only_what_differs_and_by_how_much(filled: Path) -> 
         await quiet(pilot)
         screen = pilot.app.screen
         assert isinstance(screen, CompareScreen)
-        lines = {line.id: line.values for line in screen.query_one("#lines", Table).rows}
+        lines = {line.id: line.values for line in screen.query_one("#lines", VirtualTable).rows}
         assert "train.epochs" not in lines and lines["table.normalize"] == ("both", "none")
         first, second = lines["test.ndcg@10"]
         assert isinstance(first, Number) and isinstance(second, Number)
@@ -163,7 +163,7 @@ async def test_arrows_bring_the_columns_that_there_is_no_room_for(filled: Path) 
     async with opened(filled, (80, 24)) as pilot:
         app_of(pilot).compare([id_of(0), id_of(3), id_of(5), id_of(6)])
         await quiet(pilot)
-        table = pilot.app.screen.query_one("#lines", Table)
+        table = pilot.app.screen.query_one("#lines", VirtualTable)
 
         def beside() -> list[str]:
             return [column.key for column in table.shown_columns[2:]]
@@ -199,7 +199,7 @@ async def test_compare_tests_as_the_command_line_does(filled: Path) -> None:
             for name, which in (("full (3 seeds)", ids[:3]), ("no-norm (2 seeds)", ids[3:]))
         )
         assert reports.to_json(reports.compare([full, other])) == reports.to_json(screen._found.tested)  # type: ignore[arg-type]
-        lines = {line.id: line for line in screen.query_one("#lines", Table).rows}
+        lines = {line.id: line for line in screen.query_one("#lines", VirtualTable).rows}
         tested = lines["test.ndcg@10 seeds"].values[1]
         assert isinstance(tested, Interval) and tested.lo < tested.hi
         assert lines["group short"].name == "short histories (20)"
@@ -270,7 +270,7 @@ async def test_the_leaderboard_is_exported(filled: Path) -> None:
         await press(pilot, "2")
         screen = pilot.app.screen
         assert isinstance(screen, LeaderboardScreen)
-        rows = screen.query_one("#board", Table).rows
+        rows = screen.query_one("#board", VirtualTable).rows
         assert next(row.label for row in rows).startswith("tf-llmer/full")
         preview = screen.query_one("#preview", LogView)
         assert any("\\toprule" in line for line in preview.lines)
@@ -290,7 +290,7 @@ async def test_the_queue_is_reordered_and_cancelled(filled: Path) -> None:
         await press(pilot, "3")
         screen = pilot.app.screen
         assert isinstance(screen, QueueScreen)
-        table = screen.query_one("#queue", Table)
+        table = screen.query_one("#queue", VirtualTable)
         assert [row.id for row in table.rows] == [id_of(6), id_of(7), id_of(8), id_of(9)]
         assert "no worker" in screen_text(pilot)
         await press(pilot, "down", "J")
@@ -316,7 +316,7 @@ async def test_the_form_is_checked_as_one_types_and_makes_a_grid(filled: Path) -
         screen.query_one("#seeds", Input).value = "2"
         screen.query_one("#set", Input).value = f"train.epochs={EPOCHS}"
         await quiet(pilot)
-        grid = screen.query_one("#grid", Table).rows
+        grid = screen.query_one("#grid", VirtualTable).rows
         assert len(grid) == 4 and [each.known for each in grid] == ["finished", "finished", "running", "queued"]
         said = str(screen.query_one("#said", Static).content)
         assert "0 new runs · 2 finished, 1 running, 1 queued already" in said and "the same once more" in said
@@ -379,7 +379,7 @@ async def test_a_copy_of_a_run_fills_the_form(filled: Path) -> None:
         await until(pilot, lambda: screen.values["ablation"] == "full")
         assert screen.values["backbone"] == "gru4rec" and screen.values["set"] == f"train.epochs={EPOCHS}"
         await quiet(pilot)
-        assert [each.known for each in screen.query_one("#grid", Table).rows] == ["finished"]
+        assert [each.known for each in screen.query_one("#grid", VirtualTable).rows] == ["finished"]
 
 
 @pytest.mark.parametrize(("text", "seeds"), [("", [0]), ("3", [0, 1, 2]), ("7,", [7]), ("1, 4", [1, 4])])
@@ -446,5 +446,5 @@ async def test_tables_of_a_run_keep_their_names_on_a_small_screen(filled: Path) 
         for name in ("config", "events", "about"):
             pilot.app.screen.query_one(TabbedContent).active = name
             await quiet(pilot)
-            table = pilot.app.screen.query_one(f"#{'settings' if name == 'config' else name}-table", Table)
+            table = pilot.app.screen.query_one(f"#{'settings' if name == 'config' else name}-table", VirtualTable)
             assert [column.key for column in table.shown_columns][:2] == ["name", "value"]

@@ -11,7 +11,7 @@ from tfllmer_tui.tui.planning import StudyPart
 from tfllmer_tui.tui.screens.runs import RunsScreen
 from tfllmer_tui.tui.screens.studies import StudiesScreen, on_file
 from tfllmer_tui.tui.screens.study import StudyScreen, look_up
-from tfllmer_tui.tui.widgets.table import Table
+from tfllmer_tui.tui.widgets.table import VirtualTable
 
 STUDY = f"""\
 meaning: two arms on the generated data
@@ -32,7 +32,7 @@ def _write(name: str, text: str) -> None:
     (folder / f"{name}.yaml").write_text(text)
 
 
-def _select(table: Table[object], name: str) -> None:
+def _select(table: VirtualTable[object], name: str) -> None:
     table.cursor = next(at for at, row in enumerate(table.rows) if getattr(row, "id", "") == name)
 
 
@@ -67,7 +67,7 @@ async def test_a_study_is_planned_restricted_and_launched(filled: Path) -> None:
         await press(pilot, "5")
         screen = pilot.app.screen
         assert isinstance(screen, StudiesScreen)
-        _select(screen.query_one("#studies", Table), "mine")
+        _select(screen.query_one("#studies", VirtualTable), "mine")
         await quiet(pilot)
         assert "6 runs on demo · ./configs/study/mine.yaml" in screen_text(pilot)
         await press(pilot, "l")
@@ -93,7 +93,7 @@ async def test_a_study_is_planned_restricted_and_launched(filled: Path) -> None:
         await until(pilot, lambda: len(app_of(pilot).snapshot.rows) == len(RUNS) + 1)
         await until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen))
         await press(pilot, "5")
-        table = pilot.app.screen.query_one("#studies", Table)
+        table = pilot.app.screen.query_one("#studies", VirtualTable)
         assert table.rows[0].id == "mine"  # the study with runs is first now
         assert table.rows[0].runs.states["finished"] == 1 and table.rows[0].total == 6
     store = open_store(filled)
@@ -107,7 +107,7 @@ async def test_failed_runs_are_queued_again_where_that_is_asked(filled: Path) ->
     _write("again", STUDY.replace("full", failed))
     async with opened(filled, (100, 40)) as pilot:
         await press(pilot, "5")
-        _select(pilot.app.screen.query_one("#studies", Table), "again")
+        _select(pilot.app.screen.query_one("#studies", VirtualTable), "again")
         await press(pilot, "l")
         plan = pilot.app.screen
         assert isinstance(plan, StudyScreen)
@@ -123,7 +123,7 @@ async def test_opened_for_reading_only_nothing_is_launched(filled: Path) -> None
     _write("mine", STUDY)
     async with opened(filled, (80, 24), read_only=True) as pilot:
         await press(pilot, "5")
-        _select(pilot.app.screen.query_one("#studies", Table), "mine")
+        _select(pilot.app.screen.query_one("#studies", VirtualTable), "mine")
         await press(pilot, "l", "ctrl+r")
         assert isinstance(pilot.app.screen, StudyScreen)
     assert len(list_runs(open_store(filled))) == len(RUNS)

@@ -12,13 +12,13 @@ from textual.widget import Widget
 from textual.widgets import Footer
 
 from engine.store.core.database import StoreError
-from tfllmer_tui.tui.watch import Snapshot
+from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.widgets.bars import Notice, TopBar
 
 if TYPE_CHECKING:
     from engine.store import Store
     from engine.store.queries.feed import RunRow
-    from tfllmer_tui.tui.app import TfllmerApp
+    from tfllmer_tui.tui.context import Context
 
 T = TypeVar("T")
 AGAIN_S = 1.0
@@ -48,9 +48,9 @@ class Page(Screen[None]):
     """One sentence for the help."""
 
     @property
-    def up(self) -> TfllmerApp:
-        """The app, typed."""
-        return cast("TfllmerApp", self.app)
+    def context(self) -> Context:
+        """The app, as screens know it."""
+        return cast("Context", self.app)
 
     @property
     def is_wide(self) -> bool:
@@ -58,7 +58,7 @@ class Page(Screen[None]):
         return self.size.width >= 130
 
     def compose(self) -> ComposeResult:
-        yield TopBar(PLACES, read_only=self.up.read_only)
+        yield TopBar(PLACES, read_only=self.context.read_only)
         yield Notice()
         yield from self.compose_body()
         yield Footer(show_command_palette=False)
@@ -72,17 +72,17 @@ class Page(Screen[None]):
 
     def on_mount(self) -> None:
         self._takes_news = True
-        self.set_class(self.up.spacious, "-spacious")
-        self.take_news(self.up.snapshot)
+        self.set_class(self.context.spacious, "-spacious")
+        self.take_news(self.context.snapshot)
 
     def on_screen_resume(self) -> None:
         self.recolor()
 
     def recolor(self) -> None:
         """Show again what was made in the colours of a theme: it may be another one now."""
-        self.take_news(self.up.snapshot)
+        self.take_news(self.context.snapshot)
 
-    def take_news(self, snapshot: Snapshot) -> None:
+    def take_news(self, snapshot: StoreSnapshot) -> None:
         """Show what the store holds now."""
         if not self._takes_news:
             return
@@ -91,7 +91,7 @@ class Page(Screen[None]):
             self.query_one(Notice).show(snapshot)
             self.show_news(snapshot)
 
-    def show_news(self, snapshot: Snapshot) -> None:
+    def show_news(self, snapshot: StoreSnapshot) -> None:
         """For subclasses."""
 
     def commands(self) -> Iterable[SystemCommand]:
@@ -107,13 +107,13 @@ class Page(Screen[None]):
     def read(self, group: str, job: Callable[[Store], T], then: Callable[[T], object], *, quiet: bool = False) -> None:
         """Read the store in a thread, then show it here; only the newest of a group counts. Without a store,
         nothing happens; what goes wrong is told, and a store that cannot be read just now is tried again."""
-        store = self.up.watcher.store
+        store = self.context.store
 
         def failed(error: Exception) -> None:
             if isinstance(error, StoreError):
                 self.set_timer(AGAIN_S, lambda: self.read(group, job, then, quiet=True))
             if not quiet or not isinstance(error, StoreError):
-                self.up.tell_error(error)
+                self.context.tell_error(error)
 
         if store is not None:
             self.think(group, lambda: job(store), then, failed)
@@ -132,10 +132,10 @@ class Page(Screen[None]):
                 result = job()
             except Exception as error:
                 if not self._is_cancelled(worker):
-                    self.up.call_from_thread(failed or self.up.tell_error, error)
+                    self.context.call_from_thread(failed or self.context.tell_error, error)
                 return
             if not self._is_cancelled(worker):
-                self.up.call_from_thread(self._finish, worker, then, result)
+                self.context.call_from_thread(self._finish, worker, then, result)
 
         worker = self.run_worker(work, thread=True, exclusive=True, group=group, exit_on_error=False)
 
@@ -152,7 +152,7 @@ class Page(Screen[None]):
 
     def rows(self, ids: Iterable[str]) -> list[RunRow]:
         """These runs as far as they are there."""
-        known = self.up.snapshot.rows
+        known = self.context.snapshot.rows
         return [known[run_id] for run_id in ids if run_id in known]
 
     def jump_targets(self) -> Sequence[Widget]:

@@ -17,11 +17,11 @@ from tfllmer_tui.tui import comparison
 from tfllmer_tui.tui.comparison import Found, Interval, Line, Number, Side, Value
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
+from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.text import clean
 from tfllmer_tui.tui.traces import Wanted
-from tfllmer_tui.tui.watch import Snapshot
 from tfllmer_tui.tui.widgets.charts import Charts
-from tfllmer_tui.tui.widgets.table import Cell, Column, Table
+from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 
 if TYPE_CHECKING:
     from engine.store.queries.feed import RunRow
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 METRICS = ("train_ce", "valid.ndcg@10")
 
 
-class Lines(Table[Line]):
+class ComparisonTable(VirtualTable[Line]):
     """Headings and notes run over all columns."""
 
     def across(self, row: Line, colors: Inks) -> tuple[str, Style] | None:
@@ -67,17 +67,17 @@ class CompareScreen(ChartKeys):
 
     def compose_body(self) -> Iterable[Widget]:
         with Horizontal(id="panes"):
-            yield Charts(METRICS, remembered_look(self.up.memory), id="curves")
+            yield Charts(METRICS, remembered_look(self.context.memory.section("look")), id="curves")
             with Vertical(id="right"):
                 yield Static(id="lines-title", classes="pane-title", markup=False)
-                yield Lines(self._columns(), self._cells, id="lines")
+                yield ComparisonTable(self._columns(), self._cells, id="lines")
 
     def run_ids(self) -> list[str]:
         return list(self._ids)
 
     # -------------------------------------------------------------------------------- reading
 
-    def show_news(self, snapshot: Snapshot) -> None:
+    def show_news(self, snapshot: StoreSnapshot) -> None:
         rows = self.rows(self._ids)
         if [id(row) for row in rows] == [id(row) for row in self._rows]:
             return
@@ -94,7 +94,7 @@ class CompareScreen(ChartKeys):
         """The numbers at once, the tests when they are made."""
         self._testing = len(found.sides) > 1
         self._show(found)
-        self.query_one("#lines", Table).focus()
+        self.query_one("#lines", VirtualTable).focus()
         if self._testing:
             self.read("tests", lambda store: comparison.tested(store, found), self._tested)
 
@@ -106,13 +106,13 @@ class CompareScreen(ChartKeys):
 
     def _show(self, found: Found) -> None:
         self._found = found
-        table = self.query_one("#lines", Table)
+        table = self.query_one("#lines", VirtualTable)
         table.set_columns(self._columns())
         table.show(comparison.lines(found, table.size.width - 4))
         self._say_title()
 
     def _say_title(self) -> None:
-        sides, table = self._found.sides, self.query_one("#lines", Table)
+        sides, table = self._found.sides, self.query_one("#lines", VirtualTable)
         if not sides:
             return
         seen = len(table.shown_columns) - 2
@@ -135,8 +135,8 @@ class CompareScreen(ChartKeys):
             columns.append(Column(str(place), f"{_mark(place)}{side.title}", width, place, grow=1, most=30))
         return columns
 
-    def _cells(self, line: Line, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
-        cells: list[Cell] = [[(clean(line.name), colors["dim"])]]
+    def _cells(self, line: Line, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
+        cells: list[CellText] = [[(clean(line.name), colors["dim"])]]
         cells += [_cell(line.values[int(column.key)], line.values[0], colors) for column in columns[1:]]
         return cells
 
@@ -152,7 +152,7 @@ class CompareScreen(ChartKeys):
 
     def action_aside(self, by: int) -> None:
         """Other columns beside the first, as far as there are more than there is room for."""
-        seen = max(1, len(self.query_one("#lines", Table).shown_columns) - 2)
+        seen = max(1, len(self.query_one("#lines", VirtualTable).shown_columns) - 2)
         most = max(0, len(self._found.sides) - 1 - seen)
         passed = min(max(self._passed + by, 0), most if by > 0 else self._passed)
         if passed != self._passed:
@@ -163,22 +163,24 @@ class CompareScreen(ChartKeys):
         """Every finished run of these configurations, the newest of each seed."""
         wanted = list(dict.fromkeys(row.config_hash for row in self._rows))
         newest: dict[tuple[int, int], str] = {}
-        for row in self.up.snapshot.newest():
+        for row in self.context.snapshot.newest():
             if row.config_hash in wanted and row.status == "finished":
                 newest.setdefault((wanted.index(row.config_hash), row.seed), row.id)
         if set(newest.values()) <= set(self._ids):
             self.notify("all finished seeds are here already", markup=False)
             return
         self._ids = list(dict.fromkeys([*self._ids, *(newest[key] for key in sorted(newest))]))
-        self.show_news(self.up.snapshot)
+        self.show_news(self.context.snapshot)
 
     def action_copy_command(self) -> None:
-        self.up.copy("command", comparison.command(self._found.sides))
+        self.context.copy("command", comparison.command(self._found.sides))
 
     def action_copy(self) -> None:
         lines = ["\t".join(["", *(side.title for side in self._found.sides)])]
-        lines += ["\t".join([line.name, *map(_told, line.values)]) for line in self.query_one("#lines", Table).rows]
-        self.up.copy("comparison", "\n".join(lines))
+        lines += [
+            "\t".join([line.name, *map(_told, line.values)]) for line in self.query_one("#lines", VirtualTable).rows
+        ]
+        self.context.copy("comparison", "\n".join(lines))
 
     def commands(self) -> Iterable[SystemCommand]:
         yield SystemCommand("Next as first", "Differences are to the first column", self.action_next_first)
@@ -196,7 +198,7 @@ def _told(value: Value) -> str:
     return "" if value is None else value if isinstance(value, str) else value.told()
 
 
-def _cell(value: Value, first: Value, colors: Inks) -> Cell:
+def _cell(value: Value, first: Value, colors: Inks) -> CellText:
     if value is None:
         return [("", colors["faint"]) if first is None else ("–", colors["faint"])]
     if isinstance(value, str):
@@ -207,7 +209,7 @@ def _cell(value: Value, first: Value, colors: Inks) -> Cell:
     return _number(value, first, colors)
 
 
-def _number(value: Number, first: Value, colors: Inks) -> Cell:
+def _number(value: Number, first: Value, colors: Inks) -> CellText:
     """The mean, its spread, and the difference to the first side with the mark of its test."""
     mean, space, spread = value.told().partition(" ")
     pieces: list[tuple[str, Style]] = [(mean, colors["text"]), (space + spread, colors["dim"])]

@@ -17,13 +17,14 @@ from textual.widgets import Static
 from tfllmer_tui.tui import geometry
 from tfllmer_tui.tui.curves import Look
 from tfllmer_tui.tui.geometry import Found, Line, Subject
+from tfllmer_tui.tui.messages import LookChanged
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
+from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.traces import Wanted
-from tfllmer_tui.tui.watch import Snapshot
 from tfllmer_tui.tui.widgets.chart import Chart
 from tfllmer_tui.tui.widgets.charts import Charts
-from tfllmer_tui.tui.widgets.table import Cell, Column, Table
+from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.geometry import figure
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ MOST = 12
 """Runs that are laid side by side."""
 
 
-class Lines(Table[Line]):
+class GeometryTable(VirtualTable[Line]):
     """Headings and notes run over all columns."""
 
     def across(self, row: Line, colors: Inks) -> tuple[str, Style] | None:
@@ -68,12 +69,12 @@ class GeometryScreen(ChartKeys):
         self._picture = 0
 
     def compose_body(self) -> Iterable[Widget]:
-        memory = self.up.memory.get("geometry", {})
+        memory = self.context.memory.section("geometry")
         self._picture = PICTURES.index(memory["picture"]) if memory.get("picture") in PICTURES else 0
-        look = remembered_look(memory, default=Look(log_y=True, bands=True, whole=True))
+        look = remembered_look(memory.get("look"), default=Look(log_y=True, bands=True, whole=True))
         yield Static(id="title", markup=False)
         with Horizontal(id="panes"):
-            yield Lines((), self._cells, id="lines")
+            yield GeometryTable((), self._cells, id="lines")
             with Vertical(id="pictures"):
                 yield Charts(TRAINING, look, id="training")
                 yield Chart("λi / λ1 of H at the start", id="spectrum", waiting="no spectrum is stored")
@@ -92,12 +93,12 @@ class GeometryScreen(ChartKeys):
         """Show these runs from now on."""
         self._ids, self._first = list(run_ids)[:MOST], 0
         if self._takes_news:
-            self.show_news(self.up.snapshot)
+            self.show_news(self.context.snapshot)
 
     def run_ids(self) -> list[str]:
         return list(self._ids)
 
-    def show_news(self, snapshot: Snapshot) -> None:
+    def show_news(self, snapshot: StoreSnapshot) -> None:
         rows = self.rows(self._ids)
         if not rows:  # nothing was chosen, or all of it is gone: the newest that has run
             newest = (row for row in snapshot.newest() if row.status not in ("queued", "cancelled"))
@@ -115,7 +116,7 @@ class GeometryScreen(ChartKeys):
     def _show(self, found: Found) -> None:
         self._found = found
         subjects = self._subjects
-        table = self.query_one("#lines", Table)
+        table = self.query_one("#lines", VirtualTable)
         shown = geometry.lines(subjects, only_differences=self._only)
         table.set_columns(self._columns(subjects))
         table.show(shown)
@@ -138,7 +139,7 @@ class GeometryScreen(ChartKeys):
 
     @property
     def _only(self) -> bool:
-        return bool(self.up.memory.get("geometry", {}).get("only", False))
+        return bool(self.context.memory.section("geometry").get("only", False))
 
     def _columns(self, subjects: Sequence[Subject]) -> list[Column]:
         columns = [Column("name", "", 22, 0, grow=1, most=26)]
@@ -149,8 +150,8 @@ class GeometryScreen(ChartKeys):
             )
         return [*columns, Column("reads", "how to read it", 24, len(columns) + 1, grow=2, most=60)]
 
-    def _cells(self, line: Line, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
-        cells: list[Cell] = []
+    def _cells(self, line: Line, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
+        cells: list[CellText] = []
         for column in columns:
             if column.key == "name":
                 cells.append([(line.name, colors["text" if line.matters or len(line.values) < 2 else "dim"])])
@@ -165,7 +166,7 @@ class GeometryScreen(ChartKeys):
         self.call_after_refresh(self._say_title)
 
     def _say_title(self) -> None:
-        subjects, table = self._subjects, self.query_one("#lines", Table)
+        subjects, table = self._subjects, self.query_one("#lines", VirtualTable)
         if not subjects:
             return
         shown = sum(column.key.isdigit() for column in table.shown_columns)
@@ -210,19 +211,19 @@ class GeometryScreen(ChartKeys):
             lines = ["\t".join(["", *(subject.title for subject in subjects)])]
             shown = geometry.lines(subjects)
             lines += ["\t".join([line.name, *("" if v is None else str(v) for v in line.values)]) for line in shown]
-            self.up.copy("geometry", "\n".join(lines))
+            self.context.copy("geometry", "\n".join(lines))
         elif command := getattr(self._found, what):
-            self.up.copy("command", command)
+            self.context.copy("command", command)
         else:
             self.notify("that is measured already", markup=False)
 
-    @on(Charts.Looked)
-    def _looked(self, event: Charts.Looked) -> None:
+    @on(LookChanged)
+    def _looked(self, event: LookChanged) -> None:
         self._keep(look=asdict(event.look))
         event.prevent_default()
 
     def _keep(self, **changes: object) -> None:
-        self.up.keep("geometry", {**self.up.memory.get("geometry", {}), **changes})
+        self.context.keep("geometry", {**self.context.memory.section("geometry"), **changes})
 
     def commands(self) -> Iterable[SystemCommand]:
         if len(self._found.subjects) > 1:
@@ -236,7 +237,7 @@ class GeometryScreen(ChartKeys):
         yield SystemCommand("Copy the geometry", "As text with tabs", lambda: self.action_copy("table"))
 
 
-def _value(line: Line, place: int, colors: Inks) -> Cell:
+def _value(line: Line, place: int, colors: Inks) -> CellText:
     value, first = line.values[place], line.values[line.base]
     if value is None:
         return [("–", colors["faint"])]

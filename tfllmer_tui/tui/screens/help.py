@@ -13,8 +13,16 @@ from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tfllmer_tui.tui.memory import keys_file
+from tfllmer_tui.tui.keys import keys_file
 from tfllmer_tui.tui.palette import Inks, inks
+from tfllmer_tui.tui.screens.compare import ComparisonTable
+from tfllmer_tui.tui.screens.geometry import GeometryTable
+from tfllmer_tui.tui.widgets.chart import Chart
+from tfllmer_tui.tui.widgets.filter_bar import FilterLine
+from tfllmer_tui.tui.widgets.form_line import FormLine
+from tfllmer_tui.tui.widgets.log_view import LogView
+from tfllmer_tui.tui.widgets.settings_form import SettingLine, SettingsTable
+from tfllmer_tui.tui.widgets.table import VirtualTable
 from tfllmer_tui.view.text import STATUS
 
 
@@ -87,6 +95,17 @@ def _title(node: Any, about: Screen[Any]) -> str:
         return "on this screen"
     if node is about.app:
         return "everywhere"
-    return {"RunTable": "in the table", "Table": "in the table", "Chart": "in a chart", "_Line": "in the filter"}.get(
-        type(node).__name__, "in the " + type(node).__name__.strip("_").lower()
-    )
+    return next((title for kind, title in _TITLES if isinstance(node, kind)), f"in the {type(node).__name__.lower()}")
+
+
+_TITLES: tuple[tuple[type[Widget], str], ...] = (
+    (SettingsTable, "in the settings"),
+    (ComparisonTable, "in the lines"),
+    (GeometryTable, "in the lines"),
+    (VirtualTable, "in the table"),
+    (Chart, "in a chart"),
+    (FilterLine, "in the filter"),
+    (SettingLine, "in a line of the settings"),
+    (FormLine, "in the form"),
+    (LogView, "in the text"),
+)

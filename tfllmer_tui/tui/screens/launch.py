@@ -15,14 +15,15 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from tfllmer_tui.tui import actions
+from tfllmer_tui.tui.messages import SettingEdited
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.planning import FORM, Plan, Planned, command_of, filled, plan, with_value, words
 from tfllmer_tui.tui.screens.base import Page
+from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.text import clean
-from tfllmer_tui.tui.watch import Snapshot
 from tfllmer_tui.tui.widgets.form_line import FormLine, Words
 from tfllmer_tui.tui.widgets.settings_form import SettingsForm
-from tfllmer_tui.tui.widgets.table import Cell, Column, Table
+from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.text import STATUS
 
 
@@ -65,7 +66,7 @@ class LaunchScreen(Page):
                     yield Static(id="said", markup=False)
                 yield SettingsForm(id="settings")
             with Vertical(id="plan"):
-                yield Table(
+                yield VirtualTable(
                     (
                         Column("status", "", 1),
                         Column("arm", "arm", 14, 0, grow=3, most=40),
@@ -128,7 +129,7 @@ class LaunchScreen(Page):
             self._soon.stop()
         self._soon = self.set_timer(0.15, self._make_plan)
 
-    def show_news(self, snapshot: Snapshot) -> None:
+    def show_news(self, snapshot: StoreSnapshot) -> None:
         """Plan again when other runs are there, or have ended."""
         known = {row.spec_hash: row.status for row in snapshot.rows.values()}
         if known != self._known:
@@ -136,17 +137,17 @@ class LaunchScreen(Page):
             self._plan_soon()
 
     def _make_plan(self) -> None:
-        values, rows = self.values, tuple(self.up.snapshot.rows.values())
-        if self.up.read_only:  # nor does the form tell someone who may only look which files there are
+        values, rows = self.values, tuple(self.context.snapshot.rows.values())
+        if self.context.read_only:  # nor does the form tell someone who may only look which files there are
             self._show_plan(Plan(error="read-only: nothing can be launched from this view"), values)
             return
-        store = self.up.watcher.store
+        store = self.context.store
         self.think("plan", lambda: plan(values, rows, store), lambda made: self._show_plan(made, values))
 
     def _show_plan(self, made: Plan, values: Mapping[str, str]) -> None:
         self._plan, self._planned = made, values
         colors = inks(self.app.current_theme)
-        self.query_one("#grid", Table).show(made.runs)
+        self.query_one("#grid", VirtualTable).show(made.runs)
         self.query_one("#said", Static).update(_said(made, colors))
         self._show_settings()
         command = command_of(values) if not made.error else ""
@@ -159,8 +160,8 @@ class LaunchScreen(Page):
     def _show_settings(self) -> None:
         self.query_one(SettingsForm).show(self._plan.fields, self.values["set"], self._plan.error)
 
-    @on(SettingsForm.Edited)
-    def _edited(self, event: SettingsForm.Edited) -> None:
+    @on(SettingEdited)
+    def _edited(self, event: SettingEdited) -> None:
         """The --set line is what counts; the list only shows it."""
         line = self.query_one("#set", FormLine)
         line.value = with_value(line.value, event.path, event.value)
@@ -195,24 +196,26 @@ class LaunchScreen(Page):
             self.notify(self._plan.error or "nothing to launch", severity="error", markup=False)
             return
         made = self._plan.launched
-        self.up.do(actions.launch, [run.resolved for run in made], [run.command for run in made], then=self._launched)
+        self.context.do(
+            actions.launch, [run.resolved for run in made], [run.command for run in made], then=self._launched
+        )
 
     def _launched(self) -> None:
-        self.up.action_go("runs")
+        self.context.action_go("runs")
 
     def action_copy(self) -> None:
         if self._plan.error or self._planned is None:
             self.notify(self._plan.error, severity="error", markup=False)
         else:
-            self.up.copy("command", command_of(self._planned))
+            self.context.copy("command", command_of(self._planned))
 
     async def action_leave(self) -> None:
         if self._in_settings:
             self._close_settings()
         elif len(self.app.screen_stack) > 1:
-            await self.up.action_back()
+            await self.context.action_back()
         else:
-            self.up.action_go("runs")
+            self.context.action_go("runs")
 
     def commands(self) -> Iterable[SystemCommand]:
         if self._plan.runs:
@@ -221,12 +224,12 @@ class LaunchScreen(Page):
         yield SystemCommand("Copy the command", "The same on the command line", self.action_copy)
 
 
-def _cells(run: Planned, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
+def _cells(run: Planned, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
     experiment = run.resolved.experiment
     mark = STATUS[run.known][0] if run.known in STATUS else "+"
     changes = ", ".join(f"{name}={value}" for name, value in run.resolved.overrides.items())
     text = colors["dim" if run.known == "finished" else "text"]
-    told: dict[str, Cell] = {
+    told: dict[str, CellText] = {
         "status": [(mark, colors.status(run.known) if run.known else colors["primary"])],
         "arm": [(clean(experiment.arm), text)],
         "dataset": [(clean(experiment.data.name), text)],

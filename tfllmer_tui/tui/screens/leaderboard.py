@@ -22,10 +22,10 @@ from engine.reports.boards.leaderboard import shortened
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.screens.metric import MetricScreen
+from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.text import clean
-from tfllmer_tui.tui.watch import Snapshot
 from tfllmer_tui.tui.widgets.log_view import LogView
-from tfllmer_tui.tui.widgets.table import Cell, Column, Table
+from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.board import board_notes
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class LeaderboardScreen(Page):
         self._seen: tuple[str, str | None, int] = ("", None, -1)
 
     def compose_body(self) -> Iterable[Widget]:
-        memory = self.up.memory.get("board", {})
+        memory = self.context.memory.section("board")
         self._metric = _known(memory.get("metric")) or self._metric
         self._format = memory.get("format", self._format) if memory.get("format") in FORMATS else self._format
         self._over = memory.get("over", self._over) if memory.get("over") in OVER else self._over
@@ -111,7 +111,7 @@ class LeaderboardScreen(Page):
         self._fragment, self._siunitx = bool(memory.get("fragment")), bool(memory.get("siunitx"))
         yield Static(id="title", markup=False)
         with Horizontal(id="panes"):
-            yield Table((), self._cells, key_of=lambda row: str(row.label), id="board")
+            yield VirtualTable((), self._cells, key_of=lambda row: str(row.label), id="board")
             with VerticalScroll(id="laid-out"):
                 yield Static(id="grids", markup=False)
             with Vertical(id="export"):
@@ -121,11 +121,11 @@ class LeaderboardScreen(Page):
 
     def on_mount(self) -> None:
         self.query_one("#preview", LogView).waiting = ""
-        self.set_class(bool(self.up.memory.get("board", {}).get("preview", True)), "-preview")
+        self.set_class(bool(self.context.memory.section("board").get("preview", True)), "-preview")
 
     # -------------------------------------------------------------------------------- reading
 
-    def show_news(self, snapshot: Snapshot) -> None:
+    def show_news(self, snapshot: StoreSnapshot) -> None:
         """Only what has finished counts: read again when that changes."""
         finished = [row.id for row in snapshot.rows.values() if row.status == "finished"]
         seen = (self._metric, self._study, hash(frozenset(finished)))
@@ -155,7 +155,7 @@ class LeaderboardScreen(Page):
 
     def _show_board(self) -> None:
         board = self.board
-        table, title = self.query_one("#board", Table), self.query_one("#title", Static)
+        table, title = self.query_one("#board", VirtualTable), self.query_one("#title", Static)
         if board is None:
             there = f"of study {self._study} " if self._study else ""
             title.update(f"{self._metric}: no finished run {there}has it yet")
@@ -196,11 +196,11 @@ class LeaderboardScreen(Page):
         """The one in sight."""
         return self._with_marks or (self._boards[self._at] if self._boards else None)
 
-    def _cells(self, row: BoardRow, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
+    def _cells(self, row: BoardRow, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
         board = self.board
         assert board is not None  # the rows are its own
         with_n = board.equal_n is None
-        cells: list[Cell] = []
+        cells: list[CellText] = []
         for column in columns:
             if column.key == "label":
                 here = self._baseline is not None and row.label == self._baseline
@@ -265,11 +265,11 @@ class LeaderboardScreen(Page):
     def action_write(self) -> None:
         if self.board is not None:
             file = Path(self._file)
-            self._with_export("write", lambda text: self.up.do(_write, file, text))
+            self._with_export("write", lambda text: self.context.do(_write, file, text))
 
     def action_copy(self) -> None:
         said = f"leaderboard as {self._format}"
-        self._with_export("copy", lambda text: self.up.copy(said, text))
+        self._with_export("copy", lambda text: self.context.copy(said, text))
 
     def _with_export(self, group: str, then: Callable[[str], object]) -> None:
         """Do something with the file as it is chosen now, whatever the preview shows yet."""
@@ -281,7 +281,7 @@ class LeaderboardScreen(Page):
         """The board as the command line shows it."""
         if self.board is not None:
             words = [*self._options, *(("--layout", self._layout) if self._layout != LAYOUTS[0] else ())]
-            self.up.copy("command", shlex.join(["tfllmer", "leaderboard", *words]))
+            self.context.copy("command", shlex.join(["tfllmer", "leaderboard", *words]))
 
     def action_copy_export(self) -> None:
         """The file that w writes, by the command line."""
@@ -292,7 +292,7 @@ class LeaderboardScreen(Page):
             if self._format == "latex":
                 words += [*(["--fragment"] if self._fragment else []), *(["--siunitx"] if self._siunitx else [])]
             words += ["--output", self._file]
-            self.up.copy("command", shlex.join(["tfllmer", "export", self._format, *words]))
+            self.context.copy("command", shlex.join(["tfllmer", "export", self._format, *words]))
 
     @property
     def _options(self) -> list[str]:
@@ -337,7 +337,7 @@ class LeaderboardScreen(Page):
 
     def action_next_study(self) -> None:
         """The runs of one study after another, then all."""
-        studies = sorted({row.study for row in self.up.snapshot.rows.values() if row.study})
+        studies = sorted({row.study for row in self.context.snapshot.rows.values() if row.study})
         if not studies:
             self.notify("no run belongs to a study yet", markup=False)
             return
@@ -353,7 +353,7 @@ class LeaderboardScreen(Page):
 
     def action_baseline(self) -> None:
         """Test all arms against the one under the cursor; once more, and nothing is tested."""
-        row: BoardRow | None = self.query_one("#board", Table).row
+        row: BoardRow | None = self.query_one("#board", VirtualTable).row
         if row is not None:
             self._baseline = None if row.label == self._baseline else row.label
             self._keep()
@@ -369,7 +369,7 @@ class LeaderboardScreen(Page):
     def _keep(self) -> None:
         told = {"metric": self._metric, "format": self._format, "preview": self.has_class("-preview")}
         told |= {"layout": self._layout, "fragment": self._fragment, "siunitx": self._siunitx}
-        self.up.keep("board", told | {"baseline": self._baseline, "over": self._over})
+        self.context.keep("board", told | {"baseline": self._baseline, "over": self._over})
 
     def commands(self) -> Iterable[SystemCommand]:
         yield SystemCommand("Next metric", "Test, validation, training CE", self.action_next_metric)
@@ -407,7 +407,7 @@ def _known(name: object) -> str | None:
         return None
 
 
-def _numbers(cell: BoardCell | None, metric: Metric, with_n: bool, colors: Inks) -> Cell:
+def _numbers(cell: BoardCell | None, metric: Metric, with_n: bool, colors: Inks) -> CellText:
     """As the CLI prints it: best bold, second underlined."""
     if cell is None:
         return [("–", colors["faint"])]

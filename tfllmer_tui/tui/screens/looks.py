@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
 
 from tfllmer_tui.tui.curves import Look
+from tfllmer_tui.tui.messages import LookChanged
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.widgets.chart import Chart
 from tfllmer_tui.tui.widgets.charts import Charts
@@ -53,11 +53,11 @@ class ChartKeys(Page):
         self.app.clear_notifications()
         self.notify(self.charts.words, timeout=1.5, markup=False)
 
-    @on(Charts.Looked)
-    def _looked(self, event: Charts.Looked) -> None:
+    @on(LookChanged)
+    def _looked(self, event: LookChanged) -> None:
         for charts in self.query(Charts):
             charts.show_as(event.look)
-        self.up.keep("look", asdict(event.look))
+        self.context.keep("look", asdict(event.look))
 
     def action_write_chart(self) -> None:
         """Each chart in sight into a file of its own in the working folder."""
@@ -65,7 +65,7 @@ class ChartKeys(Page):
             (chart.title, chart.printed(100, 28)) for chart in self.query(Chart) if chart.region and chart.plot.series
         ]
         if drawn:
-            self.up.do(_write, drawn)
+            self.context.do(_write, drawn)
 
 
 def _write(path: Path | None, drawn: list[tuple[str, RenderableType]]) -> str:
@@ -79,10 +79,9 @@ def _write(path: Path | None, drawn: list[tuple[str, RenderableType]]) -> str:
     return f"written: {', '.join(files)}"
 
 
-def remembered_look(memory: Mapping[str, Any], default: Look = Look()) -> Look:  # noqa: B008 - it is frozen
-    """How charts were looked at last, as far as that makes sense."""
-    told = memory.get("look")
-    if not isinstance(told, dict):
+def remembered_look(kept: object, default: Look = Look()) -> Look:  # noqa: B008 - it is frozen
+    """How charts were looked at last, as far as what was kept makes sense."""
+    if not isinstance(kept, dict):
         return default
-    known = {name: told[name] for name, value in asdict(default).items() if isinstance(told.get(name), type(value))}
+    known = {name: kept[name] for name, value in asdict(default).items() if isinstance(kept.get(name), type(value))}
     return Look(**known) if known.get("axis", "epoch") in ("epoch", "step", "minutes") else default

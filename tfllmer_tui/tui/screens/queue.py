@@ -14,11 +14,12 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from tfllmer_tui.tui import actions
+from tfllmer_tui.tui.messages import RowChosen
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.base import Page
+from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.text import clean, span
-from tfllmer_tui.tui.watch import Snapshot
-from tfllmer_tui.tui.widgets.table import Cell, Column, Table
+from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.text import STATUS
 
 if TYPE_CHECKING:
@@ -66,19 +67,19 @@ class QueueScreen(Page):
 
     def compose_body(self) -> Iterable[Widget]:
         yield Static(id="workers")
-        yield Table(COLUMNS, self._cells, id="queue")
+        yield VirtualTable(COLUMNS, self._cells, id="queue")
 
     def on_mount(self) -> None:
-        self.query_one("#queue", Table).focus()
+        self.query_one("#queue", VirtualTable).focus()
         self.set_interval(2.0, self._read_workers)
 
-    def show_news(self, snapshot: Snapshot) -> None:
+    def show_news(self, snapshot: StoreSnapshot) -> None:
         rows = snapshot.rows.values()
         running = sorted((r for r in rows if r.status in ("running", "stopping")), key=lambda r: r.started or r.created)
         self._queued = sorted((r for r in rows if r.status == "queued"), key=lambda r: (-r.priority, r.position, r.id))
         bad = [r for r in rows if r.status in ("failed", "lost", "cancelled")]
         ended = sorted(bad, key=lambda r: r.ended or r.created, reverse=True)[:ENDED_SHOWN]
-        table = self.query_one("#queue", Table)
+        table = self.query_one("#queue", VirtualTable)
         table.empty_text = "nothing runs and nothing waits; n on the first page launches a run"
         table.show([*running, *self._queued, *ended])
         self._read_workers()
@@ -89,15 +90,17 @@ class QueueScreen(Page):
 
     def _show_workers(self, workers: list[WorkerView]) -> None:
         colors = inks(self.app.current_theme)
-        running = sum(r.status in ("running", "stopping") for r in self.up.snapshot.rows.values())
-        self.query_one("#workers", Static).update(_fleet(workers, running, len(self._queued), colors, self.up.clock()))
+        running = sum(r.status in ("running", "stopping") for r in self.context.snapshot.rows.values())
+        self.query_one("#workers", Static).update(
+            _fleet(workers, running, len(self._queued), colors, self.context.clock())
+        )
 
-    def _cells(self, row: RunRow, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
-        text, dim, now = colors["text"], colors["dim"], self.up.clock()
+    def _cells(self, row: RunRow, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
+        text, dim, now = colors["text"], colors["dim"], self.context.clock()
         method, slash, ablation = row.arm.partition("/")
         place = str(self._queued.index(row) + 1) if row.status == "queued" else ""
         since = row.created if row.status == "queued" else row.started if row.status == "running" else row.ended
-        told: dict[str, Cell] = {
+        told: dict[str, CellText] = {
             "status": [(STATUS.get(row.status, ("?", ""))[0], colors.status(row.status))],
             "place": [(place, colors["primary"])],
             "id": [(row.id[:10], dim)],
@@ -118,27 +121,27 @@ class QueueScreen(Page):
 
     @property
     def _here(self) -> RunRow | None:
-        row: RunRow | None = self.query_one("#queue", Table).row
+        row: RunRow | None = self.query_one("#queue", VirtualTable).row
         return row
 
     def run_ids(self) -> list[str]:
         return [self._here.id] if self._here is not None else []
 
-    @on(Table.Chosen)
-    def _open(self, event: Table.Chosen) -> None:
-        self.up.open_run(event.row.id)
+    @on(RowChosen)
+    def _open(self, event: RowChosen) -> None:
+        self.context.open_run(event.row.id)
 
     def action_cancel(self) -> None:
-        self.up.do(actions.cancel, self.run_ids())
+        self.context.do(actions.cancel, self.run_ids())
 
     def action_retry(self) -> None:
-        self.up.do(actions.retry, self.run_ids())
+        self.context.do(actions.retry, self.run_ids())
 
     def action_first(self) -> None:
-        self.up.do(actions.first, self.run_ids())
+        self.context.do(actions.first, self.run_ids())
 
     def action_last(self) -> None:
-        self.up.do(actions.last, self.run_ids())
+        self.context.do(actions.last, self.run_ids())
 
     def action_earlier(self) -> None:
         self._move(-1)
@@ -153,16 +156,16 @@ class QueueScreen(Page):
             return
         at = self._queued.index(row)
         if by < 0 and at > 0:
-            self.up.do(actions.before, row.id, self._queued[at - 1].id)
+            self.context.do(actions.before, row.id, self._queued[at - 1].id)
         elif by > 0 and at + 1 < len(self._queued):
-            self.up.do(actions.before, self._queued[at + 1].id, row.id)
+            self.context.do(actions.before, self._queued[at + 1].id, row.id)
 
     def action_worker(self) -> None:
-        self.up.do(actions.start_worker, then=self._read_workers)
+        self.context.do(actions.start_worker, then=self._read_workers)
 
     def action_copy(self) -> None:
         if ids := self.run_ids():
-            self.up.copy("id", ids[0])
+            self.context.copy("id", ids[0])
 
     def commands(self) -> Iterable[SystemCommand]:
         row = self._here

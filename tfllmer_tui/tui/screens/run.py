@@ -20,12 +20,12 @@ from textual.widgets import Input, Static, TabbedContent, TabPane
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
+from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.text import clean, number, shown, span
 from tfllmer_tui.tui.traces import Wanted
-from tfllmer_tui.tui.watch import Snapshot
 from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.log_view import LogView, read_more
-from tfllmer_tui.tui.widgets.table import Cell, Column, Table
+from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.text import STATUS
 
 if TYPE_CHECKING:
@@ -95,12 +95,12 @@ class RunScreen(ChartKeys):
         self._log_at = 0
 
     def compose_body(self) -> Iterable[Widget]:
-        look = remembered_look(self.up.memory)
+        look = remembered_look(self.context.memory.section("look"))
         yield Static(id="head", markup=False)
         with Horizontal(id="panes"):
             with Vertical(id="left"):
                 yield Charts(METRICS, look, id="wide")
-            with TabbedContent(id="tabs", initial=str(self.up.memory.get("run tab", "curves"))):
+            with TabbedContent(id="tabs", initial=self._first_tab):
                 with TabPane("Curves", id="curves"):
                     yield Charts(METRICS, look, id="narrow")
                 with TabPane("Config", id="config"):
@@ -115,18 +115,23 @@ class RunScreen(ChartKeys):
                 with TabPane("About", id="about"):
                     yield _table("about-table", ("what", 28), ("value", 30), ("", 0))
 
+    @property
+    def _first_tab(self) -> str:
+        """The one that was looked at last."""
+        return next((name for name in TABS if name == self.context.memory.get("run tab")), TABS[0])
+
     def on_mount(self) -> None:
         self.set_interval(0.5, self._follow_log)
 
     # -------------------------------------------------------------------------------- news
 
-    def show_news(self, snapshot: Snapshot) -> None:
+    def show_news(self, snapshot: StoreSnapshot) -> None:
         row = snapshot.rows.get(self.run_id)
         if row is None:
             self.query_one("#head", Static).update(f"{self.run_id} is not in the store any more")
             return
         self.query_one("#head", Static).update(
-            _head(row, inks(self.app.current_theme), self.up.clock(), self.size.width)
+            _head(row, inks(self.app.current_theme), self.context.clock(), self.size.width)
         )
         if row is not self._row:
             self._row = row
@@ -141,10 +146,10 @@ class RunScreen(ChartKeys):
 
     def _show_story(self, story: Story) -> None:
         if self._story is None:
-            self.query_one("#settings-table", Table).show(story.settings.facts)
+            self.query_one("#settings-table", VirtualTable).show(story.settings.facts)
         self._story = story
-        self.query_one("#events-table", Table).show(story.events)
-        self.query_one("#about-table", Table).show(story.about)
+        self.query_one("#events-table", VirtualTable).show(story.events)
+        self.query_one("#about-table", VirtualTable).show(story.about)
 
     @property
     def charts(self) -> Charts:
@@ -170,7 +175,7 @@ class RunScreen(ChartKeys):
 
     def _follow_log(self) -> None:
         """Read what was printed since, while somebody looks."""
-        store = self.up.watcher.store
+        store = self.context.store
         if store is None or self.query_one(TabbedContent).active != "log" or not self.is_current:
             return
         path, offset = store.folder(self.run_id).log, self._log_at
@@ -208,7 +213,7 @@ class RunScreen(ChartKeys):
     @on(TabbedContent.TabActivated)
     def _tab(self, event: TabbedContent.TabActivated) -> None:
         name = event.pane.id or ""
-        self.up.keep("run tab", name)
+        self.context.keep("run tab", name)
         self._follow_log()
         self._load()
         self.set_focus(None)  # a focus that stays in a hidden tab would bring it back
@@ -227,30 +232,30 @@ class RunScreen(ChartKeys):
         return [self.run_id]
 
     def action_cancel(self) -> None:
-        self.up.do(actions.cancel, [self.run_id])
+        self.context.do(actions.cancel, [self.run_id])
 
     def action_retry(self) -> None:
-        self.up.do(actions.retry, [self.run_id])
+        self.context.do(actions.retry, [self.run_id])
 
     def action_edit(self) -> None:
-        self.up.launch_from(self.run_id)
+        self.context.launch_from(self.run_id)
 
     def action_copy(self, what: str) -> None:
         if what == "id":
-            self.up.copy("id", self.run_id)
+            self.context.copy("id", self.run_id)
         elif self._story is not None:
             texts = {
                 "config": self._story.settings.config,
                 "command": self._story.command,
                 "folder": self._story.folder,
             }
-            self.up.copy(what, texts[what])
+            self.context.copy(what, texts[what])
 
     def action_open_folder(self) -> None:
         """The user's shell in the run's folder, in place of the app until it ends."""
         if self._story is None:
             return
-        if self.up.read_only:
+        if self.context.read_only:
             self.notify("opened for reading only", severity="warning")
             return
         try:
@@ -273,7 +278,7 @@ class RunScreen(ChartKeys):
         yield SystemCommand("Search the log", "Text in what the run printed", self.action_search)
 
 
-def _table(name: str, *columns: tuple[str, int]) -> Table[Fact]:
+def _table(name: str, *columns: tuple[str, int]) -> VirtualTable[Fact]:
     """A table of facts: the first column whole, the second takes the room."""
     first, second, third = columns
     made = [
@@ -282,12 +287,12 @@ def _table(name: str, *columns: tuple[str, int]) -> Table[Fact]:
     ]
     if third[1]:
         made.append(Column("aside", third[0], third[1], rank=1, grow=1, most=60))
-    table: Table[Fact] = Table(made, _fact_cells, id=name)
+    table: VirtualTable[Fact] = VirtualTable(made, _fact_cells, id=name)
     return table
 
 
-def _fact_cells(fact: Fact, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
-    told: dict[str, Cell] = {
+def _fact_cells(fact: Fact, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
+    told: dict[str, CellText] = {
         "name": [(clean(fact.id.split("\0")[0]), colors["dim"])],
         "value": [(clean(fact.value), colors[fact.style])],
         "aside": [(clean(fact.aside), colors["primary" if fact.aside.startswith("--") else "dim"])],

@@ -16,15 +16,15 @@ from textual.widget import Widget
 from engine.errors import UserError
 from engine.views.runs import METRICS, RunGroup, RunView, TableRow, arrange, group, names
 from tfllmer_tui.tui import actions
+from tfllmer_tui.tui.messages import DemoWanted, FilterChanged, LaunchWanted, RowChosen, RowReached, SortChosen
 from tfllmer_tui.tui.screens.columns import ColumnsScreen
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
+from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.traces import Wanted
-from tfllmer_tui.tui.watch import Snapshot
 from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.details import Details
 from tfllmer_tui.tui.widgets.filter_bar import FilterBar
 from tfllmer_tui.tui.widgets.run_table import GROUPS, RUNS, Marks, RunTable
-from tfllmer_tui.tui.widgets.table import Table
 from tfllmer_tui.tui.widgets.welcome import Welcome
 from tfllmer_tui.view.text import short_ids
 
@@ -82,7 +82,7 @@ class RunsScreen(ChartKeys):
         self._under = ""
 
     def compose_body(self) -> Iterable[Widget]:
-        memory = self.up.memory.get("runs", {})
+        memory = self.context.memory.section("runs")
         self._filter = str(memory.get("filter", ""))
         hidden = memory.get("hidden")
         self._hidden = frozenset(map(str, hidden)) if isinstance(hidden, list) else frozenset()
@@ -95,13 +95,13 @@ class RunsScreen(ChartKeys):
         with Vertical(id="found"):
             yield FilterBar(self._complete, self._filter)
             with Horizontal(id="panes"):
-                yield RunTable(id="table", clock=self.up.clock)
+                yield RunTable(id="table", clock=self.context.clock)
                 with Vertical(id="side"):
-                    yield Charts(self._drawn_metrics, remembered_look(self.up.memory), id="curves")
+                    yield Charts(self._drawn_metrics, remembered_look(self.context.memory.section("look")), id="curves")
                     yield Details()
 
     def on_mount(self) -> None:
-        self.set_class(not self.up.memory.get("preview", True), "-no-preview")
+        self.set_class(not self.context.memory.get("preview", True), "-no-preview")
 
     @property
     def table(self) -> RunTable:
@@ -109,7 +109,7 @@ class RunsScreen(ChartKeys):
 
     # -------------------------------------------------------------------------------- news
 
-    def show_news(self, snapshot: Snapshot) -> None:
+    def show_news(self, snapshot: StoreSnapshot) -> None:
         empty = (
             not snapshot.rows
             and snapshot.state in ("open", "missing")
@@ -133,7 +133,7 @@ class RunsScreen(ChartKeys):
 
     def _arrange(self) -> None:
         """Filter, sort and fold in a thread, then show."""
-        snapshot, view, text = self.up.snapshot, self._view, self._filter
+        snapshot, view, text = self.context.snapshot, self._view, self._filter
 
         def job(store: Store) -> tuple[tuple[TableRow, ...], int, str]:
             only, error = None, ""
@@ -164,7 +164,7 @@ class RunsScreen(ChartKeys):
         columns = tuple(column for column in columns if column.key not in self._hidden)
         if columns != table._columns:
             table.set_columns(columns)
-        ages = self.up.clock() // AGES_S
+        ages = self.context.clock() // AGES_S
         looks = (table.id_length, table.sorted_by, table.metric, table.empty_text, table.marks, columns, ages)
         table.show(entries, only_changed=looks == self._looks)
         self._looks = looks
@@ -189,7 +189,9 @@ class RunsScreen(ChartKeys):
 
     def _count(self) -> str:
         words = [
-            f"{len(self._entries):,} of {len(self.up.snapshot.rows):,}" if self._filter or self._view.grouped else ""
+            f"{len(self._entries):,} of {len(self.context.snapshot.rows):,}"
+            if self._filter or self._view.grouped
+            else ""
         ]
         words += [f"{len(self._marked)} marked" if self._marked else ""]
         words += ["Δ to baseline" if self._baseline else ""]
@@ -222,8 +224,8 @@ class RunsScreen(ChartKeys):
         rows = [*marked, *new]
         return [Wanted(*each) for each in zip(rows, colors, names(rows), strict=True)]
 
-    @on(Table.Moved)
-    def _moved(self, event: Table.Moved) -> None:
+    @on(RowReached)
+    def _moved(self, event: RowReached) -> None:
         """Not at every step of a cursor that runs through the table: when it rests."""
         if event.row.id != self._under:
             self._under = event.row.id
@@ -231,15 +233,15 @@ class RunsScreen(ChartKeys):
                 self._soon.stop()
             self._soon = self.set_timer(RESTS_S, self._draw)
 
-    @on(Table.Chosen)
-    def _chosen(self, event: Table.Chosen) -> None:
+    @on(RowChosen)
+    def _chosen(self, event: RowChosen) -> None:
         if isinstance(event.row, RunGroup):
             self.action_unfold(event.row.key not in self._view.open)
         else:
-            self.up.open_run(event.row.id)
+            self.context.open_run(event.row.id)
 
-    @on(Table.SortBy)
-    def _sort_by(self, event: Table.SortBy) -> None:
+    @on(SortChosen)
+    def _sort_by(self, event: SortChosen) -> None:
         same = event.key == self._view.sort
         self._look_at(
             sort=event.key,
@@ -252,10 +254,10 @@ class RunsScreen(ChartKeys):
         from engine.store.queries.filters import complete, word_start
 
         start = word_start(text, len(text))
-        return [text[:start] + word for word in complete(text, len(text), self.up.watcher.store)]
+        return [text[:start] + word for word in complete(text, len(text), self.context.store)]
 
-    @on(FilterBar.Changed)
-    def _filtered(self, event: FilterBar.Changed) -> None:
+    @on(FilterChanged)
+    def _filtered(self, event: FilterChanged) -> None:
         self._filter = event.text.strip()
         self._remember()
         self._arrange()
@@ -276,7 +278,7 @@ class RunsScreen(ChartKeys):
         view = self._view
         told = {"filter": self._filter, "sort": view.sort, "descending": view.descending, "grouped": view.grouped}
         told["metric"] = view.metric
-        self.up.keep("runs", told | {"hidden": sorted(self._hidden)})
+        self.context.keep("runs", told | {"hidden": sorted(self._hidden)})
 
     def action_columns(self) -> None:
         """Hide some, or show them again; what there is no room for gives way all the same."""
@@ -329,10 +331,10 @@ class RunsScreen(ChartKeys):
 
     def run_ids(self) -> list[str]:
         """The marked runs, or what is under the cursor."""
-        return [i for i in self._marked if i in self.up.snapshot.rows] or self._here()
+        return [i for i in self._marked if i in self.context.snapshot.rows] or self._here()
 
     def _marks(self) -> Marks:
-        rows = self.up.snapshot.rows
+        rows = self.context.snapshot.rows
         base: TableRow | None = None
         if self._baseline is not None and self._baseline in rows:
             base = rows[self._baseline]
@@ -374,22 +376,22 @@ class RunsScreen(ChartKeys):
         if len(ids) < 2:
             self.notify("mark two runs or more with Space, then compare them", markup=False)
             return
-        self.up.compare(ids)
+        self.context.compare(ids)
 
     # -------------------------------------------------------------------------------- actions
 
     def action_cancel(self) -> None:
-        self.up.do(actions.cancel, self.run_ids())
+        self.context.do(actions.cancel, self.run_ids())
 
     def action_retry(self) -> None:
-        self.up.do(actions.retry, self.run_ids())
+        self.context.do(actions.retry, self.run_ids())
 
     def action_launch(self) -> None:
-        self.up.action_go("launch")
+        self.context.action_go("launch")
 
     def action_edit(self) -> None:
         if here := self._here():
-            self.up.launch_from(here[0])
+            self.context.launch_from(here[0])
 
     def action_missing(self) -> None:
         """Queue the seeds that the configuration under the cursor lacks."""
@@ -397,7 +399,7 @@ class RunsScreen(ChartKeys):
         if entry is None:
             return
         run = entry.first if isinstance(entry, RunGroup) else entry
-        rows = self.up.snapshot.rows.values()
+        rows = self.context.snapshot.rows.values()
         there = {
             row.seed for row in rows if row.config_hash == run.config_hash and row.status not in ("failed", "cancelled")
         }
@@ -405,22 +407,22 @@ class RunsScreen(ChartKeys):
         if not lacking:
             self.notify(f"all of the seeds 0 to {SEEDS - 1} are there", markup=False)
             return
-        self.up.do(actions.more_seeds, run.id, lacking)
+        self.context.do(actions.more_seeds, run.id, lacking)
 
     def action_copy(self) -> None:
         if ids := self.run_ids():
-            self.up.copy("id" if len(ids) == 1 else f"{len(ids)} ids", " ".join(ids))
+            self.context.copy("id" if len(ids) == 1 else f"{len(ids)} ids", " ".join(ids))
 
     def action_preview(self) -> None:
         self.toggle_class("-no-preview")
-        self.up.keep("preview", not self.has_class("-no-preview"))
+        self.context.keep("preview", not self.has_class("-no-preview"))
         self._draw_soon()
 
-    @on(Welcome.Demo)
+    @on(DemoWanted)
     def _demo(self) -> None:
-        self.up.do(actions.launch_demo)
+        self.context.do(actions.launch_demo)
 
-    @on(Welcome.Launch)
+    @on(LaunchWanted)
     def _launch(self) -> None:
         self.action_launch()
 

@@ -16,12 +16,13 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
+from tfllmer_tui.tui.messages import RowChosen, RowReached
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.screens.study import StudyScreen
+from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.text import clean, span
-from tfllmer_tui.tui.watch import Snapshot
-from tfllmer_tui.tui.widgets.table import Cell, Column, Table
+from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.text import STATUS
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Progress:
+class StudyProgress:
     """A study as its runs tell."""
 
     id: str
@@ -65,12 +66,12 @@ class OnFile:
 
 
 @dataclass(frozen=True)
-class Line:
+class StudyRow:
     """A study on screen: its file and its runs, as far as they are there."""
 
     id: str
     file: OnFile | None
-    runs: Progress | None
+    runs: StudyProgress | None
 
     @property
     def total(self) -> int:
@@ -97,13 +98,13 @@ class StudiesScreen(Page):
         self._files: list[OnFile] = []
 
     def compose_body(self) -> Iterable[Widget]:
-        table: Table[Line] = Table(COLUMNS, self._cells, id="studies")
+        table: VirtualTable[StudyRow] = VirtualTable(COLUMNS, self._cells, id="studies")
         table.empty_text = "reading the studies…"
         yield table
         yield Static(id="about", markup=False)
 
     def on_mount(self) -> None:
-        self.query_one("#studies", Table).focus()
+        self.query_one("#studies", VirtualTable).focus()
 
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
@@ -111,18 +112,18 @@ class StudiesScreen(Page):
 
     def _take_files(self, files: list[OnFile]) -> None:
         self._files = files
-        self.query_one("#studies", Table).empty_text = "no study; a file configs/study/NAME.yaml makes one"
-        self.show_news(self.up.snapshot)
+        self.query_one("#studies", VirtualTable).empty_text = "no study; a file configs/study/NAME.yaml makes one"
+        self.show_news(self.context.snapshot)
 
-    def show_news(self, snapshot: Snapshot) -> None:
+    def show_news(self, snapshot: StoreSnapshot) -> None:
         with_runs = {runs.id: runs for runs in progress(snapshot.rows.values())}
         files = {file.id: file for file in self._files}
         names = [*with_runs, *(name for name in files if name not in with_runs)]
-        lines = [Line(name, files.get(name), with_runs.get(name)) for name in names]
-        self.query_one("#studies", Table).show(lines)
+        lines = [StudyRow(name, files.get(name), with_runs.get(name)) for name in names]
+        self.query_one("#studies", VirtualTable).show(lines)
         self._about()
 
-    def _cells(self, study: Line, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
+    def _cells(self, study: StudyRow, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
         width = next((column.width for column in columns if column.key == "share"), 16)
         counts = study.runs.states if study.runs else Counter[str]()
         done = round(width * counts["finished"] / study.total) if study.total else 0
@@ -131,9 +132,9 @@ class StudiesScreen(Page):
             if counts[status]:
                 states.append((f"{STATUS[status][0]} {counts[status]}  ", colors.status(status)))
         ends_at = study.runs.ends_at if study.runs else None
-        left = ends_at - self.up.clock() if ends_at else None
+        left = ends_at - self.context.clock() if ends_at else None
         error = study.file.error if study.file else ""
-        told: dict[str, Cell] = {
+        told: dict[str, CellText] = {
             "name": [("✗ " if error else "", colors["error"]), (clean(study.id), colors["text"])],
             "share": [("━" * done, colors["success"]), ("━" * (width - done), colors["faint"])],
             "count": [(str(counts["finished"]), colors["text"]), (f"/{study.total}", colors["dim"])],
@@ -145,7 +146,7 @@ class StudiesScreen(Page):
 
     def _about(self) -> None:
         """The study under the cursor, in words."""
-        line: Line | None = self.query_one("#studies", Table).row
+        line: StudyRow | None = self.query_one("#studies", VirtualTable).row
         colors = inks(self.app.current_theme)
         text = Text()
         if line is not None and line.file is None:
@@ -160,27 +161,27 @@ class StudiesScreen(Page):
             text.append("\nl shows what exists, how long the rest takes, and launches it", colors["primary"])
         self.query_one("#about", Static).update(text)
 
-    @on(Table.Moved)
+    @on(RowReached)
     def _moved(self) -> None:
         self._about()
 
-    @on(Table.Chosen)
-    def _chosen(self, event: Table.Chosen) -> None:
+    @on(RowChosen)
+    def _chosen(self, event: RowChosen) -> None:
         if event.row.runs is None:
             self.action_plan()
         else:
-            self.up.show_runs(f"study:{event.row.id}")
+            self.context.show_runs(f"study:{event.row.id}")
 
     def action_plan(self) -> None:
         """What the study would make, before it is launched."""
-        line: Line | None = self.query_one("#studies", Table).row
+        line: StudyRow | None = self.query_one("#studies", VirtualTable).row
         if line is not None:
             self.app.push_screen(StudyScreen(line.id))
 
     def action_copy(self) -> None:
-        row = self.query_one("#studies", Table).row
+        row = self.query_one("#studies", VirtualTable).row
         if row is not None:
-            self.up.copy("command", shlex.join(["tfllmer", "study", "run", row.id]))
+            self.context.copy("command", shlex.join(["tfllmer", "study", "run", row.id]))
 
     def commands(self) -> Iterable[SystemCommand]:
         yield SystemCommand("Launch this study", "First what exists and what is missing of it", self.action_plan)
@@ -205,14 +206,14 @@ def on_file() -> list[OnFile]:
     return found
 
 
-def progress(rows: Iterable[RunRow]) -> list[Progress]:
+def progress(rows: Iterable[RunRow]) -> list[StudyProgress]:
     """Runs by study, the newest study first; a repeated run counts once, as its newest."""
     studies: dict[str, dict[str, RunRow]] = {}
     for row in sorted(rows, key=lambda row: row.id):
         if row.study is not None:
             studies.setdefault(row.study, {})[row.spec_hash] = row
     made = [
-        Progress(
+        StudyProgress(
             name,
             Counter("running" if row.status == "stopping" else row.status for row in runs.values()),
             tuple(sorted({row.dataset for row in runs.values()})),

@@ -21,8 +21,8 @@ from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.palette import inks
 from tfllmer_tui.tui.planning import StudyPart, sets_of
 from tfllmer_tui.tui.screens.base import Page
+from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.text import clean
-from tfllmer_tui.tui.watch import Snapshot
 from tfllmer_tui.tui.widgets.form_line import FormLine, Words
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class StudyScreen(Page):
     def _changed(self) -> None:
         self._look_soon()
 
-    def show_news(self, snapshot: Snapshot) -> None:
+    def show_news(self, snapshot: StoreSnapshot) -> None:
         """Runs that came or ended since the last look count."""
         seen = hash(frozenset((row.id, row.status) for row in snapshot.rows.values()))
         if seen != self._seen:
@@ -100,7 +100,7 @@ class StudyScreen(Page):
         self._soon = self.set_timer(0.15, self._look)
 
     def _look(self) -> None:
-        part, store = self._part, self.up.watcher.store
+        part, store = self._part, self.context.store
         self.think("cells", lambda: look_up(store, part), self._show)
 
     @property
@@ -156,21 +156,21 @@ class StudyScreen(Page):
         if self._found.now is None:
             self.notify(self._found.error or "still looking up its runs", severity="warning", markup=False)
             return
-        self.up.do(actions.launch_study, self._part, self._again, then=self._launched)
+        self.context.do(actions.launch_study, self._part, self._again, then=self._launched)
 
     def action_again(self) -> None:
         self._again = not self._again
         self._show(self._found)
 
     async def _launched(self) -> None:
-        await self.up.action_back()
-        self.up.show_runs(f"study:{self._study}")
+        await self.context.action_back()
+        self.context.show_runs(f"study:{self._study}")
 
     def action_copy(self) -> None:
         if self._found.now is None:
             self.notify(self._found.error or "still looking up its runs", severity="warning", markup=False)
         else:
-            self.up.copy("command", self._command)
+            self.context.copy("command", self._command)
 
     def commands(self) -> Iterable[SystemCommand]:
         if self._found.now is not None:

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
-from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Static
 
+from tfllmer_tui.tui.messages import PlaceChosen
 from tfllmer_tui.tui.palette import inks
-from tfllmer_tui.tui.watch import Snapshot
+from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.view.text import STATUS
 
 SHORT = {"Leaderboard": "Board", "Geometry": "Geom"}
@@ -26,13 +26,6 @@ class TopBar(Widget):
 
     DEFAULT_CSS = "TopBar { height: 1; background: $panel; }"
 
-    class Go(Message):
-        """A place was clicked."""
-
-        def __init__(self, mode: str) -> None:
-            super().__init__()
-            self.mode = mode
-
     def __init__(self, places: Sequence[tuple[str, str]], *, read_only: bool = False) -> None:
         super().__init__()
         self._places, self._read_only = places, read_only
@@ -40,7 +33,7 @@ class TopBar(Widget):
         self._counts: Counter[str] = Counter()
         self._total = 0
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, snapshot: StoreSnapshot) -> None:
         """Count the runs anew."""
         counts = Counter[str](row.status for row in snapshot.rows.values())
         if counts != self._counts:
@@ -85,7 +78,7 @@ class TopBar(Widget):
     def on_click(self, event: events.Click) -> None:
         for start, end, mode in self._spans:
             if start <= event.x < end:
-                self.post_message(self.Go(mode))
+                self.post_message(PlaceChosen(mode))
 
 
 def _size(segments: Sequence[Segment]) -> int:
@@ -104,7 +97,7 @@ class Notice(Static):
     def __init__(self) -> None:
         super().__init__(markup=False)
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, snapshot: StoreSnapshot) -> None:
         """Tell, or leave."""
         trouble = snapshot.state == "trouble" or (snapshot.state == "missing" and bool(snapshot.rows))
         self.set_class(trouble, "-shown")

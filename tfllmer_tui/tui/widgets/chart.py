@@ -12,12 +12,12 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
 from tfllmer_tui.tui.curves import Plot, value_at
+from tfllmer_tui.tui.messages import ChartZoomed, CrosshairMoved
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.view.chart import AXIS, LABEL, REFERENCE, SERIES, Picture, draw
 
@@ -41,20 +41,6 @@ class Chart(Widget, can_focus=True):
     title: reactive[str] = reactive("")
     at: reactive[float | None] = reactive(None)
     """x of the crosshair."""
-
-    class Aimed(Message):
-        """The crosshair is elsewhere, or gone."""
-
-        def __init__(self, chart: Chart, at: float | None) -> None:
-            super().__init__()
-            self.chart, self.at = chart, at
-
-    class Zoomed(Message):
-        """Another part of the x axis is shown; None is all of it."""
-
-        def __init__(self, chart: Chart, x_range: tuple[float, float] | None) -> None:
-            super().__init__()
-            self.chart, self.x_range = chart, x_range
 
     def __init__(self, title: str = "", *, id: str | None = None, waiting: str = "nothing measured yet") -> None:
         super().__init__(id=id)
@@ -197,13 +183,13 @@ class Chart(Widget, can_focus=True):
         """Put the crosshair at x and say so."""
         if at != self.at:
             self.at = at
-            self.post_message(self.Aimed(self, at))
+            self.post_message(CrosshairMoved(at))
 
     def zoom_to(self, x_range: tuple[float, float] | None) -> None:
         """Show this part of the x axis, and say so."""
         self.x_range = x_range
         self.redraw()
-        self.post_message(self.Zoomed(self, x_range))
+        self.post_message(ChartZoomed(x_range, self.plot.x_name))
 
     def action_crosshair(self, by: int) -> None:
         frame = self.picture.frame

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from textual import on
-from textual.message import Message
 from textual.widget import Widget
 
 from tfllmer_tui.tui.curves import AXES, SMOOTHING, Curve, Look, Plot, along, plot
+from tfllmer_tui.tui.messages import ChartZoomed, CrosshairMoved, LookChanged
 from tfllmer_tui.tui.text import metric_title
 from tfllmer_tui.tui.traces import Wanted
 from tfllmer_tui.tui.widgets.chart import Chart
@@ -19,7 +19,7 @@ from tfllmer_tui.view.chart import ReferenceLine
 
 if TYPE_CHECKING:
     from engine.store import Store
-    from tfllmer_tui.tui.screens.base import Page
+    from tfllmer_tui.tui.context import StoreReader
 
 
 class Charts(Widget):
@@ -28,13 +28,6 @@ class Charts(Widget):
     DEFAULT_CSS = """
     Charts { layout: grid; grid-size: 1; grid-gutter: 0 1; height: 1fr; }
     """
-
-    class Looked(Message):
-        """The way of looking has changed."""
-
-        def __init__(self, look: Look) -> None:
-            super().__init__()
-            self.look = look
 
     def __init__(self, metrics: Sequence[str], look: Look, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -45,8 +38,8 @@ class Charts(Widget):
         self._lines: list[list[ReferenceLine]] = []
 
     @property
-    def page(self) -> Page:
-        return cast("Page", self.screen)
+    def page(self) -> StoreReader:
+        return cast("StoreReader", self.screen)
 
     @property
     def charts(self) -> list[Chart]:
@@ -79,7 +72,7 @@ class Charts(Widget):
     def load(self, wanted: Sequence[Wanted]) -> None:
         """Show these runs: what is read already at once, the rest when it has been read."""
         self._wanted = tuple(wanted)
-        metrics, cache = self._metrics, self.page.up.traces
+        metrics, cache = self._metrics, self.page.context.traces
 
         def job(store: Store) -> tuple[list[list[Curve]], list[list[ReferenceLine]]]:
             curves = [cache.curves(store, self._wanted, name) for name in metrics]
@@ -100,14 +93,14 @@ class Charts(Widget):
         look = self.look
         chart.show(shown, log_x=look.log_x, log_y=look.log_y, focus=not look.whole)
 
-    @on(Chart.Aimed)
-    def _aimed(self, event: Chart.Aimed) -> None:
+    @on(CrosshairMoved)
+    def _aimed(self, event: CrosshairMoved) -> None:
         event.stop()
         for chart in self.charts:
             chart.at = event.at
 
-    @on(Chart.Zoomed)
-    def _zoomed(self, event: Chart.Zoomed) -> None:
+    @on(ChartZoomed)
+    def _zoomed(self, event: ChartZoomed) -> None:
         """The others follow; a long series is read again, finer."""
         event.stop()
         for chart in self.charts:
@@ -115,7 +108,7 @@ class Charts(Widget):
                 chart.x_range = event.x_range
                 chart.redraw()
         if any(len(curve.trace.steps) < curve.trace.points for curves in self._curves for curve in curves):
-            metrics, curves, axis = self._metrics, self._curves, event.chart.plot.x_name
+            metrics, curves, axis = self._metrics, self._curves, event.x_name
 
             def job(store: Store) -> list[list[Curve]]:
                 return [
@@ -140,7 +133,7 @@ class Charts(Widget):
     def change(self, look: Look) -> None:
         """The same, by a key: others are told."""
         self.show_as(look)
-        self.post_message(self.Looked(look))
+        self.post_message(LookChanged(look))
 
     def next_axis(self) -> None:
         self.change(replace(self.look, axis=AXES[(AXES.index(self.look.axis) + 1) % len(AXES)]))

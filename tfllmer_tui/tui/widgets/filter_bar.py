@@ -9,15 +9,15 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.message import Message
 from textual.suggester import Suggester
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from tfllmer_tui.tui.messages import FilterChanged
 from tfllmer_tui.tui.widgets.completed import Completed
 
 
-class _Words(Suggester):
+class FilterWords(Suggester):
     """The best word for where the cursor is."""
 
     def __init__(self, words: Callable[[str], list[str]]) -> None:
@@ -31,7 +31,9 @@ class _Words(Suggester):
         return found[0] if found else None
 
 
-class _Line(Completed):
+class FilterLine(Completed):
+    """The line itself."""
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "complete", "Complete", show=False, id="filter.complete"),
         Binding("escape,down", "leave", "Back to the table", show=False, id="filter.leave"),
@@ -52,13 +54,6 @@ class FilterBar(Widget):
     FilterBar.-wrong > #said { color: $error; }
     """
 
-    class Changed(Message):
-        """Other text."""
-
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
-
     def __init__(self, words: Callable[[str], list[str]], text: str = "") -> None:
         super().__init__()
         self._words, self._text = words, text
@@ -66,10 +61,10 @@ class FilterBar(Widget):
 
     def compose(self) -> ComposeResult:
         yield Static("/", id="slash")
-        yield _Line(
+        yield FilterLine(
             self._text,
             placeholder="filter: status:running backbone:sasrec ndcg@10>0.1",
-            suggester=_Words(self._words),
+            suggester=FilterWords(self._words),
             id="line",
             compact=True,
             select_on_focus=False,
@@ -79,15 +74,15 @@ class FilterBar(Widget):
     @property
     def text(self) -> str:
         """What was typed."""
-        return self.query_one(_Line).value
+        return self.query_one(FilterLine).value
 
     def set_text(self, text: str) -> None:
         """As if it had been typed."""
-        self.query_one(_Line).value = text
+        self.query_one(FilterLine).value = text
 
     def focus_line(self) -> None:
         """To type."""
-        self.screen.set_focus(self.query_one(_Line))
+        self.screen.set_focus(self.query_one(FilterLine))
 
     def say(self, text: str, *, wrong: bool = False) -> None:
         """A few words at its right: how many runs, or what is wrong."""
@@ -99,7 +94,7 @@ class FilterBar(Widget):
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
         event.stop()
-        self.post_message(self.Changed(event.value))
+        self.post_message(FilterChanged(event.value))
 
     @on(Input.Submitted)
     def _done(self, event: Input.Submitted) -> None:

@@ -13,7 +13,7 @@ from engine.views.folds import Spread
 from engine.views.runs import METRICS, RunGroup, TableRow, value_of
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.text import clean, difference, number, span
-from tfllmer_tui.tui.widgets.table import Cell, Column, Table
+from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.text import STATUS, sparkline
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Marks:
     baseline: TableRow | None = None
 
 
-class RunTable(Table[TableRow]):
+class RunTable(VirtualTable[TableRow]):
     """Runs and groups of runs."""
 
     def __init__(self, *, id: str | None = None, clock: Callable[[], float] = time.time) -> None:
@@ -90,10 +90,10 @@ class RunTable(Table[TableRow]):
             return "»", colors["accent"]
         return " ", Style.null()
 
-    def _cells(self, row: TableRow, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
+    def _cells(self, row: TableRow, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
         return [self._cell(row, column, colors) for column in columns]
 
-    def _cell(self, row: TableRow, column: Column, colors: Inks) -> Cell:
+    def _cell(self, row: TableRow, column: Column, colors: Inks) -> CellText:
         run = row.first if isinstance(row, RunGroup) else row
         if column.key in ("valid", "test"):
             return self._metric(row, column.key, colors)
@@ -104,7 +104,7 @@ class RunTable(Table[TableRow]):
             return [(run.id[: self.id_length], colors["dim"])]
         return _CELLS[column.key](row, run, column, colors)
 
-    def _metric(self, row: TableRow, name: str, colors: Inks) -> Cell:
+    def _metric(self, row: TableRow, name: str, colors: Inks) -> CellText:
         """The value, or its difference to the baseline's where there is one."""
         value = value_of(row, name, self.metric)
         base = self.marks.baseline
@@ -118,7 +118,7 @@ class RunTable(Table[TableRow]):
         return [(number(value), colors["text"]), (sd, colors["dim"])]
 
 
-def _status(row: TableRow, colors: Inks) -> Cell:
+def _status(row: TableRow, colors: Inks) -> CellText:
     if isinstance(row, RunGroup):
         by_status = {run.status for run in row.runs}
         status = next(
@@ -131,7 +131,7 @@ def _status(row: TableRow, colors: Inks) -> Cell:
     return [(STATUS.get(status, ("?", ""))[0], colors.status(status))]
 
 
-def _arm(run: RunRow, width: int, colors: Inks) -> Cell:
+def _arm(run: RunRow, width: int, colors: Inks) -> CellText:
     """The name with its last part first to the eye (alone where there is no room), and what was changed by hand."""
     method, slash, ablation = run.arm.partition("/")
     changes = ", ".join(f"{name.split('.')[-1]}={value}" for name, value in sorted(run.overrides.items()))
@@ -161,11 +161,11 @@ _TIMES: dict[str, Callable[[RunRow, float], tuple[str, str]]] = {
 }
 
 
-def _seed(row: TableRow, run: RunRow, column: Column, colors: Inks) -> Cell:
+def _seed(row: TableRow, run: RunRow, column: Column, colors: Inks) -> CellText:
     return [(f"×{len(row.seeds)}" if isinstance(row, RunGroup) else str(run.seed), colors["text"])]
 
 
-def _epoch(row: TableRow, run: RunRow, column: Column, colors: Inks) -> Cell:
+def _epoch(row: TableRow, run: RunRow, column: Column, colors: Inks) -> CellText:
     done, of = "–" if run.epoch is None else f"{int(run.epoch)}", f"{run.epochs}"
     if len(done) + len(of) >= column.width:
         of = f"{run.epochs / 1000:.0f}k"
@@ -177,11 +177,11 @@ def _shape(run: RunRow, width: int) -> str:
     return sparkline(run.curve[len(run.curve) // 8 :], width)
 
 
-def _train_ce(row: TableRow, run: RunRow, column: Column, colors: Inks) -> Cell:
+def _train_ce(row: TableRow, run: RunRow, column: Column, colors: Inks) -> CellText:
     return [(number(value_of(row, "train_ce"), 3), colors["text"])]
 
 
-_CELLS: dict[str, Callable[[TableRow, RunRow, Column, Inks], Cell]] = {
+_CELLS: dict[str, Callable[[TableRow, RunRow, Column, Inks], CellText]] = {
     "status": lambda row, run, column, colors: _status(row, colors),
     "arm": lambda row, run, column, colors: _arm(run, column.width, colors),
     "dataset": lambda row, run, column, colors: [(clean(run.dataset), colors["text"])],

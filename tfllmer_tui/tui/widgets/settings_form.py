@@ -14,28 +14,28 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
+from tfllmer_tui.tui.messages import ChoiceTurned, FindWanted, LineLeft, RowChosen, RowReached, SettingEdited
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.planning import FieldState, value_in
 from tfllmer_tui.tui.text import clean
 from tfllmer_tui.tui.widgets.completed import Completed
-from tfllmer_tui.tui.widgets.table import Cell, Column, Table
+from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 
 
 @dataclass(frozen=True)
-class Heading:
+class FormHeading:
     """A line over the settings of one part."""
 
     id: str
 
 
-Line: TypeAlias = "FieldState | Heading"
+FormRow: TypeAlias = "FieldState | FormHeading"
 
 
-class _Fields(Table[Line]):
+class SettingsTable(VirtualTable[FormRow]):
     """The list; the cursor passes over headings."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -46,23 +46,13 @@ class _Fields(Table[Line]):
         Binding("enter", "choose", "Edit", id="settings.edit"),
     ]
 
-    class Turned(Message):
-        """Another choice of the setting under the cursor; 0 for none of one's own."""
-
-        def __init__(self, by: int) -> None:
-            super().__init__()
-            self.by = by
-
-    class Find(Message):
-        """To the line that finds."""
-
-    def across(self, row: Line, colors: Inks) -> tuple[str, Style] | None:
-        return (row.id, colors["head"]) if isinstance(row, Heading) else None
+    def across(self, row: FormRow, colors: Inks) -> tuple[str, Style] | None:
+        return (row.id, colors["head"]) if isinstance(row, FormHeading) else None
 
     def action_move(self, by: int) -> None:
         super().action_move(by)
         step = 1 if by > 0 else -1
-        while isinstance(self.row, Heading):
+        while isinstance(self.row, FormHeading):
             if not 0 < self.cursor + step < len(self.rows):
                 step = 1
             super().action_move(step)
@@ -77,16 +67,16 @@ class _Fields(Table[Line]):
         self._keep_in_sight()
 
     def action_turn(self, by: int) -> None:
-        self.post_message(self.Turned(by))
+        self.post_message(ChoiceTurned(by))
 
     def action_reset(self) -> None:
-        self.post_message(self.Turned(0))
+        self.post_message(ChoiceTurned(0))
 
     def action_find(self) -> None:
-        self.post_message(self.Find())
+        self.post_message(FindWanted())
 
 
-class _Line(Completed):
+class SettingLine(Completed):
     """A line that gives way to the list. Escape takes back what was typed since it was entered."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -96,16 +86,13 @@ class _Line(Completed):
     ]
     before = ""
 
-    class Left(Message):
-        """To the list."""
-
     def on_focus(self) -> None:
         self.before = self.value
 
     def action_leave(self, back: bool) -> None:
         if back:
             self.value = self.before
-        self.post_message(self.Left())
+        self.post_message(LineLeft())
 
 
 class SettingsForm(Vertical):
@@ -119,13 +106,6 @@ class SettingsForm(Vertical):
     SettingsForm > #about-field { height: 3; padding: 0 1; color: $foreground 70%; }
     """
 
-    class Edited(Message):
-        """A setting has another value; None where it is left to the presets."""
-
-        def __init__(self, path: str, value: str | None) -> None:
-            super().__init__()
-            self.path, self.value = path, value
-
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._states: tuple[FieldState, ...] = ()
@@ -135,17 +115,19 @@ class SettingsForm(Vertical):
     def compose(self) -> ComposeResult:
         with Horizontal(classes="settings-line"):
             yield Static("find", classes="settings-label")
-            yield _Line(placeholder="lr, graph, dropout; settings changed here are marked", id="find", compact=True)
+            yield SettingLine(
+                placeholder="lr, graph, dropout; settings changed here are marked", id="find", compact=True
+            )
         columns = (
             Column("name", "setting", 24, 0, grow=1, most=32),
             Column("value", "value", 14, 1, grow=1, most=40),
             Column("origin", "from", 14, 2, grow=2, most=44),
         )
-        yield _Fields(columns, self._cells, id="fields")
+        yield SettingsTable(columns, self._cells, id="fields")
         yield Static(id="about-field", markup=False)
         with Horizontal(classes="settings-line"):
             yield Static("", id="value-label", classes="settings-label", markup=False)
-            yield _Line(id="value", compact=True)
+            yield SettingLine(id="value", compact=True)
 
     # -------------------------------------------------------------------------------- content
 
@@ -156,28 +138,28 @@ class SettingsForm(Vertical):
         self._list()
 
     def _list(self) -> None:
-        words = self.query_one("#find", _Line).value.lower().split()
-        lines: list[Line] = []
+        words = self.query_one("#find", SettingLine).value.lower().split()
+        lines: list[FormRow] = []
         for state in _found(self._states, words):
-            heading = Heading(state.field.section or "run")
+            heading = FormHeading(state.field.section or "run")
             if heading not in lines:
                 lines.append(heading)
             lines.append(state)
-        table = self.query_one("#fields", _Fields)
+        table = self.query_one("#fields", SettingsTable)
         table.empty_text = "no setting has these words" if self._states else "shown as soon as the form above fits"
         table.show(lines)
-        if isinstance(table.row, Heading):
+        if isinstance(table.row, FormHeading):
             table.action_move(1)
         self._show_one()
 
     @property
     def state(self) -> FieldState | None:
         """The setting under the cursor."""
-        row = self.query_one("#fields", _Fields).row
+        row = self.query_one("#fields", SettingsTable).row
         return row if isinstance(row, FieldState) else None
 
     def _show_one(self) -> None:
-        state, line = self.state, self.query_one("#value", _Line)
+        state, line = self.state, self.query_one("#value", SettingLine)
         colors = inks(self.app.current_theme)
         line.disabled = state is None
         if state is None:
@@ -198,8 +180,8 @@ class SettingsForm(Vertical):
             about.append(f" · {state.base} without the change", colors["dim"])
         self.query_one("#about-field", Static).update(about)
 
-    def _cells(self, row: Line, columns: Sequence[Column], colors: Inks) -> Sequence[Cell]:
-        if isinstance(row, Heading):
+    def _cells(self, row: FormRow, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
+        if isinstance(row, FormHeading):
             return [[] for _ in columns]
         path = row.field.path
         given = value_in(self._sets, path)
@@ -210,7 +192,7 @@ class SettingsForm(Vertical):
         was = f" ← {row.base}" if changed and row.base is not None and row.base != value else ""
         origin = "--set" if changed else row.origin
         quiet = colors["faint" if origin == "default" else "dim"]
-        told: dict[str, Cell] = {
+        told: dict[str, CellText] = {
             "name": [("✗ " if wrong else "● " if changed else "  ", style), (path, style)],
             "value": [(clean(value), style + Style(bold=changed)), (was, colors["dim"])],
             "origin": [(clean(origin), colors["accent"] if changed else quiet)],
@@ -221,23 +203,23 @@ class SettingsForm(Vertical):
 
     def focus_list(self) -> None:
         """To choose."""
-        self.screen.set_focus(self.query_one("#fields", _Fields))
+        self.screen.set_focus(self.query_one("#fields", SettingsTable))
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
         event.stop()
         if event.input.id == "find":
             self._list()
-            self.query_one("#fields", _Fields).action_top()
+            self.query_one("#fields", SettingsTable).action_top()
         elif self.state is not None and event.input.has_focus:
             self._edit(self.state, event.value.strip())
 
     def _edit(self, state: FieldState, value: str) -> None:
         """A value as typed; the presets' own is no change, nor is nothing."""
-        self.post_message(self.Edited(state.field.path, None if value in ("", state.base) else value))
+        self.post_message(SettingEdited(state.field.path, None if value in ("", state.base) else value))
 
-    @on(_Fields.Turned)
-    def _turned(self, event: _Fields.Turned) -> None:
+    @on(ChoiceTurned)
+    def _turned(self, event: ChoiceTurned) -> None:
         state = self.state
         if state is None:
             return
@@ -246,32 +228,32 @@ class SettingsForm(Vertical):
             return
         choices = state.field.choices
         if not choices:
-            self.query_one("#value", _Line).focus()
+            self.query_one("#value", SettingLine).focus()
             return
         now = value_in(self._sets, state.field.path) or state.values[0]
         at = choices.index(now) if now in choices else -event.by
         self._edit(state, choices[(at + event.by) % len(choices)])
 
-    @on(_Fields.Find)
+    @on(FindWanted)
     def _find(self) -> None:
-        self.query_one("#find", _Line).focus()
+        self.query_one("#find", SettingLine).focus()
 
-    @on(_Line.Left)
-    def _left(self, event: _Line.Left) -> None:
+    @on(LineLeft)
+    def _left(self, event: LineLeft) -> None:
         event.stop()
         self.focus_list()
         self._show_one()
 
-    @on(Table.Moved)
-    def _moved(self, event: Table.Moved) -> None:
+    @on(RowReached)
+    def _moved(self, event: RowReached) -> None:
         event.stop()
         self._show_one()
 
-    @on(Table.Chosen)
-    def _chosen(self, event: Table.Chosen) -> None:
+    @on(RowChosen)
+    def _chosen(self, event: RowChosen) -> None:
         event.stop()
         if self.state is not None:
-            self.query_one("#value", _Line).focus()
+            self.query_one("#value", SettingLine).focus()
 
 
 def _found(states: Iterable[FieldState], words: Sequence[str]) -> list[FieldState]:

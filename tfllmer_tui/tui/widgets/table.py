@@ -13,15 +13,15 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.cache import LRUCache
 from textual.geometry import Region, Size
-from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from tfllmer_tui.tui.messages import RowChosen, RowReached, SortChosen
 from tfllmer_tui.tui.palette import Inks, inks
 
 Row = TypeVar("Row")
-Cell: TypeAlias = "Sequence[tuple[str, Style]]"
+CellText: TypeAlias = "Sequence[tuple[str, Style]]"
 """Pieces of text, each in one style."""
 
 
@@ -38,7 +38,7 @@ class Column:
     most: int = 60
 
 
-class Table(ScrollView, Generic[Row], can_focus=True):
+class VirtualTable(ScrollView, Generic[Row], can_focus=True):
     """Rows with a cursor. A subclass or its owner says what is in a cell (`cells`)."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -51,40 +51,15 @@ class Table(ScrollView, Generic[Row], can_focus=True):
         Binding("enter", "choose", "Open", show=True, id="table.open"),
     ]
     DEFAULT_CSS = """
-    Table { background: $background; scrollbar-size-vertical: 1; overflow-x: hidden; overflow-y: auto; }
+    VirtualTable { background: $background; scrollbar-size-vertical: 1; overflow-x: hidden; overflow-y: auto; }
     """
 
     cursor: reactive[int] = reactive(0, repaint=False)
 
-    class Moved(Message):
-        """The cursor is on another row."""
-
-        def __init__(self, table: Table[Any], row: Any) -> None:
-            super().__init__()
-            self.table, self.row = table, row
-
-        @property
-        def control(self) -> Table[Any]:
-            return self.table
-
-    class Chosen(Moved):
-        """A row was opened: Enter, or a click on the row of the cursor."""
-
-    class SortBy(Message):
-        """A click on a column's title."""
-
-        def __init__(self, table: Table[Any], key: str) -> None:
-            super().__init__()
-            self.table, self.key = table, key
-
-        @property
-        def control(self) -> Table[Any]:
-            return self.table
-
     def __init__(
         self,
         columns: Sequence[Column],
-        cells: Callable[[Row, Sequence[Column], Inks], Sequence[Cell]],
+        cells: Callable[[Row, Sequence[Column], Inks], Sequence[CellText]],
         *,
         key_of: Callable[[Row], str] = lambda row: str(getattr(row, "id", row)),
         id: str | None = None,
@@ -117,7 +92,7 @@ class Table(ScrollView, Generic[Row], can_focus=True):
                     self.refresh(Region(0, index - top + 1, self.size.width, 1))
             return
         self.refresh_rows()
-        self.set_reactive(Table.cursor, -1)
+        self.set_reactive(VirtualTable.cursor, -1)
         self.cursor = max(0, min(at, len(rows) - 1))
 
     def refresh_rows(self) -> None:
@@ -235,7 +210,7 @@ class Table(ScrollView, Generic[Row], can_focus=True):
             if 0 < y < self.size.height:
                 self.refresh(Region(0, y, self.size.width, 1))
         if (row := self.row) is not None:
-            self.post_message(self.Moved(self, row))
+            self.post_message(RowReached(row))
 
     def _keep_in_sight(self) -> None:
         if not self.size.height:  # before it is laid out every row but the first would be out of sight
@@ -271,14 +246,14 @@ class Table(ScrollView, Generic[Row], can_focus=True):
 
     def action_choose(self) -> None:
         if (row := self.row) is not None:
-            self.post_message(self.Chosen(self, row))
+            self.post_message(RowChosen(row))
 
     def on_click(self, event: events.Click) -> None:
         if event.y == 0:
             x = 1
             for column in self._fitted:
                 if x <= event.x < x + column.width + 1:
-                    self.post_message(self.SortBy(self, column.key))
+                    self.post_message(SortChosen(column.key))
                 x += column.width + 1
             return
         index = event.y - 1 + self.scroll_offset.y
@@ -288,7 +263,7 @@ class Table(ScrollView, Generic[Row], can_focus=True):
             self.cursor = index
 
 
-def fitted(cell: Cell, room: int, right: bool = False) -> list[Segment]:
+def fitted(cell: CellText, room: int, right: bool = False) -> list[Segment]:
     """The pieces in exactly `room` columns, cut with an ellipsis."""
     total = sum(cell_len(text) for text, _ in cell)
     pad = Segment(" " * max(room - total, 0))

@@ -7,11 +7,11 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Center, Vertical
-from textual.message import Message
 from textual.widgets import Button, Static
 
+from tfllmer_tui.tui.messages import DemoWanted, LaunchWanted
 from tfllmer_tui.tui.palette import inks
-from tfllmer_tui.tui.watch import Snapshot
+from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.view.chart import SERIES, ChartSeries, draw
 
 
@@ -26,13 +26,7 @@ class Welcome(Vertical):
     Welcome > #where { margin-top: 1; color: $foreground 45%; }
     """
 
-    class Demo(Message):
-        """Begin with the generated data set."""
-
-    class Launch(Message):
-        """Choose for oneself."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: StoreSnapshot) -> None:
         super().__init__()
         self._where = _where(snapshot)
 
@@ -85,7 +79,7 @@ class Welcome(Vertical):
         for button in self.query("#demo"):
             button.focus()
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, snapshot: StoreSnapshot) -> None:
         """Say where the store is, or will be."""
         self._where = _where(snapshot)
         for told in self.query("#where").results(Static):  # none before it is composed
@@ -95,15 +89,15 @@ class Welcome(Vertical):
     @on(Button.Pressed, "#demo")
     def _demo(self, event: Button.Pressed) -> None:
         event.stop()
-        self.post_message(self.Demo())
+        self.post_message(DemoWanted())
 
     @on(Button.Pressed, "#launch")
     def _launch(self, event: Button.Pressed) -> None:
         event.stop()
-        self.post_message(self.Launch())
+        self.post_message(LaunchWanted())
 
 
-def _where(snapshot: Snapshot) -> str:
+def _where(snapshot: StoreSnapshot) -> str:
     path = snapshot.path or ""
     return f"{path} holds no run yet" if snapshot.state == "open" else f"{path} will be made with the first run"
 

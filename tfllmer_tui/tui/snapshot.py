@@ -1,0 +1,32 @@
+"""What the store holds, as of one moment: an immutable value that the reader hands to the screens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from engine.store.queries.feed import RunRow
+
+State: TypeAlias = Literal["opening", "open", "missing", "trouble"]
+
+
+@dataclass(frozen=True)
+class StoreSnapshot:
+    """All runs as of one moment. `number` grows with every one that differs."""
+
+    number: int = 0
+    rows: Mapping[str, RunRow] = field(default_factory=lambda: MappingProxyType({}))
+    state: State = "opening"
+    text: str = ""
+    """What is to be said of the state, in one line."""
+    path: Path | None = None
+    complete: bool = False
+    """Whether every run has been read at least once."""
+
+    def newest(self) -> list[RunRow]:
+        """Runs, the newest first."""
+        return sorted(self.rows.values(), key=lambda row: row.id, reverse=True)
