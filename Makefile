@@ -7,9 +7,12 @@
 # PYTHON=python3.12     another interpreter (3.11 or newer)
 # TORCH_INDEX=URL       where pip finds a special torch build, such as the CPU-only one (see README)
 
+# WORKERS=4             processes for the tests: one more than there are cores, as many of them wait now and then
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .PHONY: demo test slow snapshots check benchmarks clean
@@ -18,7 +21,7 @@ demo: $(VENV)/ready
 	$(BIN)/tfllmer run --ablation no-norm
 
 test: $(VENV)/ready-test
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 slow: $(VENV)/ready-test
 	$(BIN)/pytest -m slow

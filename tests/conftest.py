@@ -15,6 +15,14 @@ os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib")
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Beside one another (`make test`) whole files run, so that what a file shares is made once; files that want
+    the machine's terminal or browser to themselves are marked as one group."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 _KEPT = ("TFLLMER_DATA", "TFLLMER_UPDATE_SNAPSHOTS")
 
 

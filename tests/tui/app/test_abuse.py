@@ -18,6 +18,8 @@ from engine.store import get_run, list_runs, open_store, series
 from tests.tui.app.bench import fill, id_of
 from tests.tui.app.tty import TUI, Tty
 
+pytestmark = pytest.mark.xdist_group("machine")
+
 ROOT = Path(__file__).parents[3]
 
 

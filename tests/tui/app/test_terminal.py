@@ -14,6 +14,8 @@ from engine import queue
 from engine.store import Run, list_runs, open_store
 from tests.tui.app.terminal import Terminal, terminal
 
+pytestmark = pytest.mark.xdist_group("machine")
+
 SMALL = """
 meaning: generated on the spot, small enough for a test
 embedding:

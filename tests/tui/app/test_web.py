@@ -23,6 +23,8 @@ from tests.tui.app.bench import id_of
 from tests.tui.app.browser import browser, chromium
 from tfllmer_tui.web.guard import Guard, is_loopback, is_loopback_name
 
+pytestmark = pytest.mark.xdist_group("machine")
+
 PRIMARY, BACKGROUND = (0x56, 0xB4, 0xE9), (0x0F, 0x13, 0x18)
 
 
