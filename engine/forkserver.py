@@ -34,6 +34,7 @@ import psutil
 
 _MODULES = (
     *("torch._dynamo", "torch._inductor.config", "scipy.linalg", "scipy.sparse.linalg", "scipy.stats"),
+    *("igraph", "sklearn.cluster", "sklearn.metrics"),
     *("safetensors.torch", "engine.data", "engine.embeddings.pipeline"),
     *("engine.provenance", "engine.training.run", "engine.models.sequential.recommender"),
 )

@@ -1,4 +1,8 @@
-"""Spherical k-means: clusters of directions."""
+"""Spherical k-means: clusters of directions.
+
+scikit-learn has k-means of points only, and the table of the control `cluster-permuted` is made of these very clusters,
+bit by bit: hence one of our own. What is only measured takes scikit-learn's (`engine.geometry.table.clusters`).
+"""
 
 from __future__ import annotations
 

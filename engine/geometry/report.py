@@ -21,10 +21,11 @@ from engine.geometry.curvature.bounds import tightness
 from engine.geometry.curvature.conditioning import conditioning
 from engine.geometry.graph import spectra
 from engine.geometry.graph.agreement import agreement
-from engine.geometry.graph.communities import communities, modularity
+from engine.geometry.graph.communities import communities
 from engine.geometry.graph.edges import edge_auc, matched_pairs
 from engine.geometry.graph.kernel import centred_alignment
 from engine.geometry.graph.links import Estimate
+from engine.geometry.graph.modularity import modularity
 from engine.geometry.graph.smoothness import against, stub_matching, tv_ratio, z_score
 from engine.geometry.graph.spectrum_report import compared_spectra
 from engine.geometry.table.angles import anisotropy

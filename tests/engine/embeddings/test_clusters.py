@@ -41,6 +41,18 @@ def test_no_partition_of_few_rows_is_better(seed: int) -> None:
     assert objective(rows, spherical_kmeans(rows, 3, draw(seed))) == pytest.approx(best)
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("n", "d", "k"), [(200, 8, 5), (1000, 32, 20)])
+def test_about_as_good_as_scikit_learns_on_the_same_rows(seed: int, n: int, d: int, k: int) -> None:
+    """It has k-means of points, not of directions; tables that were trained depend on the bits of ours."""
+    from sklearn.cluster import KMeans
+
+    centres = draw(seed).standard_normal((k, d))
+    rows = unit(centres[draw(seed).integers(k, size=n)] + 0.8 * draw(seed + 1).standard_normal((n, d)))
+    theirs = KMeans(k, n_init=10, random_state=seed).fit_predict(rows).astype(np.int64)
+    assert objective(rows, spherical_kmeans(rows, k, draw(seed), 10)) > 0.96 * objective(rows, theirs)
+
+
 def test_fewer_different_rows_than_clusters() -> None:
     rows = np.repeat(unit(draw().standard_normal((2, 4))), 5, axis=0)
     assert spherical_kmeans(rows, 4, draw()).tolist() in ([0] * 5 + [1] * 5, [1] * 5 + [0] * 5)

@@ -12,10 +12,12 @@ from engine.embeddings.graph.cooccurrence import Matrix
 from engine.embeddings.graph.laplacian import laplacian
 from engine.embeddings.graph.null_graphs import rewired
 from engine.geometry.graph import links, spectra
-from engine.geometry.graph.communities import communities, modularity
+from engine.geometry.graph.communities import communities, leiden
 from engine.geometry.graph.edges import edge_auc, matched_pairs
 from engine.geometry.graph.kernel import centred_alignment
 from engine.geometry.graph.links import link_energy
+from engine.geometry.graph.louvain import louvain
+from engine.geometry.graph.modularity import modularity
 from engine.geometry.graph.smoothness import against, stub_matching, tv_ratio
 from engine.geometry.graph.spectrum_report import compared_spectra, permuted_energy
 from engine.geometry.table.moments import moments
@@ -94,33 +96,51 @@ def test_modularity_against_its_definition(seed: int, k: int) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("across", [0.005, 0.05, 0.15])
-def test_communities_are_as_good_as_networkx_louvain(seed: int, across: float) -> None:
+def test_louvain_is_nearly_as_good_as_leiden(seed: int, across: float) -> None:
     a = graph_of(seed, n=240, blocks=6, across=across)
-    found = communities(a)
-    np.testing.assert_array_equal(communities(a), found)
-    theirs = networkx.community.louvain_communities(networkx.from_scipy_sparse_array(a), seed=0)
+    theirs = modularity(a, leiden(a))
+    for find in (louvain, leiden):
+        found = find(a)
+        np.testing.assert_array_equal(find(a), found)
+        assert (found == found[-1]).sum() == 1  # the item without edges is alone
+        assert sorted(set(found.tolist())) == list(range(found.max() + 1))
+        assert modularity(a, found) > 0.9 * theirs  # networkx's own Louvain: .91 to 1
+
+
+def test_modularity_is_that_of_networkx_and_igraphs_leiden_as_good_as_its_louvain() -> None:
+    a = graph_of(0, n=240, blocks=6)
+    graph = networkx.from_scipy_sparse_array(a)
+    sets = networkx.community.louvain_communities(graph, seed=0)
     labels = np.zeros(240, np.int64)
-    for number, members in enumerate(theirs):
+    for number, members in enumerate(sets):
         labels[list(members)] = number
-    assert modularity(a, found) >= 0.95 * modularity(a, labels)
-    assert (found == found[-1]).sum() == 1  # the item without edges is alone
+    assert modularity(a, labels) == pytest.approx(networkx.community.modularity(graph, sets))
+    assert modularity(a, leiden(a)) >= modularity(a, labels) - 1e-3
 
 
-def test_communities_of_separate_cliques_are_the_cliques() -> None:
+@pytest.mark.parametrize("limit", [0, 10**9])
+def test_communities_of_separate_cliques_are_the_cliques(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.geometry.graph.communities.LEIDEN_EDGES", limit)
     clique = np.ones((5, 5)) - np.eye(5)
     a = Matrix(sparse.block_diag([clique] * 4, format="csr"))
+    np.testing.assert_array_equal(communities(a), (leiden if limit else louvain)(a))
     found = communities(a).reshape(4, 5)
     assert (found == found[:, :1]).all()
     assert len(np.unique(found)) == 4
 
 
+def test_without_edges_everyone_is_alone() -> None:
+    nothing = Matrix((3, 3))
+    assert communities(nothing).tolist() == louvain(nothing).tolist() == [0, 1, 2]
+
+
 def test_blocks_of_the_graph_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     a, rows = graph_of(8, n=200), rows_of(8, n=200, d=7, follow=1.0)
-    labels, energy, null = communities(a), link_energy(a, rows).value, _closed(a, rows)
+    labels, energy, null = louvain(a), link_energy(a, rows).value, _closed(a, rows)
     monkeypatch.setattr(links, "_ENTRIES", 50)
     monkeypatch.setattr(links, "_ROWS", 7)
     monkeypatch.setattr("engine.geometry.graph.smoothness._LEVELS", 64)
-    np.testing.assert_array_equal(communities(a), labels)
+    np.testing.assert_array_equal(louvain(a), labels)
     assert link_energy(a, rows).value == pytest.approx(energy)
     assert _closed(a, rows) == pytest.approx(null, rel=1e-6)
 

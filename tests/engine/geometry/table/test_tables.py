@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.geometry.graph.agreement import agreement, expected_mutual_information
+from engine.geometry.graph.agreement import agreement
 from engine.geometry.table import angles, rows
 from engine.geometry.table.angles import anisotropy, uniformity
 from engine.geometry.table.clusters import angular_clusters
@@ -154,9 +154,13 @@ def test_agreement_by_hand() -> None:
     assert agreement(a, b)["nmi"] == pytest.approx(mutual / ((math.log(2) + math.log(3)) / 2))
     same = agreement(a, 5 - a)
     assert same == pytest.approx({"nmi": 1.0, "ami": 1.0, "ari": 1.0})
-    # the expectation over all permutations of b, one by one
+    # AMI takes off the expectation over all permutations of b, one by one
     every = [_mutual(a, np.array(p)) for p in set(itertools.permutations(b.tolist()))]
-    assert expected_mutual_information(np.array([3.0, 3.0]), np.array([2.0, 2.0, 2.0])) == pytest.approx(np.mean(every))
+    expected, entropy = float(np.mean(every)), (math.log(2) + math.log(3)) / 2
+    assert agreement(a, b)["ami"] == pytest.approx((mutual - expected) / (entropy - expected))
+    one, apart = np.zeros(6, np.int64), np.arange(6)
+    assert agreement(one, one) == agreement(apart, apart) == {"nmi": 1.0, "ami": 1.0, "ari": 1.0}
+    assert agreement(one, a) == pytest.approx({"nmi": 0.0, "ami": 0.0, "ari": 0.0})
 
 
 @PROPERTY
