@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.console import Group
 from rich.style import Style
@@ -16,9 +15,9 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
-from engine.errors import UserError
-from engine.metrics import Metric, parse_metric
 from engine.reports.boards.leaderboard import shortened
+from tfllmer_tui.tui import board as boards
+from tfllmer_tui.tui.board import FORMS, OVER, BoardChoice, remembered_choice
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.screens.metric import MetricScreen
@@ -29,33 +28,11 @@ from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.board import board_notes
 
 if TYPE_CHECKING:
+    from engine.metrics import Metric
     from engine.reports.boards.leaderboard import BoardCell, BoardRow, Leaderboard
-    from engine.reports.render.layouts import Grid, Layout
+    from engine.reports.render.layouts import Grid
     from engine.reports.stats.statistics import Over
-    from engine.store import Store
     from engine.views.boards import Form
-
-METRICS = ("test.ndcg@10", "test.hr@10", "test.mrr", "valid.ndcg@10", "train_ce", "test.coverage@10", "test.novelty@10")
-"""What one key goes through; any other can be named."""
-OVER: tuple[Over, ...] = ("seeds", "users", "both")
-LAYOUTS: tuple[Layout, ...] = ("backbones", "metrics", "difference")
-FORMATS: tuple[Form, ...] = ("latex", "markdown", "csv")
-RANKED = METRICS[:3]
-"""What the layout of metrics has beside one another."""
-SUFFIX: dict[Form, str] = {"latex": ".tex", "markdown": ".md", "csv": ".csv", "json": ".json"}
-
-
-@dataclass(frozen=True)
-class How:
-    """How a board is laid out and written, as `tfllmer export` takes it."""
-
-    layout: Layout
-    form: Form
-    fragment: bool
-    siunitx: bool
-    study: str | None
-    baseline: str | None
-    over: Over
 
 
 class LeaderboardScreen(Page):
@@ -71,7 +48,7 @@ class LeaderboardScreen(Page):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("d", "next_board", "Data set", id="board.dataset"),
         Binding("m", "next_metric", "Metric", id="board.metric"),
-        Binding("M", "any_metric", "Any metric, by its name", show=False, id="board.any_metric"),
+        Binding("M", "any_metric", "Any metric, by its name", show=False, id="board.any-metric"),
         Binding("s", "next_study", "Study", id="board.study"),
         Binding("l", "next_layout", "Layout", id="board.layout"),
         Binding("b", "baseline", "Baseline", id="board.baseline"),
@@ -89,12 +66,7 @@ class LeaderboardScreen(Page):
         super().__init__()
         self._boards: list[Leaderboard] = []
         self._at = 0
-        self._metric, self._format = METRICS[0], FORMATS[0]
-        self._baseline: str | None = None
-        self._over = OVER[0]
-        self._layout: Layout = LAYOUTS[0]
-        self._study: str | None = None
-        self._fragment = self._siunitx = False
+        self._choice = BoardChoice()
         self._names: dict[str, str] = {}
         """Labels of rows as they are shown."""
         self._with_marks: Leaderboard | None = None
@@ -102,13 +74,7 @@ class LeaderboardScreen(Page):
         self._seen: tuple[str, str | None, int] = ("", None, -1)
 
     def compose_body(self) -> Iterable[Widget]:
-        memory = self.context.memory.section("board")
-        self._metric = _known(memory.get("metric")) or self._metric
-        self._format = memory.get("format", self._format) if memory.get("format") in FORMATS else self._format
-        self._over = memory.get("over", self._over) if memory.get("over") in OVER else self._over
-        self._baseline = memory.get("baseline") if isinstance(memory.get("baseline"), str) else None
-        self._layout = next((name for name in LAYOUTS if name == memory.get("layout")), self._layout)
-        self._fragment, self._siunitx = bool(memory.get("fragment")), bool(memory.get("siunitx"))
+        self._choice = remembered_choice(self.context.memory.section("board"))
         yield Static(id="title", markup=False)
         with Horizontal(id="panes"):
             yield VirtualTable((), self._cells, key_of=lambda row: str(row.label), id="board")
@@ -128,37 +94,37 @@ class LeaderboardScreen(Page):
     def show_news(self, snapshot: StoreSnapshot) -> None:
         """Only what has finished counts: read again when that changes."""
         finished = [row.id for row in snapshot.rows.values() if row.status == "finished"]
-        seen = (self._metric, self._study, hash(frozenset(finished)))
+        seen = (self._choice.metric, self._choice.study, hash(frozenset(finished)))
         if seen == self._seen or snapshot.state != "open":
             return
         self._seen = seen
         self._read()
 
     def _read(self) -> None:
-        metric, study = self._metric, self._study
-        self.read("boards", lambda store: _boards(store, metric, study), self._show)
+        choice = self._choice
+        self.read("boards", lambda store: boards.read(store, choice), self._show)
 
-    def _show(self, boards: list[Leaderboard]) -> None:
+    def _show(self, found: list[Leaderboard]) -> None:
         """The numbers at once, the marks when the tests are made."""
-        self._boards = boards
-        self._at = min(self._at, max(len(boards) - 1, 0))
+        self._boards = found
+        self._at = min(self._at, max(len(found) - 1, 0))
         self._with_marks, self._untested = None, ""
         self._show_board()
-        board, baseline, over = self.board, self._baseline, self._over
-        if board is not None and baseline is not None:
+        board, choice = self.board, self._choice
+        if board is not None and choice.baseline is not None:
             self._untested = "testing…"
-            self.read("marks", lambda store: _marked(store, board, baseline, over), self._show_marks)
+            self.read("marks", lambda store: boards.marked(store, board, choice), self._show_marks)
 
     def _show_marks(self, found: tuple[Leaderboard | None, str]) -> None:
         self._with_marks, self._untested = found
         self._show_board()
 
     def _show_board(self) -> None:
-        board = self.board
+        board, choice = self.board, self._choice
         table, title = self.query_one("#board", VirtualTable), self.query_one("#title", Static)
         if board is None:
-            there = f"of study {self._study} " if self._study else ""
-            title.update(f"{self._metric}: no finished run {there}has it yet")
+            there = f"of study {choice.study} " if choice.study else ""
+            title.update(f"{choice.metric}: no finished run {there}has it yet")
             self.remove_class("-laid-out")
             table.set_columns([Column("label", "arm", 20)])
             table.show([])
@@ -167,9 +133,9 @@ class LeaderboardScreen(Page):
             self.query_one("#preview", LogView).clear()
             return
         place = f"   {self._at + 1} of {len(self._boards)} data sets" if len(self._boards) > 1 else ""
-        study = f" · study {clean(self._study)}" if self._study else ""
-        layout = f"   layout {self._layout}" if self._layout != LAYOUTS[0] else ""
-        name = clean(board.dataset if self._layout == "metrics" else board.title)
+        study = f" · study {clean(choice.study)}" if choice.study else ""
+        layout = f"   layout {choice.layout}" if choice.is_laid_out else ""
+        name = clean(board.dataset if choice.layout == "metrics" else board.title)
         title.update(f"{name}{study}{place}{layout}")
         room = (7 if board.equal_n == 1 else 15 if board.equal_n else 19) + bool(board.compared)
         columns = [Column("label", "arm", 18, 0, grow=2, most=48)]
@@ -186,10 +152,10 @@ class LeaderboardScreen(Page):
 
     def _about_marks(self) -> str:
         if self.board is not None and self.board.compared:
-            return f"{self.board.compared} (o: test over {OVER[(OVER.index(self._over) + 1) % len(OVER)]})"
-        if self._baseline is None:
+            return f"{self.board.compared} (o: test over {self._choice.next_over})"
+        if self._choice.baseline is None:
             return "b: test all against the arm under the cursor"
-        return f"against {self._baseline}: {self._untested}"
+        return f"against {self._choice.baseline}: {self._untested}"
 
     @property
     def board(self) -> Leaderboard | None:
@@ -203,7 +169,7 @@ class LeaderboardScreen(Page):
         cells: list[CellText] = []
         for column in columns:
             if column.key == "label":
-                here = self._baseline is not None and row.label == self._baseline
+                here = row.label == self._choice.baseline
                 cells.append(
                     [("» " if here else "", colors["accent"]), (clean(self._names[row.label]), colors["text"])]
                 )
@@ -214,18 +180,14 @@ class LeaderboardScreen(Page):
     # -------------------------------------------------------------------------------- export
 
     def _show_export(self) -> None:
-        title = f"{self._format}   t next format · w write · y copy"
-        if self._format == "latex":
-            fragment, siunitx = ("on" if option else "off" for option in (self._fragment, self._siunitx))
+        board, choice = self.board, self._choice
+        title = f"{choice.form}   t next format · w write · y copy"
+        if choice.form == "latex":
+            fragment, siunitx = ("on" if option else "off" for option in (choice.fragment, choice.siunitx))
             title = f"latex   t format · w write · y copy · f fragment {fragment} · x siunitx {siunitx}"
         self.query_one("#export-title", Static).update(title)
-        board, how = self.board, self._how
         if board is not None:
-            self.read("export", lambda store: _laid_out(store, board, how), self._exported)
-
-    @property
-    def _how(self) -> How:
-        return How(self._layout, self._format, self._fragment, self._siunitx, self._study, self._baseline, self._over)
+            self.read("export", lambda store: boards.laid_out(store, board, choice), self._exported)
 
     def _exported(self, found: tuple[str, list[Grid]]) -> None:
         """The file as it would be written, and the layout in place of the board where it is another."""
@@ -237,25 +199,29 @@ class LeaderboardScreen(Page):
         view.following = False
         view.add(text)
         self.call_after_refresh(view.scroll_home, animate=False)
-        self.set_class(self._layout != LAYOUTS[0], "-laid-out")
-        tables = [grid_table(grid) for grid in grids] if self._layout != LAYOUTS[0] else []
+        self.set_class(self._choice.is_laid_out, "-laid-out")
+        tables = [grid_table(grid) for grid in grids] if self._choice.is_laid_out else []
         self.query_one("#grids", Static).update(Group(*tables) if tables else text)
 
-    def action_format(self) -> None:
-        self._format = FORMATS[(FORMATS.index(self._format) + 1) % len(FORMATS)]
+    def _choose(self, **changes: Any) -> None:
+        self._choice = replace(self._choice, **changes)
         self._keep()
+
+    def _keep(self) -> None:
+        self.context.keep("board", {**self._choice.remembered(), "preview": self.has_class("-preview")})
+
+    def action_format(self) -> None:
+        self._choose(form=self._choice.next_form)
         self._show_export()
 
     def action_fragment(self) -> None:
         """LaTeX: a document that compiles, or the tables only."""
-        self._fragment = not self._fragment
-        self._keep()
+        self._choose(fragment=not self._choice.fragment)
         self._show_export()
 
     def action_siunitx(self) -> None:
         """LaTeX: columns aligned at the decimal point by the package siunitx."""
-        self._siunitx = not self._siunitx
-        self._keep()
+        self._choose(siunitx=not self._choice.siunitx)
         self._show_export()
 
     def action_preview(self) -> None:
@@ -264,55 +230,28 @@ class LeaderboardScreen(Page):
 
     def action_write(self) -> None:
         if self.board is not None:
-            file = Path(self._file)
+            file = self._choice.file(self.board)
             self._with_export("write", lambda text: self.context.do(_write, file, text))
 
     def action_copy(self) -> None:
-        said = f"leaderboard as {self._format}"
-        self._with_export("copy", lambda text: self.context.copy(said, text))
+        name = f"leaderboard as {self._choice.form}"
+        self._with_export("copy", lambda text: self.context.copy(name, text))
 
     def _with_export(self, group: str, then: Callable[[str], object]) -> None:
         """Do something with the file as it is chosen now, whatever the preview shows yet."""
-        board, how = self.board, self._how
+        board, choice = self.board, self._choice
         if board is not None:
-            self.read(group, lambda store: _laid_out(store, board, how)[0], then)
+            self.read(group, lambda store: boards.laid_out(store, board, choice)[0], then)
 
     def action_copy_command(self) -> None:
         """The board as the command line shows it."""
         if self.board is not None:
-            words = [*self._options, *(("--layout", self._layout) if self._layout != LAYOUTS[0] else ())]
-            self.context.copy("command", shlex.join(["tfllmer", "leaderboard", *words]))
+            self.context.copy("command", self._choice.board_command(self.board))
 
     def action_copy_export(self) -> None:
         """The file that w writes, by the command line."""
         if self.board is not None:
-            words = [*self._options]
-            if self._format != "csv" and self._layout != LAYOUTS[0]:
-                words += ["--layout", self._layout]
-            if self._format == "latex":
-                words += [*(["--fragment"] if self._fragment else []), *(["--siunitx"] if self._siunitx else [])]
-            words += ["--output", self._file]
-            self.context.copy("command", shlex.join(["tfllmer", "export", self._format, *words]))
-
-    @property
-    def _options(self) -> list[str]:
-        """What is on the board, as options of the command line."""
-        words = ["--dataset", self.board.dataset] if self.board is not None else []
-        metrics = RANKED if self._layout == "metrics" else (self._metric,)
-        words += [word for metric in metrics for word in ("--metric", metric)]
-        words += ["--study", self._study] if self._study is not None else []
-        if self._baseline is None:
-            return words
-        from engine.reports.boards.marks import name_of  # it is there already: the marks on screen were made with it
-
-        baseline = self._baseline if self.board is None else name_of(self.board, self._baseline)
-        return [*words, "--baseline", baseline, "--test", self._over]
-
-    @property
-    def _file(self) -> str:
-        assert self.board is not None
-        name = "".join(c if c.isalnum() else "-" for c in f"{self.board.dataset}-{self._metric}")
-        return f"leaderboard-{name}{SUFFIX[self._format]}"
+            self.context.copy("command", self._choice.export_command(self.board))
 
     # -------------------------------------------------------------------------------- choosing
 
@@ -322,17 +261,15 @@ class LeaderboardScreen(Page):
             self._show(self._boards)
 
     def action_next_metric(self) -> None:
-        at = METRICS.index(self._metric) + 1 if self._metric in METRICS else 0
-        self._show_metric(METRICS[at % len(METRICS)])
+        self._show_metric(self._choice.next_metric)
 
     def action_any_metric(self) -> None:
         """Any metric at any cut-off, by its name."""
-        self.app.push_screen(MetricScreen(self._metric), self._show_metric)
+        self.app.push_screen(MetricScreen(self._choice.metric), self._show_metric)
 
     def _show_metric(self, name: str | None) -> None:
         if name is not None:
-            self._metric = name
-            self._keep()
+            self._choose(metric=name)
             self._read()
 
     def action_next_study(self) -> None:
@@ -341,35 +278,30 @@ class LeaderboardScreen(Page):
         if not studies:
             self.notify("no run belongs to a study yet", markup=False)
             return
-        at = studies.index(self._study) + 1 if self._study in studies else 0
-        self._study = studies[at] if at < len(studies) else None
+        at = studies.index(self._choice.study) + 1 if self._choice.study in studies else 0
+        self._choose(study=studies[at] if at < len(studies) else None)
         self._read()
 
     def action_next_layout(self) -> None:
         """Arms by backbones, by metrics, differences to the baseline."""
-        self._layout = LAYOUTS[(LAYOUTS.index(self._layout) + 1) % len(LAYOUTS)]
-        self._keep()
+        self._choose(layout=self._choice.next_layout)
         self._show_board()
 
     def action_baseline(self) -> None:
         """Test all arms against the one under the cursor; once more, and nothing is tested."""
         row: BoardRow | None = self.query_one("#board", VirtualTable).row
         if row is not None:
-            self._baseline = None if row.label == self._baseline else row.label
-            self._keep()
+            self._choose(baseline=None if row.label == self._choice.baseline else row.label)
             self._show(self._boards)
 
     def action_over(self) -> None:
-        self._over = OVER[(OVER.index(self._over) + 1) % len(OVER)]
-        self._keep()
-        if self._baseline is None:
-            self.notify(f"tests will be over {self._over}; b names a baseline", markup=False)
-        self._show(self._boards)
+        self._test_over(self._choice.next_over)
 
-    def _keep(self) -> None:
-        told = {"metric": self._metric, "format": self._format, "preview": self.has_class("-preview")}
-        told |= {"layout": self._layout, "fragment": self._fragment, "siunitx": self._siunitx}
-        self.context.keep("board", told | {"baseline": self._baseline, "over": self._over})
+    def _test_over(self, over: Over) -> None:
+        self._choose(over=over)
+        if self._choice.baseline is None:
+            self.notify(f"tests will be over {over}; b names a baseline", markup=False)
+        self._show(self._boards)
 
     def commands(self) -> Iterable[SystemCommand]:
         yield SystemCommand("Next metric", "Test, validation, training CE", self.action_next_metric)
@@ -386,25 +318,15 @@ class LeaderboardScreen(Page):
         yield SystemCommand("Next study", "Only its runs; all after the last", self.action_next_study)
         if len(self._boards) > 1:
             yield SystemCommand("Next data set", "Another board", self.action_next_board)
-        for form in FORMATS:
-            yield SystemCommand(f"Export as {form}", "Preview, then w writes it", lambda form=form: self._choose(form))
+        for form in FORMS:
+            yield SystemCommand(
+                f"Export as {form}", "Preview, then w writes it", lambda form=form: self._export_as(form)
+            )
 
-    def _test_over(self, name: Over) -> None:
-        self._over = OVER[OVER.index(name) - 1]
-        self.action_over()
-
-    def _choose(self, name: Form) -> None:
-        self._format = name
+    def _export_as(self, form: Form) -> None:
         self.add_class("-preview")
+        self._choose(form=form)
         self._show_export()
-
-
-def _known(name: object) -> str | None:
-    """A remembered metric, if it is one still."""
-    try:
-        return str(parse_metric(name)) if isinstance(name, str) else None
-    except UserError:  # of a package that is gone
-        return None
 
 
 def _numbers(cell: BoardCell | None, metric: Metric, with_n: bool, colors: Inks) -> CellText:
@@ -418,40 +340,6 @@ def _numbers(cell: BoardCell | None, metric: Metric, with_n: bool, colors: Inks)
         mark = {"better": "*", "worse": "°", "": " "}[cell.versus.mark]
         pieces.append((mark, colors["error" if cell.versus.mark == "worse" else "success"]))
     return [*pieces, (f"{spread} ({cell.n})" if with_n else spread, colors["dim"])]
-
-
-def _laid_out(store: Store, board: Leaderboard, how: How) -> tuple[str, list[Grid]]:
-    """The board in a layout, and as a file of that form holds it; for threads. Where the layout cannot be, the
-    text says why. The layout of metrics has those of RANKED beside one another."""
-    from engine.views.boards import beside, file_text, laid_out, mark_boards
-
-    boards = [board]
-    if how.layout == "metrics":
-        boards = beside(store, board, RANKED, how.study)
-    try:
-        if how.layout == "metrics" and how.baseline is not None:
-            boards = mark_boards(store, boards, how.baseline, how.over, tuned=False)
-        text = file_text(boards, how.form, how.layout, fragment=how.fragment, siunitx=how.siunitx)
-        return text, laid_out(boards, how.layout)
-    except UserError as error:
-        return f"{error}\n", []
-
-
-def _boards(store: Store, metric: str, study: str | None) -> list[Leaderboard]:
-    """For threads."""
-    from engine.views.boards import BoardQuery, read_boards
-
-    return read_boards(store, BoardQuery((metric,), study))
-
-
-def _marked(store: Store, board: Leaderboard, baseline: str, over: Over) -> tuple[Leaderboard | None, str]:
-    """The board with marks, or why there are none; for threads."""
-    from engine.views.boards import mark_boards
-
-    try:
-        return mark_boards(store, [board], baseline, over, tuned=False)[0], ""
-    except UserError as error:
-        return None, str(error).removeprefix("--baseline ")
 
 
 def _write(path: Path | None, file: Path, text: str) -> str:
