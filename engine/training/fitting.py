@@ -24,7 +24,8 @@ def fit(
     outcome = tested(experiment, split, model.scorer(), folder)
     recorder.points(0, {"epoch": 0} | {f"valid.{name}": value for name, value in outcome["valid"].items()})
     recorder.artifact("ranks", folder.ranks)
-    return {name: outcome[name] for name in ("valid", "test")} | {
+    recorder.artifact("top", folder.top)
+    return {name: outcome[name] for name in ("valid", "test", "rank_counts", "top")} | {
         "epochs": 0,
         "best_epoch": 0,
         "train_ce": [],

@@ -13,6 +13,7 @@ import torch
 from engine import spec
 from engine.data import Split
 from engine.data.cases import held_out, training_probe
+from engine.metrics import SELECTION, rank_metrics
 from engine.models.base import Criterion, Trained, TrainingBatch
 from engine.spool import Recorder, RunFolder
 from engine.training import checkpoint, losses, ranking
@@ -20,7 +21,6 @@ from engine.training.curvature import CurvatureProbe
 from engine.training.outcome import tested
 from engine.training.usage import Usage
 
-SELECTION = "ndcg@10"  # the validation metric whose best epoch is kept
 _LOSS_EVERY = 20  # steps between points of the mini-batch loss
 _USAGE_PER_EPOCH = 8  # points of the device's use in an epoch, at most
 
@@ -87,7 +87,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
         with ranking.evaluating(model) as scorer:
             _, train_ce = ranking.evaluate(scorer, probe, mask_seen=False)
             ranks, valid_ce = ranking.evaluate(scorer, valid, experiment.evaluate.mask_seen)
-        values = ranking.metrics(ranks)
+        values = rank_metrics(ranks)
         recorder.points(
             progress.step,
             {"epoch": progress.epoch, "train_ce": train_ce, "valid_ce": valid_ce}
@@ -149,6 +149,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
     with ranking.evaluating(model) as scorer:
         outcome = tested(experiment, split, scorer, folder)
     recorder.artifact("ranks", folder.ranks)
+    recorder.artifact("top", folder.top)
     return outcome | {
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,

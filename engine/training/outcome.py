@@ -10,13 +10,15 @@ from engine import spec
 from engine.data import Split
 from engine.data.cases import held_out, training_probe
 from engine.files import write_bytes
+from engine.metrics import rank_counts, rank_metrics, top_metrics
 from engine.models.base import Scorer
 from engine.spool import RunFolder
 from engine.training import ranking
+from engine.training.top_lists import top_lists
 
 
 def tested(experiment: spec.Experiment, split: Split, scorer: Scorer, folder: RunFolder) -> dict[str, Any]:
-    """Metrics of validation and test; the ranks they come from go to the folder."""
+    """Metrics of validation and test; the ranks and the top lists they come from go to the folder."""
     valid = held_out(split.valid_history, split.valid)
     test = held_out(split.test_history, split.test)
     n_users, mask_seen = len(split.train), experiment.evaluate.mask_seen
@@ -27,9 +29,13 @@ def tested(experiment: spec.Experiment, split: Split, scorer: Scorer, folder: Ru
         "test": ranking.per_user(test, test_ranks, n_users),
     }
     write_bytes(folder.ranks, save(per_user))
+    lists = top_lists(scorer, test, mask_seen, split.train)
+    write_bytes(folder.top, save({"test": lists.items, "popularity": lists.popularity}))
     return {
-        "valid": ranking.metrics(valid_ranks),
-        "test": ranking.metrics(test_ranks),
+        "valid": rank_metrics(valid_ranks),
+        "test": rank_metrics(test_ranks),
+        "rank_counts": {"valid": rank_counts(valid_ranks), "test": rank_counts(test_ranks)},
+        "top": top_metrics(lists),
         "valid_ce": valid_ce,
         "test_ce": test_ce,
     }

@@ -8,14 +8,15 @@ from contextlib import contextmanager
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from engine.data import Sequences
 from engine.data.cases import Cases
+from engine.metrics.results import NO_TARGET
 from engine.models.base import InnerProducts, Scorer, Trained
 
-CUTOFFS = (5, 10, 20)
-_BATCH = 512
-_NO_TARGET = -1
+BLOCK = 512
+"""Cases that are scored at once."""
 
 IntArray = npt.NDArray[np.int64]
 Ranks = npt.NDArray[np.int32]
@@ -38,16 +39,15 @@ def evaluate(scorer: Scorer, cases: Cases, mask_seen: bool) -> tuple[Ranks, floa
     history are left out, the target never. The cross-entropy is over the whole catalogue either way.
     """
     ranks, total = [], 0.0
-    for first in range(0, len(cases), _BATCH):
-        part = cases[first : first + _BATCH]
+    for first in range(0, len(cases), BLOCK):
+        part = cases[first : first + BLOCK]
         scores = scorer.scores(part)
         device = scores.device
         target = torch.from_numpy(part.targets).to(device)[:, None]
         wanted = scores.gather(1, target)
         total += float((scores.logsumexp(1, keepdim=True) - wanted).sum(dtype=torch.float64))
         if mask_seen:
-            row = np.repeat(np.arange(len(part)), np.diff(part.history.offsets))
-            scores[torch.from_numpy(row).to(device), torch.from_numpy(part.history.items).to(device)] = -torch.inf
+            leave_out_history(scores, part)
         scores.scatter_(1, target, -torch.inf)
         better = (~(scores < wanted)).sum(1)
         ranks.append((better + 1).clamp(max=scores.shape[1]).to(torch.int32).cpu().numpy())
@@ -56,22 +56,17 @@ def evaluate(scorer: Scorer, cases: Cases, mask_seen: bool) -> tuple[Ranks, floa
     return np.concatenate(ranks), total / len(cases)
 
 
+def leave_out_history(scores: Tensor, cases: Cases) -> None:
+    """Set the scores [B, n] of each case's earlier items to -inf."""
+    row = torch.from_numpy(np.repeat(np.arange(len(cases)), np.diff(cases.history.offsets)))
+    scores[row.to(scores.device), torch.from_numpy(cases.history.items).to(scores.device)] = -torch.inf
+
+
 def per_user(cases: Cases, ranks: Ranks, n_users: int) -> Ranks:
     """[n_users] ranks by user index, -1 for users without a case."""
-    full = np.full(n_users, _NO_TARGET, dtype=np.int32)
+    full = np.full(n_users, NO_TARGET, dtype=np.int32)
     full[cases.users] = ranks
     return full
-
-
-def metrics(ranks: Ranks) -> dict[str, float]:
-    """HR@k, NDCG@k (one relevant item: 1 / log2(rank + 1)) for k in 5, 10, 20, and MRR over all ranks."""
-    r = ranks.astype(np.float64)
-    values: dict[str, float] = {}
-    for k in CUTOFFS:
-        values[f"hr@{k}"] = float((r <= k).mean()) if len(r) else 0.0
-        values[f"ndcg@{k}"] = float(np.where(r <= k, 1.0 / np.log2(r + 1.0), 0.0).mean()) if len(r) else 0.0
-    values["mrr"] = float((1.0 / r).mean()) if len(r) else 0.0
-    return values
 
 
 def popularity_cross_entropy(train: Sequences, n_items: int, targets: IntArray) -> float:

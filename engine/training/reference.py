@@ -113,7 +113,7 @@ def _train(
     about = {name: result[name] for name in ("epochs", "best_epoch", "valid", "test")}
     about |= {"spec_hash": spec.spec_hash(reference), "train_ce": result["train_ce"][-1]["value"]}
     _write(folder, _last_rows(folder, model), about)
-    for path in (folder.last, folder.best, folder.ranks):
+    for path in (folder.last, folder.best, folder.ranks, folder.top):
         path.unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""The items that a model recommends: the best scores of each row, in an order that is the same every time."""
+"""The items that a model recommends to each user, in an order that is the same every time (docs/metrics.md)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,28 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from engine.data import Sequences
+from engine.data.cases import Cases
+from engine.metrics import TOP, TopLists
+from engine.models.base import Scorer
+from engine.training.ranking import BLOCK, leave_out_history
+
 NO_ITEM = -1
+
+
+def top_lists(scorer: Scorer, cases: Cases, mask_seen: bool, train: Sequences) -> TopLists:
+    """The first TOP items of each user who has a case, with the items' interactions in training. With `mask_seen` the
+    items of the history are left out, the target too where it is among them."""
+    lists = np.full((len(train), TOP), NO_ITEM, dtype=np.int32)
+    n_items = 0
+    for first in range(0, len(cases), BLOCK):
+        part = cases[first : first + BLOCK]
+        scores = scorer.scores(part)
+        n_items = scores.shape[1]
+        if mask_seen:
+            leave_out_history(scores, part)
+        lists[part.users] = best_items(scores, TOP)
+    return TopLists(lists, np.bincount(train.items, minlength=n_items))
 
 
 def best_items(scores: Tensor, k: int) -> npt.NDArray[np.int32]:
@@ -15,7 +36,7 @@ def best_items(scores: Tensor, k: int) -> npt.NDArray[np.int32]:
 
     scores: [B, n]. -inf leaves an item out, a score that is not a number too; -1 where none is left.
     """
-    scores = scores.masked_fill(scores.isnan(), -torch.inf)
+    scores = torch.where(scores.isnan(), -torch.inf, scores)
     kept = min(k, scores.shape[1])
     least = scores.topk(kept, dim=1).values[:, -1:]  # topk itself takes any of equal scores
     row, item = ((scores >= least) & (scores > -torch.inf)).nonzero(as_tuple=True)

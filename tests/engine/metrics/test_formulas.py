@@ -64,6 +64,15 @@ def counted(ranks: Any) -> RunResult:
     return RunResult.decode({"rank_counts": {"test": rank_counts(ranks)}})
 
 
+def test_metrics_have_their_closed_forms() -> None:
+    values = rank_metrics(np.array([1, 6, 3, 100], dtype=np.int32))
+    assert values["hr@5"] == 0.5
+    assert values["hr@10"] == 0.75
+    assert values["ndcg@5"] == pytest.approx((1 + 0.5) / 4)
+    assert values["ndcg@10"] == pytest.approx((1 + 0.5 + 1 / math.log2(7)) / 4)
+    assert values["mrr"] == pytest.approx((1 + 1 / 6 + 1 / 3 + 0.01) / 4)
+
+
 def test_without_targets_the_metrics_are_zero() -> None:
     none = np.zeros(0, np.int32)
     assert set(rank_metrics(none).values()) == {0.0}
