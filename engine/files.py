@@ -18,7 +18,7 @@ from engine.errors import UserError
 
 # ------------------------------------------------------------------------------------ written whole or not at all
 
-_BESIDE = ".tmp"
+_SUFFIX = ".tmp"
 
 
 @contextmanager
@@ -38,15 +38,15 @@ def replacing(path: Path) -> Iterator[Path]:
         with _explained(path, target):
             yield target
         return
-    beside = _beside(target)
+    partial = _partial(target)
     try:
-        with _explained(path, beside):
-            yield beside
-            _sync(beside)
-            beside.replace(target)
+        with _explained(path, partial):
+            yield partial
+            _sync(partial)
+            partial.replace(target)
     except BaseException:
         with suppress(OSError):
-            beside.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
         raise
     with suppress(OSError):  # not every file system can; the file itself is safe
         _sync(target.parent)
@@ -54,8 +54,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write the bytes, see `replacing`."""
-    with replacing(path) as beside:
-        beside.write_bytes(data)
+    with replacing(path) as partial:
+        partial.write_bytes(data)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -70,21 +70,21 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     Raises as `replacing` does. Whether `path` may be replaced is the caller's to say.
     """
     target = path.resolve()
-    beside, old = _beside(target), _beside(target, "old")
+    partial, old = _partial(target), _partial(target, "old")
     try:
-        with _explained(path, beside):
-            beside.mkdir(parents=True)
-            yield beside
+        with _explained(path, partial):
+            partial.mkdir(parents=True)
+            yield partial
             if target.exists():
                 target.rename(old)
             try:
-                beside.rename(target)
+                partial.rename(target)
             except OSError:
                 if old.exists():
                     old.rename(target)
                 raise
     except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
         raise
     shutil.rmtree(old, ignore_errors=True)
 
@@ -100,14 +100,14 @@ def make_folder(path: Path) -> Path:
 
 def clear_leftovers(folder: Path) -> None:
     """Remove what processes that were killed while they wrote left in the folder. Nobody may be writing there."""
-    for leftover in folder.glob(f".*{_BESIDE}"):
+    for leftover in folder.glob(f".*{_SUFFIX}"):
         with suppress(OSError):
             leftover.unlink()
 
 
-def _beside(target: Path, kind: str = "") -> Path:
+def _partial(target: Path, kind: str = "") -> Path:
     """A name that no other process or thread takes."""
-    return target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}{kind}{_BESIDE}")
+    return target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}{kind}{_SUFFIX}")
 
 
 def _sync(path: Path) -> None:

@@ -62,8 +62,8 @@ def read_log(folder: Path, name: str) -> Log:
     Fields used: user_id, item_id, timestamp and rating of .inter; item_id and the text fields of
     .item. Raises UserError with file, line and field for anything that is not as it should be."""
     inter, *item = files(folder, name)
-    table = _Table.read(inter, required=("user_id", "item_id"))
-    catalogue = _Table.read(item[0], required=("item_id",)) if item else None
+    table = _FileTable.read(inter, required=("user_id", "item_id"))
+    catalogue = _FileTable.read(item[0], required=("item_id",)) if item else None
 
     user_ids = table.column("user_id").unique(maintain_order=True)
     if catalogue is None:
@@ -105,13 +105,13 @@ def read_items(folder: Path, name: str) -> Items:
     _, *item = files(folder, name)
     if not item:
         raise UserError(f"{folder / name}.item: no such file, so the items have no text; put it there")
-    table = _Table.read(item[0], required=("item_id",))
+    table = _FileTable.read(item[0], required=("item_id",))
     ids = _unique_ids(table).to_list()
     return Items(ids, {field: table.column(field).to_list() for field in table.types}, _item_text(table))
 
 
 @dataclass(frozen=True)
-class _Table:
+class _FileTable:
     """One atomic file as text columns; row r is line r + 2."""
 
     path: Path
@@ -119,7 +119,7 @@ class _Table:
     frame: pl.DataFrame
 
     @classmethod
-    def read(cls, path: Path, required: Sequence[str]) -> _Table:
+    def read(cls, path: Path, required: Sequence[str]) -> _FileTable:
         data = _text_bytes(path)
         types = _header(path, data, required)
         lines = data.count(b"\n") + (not data.endswith(b"\n")) - 1
@@ -256,7 +256,7 @@ def _int64(values: pl.Series) -> IntArray:
     return values.cast(pl.Int64).to_numpy()
 
 
-def _unique_ids(table: _Table) -> pl.Series:
+def _unique_ids(table: _FileTable) -> pl.Series:
     ids = table.column("item_id")
     again = (~ids.is_first_distinct()).arg_true()
     if len(again):
@@ -268,7 +268,7 @@ def _unique_ids(table: _Table) -> pl.Series:
     return ids
 
 
-def _item_text(table: _Table) -> list[str]:
+def _item_text(table: _FileTable) -> list[str]:
     """`title: Toy Story. genres: Animation, Comedy` from the filled text fields, in their order."""
     names = [name for name, kind in table.types.items() if kind.startswith("token") and name != "item_id"]
     if not names:
@@ -278,7 +278,7 @@ def _item_text(table: _Table) -> list[str]:
     return text.replace("", UNKNOWN_TEXT).to_list()
 
 
-def _times(table: _Table) -> IntArray | None:
+def _times(table: _FileTable) -> IntArray | None:
     if "timestamp" not in table.types:
         return None
     parsed = parse_times(table.column("timestamp"))
@@ -288,7 +288,7 @@ def _times(table: _Table) -> IntArray | None:
     return parsed
 
 
-def _ratings(table: _Table) -> npt.NDArray[np.float64] | None:
+def _ratings(table: _FileTable) -> npt.NDArray[np.float64] | None:
     if "rating" not in table.types:
         return None
     values = table.floats("rating")

@@ -68,7 +68,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class _Table:
+class _MeasuredTable:
     rows: Rows
     of_rows: Moments
     unit: Rows
@@ -81,7 +81,7 @@ def at_start(
     """Norms of a table [n x k], angles, curvature at uniform p and TV ratio of the rows that score."""
     one = _seen(Rows.of(table))
     scoring = one.of_unit if unit else one.of_rows
-    found: dict[str, Any] = {
+    report: dict[str, Any] = {
         "unit_rows": unit,
         "norms": norm_disparity(one.of_rows.norms, popularity),
         "angles": anisotropy(one.unit, one.of_unit, scoring),
@@ -89,13 +89,13 @@ def at_start(
     }
     if graph is not None and graph.nnz:
         rows = one.unit if unit else one.rows
-        labels, held = communities(graph), spectra.connected(graph)
-        found["tv_ratio"] = tv_ratio(laplacian(graph), rows, scoring.norms**2).value
-        found["edge_auc"] = edge_auc(one.unit, matched_pairs(graph))["auc"]
-        k = min(20, len(held) // 4)
+        labels, linked = communities(graph), spectra.connected(graph)
+        report["tv_ratio"] = tv_ratio(laplacian(graph), rows, scoring.norms**2).value
+        report["edge_auc"] = edge_auc(one.unit, matched_pairs(graph))["auc"]
+        k = min(20, len(linked) // 4)
         if k > 1:
-            found["misalignment"] = 1 - agreement(angular_clusters(one.unit, k)[held], labels[held])["ami"]
-    return found
+            report["misalignment"] = 1 - agreement(angular_clusters(one.unit, k)[linked], labels[linked])["ami"]
+    return report
 
 
 def diagnose(subject: Subject, say: Say = lambda text, done: None) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def diagnose(subject: Subject, say: Say = lambda text, done: None) -> dict[str, 
     tables = _tables(subject)
     after = "arm_unit" if subject.unit else "arm"
     before = "pca" if "pca" in tables else None
-    found: dict[str, Any] = {
+    report: dict[str, Any] = {
         "items": len(subject.table),
         "k": subject.table.shape[1],
         "dimensions": None if subject.source is None else subject.source.shape[1],
@@ -120,34 +120,34 @@ def diagnose(subject: Subject, say: Say = lambda text, done: None) -> dict[str, 
         "tables": {name: _geometry(one, subject.popularity) for name, one in tables.items()},
         "notes": notes,
     }
-    if any(t["angles"]["uniformity_se"] is not None for t in found["tables"].values()):
+    if any(t["angles"]["uniformity_se"] is not None for t in report["tables"].values()):
         notes.append("uniformity is over 200,000 random pairs")
     narrow = [name for name in ("pca", after) if name in tables]
-    labels = {name: angular_clusters(tables[name].unit, min(20, found["k"], found["items"])) for name in narrow}
+    labels = {name: angular_clusters(tables[name].unit, min(20, report["k"], report["items"])) for name in narrow}
     say("bounds", 0.15)
-    found["bounds"] = {name: tightness(tables[name].rows, subject.popularity, labels[name]) for name in narrow}
+    report["bounds"] = {name: tightness(tables[name].rows, subject.popularity, labels[name]) for name in narrow}
     if not subject.graph.nnz:
         notes.append("no two items co-occur: what concerns the graph is left out")
-        return found
+        return report
     nulls = _nulls(subject.graph, notes, say)
     say("smoothness", 0.35)
-    _smoothness(found, tables, subject.graph, nulls, notes)
+    _smoothness(report, tables, subject.graph, nulls, notes)
     say("edges and kernels", 0.5)
-    _alignment(found, tables, subject, notes)
+    _alignment(report, tables, subject, notes)
     say("clusters and communities", 0.6)
-    found |= _misalignment(tables, subject.graph)
+    report |= _misalignment(tables, subject.graph)
     say("spectrum of the graph", 0.75)
     content = _content_graph(tables, subject, notes)
     narrow_rows = {name: tables[name].rows for name in narrow}
-    found["spectrum"], fourier = compared_spectra(subject.graph, nulls[:_SPECTRUM_NULLS], content, narrow_rows)
+    report["spectrum"], fourier = compared_spectra(subject.graph, nulls[:_SPECTRUM_NULLS], content, narrow_rows)
     for name, energies in fourier.items():
-        found["tables"][name]["fourier"] = energies
-    if found["spectrum"]["method"] != "exact":
-        notes.append(f"spectrum of the graph and Fourier energy: {found['spectrum']['method']}")
-    return found
+        report["tables"][name]["fourier"] = energies
+    if report["spectrum"]["method"] != "exact":
+        notes.append(f"spectrum of the graph and Fourier energy: {report['spectrum']['method']}")
+    return report
 
 
-def _content_graph(tables: dict[str, _Table], subject: Subject, notes: list[str]) -> Matrix | None:
+def _content_graph(tables: dict[str, _MeasuredTable], subject: Subject, notes: list[str]) -> Matrix | None:
     if subject.source is None:
         return None
     if subject.source.shape[0] > _CONTENT_ITEMS:
@@ -156,18 +156,18 @@ def _content_graph(tables: dict[str, _Table], subject: Subject, notes: list[str]
     return content_graph(tables["x_centred"].unit.array(), subject.neighbours)
 
 
-def _seen(rows: Rows) -> _Table:
+def _seen(rows: Rows) -> _MeasuredTable:
     unit = rows.at_unit_length()
-    return _Table(rows, moments(rows), unit, moments(unit))
+    return _MeasuredTable(rows, moments(rows), unit, moments(unit))
 
 
-def _tables(subject: Subject) -> dict[str, _Table]:
-    tables: dict[str, _Table] = {}
+def _tables(subject: Subject) -> dict[str, _MeasuredTable]:
+    tables: dict[str, _MeasuredTable] = {}
     if subject.source is not None:
         raw = tables["x"] = _seen(Rows(subject.source))
         rows, of_rows = about_mean(raw.rows, raw.of_rows)
         unit = rows.at_unit_length()
-        tables["x_centred"] = _Table(rows, of_rows, unit, moments(unit))
+        tables["x_centred"] = _MeasuredTable(rows, of_rows, unit, moments(unit))
         k = min(subject.table.shape[1], rows.width)
         axes = np.linalg.eigh(of_rows.covariance)[1][:, ::-1][:, :k]
         scores = np.empty((len(rows), k), np.float32)
@@ -175,11 +175,11 @@ def _tables(subject: Subject) -> dict[str, _Table]:
             scores[first : first + len(block)] = block @ axes
         tables["pca"] = _seen(Rows.of(scores))
     arm = tables["arm"] = _seen(Rows.of(subject.table))
-    tables["arm_unit"] = _Table(arm.unit, arm.of_unit, arm.unit, arm.of_unit)
+    tables["arm_unit"] = _MeasuredTable(arm.unit, arm.of_unit, arm.unit, arm.of_unit)
     return tables
 
 
-def _geometry(one: _Table, popularity: IntArray) -> dict[str, Any]:
+def _geometry(one: _MeasuredTable, popularity: IntArray) -> dict[str, Any]:
     return {
         "norms": norm_disparity(one.of_rows.norms, popularity),
         "angles": anisotropy(one.unit, one.of_unit, one.of_rows),
@@ -199,21 +199,21 @@ def _nulls(graph: Matrix, notes: list[str], say: Say) -> list[Matrix]:
         return []
     if count < NULLS:
         notes.append(f"z-scores are against {count} rewired graphs, not {NULLS}: the graph is large")
-    made = []
+    graphs = []
     for seed in range(count):
         say(f"rewired graph {seed + 1} of {count}", 0.2 + 0.15 * seed / count)
-        made.append(rewired(graph, seed))
-    return made
+        graphs.append(rewired(graph, seed))
+    return graphs
 
 
 def _smoothness(
-    found: dict[str, Any], tables: dict[str, _Table], graph: Matrix, nulls: list[Matrix], notes: list[str]
+    report: dict[str, Any], tables: dict[str, _MeasuredTable], graph: Matrix, nulls: list[Matrix], notes: list[str]
 ) -> None:
     real = laplacian(graph)
     values = {name: tv_ratio(real, one.rows, one.of_rows.norms**2) for name, one in tables.items()}
     if any(value.se is not None for value in values.values()):
         notes.append("the TV ratio of the wide tables is over 200,000 sampled edges")
-    told: dict[str, dict[str, Any]] = {name: _told(value) for name, value in values.items()}
+    smoothness: dict[str, dict[str, Any]] = {name: _as_dict(value) for name, value in values.items()}
     drawn: dict[str, list[float]] = {name: [] for name in tables}
     for null in nulls:
         of_null = laplacian(null)
@@ -221,36 +221,36 @@ def _smoothness(
             drawn[name].append(tv_ratio(of_null, one.rows, one.of_rows.norms**2).value)
     for name, one in tables.items():
         if nulls:
-            told[name] |= against(values[name].value, drawn[name])
+            smoothness[name] |= against(values[name].value, drawn[name])
         elif one.rows.width <= 256:
             chance = stub_matching(graph, real, one.rows, one.of_rows.norms**2)
             z = z_score(values[name].value, chance["null"], chance["null_sd"])
-            told[name] |= chance | {"nulls": None, "z": z}
-        found["tables"][name]["tv"] = told[name]
+            smoothness[name] |= chance | {"nulls": None, "z": z}
+        report["tables"][name]["tv"] = smoothness[name]
 
 
-def _alignment(found: dict[str, Any], tables: dict[str, _Table], subject: Subject, notes: list[str]) -> None:
+def _alignment(report: dict[str, Any], tables: dict[str, _MeasuredTable], subject: Subject, notes: list[str]) -> None:
     pairs = matched_pairs(subject.graph)
     if len(pairs.i) < subject.graph.nnz:
         notes.append(f"edge AUC is over {len(pairs.i):,} sampled edges, each with a non-edge")
     apart = {name: one for name, one in tables.items() if name != "arm_unit"}  # it has the directions of `arm`
     for name, one in apart.items():
-        found["tables"][name] |= {"edge_auc": edge_auc(one.unit, pairs), "cka": {}}
+        report["tables"][name] |= {"edge_auc": edge_auc(one.unit, pairs), "cka": {}}
     for kind in ("a_hat", "ppmi"):  # one after the other, as each takes as much memory as the graph
         links = laplacian(subject.graph).links if kind == "a_hat" else subject.ppmi()
         for name, one in apart.items():
-            found["tables"][name]["cka"][kind] = _told(centred_alignment(one.unit, one.of_unit, links))
+            report["tables"][name]["cka"][kind] = _as_dict(centred_alignment(one.unit, one.of_unit, links))
         del links
-    found["tables"]["arm_unit"] |= {key: found["tables"]["arm"][key] for key in ("edge_auc", "cka")}
+    report["tables"]["arm_unit"] |= {key: report["tables"]["arm"][key] for key in ("edge_auc", "cka")}
 
 
-def _told(estimate: Estimate) -> dict[str, Any]:
+def _as_dict(estimate: Estimate) -> dict[str, Any]:
     return {"value": estimate.value, "se": estimate.se}
 
 
-def _misalignment(tables: dict[str, _Table], graph: Matrix) -> dict[str, Any]:
+def _misalignment(tables: dict[str, _MeasuredTable], graph: Matrix) -> dict[str, Any]:
     """Angular clusters against the communities of the graph, over the items that have edges."""
-    labels, held = communities(graph), spectra.connected(graph)
+    labels, linked = communities(graph), spectra.connected(graph)
     best = modularity(graph, labels)
     swept: dict[str, list[dict[str, Any]]] = {}
     for name in ("x_centred", "arm"):
@@ -258,14 +258,14 @@ def _misalignment(tables: dict[str, _Table], graph: Matrix) -> dict[str, Any]:
             continue
         swept[name] = []
         for k in CLUSTERS:
-            if k > len(held) // 4:
+            if k > len(linked) // 4:
                 continue
             clusters = angular_clusters(tables[name].unit, k)
-            alike = agreement(clusters[held], labels[held])
+            alike = agreement(clusters[linked], labels[linked])
             swept[name].append(
                 {"k": k}
                 | {f"1-{measure}": 1 - value for measure, value in alike.items()}
                 | {"modularity_ratio": modularity(graph, clusters) / best if best > 0 else None}
             )
-    count = len(np.unique(labels[held]))
+    count = len(np.unique(labels[linked]))
     return {"communities": {"count": count, "modularity": best}, "misalignment": swept}

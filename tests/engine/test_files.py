@@ -42,8 +42,8 @@ def names(folder: Path) -> list[str]:
 def test_a_file_appears_whole(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     write_text(target, "old\n")
-    with replacing(target) as beside:
-        beside.write_text("new")
+    with replacing(target) as partial:
+        partial.write_text("new")
         assert target.read_text() == "old\n"
     assert target.read_text() == "new"
     write_bytes(target, b"\r\n\0")
@@ -55,8 +55,8 @@ def test_a_file_appears_whole(tmp_path: Path) -> None:
 def test_a_failed_block_leaves_the_old_file_and_its_own_error(tmp_path: Path, error: BaseException) -> None:
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(type(error)) as raised, replacing(target) as beside:
-        beside.write_text("half")
+    with pytest.raises(type(error)) as raised, replacing(target) as partial:
+        partial.write_text("half")
         raise error
     assert raised.value is error
     assert target.read_text() == "old"
@@ -64,8 +64,8 @@ def test_a_failed_block_leaves_the_old_file_and_its_own_error(tmp_path: Path, er
 
 
 def test_what_cannot_be_tidied_up_does_not_hide_the_first_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="first"), replacing(tmp_path / "a.txt") as beside:
-        beside.mkdir()  # unlink fails on it, whoever runs the tests
+    with pytest.raises(ValueError, match="first"), replacing(tmp_path / "a.txt") as partial:
+        partial.mkdir()  # unlink fails on it, whoever runs the tests
         raise ValueError("first")
 
 
@@ -108,8 +108,8 @@ def test_an_unwritable_folder_is_one_line(tmp_path: Path) -> None:
 
 
 def test_an_error_about_another_file_stays_what_it_is(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError) as raised, replacing(tmp_path / "a.txt") as beside:
-        beside.write_bytes((tmp_path / "input").read_bytes())
+    with pytest.raises(FileNotFoundError) as raised, replacing(tmp_path / "a.txt") as partial:
+        partial.write_bytes((tmp_path / "input").read_bytes())
     assert raised.value.filename == str(tmp_path / "input")
 
 
@@ -157,14 +157,17 @@ def test_what_a_killed_writer_left_is_cleared(tmp_path: Path) -> None:
 def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
     target = tmp_path / "report"
     for text in ("one", "two"):
-        with replacing_folder(target) as beside:
-            (beside / text).write_text(text)
+        with replacing_folder(target) as partial:
+            (partial / text).write_text(text)
         assert names(target) == [text]
-    with pytest.raises(ValueError, match="first"), replacing_folder(target) as beside:
-        (beside / "three").touch()
+    with pytest.raises(ValueError, match="first"), replacing_folder(target) as partial:
+        (partial / "three").touch()
         raise ValueError("first")
-    with pytest.raises(UserError, match=r"report: cannot be written: no such file"), replacing_folder(target) as beside:
-        (beside / "missing" / "three").touch()
+    with (
+        pytest.raises(UserError, match=r"report: cannot be written: no such file"),
+        replacing_folder(target) as partial,
+    ):
+        (partial / "missing" / "three").touch()
     assert names(target) == ["two"]
     assert names(tmp_path) == ["report"]
 

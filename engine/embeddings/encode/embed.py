@@ -27,7 +27,7 @@ from safetensors import SafetensorError, safe_open
 from engine import spec
 from engine.data.atomic import Items, read_items
 from engine.embeddings.encode.encoder import Encoder, Pooling, Precision, Source, Tokenizer, Tokens, locate
-from engine.embeddings.encode.shards import Rows, Shards
+from engine.embeddings.encode.shards import IntArray, Shards
 from engine.embeddings.encode.template import ALL, parse, render_all
 from engine.errors import UserError
 from engine.files import held, make_folder
@@ -138,14 +138,14 @@ def item_texts(items: Items, template: str) -> list[str]:
     return render_all(parse(template, items.fields), columns)
 
 
-def distinct(texts: Sequence[str]) -> tuple[list[str], Rows]:
+def distinct(texts: Sequence[str]) -> tuple[list[str], IntArray]:
     """The distinct texts in order of first appearance, and which of them each text is."""
     row: dict[str, int] = {}
     rows = np.array([row.setdefault(text, len(row)) for text in texts], dtype=np.int64)
     return list(row), rows
 
 
-def batches(lengths: Rows, budget: int) -> list[Rows]:
+def batches(lengths: IntArray, budget: int) -> list[IntArray]:
     """Rows in batches, longest first, each of at most `budget` tokens with its padding (or one row).
 
     Texts of like length share a batch, so there is next to no padding; the longest come first, so that memory
@@ -182,12 +182,12 @@ class Encoding:
     ) -> None:
         lengths = np.array([len(row) for row in tokens], dtype=np.int64)
         left = ~shards.done
-        self._todo: queue.SimpleQueue[Rows] = queue.SimpleQueue()
+        self._todo: queue.SimpleQueue[IntArray] = queue.SimpleQueue()
         for batch in batches(lengths, batch_tokens):
             if left[batch].any():
                 self._todo.put(batch[left[batch]])
         self._tokens, self._shards, self._shard_s = tokens, shards, shard_s
-        self._progress = _Progress(recorder, lengths, shards.done)
+        self._progress = _EncodingProgress(recorder, lengths, shards.done)
         self._stop, self._failed = stop, threading.Event()
 
     def run(self, encoders: Sequence[Encoder]) -> bool:
@@ -202,7 +202,7 @@ class Encoding:
 
     def _work(self, encoder: Encoder) -> None:
         """Take batches until there are none; whatever happens, what was encoded is kept."""
-        rows: list[Rows] = []
+        rows: list[IntArray] = []
         vectors: list[npt.NDArray[np.floating]] = []
         since = time.monotonic()
         try:
@@ -220,23 +220,23 @@ class Encoding:
         finally:
             self._keep(rows, vectors)
 
-    def _keep(self, rows: list[Rows], vectors: list[npt.NDArray[np.floating]]) -> None:
+    def _keep(self, rows: list[IntArray], vectors: list[npt.NDArray[np.floating]]) -> None:
         if not rows:
             return
         self._shards.write(np.concatenate(rows), np.concatenate(vectors))
 
 
-class _Progress:
+class _EncodingProgress:
     """Texts and tokens done, reported now and then; tokens are what takes time."""
 
-    def __init__(self, recorder: Recorder, lengths: Rows, done: npt.NDArray[np.bool_]) -> None:
+    def __init__(self, recorder: Recorder, lengths: IntArray, done: npt.NDArray[np.bool_]) -> None:
         self._recorder, self._lengths, self._lock = recorder, lengths, threading.Lock()
         self._texts, self._tokens, self._told = int(done.sum()), int(lengths[done].sum()), 0.0
         recorder.facts(
             {"texts": len(lengths), "tokens": int(lengths.sum()), "reused": self._texts, "reused_tokens": self._tokens}
         )
 
-    def add(self, batch: Rows) -> None:
+    def add(self, batch: IntArray) -> None:
         with self._lock:
             self._texts += len(batch)
             self._tokens += int(self._lengths[batch].sum())

@@ -19,7 +19,7 @@ from safetensors.numpy import save
 from engine.files import clear_leftovers, replacing, write_bytes
 
 Array = npt.NDArray[np.floating]
-Rows = npt.NDArray[np.int64]
+IntArray = npt.NDArray[np.int64]
 
 
 class Shards:
@@ -44,13 +44,13 @@ class Shards:
             path.unlink()
         self.done[:] = False
 
-    def write(self, rows: Rows, vectors: Array) -> None:
+    def write(self, rows: IntArray, vectors: Array) -> None:
         """Keep the vectors [m x D] of these rows."""
         path = self.folder / f"{int(rows[0]):010d}.safetensors"
         write_bytes(path, save({"rows": rows, "vectors": np.ascontiguousarray(vectors)}))
         self.done[rows] = True
 
-    def assemble(self, out: Path, row_of_item: Rows, metadata: Mapping[str, str]) -> tuple[int, str]:
+    def assemble(self, out: Path, row_of_item: IntArray, metadata: Mapping[str, str]) -> tuple[int, str]:
         """Write `vectors` [items x D], item i from row row_of_item[i], with the metadata; one shard is in memory at
         a time. float16 where all shards are. Returns D and the type's name. All rows must be done."""
         paths = sorted(self.folder.glob("*.safetensors"))
@@ -77,11 +77,11 @@ class Shards:
             del matrix
         return width, dtype.name
 
-    def _rows(self, path: Path) -> Rows | None:
+    def _rows(self, path: Path) -> IntArray | None:
         """The rows of a shard; None where it is damaged or does not belong here."""
         try:
             with safe_open(path, "np") as file:
-                rows: Rows = file.get_tensor("rows")
+                rows: IntArray = file.get_tensor("rows")
                 shape = file.get_slice("vectors").get_shape()
         except (SafetensorError, OSError):
             return None

@@ -38,7 +38,7 @@ Piece: TypeAlias = str | Slot
 
 
 @dataclass(frozen=True)
-class Section:
+class TemplateSection:
     """Pieces that are left out together."""
 
     pieces: tuple[Piece, ...]
@@ -48,12 +48,13 @@ class Section:
 class Template:
     """A template that was read."""
 
-    parts: tuple[Piece | Section, ...]
+    parts: tuple[Piece | TemplateSection, ...]
 
     def render(self, item: Mapping[str, str]) -> str:
         """The text of one item, without blanks around it; EMPTY where nothing is left."""
         made = "".join(
-            _section(part, item) if isinstance(part, Section) else _piece(part, item) or "" for part in self.parts
+            _section(part, item) if isinstance(part, TemplateSection) else _piece(part, item) or ""
+            for part in self.parts
         )
         return made.strip() or EMPTY
 
@@ -62,12 +63,12 @@ def parse(text: str, fields: Iterable[str]) -> Template:
     """Read a template over these fields. Raises UserError for an unknown field (with the nearest) and for
     brackets that do not match, naming the column."""
     known = [*fields, ALL]
-    parts: list[Piece | Section] = []
+    parts: list[Piece | TemplateSection] = []
     section: list[Piece] | None = None
     for match in _TOKEN.finditer(text):
         token, column = match.group(), match.start() + 1
         place = f"--template, column {column}: "
-        into: list[Piece | Section] | list[Piece] = parts if section is None else section
+        into: list[Piece | TemplateSection] | list[Piece] = parts if section is None else section
         if token in ("{{", "}}", "[[", "]]"):
             into.append(token[0])
         elif token == "[":
@@ -79,7 +80,7 @@ def parse(text: str, fields: Iterable[str]) -> Template:
                 raise UserError(f"{place}] closes nothing; write ]] for a bracket")
             if not any(isinstance(piece, Slot) for piece in section):
                 raise UserError(f"{place}the section holds no field, so nothing decides about it; add one")
-            parts.append(Section(tuple(section)))
+            parts.append(TemplateSection(tuple(section)))
             section = None
         elif token in ("{", "}"):
             raise UserError(f"{place}{token} without its partner; write {token * 2} for a brace")
@@ -117,6 +118,6 @@ def _piece(piece: Piece, item: Mapping[str, str]) -> str | None:
     return value or piece.instead
 
 
-def _section(section: Section, item: Mapping[str, str]) -> str:
+def _section(section: TemplateSection, item: Mapping[str, str]) -> str:
     made = [_piece(piece, item) for piece in section.pieces]
     return "" if None in made else "".join(filter(None, made))

@@ -81,7 +81,7 @@ def parameter_curvature(
     full = hessian_product(F.cross_entropy(scores(), targets), parameters)
     newton = gauss_newton_product(scores(), parameters)
     like = parameters[0]
-    found = {
+    values = {
         name: _described(quadrature(product, size, steps=steps, probes=probes, like=like))
         for name, product in (("hessian", full), ("gauss_newton", newton))
     }
@@ -99,7 +99,7 @@ def parameter_curvature(
         "steps": list(steps),
         "probes": probes,
         "rest": rest,
-    } | found
+    } | values
 
 
 def _described(of: Quadrature) -> dict[str, Any]:
@@ -154,8 +154,8 @@ def other_factor(
         gram = (jacobian @ jacobian.T).cpu().numpy()
         each.append(_compared(softmax_hessian(table, p, tau), gram))
     names = ("kappa_h", "kappa_k", "kappa_jhj", "share_of_h", "inside")
-    found: dict[str, Any] = {name: float(np.median([one[name] for one in each])) for name in names}
-    return found | {"samples": len(each), "dominant": "H" if found["share_of_h"] > 0.5 else "JJ^T"}
+    values: dict[str, Any] = {name: float(np.median([one[name] for one in each])) for name in names}
+    return values | {"samples": len(each), "dominant": "H" if values["share_of_h"] > 0.5 else "JJ^T"}
 
 
 def _compared(h: Array, k: Array) -> dict[str, float]:

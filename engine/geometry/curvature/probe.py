@@ -68,15 +68,15 @@ def probe_curvature(h: Tensor, rows: Tensor, targets: Tensor, width: int, tau: f
     mu = torch.cat(centres)
     mean = _numpy((table * (mean_p / count)[:, None]).T @ table - mu.T @ mu / count) / tau**2
     slopes = _numpy((mu - table[targets]) / tau)
-    found = conditioning(mean)
+    values = conditioning(mean)
     return {
-        "kappa": found["kappa"] if found["kappa"] is not None else float("inf"),
-        "kappa_effective": found["kappa_effective"] if found["kept"] else float("nan"),
-        "kept": float(found["kept"]),
+        "kappa": values["kappa"] if values["kappa"] is not None else float("inf"),
+        "kappa_effective": values["kappa_effective"] if values["kept"] else float("nan"),
+        "kept": float(values["kept"]),
         "kappa_sample": float(np.median(kappas)),
-        "lambda_1": found["lambda_1"],
-        "trace": found["trace"],
-        "effective_rank": found["effective_rank"] if found["kept"] else float("nan"),
+        "lambda_1": values["lambda_1"],
+        "trace": values["trace"],
+        "effective_rank": values["effective_rank"] if values["kept"] else float("nan"),
         "flat_gradient": flat_share(mean, slopes),
     }
 

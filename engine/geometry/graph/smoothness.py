@@ -61,10 +61,10 @@ def stub_matching(adjacency: Matrix, laplacian: Laplacian, rows: Rows, squares: 
         count = float(ends.sum())
         if count < 2:
             continue
-        held = np.flatnonzero(ends)
+        with_ends = np.flatnonzero(ends)
         total_a, squares_a = np.zeros(rows.width), np.zeros((rows.width, rows.width))
-        for at in range(0, len(held), 1 << 15):
-            part = held[at : at + (1 << 15)]
+        for at in range(0, len(with_ends), 1 << 15):
+            part = with_ends[at : at + (1 << 15)]
             a = rows.take(part) * (np.sqrt(weight) * root[part])[:, None]
             total_a += ends[part] @ a
             squares_a += (a * ends[part][:, None]).T @ a

@@ -62,14 +62,14 @@ class ExactSpectrum:
         return np.float64
 
     def below(self, values: Array) -> Array:
-        found: Array = np.searchsorted(self.values, values + 1e-9, "right") / len(self.values)
-        return found
+        values_at: Array = np.searchsorted(self.values, values + 1e-9, "right") / len(self.values)
+        return values_at
 
     def energy(self, table: Array, shares: Array) -> Array:
         by_vector = ((self.vectors.T @ table) ** 2).sum(axis=1)
         ends = np.concatenate([[0.0], np.cumsum(by_vector)])
-        found: Array = np.interp(shares * len(by_vector), np.arange(len(ends)), ends) / max(ends[-1], 1e-300)
-        return found
+        values_at: Array = np.interp(shares * len(by_vector), np.arange(len(ends)), ends) / max(ends[-1], 1e-300)
+        return values_at
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,12 @@ def connected(adjacency: Matrix) -> IntArray:
 
 def normalised_links(adjacency: Matrix) -> Matrix:
     """A_hat among the items that have edges [n x n]; in float32 where it is large."""
-    links, held = laplacian(adjacency).links, connected(adjacency)
+    links, linked = laplacian(adjacency).links, connected(adjacency)
     number = np.zeros(adjacency.shape[0], links.indices.dtype)
-    number[held] = np.arange(len(held))  # rows that go are empty, so the entries stay as they are
-    ends = np.append(links.indptr[held], links.indptr[-1])
+    number[linked] = np.arange(len(linked))  # rows that go are empty, so the entries stay as they are
+    ends = np.append(links.indptr[linked], links.indptr[-1])
     data = links.data if links.nnz <= _LARGE else links.data.astype(np.float32)
-    return Matrix((data, number[links.indices], ends), shape=(len(held), len(held)))
+    return Matrix((data, number[links.indices], ends), shape=(len(linked), len(linked)))
 
 
 def spectrum(links: Matrix, seed: int = 0, exact_items: int = EXACT_ITEMS) -> Spectrum:
@@ -176,8 +176,8 @@ def _share_below(mu: Array, values: Array) -> Array:
 
 def quantiles(of: Spectrum, shares: Array) -> Array:
     """The eigenvalue below which each share [m] of all lies, to .001."""
-    found: Array = np.interp(shares, np.maximum.accumulate(of.below(_GRID)), _GRID)
-    return found
+    values_at: Array = np.interp(shares, np.maximum.accumulate(of.below(_GRID)), _GRID)
+    return values_at
 
 
 def wasserstein(one: Spectrum, other: Spectrum) -> float:

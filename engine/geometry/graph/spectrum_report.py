@@ -28,38 +28,43 @@ def compared_spectra(
     smoothest 1, 5, 10, 25 % of eigenvectors, against the rewired graphs (where there are none: the mean over all
     permutations of the table's rows among the items, in closed form).
     """
-    held = spectra.connected(graph)
+    linked = spectra.connected(graph)
     links = {"real": spectra.normalised_links(graph)}
-    members: dict[str, IntArray] = {"real": held}
+    members: dict[str, IntArray] = {"real": linked}
     for n, null in enumerate(nulls):
-        links[f"rewired {n + 1}"], members[f"rewired {n + 1}"] = spectra.normalised_links(null), held
+        links[f"rewired {n + 1}"], members[f"rewired {n + 1}"] = spectra.normalised_links(null), linked
     if content is not None and content.nnz:
         links["content"], members["content"] = spectra.normalised_links(content), spectra.connected(content)
-    found = {name: spectra.spectrum(one) for name, one in links.items()}
-    fourier = {name: _fourier(found, rows, held) for name, rows in tables.items()}
+    by_graph = {name: spectra.spectrum(one) for name, one in links.items()}
+    fourier = {name: _fourier(by_graph, rows, linked) for name, rows in tables.items()}
 
-    q = min(_LEADING if len(links) > 1 else 2, len(held) // 4)
+    q = min(_LEADING if len(links) > 1 else 2, len(linked) // 4)
     bases = {name: spectra.leading(one, q) for name, one in links.items()} if q > 1 else {}
     described: dict[str, dict[str, Any]] = {}
-    for name, one in found.items():
+    for name, one in by_graph.items():
         described[name] = _described(one, bases[name][0] if bases else None)
         if name != "real":
-            described[name]["wasserstein"] = spectra.wasserstein(found["real"], one)
-        if bases and name != "real" and np.array_equal(members[name], held):
+            described[name]["wasserstein"] = spectra.wasserstein(by_graph["real"], one)
+        if bases and name != "real" and np.array_equal(members[name], linked):
             described[name]["overlap"] = spectra.overlap(bases["real"][1], bases[name][1])
-            described[name]["overlap_chance"] = q / len(held)
-    told = {"items": len(held), "method": found["real"].method, "leading": q, "graphs": _rewired_together(described)}
-    return told, fourier
+            described[name]["overlap_chance"] = q / len(linked)
+    report = {
+        "items": len(linked),
+        "method": by_graph["real"].method,
+        "leading": q,
+        "graphs": _rewired_together(described),
+    }
+    return report, fourier
 
 
-def _fourier(found: dict[str, spectra.Spectrum], rows: Rows, held: IntArray) -> list[dict[str, Any]]:
-    shares, table = np.array(SHARES), rows.columns(slice(None), held, found["real"].dtype)
-    energy = found["real"].energy(table, shares)
-    null = [one.energy(table, shares) for name, one in found.items() if name.startswith("rewired")]
+def _fourier(by_graph: dict[str, spectra.Spectrum], rows: Rows, linked: IntArray) -> list[dict[str, Any]]:
+    shares, table = np.array(SHARES), rows.columns(slice(None), linked, by_graph["real"].dtype)
+    energy = by_graph["real"].energy(table, shares)
+    null = [one.energy(table, shares) for name, one in by_graph.items() if name.startswith("rewired")]
     if null:
         chance = [against(float(energy[at]), [float(one[at]) for one in null]) for at in range(len(SHARES))]
     else:
-        mean = permuted_energy(found["real"], table, shares)
+        mean = permuted_energy(by_graph["real"], table, shares)
         chance = [{"null": float(mean[at]), "null_sd": None, "nulls": None, "z": None} for at in range(len(SHARES))]
     kind = "rewired" if null else "permuted items"
     return [
@@ -93,9 +98,9 @@ def _described(of: spectra.Spectrum, smallest: Array | None) -> dict[str, Any]:
 def _rewired_together(described: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The rewired graphs as one, by their means."""
     several = [one for name, one in described.items() if name.startswith("rewired")]
-    kept = {name: one for name, one in described.items() if not name.startswith("rewired")}
+    together = {name: one for name, one in described.items() if not name.startswith("rewired")}
     if several:
         known = [key for key in several[0] if several[0][key] is not None]
         means = {key: np.mean([one[key] for one in several], axis=0).tolist() for key in known}
-        kept["rewired"] = means | {"graphs": len(several)}
-    return kept
+        together["rewired"] = means | {"graphs": len(several)}
+    return together
