@@ -137,12 +137,12 @@ class DiagnosisRecord:
 
 
 def _by_clusters(stored: object) -> dict[int, float]:
-    found = {}
+    shares = {}
     for each in map(mapping, sequence(stored)):
         k, value = whole(each.get("k")), number(each.get("1-ami"))
         if k is not None and value is not None:
-            found[k] = value
-    return found
+            shares[k] = value
+    return shares
 
 
 def _model(stored: Mapping[str, Any]) -> ModelCurvature | None:

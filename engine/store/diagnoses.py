@@ -21,13 +21,13 @@ def question(experiment: spec.Experiment) -> str:
     """Identity of the geometry of an arm before training, 16 hex digits: data, vectors, table and its width; the seed
     only where it makes the table."""
     e = spec.identity(experiment)
-    asked = {name: e.get(name) for name in ("version", "data", "embedding", "table")}
-    asked |= {"diagnosis": VERSION, "width": experiment.backbone.width, "graph": _graph(experiment)}
+    document = {name: e.get(name) for name in ("version", "data", "embedding", "table")}
+    document |= {"diagnosis": VERSION, "width": experiment.backbone.width, "graph": _graph(experiment)}
     if not (experiment.uses_embedding and experiment.table.inject in ("initialise", "frozen")):
-        asked["seed"] = experiment.seed
+        document["seed"] = experiment.seed
     if experiment.uses_id_table:
-        asked["run"] = e  # the ID table is trained as the run trains
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+        document["run"] = e  # the ID table is trained as the run trains
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _graph(experiment: spec.Experiment) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def keep_diagnosis(
     store: Store, identity: str, experiment: spec.Experiment, result: Mapping[str, Any]
 ) -> DiagnosisRecord:
     """Store a result, in place of an older one under the same identity."""
-    made = StoredDiagnosis(
+    row = StoredDiagnosis(
         identity=identity,
         dataset=experiment.data.name,
         embedding=experiment.embedding.source if experiment.uses_embedding else "id",
@@ -61,8 +61,8 @@ def keep_diagnosis(
         created=datetime.now(UTC),
     )
     with store.write() as session:
-        session.merge(made)
-    return _decoded(made)
+        session.merge(row)
+    return _decoded(row)
 
 
 def _decoded(row: StoredDiagnosis) -> DiagnosisRecord:

@@ -110,10 +110,10 @@ def claim(
     for, not passed over, so that one that wants many threads gets its turn.
     """
     first = select(Run.id).where(*_waiting(), _DEVICE.in_(devices)).order_by(*_order()).limit(1).scalar_subquery()
-    wanted = [col(Run.id) == first, *_waiting(), *([] if free is None else [free >= _THREADS])]
-    mine = update(Run).where(*wanted).returning(col(Run.id))
+    conditions = [col(Run.id) == first, *_waiting(), *([] if free is None else [free >= _THREADS])]
+    mine = update(Run).where(*conditions).returning(col(Run.id))
     with store.write() as session:
-        taken = session.connection().execute(
+        claimed = session.connection().execute(
             mine.values(
                 status=RunStatus.RUNNING,
                 reason="",
@@ -127,7 +127,7 @@ def claim(
                 device=place,
             )
         )
-        run_id = taken.scalar()
+        run_id = claimed.scalar()
         if run_id is None:
             return None
         _log(session, run_id, f"taken by worker {worker.id} for {place}")
@@ -269,10 +269,10 @@ def runs_of(store: Store, worker_ids: Iterable[str]) -> list[Run]:
 def cancel_requests(store: Store, worker_id: str) -> set[str]:
     """The worker's running runs that a person wants to end."""
     with store.read() as session:
-        wanted = select(Run.id).where(
+        query = select(Run.id).where(
             Run.worker_id == worker_id, Run.status == RunStatus.RUNNING, col(Run.cancel_requested)
         )
-        return set(session.exec(wanted))
+        return set(session.exec(query))
 
 
 def adopt(store: Store, run: Run, worker: StoredWorker) -> bool:

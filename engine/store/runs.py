@@ -104,18 +104,18 @@ def get_run(store: Store, run_id: str) -> Run:
 
 def find_run(store: Store, prefix: str) -> Run:
     """The only run whose id begins so, in upper or lower case. Raises UserError where there is none, or several."""
-    wanted = prefix.strip().upper()
-    if not wanted:
+    start = prefix.strip().upper()
+    if not start:
         raise UserError("the run's id is empty; give the beginning of an id that `tfllmer runs` lists")
     with store.read() as session:
-        begins = select(Run).where(Run.id >= wanted, Run.id < wanted + "~").order_by(Run.id).limit(6)
-        found = list(session.exec(begins))
-    if not found:
+        begins = select(Run).where(Run.id >= start, Run.id < start + "~").order_by(Run.id).limit(6)
+        runs = list(session.exec(begins))
+    if not runs:
         raise unknown_run(store, prefix)
-    if len(found) > 1:
-        several = ", ".join(run.id for run in found[:5]) + (", ..." if len(found) > 5 else "")
+    if len(runs) > 1:
+        several = ", ".join(run.id for run in runs[:5]) + (", ..." if len(runs) > 5 else "")
         raise UserError(f"{prefix}: several runs begin so ({several}); give more of the id")
-    return found[0]
+    return runs[0]
 
 
 def unknown_run(store: Store, given: str) -> UserError:

@@ -54,12 +54,16 @@ def save_study(
         known = {} if before is None else {cell.key: cell for cell in before.cells}
         now = {cell.key: cell for cell in cells}
         asked = {cell.spec_hash for cell in now.values()}
-        kept = {key: c for key, c in known.items() if key in order and key not in now and c.spec_hash not in asked}
-        current = sorted((now | kept).values(), key=lambda cell: order.get(cell.key, len(order)))
+        others = {key: c for key, c in known.items() if key in order and key not in now and c.spec_hash not in asked}
+        current = sorted((now | others).values(), key=lambda cell: order.get(cell.key, len(order)))
         hashes = {cell.spec_hash for cell in current}
         former = {cell.spec_hash: cell for cell in [*(before.former if before else ()), *known.values()]}
         left = [cell for spec_hash, cell in former.items() if spec_hash not in hashes]
-        document = {**about, "cells": [asdict(cell) for cell in current], "former": [asdict(cell) for cell in left]}
+        document = {
+            **about,
+            "cells": [asdict(cell) for cell in current],
+            "former": [asdict(cell) for cell in left],
+        }
         if row is None:
             row = StoredStudy(name=name, spec=document, created=datetime.now(UTC))
         row.spec = document
@@ -92,13 +96,13 @@ def known_study(store: Store, name: str) -> StudyRecord:
 
 def runs_that_count(store: Store, hashes: Iterable[str]) -> dict[str, Run]:
     """The run that counts for each `spec_hash` that has any, as in `study_runs`. Runs in the trash do not."""
-    found: list[Run] = []
+    runs: list[Run] = []
     with store.read() as session:
         for these in _pieces(hashes):
             of_them = select(Run).where(col(Run.spec_hash).in_(these), col(Run.trashed).is_(None))
-            found += session.exec(of_them.order_by(Run.id))
+            runs += session.exec(of_them.order_by(Run.id))
     counting: dict[str, Run] = {}
-    for run in found:  # the newest last
+    for run in runs:  # the newest last
         other = counting.get(run.spec_hash)
         if other is None or _ORDER.get(run.status, 3) <= _ORDER.get(other.status, 3):
             counting[run.spec_hash] = run
@@ -106,8 +110,8 @@ def runs_that_count(store: Store, hashes: Iterable[str]) -> dict[str, Run]:
 
 
 def _pieces(hashes: Iterable[str]) -> list[list[str]]:
-    wanted = sorted(set(hashes))
-    return [wanted[start : start + _AT_ONCE] for start in range(0, len(wanted), _AT_ONCE)]
+    ordered = sorted(set(hashes))
+    return [ordered[start : start + _AT_ONCE] for start in range(0, len(ordered), _AT_ONCE)]
 
 
 # ------------------------------------------------------------------------------------ time
@@ -147,7 +151,7 @@ def estimate_seconds(store: Store, shapes: Sequence[tuple[str, Mapping[str, Any]
 
 def _past(store: Store) -> list[tuple[str, dict[str, Any], int, float, int | None]]:
     """(data_hash, specification, epochs, seconds, targets) of finished runs that trained, the newest first."""
-    told = columns(
+    query = columns(
         col(Run.data_hash),
         col(Run.spec),
         col(Run.result)["epochs"].as_integer(),
@@ -155,7 +159,7 @@ def _past(store: Store) -> list[tuple[str, dict[str, Any], int, float, int | Non
         col(Run.facts)["n_targets"].as_integer(),
     )
     with store.read() as session:
-        newest = told.where(col(Run.status) == RunStatus.FINISHED).order_by(col(Run.id).desc()).limit(2000)
+        newest = query.where(col(Run.status) == RunStatus.FINISHED).order_by(col(Run.id).desc()).limit(2000)
         rows = session.connection().execute(newest).all()
     return [(data, document, epochs, wall, n) for data, document, epochs, wall, n in rows if epochs and wall]
 

@@ -41,8 +41,8 @@ def check(store: Store) -> list[Finding]:
         damage = [Finding("damaged", None, text) for text in _integrity(connection)]
         if damage:  # what a damaged file says of its rows means nothing
             return damage
-        found = [*_references(connection), *_rollups(connection)]
-    return [*found, *_folders(store)]
+        findings = [*_references(connection), *_rollups(connection)]
+    return [*findings, *_folders(store)]
 
 
 def repair(store: Store) -> int:
@@ -104,8 +104,8 @@ _NETWORK = (
 
 
 def _integrity(connection: Connection) -> list[str]:
-    told = connection.exec_driver_sql("PRAGMA integrity_check(10)").scalars().all()
-    return [f"integrity check: {line}; put a backup in its place" for line in told if line != "ok"]
+    lines = connection.exec_driver_sql("PRAGMA integrity_check(10)").scalars().all()
+    return [f"integrity check: {line}; put a backup in its place" for line in lines if line != "ok"]
 
 
 def _references(connection: Connection) -> Iterator[Finding]:
@@ -125,8 +125,8 @@ def _rollups(connection: Connection) -> Iterator[Finding]:
                 f"SELECT series_id, {size}, cell / {size // below} AS wide, sum(count), sum(nan), total(total),"
                 f" min(min), max(max) FROM rollup WHERE size = {below} GROUP BY series_id, wide"
             )
-        kept = f"SELECT {_CELL} FROM rollup WHERE size = {size}"
-        for one, other in ((fresh, kept), (kept, fresh)):
+        stored = f"SELECT {_CELL} FROM rollup WHERE size = {size}"
+        for one, other in ((fresh, stored), (stored, fresh)):
             differ = (
                 f"SELECT DISTINCT run_id, name FROM (SELECT * FROM ({one}) EXCEPT SELECT * FROM ({other})) AS d"
                 " JOIN series ON series.id = d.series_id LIMIT 100"
@@ -142,9 +142,9 @@ def _rollups(connection: Connection) -> Iterator[Finding]:
 def _folders(store: Store) -> Iterator[Finding]:
     with store.read() as session:
         rows = session.connection().exec_driver_sql("SELECT id, status, spool_offset FROM run").all()
-    known = set()
+    ids = set()
     for run_id, status, offset in rows:
-        known.add(str(run_id))
+        ids.add(str(run_id))
         folder = store.folder(run_id)
         if not folder.root.is_dir():
             yield Finding("no folder", run_id, f"{run_id} ({status}): its folder {folder.root} is gone")
@@ -164,7 +164,7 @@ def _folders(store: Store) -> Iterator[Finding]:
             )
     if store.files.is_dir():
         for path in sorted(store.files.iterdir()):
-            if _ULID.fullmatch(path.name) and path.name not in known:
+            if _ULID.fullmatch(path.name) and path.name not in ids:
                 yield Finding("orphan folder", None, f"{path}: belongs to no run of this store; remove it by hand")
 
 

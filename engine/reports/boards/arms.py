@@ -58,8 +58,8 @@ class Arm:
 
     def values(self, metric: Metric) -> dict[int, float]:
         """The metric by seed, where it was measured."""
-        found = {run.seed: run.value(metric) for run in self.runs}
-        return {seed: value for seed, value in found.items() if value is not None}
+        by_seed = {run.seed: run.value(metric) for run in self.runs}
+        return {seed: value for seed, value in by_seed.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -86,15 +86,15 @@ class Bench:
 
 def essence(experiment: Experiment) -> str:
     """What makes an arm the arm it is: the settings it reads, without the seed and what may be tuned."""
-    read = identity(experiment)
-    del read["seed"]
+    settings = identity(experiment)
+    del settings["seed"]
     for path in TUNED:
         *parents, last = path.split(".")
-        part = read
+        part = settings
         for key in parents:
             part = part.get(key, {})
         part.pop(last, None)
-    return json.dumps(read, sort_keys=True)
+    return json.dumps(settings, sort_keys=True)
 
 
 def benches(evidence: Iterable[Evidence]) -> list[Bench]:
@@ -103,30 +103,30 @@ def benches(evidence: Iterable[Evidence]) -> list[Bench]:
     groups: dict[str, list[Evidence]] = defaultdict(list)
     for run in evidence:
         groups[_budget(run)].append(run)
-    made = []
+    result = []
     for runs in groups.values():
         vectors = sorted({_vectors(run) for run in runs if run.experiment.uses_embedding}) or [("", "")]
-        made += [
+        result += [
             _bench([run for run in runs if not run.experiment.uses_embedding or _vectors(run) == source], source[0])
             for source in vectors
         ]
     order = [*BACKBONES]
-    made = _with_dials(made)
+    result = _with_dials(result)
     return sorted(
-        made, key=lambda bench: (bench.dataset, order.index(bench.backbone), bench.embedding or "", bench.title)
+        result, key=lambda bench: (bench.dataset, order.index(bench.backbone), bench.embedding or "", bench.title)
     )
 
 
-def _with_dials(made: Sequence[Bench]) -> list[Bench]:
+def _with_dials(benches: Sequence[Bench]) -> list[Bench]:
     """A dial of `demo` that one bench names is told on all, also where it stands at its default."""
-    dials = {name for bench in made for c in bench.conditions if (name := c.partition("=")[0]).startswith(_DEMO)}
-    told = []
-    for bench in made:
-        named = {c.partition("=")[0] for c in bench.conditions}
+    dials = {name for bench in benches for c in bench.conditions if (name := c.partition("=")[0]).startswith(_DEMO)}
+    result = []
+    for bench in benches:
+        names = {c.partition("=")[0] for c in bench.conditions}
         dial = bench.arms[0].runs[0].experiment.data.demo.model_dump()
-        more = [setting(name, dial[name.removeprefix(_DEMO)]) for name in dials - named if bench.dataset == "demo"]
-        told.append(replace(bench, conditions=tuple(sorted([*bench.conditions, *more]))))
-    return told
+        more = [setting(name, dial[name.removeprefix(_DEMO)]) for name in dials - names if bench.dataset == "demo"]
+        result.append(replace(bench, conditions=tuple(sorted([*bench.conditions, *more]))))
+    return result
 
 
 def _vectors(run: Evidence) -> _Key:
@@ -159,7 +159,7 @@ def _bench(runs: Sequence[Evidence], source: str) -> Bench:
         embedding=source or None,
         epochs=first.train.epochs,
         conditions=tuple(c for c in conditions if not c.startswith("train.epochs=")),
-        arms=tuple(sorted((_arm(names, found) for names, found in arms.items()), key=lambda arm: arm.name)),
+        arms=tuple(sorted((_arm(names, own) for names, own in arms.items()), key=lambda arm: arm.name)),
     )
 
 
@@ -197,12 +197,12 @@ def _names(same: Sequence[Evidence], shared: Mapping[str, Any]) -> frozenset[str
 
 
 def _arm(names: frozenset[str], configs: Sequence[Sequence[Evidence]]) -> Arm:
-    picked = chosen(configs)
+    best = chosen(configs)
     return Arm(
         name=" = ".join(sorted(names)),
         names=names,
-        runs=tuple(picked),
-        choice=tuple(setting(name, value) for name, value in _tuned(picked[0]).items()),
+        runs=tuple(best),
+        choice=tuple(setting(name, value) for name, value in _tuned(best[0]).items()),
         tried=len(configs),
         lrs=tuple(sorted({runs[0].experiment.train.lr for runs in configs})),
     )

@@ -156,8 +156,8 @@ def _line(sides: Sequence[Side], place: int, metric: Metric, group: Group, unpai
         a, b = (np.array(values)[:, None] for values in pair)
         users = None
     else:
-        chosen = [_group(side.runs[0], metric, group) for side in (reference, other)]
-        masks = [mask for mask in chosen if mask is not None]
+        groups = [_group(side.runs[0], metric, group) for side in (reference, other)]
+        masks = [mask for mask in groups if mask is not None]
         if len(masks) < 2:
             return None
         columns = [_per_user(side, metric) for side in (reference, other)]
@@ -228,8 +228,8 @@ def _corrected(lines: Sequence[Contrast]) -> list[Contrast]:
     adjusted: list[dict[str, float]] = [{} for _ in lines]
     for over, groups in product(statistics.METHODS, FAMILIES):
         family = [(i, line) for i, line in enumerate(lines) if line.group in groups]
-        found = [(i, test.p) for i, line in family for test in line.tests if test.over == over]
-        for (i, _), p in zip(found, statistics.holm([p for _, p in found]), strict=True):
+        p_values = [(i, test.p) for i, line in family for test in line.tests if test.over == over]
+        for (i, _), p in zip(p_values, statistics.holm([p for _, p in p_values]), strict=True):
             adjusted[i][over] = p
     return [
         replace(line, adjusted=tuple(ps[test.over] for test in line.tests))
@@ -286,8 +286,8 @@ def _json_line(comparison: Comparison, line: Contrast) -> dict[str, Any]:
     }
 
 
-def summary_json(found: Summary) -> dict[str, Any]:
-    return {name: finite(value) for name, value in vars(found).items()}
+def summary_json(numbers: Summary) -> dict[str, Any]:
+    return {name: finite(value) for name, value in vars(numbers).items()}
 
 
 def test_json(test: Test) -> dict[str, Any]:

@@ -37,8 +37,8 @@ class Family:
 
     def summaries(self, metric: Metric) -> tuple[list[float], list[Summary]]:
         """The metric over seeds at every value that was measured."""
-        found = {x: [v for run in runs if (v := run.value(metric)) is not None] for x, runs in self.runs.items()}
-        return [x for x, v in found.items() if v], [summary(v) for v in found.values() if v]
+        by_dose = {x: [v for run in runs if (v := run.value(metric)) is not None] for x, runs in self.runs.items()}
+        return [x for x, v in by_dose.items() if v], [summary(v) for v in by_dose.values() if v]
 
     def slope(self, metric: Metric) -> Summary | None:
         """Change of the metric per unit of the dial: one least-squares line per seed that has every value, then
@@ -68,13 +68,13 @@ def families(evidence: Iterable[Evidence], dial: str) -> list[Family]:
         value = _popped(rest, dial)
         if value is not None:
             groups[json.dumps(rest, sort_keys=True)][float(value)].append(run)
-    made = []
+    result = []
     for by_value in groups.values():
         if len(by_value) > 1:
             first = next(iter(by_value.values()))[0].experiment
             where = f"{first.data.name} · {first.backbone.name}"
-            made.append(Family(dial, first.arm, where, {x: tuple(by_value[x]) for x in sorted(by_value)}))
-    return sorted(_told_apart(made), key=lambda family: family.label)
+            result.append(Family(dial, first.arm, where, {x: tuple(by_value[x]) for x in sorted(by_value)}))
+    return sorted(_told_apart(result), key=lambda family: family.label)
 
 
 def dose_families(evidence: Iterable[Evidence]) -> list[Family]:
@@ -88,14 +88,14 @@ def _told_apart(made: Iterable[Family]) -> list[Family]:
     by_label: dict[str, list[Family]] = defaultdict(list)
     for family in made:
         by_label[family.label].append(family)
-    named = []
+    result = []
     for alike in by_label.values():
         changes = [_changes(family) for family in alike]
         shared = set.intersection(*map(set, changes))
         for family, own in zip(alike, changes, strict=True):
-            told = ", ".join(sorted(set(own) - shared))
-            named.append(replace(family, arm=f"{family.arm} [{told}]" if told else family.arm))
-    return named
+            difference = ", ".join(sorted(set(own) - shared))
+            result.append(replace(family, arm=f"{family.arm} [{difference}]" if difference else family.arm))
+    return result
 
 
 def _changes(family: Family) -> list[str]:

@@ -58,9 +58,9 @@ class Evidence:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """The settings that the run reads (`spec.identity`), without the seed."""
-        read = spec.identity(self.experiment)
-        del read["seed"], read["version"]
-        return read
+        settings = spec.identity(self.experiment)
+        del settings["seed"], settings["version"]
+        return settings
 
     @cached_property
     def ranks(self) -> dict[str, IntArray]:
@@ -93,9 +93,9 @@ def evidence_of(store: Store, runs: Iterable[Run]) -> list[Evidence]:
     from engine.store import artifacts, experiment_of, facts_of, record
 
     newest = {run.spec_hash: run for run in sorted(runs, key=lambda run: run.id) if run.status == RunStatus.FINISHED}
-    found = []
+    evidence = []
     for run in sorted(newest.values(), key=lambda run: run.id):
         root = store.folder(run.id).root
         files = {artifact.kind: root / artifact.path for artifact in artifacts(store, run.id)}
-        found.append(Evidence(record(store, run), experiment_of(run), facts_of(run), files))
-    return found
+        evidence.append(Evidence(record(store, run), experiment_of(run), facts_of(run), files))
+    return evidence

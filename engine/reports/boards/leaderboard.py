@@ -113,7 +113,7 @@ def setting(name: str, value: Any) -> str:
 def shortened(labels: Sequence[str]) -> tuple[list[str], str]:
     """Labels of rows without the changes in brackets that all of them share, and these changes."""
     parts = [label.removesuffix("]").partition(" [") for label in labels]
-    changes = [[change for change in _SEPARATOR.split(told) if change] for _, _, told in parts]
+    changes = [[change for change in _SEPARATOR.split(text) if change] for _, _, text in parts]
     shared = [change for change in changes[0] if all(change in each for each in changes)] if len(labels) > 1 else []
     rest = [", ".join(change for change in each if change not in shared) for each in changes]
     names = [name + (f" [{own}]" if own else "") for (name, _, _), own in zip(parts, rest, strict=True)]
@@ -138,8 +138,8 @@ def leaderboards(records: Iterable[RunRecord], metrics: Sequence[str] = ("test.n
     boards = []
     for key in sorted(groups):
         dataset, _, conditions, unmasked, data_hash = key
-        shown = conditions if versions[key[:-1]] == 1 else (*conditions, f"data #{data_hash[:6]}")
-        boards += [_board(groups[key], dataset, shown, not unmasked, metric) for metric in parsed]
+        labels = conditions if versions[key[:-1]] == 1 else (*conditions, f"data #{data_hash[:6]}")
+        boards += [_board(groups[key], dataset, labels, not unmasked, metric) for metric in parsed]
     return [board for board in boards if board.rows]
 
 
@@ -155,13 +155,13 @@ def _board(
     configs: Sequence[Sequence[RunRecord]], dataset: str, conditions: tuple[str, ...], masked: bool, metric: Metric
 ) -> Leaderboard:
     name_embedding = len({run.embedding for runs in configs for run in runs if run.embedding}) > 1
-    found: dict[str, dict[str, list[BoardCell]]] = defaultdict(lambda: defaultdict(list))
+    by_label: dict[str, dict[str, list[BoardCell]]] = defaultdict(lambda: defaultdict(list))
     for runs in configs:
         cell = _cell(_newest(runs), metric)
         if cell is not None:
-            found[_label(runs, name_embedding)][runs[0].backbone].append(cell)
-    backbones = _ordered({backbone for by_backbone in found.values() for backbone in by_backbone})
-    rows = sorted(_flagged(_rows(found, backbones), len(backbones), metric), key=_order(metric))
+            by_label[_label(runs, name_embedding)][runs[0].backbone].append(cell)
+    backbones = _ordered({backbone for by_backbone in by_label.values() for backbone in by_backbone})
+    rows = sorted(_flagged(_rows(by_label, backbones), len(backbones), metric), key=_order(metric))
     return Leaderboard(dataset, conditions, masked, metric, tuple(backbones), tuple(rows))
 
 
@@ -214,10 +214,10 @@ def _ordered(backbones: Iterable[str]) -> list[str]:
     return sorted(backbones, key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
-def _rows(found: Mapping[str, Mapping[str, list[BoardCell]]], backbones: Sequence[str]) -> list[BoardRow]:
+def _rows(by_label: Mapping[str, Mapping[str, list[BoardCell]]], backbones: Sequence[str]) -> list[BoardRow]:
     """One row per label; where one label names several configurations of a backbone, one row each."""
     rows = []
-    for label, by_backbone in found.items():
+    for label, by_backbone in by_label.items():
         if all(len(cells) == 1 for cells in by_backbone.values()):
             rows.append(BoardRow(label, tuple(by_backbone[b][0] if b in by_backbone else None for b in backbones)))
             continue

@@ -33,13 +33,13 @@ def marked(
     so. A metric without values per user (training CE) is tested over seeds whatever `over` is. A board without the
     baseline stays as it is; raises UserError where no board has it, or one has several arms of that name.
     """
-    named = [_rows_named(board, baseline, tuned) for board in boards]
-    if not any(named):
+    baselines = [_rows_named(board, baseline, tuned) for board in boards]
+    if not any(baselines):
         names = sorted({name for board in boards for row in board.rows for name in _short_names(row.label)})
         raise UserError(f"--baseline {baseline}: no row of that name{nearest(baseline, names)}")
     return [
         _marked(board, evidence, baseline, rows, over if board.metric.has_users else "seeds") if rows else board
-        for board, rows in zip(boards, named, strict=True)
+        for board, rows in zip(boards, baselines, strict=True)
     ]
 
 
@@ -58,8 +58,8 @@ def _rows_named(board: Leaderboard, name: str, tuned: bool) -> list[BoardRow]:
         return labelled
     arm, _, digest = name.partition("#")
     of_arm = [row for row in board.rows if arm.strip() in _short_names(row.label) and _hashed(row, digest)]
-    shown = _shown(board)
-    return of_arm or labelled or [row for row in board.rows if shown[row.label] == name]
+    labels = _shown(board)
+    return of_arm or labelled or [row for row in board.rows if labels[row.label] == name]
 
 
 def _hashed(row: BoardRow, digest: str) -> bool:
@@ -79,37 +79,37 @@ def _short_names(label: str) -> set[str]:
 
 
 def _marked(
-    board: Leaderboard, evidence: Mapping[str, Evidence], baseline: str, named: Sequence[BoardRow], over: Over
+    board: Leaderboard, evidence: Mapping[str, Evidence], baseline: str, baselines: Sequence[BoardRow], over: Over
 ) -> Leaderboard:
     columns = range(len(board.backbones))
-    found: dict[tuple[int, int], tuple[Versus, Test | None]] = {}
-    references = [_reference(board, evidence, baseline, named, column) for column in columns]
+    tests: dict[tuple[int, int], tuple[Versus, Test | None]] = {}
+    references = [_reference(board, evidence, baseline, baselines, column) for column in columns]
     for column, reference in enumerate(references):
         for i, row in enumerate(board.rows):
             cell = row.cells[column]
             if reference is not None and cell is not None and cell is not reference.cell:
-                found[i, column] = _versus(board, evidence, cell, reference.cell, over)
-    tested = {place: test for place, (_, test) in found.items() if test is not None}
+                tests[i, column] = _versus(board, evidence, cell, reference.cell, over)
+    tested = {place: test for place, (_, test) in tests.items() if test is not None}
     corrected = dict(zip(tested, statistics.holm([test.p for test in tested.values()]), strict=True))
     rows = []
     for i, row in enumerate(board.rows):
         cells = [
-            replace(cell, versus=_decided(board, found[i, column][0], corrected.get((i, column))))
-            if cell is not None and (i, column) in found
+            replace(cell, versus=_decided(board, tests[i, column][0], corrected.get((i, column))))
+            if cell is not None and (i, column) in tests
             else cell
             for column, cell in enumerate(row.cells)
         ]
         rows.append(replace(row, cells=tuple(cells)))
-    reasons = dict.fromkeys(versus.refused for versus, test in found.values() if test is None)
+    reasons = dict.fromkeys(versus.refused for versus, test in tests.values() if test is None)
     used = [reference for reference in references if reference is not None]
     name = " or ".join(dict.fromkeys(reference.label for reference in used))
     name += ", chosen on validation" if any(reference.chosen for reference in used) else ""
     test = f"{METHODS[over]}, Holm over the arms and backbones of a metric, p < {ALPHA:g}"
     what = f"{MARKS['better']} better, {MARKS['worse']} worse than {name} ({test})"
     why = ", ".join(reasons)
-    told = [what] if tested else []
-    told += [f"{'not tested where' if tested else f'Not tested against {name}:'} {why}"] if why else []
-    return replace(board, rows=tuple(rows), compared="; ".join(told))
+    notes = [what] if tested else []
+    notes += [f"{'not tested where' if tested else f'Not tested against {name}:'} {why}"] if why else []
+    return replace(board, rows=tuple(rows), compared="; ".join(notes))
 
 
 @dataclass(frozen=True)
@@ -123,25 +123,25 @@ class _Reference:
 
 
 def _reference(
-    board: Leaderboard, evidence: Mapping[str, Evidence], baseline: str, named: Sequence[BoardRow], column: int
+    board: Leaderboard, evidence: Mapping[str, Evidence], baseline: str, baselines: Sequence[BoardRow], column: int
 ) -> _Reference | None:
-    found = [(row.label, cell) for row in named if (cell := row.cells[column]) is not None]
-    shown = _shown(board)
-    if len(found) > 1:
-        kinds = {label: essence(evidence[cell.runs[0]].experiment) for label, cell in found}
-        exact = [label for label in kinds if baseline in (label, shown[label])]
+    cells = [(row.label, cell) for row in baselines if (cell := row.cells[column]) is not None]
+    labels = _shown(board)
+    if len(cells) > 1:
+        kinds = {label: essence(evidence[cell.runs[0]].experiment) for label, cell in cells}
+        exact = [label for label in kinds if baseline in (label, labels[label])]
         if not exact and len(set(kinds.values())) > 1:
             raise UserError(
-                f"--baseline {baseline}: several arms on {board.title}: {'; '.join(map(shown.__getitem__, kinds))}; "
-                f"name one in full, as --baseline '{shown[found[0][0]]}'"
+                f"--baseline {baseline}: several arms on {board.title}: {'; '.join(map(labels.__getitem__, kinds))}; "
+                f"name one in full, as --baseline '{labels[cells[0][0]]}'"
             )
-        arm = kinds[exact[0] if exact else found[0][0]]
-        found = [(label, cell) for label, cell in found if kinds[label] == arm]
-    if not found:
+        arm = kinds[exact[0] if exact else cells[0][0]]
+        cells = [(label, cell) for label, cell in cells if kinds[label] == arm]
+    if not cells:
         return None
-    best = chosen([[evidence[run] for run in cell.runs] for _, cell in found])[0].run
-    label, cell = next((label, cell) for label, cell in found if best in cell.runs)
-    return _Reference(shown[label], cell, chosen=len(found) > 1)
+    best = chosen([[evidence[run] for run in cell.runs] for _, cell in cells])[0].run
+    label, cell = next((label, cell) for label, cell in cells if best in cell.runs)
+    return _Reference(labels[label], cell, chosen=len(cells) > 1)
 
 
 def _decided(board: Leaderboard, versus: Versus, p_holm: float | None) -> Versus:

@@ -37,8 +37,8 @@ def measured_records(
     for run, *values in list_values(
         store, fields, where, status=RunStatus.FINISHED, dataset=dataset, backbone=backbone
     ):
-        known = dict(zip(_COLUMNS, values[:width], strict=True))
-        overrides, mask_seen = json.loads(known.pop("overrides")), bool(known.pop("evaluate.mask_seen"))
+        columns = dict(zip(_COLUMNS, values[:width], strict=True))
+        overrides, mask_seen = json.loads(columns.pop("overrides")), bool(columns.pop("evaluate.mask_seen"))
         result = with_values(RunResult(), dict(zip(parsed, values[width:], strict=True)))
-        records.append(RunRecord(id=run, overrides=overrides, mask_seen=mask_seen, result=result, **known))
+        records.append(RunRecord(id=run, overrides=overrides, mask_seen=mask_seen, result=result, **columns))
     return records

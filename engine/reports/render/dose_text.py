@@ -27,14 +27,14 @@ def direction(slope: Summary) -> Trend:
 
 def prose(families: Iterable[Family]) -> list[str]:
     """One sentence per family, of its training CE at the last epoch."""
-    told = []
+    sentences = []
     for family in families:
         slope = family.slope(_CE)
         if slope is None:
-            told.append(f"Dose-response of {family.label} to {family.dial}: no seed has every dose.")
+            sentences.append(f"Dose-response of {family.label} to {family.dial}: no seed has every dose.")
             continue
-        doses, found = family.summaries(_CE)
-        ends = f"from {found[0].mean:.4f} at {doses[0]:g} to {found[-1].mean:.4f} at {doses[-1]:g}"
+        doses, summaries = family.summaries(_CE)
+        ends = f"from {summaries[0].mean:.4f} at {doses[0]:g} to {summaries[-1].mean:.4f} at {doses[-1]:g}"
         seeds = f"{slope.n} seed{'s' * (slope.n != 1)}"
         words = {
             "rises": f"training CE rises with {family.dial}",
@@ -43,8 +43,8 @@ def prose(families: Iterable[Family]) -> list[str]:
             "no direction shown": f"no direction of training CE over {family.dial} is shown",
             "one seed": f"one seed has no interval for training CE over {family.dial}",
         }[direction(slope)]
-        told.append(f"Dose-response of {family.label}: {words}, {_slope(slope)} nats per unit, {seeds}, {ends}.")
-    return told
+        sentences.append(f"Dose-response of {family.label}: {words}, {_slope(slope)} nats per unit, {seeds}, {ends}.")
+    return sentences
 
 
 def _slope(slope: Summary) -> str:
@@ -54,7 +54,7 @@ def _slope(slope: Summary) -> str:
 
 def grids(families: Sequence[Family]) -> list[Grid]:
     """One table per dial: mean training CE at each dose, slope with its interval, direction."""
-    made = []
+    result = []
     for dial in dict.fromkeys(family.dial for family in families):
         of_dial = [family for family in families if family.dial == dial]
         doses = sorted({dose for family in of_dial for dose in family.runs})
@@ -68,8 +68,8 @@ def grids(families: Sequence[Family]) -> list[Grid]:
             "Slope in nats per unit of the dial: a line per seed by least squares, mean over seeds, 95 % t interval.",
         )
         columns = (*(f"{dose:g}" for dose in doses), "seeds", "slope", "direction")
-        made.append(Grid(f"dose-response · {dial}", caption, "arm", (), columns, tuple(rows)))
-    return made
+        result.append(Grid(f"dose-response · {dial}", caption, "arm", (), columns, tuple(rows)))
+    return result
 
 
 def _slope_cells(slope: Summary | None) -> tuple[Entry | None, ...]:
@@ -81,19 +81,19 @@ def _slope_cells(slope: Summary | None) -> tuple[Entry | None, ...]:
 
 def to_json(families: Iterable[Family]) -> list[dict[str, Any]]:
     """Dial, runs and training CE by dose, slope and direction of every family."""
-    told = []
+    documents = []
     for family in families:
         slope = family.slope(_CE)
-        told.append(
+        documents.append(
             {
                 "dial": family.dial,
                 "family": family.label,
                 "doses": [
-                    {"dose": dose, "train_ce": summary_json(found), "runs": [run.run for run in family.runs[dose]]}
-                    for dose, found in zip(*family.summaries(_CE), strict=True)
+                    {"dose": dose, "train_ce": summary_json(numbers), "runs": [run.run for run in family.runs[dose]]}
+                    for dose, numbers in zip(*family.summaries(_CE), strict=True)
                 ],
                 "slope": None if slope is None else summary_json(slope),
                 "direction": None if slope is None else direction(slope),
             }
         )
-    return told
+    return documents

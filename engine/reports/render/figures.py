@@ -107,11 +107,11 @@ def _pgf(figure: Figure, path: Path) -> str:
 
 def _names(figure: Figure) -> list[Text]:
     """Texts that may hold names from data: they are never read as formulas."""
-    found = [text for axes in figure.axes for text in (axes.title, axes.xaxis.label, axes.yaxis.label)]
-    found += figure.texts
+    texts = [text for axes in figure.axes for text in (axes.title, axes.xaxis.label, axes.yaxis.label)]
+    texts += figure.texts
     for legend in [*figure.legends, *(legend for axes in figure.axes if (legend := axes.get_legend()))]:
-        found += [*legend.get_texts(), legend.get_title()]
-    return found
+        texts += [*legend.get_texts(), legend.get_title()]
+    return texts
 
 
 # ------------------------------------------------------------------------------------ kinds
@@ -119,14 +119,14 @@ def _names(figure: Figure) -> list[Text]:
 
 def _curves(evidence: Sequence[Evidence]) -> Figure:
     """Training CE by epoch, one panel per bench: mean over seeds, the band from lowest to highest."""
-    shown = benches(evidence)
+    bench_list = benches(evidence)
     from matplotlib.ticker import MaxNLocator
 
-    figure, panels = panel_grid(len(shown))
-    arms = [_few(bench) for bench in shown]
+    figure, panels = panel_grid(len(bench_list))
+    arms = [_few(bench) for bench in bench_list]
     styles = dict(zip(dict.fromkeys(arm.name for few in arms for arm in few), looks(), strict=False))
     notes = []
-    for axes, bench, few in zip(panels, shown, arms, strict=True):
+    for axes, bench, few in zip(panels, bench_list, arms, strict=True):
         for arm in few:
             epochs, table = _curve(arm)
             axes.plot(epochs, table.mean(0), label=arm.name, lw=1.2, **styles[arm.name])
@@ -138,11 +138,11 @@ def _curves(evidence: Sequence[Evidence]) -> Figure:
         if popularity is not None:
             axes.axhline(popularity, color="#999999", lw=0.8, ls=(0, (1, 3)), label=POPULARITY)
         seeds = sorted({len(arm.runs) for arm in few})
-        told = f"{seeds[0]} seed{'s' * (seeds != [1])}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
+        seeds_text = f"{seeds[0]} seed{'s' * (seeds != [1])}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
         axes.set(xlabel="epoch", ylabel="training CE (nats)", ylim=_visible(axes))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        notes.append(told)
-    titles(figure, panels, shown, notes)
+        notes.append(seeds_text)
+    titles(figure, panels, bench_list, notes)
     shared_legend(figure)
     return figure
 
@@ -151,9 +151,9 @@ def _few(bench: Bench) -> list[Arm]:
     """The arms of the verdict where there are too many for one panel."""
     if len(bench.arms) <= _MOST_CURVES:
         return list(bench.arms)
-    wanted = [*BASELINES, *CORE.values(), *RIVALS]
-    named = [arm for name in wanted if (arm := bench.arm(name)) is not None]
-    return list({arm.name: arm for arm in [*named, *bench.arms]}.values())[:_MOST_CURVES]
+    names = [*BASELINES, *CORE.values(), *RIVALS]
+    arms = [arm for name in names if (arm := bench.arm(name)) is not None]
+    return list({arm.name: arm for arm in [*arms, *bench.arms]}.values())[:_MOST_CURVES]
 
 
 def _curve(arm: Arm) -> tuple[FloatArray, FloatArray]:
@@ -174,16 +174,16 @@ def _visible(axes: Axes) -> tuple[float, float]:
 
 def _trade_off(evidence: Sequence[Evidence]) -> Figure:
     """Over lambda: training CE and test NDCG@10; variance kept against total variation of the table."""
-    found = families(evidence, LAMBDA)
-    if not found:
+    curves = families(evidence, LAMBDA)
+    if not curves:
         raise UserError("figure lambda: needs runs of one arm with two or more embedding.lambda")
     figure, panels = panel_grid(3)
-    for family, look in zip(found, looks(), strict=False):
+    for family, look in zip(curves, looks(), strict=False):
         for axes, metric in zip(panels, ("train_ce", "test.ndcg@10"), strict=False):
             _points(axes, family, parse_metric(metric), look, label=family.label)
         by_lambda = {x: _vectors(runs) for x, runs in family.runs.items()}
-        kept = [(_mean(v.tv_ratio for v in of), _mean(v.retained for v in of), x) for x, of in by_lambda.items()]
-        known = [(tv, v, x) for tv, v, x in kept if tv is not None and v is not None]
+        places = [(_mean(v.tv_ratio for v in of), _mean(v.retained for v in of), x) for x, of in by_lambda.items()]
+        known = [(tv, v, x) for tv, v, x in places if tv is not None and v is not None]
         panels[2].plot([tv for tv, _, _ in known], [v for _, v, _ in known], marker="o", ms=3, lw=1, **look)
         for tv, v, x in known:
             panels[2].annotate(f"{x:g}", (tv, v), fontsize=6, xytext=(3, 3), textcoords="offset points")
@@ -214,9 +214,9 @@ def _dose_response(evidence: Sequence[Evidence]) -> Figure:
         raise UserError(f"figure dose: needs runs that differ in one dial: {', '.join(DIALS)}")
     figure, panels = panel_grid(len(by_panel), legend=max(map(len, by_panel.values())) + 1)
     metric = parse_metric("train_ce")
-    styles = dict(zip(dict.fromkeys(f.arm for found in by_panel.values() for f in found), looks(), strict=False))
-    for axes, ((dial, where), found) in zip(panels, by_panel.items(), strict=True):
-        for family in found:
+    styles = dict(zip(dict.fromkeys(f.arm for members in by_panel.values() for f in members), looks(), strict=False))
+    for axes, ((dial, where), members) in zip(panels, by_panel.items(), strict=True):
+        for family in members:
             _points(axes, family, metric, styles[family.arm], label=family.arm + _slope(family, metric))
         axes.set(title=wrapped(where), xlabel=dial, ylabel="training CE (nats)")
         axes.legend(title="slope in nats per unit [95 %]", loc="upper center", bbox_to_anchor=(0.5, -0.25))
@@ -233,16 +233,16 @@ def _slope(family: Family, metric: Metric) -> str:
 
 def _points(axes: Axes, family: Family, metric: Metric, look: Mapping[str, Any], *, label: str) -> None:
     """Means with their 95 % intervals over seeds."""
-    xs, found = family.summaries(metric)
-    half = [0.0 if s.hi is None else s.hi - s.mean for s in found]
-    axes.errorbar(xs, [s.mean for s in found], yerr=half, marker="o", ms=3, lw=1, capsize=2, label=label, **look)
+    xs, summaries = family.summaries(metric)
+    half = [0.0 if s.hi is None else s.hi - s.mean for s in summaries]
+    axes.errorbar(xs, [s.mean for s in summaries], yerr=half, marker="o", ms=3, lw=1, capsize=2, label=label, **look)
 
 
 def _spectra(evidence: Sequence[Evidence]) -> Figure:
     """Eigenvalues of the curvature at uniform p, as shares of the largest, one panel per bench."""
 
-    def draw(axes: Axes, found: Mapping[str, tuple[float, ...]], styles: Mapping[str, Mapping[str, Any]]) -> None:
-        for name, values in found.items():
+    def draw(axes: Axes, by_arm: Mapping[str, tuple[float, ...]], styles: Mapping[str, Mapping[str, Any]]) -> None:
+        for name, values in by_arm.items():
             shares = np.maximum(values, _FLOOR)
             axes.plot(np.linspace(0, 1, len(values)), shares, label=name, lw=1.2, **styles[name])
 
@@ -255,11 +255,11 @@ def _spectra(evidence: Sequence[Evidence]) -> Figure:
 def _norms(evidence: Sequence[Evidence]) -> Figure:
     """Histograms of the row norms of the tables at the start, one panel per bench, all arms in the same bins."""
 
-    def draw(axes: Axes, found: Mapping[str, NormHistogram], styles: Mapping[str, Mapping[str, Any]]) -> None:
-        low, high = (pick(one.edges[at] for one in found.values()) for pick, at in ((min, 0), (max, -1)))
+    def draw(axes: Axes, by_arm: Mapping[str, NormHistogram], styles: Mapping[str, Mapping[str, Any]]) -> None:
+        low, high = (pick(one.edges[at] for one in by_arm.values()) for pick, at in ((min, 0), (max, -1)))
         wide = 0 < 10 * low < high
         bins = np.geomspace(low, high, _BINS + 1) if wide else np.linspace(low, high, _BINS + 1)
-        for name, one in found.items():
+        for name, one in by_arm.items():
             axes.stairs(_shares(one, bins, log=wide), bins, label=name, lw=1.2, **styles[name])
         if wide:
             _few_ticks(axes)
@@ -303,23 +303,23 @@ def _tables(
         geometry = arm.runs[0].facts.geometry
         return None if geometry is None else part(geometry)
 
-    shown = [bench for bench in benches(evidence) if any(of_arm(arm) for arm in bench.arms)]
-    if not shown:
+    bench_list = [bench for bench in benches(evidence) if any(of_arm(arm) for arm in bench.arms)]
+    if not bench_list:
         raise UserError(f"figure {kind}: none of these runs recorded the {what} of its table; train them again")
-    figure, panels = panel_grid(len(shown))
-    held = [_by_table([(arm, own) for arm in _few(bench) if (own := of_arm(arm)) is not None]) for bench in shown]
-    styles = dict(zip(dict.fromkeys(name for found in held for name in found), looks(), strict=False))
-    for axes, found in zip(panels, held, strict=True):
-        draw(axes, found, styles)
-    titles(figure, panels, shown)
+    figure, panels = panel_grid(len(bench_list))
+    parts = [_by_table([(arm, own) for arm in _few(bench) if (own := of_arm(arm)) is not None]) for bench in bench_list]
+    styles = dict(zip(dict.fromkeys(name for by_arm in parts for name in by_arm), looks(), strict=False))
+    for axes, by_arm in zip(panels, parts, strict=True):
+        draw(axes, by_arm, styles)
+    titles(figure, panels, bench_list)
     shared_legend(figure)
     return figure
 
 
-def _by_table(found: Sequence[tuple[Arm, _Part]]) -> dict[str, _Part]:
+def _by_table(parts: Sequence[tuple[Arm, _Part]]) -> dict[str, _Part]:
     """What was recorded, by the names of the arms that have it."""
     alike: list[tuple[list[str], _Part]] = []
-    for arm, value in found:
+    for arm, value in parts:
         names = next((names for names, other in alike if other == value), None)
         if names is None:
             alike.append(([arm.name], value))

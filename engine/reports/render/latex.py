@@ -71,9 +71,9 @@ def escape(text: str) -> str:
 def _escape_char(char: str) -> str:
     if char == "\0":
         return "{}"  # keeps -- and ?` from becoming one sign
-    known = _COMMANDS.get(char) or _LETTERS.get(char)
-    if known is not None:
-        return known
+    command = _COMMANDS.get(char) or _LETTERS.get(char)
+    if command is not None:
+        return command
     if " " <= char <= "~":
         return char
     if char.isspace() or unicodedata.category(char) == "Cc":
@@ -177,7 +177,7 @@ def _format(column: Sequence[Entry | None]) -> str:
     """The column's S with the room that its numbers, and what stands behind them, need. Only numbers in text mode
     are bold where their cell is; the others keep the minus of formulas, which is there in every font."""
     entries = [entry for entry in column if entry is not None]
-    numbers = [found.groups("") for entry in entries if (found := _number(entry))]
+    numbers = [match.groups("") for entry in entries if (match := _number(entry))]
     sign = "+" if any(sign for sign, _, _ in numbers) else ""
     whole = max(len(digits) for _, digits, _ in numbers)
     places = max(len(fraction.lstrip(".")) for _, _, fraction in numbers) or 4

@@ -126,7 +126,7 @@ def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
         columns.append([cells.get(label) for label in labels])
     counts = {cell.n for column in columns for cell in column if cell is not None}
     with_n = len(counts) > 1
-    kept = [i for i, _ in enumerate(labels) if any(column[i] is not None for column in columns)]
+    places = [i for i, _ in enumerate(labels) if any(column[i] is not None for column in columns)]
     everywhere = [c for c in here[0].conditions if all(c in board.conditions for board in here)]
     heads: list[tuple[str, int]] = []
     for board in here:
@@ -137,7 +137,7 @@ def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
             heads.append((name, 1))
     several = len({board.metric for board in here if board.metric.is_curve}) > 1
     names = tuple(_column(board.metric, several) for board in here)
-    shown, shared = shortened([labels[i] for i in kept])
+    shown, shared = shortened([labels[i] for i in places])
     return Grid(
         title=" · ".join([backbone, *dict.fromkeys(map(_data, here)), "metrics"]),
         caption=(
@@ -152,7 +152,7 @@ def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
         columns=names,
         rows=tuple(
             (label, tuple(_entry(column[i], board.metric, with_n) for column, board in zip(columns, here, strict=True)))
-            for label, i in zip(shown, kept, strict=True)
+            for label, i in zip(shown, places, strict=True)
         ),
     )
 
@@ -173,8 +173,8 @@ def _measured(boards: Sequence[Leaderboard]) -> str:
     for board in boards:
         how = "(full softmax, evaluation mode"
         if not board.metric.is_curve:
-            seen = "left out" if board.mask_seen else "ranked too"
-            how = f"at the best validation epoch (full ranking, the user's earlier items {seen}"
+            masking = "left out" if board.mask_seen else "ranked too"
+            how = f"at the best validation epoch (full ranking, the user's earlier items {masking}"
         better = "" if board.metric.direction == "neither" else f"; {board.metric.direction} is better"
         way = f"{how}{better})"
         ways.setdefault(way, []).append(board.metric.title)

@@ -44,10 +44,10 @@ def looks() -> Iterator[dict[str, Any]]:
             yield {"color": color, "ls": _STYLES[(i + turn) % len(_STYLES)]}
 
 
-def titles(figure: Figure, panels: Sequence[Axes], shown: Sequence[Bench], notes: Sequence[str] = ()) -> None:
+def titles(figure: Figure, panels: Sequence[Axes], benches: Sequence[Bench], notes: Sequence[str] = ()) -> None:
     """Each bench above its panel; conditions that all of several share stand once above the figure."""
-    shared = set.intersection(*(set(bench.conditions) for bench in shown)) if len(shown) > 1 else set()
-    for i, (axes, bench) in enumerate(zip(panels, shown, strict=True)):
+    shared = set.intersection(*(set(bench.conditions) for bench in benches)) if len(benches) > 1 else set()
+    for i, (axes, bench) in enumerate(zip(panels, benches, strict=True)):
         own = replace(bench, conditions=tuple(c for c in bench.conditions if c not in shared))
         axes.set_title("\n".join([wrapped(own.title), *notes[i : i + 1]]))
     lines = max(axes.get_title().count("\n") + 1 for axes in panels)

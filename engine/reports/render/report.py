@@ -75,9 +75,9 @@ def _write(folder: Path, question: Question, evidence: Sequence[Evidence]) -> li
     judged = _judged(question, evidence, left_out)
     boards = _boards(question, evidence, left_out)
     doses = dose_families(evidence)
-    told = [*map(verdict_text.grid, judged), *dose_text.grids(doses)]
-    tables, shown = _tables(folder / "tables", boards, told)
-    drawn = _figures(folder / "figures", evidence, left_out)
+    statements = [*map(verdict_text.grid, judged), *dose_text.grids(doses)]
+    tables, captions = _tables(folder / "tables", boards, statements)
+    heights = _figures(folder / "figures", evidence, left_out)
     if judged:
         parts = [
             "\n\n".join([export.to_markdown([verdict_text.grid(v)]), *verdict_text.prose(v)]) + "\n" for v in judged
@@ -90,8 +90,8 @@ def _write(folder: Path, question: Question, evidence: Sequence[Evidence]) -> li
         _json(folder / "doses.json", dose_text.to_json(doses))
     for run in evidence:
         _text(folder / "specs" / f"{run.run}.json", spec.to_json(run.experiment) + "\n")
-    _text(folder / "main.tex", _main(question, evidence, _words(judged, doses), shown, drawn))
-    _json(folder / _MANIFEST, _manifest(question, evidence, [*tables, *drawn], left_out))
+    _text(folder / "main.tex", _main(question, evidence, _words(judged, doses), captions, heights))
+    _json(folder / _MANIFEST, _manifest(question, evidence, [*tables, *heights], left_out))
     return left_out
 
 
@@ -122,21 +122,21 @@ def _boards(question: Question, evidence: Sequence[Evidence], left_out: list[str
 # ------------------------------------------------------------------------------------ files
 
 
-def _tables(folder: Path, boards: Sequence[Leaderboard], told: Sequence[Grid]) -> tuple[list[str], list[str]]:
+def _tables(folder: Path, boards: Sequence[Leaderboard], statements: Sequence[Grid]) -> tuple[list[str], list[str]]:
     """Write the tables, those of verdicts and doses first; returns the names of the LaTeX files, and of those that
     the report shows: a table per metric is written for papers, and repeats what stands in those of all metrics."""
     tested = any(cell.versus and cell.versus.p is not None for board in boards for cell in board.cells)
-    shown = [*told, *grids(boards, "metrics"), *(grids(boards, "difference") if tested else [])]
-    made = [*shown, *grids(boards)]
+    printed = [*statements, *grids(boards, "metrics"), *(grids(boards, "difference") if tested else [])]
+    everything = [*printed, *grids(boards)]
     names = []
-    for i, grid in enumerate(made, 1):
+    for i, grid in enumerate(everything, 1):
         name = f"{i:02}-{grid.label.removeprefix('tab:')[:60].strip('-')}"
         _text(folder / f"{name}.tex", table(grid))
         names.append(f"tables/{name}.tex")
     _text(folder / "results.csv", export.to_csv(boards))
-    _text(folder / "results.md", export.to_markdown(made))
+    _text(folder / "results.md", export.to_markdown(everything))
     _text(folder / "results.json", export.to_json(boards))
-    return names, names[: len(shown)]
+    return names, names[: len(printed)]
 
 
 def _figures(folder: Path, evidence: Sequence[Evidence], left_out: list[str]) -> dict[str, float]:
@@ -170,15 +170,15 @@ _CAPTIONS = {
 
 def _words(judged: Sequence[Verdict], doses: Sequence[Family]) -> list[str]:
     """The sections that are prose."""
-    told = [r"\section{Verdict}"]
+    paragraphs = [r"\section{Verdict}"]
     for verdict in judged:
-        told.append(rf"\subsection{{\raggedright {escape(verdict.bench.title)}}}")
-        told += [f"{_prose(paragraph)}\n" for paragraph in verdict_text.prose(verdict)]
+        paragraphs.append(rf"\subsection{{\raggedright {escape(verdict.bench.title)}}}")
+        paragraphs += [f"{_prose(paragraph)}\n" for paragraph in verdict_text.prose(verdict)]
     if not judged:
-        told.append("These runs allow no verdict: a baseline or an arm of the 2 x 2 is missing.\n")
+        paragraphs.append("These runs allow no verdict: a baseline or an arm of the 2 x 2 is missing.\n")
     if doses:
-        told += [r"\section{Dose-response}", *(f"{_prose(sentence)}\n" for sentence in dose_text.prose(doses))]
-    return told
+        paragraphs += [r"\section{Dose-response}", *(f"{_prose(sentence)}\n" for sentence in dose_text.prose(doses))]
+    return paragraphs
 
 
 def _prose(text: str) -> str:
@@ -191,7 +191,7 @@ def _main(
     evidence: Sequence[Evidence],
     words: Sequence[str],
     tables: Sequence[str],
-    drawn: Mapping[str, float],
+    heights: Mapping[str, float],
 ) -> str:
     lines = [
         r"\documentclass{article}",
@@ -213,8 +213,8 @@ def _main(
         r"\section{Tables}",
         r"One table per metric, with a column per backbone, is in \texttt{tables/} too.",
         *_floats(rf"\input{{{name}}}" for name in tables),
-        *([r"\section{Figures}"] if drawn else []),
-        *_floats(_figure(name, width) for name, width in drawn.items()),
+        *([r"\section{Figures}"] if heights else []),
+        *_floats(_figure(name, width) for name, width in heights.items()),
         r"\end{document}",
         "",
     ]

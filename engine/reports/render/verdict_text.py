@@ -21,14 +21,14 @@ def prose(verdict: Verdict) -> list[str]:
 def _headline(verdict: Verdict) -> str:
     bench, b = verdict.bench, verdict.baseline
     others = [s for s in verdict.standings if s.role == "baseline" and s is not b]
-    beside = f" ({', '.join(f'{s.arm.name}: {_mean(s.ce)}' for s in others)})" if others else ""
+    rest = f" ({', '.join(f'{s.arm.name}: {_mean(s.ce)}' for s in others)})" if others else ""
     vectors = f" and vectors {bench.embedding}" if bench.embedding else ""
     changed = f" ({', '.join(bench.conditions)})" if bench.conditions else ""
     return (
         f"Claim: normalisation and Rec-PCA together, and neither alone, bring the training loss of a recommender with "
         f"LLM vectors down to that of an ID baseline. On {bench.dataset} with {bench.backbone}{vectors}{changed}: "
         f"{verdict.verdict}. The baseline is {b.arm.name}{_choice(b)}, training CE {_mean(b.ce)} nats after "
-        f"{bench.epochs} epochs{beside}; the margin is {100 * verdict.margin_share:g} % of it, {verdict.margin:.4f} "
+        f"{bench.epochs} epochs{rest}; the margin is {100 * verdict.margin_share:g} % of it, {verdict.margin:.4f} "
         f"nats.{_untuned(verdict)}"
     )
 
@@ -50,12 +50,12 @@ def _outcome(standing: Standing) -> str:
     if standing.gap is None:
         return "is undecided: it shares no seed with the baseline"
     gap = standing.gap
-    told = f"{gap.mean:+.4f}"
+    numbers = f"{gap.mean:+.4f}"
     if gap.lo is None or gap.hi is None:
-        return f"is undecided ({told}; one seed has no interval)"
-    told = f"{told}, 95 % interval [{gap.lo:+.4f}, {gap.hi:+.4f}], {gap.n} seeds"
+        return f"is undecided ({numbers}; one seed has no interval)"
+    numbers = f"{numbers}, 95 % interval [{gap.lo:+.4f}, {gap.hi:+.4f}], {gap.n} seeds"
     if standing.outcome != "undecided":
-        return f"{standing.outcome} the baseline ({told})"
+        return f"{standing.outcome} the baseline ({numbers})"
     more = standing.seeds_needed - gap.n if standing.seeds_needed is not None else None
     advice = (
         f"about {more} more seed{'s' * (more != 1)} would probably decide ({100 * POWER:.0f} % chance, if mean and "
@@ -63,16 +63,16 @@ def _outcome(standing: Standing) -> str:
         if more is not None
         else f"not even {MOST_SEEDS} seeds would probably decide; it lies at the margin"
     )
-    return f"is undecided ({told}): {advice}"
+    return f"is undecided ({numbers}): {advice}"
 
 
 def _effects(verdict: Verdict) -> str:
     if not verdict.effects:
         return ""
-    told = [f"{e.name} on {e.metric.title} {_effect(e)}" for e in verdict.effects]
+    effects = [f"{e.name} on {e.metric.title} {_effect(e)}" for e in verdict.effects]
     refused = dict.fromkeys(e.refused for e in verdict.effects if e.refused)
     how = "; ".join(refused) or "paired over seeds, 95 % intervals, p after Holm"
-    return f"Effects in the 2 x 2 ({how}): {'; '.join(told)}."
+    return f"Effects in the 2 x 2 ({how}): {'; '.join(effects)}."
 
 
 def _effect(effect: Effect) -> str:
@@ -90,25 +90,25 @@ def _rivals(verdict: Verdict) -> str:
 
 
 def _explained(verdict: Verdict) -> str:
-    found = verdict.explained
-    if not found.shares:
-        return f"Explained shares: {found.note}."
-    told = []
-    for share in found.shares:
+    explained = verdict.explained
+    if not explained.shares:
+        return f"Explained shares: {explained.note}."
+    shares = []
+    for share in explained.shares:
         partial = (
             ""
             if share.partial_r2 is None or share.lo is None or share.hi is None
             else f"partial R² {share.partial_r2:.2f} [{share.lo:.2f}, {share.hi:.2f}], "
         )
-        told.append(
+        shares.append(
             f"{share.name}: {partial}Spearman {share.spearman:+.2f} (p {p_text(share.spearman_p)}, {share.n} arms)"
         )
-    whole = "" if found.r2 is None else f"; R² {found.r2:.2f}"
-    return f"Explained shares of the gap in training CE ({found.note}{whole}): {'; '.join(told)}."
+    whole = "" if explained.r2 is None else f"; R² {explained.r2:.2f}"
+    return f"Explained shares of the gap in training CE ({explained.note}{whole}): {'; '.join(shares)}."
 
 
-def _mean(found: Summary) -> str:
-    return f"{found.mean:.4f}" if found.sd is None else f"{found.mean:.4f} ± {found.sd:.4f}"
+def _mean(summary: Summary) -> str:
+    return f"{summary.mean:.4f}" if summary.sd is None else f"{summary.mean:.4f} ± {summary.sd:.4f}"
 
 
 def _choice(standing: Standing) -> str:
@@ -160,8 +160,8 @@ def _popularity(verdict: Verdict) -> float | None:
     return verdict.baseline.arm.runs[0].facts.popularity_train_ce
 
 
-def _entry(found: Summary) -> Entry:
-    return Entry(f"{found.mean:.4f}", spread="" if found.sd is None else f"{found.sd:.4f}")
+def _entry(summary: Summary) -> Entry:
+    return Entry(f"{summary.mean:.4f}", spread="" if summary.sd is None else f"{summary.sd:.4f}")
 
 
 def to_json(verdict: Verdict) -> dict[str, Any]:

@@ -75,15 +75,15 @@ def explained(bench: Bench, baseline: Arm) -> Explained:
 
 def _quantities(arm: Arm) -> dict[str, float]:
     """Means over the arm's seeds."""
-    found: dict[str, float] = {}
+    quantities: dict[str, float] = {}
     tables = [run.facts.geometry for run in arm.runs if run.facts.geometry is not None]
     for name, quantity in QUANTITIES.items():
         values = [v for table in tables if (v := quantity(table)) is not None]
         if name == "log norm CV":
             values = [LEAST_CV if tables[0].unit_rows else max(v, LEAST_CV) for v in values]
         if values:
-            found[name] = float(np.mean(np.log(values) if name.startswith("log ") else values))
-    return found
+            quantities[name] = float(np.mean(np.log(values) if name.startswith("log ") else values))
+    return quantities
 
 
 def shares(points: Sequence[Mapping[str, float]]) -> Explained:
@@ -112,21 +112,21 @@ def shares(points: Sequence[Mapping[str, float]]) -> Explained:
         return Explained(n, None, rows, "no regression: over these arms a quantity is a linear function of the others")
     whole, total = _residual(scaled, y), _residual(scaled[:, :0], y)
     slopes = _fit(scaled, y)[1:]
-    made = []
+    result = []
     for j, name in enumerate(names):
         without = _residual(np.delete(scaled, j, axis=1), y)
         partial = max(0.0, 1 - whole / without) if without > 0 else 0.0
-        made.append(Share(name, *alone[name], partial, *_interval(math.sqrt(partial), n, q - 1), float(slopes[j])))
+        result.append(Share(name, *alone[name], partial, *_interval(math.sqrt(partial), n, q - 1), float(slopes[j])))
     few = f"; {n} arms for {q} quantities are few, so the intervals are wide" if n < 10 * q else ""
-    return Explained(n, 1 - whole / total if total > 0 else None, tuple(made), f"over {n} arms{few}")
+    return Explained(n, 1 - whole / total if total > 0 else None, tuple(result), f"over {n} arms{few}")
 
 
 def _spearman(points: Sequence[Mapping[str, float]], name: str) -> tuple[int, float, float]:
     from scipy.stats import spearmanr
 
     with_it = [point for point in points if name in point]
-    found = spearmanr([point[name] for point in with_it], [point["gap"] for point in with_it])
-    return len(with_it), float(found.statistic), float(found.pvalue)
+    correlation = spearmanr([point[name] for point in with_it], [point["gap"] for point in with_it])
+    return len(with_it), float(correlation.statistic), float(correlation.pvalue)
 
 
 def _fit(x: FloatArray, y: FloatArray) -> FloatArray:

@@ -50,7 +50,7 @@ def recipe(run: Run, here: Provenance, *, same_diff: bool = True) -> Recipe:
     Raises UserError where the presets, the data set or the vectors are not found.
     """
     stored = experiment_of(run)
-    asked: dict[str, Any] = {
+    flags_given: dict[str, Any] = {
         "method": stored.method,
         "ablation": stored.ablation,
         "dataset": None if stored.data.name == "demo" else stored.data.name,
@@ -60,14 +60,14 @@ def recipe(run: Run, here: Provenance, *, same_diff: bool = True) -> Recipe:
     }
     sets = [_set(name, value) for name, value in run.overrides.items() if name not in ("seed", "note")]
     try:
-        today = resolve(**asked, sets=sets).experiment
+        today = resolve(**flags_given, sets=sets).experiment
     except UserError:  # neither under its name nor beside the data set: where they were
-        asked["dataset"] = asked["dataset"] and stored.data.path
-        asked["embedding"] = asked["embedding"] and stored.embedding.path
-        today = resolve(**asked, sets=sets).experiment
-    wanted, found = _settings(stored), _settings(today)
-    sets += [_set(name, value) for name, value in wanted.items() if found.get(name, value) != value]
-    flags = [word for name, value in asked.items() if value is not None for word in (f"--{name}", str(value))]
+        flags_given["dataset"] = flags_given["dataset"] and stored.data.path
+        flags_given["embedding"] = flags_given["embedding"] and stored.embedding.path
+        today = resolve(**flags_given, sets=sets).experiment
+    then, now = _settings(stored), _settings(today)
+    sets += [_set(name, value) for name, value in then.items() if now.get(name, value) != value]
+    flags = [word for name, value in flags_given.items() if value is not None for word in (f"--{name}", str(value))]
     facts = facts_of(run)
     for name, value in (("device", facts.device), ("threads", facts.threads)):
         if value is not None:
@@ -141,7 +141,7 @@ def _code(provenance: Provenance) -> str:
     return f"commit {code.commit[:12]}" + (" with changes that are not committed" if code.dirty else "")
 
 
-def steps(run: Run, diff: Path, made: Recipe) -> Sequence[str]:
+def steps(run: Run, diff: Path, way: Recipe) -> Sequence[str]:
     """The whole way, as lines for a shell: the code as it was, its packages, the command."""
     provenance = facts_of(run).provenance
     code, versions = (None, {}) if provenance is None else (provenance.code, provenance.packages)
@@ -151,6 +151,6 @@ def steps(run: Run, diff: Path, made: Recipe) -> Sequence[str]:
         if code.dirty:
             lines.append(f"git apply {shlex.quote(str(diff))}")
     packages = [f"{name}=={version}" for name, version in versions.items() if version]
-    if wanted := [text for text in packages if not text.startswith("tfllmer==")]:
-        lines.append("pip install " + " ".join(wanted))
-    return [*lines, shlex.join(made.command)]
+    if others := [text for text in packages if not text.startswith("tfllmer==")]:
+        lines.append("pip install " + " ".join(others))
+    return [*lines, shlex.join(way.command)]

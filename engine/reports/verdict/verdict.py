@@ -114,16 +114,16 @@ def verdicts(
     runs = list(evidence)
     complete = [run for run in runs if not run.stopped_early()]
     refused = [run for run in runs if run.stopped_early()]
-    found = [
+    judgements = [
         _verdict(bench, margin, baselines, _refusals(bench, refused))
         for bench in benches(complete)
         if any(bench.arm(name) for name in baselines) and core_arms(bench)
     ]
-    if not found:
+    if not judgements:
         early = f"; {len(refused)} were stopped before their last epoch and do not count" if refused else ""
         needed = f"a baseline ({' or '.join(baselines)}) and an arm of the 2 x 2 ({', '.join(CORE.values())})"
         raise UserError(f"verdict: needs finished runs of {needed} on one data set and backbone{early}")
-    return found
+    return judgements
 
 
 def core_arms(bench: Bench) -> dict[Role, Arm]:
@@ -131,14 +131,14 @@ def core_arms(bench: Bench) -> dict[Role, Arm]:
     norm + Rec-PCA."""
     full = bench.arm(CORE["norm + Rec-PCA"])
     by_essence = {essence(arm.runs[0].experiment): arm for arm in bench.arms}
-    found = {}
+    by_role = {}
     for role, name in CORE.items():
         arm = bench.arm(name)
         if arm is None and full is not None:
             arm = by_essence.get(essence(_without(full.runs[0].experiment, *_TAKEN_AWAY[role])))
         if arm is not None:
-            found[role] = arm
-    return found
+            by_role[role] = arm
+    return by_role
 
 
 def _without(full: Experiment, norm: bool, rec_pca: bool) -> Experiment:
@@ -165,11 +165,11 @@ def _refusals(bench: Bench, refused: Sequence[Evidence]) -> list[str]:
 
 
 def _verdict(bench: Bench, share: float, baselines: Sequence[str], notes: list[str]) -> Verdict:
-    found = [arm for name in baselines if (arm := bench.arm(name)) is not None]
-    best = min(found, key=lambda arm: summary(list(arm.values(_CE).values())).mean)
+    candidates = [arm for name in baselines if (arm := bench.arm(name)) is not None]
+    best = min(candidates, key=lambda arm: summary(list(arm.values(_CE).values())).mean)
     b = summary(list(best.values(_CE).values())).mean
     core = core_arms(bench)
-    standings = [_standing(arm, role, best, share * b) for arm, role in _roles(bench, found, core)]
+    standings = [_standing(arm, role, best, share * b) for arm, role in _roles(bench, candidates, core)]
     notes += [f"no finished run of {role} ({name})" for role, name in CORE.items() if role not in core]
     notes += _fairness(bench, core)
     if any(s.outcome == "undecided" and (s.gap is None or s.gap.n == 1) for s in standings):
@@ -191,8 +191,8 @@ def _verdict(bench: Bench, share: float, baselines: Sequence[str], notes: list[s
 
 
 def _roles(bench: Bench, baselines: Sequence[Arm], core: Mapping[Role, Arm]) -> list[tuple[Arm, Role]]:
-    known = [*baselines, *core.values()]
-    rest = [arm for arm in bench.arms if arm not in known]
+    assigned = [*baselines, *core.values()]
+    rest = [arm for arm in bench.arms if arm not in assigned]
     rivals = [arm for arm in rest if _is_rival(arm)]
     others = [arm for arm in rest if arm not in rivals]
     return [
@@ -305,7 +305,7 @@ def _effects(core: Mapping[Role, Arm]) -> list[Effect]:
     have; Holm over all six."""
     if len(core) < len(CORE):
         return []
-    made: list[Effect] = []
+    effects: list[Effect] = []
     for metric in (_CE, _NDCG):
         values = {role: arm.values(metric) for role, arm in core.items()}
         seeds = sorted(set.intersection(*(set(v) for v in values.values())))
@@ -316,10 +316,10 @@ def _effects(core: Mapping[Role, Arm]) -> list[Effect]:
             "Rec-PCA": [(b - n + r - o) / 2 for b, n, r, o in cells],
             "interaction": [b - n - r + o for b, n, r, o in cells],
         }
-        made += [_effect(metric, name, c) for name, c in contrasts.items() if c]
-    tested = [effect for effect in made if effect.test is not None]
+        effects += [_effect(metric, name, c) for name, c in contrasts.items() if c]
+    tested = [effect for effect in effects if effect.test is not None]
     corrected = dict(zip(map(id, tested), holm([e.test.p for e in tested if e.test is not None]), strict=True))
-    return [Effect(e.metric, e.name, e.test, corrected.get(id(e)), e.refused, e.mean) for e in made]
+    return [Effect(e.metric, e.name, e.test, corrected.get(id(e)), e.refused, e.mean) for e in effects]
 
 
 def _effect(metric: Metric, name: str, contrast: Sequence[float]) -> Effect:

@@ -208,7 +208,7 @@ def _translated(path: Path, wait_s: float) -> Iterator[None]:
 
 def _meaning(message: str, wait_s: float) -> str:
     """What SQLite's message means for a person, and what to do."""
-    known = {
+    messages = {
         "file is not a database": "is not a SQLite file; name another store with --db or $TFLLMER_DB",
         "database is locked": f"another program has kept it locked for {wait_s:g} s; end that program and try again",
         "readonly database": "cannot be written: no permission for the file or its folder",
@@ -217,7 +217,7 @@ def _meaning(message: str, wait_s: float) -> str:
         "malformed": "is damaged (database disk image is malformed); put a backup in its place",
         "disk I/O error": "the disk reports an I/O error; see that it is mounted, healthy and not full",
     }
-    return next((meaning for part, meaning in known.items() if part in message), message)
+    return next((meaning for part, meaning in messages.items() if part in message), message)
 
 
 # ------------------------------------------------------------------------------------ the schema
@@ -292,8 +292,8 @@ def _migrate(path: Path, revision: str) -> None:
         )
     engine = _engine(path, BUSY_S, read_only=False, foreign_keys=False)  # rebuilding a table must not cascade
     with _immediate(engine).begin() as connection:
-        found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
-        if found == revision:  # else another process was faster
+        revision_now = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
+        if revision_now == revision:  # else another process was faster
             backup(
                 path, path.with_name(f"{path.stem}.{revision}-{datetime.now(UTC):%Y%m%dT%H%M%S}.backup{path.suffix}")
             )

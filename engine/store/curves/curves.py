@@ -88,8 +88,8 @@ def window_in(  # noqa: PLR0917
     connection: sqlite3.Connection, run_id: str, name: str, lo: int | None, hi: int | None, buckets: int
 ) -> Window:
     """`window` through a connection."""
-    found = connection.execute("SELECT id FROM series WHERE run_id = ? AND name = ?", (run_id, name)).fetchone()
-    series_id = found[0] if found else None
+    row = connection.execute("SELECT id FROM series WHERE run_id = ? AND name = ?", (run_id, name)).fetchone()
+    series_id = row[0] if row else None
     lo, hi = _range(connection, series_id, lo, hi)
     buckets = max(1, min(buckets, hi - lo))
     size = max((s for s in (1, *SIZES) if 2 * s * buckets <= hi - lo), default=1)
@@ -116,12 +116,12 @@ def _cells(connection: sqlite3.Connection, series_id: int | None, size: int, lo:
     rows: list[tuple[float, ...]] = []
     for piece, start, stop in _pieces(lo, hi, [s for s in reversed(SIZES) if s <= size]):
         if piece > 1:
-            found = query(
+            cells = query(
                 "SELECT cell * size, count, nan, total, min, max FROM rollup"
                 " WHERE series_id = ? AND size = ? AND cell >= ? AND cell < ?",
                 (series_id, piece, start // piece, stop // piece),
             )
-            rows += found
+            rows += cells
             continue
         points = query(
             "SELECT step, value FROM point WHERE series_id = ? AND step >= ? AND step < ?", (series_id, start, stop)

@@ -102,9 +102,9 @@ def _resume(batch: _Batch, record: Record) -> None:
     _write_points(batch)
     connection = batch.session.connection()
     void = "FROM point WHERE series_id IN (SELECT id FROM series WHERE run_id = ?) AND step > ? AND attempt < ?"
-    given = (batch.run.id, step, attempt)
-    cut = connection.exec_driver_sql(f"SELECT series_id, min(step) {void} GROUP BY series_id", given).all()
-    connection.exec_driver_sql(f"DELETE {void}", given)
+    parameters = (batch.run.id, step, attempt)
+    cut = connection.exec_driver_sql(f"SELECT series_id, min(step) {void} GROUP BY series_id", parameters).all()
+    connection.exec_driver_sql(f"DELETE {void}", parameters)
     for series_id, first in cut:
         refresh(connection, series_id, first, None)
 
@@ -177,8 +177,8 @@ def _write_points(batch: _Batch) -> None:
 
 def _series_id(connection: Connection, run_id: str, name: str) -> int:
     of_name = "SELECT id FROM series WHERE run_id = ? AND name = ?"
-    known = connection.exec_driver_sql(of_name, (run_id, name)).scalar()
-    if known is None:
+    series_id = connection.exec_driver_sql(of_name, (run_id, name)).scalar()
+    if series_id is None:
         connection.exec_driver_sql("INSERT INTO series (run_id, name) VALUES (?, ?)", (run_id, name))
-        known = connection.exec_driver_sql(of_name, (run_id, name)).scalar_one()
-    return int(known)
+        series_id = connection.exec_driver_sql(of_name, (run_id, name)).scalar_one()
+    return int(series_id)

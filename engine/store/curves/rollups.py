@@ -34,13 +34,13 @@ def refresh(connection: Connection, series_id: int, first: int, last: int | None
             )
         if below == 1:
             select = f"SELECT series_id, ?, step / ?, {SUMMARY} FROM point WHERE series_id = ? AND step BETWEEN ? AND ?"
-            given: tuple[int, ...] = (size, size, series_id, low * size, (high + 1) * size - 1)
+            parameters: tuple[int, ...] = (size, size, series_id, low * size, (high + 1) * size - 1)
         else:
             factor = size // below
             select = (
                 "SELECT series_id, ?, cell / ?, sum(count), sum(nan), total(total), min(min), max(max) FROM rollup"
                 " WHERE series_id = ? AND size = ? AND cell BETWEEN ? AND ?"
             )
-            given = (size, factor, series_id, below, low * factor, (high + 1) * factor - 1)
-        connection.exec_driver_sql(f"INSERT OR REPLACE INTO rollup {select} GROUP BY 1, 2, 3", given)
+            parameters = (size, factor, series_id, below, low * factor, (high + 1) * factor - 1)
+        connection.exec_driver_sql(f"INSERT OR REPLACE INTO rollup {select} GROUP BY 1, 2, 3", parameters)
         below = size

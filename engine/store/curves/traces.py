@@ -51,23 +51,28 @@ def trace(  # noqa: PLR0917
 def _trace(  # noqa: PLR0917
     connection: sqlite3.Connection, run_id: str, name: str, lo: int | None, hi: int | None, buckets: int
 ) -> Trace:
-    found = connection.execute(
+    row = connection.execute(
         "SELECT id, (SELECT total(count) FROM rollup WHERE series_id = id AND size = 262144)"
         " FROM series WHERE run_id = ? AND name = ?",
         (run_id, name),
     ).fetchone()
-    series_id, points = (int(found[0]), int(found[1])) if found else (-1, 0)
+    series_id, points = (int(row[0]), int(row[1])) if row else (-1, 0)
     bounds = _attempts(connection, series_id)
     if points <= EXACT and lo is None and hi is None:
         raw = series_in(connection, run_id, name)
         steps, wall, bad = raw.steps, raw.wall, ~np.isfinite(raw.values)
         low = mean = high = np.where(bad, np.nan, raw.values)
     else:
-        shown = window_in(connection, run_id, name, lo, hi, buckets)
-        filled = shown.count > 0
-        steps = _middles(shown)[filled]
-        low, mean, high, bad = shown.min[filled], shown.mean[filled], shown.max[filled], shown.nan[filled] > 0
-        wall = _walls(connection, series_id, shown.edges[:-1][filled])
+        window = window_in(connection, run_id, name, lo, hi, buckets)
+        filled = window.count > 0
+        steps = _middles(window)[filled]
+        low, mean, high, bad = (
+            window.min[filled],
+            window.mean[filled],
+            window.max[filled],
+            window.nan[filled] > 0,
+        )
+        wall = _walls(connection, series_id, window.edges[:-1][filled])
     return Trace(
         steps=steps,
         low=low,
@@ -81,8 +86,8 @@ def _trace(  # noqa: PLR0917
     )
 
 
-def _middles(shown: Window) -> FloatArray:
-    return np.asarray((shown.edges[:-1] + shown.edges[1:] - 1) / 2, dtype=np.float64)
+def _middles(window: Window) -> FloatArray:
+    return np.asarray((window.edges[:-1] + window.edges[1:] - 1) / 2, dtype=np.float64)
 
 
 def _attempts(connection: sqlite3.Connection, series_id: int) -> list[int]:
@@ -107,8 +112,8 @@ def _attempts(connection: sqlite3.Connection, series_id: int) -> list[int]:
 def _walls(connection: sqlite3.Connection, series_id: int, steps: npt.NDArray[np.int64]) -> FloatArray:
     """When the first point at or behind each step was reported."""
     query = "SELECT wall FROM point WHERE series_id = ? AND step >= ? ORDER BY step LIMIT 1"
-    found = [connection.execute(query, (series_id, int(step))).fetchone() for step in steps]
-    return np.array([np.nan if row is None else row[0] for row in found], dtype=np.float64)
+    walls = [connection.execute(query, (series_id, int(step))).fetchone() for step in steps]
+    return np.array([np.nan if row is None else row[0] for row in walls], dtype=np.float64)
 
 
 def _begin(connection: sqlite3.Connection, run_id: str) -> float:
@@ -123,14 +128,14 @@ def _begin(connection: sqlite3.Connection, run_id: str) -> float:
 
 def _epochs(connection: sqlite3.Connection, run_id: str, steps: FloatArray) -> FloatArray:
     """Steps as epochs, straight between the places where the run has said its epoch, and on behind the last."""
-    shown = window_in(connection, run_id, "epoch", None, None, EXACT)
-    filled = np.isfinite(shown.mean)
-    at, epochs = _middles(shown)[filled], shown.mean[filled]
+    window = window_in(connection, run_id, "epoch", None, None, EXACT)
+    filled = np.isfinite(window.mean)
+    at, epochs = _middles(window)[filled], window.mean[filled]
     if not len(at):
         return np.full(len(steps), np.nan)
-    found = np.interp(steps, at, epochs)
+    result = np.interp(steps, at, epochs)
     if len(at) > 1:
         pace = (epochs[-1] - epochs[-2]) / (at[-1] - at[-2])
         behind = steps > at[-1]
-        found[behind] = epochs[-1] + pace * (steps[behind] - at[-1])
-    return np.asarray(found)
+        result[behind] = epochs[-1] + pace * (steps[behind] - at[-1])
+    return np.asarray(result)

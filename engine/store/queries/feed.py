@@ -132,8 +132,8 @@ class Feed:
             if revision != HEAD:
                 raise StoreError(f"{self.store.path}: is now of schema {revision}; start tfllmer again")
             stamps = self._all() if sweep else self._likely()
-            known = set(self._waiting)
-            self._waiting += [i for i, stamp in stamps.items() if self._stamps.get(i) != stamp and i not in known]
+            waiting = set(self._waiting)
+            self._waiting += [i for i, stamp in stamps.items() if self._stamps.get(i) != stamp and i not in waiting]
             gone = tuple(i for i in self._stamps if i not in stamps) if sweep else ()
             self._stamps = stamps if sweep else self._stamps | stamps
             now, self._waiting = self._waiting[-most:], self._waiting[:-most]

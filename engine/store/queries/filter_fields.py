@@ -70,19 +70,19 @@ def near_field(name: str) -> str:
 @cache
 def all_fields() -> dict[str, Field]:
     """Every name that can be listed, the ones people use most first."""
-    found = [Field("run", "run", col(Run.id))]
-    found += [Field(name, "text", getattr(Run, name), STATUSES if name == "status" else ()) for name in _TEXT]
-    found.append(Field("study", "text", _study()))
-    found += [Field(name, "number", getattr(Run, name)) for name in _NUMBERS]
-    found += [Field("tag", "tag", _tags()), Field("note", "note", _notes())]
-    found += [_measured(m.key, _value_of(m)) for m in offered() if m.split != "valid"]
-    found += [_measured(str(m), _value_of(m)) for m in sorted(offered(), key=_valid_first) if not m.is_curve]
-    found += [Field(name, "time", getattr(Run, name)) for name in _TIMES]
-    found.append(Field("age", "age", col(Run.created)))
-    found += [_measured(name, _number_in_result(f"$.{name}")) for name in _OF_RESULT]
-    found += [Field(name, "text", getattr(Run, name)) for name in _HASHES]
-    found.append(Field("overrides", "text", func.json_extract(col(Run.overrides), "$")))
-    columns = {field.name: field for field in found}
+    fields = [Field("run", "run", col(Run.id))]
+    fields += [Field(name, "text", getattr(Run, name), STATUSES if name == "status" else ()) for name in _TEXT]
+    fields.append(Field("study", "text", _study()))
+    fields += [Field(name, "number", getattr(Run, name)) for name in _NUMBERS]
+    fields += [Field("tag", "tag", _tags()), Field("note", "note", _notes())]
+    fields += [_measured(m.key, _value_of(m)) for m in offered() if m.split != "valid"]
+    fields += [_measured(str(m), _value_of(m)) for m in sorted(offered(), key=_valid_first) if not m.is_curve]
+    fields += [Field(name, "time", getattr(Run, name)) for name in _TIMES]
+    fields.append(Field("age", "age", col(Run.created)))
+    fields += [_measured(name, _number_in_result(f"$.{name}")) for name in _OF_RESULT]
+    fields += [Field(name, "text", getattr(Run, name)) for name in _HASHES]
+    fields.append(Field("overrides", "text", func.json_extract(col(Run.overrides), "$")))
+    columns = {field.name: field for field in fields}
     return columns | {name: field for name, field in _spec_fields(Experiment, ()).items() if name not in columns}
 
 
@@ -112,14 +112,14 @@ def _value_of(metric: Metric) -> Expression:
             at = select(value).where(func.json_extract(points.c.value, "$.epoch") == metric.at).limit(1)
             return at.correlate(Run).scalar_subquery()
         case RankMeasure():
-            held = _number_in_result(f'$.{metric.split}."{metric.key}"')
+            stored = _number_in_result(f'$.{metric.split}."{metric.key}"')
             counts = func.json_extract(col(Run.result), f"$.rank_counts.{metric.split}")
         case ListMeasure():
-            held = _number_in_result(f"$.top.{name}[{(metric.at or 0) - 1}]")
+            stored = _number_in_result(f"$.top.{name}[{(metric.at or 0) - 1}]")
         case _:
             assert_never(metric.measure)
     computed = func.metric_value(str(metric), col(Run.id), counts)
-    return func.coalesce(held, case((col(Run.status) == RunStatus.FINISHED, computed)))
+    return func.coalesce(stored, case((col(Run.status) == RunStatus.FINISHED, computed)))
 
 
 def _study() -> Expression:
@@ -150,17 +150,17 @@ def notes_of_run() -> Any:
 def _spec_fields(model: type[BaseModel], at: tuple[str, ...], *, variant: bool = False) -> dict[str, Field]:
     """Dotted fields below a model. A specification stored before a field existed has its default, unless
     the field belongs to one variant of several (`backbone.hidden`)."""
-    found: dict[str, Field] = {}
+    fields: dict[str, Field] = {}
     for name, info in zip(fields_of(model), model.model_fields.values(), strict=True):
         path = (*at, name)
         inner = _models(info.annotation)
         for each in inner:
-            found |= _spec_fields(each, path, variant=variant or len(inner) > 1)
+            fields |= _spec_fields(each, path, variant=variant or len(inner) > 1)
         if not inner:
             dotted = ".".join(path)
             kind, choices = _kind(info.annotation)
-            found[dotted.lower()] = Field(dotted, kind, _in_spec(path, None if variant else info.default), choices)
-    return found
+            fields[dotted.lower()] = Field(dotted, kind, _in_spec(path, None if variant else info.default), choices)
+    return fields
 
 
 def _in_spec(path: tuple[str, ...], default: Any) -> Expression:

@@ -36,9 +36,9 @@ class FilterError(UserError):
     @property
     def pointer(self) -> str:
         """The filter, and below it a caret at the place."""
-        shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in self.text)
-        width = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in shown[: self.column - 1])
-        return f"{shown}\n{' ' * width}^"
+        text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in self.text)
+        width = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text[: self.column - 1])
+        return f"{text}\n{' ' * width}^"
 
 
 @dataclass(frozen=True)

@@ -105,8 +105,8 @@ def _clause(node: Node) -> Expression:
         case Compare(name, op, values):
             field = field_named(name, "filter")
             positive = op.replace("!=", "=").replace("!~", "~")
-            held = or_(*(_compare(field, positive, value) for value in values))
-            return not_(held) if op.startswith("!") else held
+            any_of = or_(*(_compare(field, positive, value) for value in values))
+            return not_(any_of) if op.startswith("!") else any_of
 
 
 def _compare(field: Field, op: str, value: Value) -> Expression:
@@ -115,11 +115,11 @@ def _compare(field: Field, op: str, value: Value) -> Expression:
         none = op == "=" and is_none(value)
         if field.kind == "tag":
             mine = select(Tag.name).where(col(Tag.run_id) == col(Run.id)).correlate(Run)
-            found = exists(mine if none else mine.where(_text(col(Tag.name), op, value)))
+            condition = exists(mine if none else mine.where(_text(col(Tag.name), op, value)))
         else:
             texts = notes_of_run().subquery()
-            found = exists(select(texts) if none else select(texts).where(_text(texts.c.text, op, value)))
-        return not_(found) if none else found
+            condition = exists(select(texts) if none else select(texts).where(_text(texts.c.text, op, value)))
+        return not_(condition) if none else condition
     return func.coalesce(_holds(field, op, value), false())
 
 
@@ -214,8 +214,8 @@ def _values(field: Field, store: Store | None) -> list[str]:
     expression = col(Tag.name) if field.kind == "tag" else field.expression
     source = select(expression).select_from(Tag if field.kind == "tag" else Run)
     with store.read() as session:
-        found = session.exec(source.where(expression.is_not(None)).distinct().order_by(expression).limit(200))
-        return [_written(value) for value in found]
+        values = session.exec(source.where(expression.is_not(None)).distinct().order_by(expression).limit(200))
+        return [_written(value) for value in values]
 
 
 def _written(value: Any) -> str:

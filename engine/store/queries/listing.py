@@ -36,8 +36,8 @@ def list_runs(
     limit: int | None = None,
 ) -> list[Run]:
     """Runs that are not in the trash, newest first, with exactly these values where they are given."""
-    wanted = {"dataset": dataset, "backbone": backbone, "arm": arm, "status": status}
-    query = select(Run).where(col(Run.trashed).is_(None), _equal(wanted)).order_by(*_NEWEST_FIRST).limit(limit)
+    values = {"dataset": dataset, "backbone": backbone, "arm": arm, "status": status}
+    query = select(Run).where(col(Run.trashed).is_(None), _equal(values)).order_by(*_NEWEST_FIRST).limit(limit)
     with store.read() as session:
         return list(session.exec(query))
 
@@ -75,15 +75,17 @@ def list_values(
     **wanted: str | None,
 ) -> list[tuple[Any, ...]]:
     """Chosen fields of the same runs, one tuple per run: its id, then a value per field (an age in seconds)."""
-    asked: Select[Any] = select(col(Run.id), *(f.expression.label(f"f{i}") for i, f in enumerate(fields)))
-    query = _listed(asked, where, wanted, trashed=trashed).order_by(*order, *_NEWEST_FIRST).limit(limit)
-    shown = {i: _SHOWN[field.kind] for i, field in enumerate(fields, 1) if field.kind in _SHOWN}
+    columns: Select[Any] = select(col(Run.id), *(f.expression.label(f"f{i}") for i, f in enumerate(fields)))
+    query = _listed(columns, where, wanted, trashed=trashed).order_by(*order, *_NEWEST_FIRST).limit(limit)
+    converters = {i: _SHOWN[field.kind] for i, field in enumerate(fields, 1) if field.kind in _SHOWN}
     with store.read() as session:
         rows = session.connection().execute(query)
-        if not shown:
+        if not converters:
             return [tuple(row) for row in rows]
         return [
-            tuple(shown[i](value) if i in shown and value is not None else value for i, value in enumerate(row))
+            tuple(
+                converters[i](value) if i in converters and value is not None else value for i, value in enumerate(row)
+            )
             for row in rows
         ]
 
@@ -102,28 +104,28 @@ def record(store: Store, run: Run) -> RunRecord:
     with store.read() as session:
         connection = session.connection()
         about = select(_TAGS.label("tags"), _NOTES.label("notes")).select_from(Run).where(col(Run.id) == run.id)
-        named = connection.execute(about).mappings().one()
+        texts = connection.execute(about).mappings().one()
         mask_seen = run.spec["evaluate"]["mask_seen"]
         own = {column.key: getattr(run, column.key) for column in _OWN}
-        return _decoded(connection, own | dict(named) | {"mask_seen": mask_seen})
+        return _decoded(connection, own | dict(texts) | {"mask_seen": mask_seen})
 
 
 # ------------------------------------------------------------------------------------ queries
 
 
-def _equal(wanted: Mapping[str, str | None]) -> ColumnElement[bool]:
+def _equal(values: Mapping[str, str | None]) -> ColumnElement[bool]:
     condition: ColumnElement[bool] = true()
-    for name, value in wanted.items():
+    for name, value in values.items():
         if value is not None:
             condition &= getattr(Run, name) == value
     return condition
 
 
 def _listed(
-    query: Select[Any], where: ColumnElement[bool] | None, wanted: Mapping[str, str | None], *, trashed: bool
+    query: Select[Any], where: ColumnElement[bool] | None, values: Mapping[str, str | None], *, trashed: bool
 ) -> Select[Any]:
     here = col(Run.trashed).is_not(None) if trashed else col(Run.trashed).is_(None)
-    return query.where(here, _equal(wanted), true() if where is None else where)
+    return query.where(here, _equal(values), true() if where is None else where)
 
 
 _OWN: tuple[Any, ...] = (
