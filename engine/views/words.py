@@ -1,4 +1,4 @@
-"""Text from data made fit to be shown."""
+"""Text and values from data made fit to be shown."""
 
 from __future__ import annotations
 
@@ -14,3 +14,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _UNSAFE else c for c in text)
+
+
+def value_text(value: object) -> str:
+    """A value of a specification."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

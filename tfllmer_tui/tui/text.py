@@ -64,12 +64,3 @@ def number(value: float | None, digits: int = 4) -> str:
 def difference(value: float, base: float, digits: int = 4) -> str:
     """With its sign."""
     return f"{value - base:+.{digits}f}"
-
-
-def shown(value: object) -> str:
-    """A value of a specification."""
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -12,8 +12,8 @@ from engine.reports.boards.evidence import evidence_of
 from engine.reports.boards.leaderboard import leaderboards
 from engine.reports.boards.marks import marked
 from engine.store import get_run, list_runs, open_store
+from engine.views.comparisons import ComparedInterval, ComparedNumber
 from tests.tui.app.bench import EPOCHS, RUNS, app_of, id_of, opened, press, quiet, screen_text, until
-from tfllmer_tui.tui.comparison import Interval, Number
 from tfllmer_tui.tui.planning import plan, seeds_of
 from tfllmer_tui.tui.screens.compare import CompareScreen
 from tfllmer_tui.tui.screens.help import HelpScreen, sections
@@ -152,7 +152,7 @@ async def test_compare_shows_only_what_differs_and_by_how_much(filled: Path) -> 
         lines = {line.id: line.values for line in screen.query_one("#lines", VirtualTable).rows}
         assert "train.epochs" not in lines and lines["table.normalize"] == ("both", "none")
         first, second = lines["test.ndcg@10"]
-        assert isinstance(first, Number) and isinstance(second, Number)
+        assert isinstance(first, ComparedNumber) and isinstance(second, ComparedNumber)
         assert f"{second.mean - first.mean:+.4f}" in screen_text(pilot)
         assert len(screen.query(Chart).first().plot.series) == 2
         await press(pilot, "d")
@@ -201,7 +201,7 @@ async def test_compare_tests_as_the_command_line_does(filled: Path) -> None:
         assert reports.to_json(reports.compare([full, other])) == reports.to_json(screen._found.tested)  # type: ignore[arg-type]
         lines = {line.id: line for line in screen.query_one("#lines", VirtualTable).rows}
         tested = lines["test.ndcg@10 seeds"].values[1]
-        assert isinstance(tested, Interval) and tested.lo < tested.hi
+        assert isinstance(tested, ComparedInterval) and tested.lo < tested.hi
         assert lines["group short"].name == "short histories (20)"
         await press(pilot, "C")
         assert pilot.app.clipboard == f"tfllmer compare 'tf-llmer/full#{full.runs[0].config_hash[:6]}' " + (

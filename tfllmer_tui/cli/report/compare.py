@@ -12,8 +12,7 @@ from tfllmer_tui.cli.report.board import Metrics, StudyName
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from engine.reports.boards.compare import Comparison, Contrast, Side
-    from engine.store import Store
+    from engine.reports.boards.compare import Comparison, Contrast
 
 
 def add_to(app: typer.Typer) -> None:
@@ -48,6 +47,7 @@ def compare(
     from engine.errors import UserError
     from engine.metrics import parse_metric
     from engine.reports.boards import compare as reports
+    from engine.views.comparisons import compare_named
     from tfllmer_tui.cli.output import print_json, print_rich, settled_store
 
     if len(sides) < 2:
@@ -56,39 +56,16 @@ def compare(
     for name in metrics:
         parse_metric(name)
     store = settled_store(db)
-    found = reports.compare(_sides(store, sides, dataset, backbone, study), metrics)
+    comparison = compare_named(store, sides, metrics, study=study, dataset=dataset, backbone=backbone)
     if json:
-        print_json(reports.to_json(found))
+        print_json(reports.to_json(comparison))
     else:
-        print_rich(*comparison_view(found))
-
-
-def _sides(store: Store, words: list[str], dataset: str | None, backbone: str | None, study: str | None) -> list[Side]:
-    from engine.errors import UserError
-    from engine.reports.boards.compare import Side, find_side
-    from engine.reports.boards.evidence import evidence_of
-    from engine.store import find_run
-    from engine.views.selection import finished_runs
-
-    evidence = None
-    sides = []
-    for word in words:
-        if word[:1].isdigit():  # as all run ids begin, and no arm does
-            run = find_run(store, word)
-            if run.status != "finished":
-                raise UserError(f"compare {word}: the run is {run.status}; only finished runs can be compared")
-            sides.append(Side(f"{run.arm} seed {run.seed} {run.id[-6:]}", tuple(evidence_of(store, [run]))))
-            continue
-        if evidence is None:
-            evidence = evidence_of(store, finished_runs(store, study, dataset, backbone))
-        missing = [f"--{n}" for n, v in (("dataset", dataset), ("backbone", backbone)) if v is None]
-        sides.append(find_side(evidence, word, f"narrow them by {' and '.join(missing)}" if missing else "they differ"))
-    return sides
+        print_rich(*comparison_view(comparison))
 
 
 def comparison_view(found: Comparison) -> list[RenderableType]:
     """The comparison for a terminal: who, settings, metrics, tests, claims."""
-    from engine.reports.boards.compare import GROUPING
+    from engine.views.comparisons import claims, notes
     from tfllmer_tui.cli.output import table
     from tfllmer_tui.view.text import plain
 
@@ -118,20 +95,10 @@ def comparison_view(found: Comparison) -> list[RenderableType]:
         plain("metrics", "bold"),
         table(heads, (row for line in found.lines for row in _rows(found, line))),
     ]
-    claims = [
-        f"{names[line.side]}, {_title(line)}: {claim}"
-        for line in found.lines
-        if line.group == "all"
-        for claim in line.claims
-    ]
-    if claims:
-        views += [plain(""), plain("what the tests support, after Holm", "bold"), *map(plain, claims)]
-    refused = dict.fromkeys(reason for line in found.lines for reason in line.refused)
-    notes = [*found.notes, *refused]
-    if any(line.users is not None for line in found.lines):
-        notes += GROUPING
-    views += [plain(""), *(plain(f"note: {note}", "bright_black") for note in notes)] if notes else []
-    return views
+    supported = [plain(f"{side}, {claim}") for side, claim in claims(found)]
+    views += [plain(""), plain("what the tests support, after Holm", "bold"), *supported] if supported else []
+    remarks = [plain(f"note: {note}", "bright_black") for note in notes(found)]
+    return [*views, plain(""), *remarks] if remarks else views
 
 
 def _title(line: Contrast) -> str:

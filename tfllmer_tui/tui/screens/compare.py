@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.style import Style
@@ -12,9 +14,16 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
+from engine.views import comparisons
+from engine.views.comparisons import (
+    ComparedInterval,
+    ComparedNumber,
+    ComparedRuns,
+    ComparedSide,
+    ComparedValue,
+    TableLine,
+)
 from engine.views.runs import names
-from tfllmer_tui.tui import comparison
-from tfllmer_tui.tui.comparison import Found, Interval, Line, Number, Side, Value
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.snapshot import StoreSnapshot
@@ -29,10 +38,10 @@ if TYPE_CHECKING:
 METRICS = ("train_ce", "valid.ndcg@10")
 
 
-class ComparisonTable(VirtualTable[Line]):
+class ComparisonTable(VirtualTable[TableLine]):
     """Headings and notes run over all columns."""
 
-    def across(self, row: Line, colors: Inks) -> tuple[str, Style] | None:
+    def across(self, row: TableLine, colors: Inks) -> tuple[str, Style] | None:
         return None if row.values else (clean(row.name), colors["dim" if row.note else "head"])
 
 
@@ -60,7 +69,7 @@ class CompareScreen(ChartKeys):
         super().__init__()
         self._ids = list(run_ids)
         self._rows: list[RunRow] = []
-        self._found = Found()
+        self._found = ComparedRuns()
         self._testing = False
         self._passed = 0
         """Columns beside the first that were gone past."""
@@ -85,30 +94,30 @@ class CompareScreen(ChartKeys):
         self._read()
 
     def _read(self) -> None:
-        rows, sides = self._rows, comparison.sides_of(self._rows)
+        rows, sides = self._rows, comparisons.sides_of(self._rows)
         color = {row.id: place for place, side in enumerate(sides) for row in side.rows}
         self.charts.load([Wanted(row, color[row.id], name) for row, name in zip(rows, names(rows), strict=True)])
-        self.read("documents", lambda store: comparison.settings(store, sides), self._settled)
+        self.read("documents", lambda store: comparisons.with_settings(store, sides), self._settled)
 
-    def _settled(self, found: Found) -> None:
+    def _settled(self, found: ComparedRuns) -> None:
         """The numbers at once, the tests when they are made."""
         self._testing = len(found.sides) > 1
         self._show(found)
         self.query_one("#lines", VirtualTable).focus()
         if self._testing:
-            self.read("tests", lambda store: comparison.tested(store, found), self._tested)
+            self.read("tests", lambda store: comparisons.with_tests(store, found), self._tested)
 
-    def _tested(self, found: Found) -> None:
+    def _tested(self, found: ComparedRuns) -> None:
         self._testing = False
         self._show(found)
 
     # -------------------------------------------------------------------------------- showing
 
-    def _show(self, found: Found) -> None:
+    def _show(self, found: ComparedRuns) -> None:
         self._found = found
         table = self.query_one("#lines", VirtualTable)
         table.set_columns(self._columns())
-        table.show(comparison.lines(found, table.size.width - 4))
+        table.show(_wrapped(comparisons.lines(found), table.size.width - 4))
         self._say_title()
 
     def _say_title(self) -> None:
@@ -135,7 +144,7 @@ class CompareScreen(ChartKeys):
             columns.append(Column(str(place), f"{_mark(place)}{side.title}", width, place, grow=1, most=30))
         return columns
 
-    def _cells(self, line: Line, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
+    def _cells(self, line: TableLine, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
         cells: list[CellText] = [[(clean(line.name), colors["dim"])]]
         cells += [_cell(line.values[int(column.key)], line.values[0], colors) for column in columns[1:]]
         return cells
@@ -145,7 +154,7 @@ class CompareScreen(ChartKeys):
     def action_next_first(self) -> None:
         """The runs of the next column to the front."""
         self._passed = 0
-        first, *others = self._found.sides or (Side("", ()),)
+        first, *others = self._found.sides or (ComparedSide("", ()),)
         self._ids = [row.id for side in (*others, first) for row in side.rows]
         self._rows = self.rows(self._ids)
         self._read()
@@ -161,19 +170,15 @@ class CompareScreen(ChartKeys):
 
     def action_seeds(self) -> None:
         """Every finished run of these configurations, the newest of each seed."""
-        wanted = list(dict.fromkeys(row.config_hash for row in self._rows))
-        newest: dict[tuple[int, int], str] = {}
-        for row in self.context.snapshot.newest():
-            if row.config_hash in wanted and row.status == "finished":
-                newest.setdefault((wanted.index(row.config_hash), row.seed), row.id)
-        if set(newest.values()) <= set(self._ids):
+        ids = comparisons.all_seeds(self.context.snapshot.newest(), self._ids)
+        if ids == self._ids:
             self.notify("all finished seeds are here already", markup=False)
             return
-        self._ids = list(dict.fromkeys([*self._ids, *(newest[key] for key in sorted(newest))]))
+        self._ids = ids
         self.show_news(self.context.snapshot)
 
     def action_copy_command(self) -> None:
-        self.context.copy("command", comparison.command(self._found.sides))
+        self.context.copy("command", comparisons.command(self._found.sides))
 
     def action_copy(self) -> None:
         lines = ["\t".join(["", *(side.title for side in self._found.sides)])]
@@ -194,29 +199,41 @@ def _mark(place: int) -> str:
     return "» " if place == 0 else ""
 
 
-def _told(value: Value) -> str:
+def _told(value: ComparedValue) -> str:
     return "" if value is None else value if isinstance(value, str) else value.told()
 
 
-def _cell(value: Value, first: Value, colors: Inks) -> CellText:
+def _cell(value: ComparedValue, first: ComparedValue, colors: Inks) -> CellText:
     if value is None:
         return [("", colors["faint"]) if first is None else ("–", colors["faint"])]
     if isinstance(value, str):
         return [(clean(value), colors["text" if value == first else "accent"])]
-    if isinstance(value, Interval):
+    if isinstance(value, ComparedInterval):
         style = "dim" if value.better is None else "success" if value.better else "error"
         return [(value.told(), colors[style])]
     return _number(value, first, colors)
 
 
-def _number(value: Number, first: Value, colors: Inks) -> CellText:
+def _number(value: ComparedNumber, first: ComparedValue, colors: Inks) -> CellText:
     """The mean, its spread, and the difference to the first side with the mark of its test."""
     mean, space, spread = value.told().partition(" ")
     pieces: list[tuple[str, Style]] = [(mean, colors["text"]), (space + spread, colors["dim"])]
-    difference = comparison.against(value, first)
+    difference = comparisons.against(value, first)
     if difference is not None and value is not first:
         better = (difference > 0) == value.higher_is_better
         neither = difference == 0 or value.higher_is_better is None
         style = colors["dim" if neither else "success" if better else "error"]
         pieces.append((f" {difference:+.4f}{value.sign}", style))
     return pieces
+
+
+def _wrapped(lines: Iterable[TableLine], width: int) -> list[TableLine]:
+    """Notes as wide as the table, a line for each piece."""
+    made: list[TableLine] = []
+    for line in lines:
+        if not line.note:
+            made.append(line)
+            continue
+        pieces = textwrap.wrap(line.name, max(width, 30), subsequent_indent="  ")
+        made += [replace(line, id=f"{line.id} {part}", name=piece) for part, piece in enumerate(pieces)]
+    return made

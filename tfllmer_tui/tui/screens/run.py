@@ -17,11 +17,12 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Input, Static, TabbedContent, TabPane
 
+from engine.views.words import value_text
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.snapshot import StoreSnapshot
-from tfllmer_tui.tui.text import clean, number, shown, span
+from tfllmer_tui.tui.text import clean, number, span
 from tfllmer_tui.tui.traces import Wanted
 from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.log_view import LogView, read_more
@@ -348,7 +349,7 @@ def _story(store: Store, run_id: str, settings: Settings | None) -> Story:
     return Story(
         settings=settings or _settings(stored.spec, stored.overrides),
         events=told,
-        about=tuple(Fact(name, shown(value)) for name, value in about.items()),
+        about=tuple(Fact(name, value_text(value)) for name, value in about.items()),
         command=command,
         folder=folder,
     )
@@ -360,7 +361,7 @@ def _settings(spec: Mapping[str, Any], overrides: Mapping[str, Any]) -> Settings
 
     flat = flatten(spec)
     origins = _origins(spec, flat, overrides)
-    facts = tuple(Fact(name, shown(value), origins.get(name, "")) for name, value in flat.items())
+    facts = tuple(Fact(name, value_text(value), origins.get(name, "")) for name, value in flat.items())
     return Settings(facts, config_yaml(spec, origins))
 
 
