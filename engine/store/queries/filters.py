@@ -18,7 +18,7 @@ import operator
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, assert_never
 
 from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_, true
 from sqlmodel import col, select
@@ -107,6 +107,8 @@ def _clause(node: Node) -> Expression:
             positive = op.replace("!=", "=").replace("!~", "~")
             any_of = or_(*(_compare(field, positive, value) for value in values))
             return not_(any_of) if op.startswith("!") else any_of
+        case _:
+            assert_never(node)
 
 
 def _compare(field: Field, op: str, value: Value) -> Expression:
