@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from engine.records import RunStatus
+
 
 class Foldable(Protocol):
     """What is folded: a run in a list. Ids sort by time."""
@@ -68,7 +70,7 @@ def fold_seeds(runs: Iterable[R], measures: Mapping[str, Callable[[R], float | N
 
 def fold(runs: Sequence[R], measures: Mapping[str, Callable[[R], float | None]]) -> Fold[R]:
     """The runs of one configuration."""
-    finished = sorted((run for run in runs if run.status == "finished"), key=lambda run: run.id)
+    finished = sorted((run for run in runs if run.status == RunStatus.FINISHED), key=lambda run: run.id)
     newest = {run.spec_hash: run for run in finished}
     counted = tuple(sorted(newest.values(), key=lambda run: (run.seed, run.id)))
     return Fold(tuple(runs), counted, {name: spread(map(measure, counted)) for name, measure in measures.items()})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.errors import UserError, nearest
+from engine.records import RunStatus
 from engine.store import Run, Store, list_runs, list_values
 from engine.store.queries.filters import field_named
 from engine.store.studies import study_runs
@@ -19,9 +20,9 @@ def finished_runs(
     """The finished runs of the study, or of the whole store, that match. Raises UserError where the study, or a
     name among all runs, is unknown."""
     if study is None:
-        runs = list_runs(store, dataset=dataset, backbone=backbone, status="finished")
+        runs = list_runs(store, dataset=dataset, backbone=backbone, status=RunStatus.FINISHED)
     else:
-        counted = [run for _, run in study_runs(store, study) if run is not None and run.status == "finished"]
+        counted = [run for _, run in study_runs(store, study) if run is not None and run.status == RunStatus.FINISHED]
         runs = [r for r in counted if dataset in (None, r.dataset) and backbone in (None, r.backbone)]
     if not runs:
         check_names(store, dataset=dataset, backbone=backbone)

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from engine.presets import Cell
 from engine.queue.studies import STATES, plan
+from engine.records import RunStatus
 from engine.store import Run, Store
 from engine.store.queue import last_values
 from engine.store.studies import estimate_seconds, known_study, runs_that_count, study_runs
@@ -107,7 +108,7 @@ def former_cells(store: Store, name: str) -> list[FormerCell]:
 
 
 def _state(store: Store | None, places: Sequence[_Place]) -> StudyState:
-    running = [place.run.id for place in places if place.run is not None and place.run.status == "running"]
+    running = [place.run.id for place in places if place.run is not None and place.run.status == RunStatus.RUNNING]
     epochs = last_values(store, running, "epoch") if store is not None and running else {}
     shapes = [place.shape for place in places if place.shape is not None]
     expected = iter(estimate_seconds(store, shapes) if store is not None else [None] * len(shapes))
@@ -137,7 +138,7 @@ def _pace(places: Sequence[_Place], epochs: Mapping[str, float]) -> dict[_Kind, 
 
 def _whole(run: Run, done: float) -> float | None:
     """Seconds that a running run takes in all, at its pace so far."""
-    if run.status != "running" or not done or run.started is None or run.attempt != 1:
+    if run.status != RunStatus.RUNNING or not done or run.started is None or run.attempt != 1:
         return None
     return (datetime.now(UTC) - run.started).total_seconds() / done * int(run.spec["train"]["epochs"])
 
@@ -149,7 +150,7 @@ def _cell(place: _Place, epochs: Mapping[str, float], expected: float | None) ->
         epoch, whole = epochs.get(run.id, 0.0), int(run.spec["train"]["epochs"])
         seconds = _whole(run, epoch) or expected
         left = None if seconds is None else seconds * (1 - min(1.0, epoch / max(whole, 1)))
-    elif run is not None and run.status in ("finished", "failed"):
+    elif run is not None and run.status in (RunStatus.FINISHED, RunStatus.FAILED):
         left = None
     return CellState(
         axes=dict(place.axes),

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.records import RunStatus
+
 if TYPE_CHECKING:
     from engine.presets import Resolved
     from engine.store import Store
@@ -19,8 +21,8 @@ def cancel(path: Path | None, run_ids: Sequence[str]) -> str:
     from engine import queue
 
     runs = queue.cancel(_store(path), run_ids)
-    waiting = sum(run.status == "running" for run in runs)
-    done = sum(run.status == "cancelled" for run in runs)
+    waiting = sum(run.status == RunStatus.RUNNING for run in runs)
+    done = sum(run.status == RunStatus.CANCELLED for run in runs)
     said = [f"{_runs(waiting)} stopping" if waiting else "", f"{_runs(done)} cancelled" if done else ""]
     return ", ".join(filter(None, said)) or "nothing to cancel: these runs have ended"
 

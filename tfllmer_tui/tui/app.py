@@ -14,6 +14,7 @@ from textual.timer import Timer
 
 from engine.errors import UserError
 from engine.files import store_path
+from engine.records import RunStatus
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.keys import keys_file, own_keys
 from tfllmer_tui.tui.memory import Memory
@@ -117,7 +118,7 @@ class TfllmerApp(App[None]):
             self._settle()
 
     def _settle(self) -> None:
-        busy = any(row.status in ("running", "stopping") for row in self.snapshot.rows.values())
+        busy = any(row.status in (RunStatus.RUNNING, "stopping") for row in self.snapshot.rows.values())
         if busy and not self.read_only and not self._settling and self.snapshot.state == "open":
             self._settling = True
             self._settle_now()

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from engine.presets.studies import text_of
 from engine.queue.studies import Submitted
+from engine.records import RunStatus
 from engine.views.study import CellState, StudyState
 from engine.views.time_left import TimeLeft
 from tfllmer_tui.view.text import duration, plain, short_ids, status_text
@@ -62,7 +63,7 @@ def legend(counts: Mapping[str, int]) -> Text:
 
 def failures(cells: Sequence[CellState]) -> list[RenderableType]:
     """A line for each cell whose run did not end well."""
-    bad = [cell for cell in cells if cell.state in ("failed", "lost", "cancelled")]
+    bad = [cell for cell in cells if cell.state in (RunStatus.FAILED, RunStatus.LOST, RunStatus.CANCELLED)]
     names = short_ids([cell.run or "" for cell in bad]) if bad else []
     return [
         Text.assemble(_mark(cell.state), " ", plain(name), " ", plain(label(cell.axes)), ": ", plain(cell.reason))
@@ -81,7 +82,7 @@ def running(cells: Sequence[CellState]) -> list[RenderableType]:
             (f"  {duration(cell.left_s)} left" if cell.left_s is not None else "", _DIM),
         )
         for cell in cells
-        if cell.state == "running"
+        if cell.state == RunStatus.RUNNING
     ]
 
 

@@ -99,6 +99,7 @@ def _before_training(store: Store, experiment: Experiment, *, fresh: bool) -> di
 
 def _of_run(db: str | None, prefix: str, flags: list[str], *, threads: int | None, fresh: bool) -> dict[str, Any]:
     from engine.errors import UserError
+    from engine.records import RunStatus
     from engine.store import experiment_of, find_run, open_store
     from engine.store.diagnoses import question_of_run
 
@@ -108,7 +109,7 @@ def _of_run(db: str | None, prefix: str, flags: list[str], *, threads: int | Non
     store = open_store(db)
     run = find_run(store, prefix)
     weights = store.folder(run.id).best
-    if run.status != "finished" or not weights.exists():
+    if run.status != RunStatus.FINISHED or not weights.exists():
         raise UserError(
             f"run {run.id} is {run.status} and has no tested weights; `tfllmer resume {run.id}` finishes it"
         )

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine import queue
+from engine.records import RunStatus
 from engine.store import Run, Store, list_runs
 from engine.store.queue import last_values, seconds_per_epoch
 from tfllmer_tui.view.text import duration, plain, short_ids, status_text
@@ -22,7 +23,7 @@ _DIM = "bright_black"
 
 def status(store: Store) -> dict[str, Any]:
     """Workers, running runs with their progress, queued runs in order, and the seconds until all is done."""
-    running, waiting = list_runs(store, status="running")[::-1], queue.queued(store)
+    running, waiting = list_runs(store, status=RunStatus.RUNNING)[::-1], queue.queued(store)
     living = [worker for worker in queue.workers(store) if worker.alive]
     pace = {shape: seconds_per_epoch(store, *shape) for shape in {(r.dataset, r.backbone) for r in running + waiting}}
     epoch = last_values(store, [run.id for run in running], "epoch")

@@ -173,6 +173,7 @@ def wait(
     tfllmer wait --all
     """
     from engine.errors import UserError
+    from engine.records import RunStatus
     from tfllmer_tui.cli.queue.waiting import of_study, unended, until_ended
 
     if [bool(runs), study is not None, everything].count(True) != 1:
@@ -184,7 +185,7 @@ def wait(
         found = of_study(store, study) if study is not None else unended(store)
     ended = until_ended(store, [run.id for run in found], quiet=json)
     _tell(store, ended, json)
-    if any(run.status != "finished" for run in ended):
+    if any(run.status != RunStatus.FINISHED for run in ended):
         raise typer.Exit(1)
 
 

@@ -13,6 +13,7 @@ from sqlmodel import select
 
 from engine import queue
 from engine.errors import UserError, nearest
+from engine.records import RunStatus
 from engine.store import Run, Store, get_run, list_runs
 from engine.store.core.tables import StoredStudy
 from tfllmer_tui.cli.output import say
@@ -31,7 +32,7 @@ def of_study(store: Store, name: str) -> list[Run]:
 
 def unended(store: Store) -> list[Run]:
     """The runs that are queued or running, the oldest first."""
-    return [*list_runs(store, status="running")[::-1], *queue.queued(store)]
+    return [*list_runs(store, status=RunStatus.RUNNING)[::-1], *queue.queued(store)]
 
 
 def until_ended(store: Store, run_ids: Sequence[str], *, quiet: bool) -> list[Run]:
@@ -53,7 +54,7 @@ def until_ended(store: Store, run_ids: Sequence[str], *, quiet: bool) -> list[Ru
         while True:
             queue.settle(store)
             runs = [get_run(store, run_id) for run_id in run_ids]
-            ended = [run for run in runs if run.status not in ("queued", "running") and not _comes_back(store, run)]
+            ended = [run for run in runs if run.status.has_ended and not _comes_back(store, run)]
             bar.update(task, completed=len(ended), description=_counts(runs))
             for run in ended:
                 if run.id not in told and not console.is_terminal and not quiet:
@@ -61,7 +62,7 @@ def until_ended(store: Store, run_ids: Sequence[str], *, quiet: bool) -> list[Ru
                 told.add(run.id)
             if len(ended) == len(runs):
                 return runs
-            idle = all(run.status == "queued" for run in runs if run.id not in told)
+            idle = all(run.status == RunStatus.QUEUED for run in runs if run.id not in told)
             if idle and not warned and not any(worker.alive for worker in queue.workers(store)):
                 warned = True
                 say("No worker is alive: start one with tfllmer worker; this waits for it.")
@@ -70,7 +71,7 @@ def until_ended(store: Store, run_ids: Sequence[str], *, quiet: bool) -> list[Ru
 
 def _comes_back(store: Store, run: Run) -> bool:
     """Whether a worker is about to queue it again."""
-    stopped = run.status == "lost" or (run.status == "cancelled" and not run.cancel_requested)
+    stopped = run.status == RunStatus.LOST or (run.status == RunStatus.CANCELLED and not run.cancel_requested)
     return stopped and run.worker_id in {worker.id for worker in queue.workers(store) if worker.alive}
 
 
@@ -82,7 +83,7 @@ def stream_log(store: Store, run_id: str, *, follow: bool) -> None:
     """Copy the run's log to stdout; with `follow` until the run has ended."""
     log, offset = store.folder(run_id).log, 0
     while True:
-        over = not follow or get_run(store, run_id).status not in ("queued", "running")
+        over = not follow or get_run(store, run_id).status.has_ended
         if log.exists():
             with open(log, "rb") as file:
                 file.seek(offset)

@@ -38,6 +38,7 @@ def reproduce(
     """
     from dataclasses import asdict
 
+    from engine.records import RunStatus
     from engine.reports.verdict.reproduction import recipe, steps
     from engine.store import find_run
     from tfllmer_tui.cli.output import print_json, settled_store
@@ -63,7 +64,7 @@ def reproduce(
             _compare(found, again, differing)
     if json:
         print_json(told)
-    if start and (again.status != "finished" or differing):
+    if start and (again.status != RunStatus.FINISHED or differing):
         raise typer.Exit(1)
 
 

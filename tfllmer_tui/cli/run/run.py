@@ -105,7 +105,7 @@ def run(
         )
         queue.start(store, made)
         ended.append(_watch(store, made, mode))
-        if ended[-1].status == "cancelled" or ended[-1].reason.startswith("user error"):
+        if ended[-1].status == RunStatus.CANCELLED or ended[-1].reason.startswith("user error"):
             break
     records = [record(store, one) for one in ended]
     if json:
@@ -260,12 +260,14 @@ def _explain(store: Store, run: Run) -> None:
 
 def _leave(ended: list[Run]) -> None:
     """Exit with what the runs' ends mean together."""
+    from engine.records import RunStatus
+
     last = ended[-1]
     if last.status == "cancelled":
         raise typer.Exit(130)
     if last.reason.startswith("user error"):
         raise typer.Exit(2)
-    if any(run.status != "finished" for run in ended):
+    if any(run.status != RunStatus.FINISHED for run in ended):
         raise typer.Exit(1)
 
 

@@ -151,6 +151,7 @@ def _store(db: str | None, problems: list[str]) -> dict[str, Any]:
 
 def _health(store: Store, problems: list[str]) -> dict[str, Any]:
     from engine.queue import is_alive, workers
+    from engine.records import RunStatus
     from engine.store import info, list_runs
     from engine.store.upkeep import looks_sound
 
@@ -158,7 +159,7 @@ def _health(store: Store, problems: list[str]) -> dict[str, Any]:
     if not sound:
         problems.append(f"{store.path} is damaged; tfllmer db check tells more, a backup takes its place")
         return {"path": str(store.path), "sound": False}
-    stale = [run.id for run in list_runs(store, status="running") if not is_alive(store, run)]
+    stale = [run.id for run in list_runs(store, status=RunStatus.RUNNING) if not is_alive(store, run)]
     gone = [f"{worker.id} (pid {worker.pid} on {worker.host})" for worker in workers(store) if not worker.alive]
     if stale:
         problems.append(f"runs whose process is gone: {', '.join(stale)}; tfllmer runs settles them")

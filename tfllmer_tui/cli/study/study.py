@@ -111,6 +111,7 @@ def run(
     from engine import queue
     from engine.presets import chosen, find_study
     from engine.queue.studies import submit
+    from engine.records import RunStatus
     from engine.store import open_store
     from engine.views.study import planned_state
     from tfllmer_tui.cli.output import print_json, say
@@ -145,7 +146,7 @@ def run(
         raise typer.Exit(130)
     if not json:
         _print_end(store, study, cells, now)
-    if any(cell.state != "finished" for cell in now.cells):
+    if any(cell.state != RunStatus.FINISHED for cell in now.cells):
         raise typer.Exit(1)
 
 
@@ -205,13 +206,14 @@ def _dry_run(study: Study, cells: list[Cell], db: str | None, json: bool) -> Non
 
 def _print_end(store: Store, study: Study, cells: list[Cell], now: StudyState) -> None:
     """What came of it: failures, the boards of a study that fits on a screen, and how to go on."""
+    from engine.records import RunStatus
     from engine.views.boards import DEFAULT_METRIC, boards_of_runs
     from tfllmer_tui.cli.output import print_rich
     from tfllmer_tui.view.board import leaderboard_table
     from tfllmer_tui.view.study import failures, legend
 
     print_rich(legend(now.counts), *failures(now.cells))
-    finished = [cell.run for cell in now.cells if cell.run is not None and cell.state == "finished"]
+    finished = [cell.run for cell in now.cells if cell.run is not None and cell.state == RunStatus.FINISHED]
     if finished and len(cells) <= 100:
         boards = boards_of_runs(store, finished, ["train_ce", DEFAULT_METRIC])
         print_rich(*(leaderboard_table(board) for board in boards))

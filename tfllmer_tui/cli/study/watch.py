@@ -15,6 +15,7 @@ from rich.text import Text
 
 from engine import queue
 from engine.presets import Cell
+from engine.records import RunStatus
 from engine.store import Store
 from engine.views.study import StudyState, planned_state
 from tfllmer_tui.cli.output import no_caret_c, say
@@ -79,7 +80,8 @@ def _lines(quiet: bool) -> Iterator[Any]:
 
     def show(now: StudyState) -> None:
         nonlocal known
-        ended = {cell.spec_hash: cell for cell in now.cells if cell.state in ("finished", "failed", "cancelled")}
+        ends = (RunStatus.FINISHED, RunStatus.FAILED, RunStatus.CANCELLED)
+        ended = {cell.spec_hash: cell for cell in now.cells if cell.state in ends}
         new = [] if known is None or quiet else [cell for key, cell in ended.items() if key not in known]
         for place, cell in enumerate(new, len(ended) - len(new) + 1):
             left = f"  {duration(now.time.left_s)} left" if now.time.left_s else ""
