@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import UserError
-from engine.metrics import TOP, CurveMeasure, ListMeasure, Metric, Split, measures, offered, parse_metric
+from engine.metrics import TOP, CurveMeasure, ListMeasure, Metric, Split, measures, offered, parse_metric, with_values
+from engine.records import RunResult
 from tests.engine.reports.records import record
 
 NAMES = [str(metric) for metric in offered()]
@@ -117,3 +118,15 @@ def test_values_are_found_in_a_record() -> None:
     assert parse_metric("train_ce@0").of(run) == 7.0
     assert parse_metric("train_ce@5").of(run) is None
     assert parse_metric("train_ce").of(record("R", value=None).result) is None
+
+
+def test_a_result_takes_values_where_metrics_find_them() -> None:
+    names = ("test.ndcg@3", "valid.hr@10", "train_ce", "train_ce@5", "coverage@10", "mrr")
+    values = {parse_metric(name): float(n) for n, name in enumerate(names)}
+    found = with_values(RunResult(), {**values, parse_metric("hr@7"): None})
+    assert {metric: metric.of(found) for metric in values} == values
+    assert parse_metric("hr@7").of(found) is None
+    again = with_values(found, {parse_metric("train_ce@9"): 0.5, parse_metric("test.ndcg@3"): 0.25})
+    assert parse_metric("train_ce").of(again) == 0.5, "the last epoch"
+    assert parse_metric("ndcg@3").of(again) == 0.25
+    assert parse_metric("ndcg@3").of(found) == 0.0, "the first result is as it was"

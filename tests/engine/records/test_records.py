@@ -162,6 +162,8 @@ def test_a_status_is_its_word_wherever_it_goes() -> None:
     assert ENDED == ("finished", "failed", "cancelled", "lost")
     with pytest.raises(ValueError, match="stopping"):
         RunStatus("stopping")
+    assert [RunStatus.decode(status.value) for status in RunStatus] == list(RunStatus)
+    assert {RunStatus.decode(word) for word in ("", "done", None, 3)} == {RunStatus.LOST}
 
 
 def test_a_run_as_json_keeps_its_keys() -> None:
