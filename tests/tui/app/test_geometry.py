@@ -1,100 +1,35 @@
-"""The geometry of runs side by side: what is compared with what, what is missing, and the commands that measure it."""
+"""The geometry of runs on screen: columns, pictures, and what is said of what is missing."""
 
-import math
-import shlex
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from engine.presets import resolve
+from engine.records import LambdaPoint, NormHistogram
 from engine.store import experiment_of, get_run, open_store
 from engine.store.diagnoses import keep_diagnosis, question, question_of_run
+from engine.views.geometry.reading import GeometrySubject, Measured
 from tests.tui.app.bench import app_of, geometry_of, id_of, opened, press, quiet, screen_text
-from tfllmer_tui.tui import geometry
-from tfllmer_tui.tui.geometry import Line, Subject
+from tfllmer_tui.tui.geometry_plots import histograms, trade_offs
 from tfllmer_tui.tui.screens.geometry import GeometryScreen
 from tfllmer_tui.tui.widgets.chart import Chart
 from tfllmer_tui.tui.widgets.table import VirtualTable
 
 
-def subject(name: str, **found: Any) -> Subject:
-    return Subject(name, name, 0, {key.replace("__", "."): value for key, value in found.items()})
-
-
-def line(subjects: list[Subject], name: str) -> Line:
-    return next(line for line in geometry.lines(subjects) if line.name == name)
-
-
-@pytest.mark.parametrize(
-    ("value", "first", "change", "told", "matters"),
-    [
-        (1.0, 4.0, "factor", "×0.25", True),
-        (4.4, 4.0, "factor", "×1.1", False),
-        (400.0, 1.0, "factor", "×4e2", True),
-        (0.5, 0.43, "difference", "+0.070", True),
-        (0.5, 0.47, "difference", "+0.030", False),
-        (0.5, 0.50001, "difference", "=", False),
-        (math.inf, 3.0, "factor", "", True),
-        (-2.0, 4.0, "factor", "-6.000", True),
-        ("yes", "no", "difference", "", True),
-    ],
-)
-def test_a_difference_is_a_factor_or_a_step_and_matters_when_large(
-    value: float | str, first: float | str, change: geometry.Change, told: str, matters: bool
-) -> None:
-    assert geometry.difference(value, first, change) == told
-    assert geometry.differs(value, first, change) is matters
-
-
-def test_columns_are_compared_with_the_first_that_has_a_value() -> None:
-    found = line([subject("before"), subject("a", norms__cv=0.1), subject("b", norms__cv=0.4)], "CV")
-    assert found.values == (None, 0.1, 0.4) and found.base == 1 and found.matters
-    alike = geometry.lines([subject("a", norms__cv=0.1), subject("b", norms__cv=0.11)], only_differences=True)
-    assert "CV" not in [one.name for one in alike]
-
-
-def test_seeds_are_averaged_and_pictures_are_the_first_seeds() -> None:
-    found = geometry.mean([{"a": 1.0, "b": None, "spectrum": [1.0]}, {"a": 3.0, "b": 2.0, "spectrum": [0.5]}])
-    assert found == {"a": 2.0, "b": 2.0, "spectrum": [1.0]}
-
-
 def test_a_histogram_is_drawn_as_shares_of_the_items() -> None:
-    (series,) = geometry.histograms([subject("a", histogram={"edges": [0.0, 1.0, 3.0], "counts": [3, 1]})]).series
+    measured = Measured(histogram=NormHistogram((0.0, 1.0, 3.0), (3, 1), log=False))
+    (series,) = histograms([GeometrySubject("a", "a", 0, measured)]).series
     np.testing.assert_allclose(series.x, [0, 0, 1, 1, 3, 3])
     np.testing.assert_allclose(series.y, [0, 75, 75, 25, 25, 0])
 
 
 def test_arms_with_one_sweep_share_its_curves() -> None:
-    sweep = [{"lambda": x, "variance_share": 1 - x / 2, "tv_ratio": None, "positive": 9} for x in (0.0, 1.0)]
-    found = {"sweep": sweep, "reduction__lambda": 1.0}
-    plot = geometry.trade_offs([subject("a", **found), subject("b", **found)])
+    sweep = tuple(LambdaPoint(weight, {"variance_share": 1 - weight / 2}) for weight in (0.0, 1.0))
+    measured = Measured({"reduction.lambda": 1.0}, sweep=sweep)
+    plot = trade_offs([GeometrySubject(name, name, 0, measured) for name in "ab"])
     assert [series.name for series in plot.series] == ["a: V / V0", "a: TV ratio"]
     assert [(mark.x, mark.series) for mark in plot.marks] == [(1.0, 0)]
     np.testing.assert_allclose(plot.series[0].y, [1.0, 0.5])
-
-
-@pytest.mark.parametrize(
-    ("chosen", "sets"),
-    [
-        ({"ablation": "full"}, []),
-        ({"ablation": "no-norm", "backbone": "gru4rec"}, ["embedding.lambda=0.5", "train.epochs=3"]),
-        ({"method": "id"}, ["seed=2"]),
-    ],
-)
-def test_the_command_asks_the_very_question(chosen: dict[str, Any], sets: list[str], tmp_path: Path) -> None:
-    from engine.store import create_run
-
-    store = open_store(tmp_path / "experiments.db")
-    resolved = resolve(**chosen, sets=sets)
-    made = create_run(store, resolved.experiment, overrides=resolved.overrides, command=[])
-    words = shlex.split(geometry.before_command(made))
-    assert words[:2] == ["tfllmer", "diagnose"]
-    pairs = list(zip(words[2::2], words[3::2], strict=True))
-    named: dict[str, Any] = {flag.removeprefix("--"): value for flag, value in pairs if flag != "--set"}
-    asked = resolve(**named, sets=[value for flag, value in pairs if flag == "--set"])
-    assert question(asked.experiment) == question(resolved.experiment)
 
 
 def diagnosed(path: Path) -> None:

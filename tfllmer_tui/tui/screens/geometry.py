@@ -14,9 +14,10 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tfllmer_tui.tui import geometry
+from engine.views.geometry.lines import GeometryLine, difference, differs, lines
+from engine.views.geometry.reading import GeometryColumns, GeometrySubject, read
 from tfllmer_tui.tui.curves import Look
-from tfllmer_tui.tui.geometry import Found, Line, Subject
+from tfllmer_tui.tui.geometry_plots import histograms, spectra, trade_offs
 from tfllmer_tui.tui.messages import LookChanged
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
@@ -36,10 +37,10 @@ MOST = 12
 """Runs that are laid side by side."""
 
 
-class GeometryTable(VirtualTable[Line]):
+class GeometryTable(VirtualTable[GeometryLine]):
     """Headings and notes run over all columns."""
 
-    def across(self, row: Line, colors: Inks) -> tuple[str, Style] | None:
+    def across(self, row: GeometryLine, colors: Inks) -> tuple[str, Style] | None:
         if row.values:
             return None
         return (f"{row.name} {row.reads}", colors["dim"]) if row.reads else (row.name, colors["head"])
@@ -64,7 +65,7 @@ class GeometryScreen(ChartKeys):
         super().__init__()
         self._ids: list[str] = []
         self._rows: list[RunRow] = []
-        self._found = Found()
+        self._found = GeometryColumns()
         self._first = 0
         self._picture = 0
 
@@ -109,29 +110,29 @@ class GeometryScreen(ChartKeys):
         if not rows:
             self.query_one("#title", Static).update("no run yet: 4 launches one")
             return
-        self.read("geometry", lambda store: geometry.read(store, rows), self._show)
+        self.read("geometry", lambda store: read(store, rows), self._show)
 
     # -------------------------------------------------------------------------------- showing
 
-    def _show(self, found: Found) -> None:
+    def _show(self, found: GeometryColumns) -> None:
         self._found = found
         subjects = self._subjects
         table = self.query_one("#lines", VirtualTable)
-        shown = geometry.lines(subjects, only_differences=self._only)
+        shown = lines(subjects, only_differences=self._only)
         table.set_columns(self._columns(subjects))
         table.show(shown)
         if self.focused is None:
             table.focus()
         runs = [s for s in subjects if s.rows]
         self.charts.load([Wanted(row, subject.color, subject.name) for subject in runs for row in subject.rows])
-        plots = {"spectrum": geometry.spectra, "norms": geometry.histograms, "trade-off": geometry.trade_offs}
+        plots = {"spectrum": spectra, "norms": histograms, "trade-off": trade_offs}
         for name, made in plots.items():
             self.query_one(f"#{name}", Chart).show(made(subjects), log_y=name == "spectrum")
         self._say_title()
         self._say_missing()
 
     @property
-    def _subjects(self) -> tuple[Subject, ...]:
+    def _subjects(self) -> tuple[GeometrySubject, ...]:
         """The columns, the one that the others are compared with first."""
         subjects = self._found.subjects
         at = self._first % max(len(subjects), 1)
@@ -141,7 +142,7 @@ class GeometryScreen(ChartKeys):
     def _only(self) -> bool:
         return bool(self.context.memory.section("geometry").get("only", False))
 
-    def _columns(self, subjects: Sequence[Subject]) -> list[Column]:
+    def _columns(self, subjects: Sequence[GeometrySubject]) -> list[Column]:
         columns = [Column("name", "", 22, 0, grow=1, most=26)]
         for place, subject in enumerate(subjects):
             title = f"{'» ' if place == 0 else ''}{subject.title}"
@@ -150,7 +151,7 @@ class GeometryScreen(ChartKeys):
             )
         return [*columns, Column("reads", "how to read it", 24, len(columns) + 1, grow=2, most=60)]
 
-    def _cells(self, line: Line, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
+    def _cells(self, line: GeometryLine, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
         cells: list[CellText] = []
         for column in columns:
             if column.key == "name":
@@ -208,10 +209,9 @@ class GeometryScreen(ChartKeys):
     def action_copy(self, what: str) -> None:
         if what == "table":
             subjects = self._subjects
-            lines = ["\t".join(["", *(subject.title for subject in subjects)])]
-            shown = geometry.lines(subjects)
-            lines += ["\t".join([line.name, *("" if v is None else str(v) for v in line.values)]) for line in shown]
-            self.context.copy("geometry", "\n".join(lines))
+            rows = [["", *(subject.title for subject in subjects)]]
+            rows += [[line.name, *("" if v is None else str(v) for v in line.values)] for line in lines(subjects)]
+            self.context.copy("geometry", "\n".join(map("\t".join, rows)))
         elif command := getattr(self._found, what):
             self.context.copy("command", command)
         else:
@@ -237,12 +237,12 @@ class GeometryScreen(ChartKeys):
         yield SystemCommand("Copy the geometry", "As text with tabs", lambda: self.action_copy("table"))
 
 
-def _value(line: Line, place: int, colors: Inks) -> CellText:
+def _value(line: GeometryLine, place: int, colors: Inks) -> CellText:
     value, first = line.values[place], line.values[line.base]
     if value is None:
         return [("–", colors["faint"])]
     told = value if isinstance(value, str) else f"{value:,.0f}" if line.change == "count" else figure(value)
     if place == line.base:
         return [(told, colors["text"])]
-    style = colors["accent" if geometry.differs(value, first, line.change) else "dim"]
-    return [(f"{told:<8}", colors["text"]), (f" {geometry.difference(value, first, line.change)}", style)]
+    style = colors["accent" if differs(value, first, line.change) else "dim"]
+    return [(f"{told:<8}", colors["text"]), (f" {difference(value, first, line.change)}", style)]
