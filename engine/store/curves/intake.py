@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection
 from sqlalchemy.dialects.sqlite import insert
@@ -28,7 +28,7 @@ from engine.store.runs import unknown_run
 BLOCK = 1 << 20
 """Bytes of spool per transaction: other writers wait for tens of milliseconds at most."""
 
-Record = dict[str, Any]
+SpoolRecord: TypeAlias = dict[str, Any]
 
 
 def ingest(store: Store, run_id: str) -> int:
@@ -67,7 +67,7 @@ class _Batch:
         self.session.add(Event(run_id=self.run.id, at=at, level=level, text=text))
 
 
-def _apply(session: Session, run_id: str, records: list[Record]) -> None:
+def _apply(session: Session, run_id: str, records: list[SpoolRecord]) -> None:
     batch = _Batch(session, session.get_one(Run, run_id))
     for record in records:
         try:
@@ -87,7 +87,7 @@ def _text(value: object) -> str:
 # ------------------------------------------------------------------------------------ one handler per kind of record
 
 
-def _start(batch: _Batch, record: Record) -> None:
+def _start(batch: _Batch, record: SpoolRecord) -> None:
     attempt, pid, pid_start = int(record["attempt"]), int(record["pid"]), float(record["pid_start"])
     run, at = batch.run, datetime.fromisoformat(record["at"])
     run.attempt, run.pid, run.pid_start = attempt, pid, pid_start
@@ -96,7 +96,7 @@ def _start(batch: _Batch, record: Record) -> None:
     batch.event(at, "state", f"running (attempt {attempt})")
 
 
-def _resume(batch: _Batch, record: Record) -> None:
+def _resume(batch: _Batch, record: SpoolRecord) -> None:
     """Points of older attempts behind the step never happened."""
     attempt, step = int(record["attempt"]), int(record["step"])
     _write_points(batch)
@@ -109,7 +109,7 @@ def _resume(batch: _Batch, record: Record) -> None:
         refresh(connection, series_id, first, None)
 
 
-def _points(batch: _Batch, record: Record) -> None:
+def _points(batch: _Batch, record: SpoolRecord) -> None:
     step, wall = int(record["step"]), float(record["wall"])
     if not 0 <= step < 1 << 40:
         raise ValueError(f"step {step}")
@@ -118,15 +118,15 @@ def _points(batch: _Batch, record: Record) -> None:
         batch.points[name].append((step, value, wall, batch.run.attempt))
 
 
-def _facts(batch: _Batch, record: Record) -> None:
+def _facts(batch: _Batch, record: SpoolRecord) -> None:
     batch.run.facts = {**batch.run.facts, **record["values"]}
 
 
-def _event(batch: _Batch, record: Record) -> None:
+def _event(batch: _Batch, record: SpoolRecord) -> None:
     batch.event(datetime.fromisoformat(record["at"]), _text(record["level"]), _text(record["text"]))
 
 
-def _artifact(batch: _Batch, record: Record) -> None:
+def _artifact(batch: _Batch, record: SpoolRecord) -> None:
     run, kind, path = batch.run, _text(record["kind"]), _text(record["path"])
     connection = batch.session.connection()
     connection.execute(insert(Artifact).values(run_id=run.id, kind=kind, path=path).on_conflict_do_nothing())
@@ -136,18 +136,18 @@ def _artifact(batch: _Batch, record: Record) -> None:
         connection.execute(row.on_conflict_do_update(index_elements=["data_hash"], set_={"path": inside}))
 
 
-def _result(batch: _Batch, record: Record) -> None:
+def _result(batch: _Batch, record: SpoolRecord) -> None:
     batch.run.result = dict(record["values"])
 
 
-def _end(batch: _Batch, record: Record) -> None:
+def _end(batch: _Batch, record: SpoolRecord) -> None:
     run, at = batch.run, datetime.fromisoformat(record["at"])
     status, reason, detail = RunStatus(record["status"]), _text(record["reason"]), _text(record.get("detail", ""))
     run.status, run.reason, run.detail, run.ended = status, reason, detail, at
     batch.event(at, "state", f"{status}: {reason}" if reason else status)
 
 
-_HANDLERS: dict[str, Callable[[_Batch, Record], None]] = {
+_HANDLERS: dict[str, Callable[[_Batch, SpoolRecord], None]] = {
     "start": _start,
     "resume": _resume,
     "points": _points,

@@ -113,11 +113,13 @@ def test_records_that_make_no_sense_are_told_and_do_not_stop_the_others(store: S
         file.write('{"r":"points","step":1,"wall":1,"values":[1]}\n{"r":"start"}\n{"r":[]}\n{"r":"facts","values":3}\n')
         file.write('{"r":"event","at":"soon","level":"info","text":"x"}\n{"r":"of the future"}\n[]\n"x"\n')
         file.write('{"r":"event","at":"2026-01-01T00:00:00+00:00","level":"info","text":"caf\\udce9"}\n')
+        file.write('{"r":"end","at":"2026-01-01T00:00:00+00:00","status":"exploded","reason":""}\n')
         file.write('{"r":"points","step":2,"wall":1,"values":{"loss":3.0}}\n')
     ingest(store, run.id)
+    assert get_run(store, run.id).status == "queued"
     assert series(store, run.id, "loss").values.tolist() == [1.0, 3.0]
     texts = [event.text for event in events(store, run.id)]
-    assert sum("makes no sense" in text for text in texts) == 7
+    assert sum("makes no sense" in text for text in texts) == 8
     assert "caf\\udce9" in texts
 
 
