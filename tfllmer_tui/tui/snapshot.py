@@ -27,6 +27,11 @@ class StoreSnapshot:
     complete: bool = False
     """Whether every run has been read at least once."""
 
+    @property
+    def has_no_run(self) -> bool:
+        """Whether it is certain that the store holds no run, or is not there."""
+        return not self.rows and (self.state == "missing" or (self.state == "open" and self.complete))
+
     def newest(self) -> list[RunRow]:
         """Runs, the newest first."""
         return sorted(self.rows.values(), key=lambda row: row.id, reverse=True)

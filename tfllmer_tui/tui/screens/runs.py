@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,27 +13,24 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 from textual.widget import Widget
 
-from engine.errors import UserError
-from engine.views.runs import METRICS, RunGroup, RunView, TableRow, arrange, group, names
+from engine.views.runs import METRICS, RunGroup, RunView, TableRow, group
 from tfllmer_tui.tui import actions
+from tfllmer_tui.tui.listing import ListedRuns, RunListing, listed, remembered_listing
+from tfllmer_tui.tui.marks import MarkedRuns, runs_of
 from tfllmer_tui.tui.messages import DemoWanted, FilterChanged, LaunchWanted, RowChosen, RowReached, SortChosen
 from tfllmer_tui.tui.screens.columns import ColumnsScreen
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.snapshot import StoreSnapshot
-from tfllmer_tui.tui.traces import Wanted
-from tfllmer_tui.tui.widgets.charts import Charts
-from tfllmer_tui.tui.widgets.details import Details
 from tfllmer_tui.tui.widgets.filter_bar import FilterBar
-from tfllmer_tui.tui.widgets.run_table import GROUPS, RUNS, Marks, RunTable
+from tfllmer_tui.tui.widgets.preview import Preview
+from tfllmer_tui.tui.widgets.run_table import RUNS, Marks, RunTable, columns_of
 from tfllmer_tui.tui.widgets.welcome import Welcome
-from tfllmer_tui.view.text import short_ids
 
 if TYPE_CHECKING:
-    from engine.store import Store
+    pass
 
 SEEDS = 5
 """How many seeds a configuration should have; `missing` queues those that are not there."""
-MOST_DRAWN = 14
 RESTS_S = 0.12
 """A cursor that has not moved for so long rests; held keys come faster."""
 AGES_S = 5
@@ -71,34 +68,19 @@ class RunsScreen(ChartKeys):
     def __init__(self) -> None:
         super().__init__()
         self._entries: tuple[TableRow, ...] = ()
-        self._marked: dict[str, int] = {}
-        self._baseline: str | None = None
-        self._view = RunView()
-        self._filter = ""
-        self._hidden: frozenset[str] = frozenset()
+        self._marked = MarkedRuns()
+        self._listing = RunListing()
         self._soon: Timer | None = None
         self._looks: tuple[Any, ...] = ()
-        self._drawn: list[Wanted] = []
         self._under = ""
 
     def compose_body(self) -> Iterable[Widget]:
-        memory = self.context.memory.section("runs")
-        self._filter = str(memory.get("filter", ""))
-        hidden = memory.get("hidden")
-        self._hidden = frozenset(map(str, hidden)) if isinstance(hidden, list) else frozenset()
-        self._view = RunView(
-            sort=str(memory.get("sort", "created")),
-            descending=bool(memory.get("descending", True)),
-            grouped=bool(memory.get("grouped", False)),
-            metric=next((name for name in METRICS if name == memory.get("metric")), METRICS[0]),
-        )
+        self._listing = remembered_listing(self.context.memory.section("runs"))
         with Vertical(id="found"):
-            yield FilterBar(self._complete, self._filter)
+            yield FilterBar(self._complete, self._listing.filter)
             with Horizontal(id="panes"):
                 yield RunTable(id="table", clock=self.context.clock)
-                with Vertical(id="side"):
-                    yield Charts(self._drawn_metrics, remembered_look(self.context.memory.section("look")), id="curves")
-                    yield Details()
+                yield Preview(self._drawn_metrics, remembered_look(self.context.memory.section("look")), id="side")
 
     def on_mount(self) -> None:
         self.set_class(not self.context.memory.get("preview", True), "-no-preview")
@@ -107,14 +89,19 @@ class RunsScreen(ChartKeys):
     def table(self) -> RunTable:
         return self.query_one(RunTable)
 
+    @property
+    def _view(self) -> RunView:
+        return self._listing.view
+
+    @property
+    def _baseline(self) -> str | None:
+        """The run that the others are compared with, while it is there."""
+        return self._listing.baseline if self._listing.baseline in self.context.snapshot.rows else None
+
     # -------------------------------------------------------------------------------- news
 
     def show_news(self, snapshot: StoreSnapshot) -> None:
-        empty = (
-            not snapshot.rows
-            and snapshot.state in ("open", "missing")
-            and (snapshot.complete or snapshot.state == "missing")
-        )
+        empty = snapshot.has_no_run
         self.set_class(empty, "-empty")
         if empty and not self.query(Welcome):
             self.mount(Welcome(snapshot), before="#found")
@@ -133,40 +120,26 @@ class RunsScreen(ChartKeys):
 
     def _arrange(self) -> None:
         """Filter, sort and fold in a thread, then show."""
-        snapshot, view, text = self.context.snapshot, self._view, self._filter
+        rows, listing = self.context.snapshot.rows, self._listing
+        self.read("arrange", lambda store: listed(store, rows, listing), self._arranged)
 
-        def job(store: Store) -> tuple[tuple[TableRow, ...], int, str]:
-            only, error = None, ""
-            try:
-                only = _matching(store, text)
-            except UserError as wrong:
-                error = str(wrong)
-            entries = arrange(snapshot.rows.values(), replace(view, only=only))
-            newest = sorted(snapshot.rows, reverse=True)[:500]
-            length = len(short_ids(newest)[0]) if newest else 8
-            return entries, length, error
-
-        self.read("arrange", job, self._arranged)
-
-    def _arranged(self, result: tuple[tuple[TableRow, ...], int, str]) -> None:
-        entries, length, error = result
+    def _arranged(self, found: ListedRuns) -> None:
         bar = self.query_one(FilterBar)
-        if error:
-            bar.say(error, wrong=True)
+        if found.error:
+            bar.say(found.error, wrong=True)
             return
-        self._entries = entries
+        self._entries = found.entries
         table = self.table
-        table.id_length = min(length, 12)
+        table.id_length = found.id_length
         table.sorted_by = (self._view.sort, self._view.descending)
-        table.empty_text = "no run passes the filter" if self._filter else ""
+        table.empty_text = "no run passes the filter" if self._listing.filter else ""
         table.marks, table.metric = self._marks(), self._view.metric
-        columns = GROUPS if self._view.grouped else _named(RUNS, length, self._baseline is not None)
-        columns = tuple(column for column in columns if column.key not in self._hidden)
+        columns = columns_of(self._view.grouped, table.id_length, self._baseline is not None, self._listing.hidden)
         if columns != table._columns:
             table.set_columns(columns)
         ages = self.context.clock() // AGES_S
         looks = (table.id_length, table.sorted_by, table.metric, table.empty_text, table.marks, columns, ages)
-        table.show(entries, only_changed=looks == self._looks)
+        table.show(found.entries, only_changed=looks == self._looks)
         self._looks = looks
         self._share_room()
         bar.say(self._count())
@@ -190,7 +163,7 @@ class RunsScreen(ChartKeys):
     def _count(self) -> str:
         words = [
             f"{len(self._entries):,} of {len(self.context.snapshot.rows):,}"
-            if self._filter or self._view.grouped
+            if self._listing.filter or self._view.grouped
             else ""
         ]
         words += [f"{len(self._marked)} marked" if self._marked else ""]
@@ -208,21 +181,7 @@ class RunsScreen(ChartKeys):
     def _draw(self) -> None:
         self._soon = None
         entry = self.table.row
-        self.query_one(Details).show(entry)
-        wanted = self._wanted(entry) if self.query_one("#side").display else []
-        if not _same(wanted, self._drawn):
-            self.query_one(Charts).load(wanted)
-        self._drawn = wanted
-
-    def _wanted(self, entry: TableRow | None) -> list[Wanted]:
-        """The marked runs, and the one under the cursor."""
-        here = entry.runs if isinstance(entry, RunGroup) else (entry,) if entry is not None else ()
-        marked = self.rows(self._marked)[:MOST_DRAWN]
-        new = [row for row in here if row.id not in self._marked][:MOST_DRAWN]
-        free = next(i for i in range(len(self._marked) + 1) if i not in self._marked.values())
-        colors = [*(self._marked[row.id] for row in marked), *range(free, free + len(new))]
-        rows = [*marked, *new]
-        return [Wanted(*each) for each in zip(rows, colors, names(rows), strict=True)]
+        self.query_one(Preview).show(entry, self._marked.drawn(self.context.snapshot.rows, entry))
 
     @on(RowReached)
     def _moved(self, event: RowReached) -> None:
@@ -258,9 +217,7 @@ class RunsScreen(ChartKeys):
 
     @on(FilterChanged)
     def _filtered(self, event: FilterChanged) -> None:
-        self._filter = event.text.strip()
-        self._remember()
-        self._arrange()
+        self._list(filter=event.text.strip())
 
     def set_filter(self, text: str) -> None:
         """As if it had been typed."""
@@ -270,26 +227,22 @@ class RunsScreen(ChartKeys):
         self.query_one(FilterBar).focus_line()
 
     def _look_at(self, **changes: Any) -> None:
-        self._view = replace(self._view, **changes)
-        self._remember()
-        self._arrange()
+        self._list(view=replace(self._view, **changes))
 
-    def _remember(self) -> None:
-        view = self._view
-        told = {"filter": self._filter, "sort": view.sort, "descending": view.descending, "grouped": view.grouped}
-        told["metric"] = view.metric
-        self.context.keep("runs", told | {"hidden": sorted(self._hidden)})
+    def _list(self, **changes: Any) -> None:
+        """List the runs in another way, now and in the next session."""
+        self._listing = replace(self._listing, **changes)
+        self.context.keep("runs", self._listing.remembered())
+        self._arrange()
 
     def action_columns(self) -> None:
         """Hide some, or show them again; what there is no room for gives way all the same."""
         choice = [column for column in RUNS if column.key not in ("status", "arm")]
-        self.app.push_screen(ColumnsScreen(choice, self._hidden), self._choose_columns)
+        self.app.push_screen(ColumnsScreen(choice, self._listing.hidden), self._choose_columns)
 
     def _choose_columns(self, hidden: frozenset[str] | None) -> None:
         if hidden is not None:
-            self._hidden = hidden
-            self._remember()
-            self._arrange()
+            self._list(hidden=hidden)
 
     def action_sort(self) -> None:
         keys = [column.key for column in self.table.shown_columns if column.key != "curve"]
@@ -304,9 +257,7 @@ class RunsScreen(ChartKeys):
         """The next one, in the columns, in the order, in the differences and in the curves."""
         metric = METRICS[(METRICS.index(self._view.metric) + 1) % len(METRICS)]
         self._look_at(metric=metric)
-        curves = self.query_one(Charts)
-        curves.show_metrics(self._drawn_metrics)
-        curves.load(self._drawn)
+        self.query_one(Preview).show_metrics(self._drawn_metrics)
         self.app.clear_notifications()
         self.notify(metric.upper(), timeout=1.5)
 
@@ -326,23 +277,22 @@ class RunsScreen(ChartKeys):
     # -------------------------------------------------------------------------------- marks
 
     def _here(self) -> list[str]:
-        entry = self.table.row
-        return [] if entry is None else [run.id for run in entry.runs] if isinstance(entry, RunGroup) else [entry.id]
+        return [run.id for run in runs_of(self.table.row)]
 
     def run_ids(self) -> list[str]:
         """The marked runs, or what is under the cursor."""
-        return [i for i in self._marked if i in self.context.snapshot.rows] or self._here()
+        return [run.id for run in self.rows(self._marked.colors)] or self._here()
 
     def _marks(self) -> Marks:
         rows = self.context.snapshot.rows
         base: TableRow | None = None
-        if self._baseline is not None and self._baseline in rows:
+        if self._baseline is not None:
             base = rows[self._baseline]
             if self._view.grouped:
                 members = [row for row in rows.values() if row.config_hash == base.config_hash]
                 base = group(base.config_hash, sorted(members, key=lambda row: row.id, reverse=True), self._view.metric)
                 base = base if len(members) > 1 else members[0]
-        return Marks(dict(self._marked), base)
+        return Marks(dict(self._marked.colors), base)
 
     def _remark(self) -> None:
         self.table.marks = self._marks()
@@ -351,14 +301,7 @@ class RunsScreen(ChartKeys):
         self._draw_soon()
 
     def action_mark(self) -> None:
-        here = self._here()
-        if all(run_id in self._marked for run_id in here):
-            for run_id in here:
-                self._marked.pop(run_id)
-        else:
-            for run_id in here:
-                used = set(self._marked.values())
-                self._marked.setdefault(run_id, next(i for i in range(len(used) + 1) if i not in used))
+        self._marked.toggle(self._here())
         self._remark()
         self.table.action_move(1)
 
@@ -368,8 +311,7 @@ class RunsScreen(ChartKeys):
 
     def action_baseline(self) -> None:
         here = self._here()
-        self._baseline = None if not here or self._baseline in here else here[0]
-        self._arrange()
+        self._list(baseline=None if not here or self._baseline in here else here[0])
 
     def action_compare(self) -> None:
         ids = self.run_ids()
@@ -447,36 +389,3 @@ class RunsScreen(ChartKeys):
         yield SystemCommand("Choose columns", "Which ones the table shows", self.action_columns)
         if self._marked:
             yield SystemCommand("Unmark all", "No run is marked", self.action_unmark)
-
-
-def _same(some: Sequence[Wanted], others: Sequence[Wanted]) -> bool:
-    """Whether the very same rows are wanted in the same way."""
-    if len(some) != len(others):
-        return False
-    pairs = zip(some, others, strict=True)
-    return all(a.row is b.row and (a.color, a.name) == (b.color, b.name) for a, b in pairs)
-
-
-def _matching(store: Store, text: str) -> frozenset[str] | None:
-    """The ids that a filter lets through; None for all."""
-    if not text:
-        return None
-    from sqlmodel import select
-
-    from engine.store import Run
-    from engine.store.queries.filters import parse
-
-    with store.read() as session:
-        return frozenset(session.exec(select(Run.id).where(parse(text).clause())))
-
-
-def _named(columns: Sequence[Any], id_length: int, against: bool) -> tuple[Any, ...]:
-    """The columns, the id as wide as it must be, and the metrics named as differences where they are."""
-    named = []
-    for column in columns:
-        if column.key == "id":
-            column = replace(column, width=min(id_length, 12))  # noqa: PLW2901
-        elif against and column.key in ("valid", "test"):
-            column = replace(column, title=f"Δ{column.title}", width=7)  # noqa: PLW2901
-        named.append(column)
-    return tuple(named)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.style import Style
@@ -55,6 +55,20 @@ GROUPS = (
     Column("test", "test", 14, 0, right=True),
     Column("study", "study", 10, 12, grow=1, most=20),
 )
+
+
+def columns_of(grouped: bool, id_length: int, against: bool, hidden: Collection[str]) -> tuple[Column, ...]:
+    """The columns that are not hidden: the id as wide as it must be, metrics `against` a baseline named so."""
+    columns = []
+    for column in GROUPS if grouped else RUNS:
+        if column.key in hidden:
+            continue
+        if column.key == "id":
+            column = replace(column, width=id_length)  # noqa: PLW2901
+        elif against and not grouped and column.key in ("valid", "test"):
+            column = replace(column, title=f"Δ{column.title}", width=7)  # noqa: PLW2901
+        columns.append(column)
+    return tuple(columns)
 
 
 @dataclass(frozen=True)

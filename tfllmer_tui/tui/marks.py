@@ -1,0 +1,58 @@
+"""The runs that a person has marked: each keeps its colour for as long as it is marked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from engine.views.runs import RunGroup, TableRow, names
+from tfllmer_tui.tui.traces import Wanted
+
+if TYPE_CHECKING:
+    from engine.store.queries.feed import RunRow
+
+MOST_DRAWN = 14
+"""Marked runs that are drawn over one another, and runs of one group."""
+
+
+def runs_of(entry: TableRow | None) -> tuple[RunRow, ...]:
+    """The runs that a row of the table stands for."""
+    return entry.runs if isinstance(entry, RunGroup) else () if entry is None else (entry,)
+
+
+class MarkedRuns:
+    """Marked runs, in the order in which they were marked. `colors`: the place of each one's colour by its id."""
+
+    def __init__(self) -> None:
+        self.colors: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.colors)
+
+    def toggle(self, run_ids: Iterable[str]) -> None:
+        """Mark them, or none of them where all are marked."""
+        ids = list(run_ids)
+        if all(run_id in self.colors for run_id in ids):
+            for run_id in ids:
+                self.colors.pop(run_id)
+        else:
+            for run_id in ids:
+                self.colors.setdefault(run_id, self._free)
+
+    def clear(self) -> None:
+        """No run is marked."""
+        self.colors.clear()
+
+    def drawn(self, known: Mapping[str, RunRow], entry: TableRow | None) -> list[Wanted]:
+        """The marked runs and those of the row under the cursor, as curves."""
+        marked = [known[run_id] for run_id in self.colors if run_id in known][:MOST_DRAWN]
+        new = [row for row in runs_of(entry) if row.id not in self.colors][:MOST_DRAWN]
+        colors = [*(self.colors[row.id] for row in marked), *range(self._free, self._free + len(new))]
+        rows = [*marked, *new]
+        return [Wanted(*each) for each in zip(rows, colors, names(rows), strict=True)]
+
+    @property
+    def _free(self) -> int:
+        """The first colour that no marked run has."""
+        taken = set(self.colors.values())
+        return next(color for color in range(len(taken) + 1) if color not in taken)
