@@ -50,8 +50,8 @@ def files(folder: Path, name: str) -> list[Path]:
     Raises UserError where NAME.inter does not exist."""
     inter, item = folder / f"{name}.inter", folder / f"{name}.item"
     if not inter.is_file():
-        found = sorted(path.name for path in folder.glob("*.inter"))
-        hint = nearest(inter.name, found) if found else " (the folder holds no .inter file)"
+        names = sorted(path.name for path in folder.glob("*.inter"))
+        hint = nearest(inter.name, names) if names else " (the folder holds no .inter file)"
         raise UserError(f"{inter}: no such file{hint}; put it there, or set data.path to the folder that has it")
     return [inter, item] if item.is_file() else [inter]
 

@@ -75,13 +75,13 @@ def load_dataset(data: spec.Data) -> Dataset:
 def _assemble(name: str, log: Log, data: spec.Data, vectors: FloatArray | None) -> Dataset:
     rows = in_order(log)
     positions = times_are_positions(rows)
-    kept = filtered(rows, data, name)
+    interactions = filtered(rows, data, name)
 
     named = _mask(log.items, len(log.item_ids))
-    in_catalogue = _mask(kept.items, len(log.item_ids))
+    in_catalogue = _mask(interactions.items, len(log.item_ids))
     if data.cold_items == "include":
         in_catalogue |= ~named
-    active = _mask(kept.users, len(log.user_ids))
+    active = _mask(interactions.users, len(log.user_ids))
     item_rows = np.flatnonzero(in_catalogue)
     return Dataset(
         name=name,
@@ -90,9 +90,9 @@ def _assemble(name: str, log: Log, data: spec.Data, vectors: FloatArray | None) 
         item_rows=item_rows,
         item_text=[log.item_text[row] for row in item_rows],
         n_item_rows=len(log.item_ids),
-        users=(np.cumsum(active) - 1)[kept.users],
-        items=(np.cumsum(in_catalogue) - 1)[kept.items],
-        times=kept.times,
+        users=(np.cumsum(active) - 1)[interactions.users],
+        items=(np.cumsum(in_catalogue) - 1)[interactions.items],
+        times=interactions.times,
         positions=positions,
         n_cold=int((~named).sum()),
         n_file_interactions=len(rows),

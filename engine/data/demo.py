@@ -100,8 +100,8 @@ def _consume(rng: np.random.Generator, dials: spec.Demo, communities: IntArray) 
     n_tastes = min(len(TASTES), dials.communities)
     tastes = rng.random((dials.users, dials.communities)).argsort(axis=1, kind="stable")[:, :n_tastes]
 
-    wanted = LENGTH_MEDIAN * np.exp(LENGTH_SD * rng.standard_normal(dials.users))
-    lengths = np.clip(np.rint(wanted), LENGTH_MIN, min(LENGTH_MAX, dials.items // 2)).astype(np.int64)
+    lengths_drawn = LENGTH_MEDIAN * np.exp(LENGTH_SD * rng.standard_normal(dials.users))
+    lengths = np.clip(np.rint(lengths_drawn), LENGTH_MIN, min(LENGTH_MAX, dials.items // 2)).astype(np.int64)
     sequences = np.full((dials.users, int(lengths.max())), -1, dtype=np.int64)
     seen = np.zeros((dials.users, dials.items), dtype=np.bool_)
 

@@ -53,14 +53,14 @@ class Vectors:
 
     def read(self, items: IntArray | slice, dtype: torch.dtype = torch.float32) -> Tensor:
         """The vectors of some items in float32 or float64, a copy."""
-        wanted = self.rows[items]
-        consecutive = len(wanted) > 0 and bool((np.diff(wanted) == 1).all())
+        stored_rows = self.rows[items]
+        consecutive = len(stored_rows) > 0 and bool((np.diff(stored_rows) == 1).all())
         if self._tensor is None:
-            stored = self.matrix[wanted[0] : wanted[-1] + 1] if consecutive else self.matrix[wanted]
+            stored = self.matrix[stored_rows[0] : stored_rows[-1] + 1] if consecutive else self.matrix[stored_rows]
             return torch.from_numpy(stored.astype(np.float64)).to(dtype)
         if consecutive:
-            return self._tensor[wanted[0] : wanted[-1] + 1].to(dtype, copy=True)
-        return self._tensor.index_select(0, torch.from_numpy(wanted)).to(dtype)
+            return self._tensor[stored_rows[0] : stored_rows[-1] + 1].to(dtype, copy=True)
+        return self._tensor.index_select(0, torch.from_numpy(stored_rows)).to(dtype)
 
     @cached_property
     def _tensor(self) -> Tensor | None:
@@ -83,11 +83,11 @@ class Vectors:
 
     def let_go(self) -> None:
         """Give the pages of a mapped file back: they count as memory of the process while they stay."""
-        held: object = self.matrix
-        while isinstance(held, np.ndarray):
-            held = held.base
-        if isinstance(held, mmap.mmap) and not self.matrix.flags.writeable:
-            held.madvise(mmap.MADV_DONTNEED)
+        owner: object = self.matrix
+        while isinstance(owner, np.ndarray):
+            owner = owner.base
+        if isinstance(owner, mmap.mmap) and not self.matrix.flags.writeable:
+            owner.madvise(mmap.MADV_DONTNEED)
 
     def array(self) -> FloatArray:
         """X, held in memory."""

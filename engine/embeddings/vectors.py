@@ -71,8 +71,8 @@ def _read(path: Path) -> tuple[Stored, list[str] | None]:
             matrix = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
             raise UserError(f"{path}: not a plain .npy matrix ({_first_line(error)})") from None
-        beside = path.with_suffix(".ids.txt")
-        return matrix, beside.read_text("utf-8").splitlines() if beside.exists() else None
+        ids_file = path.with_suffix(".ids.txt")
+        return matrix, ids_file.read_text("utf-8").splitlines() if ids_file.exists() else None
     readers = {".npz": _read_npz, ".parquet": _read_parquet, ".safetensors": _read_safetensors}
     if path.suffix in readers:
         return readers[path.suffix](path)

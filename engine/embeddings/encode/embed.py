@@ -79,7 +79,7 @@ def embed(settings: Embed, recorder: Recorder, asked_to_stop: Stop) -> dict[str,
     precision = _precision(settings.dtype, devices)
     source = locate(settings.encoder, settings.revision, recorder.event)
     identity = _identity(settings, source, precision, texts)
-    told = identity | {
+    summary = identity | {
         "file": str(out),
         "dataset": settings.dataset,
         "device": ",".join(devices),
@@ -88,7 +88,7 @@ def embed(settings: Embed, recorder: Recorder, asked_to_stop: Stop) -> dict[str,
     }
     if not settings.fresh and out.exists():
         shape = _same_file(out, identity["key"])
-        return told | shape | {"encoded": 0, "reused": told["texts"], "wall_s": time.monotonic() - began}
+        return summary | shape | {"encoded": 0, "reused": summary["texts"], "wall_s": time.monotonic() - began}
 
     cache = RunFolder(Path(settings.cache) / identity["key"])
     make_folder(cache.root)
@@ -117,7 +117,7 @@ def embed(settings: Embed, recorder: Recorder, asked_to_stop: Stop) -> dict[str,
         metadata = {name: str(value) for name, value in identity.items()}
         metadata |= {"dataset": settings.dataset, "ids": json.dumps(items.ids, ensure_ascii=False)}
         width, dtype = shards.assemble(out, row_of_item, metadata)
-    return told | {
+    return summary | {
         "dimensions": width,
         "stored_as": dtype,
         "encoded": len(todo),
@@ -152,12 +152,12 @@ def batches(lengths: IntArray, budget: int) -> list[IntArray]:
     that does not suffice shows at once.
     """
     order = np.argsort(-lengths, kind="stable")
-    made, at = [], 0
+    plan, at = [], 0
     while at < len(order):
         size = max(1, budget // int(lengths[order[at]]))
-        made.append(order[at : at + size])
+        plan.append(order[at : at + size])
         at += size
-    return made
+    return plan
 
 
 # ------------------------------------------------------------------------------------ encoding
@@ -294,9 +294,11 @@ def _same_file(out: Path, key: str) -> dict[str, Any]:
     except (SafetensorError, OSError):
         metadata = {}
     if metadata.get("key") != key:
-        made = ", ".join(f"{name} {metadata[name]}" for name in ("encoder", "pooling", "template") if name in metadata)
+        origin = ", ".join(
+            f"{name} {metadata[name]}" for name in ("encoder", "pooling", "template") if name in metadata
+        )
         raise UserError(
-            f"{out}: is there already with other vectors{f' ({made})' if made else ''}; "
+            f"{out}: is there already with other vectors{f' ({origin})' if origin else ''}; "
             "give --name or -o another name, or replace it with --fresh"
         )
     return {"dimensions": shape[1], "stored_as": {"F16": "float16"}.get(dtype, "float32")}
@@ -307,14 +309,14 @@ def _devices(names: str) -> list[str]:
 
     if names == "auto":
         return ["cuda" if torch.cuda.is_available() else "cpu"]
-    found = torch.cuda.device_count()
-    for name in (wanted := [name.strip() for name in names.split(",")]):
+    count = torch.cuda.device_count()
+    for name in (devices := [name.strip() for name in names.split(",")]):
         kind, _, number = name.partition(":")
         if kind not in DEFAULT_BATCH_TOKENS or (number and not number.isdigit()) or (kind == "cpu" and number):
             raise UserError(f"--device {names}: {name!r} is no device; use auto, cpu, cuda or cuda:0,cuda:1")
-        if kind == "cuda" and int(number or 0) >= found:
-            raise UserError(f"--device {names}: no {name} here ({found} CUDA devices found); use --device cpu")
-    return wanted
+        if kind == "cuda" and int(number or 0) >= count:
+            raise UserError(f"--device {names}: no {name} here ({count} CUDA devices found); use --device cpu")
+    return devices
 
 
 def _precision(dtype: Literal["auto", "fp32", "bf16", "fp16"], devices: Sequence[str]) -> Precision:

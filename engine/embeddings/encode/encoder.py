@@ -129,7 +129,7 @@ class Tokenizer:
 
     def __call__(self, texts: Sequence[str], should_stop: Callable[[], bool] = lambda: False) -> list[Tokens]:
         """Token numbers of each text, at least one. Fewer texts than given only where it was asked to stop."""
-        made: list[Tokens] = []
+        tokens: list[Tokens] = []
         for at in range(0, len(texts), _TOKENIZED_AT_ONCE):
             if should_stop():
                 break
@@ -140,8 +140,8 @@ class Tokenizer:
                 return_attention_mask=False,
                 return_token_type_ids=False,
             )["input_ids"]
-            made += [np.asarray(row or [self.pad], dtype=np.int32) for row in numbers]
-        return made
+            tokens += [np.asarray(row or [self.pad], dtype=np.int32) for row in numbers]
+        return tokens
 
 
 def _positions(source: Source, transformers: Any) -> int:

@@ -67,8 +67,8 @@ class Shards:
         shard_of_item = shard_of[row_of_item]
         by_shard = np.argsort(shard_of_item, kind="stable")
         ends = np.searchsorted(shard_of_item[by_shard], np.arange(len(paths) + 1))
-        with replacing(out) as beside:
-            matrix = _new_file(beside, (len(row_of_item), width), dtype, metadata)
+        with replacing(out) as partial:
+            matrix = _new_file(partial, (len(row_of_item), width), dtype, metadata)
             for number, path in enumerate(paths):
                 items = by_shard[ends[number] : ends[number + 1]]
                 with safe_open(path, "np") as file:

@@ -52,11 +52,11 @@ class Template:
 
     def render(self, item: Mapping[str, str]) -> str:
         """The text of one item, without blanks around it; EMPTY where nothing is left."""
-        made = "".join(
+        text = "".join(
             _section(part, item) if isinstance(part, TemplateSection) else _piece(part, item) or ""
             for part in self.parts
         )
-        return made.strip() or EMPTY
+        return text.strip() or EMPTY
 
 
 def parse(text: str, fields: Iterable[str]) -> Template:
@@ -119,5 +119,5 @@ def _piece(piece: Piece, item: Mapping[str, str]) -> str | None:
 
 
 def _section(section: TemplateSection, item: Mapping[str, str]) -> str:
-    made = [_piece(piece, item) for piece in section.pieces]
-    return "" if None in made else "".join(filter(None, made))
+    pieces = [_piece(piece, item) for piece in section.pieces]
+    return "" if None in pieces else "".join(filter(None, pieces))

@@ -120,13 +120,13 @@ def _distinct(below: int, size: int, generator: np.random.Generator) -> IntArray
     """A uniform set of `size` different numbers in [0, below), in time and memory linear in `size`."""
     if 2 * size > below:
         return generator.choice(below, size, replace=False, shuffle=False)
-    found = np.empty(0, np.int64)
-    while len(found) < size:
-        missing = size - len(found)
+    pairs = np.empty(0, np.int64)
+    while len(pairs) < size:
+        missing = size - len(pairs)
         more = generator.integers(below, size=missing + missing * size // below + 16)
-        found = _sorted_set(np.concatenate([found, more]))
-    surplus = generator.choice(len(found), len(found) - size, replace=False, shuffle=False)
-    return np.delete(found, surplus)
+        pairs = _sorted_set(np.concatenate([pairs, more]))
+    surplus = generator.choice(len(pairs), len(pairs) - size, replace=False, shuffle=False)
+    return np.delete(pairs, surplus)
 
 
 def _sorted_set(numbers: IntArray) -> IntArray:

@@ -62,14 +62,14 @@ class ExactSpectrum:
         return np.float64
 
     def below(self, values: Array) -> Array:
-        values_at: Array = np.searchsorted(self.values, values + 1e-9, "right") / len(self.values)
-        return values_at
+        result: Array = np.searchsorted(self.values, values + 1e-9, "right") / len(self.values)
+        return result
 
     def energy(self, table: Array, shares: Array) -> Array:
         by_vector = ((self.vectors.T @ table) ** 2).sum(axis=1)
         ends = np.concatenate([[0.0], np.cumsum(by_vector)])
-        values_at: Array = np.interp(shares * len(by_vector), np.arange(len(ends)), ends) / max(ends[-1], 1e-300)
-        return values_at
+        result: Array = np.interp(shares * len(by_vector), np.arange(len(ends)), ends) / max(ends[-1], 1e-300)
+        return result
 
 
 @dataclass(frozen=True)
@@ -176,8 +176,8 @@ def _share_below(mu: Array, values: Array) -> Array:
 
 def quantiles(of: Spectrum, shares: Array) -> Array:
     """The eigenvalue below which each share [m] of all lies, to .001."""
-    values_at: Array = np.interp(shares, np.maximum.accumulate(of.below(_GRID)), _GRID)
-    return values_at
+    result: Array = np.interp(shares, np.maximum.accumulate(of.below(_GRID)), _GRID)
+    return result
 
 
 def wasserstein(one: Spectrum, other: Spectrum) -> float:
