@@ -53,7 +53,7 @@ while len(records := list_records(store, status="finished")) < int(sys.argv[2]):
     assert now >= points, (now, points)
     points, looks = now, looks + 1
     for run in list_records(store, status="running", limit=2):
-        seen = window(store, run["run"], "loss", None, None, 20)
+        seen = window(store, run.id, "loss", None, None, 20)
         assert seen.count.sum() in range(0, 100_000)
 assert looks > 2
 """
