@@ -29,3 +29,14 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
     assert "HEAVY []" in done.stdout
     assert "leaderboard" in done.stdout
+
+
+def test_the_screens_start_without_the_store_and_the_specification() -> None:
+    code = (
+        "import sys\n"
+        "import tfllmer_tui.tui.app\n"
+        "heavy = {'torch', 'sqlmodel', 'sqlalchemy', 'pydantic', 'polars', 'scipy'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "HEAVY []\n", done.stdout + done.stderr

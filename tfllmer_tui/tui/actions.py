@@ -13,7 +13,7 @@ from engine.records import RunStatus
 if TYPE_CHECKING:
     from engine.presets import Resolved
     from engine.store import Store
-    from tfllmer_tui.tui.planning import StudyPart
+    from engine.views.plans import StudyPart
 
 
 def cancel(path: Path | None, run_ids: Sequence[str]) -> str:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from engine.presets.studies import text_of
-from engine.queue.studies import Submitted
 from engine.records import RunStatus
-from engine.views.study import CellState, StudyState
-from engine.views.time_left import TimeLeft
 from tfllmer_tui.view.text import duration, plain, short_ids, status_text
+
+if TYPE_CHECKING:  # the screens start without the store and the presets
+    from engine.queue.studies import Submitted
+    from engine.views.study import CellState, StudyState
+    from engine.views.time_left import TimeLeft
 
 _DIM = "bright_black"
 _PLACE = ("dataset", "backbone", "embedding")
@@ -110,6 +111,8 @@ def submitted_text(name: str, total: int, done: Submitted) -> str:
 
 
 def _row(axes: Mapping[str, Any]) -> tuple[str, str]:
+    from engine.presets.studies import text_of
+
     rest = [f"{axis}={text_of(v)}" for axis, v in axes.items() if axis not in (*_PLACE, "arm", "seed")]
     return str(axes["arm"]), " ".join(rest)
 

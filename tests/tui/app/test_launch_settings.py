@@ -10,9 +10,9 @@ from engine.presets import resolve, setting_fields
 from engine.presets.compose import flatten
 from engine.spec import BACKBONES, Train
 from engine.store import list_runs, open_store
+from engine.views.plans import plan, sets_of, value_in, with_value
 from tests.tui.app.bench import RUNS, app_of, opened, press, quiet, screen_text, until
-from tfllmer_tui.tui.planning import FORM, plan, sets_of, value_in, with_value
-from tfllmer_tui.tui.screens.launch import LaunchScreen
+from tfllmer_tui.tui.screens.launch import FORM, LaunchScreen
 from tfllmer_tui.tui.widgets.settings_form import SettingsForm
 from tfllmer_tui.tui.widgets.table import VirtualTable
 
@@ -43,11 +43,11 @@ def test_the_set_line_is_edited_in_place() -> None:
     assert with_value(text, "train.lr", None) == "backbone.width=32"
     with_note = with_value(text, "note", "it's two words")
     assert sets_of(with_note)[-1] == "note=it's two words" and value_in(with_note, "note") == "it's two words"
-    assert "a quote" in plan(NOTHING | {"set": "note='open"}, []).error
+    assert "a quote" in plan(NOTHING | {"set": "note='open"}).error
 
 
 def test_settings_tell_what_varies_where_it_comes_from_and_what_it_was() -> None:
-    made = plan(NOTHING | {"ablation": "full, no-norm", "set": "train.lr=0.002"}, [])
+    made = plan(NOTHING | {"ablation": "full, no-norm", "set": "train.lr=0.002"})
     states = {state.field.path: state for state in made.fields}
     assert states["table.normalize"].values == ("both", "none")
     assert states["table.normalize"].origin == "several places"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from textual.widgets import Static
 
+from engine.views.plans import StudyPart
 from tests.tui.app.bench import opened, press, quiet, screen_text, until
 from tests.tui.app.test_studies_screen import STUDY
 from tests.tui.cli.calls import call
 from tfllmer_tui.tui import actions
-from tfllmer_tui.tui.planning import StudyPart
 from tfllmer_tui.tui.screens.leaderboard import LeaderboardScreen
 from tfllmer_tui.tui.widgets.log_view import LogView
 

@@ -13,8 +13,8 @@ from engine.reports.boards.leaderboard import leaderboards
 from engine.reports.boards.marks import marked
 from engine.store import get_run, list_runs, open_store
 from engine.views.comparisons import ComparedInterval, ComparedNumber
+from engine.views.plans import plan, seeds_of
 from tests.tui.app.bench import EPOCHS, RUNS, app_of, id_of, opened, press, quiet, screen_text, until
-from tfllmer_tui.tui.planning import plan, seeds_of
 from tfllmer_tui.tui.screens.compare import CompareScreen
 from tfllmer_tui.tui.screens.help import HelpScreen, sections
 from tfllmer_tui.tui.screens.launch import LaunchScreen
@@ -389,7 +389,7 @@ def test_seeds_are_a_number_or_a_list(text: str, seeds: list[int]) -> None:
 
 def test_a_grid_too_large_is_refused() -> None:
     values = dict.fromkeys(("method", "ablation", "dataset", "backbone", "embedding", "set"), "") | {"seeds": "500"}
-    assert "500 runs are more" in plan(values, []).error
+    assert "500 runs are more" in plan(values).error
 
 
 async def test_help_is_made_from_the_bindings_and_shows_the_users_keys(filled: Path, tmp_path: Path) -> None:

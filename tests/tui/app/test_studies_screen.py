@@ -6,8 +6,8 @@ from textual.widgets import Input, Static
 
 from engine.store import list_runs, open_store
 from engine.store.studies import study_runs
+from engine.views.plans import StudyPart
 from tests.tui.app.bench import EPOCHS, RUNS, app_of, opened, press, quiet, screen_text, until
-from tfllmer_tui.tui.planning import StudyPart
 from tfllmer_tui.tui.screens.runs import RunsScreen
 from tfllmer_tui.tui.screens.studies import StudiesScreen, on_file
 from tfllmer_tui.tui.screens.study import StudyScreen, look_up

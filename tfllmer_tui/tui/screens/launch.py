@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
@@ -14,17 +15,38 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from engine.views.plans import Plan, PlannedRun, command_of, filled, plan, with_value, words
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.messages import SettingEdited
 from tfllmer_tui.tui.palette import Inks, inks
-from tfllmer_tui.tui.planning import FORM, Plan, Planned, command_of, filled, plan, with_value, words
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.text import clean
 from tfllmer_tui.tui.widgets.form_line import FormLine, Words
 from tfllmer_tui.tui.widgets.settings_form import SettingsForm
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
+from tfllmer_tui.view.study import time_text
 from tfllmer_tui.view.text import STATUS
+
+
+@dataclass(frozen=True)
+class FormBox:
+    """A line of the form. `flag` is the option of `tfllmer run` that it stands for."""
+
+    name: str
+    flag: str
+    hint: str
+
+
+FORM = (
+    FormBox("method", "--method", "tf-llmer; several with commas"),
+    FormBox("ablation", "--ablation", "full, no-norm, no-both"),
+    FormBox("dataset", "--dataset", "demo"),
+    FormBox("backbone", "--backbone", "sasrec, gru4rec, bert4rec"),
+    FormBox("embedding", "--embedding", "the data set's own"),
+    FormBox("seeds", "--seeds", "how many, from 0; or 3,4,5"),
+    FormBox("set", "--set", "train.epochs=20 backbone.width=32"),
+)
 
 
 class LaunchScreen(Page):
@@ -137,12 +159,12 @@ class LaunchScreen(Page):
             self._plan_soon()
 
     def _make_plan(self) -> None:
-        values, rows = self.values, tuple(self.context.snapshot.rows.values())
+        values = self.values
         if self.context.read_only:  # nor does the form tell someone who may only look which files there are
             self._show_plan(Plan(error="read-only: nothing can be launched from this view"), values)
             return
         store = self.context.store
-        self.think("plan", lambda: plan(values, rows, store), lambda made: self._show_plan(made, values))
+        self.think("plan", lambda: plan(values, store), lambda made: self._show_plan(made, values))
 
     def _show_plan(self, made: Plan, values: Mapping[str, str]) -> None:
         self._plan, self._planned = made, values
@@ -224,7 +246,7 @@ class LaunchScreen(Page):
         yield SystemCommand("Copy the command", "The same on the command line", self.action_copy)
 
 
-def _cells(run: Planned, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
+def _cells(run: PlannedRun, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
     experiment = run.resolved.experiment
     mark = STATUS[run.known][0] if run.known in STATUS else "+"
     changes = ", ".join(f"{name}={value}" for name, value in run.resolved.overrides.items())
@@ -247,7 +269,7 @@ def _said(made: Plan, colors: Inks) -> Text:
     text = Text.assemble((f"{count}", colors["bold"]), (" new run" if count == 1 else " new runs", colors["text"]))
     if there:
         text.append(f" · {', '.join(f'{n} {status}' for status, n in there.items())} already", colors["dim"])
-    if made.time:
-        text.append(f"\n{made.time}", colors["dim"])
+    if made.time is not None and (left := time_text(made.time)):
+        text.append(f"\n{left}", colors["dim"])
     text.append(f"\nctrl+r launches{'' if count else ' the same once more'}", colors["primary"])
     return text

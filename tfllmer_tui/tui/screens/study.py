@@ -17,9 +17,9 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from engine.views.plans import StudyPart, sets_of
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.palette import inks
-from tfllmer_tui.tui.planning import StudyPart, sets_of
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.text import clean

@@ -17,9 +17,9 @@ from textual.containers import Horizontal, Vertical
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
+from engine.views.plans import FieldState, value_in
 from tfllmer_tui.tui.messages import ChoiceTurned, FindWanted, LineLeft, RowChosen, RowReached, SettingEdited
 from tfllmer_tui.tui.palette import Inks, inks
-from tfllmer_tui.tui.planning import FieldState, value_in
 from tfllmer_tui.tui.text import clean
 from tfllmer_tui.tui.widgets.completed import Completed
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable

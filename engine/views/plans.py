@@ -1,5 +1,9 @@
-"""What the form of Launch stands for: runs, settings with their origins, the command line. Plain functions for
-threads; the form's texts are the only state, so that what is launched is what is shown."""
+"""What is launched before it is launched: the runs that a form stands for, which of them are there already, how long
+the rest takes, every setting with its origin, and the command line.
+
+A form is texts by name (`AXES`, `seeds`, `set`), as the options of `tfllmer run` take them; they are the only state,
+so that what is launched is what is shown.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import itertools
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,43 +19,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from engine.presets import Cell, Resolved, SettingField, Study
     from engine.store import Store
-    from engine.store.queries.feed import RunRow
+    from engine.views.time_left import TimeLeft
 
 MOST = 200
 """Runs that one form may make."""
 
 
-@dataclass(frozen=True)
-class Box:
-    """A line of the form. `flag` is the option of `tfllmer run` that it stands for."""
-
-    name: str
-    flag: str
-    hint: str
-
-
-FORM = (
-    Box("method", "--method", "tf-llmer; several with commas"),
-    Box("ablation", "--ablation", "full, no-norm, no-both"),
-    Box("dataset", "--dataset", "demo"),
-    Box("backbone", "--backbone", "sasrec, gru4rec, bert4rec"),
-    Box("embedding", "--embedding", "the data set's own"),
-    Box("seeds", "--seeds", "how many, from 0; or 3,4,5"),
-    Box("set", "--set", "train.epochs=20 backbone.width=32"),
-)
 _THERE = ("finished", "running", "queued")
 AXES = ("method", "ablation", "dataset", "backbone", "embedding")
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedRun:
     """One run that the form stands for."""
 
     resolved: Resolved
     command: tuple[str, ...]
     spec_hash: str
-    known: str
-    """Status of a run that computes the same; empty where there is none."""
+    known: str = ""
+    """Status of the run that counts for it; empty where there is none."""
 
     @property
     def id(self) -> str:
@@ -77,10 +63,10 @@ class FieldState:
 class Plan:
     """What the form makes, or what is wrong with it, and what is said of the time that it takes."""
 
-    runs: tuple[Planned, ...] = ()
+    runs: tuple[PlannedRun, ...] = ()
     fields: tuple[FieldState, ...] = ()
     error: str = ""
-    time: str = ""
+    time: TimeLeft | None = None
 
     @property
     def there(self) -> Counter[str]:
@@ -88,7 +74,7 @@ class Plan:
         return Counter(run.known for run in self.runs if run.known in _THERE)
 
     @property
-    def launched(self) -> tuple[Planned, ...]:
+    def launched(self) -> tuple[PlannedRun, ...]:
         """What launching makes: the runs that are not there yet; all once more where all are."""
         return tuple(run for run in self.runs if run.known not in _THERE) or self.runs
 
@@ -118,14 +104,11 @@ class StudyPart:
         return chosen(study, only=self.only.split(), seeds=self.n_seeds, sets=sets_of(self.sets))
 
 
-def plan(values: Mapping[str, str], rows: Iterable[RunRow], store: Store | None = None) -> Plan:
-    """Resolve every combination that the form names. `store` tells how long such runs took."""
+def plan(values: Mapping[str, str], store: Store | None = None) -> Plan:
+    """Resolve every combination that the form names. `store` knows which are there, and how long such runs took."""
     from engine.errors import UserError
     from engine.spec import spec_hash
 
-    known: dict[str, str] = {}
-    for row in sorted(rows, key=lambda row: row.status == "finished"):
-        known[row.spec_hash] = row.status
     runs = []
     try:
         sets = sets_of(values["set"])
@@ -135,8 +118,7 @@ def plan(values: Mapping[str, str], rows: Iterable[RunRow], store: Store | None 
         for given, seed in combinations:
             resolved = _resolve(given, seed, sets)
             command = ["tfllmer", "run", *_flags(given, sets), "--seed", str(seed), "--detach"]
-            digest = spec_hash(resolved.experiment)
-            runs.append(Planned(resolved, tuple(command), digest, known.get(digest, "")))
+            runs.append(PlannedRun(resolved, tuple(command), spec_hash(resolved.experiment)))
     except UserError as error:
         return Plan(error=str(error))
     base: Resolved | None = runs[0].resolved
@@ -144,6 +126,7 @@ def plan(values: Mapping[str, str], rows: Iterable[RunRow], store: Store | None 
         base = None
         with suppress(UserError):  # presets that fit only with these settings
             base = _resolve(combinations[0][0], combinations[0][1], [])
+    runs = _known(runs, store)
     made = Plan(tuple(runs), _fields([run.resolved for run in runs], base))
     return replace(made, time=_time(made.launched, store))
 
@@ -180,22 +163,33 @@ def _fields(made: Sequence[Resolved], base: Resolved | None) -> tuple[FieldState
 
 
 def _flat(resolved: Resolved) -> dict[str, Any]:
-    from tfllmer_tui.cli.output import flatten
+    from engine.presets.compose import flatten
 
     return flatten(resolved.experiment.model_dump(by_alias=True))
 
 
-def _time(runs: Sequence[Planned], store: Store | None) -> str:
-    """How long they will take, told as for a study."""
+def _known(runs: Sequence[PlannedRun], store: Store | None) -> list[PlannedRun]:
+    """The same with what the store has of them, whoever made it."""
+    if store is None:
+        return list(runs)
+    from engine.store.studies import runs_that_count
+
+    counting = runs_that_count(store, [run.spec_hash for run in runs])
+    return [
+        replace(run, known=str(counting[run.spec_hash].status)) if run.spec_hash in counting else run for run in runs
+    ]
+
+
+def _time(runs: Sequence[PlannedRun], store: Store | None) -> TimeLeft:
+    """How long they will take, as for a study."""
     from engine.spec import data_hash
     from engine.store.studies import estimate_seconds
     from engine.views.time_left import time_left
-    from tfllmer_tui.view.study import time_text
 
     experiments = [run.resolved.experiment for run in runs]
     shapes = [(data_hash(e.data), e.model_dump(mode="json", by_alias=True)) for e in experiments]
     seconds = estimate_seconds(store, shapes) if store is not None else [None] * len(shapes)
-    return time_text(time_left(store, seconds))
+    return time_left(store, seconds)
 
 
 def _grid(values: Mapping[str, str]) -> list[dict[str, str | None]]:
