@@ -24,7 +24,7 @@ _SUFFIX = ".tmp"
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A file name beside `path` to write to. When the block ends well, what was written is on the disk and takes the
-    place of `path`; when it does not, `path` is as it was.
+    place of `path`; when it does not, or the machine goes down, `path` is as it was.
 
     Links are followed; a device or a pipe is written to directly. Raises UserError where the file cannot be
     written, and whatever the block raises, also where it cannot be tidied up after it.
@@ -48,8 +48,6 @@ def replacing(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
-    with suppress(OSError):  # not every file system can; the file itself is safe
-        _sync(target.parent)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
