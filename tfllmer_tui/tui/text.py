@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
-from functools import lru_cache
 
-from tfllmer_tui.view.text import plain
+from engine.errors import UserError
+from engine.metrics import parse_metric
+from engine.views.words import printable
 
 TITLES = {
     "train_ce": "train CE",
@@ -21,21 +21,14 @@ TITLES = {
 }
 
 
-@lru_cache(4096)
-def clean(text: str) -> str:
-    """Text from data without what would steer the terminal."""
-    return text if text.isprintable() else plain(text).plain
-
-
 def metric_title(name: str) -> str:
-    """`valid.ndcg@10` as people write it: `valid NDCG@10`."""
+    """The name of a series as people write it: `valid NDCG@10` for `valid.ndcg@10`."""
     if name in TITLES:
         return TITLES[name]
-    split, dot, rest = name.partition(".")
-    if not dot:
-        return clean(name)
-    known = re.fullmatch(r"(ndcg|hr)@\d+|mrr", rest)
-    return f"{split} {rest.upper() if known else clean(rest)}"
+    try:
+        return parse_metric(name).title
+    except UserError:  # a series that is no metric
+        return printable(name)
 
 
 def span(seconds: float | None) -> str:
@@ -52,13 +45,6 @@ def span(seconds: float | None) -> str:
         return f"{hours}h{minutes:02}"
     days, hours = divmod(hours, 24)
     return f"{days}d{hours:02}"
-
-
-def number(value: float | None, digits: int = 4) -> str:
-    """Four decimals as the CLI has them; a dash where there is none, the word where it is not finite."""
-    if value is None:
-        return "–"
-    return f"{value:.{digits}f}" if math.isfinite(value) else str(value)
 
 
 def difference(value: float, base: float, digits: int = 4) -> str:

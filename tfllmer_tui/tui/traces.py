@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from engine.views.words import printable
 from tfllmer_tui.tui.curves import Curve
-from tfllmer_tui.tui.text import clean
 
 if TYPE_CHECKING:
     from engine.store import Store
@@ -41,7 +41,7 @@ class TraceCache:
         for each in wanted:
             stored = self.trace(store, each.row, metric)
             if stored.points:
-                found.append(Curve(each.row.id, clean(each.name), each.color, stored, each.row.config_hash))
+                found.append(Curve(each.row.id, printable(each.name), each.color, stored, each.row.config_hash))
         return found
 
     def trace(self, store: Store, row: RunRow, metric: str) -> Trace:

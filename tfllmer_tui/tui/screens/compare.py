@@ -24,10 +24,10 @@ from engine.views.comparisons import (
     TableLine,
 )
 from engine.views.runs import names
+from engine.views.words import printable
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.snapshot import StoreSnapshot
-from tfllmer_tui.tui.text import clean
 from tfllmer_tui.tui.traces import Wanted
 from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
@@ -42,7 +42,7 @@ class ComparisonTable(VirtualTable[TableLine]):
     """Headings and notes run over all columns."""
 
     def across(self, row: TableLine, colors: Inks) -> tuple[str, Style] | None:
-        return None if row.values else (clean(row.name), colors["dim" if row.note else "head"])
+        return None if row.values else (printable(row.name), colors["dim" if row.note else "head"])
 
 
 class CompareScreen(ChartKeys):
@@ -145,7 +145,7 @@ class CompareScreen(ChartKeys):
         return columns
 
     def _cells(self, line: TableLine, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
-        cells: list[CellText] = [[(clean(line.name), colors["dim"])]]
+        cells: list[CellText] = [[(printable(line.name), colors["dim"])]]
         cells += [_cell(line.values[int(column.key)], line.values[0], colors) for column in columns[1:]]
         return cells
 
@@ -207,7 +207,7 @@ def _cell(value: ComparedValue, first: ComparedValue, colors: Inks) -> CellText:
     if value is None:
         return [("", colors["faint"]) if first is None else ("–", colors["faint"])]
     if isinstance(value, str):
-        return [(clean(value), colors["text" if value == first else "accent"])]
+        return [(printable(value), colors["text" if value == first else "accent"])]
     if isinstance(value, ComparedInterval):
         style = "dim" if value.better is None else "success" if value.better else "error"
         return [(value.told(), colors[style])]

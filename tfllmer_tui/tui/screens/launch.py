@@ -16,12 +16,12 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from engine.views.plans import Plan, PlannedRun, command_of, filled, plan, with_value, words
+from engine.views.words import printable
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.messages import SettingEdited
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.snapshot import StoreSnapshot
-from tfllmer_tui.tui.text import clean
 from tfllmer_tui.tui.widgets.form_line import FormLine, Words
 from tfllmer_tui.tui.widgets.settings_form import SettingsForm
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
@@ -253,11 +253,11 @@ def _cells(run: PlannedRun, columns: Sequence[Column], colors: Inks) -> Sequence
     text = colors["dim" if run.known == "finished" else "text"]
     told: dict[str, CellText] = {
         "status": [(mark, colors.status(run.known) if run.known else colors["primary"])],
-        "arm": [(clean(experiment.arm), text)],
-        "dataset": [(clean(experiment.data.name), text)],
-        "backbone": [(clean(experiment.backbone.name), text)],
+        "arm": [(printable(experiment.arm), text)],
+        "dataset": [(printable(experiment.data.name), text)],
+        "backbone": [(printable(experiment.backbone.name), text)],
         "seed": [(str(experiment.seed), text)],
-        "changes": [(clean(changes), colors["dim"])],
+        "changes": [(printable(changes), colors["dim"])],
     }
     return [told[column.key] for column in columns]
 

@@ -16,13 +16,13 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from engine.reports.boards.leaderboard import shortened
+from engine.views.words import printable
 from tfllmer_tui.tui import board as boards
 from tfllmer_tui.tui.board import FORMS, OVER, BoardChoice, remembered_choice
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.screens.metric import MetricScreen
 from tfllmer_tui.tui.snapshot import StoreSnapshot
-from tfllmer_tui.tui.text import clean
 from tfllmer_tui.tui.widgets.log_view import LogView
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.board import board_notes
@@ -133,13 +133,13 @@ class LeaderboardScreen(Page):
             self.query_one("#preview", LogView).clear()
             return
         place = f"   {self._at + 1} of {len(self._boards)} data sets" if len(self._boards) > 1 else ""
-        study = f" · study {clean(choice.study)}" if choice.study else ""
+        study = f" · study {printable(choice.study)}" if choice.study else ""
         layout = f"   layout {choice.layout}" if choice.is_laid_out else ""
-        name = clean(board.dataset if choice.layout == "metrics" else board.title)
+        name = printable(board.dataset if choice.layout == "metrics" else board.title)
         title.update(f"{name}{study}{place}{layout}")
         room = (7 if board.equal_n == 1 else 15 if board.equal_n else 19) + bool(board.compared)
         columns = [Column("label", "arm", 18, 0, grow=2, most=48)]
-        for at, name in enumerate(map(clean, board.backbones)):
+        for at, name in enumerate(map(printable, board.backbones)):
             columns.append(Column(str(at), name, max(room, len(name)), at + 1, right=True))
         labels = [row.label for row in board.rows]
         self._names = dict(zip(labels, shortened(labels)[0], strict=True))
@@ -171,7 +171,7 @@ class LeaderboardScreen(Page):
             if column.key == "label":
                 here = row.label == self._choice.baseline
                 cells.append(
-                    [("» " if here else "", colors["accent"]), (clean(self._names[row.label]), colors["text"])]
+                    [("» " if here else "", colors["accent"]), (printable(self._names[row.label]), colors["text"])]
                 )
             else:
                 cells.append(_numbers(row.cells[int(column.key)], board.metric, with_n, colors))

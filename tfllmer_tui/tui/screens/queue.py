@@ -13,12 +13,13 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
+from engine.views.words import printable
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.messages import RowChosen
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.snapshot import StoreSnapshot
-from tfllmer_tui.tui.text import clean, span
+from tfllmer_tui.tui.text import span
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.text import STATUS
 
@@ -104,16 +105,16 @@ class QueueScreen(Page):
             "status": [(STATUS.get(row.status, ("?", ""))[0], colors.status(row.status))],
             "place": [(place, colors["primary"])],
             "id": [(row.id[:10], dim)],
-            "arm": [(clean(method + slash), dim if slash else text), (clean(ablation), text)],
-            "dataset": [(clean(row.dataset), text)],
-            "backbone": [(clean(row.backbone), text)],
+            "arm": [(printable(method + slash), dim if slash else text), (printable(ablation), text)],
+            "dataset": [(printable(row.dataset), text)],
+            "backbone": [(printable(row.backbone), text)],
             "seed": [(str(row.seed), text)],
             "epoch": [("–" if row.epoch is None else str(int(row.epoch)), text), (f"/{row.epochs}", dim)],
             "left": [(span(row.ends_at - now) if row.ends_at else "", colors["primary"])],
-            "device": [(clean(row.device or ""), dim)],
+            "device": [(printable(row.device or ""), dim)],
             "since": [(span(now - since) if since else "", dim)],
             "priority": [(str(row.priority) if row.priority else "", dim)],
-            "reason": [(clean(row.reason), colors.status(row.status))],
+            "reason": [(printable(row.reason), colors.status(row.status))],
         }
         return [told[column.key] for column in columns]
 
@@ -194,7 +195,7 @@ def _fleet(workers: Sequence[WorkerView], running: int, waiting: int, colors: In
         said = f"{waiting} waiting: press w to start a worker" if waiting else "it starts with the next run"
         grid.add_row(Text("no worker", colors["warning" if waiting else "dim"]), Text(said, colors["dim"]))
     for worker in workers:
-        name = Text.assemble((clean(worker.host), colors["bold"]), (f" pid {worker.pid}", colors["dim"]))
+        name = Text.assemble((printable(worker.host), colors["bold"]), (f" pid {worker.pid}", colors["dim"]))
         if worker.draining:
             name.append("  takes nothing new", colors["warning"])
         age = now - worker.heartbeat.timestamp()
@@ -202,7 +203,7 @@ def _fleet(workers: Sequence[WorkerView], running: int, waiting: int, colors: In
             busy, slots = int(device.get("running", 0)), int(device.get("slots", worker.slots.count(device["device"])))
             grid.add_row(
                 name if place == 0 else "",
-                Text(clean(str(device.get("name") or device["device"])), colors["text"]),
+                Text(printable(str(device.get("name") or device["device"])), colors["text"]),
                 _slots(busy, slots, colors),
                 _load(device, colors),
                 Text(f"seen {span(age)} ago" if place == 0 and age > 30 else "", colors["warning"]),

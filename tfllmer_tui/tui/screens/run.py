@@ -17,17 +17,17 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Input, Static, TabbedContent, TabPane
 
-from engine.views.words import value_text
+from engine.views.words import printable, value_text
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.snapshot import StoreSnapshot
-from tfllmer_tui.tui.text import clean, number, span
+from tfllmer_tui.tui.text import span
 from tfllmer_tui.tui.traces import Wanted
 from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.log_view import LogView, read_more
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
-from tfllmer_tui.view.text import STATUS
+from tfllmer_tui.view.text import STATUS, number
 
 if TYPE_CHECKING:
     from engine.store import Store
@@ -294,9 +294,9 @@ def _table(name: str, *columns: tuple[str, int]) -> VirtualTable[Fact]:
 
 def _fact_cells(fact: Fact, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
     told: dict[str, CellText] = {
-        "name": [(clean(fact.id.split("\0")[0]), colors["dim"])],
-        "value": [(clean(fact.value), colors[fact.style])],
-        "aside": [(clean(fact.aside), colors["primary" if fact.aside.startswith("--") else "dim"])],
+        "name": [(printable(fact.id.split("\0")[0]), colors["dim"])],
+        "value": [(printable(fact.value), colors[fact.style])],
+        "aside": [(printable(fact.aside), colors["primary" if fact.aside.startswith("--") else "dim"])],
     }
     return [told[column.key] for column in columns]
 
@@ -307,8 +307,8 @@ def _head(row: RunRow, colors: Inks, now: float, width: int) -> Text:
     vectors = f" · {row.embedding}" if row.embedding else ""
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(f"{mark} {row.status}", colors.status(row.status))
-    text.append(f"  {clean(row.arm)}", colors["bold"])
-    text.append(clean(f" · {row.dataset}{vectors} · {row.backbone} · seed {row.seed}"), colors["text"])
+    text.append(f"  {printable(row.arm)}", colors["bold"])
+    text.append(printable(f" · {row.dataset}{vectors} · {row.backbone} · seed {row.seed}"), colors["text"])
     text.append(f"   {row.id}", colors["dim"])
     text.append("\n")
     done = row.epoch or 0.0
@@ -326,7 +326,7 @@ def _head(row: RunRow, colors: Inks, now: float, width: int) -> Text:
             text.append(f"   {name} NDCG@10 ", colors["dim"])
             text.append(number(values["ndcg@10"]), colors["bold"])
     if row.reason:
-        text.append(f"   {clean(row.reason)}", colors.status(row.status))
+        text.append(f"   {printable(row.reason)}", colors.status(row.status))
     return text
 
 

@@ -16,12 +16,13 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
+from engine.views.words import printable
 from tfllmer_tui.tui.messages import RowChosen, RowReached
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.screens.study import StudyScreen
 from tfllmer_tui.tui.snapshot import StoreSnapshot
-from tfllmer_tui.tui.text import clean, span
+from tfllmer_tui.tui.text import span
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.text import STATUS
 
@@ -135,12 +136,12 @@ class StudiesScreen(Page):
         left = ends_at - self.context.clock() if ends_at else None
         error = study.file.error if study.file else ""
         told: dict[str, CellText] = {
-            "name": [("✗ " if error else "", colors["error"]), (clean(study.id), colors["text"])],
+            "name": [("✗ " if error else "", colors["error"]), (printable(study.id), colors["text"])],
             "share": [("━" * done, colors["success"]), ("━" * (width - done), colors["faint"])],
             "count": [(str(counts["finished"]), colors["text"]), (f"/{study.total}", colors["dim"])],
             "states": states,
             "left": [(span(left) if left else "", colors["primary"])],
-            "question": [(clean(error or (study.file.question if study.file else "")), colors["dim"])],
+            "question": [(printable(error or (study.file.question if study.file else "")), colors["dim"])],
         }
         return [told[column.key] for column in columns]
 
@@ -150,14 +151,16 @@ class StudiesScreen(Page):
         colors = inks(self.app.current_theme)
         text = Text()
         if line is not None and line.file is None:
-            text.append(f"{clean(line.id)}: ran here; its file is not there any more", colors["dim"])
+            text.append(f"{printable(line.id)}: ran here; its file is not there any more", colors["dim"])
         elif line is not None and line.file is not None and line.file.error:
             text.append(f"✗ {line.file.error}", colors["error"])
         elif line is not None and line.file is not None:
             file = line.file
-            text.append(f"{clean(file.id)}: {clean(file.meaning)}", colors["bold"])
-            text.append(f"\n{clean(file.question)}", colors["text"])
-            text.append(f"\n{file.size} runs on {clean(', '.join(file.datasets))} · {clean(file.place)}", colors["dim"])
+            text.append(f"{printable(file.id)}: {printable(file.meaning)}", colors["bold"])
+            text.append(f"\n{printable(file.question)}", colors["text"])
+            text.append(
+                f"\n{file.size} runs on {printable(', '.join(file.datasets))} · {printable(file.place)}", colors["dim"]
+            )
             text.append("\nl shows what exists, how long the rest takes, and launches it", colors["primary"])
         self.query_one("#about", Static).update(text)
 

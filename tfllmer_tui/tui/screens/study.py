@@ -18,11 +18,11 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from engine.views.plans import StudyPart, sets_of
+from engine.views.words import printable
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.palette import inks
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.snapshot import StoreSnapshot
-from tfllmer_tui.tui.text import clean
 from tfllmer_tui.tui.widgets.form_line import FormLine, Words
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class StudyScreen(Page):
         self._seen: int | None = None
 
     def compose_body(self) -> Iterable[Widget]:
-        yield Static(clean(self._study), id="about", markup=False)
+        yield Static(printable(self._study), id="about", markup=False)
         for name, hint in (
             ("only", "all of it; dataset=ml-100k seed=0,1 is a part"),
             ("seeds", "as in the file; or how many, from 0"),
@@ -115,8 +115,8 @@ class StudyScreen(Page):
         colors = inks(self.app.current_theme)
         said = self.query_one("#said", Static)
         if found.meaning:
-            about = Text(f"{clean(self._study)}: {clean(found.meaning)}", colors["bold"])
-            about.append(f"\n{clean(found.question)}", colors["text"])
+            about = Text(f"{printable(self._study)}: {printable(found.meaning)}", colors["bold"])
+            about.append(f"\n{printable(found.question)}", colors["text"])
             self.query_one("#about", Static).update(about)
         if found.axes is not None:
             self.query_one("#only", FormLine).suggester = Words([f"{axis}=" for axis in found.axes])
@@ -134,7 +134,7 @@ class StudyScreen(Page):
         lines.append(ask)
         said.update(Text("\n").join(line for line in lines if line))
         axes = Text("\n").join(
-            Text.assemble((f"{axis}  ", colors["dim"]), (clean(values), colors["text"]))
+            Text.assemble((f"{axis}  ", colors["dim"]), (printable(values), colors["text"]))
             for axis, values in (found.axes or {}).items()
         )
         self.query_one("#picture", Static).update(Group(matrix(cells), *failures(cells), Text(), axes))

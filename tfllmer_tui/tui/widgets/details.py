@@ -11,9 +11,9 @@ from textual.widgets import Static
 
 from engine.views.folds import Spread
 from engine.views.runs import RunGroup, TableRow
+from engine.views.words import printable
 from tfllmer_tui.tui.palette import Inks, inks
-from tfllmer_tui.tui.text import clean, number
-from tfllmer_tui.view.text import STATUS
+from tfllmer_tui.view.text import STATUS, number
 
 
 class Details(Static):
@@ -45,12 +45,12 @@ def _lines(entry: TableRow, colors: Inks) -> list[tuple[str, Text]]:
     text = colors["text"]
     vectors = f" · {run.embedding}" if run.embedding else ""
     lines = [
-        ("arm", Text(clean(run.arm), colors["bold"])),
-        ("data", Text(clean(f"{run.dataset}{vectors} · {run.backbone}"), text)),
+        ("arm", Text(printable(run.arm), colors["bold"])),
+        ("data", Text(printable(f"{run.dataset}{vectors} · {run.backbone}"), text)),
     ]
     if run.overrides:
         changes = ", ".join(f"{name}={value}" for name, value in sorted(run.overrides.items()))
-        lines.append(("changed", Text(clean(changes), text)))
+        lines.append(("changed", Text(printable(changes), text)))
     if isinstance(entry, RunGroup):
         lines.append(("seeds", Text(", ".join(map(str, entry.seeds)), text)))
         for name, spread in (("valid", entry.valid), ("test", entry.test)):
@@ -58,7 +58,7 @@ def _lines(entry: TableRow, colors: Inks) -> list[tuple[str, Text]]:
                 lines.append((name, _spread(spread, entry.metric, colors)))
         return lines
     mark, word = STATUS.get(run.status, ("?", ""))[0], run.status + (f": {run.reason}" if run.reason else "")
-    told = Text.assemble((run.id, text), "  ", (f"{mark} {clean(word)}", colors.status(run.status)))
+    told = Text.assemble((run.id, text), "  ", (f"{mark} {printable(word)}", colors.status(run.status)))
     lines.insert(0, ("run", told))
     for name, values in (("valid", run.valid), ("test", run.test)):
         if values:

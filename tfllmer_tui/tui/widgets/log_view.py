@@ -11,8 +11,8 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from engine.views.words import printable
 from tfllmer_tui.tui.palette import inks
-from tfllmer_tui.tui.text import clean
 
 MOST_BYTES = 8 << 20
 """Of a longer log, the end is shown."""
@@ -57,7 +57,7 @@ class LogView(ScrollView, can_focus=True):
         self._torn = new[-1]
         if not self._torn:
             new.pop()
-        self.lines += [clean(line.rsplit("\r", 1)[-1].replace("\t", "    ")) for line in new]
+        self.lines += [printable(line.rsplit("\r", 1)[-1].replace("\t", "    ")) for line in new]
         self._measure()
 
     def _measure(self) -> None:

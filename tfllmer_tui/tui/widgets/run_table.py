@@ -11,10 +11,11 @@ from rich.style import Style
 
 from engine.views.folds import Spread
 from engine.views.runs import METRICS, RunGroup, TableRow, value_of
+from engine.views.words import printable
 from tfllmer_tui.tui.palette import Inks
-from tfllmer_tui.tui.text import clean, difference, number, span
+from tfllmer_tui.tui.text import difference, span
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
-from tfllmer_tui.view.text import STATUS, sparkline
+from tfllmer_tui.view.text import STATUS, number, sparkline
 
 if TYPE_CHECKING:
     from engine.store.queries.feed import RunRow
@@ -152,11 +153,11 @@ def _arm(run: RunRow, width: int, colors: Inks) -> CellText:
     if slash and len(f"{run.arm} {changes}") > width:
         method, slash, ablation = ablation, "", ""
     name = (
-        [(clean(f"{method}/"), colors["dim"]), (clean(ablation), colors["text"])]
+        [(printable(f"{method}/"), colors["dim"]), (printable(ablation), colors["text"])]
         if slash
-        else [(clean(method), colors["text"])]
+        else [(printable(method), colors["text"])]
     )
-    return [*name, (clean(f" {changes}") if changes else "", colors["dim"])]
+    return [*name, (printable(f" {changes}") if changes else "", colors["dim"])]
 
 
 def _left(run: RunRow, now: float) -> tuple[str, str]:
@@ -198,11 +199,11 @@ def _train_ce(row: TableRow, run: RunRow, column: Column, colors: Inks) -> CellT
 _CELLS: dict[str, Callable[[TableRow, RunRow, Column, Inks], CellText]] = {
     "status": lambda row, run, column, colors: _status(row, colors),
     "arm": lambda row, run, column, colors: _arm(run, column.width, colors),
-    "dataset": lambda row, run, column, colors: [(clean(run.dataset), colors["text"])],
-    "backbone": lambda row, run, column, colors: [(clean(run.backbone), colors["text"])],
+    "dataset": lambda row, run, column, colors: [(printable(run.dataset), colors["text"])],
+    "backbone": lambda row, run, column, colors: [(printable(run.backbone), colors["text"])],
     "seed": _seed,
     "epoch": _epoch,
     "curve": lambda row, run, column, colors: [(_shape(run, column.width), colors["primary"])],
     "train_ce": _train_ce,
-    "study": lambda row, run, column, colors: [(clean(run.study or ""), colors["dim"])],
+    "study": lambda row, run, column, colors: [(printable(run.study or ""), colors["dim"])],
 }

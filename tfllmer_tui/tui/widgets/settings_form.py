@@ -18,9 +18,9 @@ from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
 from engine.views.plans import FieldState, value_in
+from engine.views.words import printable
 from tfllmer_tui.tui.messages import ChoiceTurned, FindWanted, LineLeft, RowChosen, RowReached, SettingEdited
 from tfllmer_tui.tui.palette import Inks, inks
-from tfllmer_tui.tui.text import clean
 from tfllmer_tui.tui.widgets.completed import Completed
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 
@@ -194,8 +194,8 @@ class SettingsForm(Vertical):
         quiet = colors["faint" if origin == "default" else "dim"]
         told: dict[str, CellText] = {
             "name": [("✗ " if wrong else "● " if changed else "  ", style), (path, style)],
-            "value": [(clean(value), style + Style(bold=changed)), (was, colors["dim"])],
-            "origin": [(clean(origin), colors["accent"] if changed else quiet)],
+            "value": [(printable(value), style + Style(bold=changed)), (was, colors["dim"])],
+            "origin": [(printable(origin), colors["accent"] if changed else quiet)],
         }
         return [told[column.key] for column in columns]
 
