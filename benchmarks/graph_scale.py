@@ -24,7 +24,7 @@ from engine.data import Sequences
 from engine.embeddings.graph import null_graphs
 from engine.embeddings.graph.cooccurrence import Matrix, cooccurrence
 from engine.embeddings.graph.laplacian import laplacian
-from engine.spec import Graph
+from engine.spec import CoOccurrence
 
 NULLS = {
     "rewired": null_graphs.rewired,
@@ -49,11 +49,11 @@ def measured(what: str, given: argparse.Namespace) -> dict[str, Any]:
     """One graph, in this process."""
     train = histories(given)
     began = time.perf_counter(), time.process_time()
-    settings = Graph(window=given.window)
+    settings = CoOccurrence(window=given.window)
     if what == "ppmi":
-        settings = Graph(window=given.window, weight="ppmi")
+        settings = CoOccurrence(window=given.window, weight="ppmi")
     elif what == "top-k":
-        settings = Graph(window=None, top_k=20)
+        settings = CoOccurrence(window=None, top_k=20)
     real = cooccurrence(train, given.items, settings)
     made = real
     told: dict[str, Any] = {}

@@ -44,7 +44,7 @@ def experiments(count: int) -> list[Experiment]:
                 for base in bases:
                     for seed in range(5):
                         tree = base.model_dump(mode="json", by_alias=True)
-                        tree["data"] |= {"name": dataset, "fingerprint": f"{dataset:x<16}"}
+                        tree["data"]["source"] = {"kind": "files", "name": dataset, "fingerprint": f"{dataset:x<16}"}
                         tree["backbone"] = {"name": backbone}
                         tree["train"]["lr"] = round(1e-3 * 1.1**variant, 8)
                         made.append(Experiment.model_validate(tree | {"seed": seed}))

@@ -40,9 +40,10 @@ from engine.embeddings.reduce.rec_pca import rec_pca
 from engine.embeddings.reduce.reductions import fit, prepare
 from engine.embeddings.reduce.trade_off import trade_off
 from engine.embeddings.rows import Vectors
-from engine.spec import Embedding
+from engine.spec import Embedding, RecPCA
 
-SETTINGS = Embedding(reduce="rec-pca", lambda_=1.0)
+REDUCTION = RecPCA(lambda_=1.0)
+SETTINGS = Embedding(reduce=REDUCTION)
 
 
 class AnonymousMemory:
@@ -130,8 +131,8 @@ def ours(matrix: npt.NDArray[np.float16], graph: Laplacian, k: int) -> dict[str,
     with AnonymousMemory() as memory:
         rows, preparing = timed(prepare, vectors, SETTINGS)
         found, passing = timed(moments, rows, graph)
-        reduction, solving = timed(rec_pca, found, k, SETTINGS.lambda_)
-    _, diagnosing = timed(trade_off, found, k, SETTINGS.lambda_, reduction)
+        reduction, solving = timed(rec_pca, found, k, REDUCTION.lambda_)
+    _, diagnosing = timed(trade_off, found, k, REDUCTION.lambda_, reduction)
     return {
         "items": len(graph.diagonal),
         "fit": {name: round(preparing[name] + passing[name] + solving[name], 2) for name in preparing},

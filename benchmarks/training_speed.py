@@ -55,16 +55,18 @@ def plain_step(model: SequentialRecommender, optimizer: torch.optim.Optimizer, b
     optimizer.step()
 
 
-def products(backbone: spec.Backbone, n_items: int, batch: Batch) -> float:
+def products(backbone: spec.ItemBackbone, n_items: int, batch: Batch) -> float:
     """Multiply-adds of the matrix products of one forward pass over real positions."""
     t, n, d = len(batch.items), len(batch.targets), backbone.width
     scores = n * n_items * d
     match backbone:
         case spec.GRU4Rec():
             return t * (3 * backbone.hidden * (d + backbone.hidden) + backbone.hidden * d) + scores
-        case _:
+        case spec.SASRec() | spec.BERT4Rec():
             attention = 2 * float((batch.lengths.astype(np.float64) ** 2).sum()) * d
             return backbone.layers * (t * (4 * d * d + 2 * d * backbone.inner) + attention) + scores
+        case _:
+            raise SystemExit(f"no count of the products of {backbone.name}")
 
 
 def sgemm_rate() -> float:
@@ -91,10 +93,12 @@ def main() -> None:
     dataset = load_dataset(experiment.data)
     split = split_dataset(dataset, experiment.data)
     backbone = experiment.backbone
+    if not isinstance(backbone, spec.Sequential):
+        raise SystemExit(f"--backbone {backbone.name}: reads no histories")
     n_items = len(dataset.item_ids)
     source = build(experiment, split.train, n_items)
     batches = [batch for epoch in range(3) for one in source.batches(epoch) for batch in one][: given.steps]
-    minimised = criterion(experiment.train, n_items)
+    minimised = criterion(experiment.train.loss, n_items)
 
     def contestant(
         step: Callable[[SequentialRecommender, torch.optim.Optimizer, Batch], object],

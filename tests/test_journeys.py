@@ -22,7 +22,7 @@ from engine.embeddings.reduce.reductions import load_map
 from engine.spec import from_json
 
 TINY = [
-    *("--set", "data.demo.users=80", "--set", "data.demo.items=60", "--set", "data.demo.communities=4"),
+    *("--set", "data.source.users=80", "--set", "data.source.items=60", "--set", "data.source.communities=4"),
     *("--set", "backbone.width=16", "--set", "backbone.inner=32", "--set", "train.probe=64"),
     *("--set", "train.batch_size=16", "--threads", "1"),
 ]
@@ -162,7 +162,7 @@ def test_same_seed_gives_the_same_numbers(finished: tuple[Shell, list[dict[str, 
 # ------------------------------------------------------------------------------------ ends
 
 
-LONG = [*TINY, "--set", "train.epochs=12", "--set", "data.demo.users=200"]
+LONG = [*TINY, "--set", "train.epochs=12", "--set", "data.source.users=200"]
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ def files(folder: Path, name: str) -> list[Path]:
     if not inter.is_file():
         names = sorted(path.name for path in folder.glob("*.inter"))
         hint = nearest(inter.name, names) if names else " (the folder holds no .inter file)"
-        raise UserError(f"{inter}: no such file{hint}; put it there, or set data.path to the folder that has it")
+        raise UserError(f"{inter}: no such file{hint}; put it there, or set --dataset to the folder that has it")
     return [inter, item] if item.is_file() else [inter]
 
 

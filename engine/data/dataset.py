@@ -55,13 +55,13 @@ class Dataset:
 def load_dataset(data: spec.Data) -> Dataset:
     """Read (or, for demo, generate) the data set and apply the filters of `data`.
 
-    data.path is the folder of NAME.inter and NAME.item; where data.fingerprint is set, the files'
+    data.source.path is the folder of NAME.inter and NAME.item; where data.source.fingerprint is set, the files'
     content must have it. Raises UserError in one line for anything wrong with files or settings."""
-    if data.name == "demo":
-        world = demo.generate(data.demo)
+    if isinstance(data.source, spec.Demo):
+        world = demo.generate(data.source)
         return _assemble("demo", world.log, data, world.vectors)
     if data.path is None:
-        raise UserError(f"data.path is not set: name the folder that holds {data.name}.inter")
+        raise UserError(f"data.source.path is not set: name the folder that holds {data.name}.inter")
     folder, name = Path(data.path), Path(data.name).name
     paths = files(folder, name)
     if data.fingerprint and (found := spec.file_fingerprint(paths)) != data.fingerprint:

@@ -172,7 +172,7 @@ def _vectors(rng: np.random.Generator, dials: spec.Demo, clusters: IntArray) -> 
     norms *= SCALE / np.sqrt(np.square(norms).mean())
     if norms.max() > HEAVIEST * norms.sum():
         raise UserError(
-            f"data.demo.norm_sd={dials.norm_sd:g} with data.demo.items={n}: one vector outweighs all others; "
+            f"data.source.norm_sd={dials.norm_sd:g} with data.source.items={n}: one vector outweighs all others; "
             "lower norm_sd, or take more items"
         )
     directions = _balanced(directions, norms)

@@ -62,7 +62,8 @@ class Split:
 def split_dataset(dataset: Dataset, data: spec.Data) -> Split:
     """Hold out validation and test targets as data.split says. Raises UserError where that leaves nothing to train
     on, no validation target to choose an epoch by or no test target, and for a temporal split without clock times."""
-    split = _temporal(dataset, data) if data.split == "temporal" else _leave_one_out(dataset)
+    rule = data.split
+    split = _temporal(dataset, rule) if isinstance(rule, spec.Temporal) else _leave_one_out(dataset)
     if (reason := _useless(split, data)) is not None:
         raise UserError(f"{dataset.name}: {reason}")
     return split
@@ -76,14 +77,14 @@ def _useless(split: Split, data: spec.Data) -> str | None:
         (
             trains,
             "nothing to train on: before the validation period no user has two interactions, so no item follows "
-            "another; lower data.valid_share and data.test_share, or use data.split=leave-one-out",
+            "another; lower data.split.valid_share and data.split.test_share, or use data.split=leave-one-out",
         ),
         (
             validates,
             "no user with a history has an interaction in the validation period, so no epoch could be chosen as the "
-            "best; raise data.valid_share, or use data.split=leave-one-out",
+            "best; raise data.split.valid_share, or use data.split=leave-one-out",
         ),
-        (tests, "no user with a history has an interaction in the test period; raise data.test_share"),
+        (tests, "no user with a history has an interaction in the test period; raise data.split.test_share"),
     )
     leave_one_out = (
         (
@@ -97,7 +98,7 @@ def _useless(split: Split, data: spec.Data) -> str | None:
             "follows another; longer histories are needed, or less filtering (data.k_core, data.rating_min)",
         ),
     )
-    reasons = temporal if data.split == "temporal" else leave_one_out
+    reasons = temporal if isinstance(data.split, spec.Temporal) else leave_one_out
     return next((reason for holds, reason in reasons if not holds), None)
 
 
@@ -144,7 +145,7 @@ def _leave_one_out(dataset: Dataset) -> Split:
     )
 
 
-def _temporal(dataset: Dataset, data: spec.Data) -> Split:
+def _temporal(dataset: Dataset, rule: spec.Temporal) -> Split:
     """Train = before t1, valid target = a user's last interaction in [t1, t2), test target = the last
     from t2 on; t1 and t2 are quantiles of all interactions' times, so all that share a time fall
     on the same side. A target without any history before it is no target."""
@@ -157,12 +158,13 @@ def _temporal(dataset: Dataset, data: spec.Data) -> Split:
         )
     ordered = np.sort(times)
     n = len(ordered)
-    t2 = ordered[min(n - 1, int(np.floor(n * (1 - data.test_share))))]
-    t1 = ordered[int(np.floor(n * (1 - data.test_share - data.valid_share)))]
+    t2 = ordered[min(n - 1, int(np.floor(n * (1 - rule.test_share))))]
+    t1 = ordered[int(np.floor(n * (1 - rule.test_share - rule.valid_share)))]
     if not ordered[0] < t1 < t2:
         raise UserError(
-            f"data.split=temporal: the times of {dataset.name} are too few or too coarse for data.valid_share="
-            f"{data.valid_share:g} and data.test_share={data.test_share:g}; raise them, or use data.split=leave-one-out"
+            f"data.split=temporal: the times of {dataset.name} are too few or too coarse for data.split.valid_share="
+            f"{rule.valid_share:g} and data.split.test_share={rule.test_share:g}; raise them, or use "
+            "data.split=leave-one-out"
         )
     starts, ends = _bounds(dataset)
     # A user's interactions are in order of time: those before t are the first of them.

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import numpy as np
 import numpy.typing as npt
 
+from engine import spec
 from engine.embeddings.clusters import spherical_kmeans
 from engine.embeddings.reduce.rec_pca import fix_signs
 from engine.embeddings.reduce.reductions import generator, orthonormal, random_rotation, unit_rows
 from engine.errors import UserError
-from engine.spec import Embedding
+from engine.spec.controls import BorrowedControl, DrawnControl
 
 Array = npt.NDArray[np.float64]
 
 
-def controlled(z: Array, settings: Embedding, id_table: npt.NDArray[np.floating] | None = None) -> Array:
-    """The table [n x k] that takes the place of z [n x k]; drawn from `settings.seed`, the same each time.
+def controlled(  # noqa: PLR0911 (one for each kind)
+    z: Array, control: spec.Control, id_table: npt.NDArray[np.floating] | None = None
+) -> Array:
+    """The table [n x k] that takes the place of z [n x k]; drawn from the control's seed, the same each time.
     `id_table` [n x k] are the rows of an ID table after training, for the controls that are named after it, which
     raise UserError without it.
 
@@ -36,36 +41,44 @@ def controlled(z: Array, settings: Embedding, id_table: npt.NDArray[np.floating]
     A row of zeros has no direction: it stays zero and takes no part where norms are set or dealt out, or clusters
     exchanged.
     """
-    draw = generator(settings.seed, settings.control)
-    match settings.control:
-        case "none":
-            made = z
-        case "unit-norms":
-            made = unit_rows(z)
-        case "shuffled-norms":
+    match control:
+        case spec.NoControl():
+            return z
+        case spec.UnitNorms():
+            return unit_rows(z)
+        case spec.ShuffledNorms():
             norms = np.linalg.norm(z, axis=1)
-            norms[norms > 0] = draw.permutation(norms[norms > 0])
-            made = unit_rows(z) * norms[:, None]
-        case "lognormal-norms":
-            made = unit_rows(z) * _lognormal(z, settings.norm_sd, draw)[:, None]
-        case "permuted-items":
-            made = z[draw.permutation(len(z))]
-        case "cluster-permuted":
-            made = _other_clusters(z, settings.clusters, draw)
-        case "spectrum-matched":
-            made = _spectrum_matched(z, draw)
-        case "rotation":
-            made = z @ random_rotation(z.shape[1], draw)
-        case "id-norms":
-            made = unit_rows(z) * _norms(_borrowed(id_table, settings))
-        case "id-directions":
-            made = unit_rows(_borrowed(id_table, settings)) * _norms(z)
-    return made
+            norms[norms > 0] = _draw(control).permutation(norms[norms > 0])
+            shuffled: Array = unit_rows(z) * norms[:, None]
+            return shuffled
+        case spec.LognormalNorms():
+            scaled: Array = unit_rows(z) * _lognormal(z, control.norm_sd, _draw(control))[:, None]
+            return scaled
+        case spec.PermutedItems():
+            dealt: Array = z[_draw(control).permutation(len(z))]
+            return dealt
+        case spec.ClusterPermuted():
+            return _other_clusters(z, control.clusters, _draw(control))
+        case spec.SpectrumMatched():
+            return _spectrum_matched(z, _draw(control))
+        case spec.Rotation():
+            turned: Array = z @ random_rotation(z.shape[1], _draw(control))
+            return turned
+        case spec.IdNorms():
+            return unit_rows(z) * _norms(_borrowed(id_table, control))
+        case spec.IdDirections():
+            return unit_rows(_borrowed(id_table, control)) * _norms(z)
+        case _:
+            assert_never(control)
 
 
-def _borrowed(id_table: npt.NDArray[np.floating] | None, settings: Embedding) -> Array:
+def _draw(control: DrawnControl) -> np.random.Generator:
+    return generator(control.seed, control.kind)
+
+
+def _borrowed(id_table: npt.NDArray[np.floating] | None, control: BorrowedControl) -> Array:
     if id_table is None:
-        raise UserError(f"embedding.control={settings.control} needs the ID table that a run trains first; start a run")
+        raise UserError(f"embedding.control={control.kind} needs the ID table that a run trains first; start a run")
     return id_table.astype(np.float64)
 
 

@@ -75,23 +75,24 @@ def source_vectors(embedding: spec.Embedding, dataset: Dataset) -> Vectors:
 
 
 def _compute(experiment: spec.Experiment, dataset: Dataset, split: Split, id_table: FloatArray | None) -> ItemVectors:
-    embedding = experiment.embedding
+    embedding = experiment.vectors
     rows = prepare(source_vectors(embedding, dataset), embedding)
     n, d = rows.shape
     diagnostics: dict[str, Any] = {"items": n, "dimensions": d, "norm_cv": _cv(rows.norms)}
     if embedding.center:
         diagnostics["norm_cv_centred"] = _cv(rows.lengths)
     smoothness: Laplacian | None = None
-    if embedding.uses_graph:
-        content = rows.array() if embedding.graph.kind == "content" else np.empty((n, 0), np.float32)
-        adjacency = item_graph(split.train, n, embedding.graph, content)
+    if isinstance(embedding.reduce, spec.RecPCA | spec.GraphPCA):
+        graph = embedding.reduce.graph
+        content = rows.array() if isinstance(graph, spec.ContentGraph) else np.empty((n, 0), np.float32)
+        adjacency = item_graph(split.train, n, graph, content)
         diagnostics["edges"] = adjacency.nnz // 2
-        smoothness = laplacian(adjacency, embedding.graph.laplacian)
-    k = experiment.backbone.width
+        smoothness = laplacian(adjacency, "normalized" if isinstance(graph, spec.EmptyGraph) else graph.laplacian)
+    k = experiment.width
     popularity = np.bincount(split.train.items, minlength=n)
     device = _device(experiment.execution.device)
     fitted = fit(rows, k, embedding, laplacian=smoothness, popularity=popularity, device=device)
-    z = controlled(fitted.z, embedding, id_table)
+    z = controlled(fitted.z, embedding.control, id_table)
     norms = np.linalg.norm(z, axis=1)
     reduction = fitted.reduction
     diagnostics |= {
@@ -104,12 +105,12 @@ def _compute(experiment: spec.Experiment, dataset: Dataset, split: Split, id_tab
         "table_norm_cv": _cv(norms),
         "warnings": [],
     }
-    if reduction is not None and embedding.reduce == "rec-pca":
-        diagnostics["trade_off"] = trade_off(fitted.moments, k, embedding.lambda_, reduction)
+    if reduction is not None and isinstance(embedding.reduce, spec.RecPCA):
+        diagnostics["trade_off"] = trade_off(fitted.moments, k, embedding.reduce.lambda_, reduction)
     if reduction is not None and reduction.positive < k:
         why = (
-            f"embedding.lambda={embedding.lambda_:g} is too large for this graph"
-            if embedding.reduce == "rec-pca"
+            f"embedding.reduce.lambda={embedding.reduce.lambda_:g} is too large for this graph"
+            if isinstance(embedding.reduce, spec.RecPCA)
             else "the vectors have no more directions with variance"
         )
         diagnostics["warnings"].append(f"only {reduction.positive} of {k} kept eigenvalues are positive: {why}")
@@ -140,7 +141,7 @@ def _key(experiment: spec.Experiment, split: Split, id_table: FloatArray | None)
         "data": identity["data"],
         "split": split.checksum(),
         "embedding": identity["embedding"],
-        "k": experiment.backbone.width,
+        "k": experiment.width,
     }
     if id_table is not None:
         content["id_table"] = hashlib.sha256(id_table.tobytes()).hexdigest()

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine import spec
 from engine.errors import UserError
 from engine.models.spectral import SpectralAdapter, spectrum
-from engine.spec import Table
 
-_ADAPTERS = ("linear", "mlp", "spectral")
 _TINY = 1e-6  # a row shorter than this share of the mean row has no direction of its own
 
 
 def initial_table(
-    settings: Table, n_items: int, width: int, z: npt.NDArray[np.float32] | None, generator: torch.Generator
+    settings: spec.Table, n_items: int, width: int, z: npt.NDArray[np.float32] | None, generator: torch.Generator
 ) -> tuple[Tensor, int]:
     """The initial rows, and how many of them had no direction.
 
@@ -27,12 +28,12 @@ def initial_table(
     `rescale` multiplies the whole table by one constant so that the mean row norm is 1, as it is under
     normalisation, with the disparity kept (docs/method.md D.3).
     """
-    if settings.init == "id":
-        rows, bare = torch.randn(n_items, width, generator=generator) * settings.id_sd, 0
+    if isinstance(settings.init, spec.RandomRows):
+        rows, bare = torch.randn(n_items, width, generator=generator) * settings.init.id_sd, 0
     else:
         if z is None or len(z) != n_items:
             raise ValueError(f"needs vectors of {n_items} items, not {None if z is None else len(z)}")
-        if z.shape[1] != width and settings.inject not in _ADAPTERS:
+        if z.shape[1] != width and not isinstance(settings.inject, spec.ADAPTERS):
             raise UserError(
                 f"vectors of {z.shape[1]} columns do not fit backbone.width={width}: reduce them, "
                 "or set table.inject=linear"
@@ -57,31 +58,36 @@ class ItemTable(nn.Module):
                                     split: as sum, the ID part in the last columns only (AlphaFuse)
     """
 
-    def __init__(self, initial: Tensor, settings: Table, width: int, bare: int = 0) -> None:
+    def __init__(self, initial: Tensor, settings: spec.Table, width: int, bare: int = 0) -> None:
         """`bare` rows of `initial` had no direction of their own (see `initial_table`)."""
         super().__init__()
         self.bare = bare
         n_items, given = initial.shape
-        if settings.inject == "spectral":
+        inject = settings.inject
+        if isinstance(inject, spec.SpectralAdapter):
             initial, log_shares = spectrum(initial)
-        self.weight = nn.Parameter(initial.clone(), requires_grad=settings.inject == "initialise")
+        self.weight = nn.Parameter(initial.clone(), requires_grad=isinstance(inject, spec.Initialise))
         self.adapter: nn.Module | None = None
         self.ids: nn.Parameter | None = None
-        match settings.inject:
-            case "linear":
+        match inject:
+            case spec.LinearAdapter():
                 self.adapter = nn.Linear(given, width)
-            case "mlp":
+            case spec.MLPAdapter():
                 self.adapter = nn.Sequential(nn.Linear(given, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-            case "spectral":
+            case spec.SpectralAdapter():
                 self.adapter = SpectralAdapter(log_shares, width)
-            case "sum":
-                self.ids = nn.Parameter(torch.randn(n_items, width) * settings.id_sd)
-            case "split":
-                columns = settings.id_dims or width // 2
+            case spec.SumWithID():
+                self.ids = nn.Parameter(torch.randn(n_items, width) * inject.id_sd)
+            case spec.SplitWithID():
+                columns = inject.id_dims or width // 2
                 if columns > width:
-                    raise UserError(f"table.id_dims={columns} exceeds backbone.width={width}")
-                self.ids = nn.Parameter(torch.randn(n_items, columns) * settings.id_sd)
-        self.freeze_epochs = settings.freeze_epochs
+                    raise UserError(f"table.inject.id_dims={columns} exceeds backbone.width={width}")
+                self.ids = nn.Parameter(torch.randn(n_items, columns) * inject.id_sd)
+            case spec.Initialise() | spec.Frozen():
+                pass
+            case _:
+                assert_never(inject)
+        self.freeze_epochs = inject.freeze_epochs if isinstance(inject, spec.Initialise) else 0
         self.unit_input = settings.normalize in ("input", "both")
         self.unit_scoring = settings.normalize in ("scoring", "both")
 

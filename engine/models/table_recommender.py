@@ -28,9 +28,9 @@ class TableRecommender(nn.Module):
         self.table = table
         self.normalize_h, self.tau = settings.normalize_h, settings.tau
         self.log_tau = nn.Parameter(torch.tensor(math.log(settings.tau))) if settings.tau_trained else None
-        self.bias = nn.Parameter(torch.zeros(len(counts))) if settings.bias == "free" else None
+        self.bias = nn.Parameter(torch.zeros(len(counts))) if isinstance(settings.bias, spec.FreeBias) else None
         self.beta: nn.Parameter | None = None
-        if settings.bias == "popularity":
+        if isinstance(settings.bias, spec.PopularityBias):
             self.beta = nn.Parameter(torch.ones(()))
         smoothed = torch.from_numpy(counts).float() + 1
         self.register_buffer("log_popularity", (smoothed / smoothed.sum()).log(), persistent=False)

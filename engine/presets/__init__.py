@@ -1,7 +1,7 @@
 """configs/ -> Experiment: YAML presets composed with flags, every value with the place it came from.
 
-`files` reads presets, `locate` finds data sets and vectors on disk, `compose` puts a run together;
-`studies` reads grids of runs, `cells` makes runs of them.
+`files` reads presets, `layers` lays them over one another, `locate` finds data sets and vectors on disk, `compose` puts
+a run together; `studies` reads grids of runs, `cells` makes runs of them.
 """
 
 from engine.presets.cells import Cell, Expansion, cell_key, chosen, combinations, expand

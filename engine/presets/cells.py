@@ -7,15 +7,16 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from engine.errors import UserError
-from engine.presets.compose import Resolved, flatten, resolve
+from engine.presets.compose import Resolved, parse_set, resolve
 from engine.presets.files import Setting
+from engine.presets.layers import at, whole_name
 from engine.presets.studies import AXES, FLAG_AXIS, Rule, Study, Value, check_field, key_of, parse_only, text_of
-from engine.spec import Experiment, config_hash, data_hash, spec_hash
+from engine.spec import Experiment, config_hash, data_hash, flat, spec_hash, to_document
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Cell:
     @property
     def shape(self) -> tuple[str, dict[str, Any]]:
         """Its `data_hash` and its specification: what the time it takes depends on."""
-        return data_hash(self.experiment.data), self.experiment.model_dump(mode="json", by_alias=True)
+        return data_hash(self.experiment.data), to_document(self.experiment)
 
     @property
     def command(self) -> list[str]:
@@ -50,7 +51,7 @@ class Cell:
         e = self.experiment
         words = ["tfllmer", "run", "--method", e.method, *(["--ablation", e.ablation] if e.ablation else [])]
         words += ["--dataset", str(self.axes["dataset"]), "--backbone", e.backbone.name]
-        if e.data.name != "demo" and e.uses_embedding:
+        if e.data.name != "demo" and e.embedding is not None:
             words += ["--embedding", str(self.axes.get("embedding") or e.embedding.source)]
         words += ["--seed", str(e.seed)]
         return words + [
@@ -93,22 +94,31 @@ def expand(
 ) -> Expansion:
     """The cells as validated experiments. `sets` are texts `field=value` for all of them.
 
-    Raises UserError for the first cell that does not fit, with the place that made it.
+    A setting that the kinds of a cell do not have (the lambda of a plain PCA) is left out of it. Raises UserError for
+    the first cell that does not fit, with the place that made it, and for a setting that no cell has.
     """
-    _check_sets(study, sets)
-    resolved: dict[str, tuple[Experiment, dict[str, Any]]] = {}
+    given = study.settings | _settings_of(study, sets)
+    resolved: dict[str, Resolved] = {}
+    given_somewhere: dict[str, Setting] = {}
+    read: set[str] = set()
     cells: dict[str, Cell] = {}
     chosen = combinations(study, only, seeds)
     for axes in chosen:
         place = cell_key({axis: setting.value for axis, setting in axes.items() if axis != "seed"})
         if place not in resolved:
-            resolved[place] = _resolve(study, axes, sets)
-        experiment, overrides = resolved[place]
-        typed = flatten(experiment.model_dump(by_alias=True))
+            settings = given | {axis: setting for axis, setting in axes.items() if axis not in AXES}
+            resolved[place] = _resolve(study, axes, settings)
+            read |= settings.keys() - resolved[place].unread
+            given_somewhere |= settings
+        experiment, overrides = resolved[place].experiment, resolved[place].overrides
+        typed = flat(experiment)
         values = {axis: typed.get(axis, setting.value) for axis, setting in axes.items() if axis not in AXES}
         own = {axis: setting.value for axis, setting in axes.items() if axis in AXES}
         cell = Cell(own | values, experiment.model_copy(update={"seed": int(axes["seed"].value)}), overrides)
         cells.setdefault(cell.spec_hash, cell)
+    for name, setting in given_somewhere.items():
+        if name not in read:
+            raise UserError(f"{at(setting.origin)}{name}: no cell of study {study.name} has this setting; leave it out")
     return Expansion(list(cells.values()), len(chosen) - len(cells))
 
 
@@ -126,12 +136,11 @@ def _within(cell: Mapping[str, Setting], rule: Rule) -> bool:
     return all(axis in cell and key_of(cell[axis].value) in wanted for axis, wanted in rule.items())
 
 
-def _resolve(study: Study, axes: Mapping[str, Setting], sets: Sequence[str]) -> tuple[Experiment, dict[str, Any]]:
-    """The experiment of a cell, with any seed, and the settings that make a difference to its presets."""
+def _resolve(study: Study, axes: Mapping[str, Setting], settings: Mapping[str, Setting]) -> Resolved:
+    """A cell, with any seed; its overrides are the settings that make a difference to its presets."""
     method, _, ablation = str(axes["arm"].value).partition("/")
-    settings = study.settings | {axis: setting for axis, setting in axes.items() if axis not in AXES}
 
-    def cell(settings: Mapping[str, Setting], sets: Sequence[str]) -> Resolved:
+    def cell(settings: Mapping[str, Setting]) -> Resolved:
         return resolve(
             method=method,
             ablation=ablation or None,
@@ -139,18 +148,17 @@ def _resolve(study: Study, axes: Mapping[str, Setting], sets: Sequence[str]) -> 
             backbone=str(axes["backbone"].value),
             embedding=str(axes["embedding"].value) if "embedding" in axes else None,
             settings=settings,
-            sets=sets,
         )
 
     try:
-        resolved = cell(settings, sets)
+        resolved = cell(settings)
     except UserError as error:
         raise UserError(_placed(str(error), axes, study.label)) from None
     plain: dict[str, Any] = {}
     with suppress(UserError):  # where the presets do not fit without these settings, all of them count
-        plain = flatten(cell({}, ()).experiment.model_dump(by_alias=True))
-    changed = {path: v for path, v in resolved.overrides.items() if path not in plain or plain[path] != v}
-    return resolved.experiment, changed
+        plain = flat(cell({}).experiment)
+    changed = {name: v for name, v in resolved.overrides.items() if name not in plain or plain[name] != v}
+    return replace(resolved, overrides=changed)
 
 
 def _placed(text: str, axes: Mapping[str, Setting], label: str) -> str:
@@ -164,10 +172,15 @@ def _placed(text: str, axes: Mapping[str, Setting], label: str) -> str:
     return f"{where}{text} (in the cell {cell})"
 
 
-def _check_sets(study: Study, sets: Sequence[str]) -> None:
+def _settings_of(study: Study, sets: Sequence[str]) -> dict[str, Setting]:
+    """Settings of `--set` for all cells. Raises UserError for what is an axis, or not for studies."""
     axes = study.axes
+    settings: dict[str, Setting] = {}
     for text in sets:
-        path = text.partition("=")[0].strip()
-        if path in axes:
-            raise UserError(f"--set {text}: {path} is an axis of study {study.name}; choose with --only {path}=VALUE")
-        check_field(path, f"--set {text}")
+        given = text.partition("=")[0].strip()
+        name = given if given in axes else whole_name(given, "--set")
+        if name in axes:
+            raise UserError(f"--set {text}: {name} is an axis of study {study.name}; choose with --only {name}=VALUE")
+        check_field(name, f"--set {text}")
+        settings[name] = Setting(parse_set(text)[1], "--set")
+    return settings

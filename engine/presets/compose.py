@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import NoneType
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import ValidationError
 
 from engine.errors import UserError, nearest
 from engine.presets.files import Preset, Setting, find_preset, has_preset, list_presets
+from engine.presets.layers import Layer, Merged, at, merge, tree_of, whole_name, whole_names
 from engine.presets.locate import (
     dataset_name,
     find_dataset,
@@ -22,7 +21,7 @@ from engine.presets.locate import (
     list_vectors,
     vectors_name,
 )
-from engine.spec import BACKBONES, Experiment, explain, fields_of, part_of
+from engine.spec import Experiment, dotted, explain, flat, leaves_by_name
 
 METHOD, DATASET, BACKBONE = "tf-llmer", "demo", "sasrec"
 """What `tfllmer run` takes where nothing is said."""
@@ -30,25 +29,28 @@ METHOD, DATASET, BACKBONE = "tf-llmer", "demo", "sasrec"
 AXIS_FIELDS = {
     "method": "--method",
     "ablation": "--ablation",
-    "data.name": "--dataset",
-    "data.path": "--dataset",
+    "data.source": "--dataset",
+    "data.source.name": "--dataset",
+    "data.source.path": "--dataset",
     "backbone.name": "--backbone",
     "embedding.source": "--embedding",
     "embedding.path": "--embedding",
 }
-"""Fields that name a preset or a file: `--set FIELD=X` means the flag."""
-MEASURED = ("data.fingerprint", "embedding.fingerprint")
+"""Settings that name a preset or a file: `--set FIELD=X` means the flag."""
+MEASURED = ("data.source.fingerprint", "embedding.fingerprint")
 _NOT_IN_PRESETS = ("method", "ablation", "seed", "note", *MEASURED)
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """A complete run. `origins` covers every field: `default`, `configs/ablation/no-norm.yaml:5`, `--set`, ...
-    `overrides` holds what --set and a study's settings changed, typed."""
+    """A complete run. `origins` covers every setting: `default`, `configs/ablation/no-norm.yaml:5`, `--set`, ...
+    `overrides` holds what --set and a study's settings changed, typed; `unread` names settings of the study that its
+    kinds do not have."""
 
     experiment: Experiment
     origins: dict[str, str]
     overrides: dict[str, Any]
+    unread: frozenset[str] = frozenset()
 
 
 def ablations_of(method: str) -> list[str]:
@@ -72,39 +74,50 @@ def resolve(
 ) -> Resolved:
     """Compose defaults < dataset < backbone < method < ablation < flags < study < --set; find the files; validate.
 
-    `settings` are those of a study, by dotted field; `sets` are texts `field=value`. Raises UserError in one
-    line, with the place of what does not fit.
+    `settings` are those of a study, by name; what the kinds that the run chooses do not have is left out, as it is of
+    a data set's preset. `sets` are texts `field=value`. Raises UserError in one line, with the place of what does not
+    fit.
     """
-    given = dict(_parse(text) for text in sets)
+    given = dict(parse_set(text) for text in sets)
     axes = {"--method": method, "--ablation": ablation, "--dataset": dataset}
     axes |= {"--backbone": backbone, "--embedding": embedding}
-    axes |= {AXIS_FIELDS[path]: given.pop(path) for path in list(given) if path in AXIS_FIELDS}
+    axes |= {AXIS_FIELDS[name]: given.pop(name) for name in list(given) if name in AXIS_FIELDS}
     flags = {"seed": seed, "execution.device": device, "execution.threads": threads, "note": note}
 
     where = axes["--dataset"] or DATASET
     name = where if has_preset("dataset", where) or not is_path(where) else dataset_name(Path(where).expanduser())
+    model = find_preset("backbone", axes["--backbone"] or BACKBONE)
     arm = _arm(axes["--method"] or METHOD, axes["--ablation"])
-    layers: list[Mapping[str, Setting]] = [{"data.name": Setting(name, _by(axes, "--dataset"))}]
+    layers = [Layer(_source(name, _by(axes, "--dataset")), firm=False)]
     if has_preset("dataset", name):
-        layers.append(_settings(find_preset("dataset", name)))
-    layers.append(_settings(find_preset("backbone", axes["--backbone"] or BACKBONE)))
-    layers.extend(_settings(preset) for preset in arm)
-    layers.append({preset.kind: Setting(preset.name, _by(axes, f"--{preset.kind}")) for preset in arm})
+        layers.append(Layer(_settings(find_preset("dataset", name)), firm=False))
+    layers.extend(Layer(_settings(preset)) for preset in (model, *arm))
+    layers.append(Layer({preset.kind: Setting(preset.name, _by(axes, f"--{preset.kind}")) for preset in arm}))
     layers.append(
-        {path: Setting(value, f"--{path.split('.')[-1]}") for path, value in flags.items() if value is not None}
+        Layer({name: Setting(value, f"--{name.split('.')[-1]}") for name, value in flags.items() if value is not None})
     )
     if axes["--embedding"]:
-        layers.append({"embedding.source": Setting(axes["--embedding"], "--embedding")})
-    changes = {**(settings or {}), **{path: Setting(value, "--set") for path, value in given.items()}}
-    layers.append(changes)
+        layers.append(Layer({"embedding.source": Setting(axes["--embedding"], "--embedding")}, firm=False))
+    layers.append(Layer(settings or {}, firm=False))
+    layers.append(Layer({name: Setting(value, "--set") for name, value in given.items()}))
 
-    merged = _merge(layers)
-    experiment = _validate(merged)
+    merged = merge(layers)
+    experiment = _validate(merged.settings)
     found = _find(experiment, where if name != where else experiment.data.name, merged)
-    experiment = _validate(merged | found) if found else experiment
-    values = flatten(experiment.model_dump(by_alias=True))
-    origins = {path: (merged | found)[path].origin if path in merged | found else "default" for path in values}
-    return Resolved(experiment, origins, {path: values[path] for path in changes})
+    settled = merged.settings | found
+    experiment = _validate(settled) if found else experiment
+    values = flat(experiment)
+    origins = {name: settled[name].origin if name in settled else "default" for name in values}
+    changes = [name for name in (*(settings or {}), *given) if name in values]
+    return Resolved(
+        experiment, origins, {name: values[name] for name in changes}, merged.unread & frozenset(settings or {})
+    )
+
+
+def _source(name: str, origin: str) -> dict[str, Setting]:
+    if name == "demo":
+        return {"data.source": Setting("demo", origin)}
+    return {"data.source": Setting("files", origin), "data.source.name": Setting(name, origin)}
 
 
 def _by(axes: Mapping[str, str | None], flag: str) -> str:
@@ -127,88 +140,28 @@ def _arm(method: str, ablation: str | None) -> list[Preset]:
 # ------------------------------------------------------------------------------------ settings
 
 
-def _parse(text: str) -> tuple[str, str]:
-    path, equals, value = text.partition("=")
-    path = path.strip()
-    if not equals or not path:
+def parse_set(text: str) -> tuple[str, str]:
+    """A text `field=value` as the setting's whole name and its value. Raises UserError."""
+    given, equals, value = text.partition("=")
+    if not equals or not given.strip():
         raise UserError(f"--set {text}: write field=value, such as --set train.lr=3e-4")
-    if path in MEASURED:
-        raise UserError(f"--set {text}: {path} is measured from the files; leave it out")
-    return path, value.strip()
+    name = whole_name(given.strip(), "--set")
+    if name in MEASURED:
+        raise UserError(f"--set {text}: {name} is measured from the files; leave it out")
+    return name, value.strip()
 
 
 def _settings(preset: Preset) -> dict[str, Setting]:
-    for path, setting in preset.settings.items():
-        if path in _NOT_IN_PRESETS:
-            raise UserError(f"{setting.origin}: {path} is not for presets; remove it")
-    return preset.settings
-
-
-def _merge(layers: Sequence[Mapping[str, Setting]]) -> dict[str, Setting]:
-    """Later layers win, in the order in which they were set; every key is checked where it is set."""
-    merged: dict[str, Setting] = {}
-    for layer in layers:
-        for path, setting in layer.items():
-            merged.pop(path, None)
-            merged[path] = setting
-    name = merged.get("backbone.name", Setting(BACKBONE, "default"))
-    if name.value not in BACKBONES:
-        raise UserError(
-            f"{name.origin}: backbone.name: no backbone {name.value!r}{nearest(str(name.value), BACKBONES)}"
-        )
-    for path, setting in merged.items():
-        field = _field(path, name.value, setting.origin)
-        if (
-            isinstance(setting.value, str)
-            and setting.value in ("none", "null", "~")
-            and NoneType in get_args(field.annotation)
-        ):
-            merged[path] = Setting(None, setting.origin)
-    return merged
-
-
-def _field(path: str, backbone: str, origin: str) -> FieldInfo:
-    """The model field a dotted path leads to. Raises UserError with the nearest valid name."""
-    keys = path.split(".")
-    at = _at(origin)
-    for depth, key in enumerate(keys):
-        parent = [backbone if k == "backbone" else k for k in keys[:depth]]
-        model = part_of(parent)
-        if model is None:
-            raise UserError(f"{at}{path}: {'.'.join(keys[:depth])} is one value, not a group of settings")
-        field = next((f for n, f in model.model_fields.items() if key == (f.alias or n)), None)
-        if field is None:
-            raise UserError(f"{at}{path}: no such setting{_nearest(keys, depth, model)}")
-    group = part_of([*keys[:-1], keys[-1] if keys[-1] != "backbone" else backbone])
-    if group is not None:
-        names = ", ".join(f"{path}.{name}" for name in fields_of(group))
-        raise UserError(f"{at}{path}: a group of settings, not one value (there are {names})")
-    assert field is not None
-    return field
-
-
-def _nearest(keys: Sequence[str], depth: int, model: type[BaseModel]) -> str:
-    """The hint for a wrong name: its full path where the name is right but its group is missing."""
-    if len(keys) == 1:
-        for path in flatten(Experiment.model_validate({}).model_dump(by_alias=True)):
-            if path.split(".")[-1] == keys[0]:
-                return f" (did you mean {path}?)"
-    before = "".join(f"{key}." for key in keys[:depth])
-    after = "".join(f".{key}" for key in keys[depth + 1 :])
-    return nearest(before + keys[depth] + after, [before + name + after for name in fields_of(model)])
+    settings = whole_names(preset.settings)
+    for name, setting in settings.items():
+        if name in _NOT_IN_PRESETS:
+            raise UserError(f"{setting.origin}: {name} is not for presets; remove it")
+    return settings
 
 
 def _validate(settings: Mapping[str, Setting]) -> Experiment:
-    tree: dict[str, Any] = {}
-    for path, setting in settings.items():
-        *groups, leaf = path.split(".")
-        node = tree
-        for group in groups:
-            node = node.setdefault(group, {})
-        node[leaf] = setting.value
-    tree.setdefault("backbone", {}).setdefault("name", BACKBONE)
     try:
-        return Experiment.model_validate(tree)
+        return Experiment.model_validate(tree_of(settings))
     except ValidationError as error:
         raise UserError(_explain(error, settings)) from None
 
@@ -216,38 +169,25 @@ def _validate(settings: Mapping[str, Setting]) -> Experiment:
 def _explain(error: ValidationError, settings: Mapping[str, Setting]) -> str:
     """The first problem with the place that set the value: the flag, or file and line."""
     first = error.errors(include_url=False)[0]
-    path = ".".join(str(key) for key in first["loc"] if key not in BACKBONES)
-    inside = [setting.origin for p, setting in settings.items() if p == path or p.startswith(f"{path}.")]
+    name = dotted(first["loc"])
+    inside = [setting.origin for other, setting in settings.items() if other == name or other.startswith(f"{name}.")]
     origin = inside[-1] if inside else ""
     text = explain(error)
     if first["type"] == "string_pattern_mismatch":
-        field = _field(path, BACKBONE, origin)
-        text = f"{path}: give {field.description}, not {first['input']!r}"
+        text = f"{name}: give {leaves_by_name()[name][0].info.description}, not {first['input']!r}"
     if origin.startswith("--") and origin != "--set":
-        return f"{origin}: {text.removeprefix(f'{path}: ')}"
-    return f"{_at(origin)}{text}"
-
-
-def _at(origin: str) -> str:
-    return f"{origin} " if origin == "--set" else f"{origin}: " if origin else ""
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values by dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+        return f"{origin}: {text.removeprefix(f'{name}: ')}"
+    return f"{at(origin)}{text}"
 
 
 # ------------------------------------------------------------------------------------ files
 
 
-def _find(experiment: Experiment, where: str, settings: Mapping[str, Setting]) -> dict[str, Setting]:
+def _find(experiment: Experiment, where: str, merged: Merged) -> dict[str, Setting]:
     """Paths and fingerprints of the data set `where` and of its vectors; nothing for the generated one."""
-    source = settings.get("embedding.source")
+    source = merged.settings.get("embedding.source")
     if where == "demo":
-        if experiment.uses_embedding and experiment.embedding.source != "demo":
+        if experiment.embedding is not None and experiment.embedding.source != "demo":
             raise UserError(
                 f"--embedding {experiment.embedding.source}: data set demo makes its own vectors; leave it out"
             )
@@ -261,10 +201,10 @@ def _find(experiment: Experiment, where: str, settings: Mapping[str, Setting]) -
     files = [folder / f"{name}.inter", folder / f"{name}.item"]
     by = "--dataset" if is_path(where) else "$TFLLMER_DATA"
     found = {
-        "data.path": Setting(str(folder), by),
-        "data.fingerprint": Setting(fingerprint_of(file for file in files if file.exists()), "measured"),
+        "data.source.path": Setting(str(folder), by),
+        "data.source.fingerprint": Setting(fingerprint_of(file for file in files if file.exists()), "measured"),
     }
-    if experiment.uses_embedding:
+    if experiment.embedding is not None:
         chosen = source or Setting(_only_source(folder, name), "found beside the data set")
         file = find_vectors(folder, name, chosen.value)
         found["embedding.source"] = Setting(vectors_name(file, name), chosen.origin)

@@ -22,9 +22,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import UserError, nearest
-from engine.presets.compose import AXIS_FIELDS, BACKBONE, DATASET, METHOD, ablations_of
+from engine.presets.compose import AXIS_FIELDS, BACKBONE, DATASET, MEASURED, METHOD, ablations_of
 from engine.presets.files import Setting, files_of, label_of, leaves_of, list_presets, read_tree
+from engine.presets.layers import whole_name, whole_names
 from engine.presets.places import check_names, child_of, line_of
+from engine.spec import names_by_word
 
 Value: TypeAlias = str | int | float | bool | None
 Rule: TypeAlias = Mapping[str, frozenset[str]]
@@ -34,7 +36,7 @@ AXES = ("dataset", "backbone", "arm", "embedding", "seed")
 """Axes with a name of their own; every other axis is a dotted field such as train.lr."""
 FLAG_AXIS = {"method": "arm", "ablation": "arm"}
 _INHERITED = ("dataset", "backbone", "embedding", "seed")
-_NOT_FIELDS = {**AXIS_FIELDS, "seed": "--seed", "note": "", "data.fingerprint": "", "embedding.fingerprint": ""}
+_NOT_FIELDS = {**AXIS_FIELDS, "seed": "--seed", "note": "", **dict.fromkeys(MEASURED, "")}
 
 
 class _File(BaseModel):
@@ -104,7 +106,7 @@ def parse_only(study: Study, texts: Iterable[str]) -> Rule:
     known = study.axes
     for text in texts:
         axis, equals, values = text.partition("=")
-        axis, place = axis.strip(), f"--only {text}"
+        axis, place = _whole_axis(axis.strip()), f"--only {text}"
         if not equals or not values.strip():
             raise UserError(f"{place}: write axis=value[,value], such as --only dataset=ml-100k")
         if axis not in known:
@@ -156,7 +158,8 @@ def _read(name: str, file: Path) -> Study:
     except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"{label}: cannot be read: {str(error).splitlines()[0]}") from None
     set_node = child_of(root, "set")
-    settings = dict(leaves_of(set_node, loader, label)) if isinstance(set_node, yaml.MappingNode) and read.set else {}
+    given = dict(leaves_of(set_node, loader, label)) if isinstance(set_node, yaml.MappingNode) and read.set else {}
+    settings = whole_names(given)
     for path, setting in settings.items():
         check_field(path, setting.origin)
     study = Study(
@@ -177,10 +180,11 @@ def _read(name: str, file: Path) -> Study:
     rules = []
     for i, rule in enumerate(read.exclude):
         place = f"{label}:{line_of(root, 'exclude', i)}: exclude"
-        for axis in rule or [""]:
+        named = {_whole_axis(axis): value for axis, value in rule.items()}
+        for axis in named or [""]:
             if axis not in known:
                 raise UserError(f"{place}: no axis {axis or 'is named'}{nearest(axis, known)}")
-        rules.append({axis: _keys(axis, value, place) for axis, value in rule.items()})
+        rules.append({axis: _keys(axis, value, place) for axis, value in named.items()})
         for axis, values in rules[-1].items():
             _check_known(place, axis, values, known[axis])
     return replace(study, exclude=tuple(rules))
@@ -203,23 +207,33 @@ def _grids(read: _File, root: yaml.Node, label: str) -> list[dict[str, tuple[Set
 
 def _grid(given: Mapping[str, Any], node: yaml.Node, label: str) -> dict[str, tuple[Setting, ...]]:
     grid: dict[str, tuple[Setting, ...]] = {}
-    for axis, value in given.items():
-        line = f"{label}:{line_of(node, axis)}"
+    for name, value in given.items():
+        axis, line = _whole_axis(name), f"{label}:{line_of(node, name)}"
         if axis in FLAG_AXIS:
             raise UserError(f"{line}: {axis}: the axis is called arm, METHOD or METHOD/ABLATION (tf-llmer/no-norm)")
+        if axis in grid:
+            raise UserError(f"{line}: {axis}: this axis is there twice")
         if axis not in AXES:
-            if "." not in axis:
+            if "." not in axis and axis not in names_by_word():
                 raise UserError(f"{line}: {axis}: no such axis{nearest(axis, AXES)}; or name a field such as train.lr")
-            check_field(axis, line)
+            check_field(whole_name(axis, line), line)
         found: dict[str, Setting] = {}
         for i, item in enumerate(value if isinstance(value, list) else [value]):
-            origin = f"{label}:{line_of(node, axis, i)}"
+            origin = f"{label}:{line_of(node, name, i)}"
             for each in _parts(axis, item, origin):
                 found.setdefault(key_of(each), Setting(each, origin))
         if not found:
             raise UserError(f"{line}: {axis}: has no values")
         grid[axis] = tuple(found.values())
     return grid
+
+
+def _whole_axis(name: str) -> str:
+    """The axis by its whole name where a setting is named by its last word alone; else as it is given."""
+    if name in AXES or name in FLAG_AXIS:
+        return name
+    places = names_by_word().get(name, ())
+    return places[0] if len(places) == 1 else name.removesuffix(".kind")
 
 
 def _keys(axis: str, value: Any, origin: str) -> frozenset[str]:

@@ -1,48 +1,227 @@
 """What to do: an experiment and its parts, validated, with the two hashes that identify it.
 
-One of the rooms in which the bench wing (no torch) and the science wing (torch) meet. One file a part; `experiment`
-puts them together, `identity` hashes them, `messages` says what is wrong with one. Nothing here reads a data set:
-paths and content fingerprints are filled in by `engine.presets` before a run starts.
+One of the rooms in which the bench wing (no torch) and the science wing (torch) meet. One file a part; a step with
+kinds is a union of parts, and `kinds` lets installed packages add to some of them. `experiment` puts the parts
+together, `identity` hashes them, `settings` names every setting, `messages` says what is wrong with one, `upgrade`
+reads what earlier versions wrote. Nothing here reads a data set: paths and content fingerprints are filled in by
+`engine.presets` before a run starts.
 """
 
-from engine.spec.backbones import BACKBONES, Backbone, BERT4Rec, GRU4Rec, SASRec
-from engine.spec.data import Data, Demo
-from engine.spec.documents import from_json, to_json
+from engine.spec.backbones import BACKBONES, Backbone, BackbonePart, BERT4Rec, GRU4Rec, ItemBackbone, SASRec, Sequential
+from engine.spec.controls import (
+    ClusterPermuted,
+    Control,
+    IdDirections,
+    IdNorms,
+    LognormalNorms,
+    NoControl,
+    PermutedItems,
+    Rotation,
+    ShuffledNorms,
+    SpectrumMatched,
+    UnitNorms,
+)
+from engine.spec.data import Data, Demo, Files, LeaveOneOut, Temporal
+from engine.spec.documents import from_document, from_json, to_document, to_json
 from engine.spec.evaluate import Evaluate
 from engine.spec.execution import Execution
 from engine.spec.experiment import Experiment
+from engine.spec.graphs import (
+    AllUsers,
+    ContentGraph,
+    CoOccurrence,
+    EmptyGraph,
+    ErdosRenyi,
+    Graph,
+    HistoryGraph,
+    Permuted,
+    PopularityGraph,
+    Rewired,
+    SampledUsers,
+)
 from engine.spec.identity import IDENTITY_VERSION, config_hash, data_hash, file_fingerprint, identity, spec_hash
-from engine.spec.messages import explain, fields_of, part_of
-from engine.spec.part import Part
-from engine.spec.table import Table
-from engine.spec.training import Train
-from engine.spec.vectors import Embedding, Graph
+from engine.spec.losses import BCE, CE, GBCE, LOSSES, BinaryLoss, Loss, LossPart, SampledCE, SampledLoss
+from engine.spec.messages import dotted, explain, fields_of
+from engine.spec.part import NOT_IDENTITY, Neutral, Part
+from engine.spec.posts import (
+    ACE,
+    ZCA,
+    Basis,
+    BatchNorm,
+    Cholesky,
+    GroupWhiten,
+    NoPost,
+    OwnBasis,
+    Post,
+    RandomBasis,
+    Whiten,
+    WhiteningPost,
+)
+from engine.spec.reductions import (
+    PCA,
+    Autoencoder,
+    Gaussian,
+    GraphPCA,
+    GraphReduction,
+    NoReduction,
+    Orthogonal,
+    RandomSubset,
+    RecPCA,
+    Reduction,
+    Truncate,
+    Uniform,
+    Variance,
+)
+from engine.spec.reference import reference_graph, reference_neighbours
+from engine.spec.settings import Leaf, flat, flatten, leaves, leaves_by_name, names_by_word
+from engine.spec.table import (
+    ADAPTERS,
+    Bias,
+    FreeBias,
+    FromEmbedding,
+    Frozen,
+    Init,
+    Initialise,
+    Inject,
+    LinearAdapter,
+    MLPAdapter,
+    NoBias,
+    PopularityBias,
+    RandomRows,
+    SpectralAdapter,
+    SplitWithID,
+    SumWithID,
+    Table,
+    TrainedRows,
+)
+from engine.spec.training import SGD, Adam, AdamW, Budget, Optimizer, Patience, Train, Until
+from engine.spec.upgrade import FORMAT, upgrade
+from engine.spec.vectors import Embedding
 
 __all__ = [
+    "ACE",
+    "ADAPTERS",
     "BACKBONES",
+    "BCE",
+    "CE",
+    "FORMAT",
+    "GBCE",
     "IDENTITY_VERSION",
+    "LOSSES",
+    "NOT_IDENTITY",
+    "PCA",
+    "SGD",
+    "ZCA",
+    "Adam",
+    "AdamW",
+    "AllUsers",
+    "Autoencoder",
     "BERT4Rec",
     "Backbone",
+    "BackbonePart",
+    "Basis",
+    "BatchNorm",
+    "Bias",
+    "BinaryLoss",
+    "Budget",
+    "Cholesky",
+    "ClusterPermuted",
+    "CoOccurrence",
+    "ContentGraph",
+    "Control",
     "Data",
     "Demo",
     "Embedding",
+    "EmptyGraph",
+    "ErdosRenyi",
     "Evaluate",
     "Execution",
     "Experiment",
+    "Files",
+    "FreeBias",
+    "FromEmbedding",
+    "Frozen",
     "GRU4Rec",
+    "Gaussian",
     "Graph",
+    "GraphPCA",
+    "GraphReduction",
+    "GroupWhiten",
+    "HistoryGraph",
+    "IdDirections",
+    "IdNorms",
+    "Init",
+    "Initialise",
+    "Inject",
+    "ItemBackbone",
+    "Leaf",
+    "LeaveOneOut",
+    "LinearAdapter",
+    "LognormalNorms",
+    "Loss",
+    "LossPart",
+    "MLPAdapter",
+    "Neutral",
+    "NoBias",
+    "NoControl",
+    "NoPost",
+    "NoReduction",
+    "Optimizer",
+    "Orthogonal",
+    "OwnBasis",
     "Part",
+    "Patience",
+    "Permuted",
+    "PermutedItems",
+    "PopularityBias",
+    "PopularityGraph",
+    "Post",
+    "RandomBasis",
+    "RandomRows",
+    "RandomSubset",
+    "RecPCA",
+    "Reduction",
+    "Rewired",
+    "Rotation",
     "SASRec",
+    "SampledCE",
+    "SampledLoss",
+    "SampledUsers",
+    "Sequential",
+    "ShuffledNorms",
+    "SpectralAdapter",
+    "SpectrumMatched",
+    "SplitWithID",
+    "SumWithID",
     "Table",
+    "Temporal",
     "Train",
+    "TrainedRows",
+    "Truncate",
+    "Uniform",
+    "UnitNorms",
+    "Until",
+    "Variance",
+    "Whiten",
+    "WhiteningPost",
     "config_hash",
     "data_hash",
+    "dotted",
     "explain",
     "fields_of",
     "file_fingerprint",
+    "flat",
+    "flatten",
+    "from_document",
     "from_json",
     "identity",
-    "part_of",
+    "leaves",
+    "leaves_by_name",
+    "names_by_word",
+    "reference_graph",
+    "reference_neighbours",
     "spec_hash",
+    "to_document",
     "to_json",
+    "upgrade",
 ]

@@ -1,4 +1,4 @@
-"""The models, each with its settings."""
+"""The models, each with its settings. `name` tells them apart."""
 
 from __future__ import annotations
 
@@ -6,26 +6,48 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
+from engine.spec.kinds import Kinds
 from engine.spec.part import Part
 
 
-class Sequential(Part):
-    """Base of the models that read histories."""
+class BackbonePart(Part):
+    """Base of all models."""
 
-    family: ClassVar[str] = "engine.models.sequential.recommender:build"
+    family: ClassVar[str]
     """Import path of what makes a model of an experiment."""
     implementation: ClassVar[str]
     """Import path of what the family puts into it."""
     has_items: ClassVar[bool] = True
-    """Whether it takes its items from an item table."""
+    """Whether it takes its items from an item table: without, it reads neither `embedding` nor `table`."""
     is_trained: ClassVar[bool] = True
-    """Whether it is trained in epochs."""
+    """Whether it is trained in epochs: without, it does not read `train`."""
+
+    name: str
+
+
+BACKBONES = Kinds(BackbonePart, "name", "tfllmer.models")
+Backbone: TypeAlias = Annotated[BackbonePart, BACKBONES]
+
+
+class ItemBackbone(BackbonePart):
+    """Base of the models that take their items from an item table."""
 
     width: int = Field(64, ge=2, description="width d of item vectors and of h; also k of the reduction")
+
+
+class Sequential(ItemBackbone):
+    """Base of the models that read histories."""
+
+    family: ClassVar[str] = "engine.models.sequential.recommender:build"
+
     max_length: int = Field(50, ge=2, description="longest history the backbone sees")
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout rate")
+    windows: Literal["fixed", "random"] = Field(
+        "random", description="where long histories are cut: at fixed places, or at a new random offset each epoch"
+    )
 
 
+@BACKBONES.add
 class SASRec(Sequential):
     """Causal self-attention (Kang & McAuley 2018), pre-norm blocks."""
 
@@ -42,6 +64,7 @@ class SASRec(Sequential):
         return self
 
 
+@BACKBONES.add
 class GRU4Rec(Sequential):
     """Gated recurrent units (Hidasi et al. 2016) with a linear map from hidden state to width."""
 
@@ -51,6 +74,7 @@ class GRU4Rec(Sequential):
     hidden: int = Field(128, ge=1, description="width of the hidden state")
 
 
+@BACKBONES.add
 class BERT4Rec(Sequential):
     """Bidirectional self-attention trained on masked items (Sun et al. 2019), pre-norm blocks."""
 
@@ -66,7 +90,3 @@ class BERT4Rec(Sequential):
         if self.width % self.heads:
             raise ValueError(f"backbone.heads={self.heads} does not divide backbone.width={self.width}")
         return self
-
-
-Backbone: TypeAlias = Annotated[SASRec | GRU4Rec | BERT4Rec, Field(discriminator="name")]
-BACKBONES: dict[str, type[Sequential]] = {"sasrec": SASRec, "gru4rec": GRU4Rec, "bert4rec": BERT4Rec}

@@ -1,17 +1,18 @@
-"""Which interactions, how they are filtered, and how they are split."""
+"""Which interactions, how they are filtered, and how they are split (docs/method.md C, D.4)."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from engine.spec.part import Part
+from engine.spec.part import NOT_IDENTITY, Part
 
 
 class Demo(Part):
     """Dials of the generated data set `demo` (docs/demo-data.md gives the generative model)."""
 
+    kind: Literal["demo"] = "demo"
     version: Literal[1] = Field(1, description="the generator; a new one gets a new number, so identities differ")
     seed: int = Field(0, ge=0, description="seed of the generated data, apart from the seed of training")
     users: int = Field(600, ge=20, description="number of users")
@@ -29,26 +30,66 @@ class Demo(Part):
     def _communities_have_items(self) -> Demo:
         if self.items < 2 * self.communities:
             raise ValueError(
-                f"data.demo.communities={self.communities} needs data.demo.items >= {2 * self.communities} (two each)"
+                f"data.source.communities={self.communities} needs data.source.items >= {2 * self.communities} "
+                "(two each)"
             )
         return self
+
+
+class Files(Part):
+    """RecBole atomic files."""
+
+    kind: Literal["files"] = "files"
+    name: str = Field("", description="data set: a name under $TFLLMER_DATA, or a folder")
+    path: Annotated[str | None, NOT_IDENTITY] = Field(
+        None, description="folder that holds NAME.inter and NAME.item; found by name when left out"
+    )
+    fingerprint: str = Field("", description="hash of the files' content; filled in when the data set is found")
+
+
+Source: TypeAlias = Annotated[Demo | Files, Field(discriminator="kind")]
+
+
+class LeaveOneOut(Part):
+    """Test is a user's last interaction, valid the one before."""
+
+    kind: Literal["leave-one-out"] = "leave-one-out"
+
+
+class Temporal(Part):
+    """Valid and test lie behind two points of time."""
+
+    kind: Literal["temporal"] = "temporal"
+    valid_share: float = Field(0.1, gt=0, lt=0.5, description="share of interactions held out as valid")
+    test_share: float = Field(0.1, gt=0, lt=0.5, description="share of interactions held out as test")
+
+
+SplitRule: TypeAlias = Annotated[LeaveOneOut | Temporal, Field(discriminator="kind")]
 
 
 class Data(Part):
     """Which interactions, how they are filtered, and how they are split (docs/method.md C, D.4)."""
 
-    name: str = Field("demo", min_length=1, description="data set: demo, a name under $TFLLMER_DATA, or a folder")
-    path: str | None = Field(
-        None, description="folder that holds NAME.inter and NAME.item; found by name when left out"
-    )
-    fingerprint: str = Field("", description="hash of the files' content; filled in when the data set is found")
+    source: Source = Field(default_factory=Demo, description="a data set generated on the spot, or files")
     k_core: int = Field(0, ge=0, description="keep users and items with at least this many interactions, repeatedly")
     rating_min: float | None = Field(None, description="keep interactions rated at least this")
     repeats: Literal["keep", "first"] = Field("keep", description="repeated (user, item) pairs: keep all, or the first")
     cold_items: Literal["exclude", "include"] = Field(
         "exclude", description="items of .item without any interaction: outside or inside the ranked catalogue"
     )
-    split: Literal["leave-one-out", "temporal"] = Field("leave-one-out", description="how valid and test are held out")
-    valid_share: float = Field(0.1, gt=0, lt=0.5, description="temporal split: share of interactions held out as valid")
-    test_share: float = Field(0.1, gt=0, lt=0.5, description="temporal split: share of interactions held out as test")
-    demo: Demo = Field(default_factory=Demo, description="dials of the generated data set, used when name is demo")
+    split: SplitRule = Field(default_factory=LeaveOneOut, description="how valid and test are held out")
+
+    @property
+    def name(self) -> str:
+        """The data set's name; `demo` for the generated one."""
+        return self.source.name if isinstance(self.source, Files) else "demo"
+
+    @property
+    def path(self) -> str | None:
+        """The folder of the data set's files; None for the generated one."""
+        return self.source.path if isinstance(self.source, Files) else None
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the files' content; empty for the generated data set."""
+        return self.source.fingerprint if isinstance(self.source, Files) else ""

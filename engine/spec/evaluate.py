@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
-from engine.spec.part import Part
+from engine.spec.part import NOT_IDENTITY, Part
 
 
 class Evaluate(Part):
     """Full ranking of the catalogue (docs/method.md C)."""
 
     mask_seen: bool = Field(True, description="leave the user's earlier items out of the ranking (never the target)")
-    curvature: int = Field(
+    curvature: Annotated[int, NOT_IDENTITY] = Field(
         256, ge=0, description="validation prefixes on which curvature is measured during training; 0 = never"
     )

@@ -2,50 +2,99 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from typing import Annotated, Any
 
-from engine.spec.backbones import Backbone, SASRec
+from pydantic import ConfigDict, Field, model_validator
+
+from engine.spec.backbones import Backbone, ItemBackbone, SASRec
+from engine.spec.controls import BorrowedControl
 from engine.spec.data import Data
 from engine.spec.evaluate import Evaluate
 from engine.spec.execution import Execution
-from engine.spec.part import Part
-from engine.spec.table import Table
+from engine.spec.kinds import OnlyWith
+from engine.spec.part import NOT_IDENTITY, Part
+from engine.spec.posts import GroupWhiten
+from engine.spec.reductions import NoReduction
+from engine.spec.table import ADAPTERS, FromEmbedding, Table, TrainedRows
 from engine.spec.training import Train
-from engine.spec.vectors import ID_CONTROLS, Embedding
+from engine.spec.vectors import Embedding
 
 
 class Experiment(Part):
     """One run, complete: everything that `tfllmer run` resolves presets and flags into."""
 
-    method: str = Field("tf-llmer", description="name of the method preset")
-    ablation: str | None = Field(None, description="name of the ablation preset, where the method has any")
+    model_config = ConfigDict(defer_build=True)
+
+    method: Annotated[str, NOT_IDENTITY] = Field("tf-llmer", description="name of the method preset")
+    ablation: Annotated[str | None, NOT_IDENTITY] = Field(
+        None, description="name of the ablation preset, where the method has any"
+    )
     data: Data = Field(default_factory=Data)
-    embedding: Embedding = Field(default_factory=Embedding)
+    embedding: Annotated[Embedding | None, OnlyWith("table.init", "embedding")] = Field(
+        default_factory=Embedding, description="none where the table starts from no vectors"
+    )
     table: Table = Field(default_factory=Table)
-    backbone: Backbone = Field(default_factory=SASRec)
+    backbone: Backbone = Field(default_factory=SASRec, description="the model")
     train: Train = Field(default_factory=Train)
     evaluate: Evaluate = Field(default_factory=Evaluate)
     seed: int = Field(0, ge=0, description="seed of initialisation, order, dropout and masking")
-    execution: Execution = Field(default_factory=Execution)
-    note: str = Field("", description="free text")
+    execution: Annotated[Execution, NOT_IDENTITY] = Field(default_factory=Execution)
+    note: Annotated[str, NOT_IDENTITY] = Field("", description="free text")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_vectors_unless_read(cls, values: Any) -> Any:
+        """An ID table has no embedding, also where nothing is said of it."""
+        table = values.get("table") if isinstance(values, dict) else None
+        init = table.init if isinstance(table, Table) else table.get("init") if isinstance(table, dict) else None
+        kind = init.get("kind") if isinstance(init, dict) else getattr(init, "kind", "embedding")
+        return values if kind == "embedding" or "embedding" in values else values | {"embedding": None}
 
     @model_validator(mode="after")
-    def _groups_divide_width(self) -> Experiment:
-        groups, width = self.embedding.groups, self.backbone.width
-        reduced = self.uses_embedding and self.embedding.reduce != "none"
-        if reduced and self.embedding.post == "group-whiten" and width % groups:
-            raise ValueError(f"embedding.groups={groups} does not divide backbone.width={width}")
+    def _parts_fit(self) -> Experiment:
+        reads = isinstance(self.table.init, FromEmbedding)
+        if self.embedding is None:
+            if reads:
+                raise ValueError("table.init=embedding needs the part embedding")
+            return self
+        if not reads:
+            raise ValueError(f"embedding: table.init={self.table.init.kind} reads no vectors; leave embedding out")
+        if isinstance(self.embedding.reduce, NoReduction):
+            if not isinstance(self.table.inject, ADAPTERS):
+                raise ValueError(
+                    "embedding.reduce=none keeps all columns of the vectors, and backbone.width is another number: "
+                    f"set table.inject to linear, mlp or spectral, not {self.table.inject.kind}"
+                )
+        elif isinstance(self.embedding.post, GroupWhiten) and (width := self.width) % self.embedding.post.groups:
+            groups = self.embedding.post.groups
+            raise ValueError(f"embedding.post.groups={groups} does not divide backbone.width={width}")
         return self
 
-    @model_validator(mode="after")
-    def _all_columns_need_an_adapter(self) -> Experiment:
-        adapters = ("linear", "mlp", "spectral")
-        if self.uses_embedding and self.embedding.reduce == "none" and self.table.inject not in adapters:
-            raise ValueError(
-                "embedding.reduce=none keeps all columns of the vectors, and backbone.width is another number: "
-                f"set table.inject to {', '.join(adapters[:-1])} or {adapters[-1]}, not {self.table.inject}"
-            )
-        return self
+    def identity(self) -> dict[str, Any]:
+        """Without the parts that its backbone does not read."""
+        of_parts = super().identity()
+        if not self.backbone.has_items:
+            del of_parts["embedding"], of_parts["table"]
+        if not self.backbone.is_trained:
+            del of_parts["train"]
+        return of_parts
+
+    @property
+    def width(self) -> int:
+        """Columns of the item table; 0 for a backbone that has none."""
+        return self.backbone.width if isinstance(self.backbone, ItemBackbone) else 0
+
+    @property
+    def vectors(self) -> Embedding:
+        """The part `embedding` of a run that has it. Raises ValueError where the table starts from no vectors."""
+        if self.embedding is None:
+            raise ValueError(f"table.init={self.table.init.kind} reads no vectors")
+        return self.embedding
+
+    @property
+    def reads_vectors(self) -> bool:
+        """Whether its item table starts from LLM vectors."""
+        return self.embedding is not None and self.backbone.has_items
 
     @property
     def arm(self) -> str:
@@ -53,11 +102,10 @@ class Experiment(Part):
         return self.method if self.ablation is None else f"{self.method}/{self.ablation}"
 
     @property
-    def uses_embedding(self) -> bool:
-        """False for tables that start from random rows or from those of an ID table: the vectors are not read."""
-        return self.table.init == "embedding"
-
-    @property
-    def uses_id_table(self) -> bool:
-        """Whether an ID table is trained first (`engine.training.reference`)."""
-        return self.table.init == "id-trained" or (self.uses_embedding and self.embedding.control in ID_CONTROLS)
+    def reference_sd(self) -> float | None:
+        """Where an ID table is trained first (`engine.training.reference`), the standard deviation of the entries
+        that it starts from."""
+        if isinstance(self.table.init, TrainedRows):
+            return self.table.init.id_sd
+        control = None if self.embedding is None else self.embedding.control
+        return control.id_sd if isinstance(control, BorrowedControl) else None

@@ -2,57 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, get_args, get_origin
+from collections.abc import Iterable, Sequence
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from engine.errors import nearest
-from engine.spec.backbones import BACKBONES, SASRec, Sequential
 from engine.spec.experiment import Experiment
+from engine.spec.kinds import Variants, variants_of
+from engine.spec.part import Part
+from engine.spec.settings import KIND, part_in
+
+_NO_KIND = ("union_tag_invalid", "union_tag_not_found")
 
 
-def part_of(path: Iterable[str | int], root: type[BaseModel] = Experiment) -> type[BaseModel] | None:
-    """The model that the dotted path leads to; None where it leads to a plain field. Names of
-    union members, which pydantic puts into its error locations, are stepped into."""
-    model: type[BaseModel] = root
-    for key in path:
-        if key in BACKBONES:
-            model = BACKBONES[str(key)]
+def dotted(location: Iterable[str | int]) -> str:
+    """The dotted name at the location of a pydantic error, which names the kinds of unions on its way."""
+    return _follow(location)[0]
+
+
+def _follow(location: Iterable[str | int]) -> tuple[str, type[Part] | None, Variants | None]:
+    """The dotted name, the part that it leads to, and the variants where it leads to a union."""
+    part: type[Part] | None = Experiment
+    variants: Variants | None = None
+    names: list[str] = []
+    for key in map(str, location):
+        if variants is not None:
+            part, variants = variants.parts.get(key), None
             continue
-        field = next((f for n, f in model.model_fields.items() if key in (n, f.alias)), None)
-        if field is None:
-            return None
-        if get_origin(field.annotation) is not None and Sequential in _bases(field.annotation):
-            model = SASRec
-        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            model = field.annotation
-        else:
-            return None
-    return model
+        names.append(key)
+        info = None if part is None else field_of(part, key)
+        variants = None if info is None else variants_of(info)
+        part = None if info is None or variants is not None else part_in(info.annotation)
+    if names[-1:] == [KIND]:
+        names.pop()
+    return ".".join(names), part, variants
 
 
-def _bases(annotation: Any) -> set[type]:
-    return {base for member in get_args(annotation) if isinstance(member, type) for base in member.__mro__}
+def field_of(part: type[Part], name: str) -> FieldInfo | None:
+    """The field that people know by that name; None where there is none."""
+    return next((info for field, info in part.model_fields.items() if name == (info.alias or field)), None)
 
 
-def fields_of(model: type[BaseModel]) -> list[str]:
-    """The names by which people set the model's fields (aliases where there are any)."""
-    return [field.alias or name for name, field in model.model_fields.items()]
+def fields_of(part: type[Part]) -> list[str]:
+    """The names by which people set the part's fields (aliases where there are any)."""
+    return [info.alias or name for name, info in part.model_fields.items()]
 
 
 def explain(error: ValidationError) -> str:
     """The first problem of a pydantic error as one line, with the nearest valid name."""
     first = error.errors(include_url=False)[0]
-    location = [key for key in first["loc"] if key not in BACKBONES]
-    where = ".".join(str(key) for key in location)
+    where, _, variants = _follow(first["loc"])
     if first["type"] == "extra_forbidden":
-        model = part_of(first["loc"][:-1]) or Experiment
-        return f"{where}: no such setting{nearest(str(first['loc'][-1]), fields_of(model))}"
-    if first["type"] == "union_tag_invalid":
-        given = str(first["ctx"]["tag"])
-        return f"{where}.name: no backbone {given!r}{nearest(given, BACKBONES)}"
+        *inside, last = first["loc"]
+        part = _follow(inside)[1] or Experiment
+        return f"{where}: no such setting{nearest(str(last), fields_of(part))}"
+    if first["type"] in _NO_KIND and variants is not None:
+        named = where if variants.tag == KIND else f"{where}.{variants.tag}"
+        return no_kind(named, first.get("ctx", {}).get("tag"), list(variants.parts))
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])
     message = first["msg"][0].lower() + first["msg"][1:]
     return f"{where}: {message}, not {first['input']!r}"
+
+
+def no_kind(name: str, given: object, kinds: Sequence[str]) -> str:
+    """The message for a kind that a step does not have, or that is not said."""
+    if given is None:
+        return f"{name}: name one of {', '.join(kinds)}"
+    what = "backbone" if name == "backbone.name" else "such kind"
+    return f"{name}: no {what} {str(given)!r}{nearest(str(given), kinds)}"

@@ -1,11 +1,39 @@
-"""What all parts of a specification are."""
+"""What all parts of a specification are, and how a field says that it is not part of a run's identity."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
+
+
+class NotIdentity:
+    """Mark of a field that changes no number of a run: names, paths, how it is executed."""
+
+
+NOT_IDENTITY = NotIdentity()
+
+
+@dataclass(frozen=True)
+class Neutral:
+    """Mark of a field that leaves no trace in the identity at this value. A setting that comes later has one: the
+    value that computes what was computed before it existed."""
+
+    value: Any
 
 
 class Part(BaseModel):
     """A frozen piece of a specification; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    def identity(self) -> dict[str, Any]:
+        """What of it a run computes, as JSON: without marked fields, and without those at their neutral value."""
+        kept: dict[str, Any] = {}
+        for name, info in type(self).model_fields.items():
+            value = getattr(self, name)
+            neutral = any(isinstance(mark, Neutral) and mark.value == value for mark in info.metadata)
+            if not neutral and NOT_IDENTITY not in info.metadata:
+                kept[info.alias or name] = value.identity() if isinstance(value, Part) else value
+        return kept

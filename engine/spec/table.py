@@ -1,30 +1,129 @@
-"""How item vectors enter the backbone and score its output."""
+"""How item vectors enter the backbone and score its output (docs/method.md A.4 steps 4-5)."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from engine.spec.part import Part
+from engine.spec.part import Neutral, Part
+
+_ID_SD = "standard deviation of the random ID table's entries"
+
+
+class FromEmbedding(Part):
+    """Reduced LLM vectors."""
+
+    kind: Literal["embedding"] = "embedding"
+
+
+class RandomRows(Part):
+    """Random rows: an ID table."""
+
+    kind: Literal["id"] = "id"
+    id_sd: float = Field(0.02, gt=0, description=_ID_SD)
+
+
+class TrainedRows(Part):
+    """The rows of an ID table that is trained first."""
+
+    kind: Literal["id-trained"] = "id-trained"
+    id_sd: float = Field(0.02, gt=0, description="standard deviation of the entries that the ID table starts from")
+
+
+Init: TypeAlias = Annotated[FromEmbedding | RandomRows | TrainedRows, Field(discriminator="kind")]
+
+
+class Initialise(Part):
+    """E = Z, trained."""
+
+    kind: Literal["initialise"] = "initialise"
+    freeze_epochs: Annotated[int, Neutral(0)] = Field(
+        0, ge=0, description="epochs during which the table still stays at Z"
+    )
+
+
+class Frozen(Part):
+    """E = Z, not trained."""
+
+    kind: Literal["frozen"] = "frozen"
+
+
+class LinearAdapter(Part):
+    """Z frozen under a trained linear map."""
+
+    kind: Literal["linear"] = "linear"
+
+
+class MLPAdapter(Part):
+    """Z frozen under a trained two-layer map."""
+
+    kind: Literal["mlp"] = "mlp"
+
+
+class SpectralAdapter(Part):
+    """Z frozen under a trained adapter that attends over its singular values (SpecTran-like)."""
+
+    kind: Literal["spectral"] = "spectral"
+
+
+class SumWithID(Part):
+    """Z frozen plus a trained ID table."""
+
+    kind: Literal["sum"] = "sum"
+    id_sd: float = Field(0.02, gt=0, description=_ID_SD)
+
+
+class SplitWithID(Part):
+    """Z frozen plus a trained ID table in the last columns only (as AlphaFuse does)."""
+
+    kind: Literal["split"] = "split"
+    id_sd: float = Field(0.02, gt=0, description=_ID_SD)
+    id_dims: int | None = Field(None, ge=1, description="columns of the trained ID part; none = half the width")
+
+
+Adapter: TypeAlias = LinearAdapter | MLPAdapter | SpectralAdapter
+ADAPTERS = (LinearAdapter, MLPAdapter, SpectralAdapter)
+Inject: TypeAlias = Annotated[
+    Initialise | Frozen | LinearAdapter | MLPAdapter | SpectralAdapter | SumWithID | SplitWithID,
+    Field(discriminator="kind"),
+]
+
+
+class NoBias(Part):
+    """Scores as they are."""
+
+    kind: Literal["none"] = "none"
+
+
+class FreeBias(Part):
+    """A trained number per item."""
+
+    kind: Literal["free"] = "free"
+
+
+class PopularityBias(Part):
+    """beta log pi with beta trained."""
+
+    kind: Literal["popularity"] = "popularity"
+
+
+Bias: TypeAlias = Annotated[NoBias | FreeBias | PopularityBias, Field(discriminator="kind")]
 
 
 class Table(Part):
     """How item vectors enter the backbone and score its output (docs/method.md A.4 steps 4-5)."""
 
-    init: Literal["embedding", "id", "id-trained"] = Field(
-        "embedding",
+    init: Init = Field(
+        default_factory=FromEmbedding,
         description="initial rows: reduced LLM vectors, random (ID), or those of an ID table that is trained first",
     )
-    id_sd: float = Field(0.02, gt=0, description="standard deviation of the random ID table's entries")
-    inject: Literal["initialise", "frozen", "linear", "mlp", "spectral", "sum", "split"] = Field(
-        "initialise",
+    inject: Inject = Field(
+        default_factory=Initialise,
         description="train the table from Z; keep it at Z (frozen); frozen with a trained linear or mlp adapter, or "
         "with one that attends over its singular values (spectral, SpecTran-like); frozen plus a trained ID table "
         "(sum), or one in the last id_dims columns only (split, as AlphaFuse does)",
     )
-    id_dims: int | None = Field(None, ge=1, description="split: columns of the trained ID part; none = half the width")
-    freeze_epochs: int = Field(0, ge=0, description="initialise: epochs during which the table still stays at Z")
     normalize: Literal["none", "input", "scoring", "both"] = Field(
         "both", description="where rows are made unit length in the forward pass"
     )
@@ -33,19 +132,20 @@ class Table(Part):
     )
     normalize_h: bool = Field(False, description="make the sequence representation h unit length before scoring")
     tau: float = Field(1.0, gt=0, description="temperature: scores are <h, e> / tau")
-    tau_trained: bool = Field(False, description="train the temperature, from tau on")
-    bias: Literal["none", "free", "popularity"] = Field(
-        "none", description="added to the scores: nothing, a trained number per item, or beta log pi with beta trained"
+    tau_trained: Annotated[bool, Neutral(False)] = Field(False, description="train the temperature, from tau on")
+    bias: Annotated[Bias, Neutral(NoBias())] = Field(
+        default_factory=NoBias,
+        description="added to the scores: nothing, a trained number per item, or beta log pi with beta trained",
     )
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Table:
         if self.rescale and self.normalize == "both":
             raise ValueError("table.rescale changes nothing when table.normalize is both; set table.normalize=none")
-        if self.rescale and self.inject == "spectral":
+        if self.rescale and isinstance(self.inject, SpectralAdapter):
             raise ValueError("table.rescale changes nothing when table.inject is spectral: it standardises the vectors")
-        if self.init == "id" and self.inject not in ("initialise", "frozen"):
-            raise ValueError(f"table.inject={self.inject} needs LLM vectors; table.init=id takes initialise or frozen")
-        if self.freeze_epochs and self.inject != "initialise":
-            raise ValueError(f"table.freeze_epochs needs table.inject=initialise, not {self.inject}")
+        if isinstance(self.init, RandomRows) and not isinstance(self.inject, Initialise | Frozen):
+            raise ValueError(
+                f"table.inject={self.inject.kind} needs LLM vectors; table.init=id takes initialise or frozen"
+            )
         return self

@@ -22,18 +22,18 @@ def question(experiment: spec.Experiment) -> str:
     only where it makes the table."""
     e = spec.identity(experiment)
     document = {name: e.get(name) for name in ("version", "data", "embedding", "table")}
-    document |= {"diagnosis": VERSION, "width": experiment.backbone.width, "graph": _graph(experiment)}
-    if not (experiment.uses_embedding and experiment.table.inject in ("initialise", "frozen")):
+    document |= {"diagnosis": VERSION, "width": experiment.width, "graph": _graph(experiment)}
+    if not (experiment.reads_vectors and isinstance(experiment.table.inject, spec.Initialise | spec.Frozen)):
         document["seed"] = experiment.seed
-    if experiment.uses_id_table:
+    if experiment.reference_sd is not None:
         document["run"] = e  # the ID table is trained as the run trains
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _graph(experiment: spec.Experiment) -> dict[str, Any]:
     """The co-occurrence graph that arms are measured on, also those that use none."""
-    graph = experiment.embedding.graph
-    return graph.model_dump(include={"window", "top_k", "weight", "neighbours"})
+    counted = spec.reference_graph(experiment).model_dump(include={"window", "top_k", "weight"})
+    return {**counted, "neighbours": spec.reference_neighbours(experiment)}
 
 
 def question_of_run(run: Run) -> str:
@@ -55,8 +55,8 @@ def keep_diagnosis(
     row = StoredDiagnosis(
         identity=identity,
         dataset=experiment.data.name,
-        embedding=experiment.embedding.source if experiment.uses_embedding else "id",
-        spec=json.loads(spec.to_json(experiment)),
+        embedding=experiment.vectors.source if experiment.reads_vectors else "id",
+        spec=spec.to_document(experiment),
         result=dict(result),
         created=datetime.now(UTC),
     )

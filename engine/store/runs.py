@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
@@ -44,12 +43,12 @@ def create_run(
         arm=experiment.arm,
         dataset=experiment.data.name,
         backbone=experiment.backbone.name,
-        embedding=experiment.embedding.source if experiment.uses_embedding else None,
+        embedding=experiment.vectors.source if experiment.reads_vectors else None,
         seed=experiment.seed,
         config_hash=spec.config_hash(experiment),
         spec_hash=spec.spec_hash(experiment),
         data_hash=spec.data_hash(experiment.data),
-        spec=json.loads(spec.to_json(experiment)),
+        spec=spec.to_document(experiment),
         overrides=dict(overrides),
         command=list(command),
         status=status,
@@ -77,7 +76,7 @@ def create_run(
 
 def experiment_of(run: Run) -> Experiment:
     """The run's complete specification. Raises UserError where this program cannot read it."""
-    return spec.from_json(json.dumps(run.spec))
+    return spec.from_document(run.spec)
 
 
 def facts_of(run: Run) -> RunFacts:

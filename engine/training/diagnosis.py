@@ -72,7 +72,7 @@ def start_facts(experiment: spec.Experiment, split: Split, model: Trained) -> di
     n_items = len(model.table.weight)
     graph = None
     if len(split.train.items) <= _START_INTERACTIONS:
-        graph = cooccurrence(split.train, n_items, _reference_graph(experiment))
+        graph = cooccurrence(split.train, n_items, spec.reference_graph(experiment))
     table = model.table.rows().detach().cpu().numpy()
     popularity = np.bincount(split.train.items, minlength=n_items)
     return finite(at_start(table, popularity, graph, unit=model.table.unit_scoring, tau=model.scorer().temperature))
@@ -84,12 +84,12 @@ def _model(
     """As a run builds it."""
     n_items = len(dataset.item_ids)
     z = borrowed = None
-    if experiment.uses_id_table:
+    if experiment.reference_sd is not None:
         if cache is None:
             raise UserError("this arm borrows an ID table, which a run trains first; diagnose it with --db STORE")
         device = torch.device("cpu")
         z = borrowed = id_table(experiment, split, n_items, recorder, cache, device=device, should_stop=lambda: False)
-    if experiment.uses_embedding:
+    if experiment.reads_vectors:
         z = item_vectors(experiment, dataset, split, cache, borrowed).z
     return build(experiment, split.train, n_items, z)
 
@@ -99,22 +99,17 @@ def _before_training(
 ) -> dict[str, Any]:
     say("item graph", 0.0)
     n_items = len(dataset.item_ids)
-    graph = _reference_graph(experiment)
+    graph = spec.reference_graph(experiment)
     subject = Subject(
         table=model.table.rows().detach().numpy(),
         unit=model.table.unit_scoring,
         popularity=np.bincount(split.train.items, minlength=n_items),
         graph=cooccurrence(split.train, n_items, graph),
         ppmi=lambda: cooccurrence(split.train, n_items, graph.model_copy(update={"weight": "ppmi"})),
-        source=source_vectors(experiment.embedding, dataset) if experiment.uses_embedding else None,
-        neighbours=graph.neighbours,
+        source=source_vectors(experiment.vectors, dataset) if experiment.reads_vectors else None,
+        neighbours=spec.reference_neighbours(experiment),
     )
     return diagnose(subject, say)
-
-
-def _reference_graph(experiment: spec.Experiment) -> spec.Graph:
-    """The co-occurrence graph that arms are measured on, whatever graph (or none) they use themselves."""
-    return experiment.embedding.graph.model_copy(update={"kind": "co-occurrence", "users": 1.0})
 
 
 def _say(recorder: Recorder) -> Say:

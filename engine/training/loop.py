@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 
@@ -67,7 +67,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
     UserError where the catalogue is too small for the loss.
     """
     settings = experiment.train
-    criterion = losses.criterion(settings, len(model.table.weight))
+    criterion = losses.criterion(settings.loss, len(model.table.weight))
     probe = training_probe(split.train, settings.probe)
     valid = held_out(split.valid_history, split.valid)
     curvature = CurvatureProbe(experiment, split, model, recorder)
@@ -104,7 +104,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
         measure()
         curvature.measure(progress.step)
     saved = time.monotonic()
-    while progress.epoch < settings.epochs and not _patience_is_over(progress, settings):
+    while progress.epoch < settings.epochs and not _patience_is_over(progress, settings.until):
         batches = model.batches(progress.epoch)
         model.train()
         model.begin_epoch(progress.epoch)
@@ -138,7 +138,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
                 saved = time.monotonic()
         progress.epoch, progress.batch = progress.epoch + 1, 0
         measure()
-        if progress.epoch == settings.epochs or _patience_is_over(progress, settings):
+        if progress.epoch == settings.epochs or _patience_is_over(progress, settings.until):
             curvature.measure(progress.step)
         save()
         saved = time.monotonic()
@@ -161,12 +161,16 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
 
 def make_optimizer(model: Trained, settings: spec.Train) -> torch.optim.Optimizer:
     trained = [p for p in model.parameters() if p.requires_grad]
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(
-            trained, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True
-        )
-    kind = torch.optim.Adam if settings.optimizer == "adam" else torch.optim.AdamW
-    return kind(trained, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+    lr, decay = settings.lr, settings.weight_decay
+    match settings.optimizer:
+        case spec.SGD(momentum=momentum):
+            return torch.optim.SGD(trained, lr=lr, momentum=momentum, weight_decay=decay, fused=True)
+        case spec.Adam():
+            return torch.optim.Adam(trained, lr=lr, weight_decay=decay, fused=True)
+        case spec.AdamW():
+            return torch.optim.AdamW(trained, lr=lr, weight_decay=decay, fused=True)
+        case _:
+            assert_never(settings.optimizer)
 
 
 def train_step(
@@ -188,10 +192,10 @@ def train_step(
     return total
 
 
-def _patience_is_over(progress: Progress, settings: spec.Train) -> bool:
-    if settings.patience is None or progress.step < settings.min_steps:
+def _patience_is_over(progress: Progress, until: spec.Budget | spec.Patience) -> bool:
+    if isinstance(until, spec.Budget) or progress.step < until.min_steps:
         return False
-    return progress.epoch - progress.best_epoch >= settings.patience
+    return progress.epoch - progress.best_epoch >= until.patience
 
 
 def saved_step(folder: RunFolder) -> int:

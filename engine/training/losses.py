@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine import spec
 from engine.errors import UserError
 from engine.models.base import Criterion
-from engine.spec import Train
 
 _CPU_CELLS = 1 << 18  # logits held at once: 1 MB of float32 stays in the cache of one core
 _GPU_CELLS = 1 << 26
@@ -157,26 +157,28 @@ def gbce_beta(k: int, n_items: int, t: float) -> float:
     return alpha * (t * (1 - 1 / alpha) + 1 / alpha)
 
 
-def criterion(settings: Train, n_items: int) -> Criterion:
-    """What `settings` minimise. Raises UserError where the catalogue is too small for the negatives."""
-    if settings.n_negatives > n_items - 1:
+def criterion(loss: spec.LossPart, n_items: int) -> Criterion:
+    """What is minimised. Raises UserError where the catalogue is too small for the negatives."""
+    if loss.n_negatives > n_items - 1:
         raise UserError(
-            f"train.negatives: {settings.n_negatives} against each target, but the catalogue has only {n_items - 1} "
+            f"train.loss.negatives: {loss.n_negatives} against each target, but the catalogue has only {n_items - 1} "
             "other items; set fewer"
         )
-    return partial(training_loss, settings)
+    return partial(training_loss, loss)
 
 
-def training_loss(settings: Train, h: Tensor, rows: Tensor, targets: Tensor, negatives: Tensor | None) -> Tensor:
-    """The mean loss that `settings.loss` names; negatives [N, k] for those that are on negatives."""
-    if settings.loss == "ce":
+def training_loss(loss: spec.LossPart, h: Tensor, rows: Tensor, targets: Tensor, negatives: Tensor | None) -> Tensor:
+    """The mean loss that the settings name; negatives [N, k] for those that are on negatives."""
+    if isinstance(loss, spec.CE):
         return softmax_cross_entropy(h, rows, targets)
     if negatives is None:
-        raise ValueError(f"loss {settings.loss} needs negatives")
-    k, n_items = settings.n_negatives, len(rows)
-    if settings.loss == "sampled-ce":
-        shift = math.log((n_items - 1) / k) if settings.log_q else 0.0
+        raise ValueError(f"loss {loss.kind} needs negatives")
+    k, n_items = loss.n_negatives, len(rows)
+    if isinstance(loss, spec.SampledCE):
+        shift = math.log((n_items - 1) / k) if loss.log_q else 0.0
         return sampled(h, rows, targets, negatives, partial(sampled_softmax, shift=shift))
-    beta = gbce_beta(k, n_items, settings.gbce_t) if settings.loss == "gbce" else 1.0
-    offset = math.log(beta / k) if settings.offset else 0.0
+    if not isinstance(loss, spec.BinaryLoss):
+        raise TypeError(f"no such loss: {loss.kind}")
+    beta = gbce_beta(k, n_items, loss.t) if isinstance(loss, spec.GBCE) else 1.0
+    offset = math.log(beta / k) if loss.offset else 0.0
     return sampled(h, rows, targets, negatives, partial(binary, beta=beta, offset=offset))

@@ -37,17 +37,17 @@ _PATIENCE_S = 0.5
 def reference_of(experiment: spec.Experiment) -> spec.Experiment:
     """The experiment that trains the ID table: `--method id` with everything else as in `experiment`.
 
-    Shared: data, backbone, training, evaluation, seed and `table.id_sd`. Not shared: what is done to the table
-    and to h. The reference is the plain baseline (nothing normalised, temperature 1, no bias), one for all
-    arms, since norms mean nothing in a table that is normalised while it is trained.
+    Shared: data, backbone, training, evaluation, seed and the spread that its table starts from. Not shared: what is
+    done to the table and to h. The reference is the plain baseline (nothing normalised, temperature 1, no bias), one
+    for all arms, since norms mean nothing in a table that is normalised while it is trained.
     """
     return experiment.model_copy(
         update={
             "method": "id",
             "ablation": None,
             "note": "",
-            "embedding": spec.Embedding(),
-            "table": spec.Table(init="id", id_sd=experiment.table.id_sd, normalize="none"),
+            "embedding": None,
+            "table": spec.Table(init=spec.RandomRows(id_sd=experiment.reference_sd or 0.02), normalize="none"),
             "evaluate": experiment.evaluate.model_copy(update={"curvature": 0}),  # nobody would see it
         }
     )

@@ -103,13 +103,13 @@ class _Run:
         """The item table's initial rows where they are not random."""
         experiment, recorder, cache = self.experiment, self.recorder, self.folder.root.parent / "cache"
         borrowed = None
-        if experiment.uses_id_table:
+        if experiment.reference_sd is not None:
             n_items = len(self.dataset.item_ids)
             with _memory_of_a_step():
                 borrowed = id_table(
                     experiment, self.split, n_items, recorder, cache, device=device, should_stop=should_stop
                 )
-        if not experiment.uses_embedding:
+        if not experiment.reads_vectors:
             return borrowed
         z, diagnostics, linear_map = item_vectors(experiment, self.dataset, self.split, cache, borrowed)
         linear_map.save(self.folder.map)

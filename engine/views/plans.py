@@ -153,7 +153,7 @@ def _fields(made: Sequence[Resolved], base: Resolved | None) -> tuple[FieldState
     several = [_flat(each) for each in made]
     before = {} if base is None else _flat(base)
     states = []
-    for field in setting_fields(dict.fromkeys(each.experiment.backbone.name for each in made)):
+    for field in setting_fields(each.experiment for each in made):
         path = field.path
         values = dict.fromkeys(text_of(flat[path]) for flat in several if path in flat)
         origins = dict.fromkeys(each.origins[path] for each in made if path in each.origins)
@@ -163,9 +163,9 @@ def _fields(made: Sequence[Resolved], base: Resolved | None) -> tuple[FieldState
 
 
 def _flat(resolved: Resolved) -> dict[str, Any]:
-    from engine.presets.compose import flatten
+    from engine.spec import flat
 
-    return flatten(resolved.experiment.model_dump(by_alias=True))
+    return flat(resolved.experiment)
 
 
 def _known(runs: Sequence[PlannedRun], store: Store | None) -> list[PlannedRun]:
@@ -273,11 +273,10 @@ def command_of(values: Mapping[str, str]) -> str:
 def words() -> dict[str, list[str]]:
     """What each line completes to."""
     from engine.presets import list_datasets, list_presets, setting_fields
-    from engine.spec import BACKBONES
 
     names = {kind: [preset.name for preset in list_presets(kind)] for kind in ("method", "ablation", "backbone")}
     datasets = ["demo", *(name for name, _ in list_datasets())]
-    fields = [f"{field.path}=" for field in setting_fields(BACKBONES)]
+    fields = [f"{field.path}=" for field in setting_fields()]
     return {**names, "dataset": datasets, "set": fields}
 
 
@@ -291,7 +290,7 @@ def filled(store: Store, run_id: str) -> dict[str, str]:
     return {
         "method": run.method,
         "ablation": run.ablation or "",
-        "dataset": spec["data"]["path"] or run.dataset,
+        "dataset": spec["data"]["source"].get("path") or run.dataset,
         "backbone": run.backbone,
         "embedding": run.embedding if run.embedding and run.dataset != "demo" else "",
         "seeds": f"{run.seed},",

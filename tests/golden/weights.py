@@ -21,9 +21,9 @@ from engine.spool import RunFolder
 
 GOLDEN = Path(__file__).with_name("weights.json")
 SETS = (
-    "data.demo.users=150",
-    "data.demo.items=300",
-    "data.demo.dim=32",
+    "data.source.users=150",
+    "data.source.items=300",
+    "data.source.dim=32",
     "backbone.width=16",
     "train.epochs=1",
     "execution.device=cpu",

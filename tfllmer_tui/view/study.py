@@ -24,7 +24,7 @@ _MISSING = "○"
 
 
 def label(axes: Mapping[str, Any]) -> str:
-    """A cell in words: `tf-llmer/full demo sasrec embedding.lambda=2 seed 0`."""
+    """A cell in words: `tf-llmer/full demo sasrec embedding.reduce.lambda=2 seed 0`."""
     row, column = _row(axes), _column(axes)
     return f"{row[0]} {' '.join(column)}{f' {row[1]}' if row[1] else ''} seed {axes['seed']}"
 

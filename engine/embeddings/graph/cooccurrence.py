@@ -16,7 +16,7 @@ from scipy import sparse
 
 from engine.data import Sequences
 from engine.errors import UserError
-from engine.spec import Graph
+from engine.spec import HistoryGraph
 
 Matrix = sparse.csr_array
 Array = npt.NDArray[np.float64]
@@ -28,7 +28,7 @@ _MOST = 1 << 29
 """Entries of a graph over whole histories without top_k (6 GiB in CSR)."""
 
 
-def cooccurrence(train: Sequences, n_items: int, graph: Graph) -> Matrix:
+def cooccurrence(train: Sequences, n_items: int, graph: HistoryGraph) -> Matrix:
     """A [n x n] symmetric, non-negative, empty diagonal.
 
     With a window w the count c_ab is the number of pairs of positions at most w apart in one training
@@ -54,8 +54,8 @@ def cooccurrence(train: Sequences, n_items: int, graph: Graph) -> Matrix:
         entries += parts[-1].nnz
         if entries > _MOST and graph.window is None:
             raise UserError(
-                f"embedding.graph: over whole histories more than {_MOST // 2:,} pairs of items co-occur; "
-                "set embedding.graph.top_k or embedding.graph.window"
+                f"embedding.reduce.graph: over whole histories more than {_MOST // 2:,} pairs of items co-occur; "
+                "set embedding.reduce.graph.top_k or embedding.reduce.graph.window"
             )
     adjacency = parts[0] if len(parts) == 1 else Matrix(sparse.vstack(parts, format="csr"))
     return adjacency if graph.top_k is None else Matrix((adjacency + adjacency.T) / 2)
@@ -65,7 +65,7 @@ _Counted = tuple[Iterator[tuple[int, Matrix]], Array, Array]
 """Blocks of rows of the counts with their first row, s_a [n] and c_a [n]."""
 
 
-def _windowed(train: Sequences, n_items: int, graph: Graph) -> _Counted:
+def _windowed(train: Sequences, n_items: int, graph: HistoryGraph) -> _Counted:
     upper = Matrix((n_items, n_items), dtype=np.float64)
     pending: list[IntArray] = []
     held = 0
@@ -112,7 +112,7 @@ def from_keys(keys: IntArray, data: Array, n_items: int) -> Matrix:
     return Matrix((data, (keys % n_items).astype(index), edges), shape=(n_items, n_items))
 
 
-def _whole_history(train: Sequences, n_items: int, graph: Graph) -> _Counted:
+def _whole_history(train: Sequences, n_items: int, graph: HistoryGraph) -> _Counted:
     owner = np.repeat(np.arange(len(train)), np.diff(train.offsets))
     seen = sparse.coo_array((np.ones(len(owner)), (owner, train.items)), shape=(len(train), n_items)).tocsr()
     seen.data[:] = 1.0  # a repeated item counts once per history
@@ -151,7 +151,7 @@ def _spans(sizes: Array) -> Iterator[tuple[int, int]]:
     yield from itertools.pairwise(cuts)
 
 
-def _weigh(rows: Matrix, first: int, graph: Graph, pairs: Array, held: Array) -> None:
+def _weigh(rows: Matrix, first: int, graph: HistoryGraph, pairs: Array, held: Array) -> None:
     """Turn counts into weights, in place."""
     if graph.weight == "binary":
         rows.data[:] = 1.0

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
+from engine import spec
 from engine.embeddings.reduce.rec_pca import fix_signs
 from engine.errors import UserError
-from engine.spec import Embedding
 
 Array = npt.NDArray[np.float64]
 
 
-def post_step(covariance: Array, n: int, rounding: float, settings: Embedding) -> Array:
+def post_step(covariance: Array, n: int, rounding: float, post: spec.WhiteningPost | spec.ACE) -> Array:
     """The matrix P [k x k] that the centred scores of n items are multiplied with.
 
     With S their covariance (1/n) plus epsilon tr(S)/k on its diagonal and S = U diag(s) U^T, s falling:
@@ -23,15 +25,19 @@ def post_step(covariance: Array, n: int, rounding: float, settings: Embedding) -
     Variances of at most `rounding` are none: with too small an epsilon they cannot be made 1, a UserError.
     """
     k = len(covariance)
-    if settings.post == "group-whiten" and k % settings.groups:
-        raise UserError(f"embedding.groups={settings.groups} does not divide the {k} columns of the table")
+    if isinstance(post, spec.ACE):
+        values, vectors = _falling(covariance)
+        shrunk: Array = vectors / np.sqrt(n * np.maximum(values, 0) + post.shrinkage)
+        return shrunk
+    if isinstance(post, spec.GroupWhiten) and k % post.groups:
+        raise UserError(f"embedding.post.groups={post.groups} does not divide the {k} columns of the table")
 
     def inverse_roots(variances: Array) -> Array:
         flat = int((variances <= rounding).sum())
         if flat:
             raise UserError(
-                f"{flat} of {k} reduced columns have no variance to whiten: set embedding.epsilon above "
-                f"{settings.epsilon:g} or backbone.width lower"
+                f"{flat} of {k} reduced columns have no variance to whiten: set embedding.post.epsilon above "
+                f"{post.epsilon:g} or backbone.width lower"
             )
         return np.asarray(variances**-0.5)
 
@@ -39,29 +45,26 @@ def post_step(covariance: Array, n: int, rounding: float, settings: Embedding) -
         values, vectors = _falling(block)
         return np.asarray((vectors * inverse_roots(values)) @ vectors.T)
 
-    if settings.post == "ace":
-        values, vectors = _falling(covariance)
-        shrunk: Array = vectors / np.sqrt(n * np.maximum(values, 0) + settings.shrinkage)
-        return shrunk
-    covariance = covariance + settings.epsilon * np.trace(covariance) / k * np.eye(k)
-    match settings.post:
-        case "whiten":
+    covariance = covariance + post.epsilon * np.trace(covariance) / k * np.eye(k)
+    match post:
+        case spec.Whiten():
             values, vectors = _falling(covariance)
             whitened: Array = vectors * inverse_roots(values)
             return whitened
-        case "zca":
+        case spec.ZCA():
             return zca(covariance)
-        case "cholesky":
+        case spec.Cholesky():
             inverse_roots(_falling(covariance)[0])
             lower = linalg.cholesky(covariance, lower=True)
             return np.asarray(linalg.solve_triangular(lower, np.eye(k), lower=True).T)
-        case "batch-norm":
+        case spec.BatchNorm():
             return np.diag(inverse_roots(np.diag(covariance)))
-        case "group-whiten":
-            size = k // settings.groups
+        case spec.GroupWhiten():
+            size = k // post.groups
             blocks = [covariance[i : i + size, i : i + size] for i in range(0, k, size)]
             return np.asarray(linalg.block_diag(*(zca(block) for block in blocks)))
-    raise ValueError(f"no such post step: {settings.post}")
+        case _:
+            assert_never(post)
 
 
 def _falling(covariance: Array) -> tuple[Array, Array]:

@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from engine import spec
 from engine.embeddings.graph.laplacian import Laplacian
 from engine.embeddings.reduce.gram import Moments, filtered, moments
 from engine.embeddings.reduce.post import post_step
@@ -27,7 +29,7 @@ from engine.embeddings.reduce.rec_pca import Reduction, rec_pca
 from engine.embeddings.rows import Rows, Vectors, spans
 from engine.errors import UserError
 from engine.files import write_bytes
-from engine.spec import Embedding
+from engine.spec.reductions import DrawnReduction
 
 Array = npt.NDArray[np.float64]
 
@@ -111,7 +113,7 @@ class Fitted:
     moments: Moments
 
 
-def prepare(vectors: Vectors, settings: Embedding) -> Rows:
+def prepare(vectors: Vectors, settings: spec.Embedding) -> Rows:
     """The rows of a catalogue [n x D], centred and at unit length as the settings say.
 
     A catalogue of at most `EXACT` numbers is held in memory and everything about it computed in float64. Of a larger
@@ -146,7 +148,7 @@ def unit_rows(x: Array) -> Array:
 def fit(
     rows: Rows,
     k: int,
-    settings: Embedding,
+    settings: spec.Embedding,
     *,
     laplacian: Laplacian | None = None,
     popularity: npt.NDArray[np.int64] | None = None,
@@ -160,29 +162,30 @@ def fit(
     Raises UserError when k exceeds D, or where scores without variance are to be whitened without epsilon.
     """
     d = rows.shape[1]
-    if settings.reduce == "none":
+    how = settings.reduce
+    if isinstance(how, spec.NoReduction):
         k = d
     if k > d:
         raise UserError(f"cannot reduce vectors of {d} dimensions to {k}: set backbone.width to at most {d}")
-    if settings.reduce == "graph-pca" and laplacian is not None:
-        rows = filtered(rows, laplacian, settings.lambda_)
-    found = moments(rows, laplacian if settings.reduce == "rec-pca" else None, device)
+    if isinstance(how, spec.GraphPCA) and laplacian is not None:
+        rows = filtered(rows, laplacian, how.lambda_)
+    found = moments(rows, laplacian if isinstance(how, spec.RecPCA) else None, device)
     reduction = None
-    if settings.reduce in ("pca", "rec-pca", "graph-pca"):
-        reduction = rec_pca(found, k, settings.lambda_)
+    if isinstance(how, spec.PCA | spec.RecPCA | spec.GraphPCA):
+        reduction = rec_pca(found, k, how.lambda_ if isinstance(how, spec.RecPCA) else 0.0)
         w, retained = reduction.w, reduction.retained
     else:
-        w = _directions(rows, found, k, settings, popularity)
+        w = _directions(rows, found, k, how, popularity)
         retained = _retained(found, w)
-    if settings.basis == "random":
-        w = w @ random_rotation(k, generator(settings.seed, "basis"))
+    if isinstance(settings.basis, spec.RandomBasis):
+        w = w @ random_rotation(k, generator(settings.basis.seed, "basis"))
     shift = np.zeros(k)
-    if settings.post != "none":
+    if not isinstance(settings.post, spec.NoPost):
         centre = found.mean @ w
         squares = w.T @ (found.gram / found.n) @ w
         rounding = k * np.finfo(np.float64).eps if rows.exact is not None else found.precision
         after = post_step(
-            squares - np.outer(centre, centre), found.n, rounding * float(squares.diagonal().max()), settings
+            squares - np.outer(centre, centre), found.n, rounding * float(squares.diagonal().max()), settings.post
         )
         w, shift = w @ after, centre @ after
     if settings.scale is not None:
@@ -205,31 +208,45 @@ def _mean_square(of: Moments, w: Array, shift: Array) -> float:
 # ------------------------------------------------------------------------------------ reductions
 
 
-def _directions(
-    rows: Rows, of: Moments, k: int, settings: Embedding, popularity: npt.NDArray[np.int64] | None
-) -> Array:
+_Direct: TypeAlias = (
+    spec.Gaussian
+    | spec.Orthogonal
+    | spec.Autoencoder
+    | spec.NoReduction
+    | spec.Truncate
+    | spec.Uniform
+    | spec.Variance
+    | spec.RandomSubset
+)
+"""Reductions that are no eigenproblem."""
+
+
+def _directions(rows: Rows, of: Moments, k: int, how: _Direct, popularity: npt.NDArray[np.int64] | None) -> Array:
     """w [D x k] of the reductions that are no eigenproblem."""
     d = rows.shape[1]
-    draw = generator(settings.seed, "reduce")
-    match settings.reduce:
-        case "gaussian":
-            return draw.standard_normal((d, k)) / math.sqrt(k)
-        case "orthogonal":
-            return random_rotation(d, draw, k) * math.sqrt(d / k)
-        case "autoencoder":
-            return _autoencoder(of.gram, k, settings.ae_steps, draw)
-        case "none" | "truncate":
+    match how:
+        case spec.Gaussian():
+            return _draw(how).standard_normal((d, k)) / math.sqrt(k)
+        case spec.Orthogonal():
+            return random_rotation(d, _draw(how), k) * math.sqrt(d / k)
+        case spec.Autoencoder():
+            return _autoencoder(of.gram, k, how.steps, _draw(how))
+        case spec.NoReduction() | spec.Truncate():
             picked = np.arange(k)
-        case "uniform":
+        case spec.Uniform():
             picked = np.arange(k) * d // k
-        case "variance":
-            picked = _most_variable(rows, k, settings.popular_share, popularity)
-        case "random-subset":
-            picked = np.sort(draw.choice(d, k, replace=False))
+        case spec.Variance():
+            picked = _most_variable(rows, k, how.popular_share, popularity)
+        case spec.RandomSubset():
+            picked = np.sort(_draw(how).choice(d, k, replace=False))
         case _:
-            raise ValueError(f"no such reduction: {settings.reduce}")
+            assert_never(how)
     w: Array = np.eye(d)[:, picked]
     return w
+
+
+def _draw(how: DrawnReduction) -> np.random.Generator:
+    return generator(how.seed, "reduce")
 
 
 def _most_variable(rows: Rows, k: int, share: float, popularity: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:

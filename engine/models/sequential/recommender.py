@@ -39,12 +39,18 @@ class SequenceEncoder(Protocol):
 class SequentialRecommender(TableRecommender):
     """The query of a history is the backbone's output behind it."""
 
-    def __init__(
-        self, table: ItemTable, backbone: SequenceEncoder, experiment: spec.Experiment, train: Sequences, n_items: int
+    def __init__(  # noqa: PLR0917 (as a family's models are built)
+        self,
+        table: ItemTable,
+        backbone: SequenceEncoder,
+        settings: spec.Sequential,
+        experiment: spec.Experiment,
+        train: Sequences,
+        n_items: int,
     ) -> None:
         super().__init__(table, experiment.table, np.bincount(train.items, minlength=n_items))
         self.backbone = backbone
-        self._settings, self._experiment, self._train, self._n_items = experiment.backbone, experiment, train, n_items
+        self._settings, self._experiment, self._train, self._n_items = settings, experiment, train, n_items
 
     @property
     def history_length(self) -> int:
@@ -66,9 +72,9 @@ class SequentialRecommender(TableRecommender):
             batch_size=settings.batch_size,
             seed=self._experiment.seed,
             epoch=epoch,
-            random_cut=settings.windows == "random",
+            random_cut=self._settings.windows == "random",
             mask_share=self.backbone.mask_share,
-            negatives=settings.n_negatives,
+            negatives=settings.loss.n_negatives,
             n_items=self._n_items,
         )
 
@@ -129,6 +135,8 @@ def build(
     """The family's models; see `engine.models.registry.build`."""
     torch.manual_seed(experiment.seed)
     settings = experiment.backbone
+    if not isinstance(settings, spec.Sequential):
+        raise TypeError(f"{settings.name} reads no histories")
     backbone = load(settings.implementation)(settings)
     table = table_of(experiment, settings.width, n_items, z)
-    return SequentialRecommender(table, backbone, experiment, train, n_items)
+    return SequentialRecommender(table, backbone, settings, experiment, train, n_items)

@@ -18,20 +18,22 @@ from engine.spec import BACKBONES, Experiment, identity
 TUNED = (
     "train.lr",
     "train.weight_decay",
-    "embedding.lambda",
-    "embedding.graph.window",
-    "embedding.graph.top_k",
-    "embedding.shrinkage",
-    "embedding.epsilon",
-    "embedding.groups",
+    "embedding.reduce.lambda",
+    "embedding.reduce.graph.window",
+    "embedding.reduce.graph.top_k",
+    "embedding.post.shrinkage",
+    "embedding.post.epsilon",
+    "embedding.post.groups",
+    "embedding.control.id_sd",
     "table.tau",
-    "table.id_sd",
+    "table.init.id_sd",
+    "table.inject.id_sd",
 )
 """What an arm may choose on the validation split; another change by hand makes another arm."""
 
 CHOOSES = f"valid.{SELECTION}"
 _FIXED = ("data.", "evaluate.", "backbone.", "train.")
-_DEMO = "data.demo."
+_DEMO = "data.source."
 _UNNAMED = ("execution.", "note", "seed")
 _Key: TypeAlias = tuple[str, str]
 
@@ -92,7 +94,7 @@ def essence(experiment: Experiment) -> str:
         *parents, last = path.split(".")
         part = settings
         for key in parents:
-            part = part.get(key, {})
+            part = part.get(key) or {}
         part.pop(last, None)
     return json.dumps(settings, sort_keys=True)
 
@@ -105,9 +107,9 @@ def benches(evidence: Iterable[Evidence]) -> list[Bench]:
         groups[_budget(run)].append(run)
     result = []
     for runs in groups.values():
-        vectors = sorted({_vectors(run) for run in runs if run.experiment.uses_embedding}) or [("", "")]
+        vectors = sorted({_vectors(run) for run in runs if run.experiment.reads_vectors}) or [("", "")]
         result += [
-            _bench([run for run in runs if not run.experiment.uses_embedding or _vectors(run) == source], source[0])
+            _bench([run for run in runs if not run.experiment.reads_vectors or _vectors(run) == source], source[0])
             for source in vectors
         ]
     order = [*BACKBONES]
@@ -123,14 +125,14 @@ def _with_dials(benches: Sequence[Bench]) -> list[Bench]:
     result = []
     for bench in benches:
         names = {c.partition("=")[0] for c in bench.conditions}
-        dial = bench.arms[0].runs[0].experiment.data.demo.model_dump()
-        more = [setting(name, dial[name.removeprefix(_DEMO)]) for name in dials - names if bench.dataset == "demo"]
+        source = bench.arms[0].runs[0].experiment.data.source.model_dump()
+        more = [setting(name, source[name.removeprefix(_DEMO)]) for name in dials - names if bench.dataset == "demo"]
         result.append(replace(bench, conditions=tuple(sorted([*bench.conditions, *more]))))
     return result
 
 
 def _vectors(run: Evidence) -> _Key:
-    return run.experiment.embedding.source, run.experiment.embedding.fingerprint
+    return run.experiment.vectors.source, run.experiment.vectors.fingerprint
 
 
 def _budget(run: Evidence) -> str:
@@ -145,8 +147,8 @@ def _bench(runs: Sequence[Evidence], source: str) -> Bench:
     configs: dict[str, list[Evidence]] = defaultdict(list)
     for run in runs:
         configs[run.config_hash].append(run)
-    changed = _common([_changes(run) for run in runs if run.experiment.uses_embedding])
-    if len({run.experiment.arm for run in runs if run.experiment.uses_embedding}) < 2:
+    changed = _common([_changes(run) for run in runs if run.experiment.reads_vectors])
+    if len({run.experiment.arm for run in runs if run.experiment.reads_vectors}) < 2:
         changed = {}
     arms: dict[frozenset[str], list[list[Evidence]]] = defaultdict(list)
     for same in configs.values():
@@ -175,13 +177,14 @@ _NOTHING = object()
 def _fixed(run: Evidence) -> dict[str, Any]:
     """Also the loss, which an ablation may have changed."""
     changed = run.record.overrides
-    loss = {"train.loss": run.experiment.train.loss} if run.experiment.train.loss != "ce" else {}
+    kind = run.experiment.train.loss.kind
+    loss = {"train.loss": kind} if kind != "ce" else {}
     return loss | {name: v for name, v in changed.items() if name.startswith(_FIXED) and name not in TUNED}
 
 
 def _changes(run: Evidence) -> dict[str, Any]:
     """Changes by hand that make another arm of it; an ID arm reads no settings of vectors."""
-    unread = _UNNAMED if run.experiment.uses_embedding else (*_UNNAMED, "embedding.")
+    unread = _UNNAMED if run.experiment.reads_vectors else (*_UNNAMED, "embedding.")
     overrides = run.record.overrides
     return {k: v for k, v in overrides.items() if not k.startswith((*unread, *_FIXED)) and k not in TUNED}
 

@@ -15,8 +15,8 @@ from engine.reports.boards.evidence import Evidence
 from engine.reports.boards.leaderboard import setting
 from engine.reports.stats.statistics import Summary, summary
 
-DIALS = ("embedding.norm_sd", "data.demo.norm_sd", "data.demo.misalignment")
-LAMBDA = "embedding.lambda"
+DIALS = ("embedding.control.norm_sd", "data.source.norm_sd", "data.source.misalignment")
+LAMBDA = "embedding.reduce.lambda"
 
 
 @dataclass(frozen=True)

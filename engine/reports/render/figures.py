@@ -176,7 +176,7 @@ def _trade_off(evidence: Sequence[Evidence]) -> Figure:
     """Over lambda: training CE and test NDCG@10; variance kept against total variation of the table."""
     curves = families(evidence, LAMBDA)
     if not curves:
-        raise UserError("figure lambda: needs runs of one arm with two or more embedding.lambda")
+        raise UserError("figure lambda: needs runs of one arm with two or more embedding.reduce.lambda")
     figure, panels = panel_grid(3)
     for family, look in zip(curves, looks(), strict=False):
         for axes, metric in zip(panels, ("train_ce", "test.ndcg@10"), strict=False):

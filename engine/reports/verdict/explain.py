@@ -68,7 +68,7 @@ def explained(bench: Bench, baseline: Arm) -> Explained:
     points = [
         {"gap": float(np.mean(list(arm.values(_CE).values()))) - b} | _quantities(arm)
         for arm in bench.arms
-        if arm.runs[0].experiment.uses_embedding
+        if arm.runs[0].experiment.reads_vectors
     ]
     return shares(points)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,12 @@ from typing import Any
 from engine import spec
 from engine.errors import UserError
 from engine.presets import resolve
-from engine.presets.compose import flatten
 from engine.records import Provenance, RunResult
-from engine.spec import Experiment
+from engine.spec import Experiment, Files, flat, leaves_by_name
 from engine.store import Run, experiment_of, facts_of
 
-_PLACES = ("data.path", "data.fingerprint", "embedding.path", "embedding.fingerprint")
+_PLACES = ("data.source.path", "data.source.fingerprint", "embedding.path", "embedding.fingerprint")
+_NOT_SET = ("execution.", "note", "method", "ablation")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def recipe(run: Run, here: Provenance, *, same_diff: bool = True) -> Recipe:
         "method": stored.method,
         "ablation": stored.ablation,
         "dataset": None if stored.data.name == "demo" else stored.data.name,
-        "embedding": stored.embedding.source if stored.uses_embedding and stored.data.name != "demo" else None,
+        "embedding": stored.vectors.source if stored.reads_vectors and stored.data.name != "demo" else None,
         "backbone": stored.backbone.name,
         "seed": stored.seed,
     }
@@ -63,10 +63,10 @@ def recipe(run: Run, here: Provenance, *, same_diff: bool = True) -> Recipe:
         today = resolve(**flags_given, sets=sets).experiment
     except UserError:  # neither under its name nor beside the data set: where they were
         flags_given["dataset"] = flags_given["dataset"] and stored.data.path
-        flags_given["embedding"] = flags_given["embedding"] and stored.embedding.path
+        flags_given["embedding"] = flags_given["embedding"] and stored.vectors.path
         today = resolve(**flags_given, sets=sets).experiment
     then, now = _settings(stored), _settings(today)
-    sets += [_set(name, value) for name, value in then.items() if now.get(name, value) != value]
+    sets += [_set(name, value) for name, value in then.items() if _value(name, now, then) != value]
     flags = [word for name, value in flags_given.items() if value is not None for word in (f"--{name}", str(value))]
     facts = facts_of(run)
     for name, value in (("device", facts.device), ("threads", facts.threads)):
@@ -92,14 +92,26 @@ def _set(name: str, value: Any) -> str:
 
 def _settings(experiment: Experiment) -> dict[str, Any]:
     """What a command line may set, without places, execution and remarks."""
-    tree = experiment.model_dump(mode="json", by_alias=True, exclude={"execution", "note", "method", "ablation"})
-    return {name: value for name, value in flatten(tree).items() if name not in _PLACES}
+    values = flat(experiment)
+    return {name: value for name, value in values.items() if name not in _PLACES and not name.startswith(_NOT_SET)}
+
+
+def _value(name: str, now: Mapping[str, Any], then: Mapping[str, Any]) -> Any:
+    """The value of a setting today; the default where it belongs to a kind that the presets do not choose now."""
+    if name in now:
+        return now[name]
+    return next(leaf.default for leaf in leaves_by_name()[name] if leaf.is_there(then))
 
 
 def _placed(stored: Experiment, today: Experiment) -> Experiment:
-    data = stored.data.model_copy(update={"path": today.data.path, "fingerprint": today.data.fingerprint})
-    vectors = {"path": today.embedding.path, "fingerprint": today.embedding.fingerprint}
-    return stored.model_copy(update={"data": data, "embedding": stored.embedding.model_copy(update=vectors)})
+    data, vectors = stored.data, stored.embedding
+    if isinstance(data.source, Files):
+        source = data.source.model_copy(update={"path": today.data.path, "fingerprint": today.data.fingerprint})
+        data = data.model_copy(update={"source": source})
+    if vectors is not None and today.embedding is not None:
+        place = {"path": today.embedding.path, "fingerprint": today.embedding.fingerprint}
+        vectors = vectors.model_copy(update=place)
+    return stored.model_copy(update={"data": data, "embedding": vectors})
 
 
 # ------------------------------------------------------------------------------------ what has changed
@@ -108,7 +120,7 @@ def _placed(stored: Experiment, today: Experiment) -> Experiment:
 def _data_changes(stored: Experiment, today: Experiment) -> list[Change]:
     changes = []
     for what, then, now in (("data", stored.data, today.data), ("vectors", stored.embedding, today.embedding)):
-        if then.fingerprint != now.fingerprint and (what == "data" or stored.uses_embedding):
+        if then is not None and now is not None and then.fingerprint != now.fingerprint:
             place = f"{now.fingerprint} at {now.path}"
             changes.append(Change(f"content of the {what}", then.fingerprint or "none", place, decisive=True))
     if not changes and spec.spec_hash(_placed(stored, today)) != spec.spec_hash(stored):

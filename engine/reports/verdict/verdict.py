@@ -16,7 +16,7 @@ from engine.reports.boards.arms import Arm, Bench, benches, essence
 from engine.reports.boards.evidence import Evidence
 from engine.reports.stats.statistics import NoTestError, Summary, Test, holm, over_seeds, seeds_to_decide, summary
 from engine.reports.verdict.explain import Explained, explained
-from engine.spec import Experiment
+from engine.spec import PCA, Experiment
 
 Outcome: TypeAlias = Literal["reaches", "misses", "undecided"]
 Role: TypeAlias = Literal["norm + Rec-PCA", "norm only", "Rec-PCA only", "neither", "baseline", "rival", "other"]
@@ -144,7 +144,9 @@ def core_arms(bench: Bench) -> dict[Role, Arm]:
 def _without(full: Experiment, norm: bool, rec_pca: bool) -> Experiment:
     """norm + Rec-PCA with components taken away, as the ablations do."""
     table = full.table.model_copy(update={"normalize": "none"}) if norm else full.table
-    embedding = full.embedding.model_copy(update={"reduce": "pca"}) if rec_pca else full.embedding
+    embedding = full.embedding
+    if rec_pca and embedding is not None:
+        embedding = embedding.model_copy(update={"reduce": PCA()})
     return full.model_copy(update={"table": table, "embedding": embedding})
 
 
@@ -156,7 +158,7 @@ def _refusals(bench: Bench, refused: Sequence[Evidence]) -> list[str]:
     ]
     arms = ", ".join(sorted({run.experiment.arm for run in early}))
     text = (
-        f"{len(early)} runs stopped before their last epoch do not count ({arms}); a verdict needs train.patience=none"
+        f"{len(early)} runs stopped before their last epoch do not count ({arms}); a verdict needs train.until=budget"
     )
     return [text] if early else []
 
@@ -264,11 +266,11 @@ def _untuned(standings: Sequence[Standing]) -> list[str]:
 
 
 _SHARED: tuple[tuple[str, Callable[[Experiment], object]], ...] = (
-    ("embedding.center", lambda e: e.embedding.center),
-    ("embedding.pre_normalize", lambda e: e.embedding.pre_normalize),
+    ("embedding.center", lambda e: None if e.embedding is None else e.embedding.center),
+    ("embedding.pre_normalize", lambda e: None if e.embedding is None else e.embedding.pre_normalize),
     ("table.normalize_h", lambda e: e.table.normalize_h),
     ("table.tau", lambda e: e.table.tau),
-    ("table.inject", lambda e: e.table.inject),
+    ("table.inject", lambda e: e.table.inject.kind),
 )
 
 
@@ -285,7 +287,7 @@ def _fairness(bench: Bench, core: Mapping[Role, Arm]) -> list[str]:
         other = [f"{name} {of(mine)}, not {of(its)}" for name, of in differ]
         if other:
             notes.append(f"{arm.name} does not share everything with norm + Rec-PCA: {', '.join(other)}")
-    if full and full.runs[0].experiment.table.inject == "frozen":
+    if full and full.runs[0].experiment.table.inject.kind == "frozen":
         notes.append("norm + Rec-PCA is frozen: it has fewer free parameters than the ID baseline, whatever its loss")
     if not any(run.experiment.arm == "tf-llmer/rescale" for arm in bench.arms for run in arm.runs):
         notes.append("without the arm rescale, the norm arm says nothing of disparity apart from scale")

@@ -11,14 +11,13 @@ from functools import cache
 from types import UnionType
 from typing import Any, Literal, TypeAlias, Union, assert_never, get_args, get_origin
 
-from pydantic import BaseModel
 from sqlalchemy import Select, case, func, literal, null, union_all
 from sqlmodel import col, select
 
 from engine.errors import nearest
 from engine.metrics import CurveMeasure, ListMeasure, Metric, RankMeasure, is_metric_name, offered, parse_metric
 from engine.records import STATUSES, RunStatus
-from engine.spec import Experiment, fields_of
+from engine.spec import leaves
 from engine.store.core.tables import Note, Run, StoredStudy, Tag
 
 Expression: TypeAlias = Any
@@ -83,7 +82,7 @@ def all_fields() -> dict[str, Field]:
     fields += [Field(name, "text", getattr(Run, name)) for name in _HASHES]
     fields.append(Field("overrides", "text", func.json_extract(col(Run.overrides), "$")))
     columns = {field.name: field for field in fields}
-    return columns | {name: field for name, field in _spec_fields(Experiment, ()).items() if name not in columns}
+    return columns | {name: field for name, field in _spec_fields().items() if name not in columns}
 
 
 # ------------------------------------------------------------------------------------ expressions
@@ -147,19 +146,15 @@ def notes_of_run() -> Any:
 # ------------------------------------------------------------------------------------ the specification
 
 
-def _spec_fields(model: type[BaseModel], at: tuple[str, ...], *, variant: bool = False) -> dict[str, Field]:
-    """Dotted fields below a model. A specification stored before a field existed has its default, unless
-    the field belongs to one variant of several (`backbone.hidden`)."""
+def _spec_fields() -> dict[str, Field]:
+    """Every setting by its dotted name. A specification stored before a setting existed has its default, unless
+    the setting belongs to one kind of several (`backbone.hidden`)."""
     fields: dict[str, Field] = {}
-    for name, info in zip(fields_of(model), model.model_fields.values(), strict=True):
-        path = (*at, name)
-        inner = _models(info.annotation)
-        for each in inner:
-            fields |= _spec_fields(each, path, variant=variant or len(inner) > 1)
-        if not inner:
-            dotted = ".".join(path)
-            kind, choices = _kind(info.annotation)
-            fields[dotted.lower()] = Field(dotted, kind, _in_spec(path, None if variant else info.default), choices)
+    for leaf in leaves():
+        kind, choices = _kind(leaf.info.annotation)
+        default = None if leaf.needs else leaf.default
+        known = leaf.kinds or choices
+        fields.setdefault(leaf.name.lower(), Field(leaf.name, kind, _in_spec(leaf.path, default), known))
     return fields
 
 
@@ -169,12 +164,6 @@ def _in_spec(path: tuple[str, ...], default: Any) -> Expression:
     if not isinstance(default, str | int | float):
         return value
     return case((func.json_type(col(Run.spec), where).is_(None), literal(default)), else_=value)
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models(part)]
 
 
 def _kind(annotation: Any) -> tuple[Kind, tuple[str, ...]]:

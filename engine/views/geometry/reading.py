@@ -141,7 +141,7 @@ def _of_run(store: Store, run: Run) -> Measured:
     measured = _with(measured, trained)
     if facts.embedding is None or facts.embedding.trade_off is None:
         return measured
-    reduction = _of_reduction(facts.embedding, run.spec["embedding"]["lambda"])
+    reduction = _of_reduction(facts.embedding, run.spec["embedding"]["reduce"]["lambda"])
     return replace(_with(measured, reduction), sweep=facts.embedding.trade_off.sweep)
 
 
@@ -204,7 +204,8 @@ def _z_score(table: TableGeometry | None) -> dict[str, float | str]:
 
 def before_command(run: Run) -> str:
     """`tfllmer diagnose` for the arm of a run."""
-    words = ["tfllmer", "diagnose", "--dataset", _given(run, "--dataset") or run.spec["data"]["path"] or run.dataset]
+    place = run.spec["data"]["source"].get("path")
+    words = ["tfllmer", "diagnose", "--dataset", _given(run, "--dataset") or place or run.dataset]
     if run.embedding and run.dataset != "demo":
         words += ["--embedding", _given(run, "--embedding") or run.spec["embedding"]["path"] or run.embedding]
     if run.ablation is None or run.method != "tf-llmer":

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine import spec
+from tests.engine.parts import files_at
 
 INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
 ITEM = "item_id:token\ttitle:token_seq\n"
@@ -15,7 +16,7 @@ def write(folder: Path, inter: str | bytes, item: str | bytes | None = None, nam
         if content is not None:
             data = content.encode() if isinstance(content, str) else content
             (folder / f"{name}.{ending}").write_bytes(data)
-    return spec.Data(name=name, path=str(folder))
+    return files_at(name, folder)
 
 
 def lines(rows: Sequence[Sequence[object]]) -> str:

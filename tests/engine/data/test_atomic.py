@@ -170,7 +170,7 @@ def test_missing_file_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         read_log(tmp_path, "beaty")
     assert str(caught.value) == (
-        f"{tmp_path}/beaty.inter: no such file (did you mean beauty.inter?); put it there, or set data.path to the "
+        f"{tmp_path}/beaty.inter: no such file (did you mean beauty.inter?); put it there, or set --dataset to the "
         "folder that has it"
     )
 

@@ -142,8 +142,7 @@ def test_consumption_has_an_order_to_learn() -> None:
 
 
 def test_both_splits_work() -> None:
-    for split in ("leave-one-out", "temporal"):
-        data = spec.Data.model_validate({"split": split})
+    for data in (spec.Data(), spec.Data(split=spec.Temporal())):
         dataset = load_dataset(data)
         values = statistics(dataset, split_dataset(dataset, data))
         assert values["users_valid"] > 50
@@ -153,12 +152,12 @@ def test_both_splits_work() -> None:
 
 
 def test_too_many_communities_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"data\.demo\.communities=16 needs data\.demo\.items >= 32"):
+    with pytest.raises(ValueError, match=r"data\.source\.communities=16 needs data\.source\.items >= 32"):
         spec.Demo(items=20)
 
 
 def test_a_disparity_that_cannot_be_centred_is_refused() -> None:
-    with pytest.raises(UserError, match=r"^data\.demo\.norm_sd=2 with data\.demo\.items=20: one vector outweighs"):
+    with pytest.raises(UserError, match=r"^data\.source\.norm_sd=2 with data\.source\.items=20: one vector outweighs"):
         generate(spec.Demo(seed=2, items=20, communities=2, norm_sd=2))
 
 

@@ -130,7 +130,7 @@ def test_nothing_left(data: spec.Data, tmp_path: Path) -> None:
 
 def test_changed_files_are_refused(data: spec.Data, tmp_path: Path) -> None:
     fingerprint = spec.file_fingerprint([tmp_path / "x.inter", tmp_path / "x.item"])
-    sealed = data.model_copy(update={"fingerprint": fingerprint})
+    sealed = spec.Data(source=spec.Files(name=data.name, path=data.path, fingerprint=fingerprint))
     load_dataset(sealed)
     with (tmp_path / "x.item").open("a") as file:
         file.write("d\tDelta\n")
@@ -139,5 +139,5 @@ def test_changed_files_are_refused(data: spec.Data, tmp_path: Path) -> None:
 
 
 def test_path_is_needed() -> None:
-    with pytest.raises(UserError, match=r"^data\.path is not set: name the folder that holds ml-9\.inter$"):
-        load_dataset(spec.Data(name="ml-9"))
+    with pytest.raises(UserError, match=r"^data\.source\.path is not set: name the folder that holds ml-9\.inter$"):
+        load_dataset(spec.Data(source=spec.Files(name="ml-9")))

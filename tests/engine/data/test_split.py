@@ -13,6 +13,7 @@ from engine import spec
 from engine.data import Dataset, Sequences, Split, load_dataset, split_dataset, statistics
 from engine.errors import UserError
 from tests.engine.data.files import INTER, ITEM, lines, write
+from tests.engine.parts import files_at
 
 # user, item, time in the order of the file: many ties, many repeats
 logs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4), st.integers(100, 115)), min_size=3, max_size=80)
@@ -77,7 +78,7 @@ def test_temporal(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[int, int, int]], valid: float, test: float
 ) -> None:
     dataset, by_user, data = load(tmp_path_factory.mktemp("temporal"), rows)
-    data = data.model_copy(update={"split": "temporal", "valid_share": valid, "test_share": test})
+    data = data.model_copy(update={"split": spec.Temporal(valid_share=valid, test_share=test)})
     times = sorted(t for _, _, t in rows)
     t1, t2 = times[int(len(times) * (1 - test - valid))], times[int(len(times) * (1 - test))]
 
@@ -108,7 +109,7 @@ def test_temporal(
 def temporal_split(folder: Path, rows: list[tuple[Any, str, int, int]]) -> Split:
     """Ten interactions: the first six are trained on, two are validated, two tested."""
     data = write(folder, INTER + lines(rows)).model_copy(
-        update={"split": "temporal", "valid_share": 0.2, "test_share": 0.2}
+        update={"split": spec.Temporal(valid_share=0.2, test_share=0.2)}
     )
     return split_dataset(load_dataset(data), data)
 
@@ -140,7 +141,7 @@ def test_a_split_that_leaves_nothing_to_do_is_refused_with_the_reason(tmp_path: 
 @pytest.mark.parametrize("first", [0, 1])
 def test_positions_are_no_clock_even_behind_a_filter(tmp_path: Path, first: int) -> None:
     rows = [(u, f"i{(u + p) % 4}", 1 + p % 5, first + p) for u in range(3) for p in (2, 0, 1, 3)]
-    data = write(tmp_path, INTER + lines(rows)).model_copy(update={"split": "temporal", "rating_min": 2})
+    data = write(tmp_path, INTER + lines(rows)).model_copy(update={"split": spec.Temporal(), "rating_min": 2})
     dataset = load_dataset(data)
     assert dataset.positions
     with pytest.raises(UserError) as caught:
@@ -157,7 +158,9 @@ def test_one_gap_makes_a_clock(tmp_path: Path) -> None:
 
 
 def test_no_times_no_temporal_split(tmp_path: Path) -> None:
-    data = write(tmp_path, "user_id:token\titem_id:token\nu\ta\nu\tb\nu\tc\n").model_copy(update={"split": "temporal"})
+    data = write(tmp_path, "user_id:token\titem_id:token\nu\ta\nu\tb\nu\tc\n").model_copy(
+        update={"split": spec.Temporal()}
+    )
     with pytest.raises(UserError, match="needs clock times, but the timestamps of x do not exist"):
         split_dataset(load_dataset(data), data)
 
@@ -208,7 +211,7 @@ def test_statistics_of_a_small_log(tmp_path: Path) -> None:
 
 
 def figures(folder: Path, **settings: Any) -> dict[str, Any]:
-    data = spec.Data(name=folder.name, path=str(folder), **settings)
+    data = files_at(folder.name, folder, **settings)
     dataset = load_dataset(data)
     return statistics(dataset, split_dataset(dataset, data))
 
@@ -233,7 +236,7 @@ def test_ml_100k(real_data: Callable[[str], Path]) -> None:
         timestamps="clock times",
         text_coverage=1.0,
     )
-    temporal = figures(folder, split="temporal")
+    temporal = figures(folder, split=spec.Temporal())
     # All ratings of one second fall on the same side of the quantile.
     assert temporal["train_interactions"] == pytest.approx(80_000, abs=50)
     assert 100 < temporal["users_test"] < 943
@@ -247,7 +250,7 @@ def test_ml_1m(real_data: Callable[[str], Path]) -> None:
     check(figures(folder), users=6040, items=3416, items_in_file=3883, cold_items=467, interactions=999_611)
     check(figures(folder, cold_items="include"), items=3883, cold_items=467)
     with pytest.raises(UserError, match="timestamps of ml-1m are positions"):
-        figures(folder, split="temporal")
+        figures(folder, split=spec.Temporal())
 
 
 def test_amazon_beauty(real_data: Callable[[str], Path]) -> None:

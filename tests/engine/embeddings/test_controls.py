@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine.embeddings.controls import controlled
 from engine.errors import UserError
-from engine.spec import Embedding
+from tests.engine.parts import embedding_of
 
 Array = npt.NDArray[np.float64]
 SEEDS = st.integers(0, 10**6)
@@ -24,7 +24,7 @@ def a_table(seed: int, n: int = 30, k: int = 5, bare: int = 0) -> Array:
 
 
 def made(z: Array, control: str, id_table: Array | None = None, **changes: Any) -> Array:
-    return controlled(z, Embedding(control=control, **changes), id_table)
+    return controlled(z, embedding_of(control=control, **changes).control, id_table)
 
 
 def norms(z: Array) -> Array:

@@ -14,11 +14,12 @@ from engine.embeddings import rows as blocks
 from engine.embeddings.graph.cooccurrence import cooccurrence
 from engine.embeddings.reduce import reductions
 from engine.presets import list_presets, resolve
+from tests.engine.parts import embedding_of, files_at
 
 EXPERIMENT = spec.Experiment(
-    data=spec.Data(demo=spec.Demo(users=80, items=60, communities=4, dim=24)),
+    data=spec.Data(source=spec.Demo(users=80, items=60, communities=4, dim=24)),
     backbone=spec.SASRec(width=8),
-    embedding=spec.Embedding(lambda_=0.5),
+    embedding=embedding_of(lambda_=0.5),
 )
 
 
@@ -36,24 +37,24 @@ def test_held_out_items_add_no_edge(window: int | None, tmp_path: Path) -> None:
     (folder / "planted.item").write_text("item_id:token\n" + "".join(f"{i}\n" for i in "abcdyz"))
     lines = [f"{u}\t{i}\t{n}\n" for u in "uvwx" for n, i in enumerate("abcdyz")]
     (folder / "planted.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\n" + "".join(lines))
-    data = spec.Data(name="planted", path=str(folder))
+    data = files_at("planted", folder)
     dataset = load_dataset(data)
     split = split_dataset(dataset, data)
     y, z = dataset.item_ids.index("y"), dataset.item_ids.index("z")
     assert set(split.valid.tolist()) == {y}
     assert set(split.test.tolist()) == {z}
-    degree = cooccurrence(split.train, 6, spec.Graph(window=window)).sum(axis=1)
+    degree = cooccurrence(split.train, 6, spec.CoOccurrence(window=window)).sum(axis=1)
     assert degree[[y, z]].tolist() == [0, 0]
     assert (np.delete(degree, [y, z]) > 0).all()
 
 
 def table(demo: tuple[Dataset, Split], **embedding: object) -> npt.NDArray[np.float32]:
-    changed = EXPERIMENT.embedding.model_copy(update=embedding)
+    changed = embedding_of(**{"lambda_": 0.5, **embedding})
     return pipeline.item_vectors(EXPERIMENT.model_copy(update={"embedding": changed}), *demo)[0]
 
 
 def test_each_step_does_what_it_says(demo: tuple[Dataset, Split]) -> None:
-    x = pipeline.source_vectors(EXPERIMENT.embedding, demo[0]).array().astype(np.float64)
+    x = pipeline.source_vectors(EXPERIMENT.vectors, demo[0]).array().astype(np.float64)
     centred = x - x.mean(0)
     raw = table(demo, center=False, pre_normalize=False, reduce="pca")
     np.testing.assert_allclose(raw @ raw.T, best_gram(x), atol=1e-3)
@@ -73,10 +74,10 @@ def best_gram(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def test_too_large_a_lambda_warns(demo: tuple[Dataset, Split]) -> None:
-    extreme = EXPERIMENT.model_copy(update={"embedding": spec.Embedding(lambda_=100)})
+    extreme = EXPERIMENT.model_copy(update={"embedding": embedding_of(lambda_=100)})
     diagnostics = pipeline.item_vectors(extreme, *demo).diagnostics
     assert diagnostics["positive_eigenvalues"] < 8
-    assert "embedding.lambda=100 is too large" in diagnostics["warnings"][0]
+    assert "embedding.reduce.lambda=100 is too large" in diagnostics["warnings"][0]
 
 
 def test_a_large_catalogue_gives_the_same_table_and_diagnostics(
@@ -86,13 +87,12 @@ def test_a_large_catalogue_gives_the_same_table_and_diagnostics(
     exact = pipeline.item_vectors(EXPERIMENT, *demo)
     monkeypatch.setattr(reductions, "EXACT", 0)
     monkeypatch.setattr(blocks, "BLOCK", 100)
-    content = {"graph": spec.Graph(kind="content", neighbours=4)}
-    changed = EXPERIMENT.model_copy(update={"embedding": EXPERIMENT.embedding.model_copy(update=content)})
+    changed = EXPERIMENT.model_copy(update={"embedding": embedding_of(lambda_=0.5, graph="content", neighbours=4)})
     assert pipeline.item_vectors(changed, *demo).diagnostics["edges"] >= 60 * 4 / 2
     large = pipeline.item_vectors(EXPERIMENT, *demo)
     np.testing.assert_allclose(large.z, exact.z, atol=1e-4)
     np.testing.assert_allclose(
-        large.map.apply(pipeline.source_vectors(EXPERIMENT.embedding, demo[0]).array()), large.z, atol=1e-5
+        large.map.apply(pipeline.source_vectors(EXPERIMENT.vectors, demo[0]).array()), large.z, atol=1e-5
     )
     for name, value in exact.diagnostics.items():
         if isinstance(value, float):
@@ -108,7 +108,7 @@ def test_diagnostics_tell_what_rec_pca_gives_up_before_training(demo: tuple[Data
     assert told["variation"] / told["variance"] == pytest.approx(made.diagnostics["tv_ratio"])
     assert told["suggested_lambda"] in [point["lambda"] for point in told["sweep"]]
     assert json.loads(json.dumps(made.diagnostics, allow_nan=False)) == made.diagnostics
-    plain = EXPERIMENT.model_copy(update={"embedding": EXPERIMENT.embedding.model_copy(update={"reduce": "pca"})})
+    plain = EXPERIMENT.model_copy(update={"embedding": embedding_of(reduce="pca")})
     assert "trade_off" not in pipeline.item_vectors(plain, *demo).diagnostics
 
 
@@ -143,20 +143,21 @@ def test_every_preset_gives_a_table_that_its_map_explains(full_size: tuple[Datas
     id_table = np.random.default_rng(0).standard_normal((len(full_size[0].item_ids), 64)).astype(np.float32)
     for arm in [*methods, *ablations]:
         method, ablation = arm
-        experiment = resolve(method=method, ablation=ablation, sets=["embedding.ae_steps=20"]).experiment
-        if not experiment.uses_embedding:
+        sets = ["embedding.reduce.steps=20"] if ablation == "autoencoder" else []
+        experiment = resolve(method=method, ablation=ablation, sets=sets).experiment
+        if not experiment.reads_vectors:
             continue
-        embedding = experiment.embedding
+        embedding = experiment.vectors
         made = pipeline.item_vectors(experiment, *full_size, tmp_path, id_table)
         assert made.z.shape[0] == len(full_size[0].item_ids), arm
         assert np.isfinite(made.z).all(), arm
-        if embedding.control == "none" and embedding.reduce != "graph-pca":
+        if embedding.control.kind == "none" and embedding.reduce.kind != "graph-pca":
             x = pipeline.source_vectors(embedding, full_size[0]).array()
             np.testing.assert_allclose(made.map.apply(x), made.z, atol=1e-4, err_msg=str(arm))
         again = pipeline.item_vectors(experiment, *full_size, tmp_path, id_table)
         np.testing.assert_array_equal(again.z, made.z)
         np.testing.assert_array_equal(again.map.w, made.map.w)
-        if embedding.post in ("whiten", "zca", "cholesky"):
+        if embedding.post.kind in ("whiten", "zca", "cholesky"):
             assert made.diagnostics["table_kappa"] == pytest.approx(1.0, abs=1e-2), arm
 
 
@@ -169,9 +170,7 @@ def test_condition_numbers_are_those_of_the_curvature_at_uniform_p(demo: tuple[D
         assert made.diagnostics[name] == pytest.approx(values[-1] / values[0], rel=1e-4)
     rotated, permuted = (
         pipeline.item_vectors(EXPERIMENT.model_copy(update={"embedding": changed}), *demo).diagnostics
-        for changed in (
-            EXPERIMENT.embedding.model_copy(update={"control": control}) for control in ("rotation", "permuted-items")
-        )
+        for changed in (embedding_of(lambda_=0.5, control=control) for control in ("rotation", "permuted-items"))
     )
     for other in (rotated, permuted):
         assert other["table_kappa"] == pytest.approx(made.diagnostics["table_kappa"])
@@ -183,7 +182,7 @@ def test_variance_picks_look_at_training_counts_only(demo: tuple[Dataset, Split]
     z = table(demo, reduce="variance", popular_share=0.1)
     counts = [sum(int((split.train[u] == i).sum()) for u in range(len(split.train))) for i in range(60)]
     popular = sorted(range(60), key=lambda i: -counts[i])[:6]
-    x = pipeline.source_vectors(EXPERIMENT.embedding, dataset).array().astype(np.float64)
+    x = pipeline.source_vectors(EXPERIMENT.vectors, dataset).array().astype(np.float64)
     rows = (x - x.mean(0)) / np.linalg.norm(x - x.mean(0), axis=1)[:, None]
     picked = np.sort(np.argsort(-rows[popular].var(0))[:8])
     np.testing.assert_allclose(z, rows[:, picked], atol=1e-6)

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from engine.data import Dataset, load_dataset
 from engine.embeddings.vectors import open_vectors
 from engine.errors import UserError
-from engine.spec import Data
+from tests.engine.parts import files_at
 
 X = np.arange(20, dtype=np.float16).reshape(5, 4)
 
@@ -28,7 +28,7 @@ def dataset(tmp_path: Path) -> Dataset:
     (folder / "tiny.inter").write_text(
         "user_id:token\titem_id:token\ttimestamp:float\n" + "".join(f"{u}\t{i}\t{n}\n" for n, (u, i) in enumerate(rows))
     )
-    return load_dataset(Data(name="tiny", path=str(folder)))
+    return load_dataset(files_at("tiny", folder))
 
 
 def test_rows_follow_the_item_file(dataset: Dataset, tmp_path: Path) -> None:

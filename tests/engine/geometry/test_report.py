@@ -20,12 +20,12 @@ DEMO: dict[str, Any] = {"users": 300, "items": 200, "communities": 8, "dim": 32}
 
 
 def subject_of(norm_sd: float, misalignment: float, k: int = 16) -> Subject:
-    data = spec.Data(demo=spec.Demo(**DEMO, norm_sd=norm_sd, misalignment=misalignment))
+    data = spec.Data(source=spec.Demo(**DEMO, norm_sd=norm_sd, misalignment=misalignment))
     dataset = load_dataset(data)
     split = split_dataset(dataset, data)
     assert dataset.vectors is not None
     x = dataset.vectors
-    graph = spec.Graph()
+    graph = spec.CoOccurrence()
     return Subject(
         table=x[:, :k],
         unit=True,

@@ -6,7 +6,7 @@ import torch
 
 from engine.models.item_table import ItemTable, initial_table
 from engine.models.sequential.recommender import build
-from engine.spec import Experiment, Table
+from engine.spec import Experiment, Frozen, RandomRows, Table
 from tests.engine.data.test_windows import sequences
 
 Z = np.random.default_rng(0).lognormal(size=(30, 6)).astype(np.float32)
@@ -40,7 +40,7 @@ def test_rows_stay_unit_length_while_trained() -> None:
 
 def test_frozen_rows_take_no_gradient() -> None:
     z = np.zeros((30, 64), np.float32) + 1
-    model = build(Experiment(table=Table(inject="frozen")), sequences([3]), 30, z)
+    model = build(Experiment(table=Table(inject=Frozen())), sequences([3]), 30, z)
     assert not model.table.weight.requires_grad
     assert all(p.requires_grad for name, p in model.named_parameters() if name.startswith("backbone."))
 
@@ -63,6 +63,6 @@ def test_rows_without_direction_get_one_at_the_mean_norm() -> None:
 
 
 def test_id_table_has_the_stated_scale() -> None:
-    rows, _ = initial_table(Table(init="id", id_sd=0.05), 2000, 32, None, seeded())
+    rows, _ = initial_table(Table(init=RandomRows(id_sd=0.05)), 2000, 32, None, seeded())
     assert float(rows.std()) == pytest.approx(0.05, rel=0.02)
     assert abs(float(rows.mean())) < 0.001

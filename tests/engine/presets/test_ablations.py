@@ -18,7 +18,7 @@ from tests.engine.data.test_windows import batches
 ABLATIONS = [preset.name for preset in list_presets("ablation")]
 ARMS = [*((None, name) for name in ABLATIONS), *((preset.name, None) for preset in list_presets("method"))]
 SMALL = [
-    *("data.demo.users=60", "data.demo.items=60", "data.demo.communities=4", "data.demo.dim=24"),
+    *("data.source.users=60", "data.source.items=60", "data.source.communities=4", "data.source.dim=24"),
     *("backbone.width=8", "backbone.inner=8", "train.batch_size=8"),
 ]
 
@@ -33,18 +33,18 @@ def test_every_method_and_ablation_asks_a_question_and_trains(method: str | None
     presets = list_presets("ablation" if ablation else "method")
     assert next(p for p in presets if p.name == (ablation or method)).question.endswith("?")
     experiment = resolve(method=method, ablation=ablation, sets=SMALL).experiment
-    settings = experiment.train
-    if settings.n_negatives > 16:
-        settings = settings.model_copy(update={"negatives": 16})
+    settings, loss = experiment.train, experiment.train.loss
+    if loss.n_negatives > 16:
+        loss = loss.model_copy(update={"negatives": 16})
     dataset = load_dataset(experiment.data)
     split = split_dataset(dataset, experiment.data)
     z = id_table = np.random.default_rng(0).normal(0, 0.1, (len(dataset.item_ids), 8)).astype(np.float32)
-    if experiment.uses_embedding:
+    if experiment.reads_vectors:
         z, *_ = item_vectors(experiment, dataset, split, id_table=id_table)
     model = build(experiment, split.train, len(dataset.item_ids), z)
     optimizer = make_optimizer(model, settings.model_copy(update={"lr": 0.01}))
-    each = batches(split.train, random_cut=False, negatives=settings.n_negatives, n_items=60)
-    minimised = criterion(settings, 60)
+    each = batches(split.train, random_cut=False, negatives=loss.n_negatives, n_items=60)
+    minimised = criterion(loss, 60)
     losses = [float(train_step(model, optimizer, b, minimised)) for _ in range(4) for b in each]
     assert sum(losses[-5:]) < sum(losses[:5])
 

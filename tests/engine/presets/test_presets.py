@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from engine import presets
 from engine.errors import UserError
 from engine.presets import resolve
-from engine.spec import BACKBONES, config_hash, spec_hash
+from engine.spec import BACKBONES, Demo, config_hash, flat, spec_hash
 
 REPO = Path(__file__).parents[3]
 _WHITE = {"embedding.reduce": "pca", "embedding.scale": 1.0}
@@ -21,7 +21,7 @@ _HEAD = {"embedding.reduce": "none", "embedding.scale": 1.0, "table.inject": "ml
 RIVALS: dict[str, dict[str, Any]] = {
     "truncate": {"embedding.reduce": "truncate"},
     "uniform": {"embedding.reduce": "uniform"},
-    "variance": {"embedding.reduce": "variance", "embedding.popular_share": 0.2},
+    "variance": {"embedding.reduce": "variance", "embedding.reduce.popular_share": 0.2},
     "random-subset": {"embedding.reduce": "random-subset"},
     "random-projection": {"embedding.reduce": "gaussian"},
     "orthogonal-projection": {"embedding.reduce": "orthogonal"},
@@ -54,15 +54,8 @@ CONTROLS: dict[str, dict[str, Any]] = {
 }
 
 
-def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return leaves
-
-
 def values(**flags: Any) -> dict[str, Any]:
-    return flat(resolve(**flags).experiment.model_dump(by_alias=True))
+    return flat(resolve(**flags).experiment)
 
 
 def message(**flags: Any) -> str:
@@ -139,18 +132,20 @@ def test_every_method_and_backbone_resolves(method: str, backbone: str) -> None:
 )
 def test_an_ablation_changes_only_what_it_names(ablation: str, changes: dict[str, Any]) -> None:
     full, arm = values(ablation="full"), values(ablation=ablation)
-    assert {k: arm[k] for k in arm if arm[k] != full[k]} == changes | ({"ablation": ablation} if changes else {})
+    named = changes | ({"ablation": ablation} if changes else {})
+    assert {k: v for k, v in arm.items() if (k in full or k in changes) and full.get(k) != v} == named
+    assert all(any(k.startswith(f"{name}.") for name in changes) for k in arm if k not in full)
 
 
 def test_methods_are_what_the_science_says() -> None:
     ours, ident, norm, pca = (values(method=m) for m in ("tf-llmer", "id", "id-norm", "llm-pca"))
-    pipeline = ("embedding.center", "embedding.pre_normalize", "embedding.reduce", "embedding.lambda")
-    assert [ours[k] for k in (*pipeline, "embedding.graph.window")] == [True, True, "rec-pca", 0.9, 3]
+    pipeline = ("embedding.center", "embedding.pre_normalize", "embedding.reduce", "embedding.reduce.lambda")
+    assert [ours[k] for k in (*pipeline, "embedding.reduce.graph.window")] == [True, True, "rec-pca", 0.9, 3]
     assert ours["table.normalize"] == "both"
-    assert [ident[f"table.{k}"] for k in ("init", "id_sd", "normalize")] == ["id", 0.02, "none"]
+    assert [ident[f"table.{k}"] for k in ("init", "init.id_sd", "normalize")] == ["id", 0.02, "none"]
     assert {k for k in norm if norm[k] != ident[k]} == {"method", "table.normalize"}
     assert [pca[k] for k in (*pipeline[:3], "table.normalize")] == [True, False, "pca", "none"]
-    same = ("embedding.center", "table.normalize_h", "table.tau", "table.inject", "backbone.width", "train.epochs")
+    same = ("table.normalize_h", "table.tau", "table.inject", "backbone.width", "train.epochs")
     assert all(ours[k] == other[k] for other in (ident, norm, pca) for k in same)
 
 
@@ -163,14 +158,14 @@ def test_default_arm_is_the_full_method() -> None:
 
 def test_every_value_has_an_origin_and_file_origins_point_at_their_line() -> None:
     resolved = resolve(ablation="no-norm", seed=3, sets=["train.lr=3e-4"], threads=1)
-    leaves = flat(resolved.experiment.model_dump(by_alias=True))
+    leaves = flat(resolved.experiment)
     assert set(resolved.origins) == set(leaves)
     for path, origin in resolved.origins.items():
         if match := re.fullmatch(r"(configs/.+\.yaml):(\d+)", origin):
             line = (REPO / match[1]).read_text().splitlines()[int(match[2]) - 1]
-            assert line.strip().startswith(f"{path.split('.')[-1]}:")
+            assert line.strip().startswith((f"{path.split('.')[-1]}:", "kind:"))
     assert resolved.origins["table.normalize"] == "configs/ablation/no-norm.yaml:5"
-    assert resolved.origins["embedding.reduce"] == "configs/method/tf-llmer.yaml:6"
+    assert resolved.origins["embedding.reduce"] == "configs/method/tf-llmer.yaml:7"
     assert resolved.origins["train.lr"] == "--set"
     assert resolved.origins["seed"] == "--seed"
     assert resolved.origins["execution.threads"] == "--threads"
@@ -190,11 +185,11 @@ def test_set_is_typed(lr: float, epochs: int, masked: bool, window: int | None) 
         "train.lr": lr,
         "train.epochs": epochs,
         "evaluate.mask_seen": masked,
-        "embedding.graph.window": window,
+        "embedding.reduce.graph.window": window,
     }
     texts = [f"{path}={'none' if value is None else value}".lower() for path, value in wanted.items()]
     resolved = resolve(sets=texts)
-    leaves = flat(resolved.experiment.model_dump(by_alias=True))
+    leaves = flat(resolved.experiment)
     assert {path: leaves[path] for path in wanted} == resolved.overrides == wanted
     assert all(type(leaves[path]) is type(value) for path, value in wanted.items())
 
@@ -216,9 +211,9 @@ def test_identity_ignores_seed_names_and_the_vectors_of_an_id_table(data_root: P
     assert config_hash(one) == config_hash(other)
     assert spec_hash(one) != spec_hash(other)
     a, b = (resolve(dataset="shop", embedding=source).experiment for source in "ab")
-    assert a.embedding.fingerprint == b.embedding.fingerprint  # equal files
+    assert a.vectors.fingerprint == b.vectors.fingerprint  # equal files
     assert config_hash(resolve(ablation="no-rec-pca").experiment) == config_hash(
-        resolve(sets=["embedding.lambda=5", "embedding.reduce=pca"]).experiment
+        resolve(sets=["embedding.reduce=pca"]).experiment
     )
 
 
@@ -237,7 +232,33 @@ def test_identity_ignores_seed_names_and_the_vectors_of_an_id_table(data_root: P
         ),
         ({"sets": ["train.lrr=1"]}, "--set train.lrr: no such setting (did you mean train.lr?)"),
         ({"sets": ["traning.lr=1"]}, "--set traning.lr: no such setting (did you mean train.lr?)"),
-        ({"sets": ["lr=1"]}, "--set lr: no such setting (did you mean train.lr?)"),
+        ({"sets": ["lrr=1"]}, "--set lrr: no such setting (did you mean train.lr?)"),
+        (
+            {"sets": ["id_sd=1"]},
+            "--set id_sd: several settings are called so: embedding.control.id_sd, table.init.id_sd,"
+            " table.inject.id_sd; name one of them",
+        ),
+        (
+            {"sets": ["embedding.lambda=1"]},
+            "--set embedding.lambda: no such setting; it is embedding.reduce.lambda now",
+        ),
+        ({"sets": ["train.gbce_t=1"]}, "--set train.gbce_t: no such setting; it is train.loss.t now"),
+        (
+            {"sets": ["embedding.seed=1"]},
+            "--set embedding.seed: no such setting; it is embedding.reduce.seed or embedding.basis.seed or"
+            " embedding.control.seed now",
+        ),
+        (
+            {"ablation": "no-rec-pca", "sets": ["lambda=1"]},
+            "--set embedding.reduce.lambda: needs embedding.reduce=rec-pca or graph-pca, not pca",
+        ),
+        ({"sets": ["train.loss.t=1"]}, "--set train.loss.t: needs train.loss=gbce, not ce"),
+        ({"method": "id", "sets": ["center=no"]}, "--set embedding.center: needs table.init=embedding, not id"),
+        (
+            {"backbone": "gru4rec", "sets": ["heads=1"]},
+            "--set backbone.heads: needs backbone.name=sasrec or bert4rec, not gru4rec",
+        ),
+        ({"sets": ["reduce=rec_pca"]}, "--set embedding.reduce: no such kind 'rec_pca' (did you mean rec-pca?)"),
         ({"sets": ["train.lr"]}, "--set train.lr: write field=value, such as --set train.lr=3e-4"),
         ({"sets": ["train.lr.x=1"]}, "--set train.lr.x: train.lr is one value, not a group of settings"),
         (
@@ -251,17 +272,20 @@ def test_identity_ignores_seed_names_and_the_vectors_of_an_id_table(data_root: P
         ),
         ({"sets": ["backbone.heads=3"]}, "--set backbone.heads=3 does not divide backbone.width=64"),
         (
-            {"ablation": "group-whitening", "sets": ["embedding.groups=5"]},
-            "embedding.groups=5 does not divide backbone.width=64",
+            {"ablation": "group-whitening", "sets": ["groups=5"]},
+            "embedding.post.groups=5 does not divide backbone.width=64",
         ),
         (
-            {"sets": ["embedding.lambda=-1"]},
-            "--set embedding.lambda: input should be greater than or equal to 0, not '-1'",
+            {"sets": ["embedding.reduce.lambda=-1"]},
+            "--set embedding.reduce.lambda: input should be greater than or equal to 0, not '-1'",
         ),
-        ({"sets": ["embedding.shrinkage=0"]}, "--set embedding.shrinkage: input should be greater than 0, not '0'"),
         (
-            {"sets": ["data.fingerprint=1"]},
-            "--set data.fingerprint=1: data.fingerprint is measured from the files; leave it out",
+            {"ablation": "ace", "sets": ["shrinkage=0"]},
+            "--set embedding.post.shrinkage: input should be greater than 0, not '0'",
+        ),
+        (
+            {"sets": ["data.source.fingerprint=1"]},
+            "--set data.source.fingerprint=1: data.source.fingerprint is measured from the files; leave it out",
         ),
         ({"seed": -1}, "--seed: input should be greater than or equal to 0, not -1"),
         ({"device": "gpu"}, "--device: give auto, cpu, cuda or cuda:N, not 'gpu'"),
@@ -272,9 +296,11 @@ def test_wrong_flags(flags: dict[str, Any], text: str) -> None:
     assert message(**flags) == text
 
 
-def test_a_setting_of_another_backbone_is_unknown() -> None:
+def test_a_setting_of_another_backbone_is_refused() -> None:
     assert resolve(sets=["backbone.heads=4"]).experiment.backbone.name == "sasrec"
-    assert message(backbone="gru4rec", sets=["backbone.heads=4"]).startswith("--set backbone.heads: no such setting")
+    assert message(backbone="gru4rec", sets=["backbone.heads=4"]).startswith(
+        "--set backbone.heads: needs backbone.name="
+    )
 
 
 # ------------------------------------------------------------------------------------ the working folder
@@ -283,13 +309,13 @@ def test_a_setting_of_another_backbone_is_unknown() -> None:
 def test_the_working_folder_overlays_presets_by_name(overlay: Any) -> None:
     overlay("ablation/no-norm.yaml", "meaning: mine\napplies_to: tf-llmer\ntable:\n  normalize: input\n")
     overlay("ablation/cold.yaml", "meaning: cooler\napplies_to: tf-llmer\ntable: {tau: 0.07}\n")
-    overlay("dataset/demo-hard.yaml", "meaning: harder\ndata:\n  name: demo\n  demo:\n    misalignment: 1\n")
+    overlay("dataset/demo-hard.yaml", "meaning: harder\ndata:\n  source:\n    kind: demo\n    misalignment: 1\n")
     resolved = resolve(ablation="no-norm")
     assert resolved.experiment.table.normalize == "input"
     assert resolved.origins["table.normalize"] == "./configs/ablation/no-norm.yaml:4"
     assert resolve(ablation="cold").experiment.table.tau == 0.07
     hard = resolve(dataset="demo-hard").experiment.data
-    assert (hard.name, hard.demo.misalignment) == ("demo", 1.0)
+    assert hard.source == Demo(misalignment=1.0)
     assert [p.meaning for p in presets.list_presets("ablation") if p.name == "no-norm"] == ["mine"]
 
 
@@ -351,11 +377,11 @@ def test_a_preset_that_is_not_text(overlay: Any, tmp_path: Path) -> None:
 def test_data_sets_are_found_by_name_by_folder_and_by_file(data_root: Path) -> None:
     folder = data_root / "one"
     by_name = resolve(dataset="one")
-    data, embedding = by_name.experiment.data, by_name.experiment.embedding
+    data, embedding = by_name.experiment.data, by_name.experiment.vectors
     assert (data.name, data.path, embedding.source) == ("one", str(folder), "only")
     assert embedding.path == str(folder / "one.only.npy")
     assert len(data.fingerprint) == len(embedding.fingerprint) == 16
-    assert by_name.origins["data.path"] == "$TFLLMER_DATA"
+    assert by_name.origins["data.source.path"] == "$TFLLMER_DATA"
     assert by_name.origins["embedding.source"] == "found beside the data set"
     for place in (str(folder), str(folder / "one.inter"), "data/one"):
         assert resolve(dataset=place).experiment == by_name.experiment
@@ -371,15 +397,15 @@ def test_the_fingerprint_follows_the_content(data_root: Path) -> None:
 
 
 def test_presets_of_a_data_set_apply_by_path_too(data_root: Path) -> None:
-    assert resolve(method="id", dataset=str(data_root / "ml-1m")).experiment.backbone.max_length == 200
-    assert resolve(method="id", dataset="ml-1m", backbone="gru4rec").experiment.backbone.max_length == 200
+    assert values(method="id", dataset=str(data_root / "ml-1m"))["backbone.max_length"] == 200
+    assert values(method="id", dataset="ml-1m", backbone="gru4rec")["backbone.max_length"] == 200
 
 
 def test_an_embedding_is_a_name_or_a_file(data_root: Path) -> None:
     file = data_root / "shop" / "shop.b.npy"
     by_name, by_file = (resolve(dataset="shop", embedding=e).experiment for e in ("b", str(file)))
     assert by_name == by_file
-    assert by_name.embedding.source == "b"
+    assert by_name.vectors.source == "b"
 
 
 def test_what_is_not_found_is_told_with_what_there_is(data_root: Path) -> None:

@@ -118,7 +118,7 @@ def test_expansion_is_the_product_without_what_is_excluded(made: Any, tmp_path_f
 def test_included_grids_inherit_where_and_not_what(write: Write) -> None:
     study = write(
         "meaning: m\ngrid:\n  backbone: [sasrec, gru4rec]\n  arm: tf-llmer\n"
-        "  embedding.lambda: [0.1, 0.5]\n  seed: 0-1\n"
+        "  embedding.reduce.lambda: [0.1, 0.5]\n  seed: 0-1\n"
         "include:\n  - arm: id\n  - arm: id-norm\n    seed: 7\n    train.lr: 0.1\n"
     )
     found = [cell.axes for cell in expand(study).cells]
@@ -137,7 +137,7 @@ def test_included_grids_inherit_where_and_not_what(write: Write) -> None:
 def test_cells_that_compute_the_same_are_one(write: Write) -> None:
     study = write("meaning: m\ngrid:\n  arm: [id, full, tf-llmer]\n".replace("full, ", ""))
     assert len(expand(study).cells) == 2
-    study = write("meaning: m\ngrid:\n  arm: [id, tf-llmer/full]\n  embedding.lambda: [0.1, 0.2, 1e-1]\n  seed: 0-2\n")
+    study = write("meaning: m\ngrid:\n  arm: [id, tf-llmer/full]\n  lambda: [0.1, 0.2, 1e-1]\n  seed: 0-2\n")
     made = expand(study)
     assert len(made.cells) == 3 + 3 * 2
     assert made.duplicates == 3
@@ -146,19 +146,39 @@ def test_cells_that_compute_the_same_are_one(write: Write) -> None:
 
 def test_a_cell_is_the_run_that_its_command_makes(write: Write) -> None:
     study = write(
-        "meaning: m\nset:\n  train:\n    epochs: 20\n    patience: null\n  backbone.width: 32\ngrid:\n"
+        "meaning: m\nset:\n  train:\n    epochs: 20\n    until: budget\n  backbone.width: 32\ngrid:\n"
         "  arm: [id, tf-llmer/no-norm]\n  backbone: [gru4rec]\n  train.lr: [1e-3, 3e-3]\n"
-        "  embedding.graph.window: [1, null]\n  embedding.center: [false]\n  seed: [4]\n"
+        "  embedding.reduce.graph.window: [1, null]\n  embedding.center: [false]\n  seed: [4]\n"
     )
     for cell in expand(study, sets=["train.batch_size=16"]).cells:
         again = resolved_by(cell.command)
         assert spec_hash(again.experiment) == cell.spec_hash
         assert again.experiment.arm == cell.experiment.arm
-        changed = {"train.epochs", "train.patience"}  # they say what the presets of demo say
+        changed = {"train.epochs", "train.until"}  # they say what the presets of demo say
         assert not changed & set(cell.overrides)
         assert cell.overrides["backbone.width"] == 32
         assert cell.overrides["train.batch_size"] == 16
         assert ("train.lr" in cell.overrides) == (cell.axes["train.lr"] != 0.001)
+
+
+def test_a_setting_is_left_out_of_cells_whose_kinds_do_not_have_it(write: Write) -> None:
+    study = write(
+        "meaning: m\nset:\n  embedding.center: false\ngrid:\n"
+        "  arm: [id, tf-llmer/no-rec-pca, tf-llmer/full]\n  lambda: [0.2, 0.5]\n"
+    )
+    made = expand(study, sets=["graph=content"])
+    assert [(cell.axes["arm"], cell.axes["embedding.reduce.lambda"]) for cell in made.cells] == [
+        ("id", 0.2),
+        ("tf-llmer/no-rec-pca", 0.2),
+        ("tf-llmer/full", 0.2),
+        ("tf-llmer/full", 0.5),
+    ]
+    assert made.duplicates == 2
+    assert [cell.overrides for cell in made.cells[:2]] == [{}, {"embedding.center": False}]
+    told = refused(lambda: expand(study, only=parse_only(study, ["arm=id"])))
+    assert told == (
+        "./configs/study/mine.yaml:3: embedding.center: no cell of study mine has this setting; leave it out"
+    )
 
 
 def test_axes_are_typed_by_what_they_set(write: Write) -> None:
@@ -228,7 +248,7 @@ def test_demo_has_the_arms_of_barrier() -> None:
     assert demo.axes["arm"] == barrier.axes["arm"]
     assert [len(barrier.axes[axis]) for axis in ("dataset", "backbone", "arm", "seed")] == [3, 3, 7, 5]
     experiments = [cell.experiment for cell in expand(demo).cells]
-    assert {(e.train.epochs, e.train.patience) for e in experiments} == {(20, None)}
+    assert {(e.train.epochs, e.train.until.kind) for e in experiments} == {(20, "budget")}
     assert all(not cell.overrides for cell in expand(demo).cells)
 
 
@@ -266,7 +286,7 @@ def refused(do: Callable[[], Any]) -> str:
             "meaning: m\ngrid:\n  method: id",
             "3: method: the axis is called arm, METHOD or METHOD/ABLATION (tf-llmer/no-norm)",
         ),
-        ("meaning: m\ngrid:\n  data.name: demo", "3: data.name: is the axis dataset of a study"),
+        ("meaning: m\ngrid:\n  data.source.name: demo", "3: data.source.name: is the axis dataset of a study"),
         ("meaning: m\nset:\n  seed: 3\ngrid: {arm: id}", "3: seed: is the axis seed of a study"),
         ("meaning: m\ngrid:\n  seed: 5-2", "3: seed: write 3, 0-4 or [0, 1, 7], not '5-2'"),
         ("meaning: m\ngrid:\n  arm: []", "3: arm: has no values"),
@@ -303,15 +323,19 @@ def test_a_wrong_file_is_told_with_its_line(write: Write, text: str, expected: s
         ("  backbone: [sasrec, gru]\n", "4: backbone gru: no such backbone"),
         ("  dataset: nowhere\n", "4: dataset nowhere: no data set 'nowhere'"),
         ("  embedding: other\n", "4: embedding other: data set demo makes its own vectors; leave it out"),
-        ("  backbone: [gru4rec]\n  backbone.heads: [1, 2]\n", "5: backbone.heads: no such setting"),
+        (
+            "  backbone: [gru4rec]\n  backbone.heads: [1, 2]\n",
+            "5: backbone.heads: no cell of study mine has this setting; leave it out",
+        ),
+        ("  embedding.lambda: [1, 2]\n", "4: embedding.lambda: no such setting; it is embedding.reduce.lambda now"),
     ],
 )
 def test_one_wrong_cell_is_told_with_its_place(
     write: Write, monkeypatch: pytest.MonkeyPatch, grid: str, expected: str
 ) -> None:
     monkeypatch.delenv("TFLLMER_DATA", raising=False)
-    study = write(f"meaning: m\ngrid:\n  arm: tf-llmer/full\n{grid}")
-    assert refused(lambda: expand(study)).startswith(f"./configs/study/mine.yaml:{expected}")
+    text = f"meaning: m\ngrid:\n  arm: tf-llmer/full\n{grid}"
+    assert refused(lambda: expand(write(text))).startswith(f"./configs/study/mine.yaml:{expected}")
 
 
 def test_wrong_filters_and_settings(write: Write) -> None:

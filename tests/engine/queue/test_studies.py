@@ -239,9 +239,9 @@ def finished(store: Store, experiment: Any, seconds: float, epochs: int, targets
 
 
 def test_time_is_told_by_runs_of_the_same_shape(store: Store, write: Write) -> None:
-    study = write("meaning: m\ngrid:\n  backbone: [sasrec, gru4rec]\n  arm: id\n  data.demo.users: [100, 200]\n")
+    study = write("meaning: m\ngrid:\n  backbone: [sasrec, gru4rec]\n  arm: id\n  data.source.users: [100, 200]\n")
     cells = cells_of(study)
-    order = [(cell.axes["backbone"], cell.axes["data.demo.users"]) for cell in cells]
+    order = [(cell.axes["backbone"], cell.axes["data.source.users"]) for cell in cells]
     assert order == [("sasrec", 100), ("sasrec", 200), ("gru4rec", 100), ("gru4rec", 200)]
     small, large, gru, gru_large = cells
 

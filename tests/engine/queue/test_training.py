@@ -189,7 +189,7 @@ def folder_with(root: Path, **changes: Any) -> Path:
 
 
 LARGE = {
-    "data": {"demo": {"users": 300, "items": 40, "communities": 4, "dim": 16}},
+    "data": {"source": {"kind": "demo", "users": 300, "items": 40, "communities": 4, "dim": 16}},
     "backbone": {"name": "sasrec", "width": 16, "inner": 8192, "layers": 3, "max_length": 50},
     "train": {"epochs": 1, "batch_size": 300, "probe": 64},
 }

@@ -16,8 +16,8 @@ from engine.store import Run, Store, get_run, list_runs, series
 
 TINY: dict[str, Any] = {
     "method": "id",
-    "data": {"demo": {"users": 60, "items": 40, "communities": 4, "dim": 16}},
-    "table": {"init": "id", "normalize": "none"},
+    "data": {"source": {"kind": "demo", "users": 60, "items": 40, "communities": 4, "dim": 16}},
+    "table": {"init": {"kind": "id"}, "normalize": "none"},
     "backbone": {"name": "sasrec", "width": 16, "inner": 32, "max_length": 10},
     "train": {"epochs": 1, "batch_size": 16, "probe": 64},
     "execution": {"checkpoint_s": 0.01},

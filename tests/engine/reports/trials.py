@@ -57,7 +57,7 @@ def trial(
         ablation=e.ablation,
         dataset=e.data.name,
         backbone=e.backbone.name,
-        embedding=e.embedding.source if e.uses_embedding else None,
+        embedding=e.vectors.source if e.reads_vectors else None,
         seed=e.seed,
         config_hash=spec.config_hash(e),
         spec_hash=spec.spec_hash(e),

@@ -15,7 +15,7 @@ from engine.models.registry import build
 from engine.presets import resolve
 from engine.training.curvature import SHARES, CurvatureProbe, probe_cases
 from engine.training.diagnosis import Diagnosis, run, start_facts
-from tests.engine.training.test_loop import BACKBONES, DATA, Notes, comparable, experiment, train
+from tests.engine.training.test_loop import BACKBONES, DATA, DEMO, Notes, comparable, experiment, train
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_measuring_changes_no_number_of_the_run(backbone: spec.Backbone, split: 
 @pytest.mark.parametrize("batches", [1, 2, 9, 100])
 def test_each_share_is_due_once(epochs: int, batches: int, split: Split) -> None:
     e = probing(BACKBONES[0], 8, epochs=epochs)
-    model = build(e, split.train, DATA.demo.items)
+    model = build(e, split.train, DEMO.items)
     probe = CurvatureProbe(e, split, model, Notes())
     due = [(at, b) for at in range(epochs) for b in range(1, batches + 1) if probe.is_due(at, b, batches)]
     done = [(at * batches + b) / (epochs * batches) for at, b in due]
@@ -69,7 +69,7 @@ def test_the_probe_is_a_fixed_sample_of_validation_prefixes(split: Split) -> Non
 
 def test_the_start_of_a_run_has_its_geometry(split: Split) -> None:
     e = probing(BACKBONES[0], 8)
-    facts = start_facts(e, split, build(e, split.train, DATA.demo.items))
+    facts = start_facts(e, split, build(e, split.train, DEMO.items))
     assert facts["norms"]["mean"] == pytest.approx(0.02 * 4, rel=0.1)  # sd .02 in 16 columns
     assert facts["tv_ratio"] == pytest.approx(1.0, abs=0.1)
     assert facts["misalignment"] == pytest.approx(1.0, abs=0.2)
@@ -81,7 +81,7 @@ def test_the_facts_of_runs_recover_each_dial_of_demo_and_leave_the_other_where_i
 
     def facts(norm_sd: float, misalignment: float) -> dict[str, Any]:
         dials = [*small, f"norm_sd={norm_sd}", f"misalignment={misalignment}"]
-        sets = [*(f"data.demo.{dial}" for dial in dials), "backbone.width=32", "embedding.pre_normalize=false"]
+        sets = [*(f"data.source.{dial}" for dial in dials), "backbone.width=32", "embedding.pre_normalize=false"]
         e = resolve(ablation="no-both", sets=sets).experiment
         dataset = load_dataset(e.data)
         split = split_dataset(dataset, e.data)

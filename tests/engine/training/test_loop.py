@@ -17,7 +17,8 @@ from engine.spool import Level, RunFolder
 from engine.training import loop
 from engine.training.outcome import sizes
 
-DATA = spec.Data(demo=spec.Demo(users=60, items=50, communities=4, dim=16))
+DEMO = spec.Demo(users=60, items=50, communities=4, dim=16)
+DATA = spec.Data(source=DEMO)
 BACKBONES: list[spec.Backbone] = [
     spec.SASRec(width=16, inner=32, max_length=10),
     spec.GRU4Rec(width=16, hidden=16, max_length=10),
@@ -61,7 +62,7 @@ def experiment(backbone: spec.Backbone, **train: Any) -> spec.Experiment:
     return spec.Experiment(
         data=DATA,
         backbone=backbone,
-        table=spec.Table(init="id", normalize="none"),
+        table=spec.Table(init=spec.RandomRows(), normalize="none"),
         train=spec.Train.model_validate(settings),
         execution=spec.Execution(checkpoint_s=1e-9),  # a checkpoint after every step
     )
@@ -71,7 +72,7 @@ def train(
     e: spec.Experiment, split: Split, root: Path, notes: Notes, *, resume: bool = False, stop_after: int = 10**9
 ) -> dict[str, Any]:
     root.mkdir(exist_ok=True)
-    model = build(e, split.train, DATA.demo.items)
+    model = build(e, split.train, DEMO.items)
     calls = 0
 
     def stop() -> bool:
@@ -86,7 +87,7 @@ def comparable(result: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in result.items() if name not in ("wall_s", "targets_per_s")}
 
 
-LOSSES: list[dict[str, Any]] = [{}, {"loss": "sampled-ce", "negatives": 16}, {"loss": "bce"}]
+LOSSES: list[dict[str, Any]] = [{}, {"loss": {"kind": "sampled-ce", "negatives": 16}}, {"loss": {"kind": "bce"}}]
 
 
 @pytest.mark.parametrize("backbone", BACKBONES, ids=lambda b: b.name)
@@ -118,7 +119,7 @@ def test_seeds_differ_and_the_positions_they_are_measured_on_do_not(split: Split
     train(e.model_copy(update={"seed": 1}), split, tmp_path / "b", other)
     assert one.kept[(0, "train_ce")] != other.kept[(0, "train_ce")]
     seeds = (e.model_copy(update={"seed": seed}) for seed in (0, 1))
-    floors = [sizes(each, split, DATA.demo.items)["popularity_train_ce"] for each in seeds]
+    floors = [sizes(each, split, DEMO.items)["popularity_train_ce"] for each in seeds]
     assert floors[0] == floors[1]
 
 
@@ -138,17 +139,17 @@ def test_the_curve_is_in_evaluation_mode_and_the_best_epoch_is_the_one_tested(sp
 @pytest.mark.parametrize("backbone", BACKBONES[:2], ids=lambda b: b.name)
 def test_training_beats_popularity(backbone: spec.Backbone, split: Split, tmp_path: Path) -> None:
     e = experiment(backbone, epochs=15, lr=5e-3)
-    floor = sizes(e, split, DATA.demo.items)["popularity_train_ce"]
+    floor = sizes(e, split, DEMO.items)["popularity_train_ce"]
     assert train(e, split, tmp_path, Notes())["train_ce"][-1]["value"] < floor - 0.2
 
 
 @pytest.mark.parametrize(
     ("loss", "start"),
     [
-        ({"loss": "sampled-ce", "negatives": 32}, np.log(33)),
-        ({"loss": "sampled-ce", "negatives": 16, "log_q": True}, np.log(50)),
-        ({"loss": "bce"}, np.log(2)),
-        ({"loss": "gbce", "negatives": 32, "offset": True}, None),
+        ({"loss": {"kind": "sampled-ce", "negatives": 32}}, np.log(33)),
+        ({"loss": {"kind": "sampled-ce", "negatives": 16, "log_q": True}}, np.log(50)),
+        ({"loss": {"kind": "bce"}}, np.log(2)),
+        ({"loss": {"kind": "gbce", "negatives": 32, "offset": True}}, None),
     ],
     ids=str,
 )
@@ -169,15 +170,18 @@ def test_under_every_loss_the_curve_is_the_full_softmax_and_falls(
 
 def test_a_catalogue_too_small_for_the_negatives_is_refused(split: Split, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has only 49 other items; set fewer"):
-        train(experiment(BACKBONES[0], loss="gbce"), split, tmp_path, Notes())
+        train(experiment(BACKBONES[0], loss=spec.GBCE()), split, tmp_path, Notes())
 
 
 def test_patience_stops_early_but_not_before_the_minimum_of_steps(split: Split, tmp_path: Path) -> None:
-    e = experiment(BACKBONES[0], epochs=40, lr=1e-7, patience=2, min_steps=0)
+    e = experiment(BACKBONES[0], epochs=40, lr=1e-7, until=spec.Patience(patience=2, min_steps=0))
     result = train(e, split, tmp_path / "a", Notes())
     assert result["epochs"] == result["best_epoch"] + 2 < 40
     late = train(
-        experiment(BACKBONES[0], epochs=6, lr=1e-7, patience=1, min_steps=10**6), split, tmp_path / "b", Notes()
+        experiment(BACKBONES[0], epochs=6, lr=1e-7, until=spec.Patience(patience=1, min_steps=10**6)),
+        split,
+        tmp_path / "b",
+        Notes(),
     )
     assert late["epochs"] == 6
 

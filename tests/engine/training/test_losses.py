@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.data.windows import draw_negatives
 from engine.errors import UserError
-from engine.spec import Train
+from engine.spec import BCE, GBCE, BinaryLoss, LossPart, SampledCE
 from engine.training import losses
 
 
@@ -46,19 +46,20 @@ def test_only_what_is_trained_gets_a_gradient_and_large_scores_stay_finite() -> 
 N, ITEMS, K = 23, 17, 5
 
 
-def plain(settings: Train, scores: Tensor, target: int, negatives: list[int]) -> Tensor:
+def plain(loss: LossPart, scores: Tensor, target: int, negatives: list[int]) -> Tensor:
     """One target's loss from all its scores [n], as the formulas are written."""
     k, n = len(negatives), len(scores)
     drawn = scores[torch.tensor(negatives)]
-    if settings.loss == "sampled-ce":
-        if settings.log_q:
+    if isinstance(loss, SampledCE):
+        if loss.log_q:
             drawn = drawn + math.log((n - 1) / k)
         return -torch.log(scores[target].exp() / (scores[target].exp() + drawn.exp().sum()))
     beta = 1.0
-    if settings.loss == "gbce":
-        alpha, t = k / (n - 1), settings.gbce_t
+    if isinstance(loss, GBCE):
+        alpha, t = k / (n - 1), loss.t
         beta = alpha * (t * (1 - 1 / alpha) + 1 / alpha)
-    if settings.offset:
+    assert isinstance(loss, BinaryLoss)
+    if loss.offset:
         scores = scores + math.log(beta / k)
         drawn = drawn + math.log(beta / k)
     positive, negative = torch.sigmoid(scores[target]), torch.sigmoid(drawn)
@@ -66,27 +67,25 @@ def plain(settings: Train, scores: Tensor, target: int, negatives: list[int]) ->
 
 
 SAMPLED = [
-    Train(loss="sampled-ce", negatives=K),
-    Train(loss="sampled-ce", negatives=K, log_q=True),
-    Train(loss="bce", negatives=K),
-    Train(loss="bce"),
-    Train(loss="gbce", negatives=K),
-    Train(loss="gbce", negatives=K, gbce_t=0.2),
-    Train(loss="gbce", negatives=K, offset=True),
+    SampledCE(negatives=K),
+    SampledCE(negatives=K, log_q=True),
+    BCE(negatives=K),
+    BCE(),
+    GBCE(negatives=K),
+    GBCE(negatives=K, t=0.2),
+    GBCE(negatives=K, offset=True),
 ]
 
 
-def spec_text(settings: Train) -> str:
-    return "-".join(
-        str(v) for v in settings.model_dump(include={"loss", "negatives", "log_q", "gbce_t", "offset"}).values()
-    )
+def spec_text(loss: LossPart) -> str:
+    return "-".join(map(str, loss.model_dump().values()))
 
 
 @pytest.mark.parametrize("dense", [0, 100], ids=["rows of the negatives", "all rows"])
 @pytest.mark.parametrize("cells", [1, 100, 1 << 20])
-@pytest.mark.parametrize("settings", SAMPLED, ids=spec_text)
+@pytest.mark.parametrize("loss", SAMPLED, ids=spec_text)
 def test_sampled_losses_equal_the_formulas(
-    settings: Train, cells: int, dense: int, monkeypatch: pytest.MonkeyPatch
+    loss: LossPart, cells: int, dense: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(losses, "_CPU_CELLS", cells)
     monkeypatch.setattr(losses, "_DENSE", dense)
@@ -94,11 +93,11 @@ def test_sampled_losses_equal_the_formulas(
     h = torch.randn(N, 8, dtype=torch.float64, requires_grad=True)
     rows = torch.randn(ITEMS, 8, dtype=torch.float64, requires_grad=True)
     targets = np.random.default_rng(0).integers(0, ITEMS, N)
-    drawn = draw_negatives(targets, settings.n_negatives, ITEMS, np.random.default_rng(1))
-    each = [plain(settings, rows @ h[i], int(targets[i]), drawn[i].tolist()) for i in range(N)]
+    drawn = draw_negatives(targets, loss.n_negatives, ITEMS, np.random.default_rng(1))
+    each = [plain(loss, rows @ h[i], int(targets[i]), drawn[i].tolist()) for i in range(N)]
     mean = torch.stack(each).mean()
     expected = torch.autograd.grad(3 * mean, [h, rows])
-    found = losses.training_loss(settings, h, rows, torch.from_numpy(targets), torch.from_numpy(drawn))
+    found = losses.training_loss(loss, h, rows, torch.from_numpy(targets), torch.from_numpy(drawn))
     torch.testing.assert_close(found, mean)
     for one, other in zip(torch.autograd.grad(3 * found, [h, rows]), expected, strict=True):
         torch.testing.assert_close(one, other)
@@ -113,8 +112,8 @@ def others(targets: Tensor, n: int) -> Tensor:
 def test_a_softmax_over_every_other_item_is_the_full_one(log_q: bool) -> None:
     torch.manual_seed(0)
     h, rows, targets = torch.randn(N, 8), torch.randn(ITEMS, 8), torch.randint(0, ITEMS, (N,))
-    settings = Train(loss="sampled-ce", negatives=ITEMS - 1, log_q=log_q)
-    found = losses.training_loss(settings, h, rows, targets, others(targets, ITEMS))
+    loss = SampledCE(negatives=ITEMS - 1, log_q=log_q)
+    found = losses.training_loss(loss, h, rows, targets, others(targets, ITEMS))
     torch.testing.assert_close(found, F.cross_entropy(h @ rows.T, targets))
 
 
@@ -126,7 +125,7 @@ def test_log_q_makes_the_sum_over_negatives_estimate_the_sum_over_all_others() -
     sums = scores[drawn].exp().sum(1) * (ITEMS - 1) / k
     exact = scores.exp().sum() - scores[3].exp()
     assert abs(float(sums.mean() - exact)) < 4 * float(sums.std()) / math.sqrt(len(sums))
-    one = losses.training_loss(Train(loss="sampled-ce", negatives=k, log_q=True), h, rows, target, drawn[:1])
+    one = losses.training_loss(SampledCE(negatives=k, log_q=True), h, rows, target, drawn[:1])
     torch.testing.assert_close(one, torch.log(scores[3].exp() + sums[0]) - scores[3])
 
 
@@ -138,8 +137,8 @@ def test_the_exponent_of_gbce() -> None:
     torch.manual_seed(0)
     h, rows, targets = torch.randn(N, 8), torch.randn(ITEMS, 8), torch.randint(0, ITEMS, (N,))
     drawn = others(targets, ITEMS)[:, :K]
-    bce = losses.training_loss(Train(loss="bce", negatives=K), h, rows, targets, drawn)
-    gbce = losses.training_loss(Train(loss="gbce", negatives=K, gbce_t=0.0), h, rows, targets, drawn)
+    bce = losses.training_loss(BCE(negatives=K), h, rows, targets, drawn)
+    gbce = losses.training_loss(GBCE(negatives=K, t=0.0), h, rows, targets, drawn)
     assert torch.equal(bce, gbce)
 
 
@@ -153,17 +152,17 @@ def test_with_the_offset_an_untrained_model_gives_candidates_the_share_of_target
 
 
 @pytest.mark.parametrize(
-    ("settings", "odds"),
+    ("loss", "odds"),
     [
-        (Train(loss="sampled-ce", negatives=5), lambda p: p),
-        (Train(loss="bce", negatives=5), lambda p: p / (1 - p)),
-        (Train(loss="gbce", negatives=5, gbce_t=0.5), lambda p: p / (1 - p)),
-        (Train(loss="gbce", negatives=5, gbce_t=0.5, offset=True), lambda p: p / (1 - p)),
+        (SampledCE(negatives=5), lambda p: p),
+        (BCE(negatives=5), lambda p: p / (1 - p)),
+        (GBCE(negatives=5, t=0.5), lambda p: p / (1 - p)),
+        (GBCE(negatives=5, t=0.5, offset=True), lambda p: p / (1 - p)),
     ],
-    ids=lambda v: getattr(v, "loss", ""),
+    ids=lambda v: getattr(v, "kind", ""),
 )
 def test_every_loss_is_least_where_scores_follow_what_comes_next(
-    settings: Train, odds: Callable[[Tensor], Tensor]
+    loss: LossPart, odds: Callable[[Tensor], Tensor]
 ) -> None:
     """Free scores of six items, targets in proportion to p: e^score is in proportion to `odds` of p at the minimum."""
     counts = torch.tensor([40, 25, 15, 10, 6, 4])
@@ -175,9 +174,9 @@ def test_every_loss_is_least_where_scores_follow_what_comes_next(
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = losses.training_loss(settings, h, scores, targets, others(targets, 6))
-        loss.backward()
-        return loss
+        value = losses.training_loss(loss, h, scores, targets, others(targets, 6))
+        value.backward()
+        return value
 
     optimizer.step(closure)
     expected = odds(p.double())
@@ -185,8 +184,8 @@ def test_every_loss_is_least_where_scores_follow_what_comes_next(
 
 
 def test_more_negatives_than_other_items_are_refused_in_one_line() -> None:
-    losses.criterion(Train(loss="gbce", negatives=16), ITEMS)
-    with pytest.raises(UserError, match=r"^train.negatives: 17 against each target, but the catalogue has only 16"):
-        losses.criterion(Train(loss="gbce", negatives=17), ITEMS)
+    losses.criterion(GBCE(negatives=16), ITEMS)
+    with pytest.raises(UserError, match=r"^train.loss.negatives: 17 against each target, but the catalogue has"):
+        losses.criterion(GBCE(negatives=17), ITEMS)
     with pytest.raises(UserError, match=r"256 against each target"):
-        losses.criterion(Train(loss="sampled-ce"), ITEMS)
+        losses.criterion(SampledCE(), ITEMS)

@@ -15,7 +15,7 @@ from engine.models.registry import build
 from engine.training.loop import make_optimizer, train_step
 from engine.training.losses import criterion
 
-DATA = spec.Data(demo=spec.Demo(users=60, items=50, communities=4, dim=16))
+DATA = spec.Data(source=spec.Demo(users=60, items=50, communities=4, dim=16))
 BACKBONES: list[spec.Backbone] = [
     spec.SASRec(width=16, inner=32, max_length=10, dropout=0),
     spec.GRU4Rec(width=16, hidden=16, max_length=10, dropout=0),
@@ -62,11 +62,14 @@ def test_the_pieces_are_the_windows_of_the_batch_longest_first(size: int, cloze:
     assert max(sizes) - min(sizes) <= 1
 
 
-@pytest.mark.parametrize("loss", [spec.Train(optimizer="sgd"), spec.Train(optimizer="sgd", loss="gbce", negatives=7)])
+@pytest.mark.parametrize("loss", [spec.CE(), spec.GBCE(negatives=7)], ids=lambda loss: loss.kind)
 @pytest.mark.parametrize("backbone", BACKBONES, ids=lambda b: b.name)
-def test_a_step_in_pieces_is_the_step_of_the_whole_batch(backbone: spec.Backbone, loss: spec.Train) -> None:
+def test_a_step_in_pieces_is_the_step_of_the_whole_batch(backbone: spec.Backbone, loss: spec.LossPart) -> None:
     experiment = spec.Experiment(
-        data=DATA, backbone=backbone, table=spec.Table(init="id", normalize="none"), train=loss
+        data=DATA,
+        backbone=backbone,
+        table=spec.Table(init=spec.RandomRows(), normalize="none"),
+        train=spec.Train(optimizer=spec.SGD(), loss=loss),
     )
     batch = first_batch(0.3 if isinstance(backbone, spec.BERT4Rec) else None, loss.n_negatives)
     weights, losses = [], []

@@ -24,7 +24,7 @@ def sequences(histories: list[list[int]]) -> Sequences:
 @pytest.fixture
 def model() -> SequentialRecommender:
     backbone = spec.SASRec(width=8, inner=8, max_length=LENGTH)
-    experiment = spec.Experiment(backbone=backbone, table=spec.Table(init="id", id_sd=1.0, normalize="none"))
+    experiment = spec.Experiment(backbone=backbone, table=spec.Table(init=spec.RandomRows(id_sd=1.0), normalize="none"))
     built = build(experiment, sequences([[0]]), N_ITEMS)
     with torch.no_grad():
         built.table.weight[5] = built.table.weight[4]  # two items that always tie

@@ -25,7 +25,7 @@ from engine.spool import Level, RunFolder, read_records
 from engine.training import loop, reference
 
 SMALL = [
-    *("data.demo.users=60", "data.demo.items=50", "data.demo.communities=4", "data.demo.dim=16"),
+    *("data.source.users=60", "data.source.items=50", "data.source.communities=4", "data.source.dim=16"),
     *("backbone.width=8", "backbone.inner=8", "train.batch_size=8", "train.epochs=3", "train.probe=64"),
 ]
 ARM = resolve(ablation="id-norms", sets=SMALL).experiment
@@ -99,12 +99,15 @@ def test_the_reference_is_the_plain_id_method_with_all_else_equal() -> None:
     assert spec.identity(reference.reference_of(ARM)) == spec.identity(PLAIN)
     for arm in ("id-directions", "id-angles", "id-table"):
         other = resolve(ablation=arm, sets=SMALL).experiment
-        assert other.uses_id_table
+        assert other.reference_sd is not None
         assert spec.spec_hash(reference.reference_of(other)) == spec.spec_hash(PLAIN)
-    unlike = [resolve(ablation="id-norms", sets=[*SMALL, one]).experiment for one in ("table.id_sd=0.1", "train.lr=1")]
+    unlike = [
+        resolve(ablation="id-norms", sets=[*SMALL, one]).experiment
+        for one in ("embedding.control.id_sd=0.1", "train.lr=1")
+    ]
     unlike.append(resolve(ablation="id-norms", sets=SMALL, seed=1).experiment)
     assert len({spec.spec_hash(reference.reference_of(e)) for e in [ARM, *unlike]}) == 4
-    assert not resolve(ablation="full", sets=SMALL).experiment.uses_id_table
+    assert resolve(ablation="full", sets=SMALL).experiment.reference_sd is None
 
 
 def test_the_table_is_the_last_one_of_a_plain_id_run_and_is_trained_once(

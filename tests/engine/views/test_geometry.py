@@ -61,7 +61,7 @@ def test_seeds_are_averaged_and_pictures_are_the_first_seeds() -> None:
     ("chosen", "sets"),
     [
         ({"ablation": "full"}, []),
-        ({"ablation": "no-norm", "backbone": "gru4rec"}, ["embedding.lambda=0.5", "train.epochs=3"]),
+        ({"ablation": "no-norm", "backbone": "gru4rec"}, ["embedding.reduce.lambda=0.5", "train.epochs=3"]),
         ({"method": "id"}, ["seed=2"]),
     ],
 )

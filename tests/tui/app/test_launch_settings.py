@@ -1,14 +1,12 @@
 """The list of settings on Launch: found, edited, checked as one types, and one with the --set line."""
 
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from textual.widgets import Input, Static
 
 from engine.presets import resolve, setting_fields
-from engine.presets.compose import flatten
-from engine.spec import BACKBONES, Train
+from engine.spec import BACKBONES, LOSSES, flat
 from engine.store import list_runs, open_store
 from engine.views.plans import plan, sets_of, value_in, with_value
 from tests.tui.app.bench import RUNS, app_of, opened, press, quiet, screen_text, until
@@ -21,18 +19,30 @@ NOTHING = {box.name: "" for box in FORM}
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_every_field_of_the_specification_has_a_line_or_a_flag(backbone: str) -> None:
-    listed = {field.path for field in setting_fields([backbone])}
-    named = {"method", "ablation", "data.name", "data.path", "backbone.name", "embedding.source", "embedding.path"}
-    named |= {"data.fingerprint", "embedding.fingerprint", "seed"}
-    assert listed | named == set(flatten(resolve(backbone=backbone).experiment.model_dump(by_alias=True)))
+    experiment = resolve(backbone=backbone).experiment
+    listed = {field.path for field in setting_fields([experiment])}
+    named = {"method", "ablation", "data.source", "backbone.name", "embedding.source", "embedding.path"}
+    named |= {"embedding.fingerprint", "seed"}
+    assert listed | named == set(flat(experiment))
     assert not listed & named
 
 
+def test_only_settings_of_the_chosen_kinds_have_a_line() -> None:
+    def listed(**flags: str) -> set[str]:
+        return {field.path for field in setting_fields([resolve(**flags).experiment])}  # type: ignore[arg-type]
+
+    full, pca, gbce = listed(), listed(ablation="no-rec-pca"), listed(ablation="gbce")
+    assert full - pca >= {"embedding.reduce.lambda", "embedding.reduce.graph.window"}
+    assert not pca - full
+    assert gbce - full == {"train.loss.negatives", "train.loss.t", "train.loss.offset"}
+    assert not any(path.startswith("embedding.") for path in listed(method="id"))
+
+
 def test_a_line_says_what_its_field_takes() -> None:
-    fields = {field.path: field for field in setting_fields(BACKBONES)}
-    assert fields["train.loss"].choices == get_args(Train.model_fields["loss"].annotation)
+    fields = {field.path: field for field in setting_fields()}
+    assert fields["train.loss"].choices == tuple(LOSSES)
     assert fields["train.lr"].takes == "a number > 0" and fields["train.lr"].description == "learning rate"
-    assert fields["embedding.graph.window"].takes == "a whole number >= 1, or none"
+    assert fields["embedding.reduce.graph.window"].takes == "a whole number >= 1, or none"
     assert fields["backbone.dropout"].takes == "a number >= 0 and < 1"
     assert fields["table.rescale"].choices == ("true", "false")
 
@@ -116,7 +126,7 @@ async def test_the_cursor_passes_over_headings(filled: Path) -> None:
             assert form.state is not None
             seen.append(form.state.field.path)
             await pilot.press("down")
-        assert "data.demo.seed" in seen and len(set(seen)) == 20
+        assert "data.source.seed" in seen and len(set(seen)) == 20
         await press(pilot, "end", "home")
         assert form.state is not None and table.cursor == 1
         await press(pilot, "escape")

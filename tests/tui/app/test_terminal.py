@@ -20,7 +20,8 @@ SMALL = """
 meaning: generated on the spot, small enough for a test
 embedding:
   source: demo
-data.demo:
+data.source:
+  kind: demo
   users: 60
   items: 40
   communities: 4

@@ -83,9 +83,9 @@ def test_show_config_tells_where_every_value_comes_from(tmp_path: Path) -> None:
 def test_the_printed_config_is_yaml_of_the_specification(tmp_path: Path) -> None:
     import yaml
 
-    words = ["run", "--note", "odd: [text] # 'here'", "--set", "embedding.graph.window=none", "--show-config"]
+    words = ["run", "--note", "odd: [text] # 'here'", "--set", "embedding.reduce.graph.window=none", "--show-config"]
     tree = yaml.safe_load(call(tmp_path, *words).stdout)
-    resolved = resolve(note="odd: [text] # 'here'", sets=["embedding.graph.window=none"])
+    resolved = resolve(note="odd: [text] # 'here'", sets=["embedding.reduce.graph.window=none"])
     assert tree == resolved.experiment.model_dump(mode="json", by_alias=True)
 
 

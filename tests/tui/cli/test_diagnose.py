@@ -11,7 +11,7 @@ from rich.console import Console
 from tests.tui.cli.calls import call, refusal
 from tfllmer_tui.view.geometry import diagnosis_view, figure
 
-SMALL = ["data.demo.users=60", "data.demo.items=60", "data.demo.communities=4", "data.demo.dim=32"]
+SMALL = ["data.source.users=60", "data.source.items=60", "data.source.communities=4", "data.source.dim=32"]
 SETS = [word for setting in (*SMALL, "backbone.width=16") for word in ("--set", setting)]
 ENV = {"OMP_NUM_THREADS": "1"}
 

@@ -10,7 +10,7 @@ import pexpect
 
 RUN = [
     *("-c", "from tfllmer_tui.cli import main; main()", "run", "--method", "id", "--threads", "1"),
-    *("--set", "data.demo.users=60", "--set", "data.demo.items=40", "--set", "backbone.width=16"),
+    *("--set", "data.source.users=60", "--set", "data.source.items=40", "--set", "backbone.width=16"),
 ]
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.tui.cli.calls import Cli
 
-TINY = ["--set", "data.demo.users=60", "--set", "data.demo.items=40", "--set", "backbone.width=16"]
+TINY = ["--set", "data.source.users=60", "--set", "data.source.items=40", "--set", "backbone.width=16"]
 
 
 def test_a_run_is_reproduced_to_the_last_bit(

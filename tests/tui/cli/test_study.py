@@ -16,7 +16,7 @@ from engine.records import RunStatus
 from engine.store import list_runs, open_store, set_status
 from tests.tui.cli.calls import TFLLMER, call, refusal
 
-TINY = "meaning: tiny\nquestion: Does it go on?\nbaseline: [id]\nset:\n  train.epochs: 2\n  data.demo.users: 60\n"
+TINY = "meaning: tiny\nquestion: Does it go on?\nbaseline: [id]\nset:\n  train.epochs: 2\n  data.source.users: 60\n"
 GRID = "grid:\n  arm: [id, id-norm]\n  backbone: [sasrec, gru4rec]\n  seed: 0-1\n"
 
 
@@ -81,7 +81,7 @@ def test_a_study_is_queued_once_and_its_state_is_told(tmp_path: Path) -> None:
     runs = list_runs(store)[::-1]
     assert [(run.arm, run.seed) for run in runs] == [("id", 0), ("id-norm", 0), ("id", 1), ("id-norm", 1)]
     assert runs[0].command[:4] == ["tfllmer", "run", "--method", "id"]
-    assert runs[0].overrides == {"train.epochs": 2, "data.demo.users": 60}
+    assert runs[0].overrides == {"train.epochs": 2, "data.source.users": 60}
     set_status(store, runs[0].id, RunStatus.FAILED, "diverged: \x1b[31m[red]nan[/red]")
     told = call(tmp_path, *words).stderr
     assert "mine: 8 runs: 3 queued, 4 new in the queue, 1 failed (--retry-failed queues them again)." in told

@@ -48,7 +48,7 @@ def diagnose(
     \b
     tfllmer diagnose --dataset ml-100k --embedding minilm-l6
     tfllmer diagnose --dataset ml-100k --ablation no-rec-pca --json
-    tfllmer diagnose --set data.demo.norm_sd=1.2
+    tfllmer diagnose --set data.source.norm_sd=1.2
     tfllmer diagnose 01JD
     """
     from engine.store import open_store
@@ -91,7 +91,7 @@ def _before_training(store: Store, experiment: Experiment, *, fresh: bool) -> di
     head = {
         "arm": experiment.arm,
         "dataset": experiment.data.name,
-        "embedding": experiment.embedding.source if experiment.uses_embedding else None,
+        "embedding": experiment.vectors.source if experiment.reads_vectors else None,
         "backbone": experiment.backbone.name,
     }
     return head | _answered(store, question(experiment), experiment, {}, fresh=fresh)

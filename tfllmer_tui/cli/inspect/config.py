@@ -15,12 +15,15 @@ def config_yaml(tree: Mapping[str, Any], origins: Mapping[str, str]) -> str:
 
 
 def _lines(tree: Mapping[str, Any], indent: str, prefix: str) -> list[tuple[str, str]]:
+    from engine.spec import leaves_by_name
+
     lines = []
     for key, value in tree.items():
+        name = prefix[:-1] if key == "kind" and prefix else f"{prefix}{key}"
         if isinstance(value, dict):
             lines += [(f"{indent}{key}:", ""), *_lines(value, indent + "  ", f"{prefix}{key}.")]
-        else:
-            lines.append((f"{indent}{key}: {_scalar(value)}", f"{prefix}{key}"))
+        elif name in leaves_by_name():  # a part that is not there, and the document's version, are no settings
+            lines.append((f"{indent}{key}: {_scalar(value)}", name))
     return lines
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from engine.presets import Resolved
     from engine.store import Run
 
 _CHOSEN = (
-    *("method", "ablation", "backbone.name", "data.name", "data.path", "data.fingerprint"),
+    *("method", "ablation", "backbone.name", "data.source", "data.source.name", "data.source.path"),
+    "data.source.fingerprint",
     *("embedding.source", "embedding.path", "embedding.fingerprint"),
 )
 """Fields that name a preset or a file, or are measured from one."""
@@ -20,14 +21,17 @@ _CHOSEN = (
 
 def respecify(run: Run, sets: Sequence[str]) -> Resolved:
     """The run's presets and files, then what it had set otherwise, then `sets` (`field=value`). Where a
-    change names another backbone, the stored settings of the old one are left out. Raises UserError."""
+    change names another backbone, the stored settings of the old one are left out, as are those of a kind that
+    another takes the place of. Raises UserError."""
     from engine.presets import resolve
+    from engine.presets.compose import parse_set
+    from engine.presets.files import Setting
+    from engine.spec import flat
     from engine.store import experiment_of
-    from tfllmer_tui.cli.output import flatten
 
     stored = experiment_of(run)
     vectors = None
-    if stored.uses_embedding and stored.data.name != "demo":
+    if stored.embedding is not None and stored.data.name != "demo":
         vectors = stored.embedding.path or stored.embedding.source
     compose = partial(
         resolve,
@@ -37,16 +41,14 @@ def respecify(run: Run, sets: Sequence[str]) -> Resolved:
         backbone=stored.backbone.name,
         embedding=vectors,
     )
-    given = {text.partition("=")[0].strip() for text in sets}
-    plain = flatten(compose().experiment.model_dump(mode="json", by_alias=True))
-    had = flatten(stored.model_dump(mode="json", by_alias=True))
-    different = {path: value for path, value in had.items() if path not in _CHOSEN and plain.get(path) != value}
+    given = {parse_set(text)[0] for text in sets}
+    plain, had = flat(compose().experiment), flat(stored)
+    kept = {
+        name: Setting(value, "the stored run")
+        for name, value in had.items()
+        if name not in _CHOSEN and name not in given and (name not in plain or plain[name] != value)
+    }
     if "backbone.name" in given:
-        different = {path: value for path, value in different.items() if not path.startswith("backbone.")}
-    kept = [f"{path}={_text(value)}" for path, value in different.items() if path not in given]
-    resolved = compose(sets=[*kept, *sets])
-    return replace(resolved, overrides={path: v for path, v in resolved.overrides.items() if path in given})
-
-
-def _text(value: Any) -> str:
-    return "none" if value is None else str(value)
+        kept = {name: setting for name, setting in kept.items() if not name.startswith("backbone.")}
+    resolved = compose(settings=kept, sets=sets)
+    return replace(resolved, overrides={name: v for name, v in resolved.overrides.items() if name in given})

@@ -65,7 +65,7 @@ def run(
     tfllmer run --ablation full --dataset ml-100k --embedding minilm-l6
     tfllmer run --method id --backbone gru4rec --seeds 3
     tfllmer run --ablation full --seeds 5 --detach
-    tfllmer run --set train.lr=3e-4 --set embedding.lambda=0.5 --show-config
+    tfllmer run --set train.lr=3e-4 --set lambda=0.5 --show-config
     """
     from engine.presets import resolve
 
@@ -272,12 +272,13 @@ def _leave(ended: list[Run]) -> None:
 
 
 def _print_config(resolved: Resolved, *, as_json: bool) -> None:
+    from engine.spec import flat, to_document
     from tfllmer_tui.cli.inspect.config import config_yaml
-    from tfllmer_tui.cli.output import flatten, print_json
+    from tfllmer_tui.cli.output import print_json
 
-    tree = resolved.experiment.model_dump(mode="json", by_alias=True)
+    tree = to_document(resolved.experiment)
     if as_json:
-        values = flatten(tree)
+        values = flat(resolved.experiment)
         print_json({path: {"value": values[path], "origin": origin} for path, origin in resolved.origins.items()})
     else:
         print(config_yaml(tree, resolved.origins), end="")

@@ -30,6 +30,7 @@ from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.text import STATUS, number
 
 if TYPE_CHECKING:
+    from engine.spec import Experiment
     from engine.store import Store
     from engine.store.queries.feed import RunRow
 
@@ -356,34 +357,35 @@ def _story(store: Store, run_id: str, settings: Settings | None) -> Story:
 
 
 def _settings(spec: Mapping[str, Any], overrides: Mapping[str, Any]) -> Settings:
+    from engine.spec import flat, from_document
     from tfllmer_tui.cli.inspect.config import config_yaml
-    from tfllmer_tui.cli.output import flatten
 
-    flat = flatten(spec)
-    origins = _origins(spec, flat, overrides)
-    facts = tuple(Fact(name, value_text(value), origins.get(name, "")) for name, value in flat.items())
+    experiment = from_document(spec)
+    values = flat(experiment)
+    origins = _origins(experiment, values, overrides)
+    facts = tuple(Fact(name, value_text(value), origins.get(name, "")) for name, value in values.items())
     return Settings(facts, config_yaml(spec, origins))
 
 
-def _origins(spec: Mapping[str, Any], flat: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, str]:
+def _origins(stored: Experiment, values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, str]:
     """Where each value came from: what was set by hand is stored; the rest is what presets and defaults say today,
     as far as they still say the same."""
     from engine.errors import UserError
     from engine.presets import resolve
-    from tfllmer_tui.cli.output import flatten
+    from engine.spec import flat
 
     origins = dict.fromkeys(overrides, "--set")
     try:
         today = resolve(
-            method=spec["method"],
-            ablation=spec["ablation"],
-            dataset=spec["data"]["path"] or spec["data"]["name"],
-            backbone=spec["backbone"]["name"],
-            embedding=spec["embedding"]["path"] if spec["table"]["init"] == "embedding" else None,
-            seed=spec["seed"],
+            method=stored.method,
+            ablation=stored.ablation,
+            dataset=stored.data.path or stored.data.name,
+            backbone=stored.backbone.name,
+            embedding=stored.embedding.path if stored.embedding is not None else None,
+            seed=stored.seed,
         )
     except (UserError, KeyError, OSError):
         return origins
-    values = flatten(today.experiment.model_dump(mode="json", by_alias=True))
-    same = {name: origin for name, origin in today.origins.items() if name in flat and values.get(name) == flat[name]}
+    now = flat(today.experiment)
+    same = {name: origin for name, origin in today.origins.items() if name in values and now[name] == values[name]}
     return same | origins

@@ -26,7 +26,6 @@ from engine.embeddings.encode.encoder import Encoder, Pooling, Source, Tokenizer
 from engine.embeddings.encode.shards import Shards
 from engine.embeddings.vectors import open_vectors
 from engine.errors import UserError
-from engine.spec import Data
 from engine.spool import RunFolder, SpoolWriter, read_records
 from tests.engine.embeddings.encode.encoders import (
     WORDS,
@@ -36,6 +35,7 @@ from tests.engine.embeddings.encode.encoders import (
     save_encoder_decoder,
     write_items,
 )
+from tests.engine.parts import files_at
 
 TEXTS = [" ".join(WORDS[(n * 7 + i) % 40] for i in range(length)) for n, length in enumerate([3, 17, 1, 9, 30, 5, 2])]
 
@@ -145,7 +145,7 @@ def test_the_file_holds_every_item_once_encoded(models: dict[str, Path], tmp_pat
     folder = write_items(tmp_path, [*TEXTS, TEXTS[0], "", TEXTS[4]])
     first = run(job(folder, models["decoder"]), tmp_path / "s")
     assert (first["items"], first["texts"], first["encoded"], first["reused"]) == (10, 8, 8, 0)
-    loaded = open_vectors(Path(first["file"]), load_dataset(Data(name="shop", path=str(folder)))).array()
+    loaded = open_vectors(Path(first["file"]), load_dataset(files_at("shop", folder))).array()
     assert loaded.shape == (10, 16)
     np.testing.assert_array_equal(loaded[[0, 4]], loaded[[7, 9]])
     with safe_open(first["file"], "np") as file:

@@ -12,7 +12,7 @@ from engine.data.atomic import read_items
 from engine.embeddings.encode.embed import item_texts
 from engine.embeddings.encode.template import parse
 from engine.errors import UserError
-from engine.spec import Data
+from tests.engine.parts import files_at
 
 FULL = {"title": "Heat", "genres": "Crime", "year": "1995", "*": "title: Heat. genres: Crime"}
 BARE = {"title": "Heat", "genres": " ", "year": "", "*": "title: Heat"}
@@ -81,7 +81,7 @@ def test_the_default_is_the_text_that_the_data_set_shows(tmp_path: Path) -> None
 def test_the_default_on_real_items(real_data: Callable[[str], Path]) -> None:
     folder = real_data("ml-100k")
     items = read_items(folder, "ml-100k")
-    data = load_dataset(Data(name="ml-100k", path=str(folder), cold_items="include"))
+    data = load_dataset(files_at("ml-100k", folder, cold_items="include"))
     assert items.ids == data.item_ids
     assert item_texts(items, "{*}") == data.item_text
     written_out = "[title: {title}][. release year: {release_year}][. genres: {genres}]"

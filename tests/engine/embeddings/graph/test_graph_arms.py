@@ -9,35 +9,35 @@ from engine import spec
 from engine.data import load_dataset, split_dataset
 from engine.embeddings import pipeline
 from engine.presets import resolve
+from tests.engine.parts import embedding_of
 
 BASE = spec.Experiment(
-    data=spec.Data(demo=spec.Demo(users=80, items=60, communities=4, dim=24)),
+    data=spec.Data(source=spec.Demo(users=80, items=60, communities=4, dim=24)),
     backbone=spec.SASRec(width=8),
-    embedding=spec.Embedding(lambda_=0.5),
+    embedding=embedding_of(lambda_=0.5),
 )
 KINDS = ["co-occurrence", "rewired", "erdos-renyi", "permuted", "popularity", "content", "empty"]
 PRESETS: dict[str, dict[str, Any]] = {
-    "random-graph": {"kind": "rewired"},
-    "erdos-renyi-graph": {"kind": "erdos-renyi"},
-    "permuted-graph": {"kind": "permuted"},
-    "popularity-graph": {"kind": "popularity"},
-    "content-graph": {"kind": "content"},
-    "empty-graph": {"kind": "empty"},
+    "random-graph": {"kind": spec.Rewired},
+    "erdos-renyi-graph": {"kind": spec.ErdosRenyi},
+    "permuted-graph": {"kind": spec.Permuted},
+    "popularity-graph": {"kind": spec.PopularityGraph},
+    "content-graph": {"kind": spec.ContentGraph},
+    "empty-graph": {"kind": spec.EmptyGraph},
     "window-1": {"window": 1},
     "window-10": {"window": 10},
     "whole-history": {"window": None},
     "top-k-20": {"top_k": 20},
     "binary-graph": {"weight": "binary"},
     "ppmi-graph": {"weight": "ppmi"},
-    "tenth-of-users": {"users": 0.1},
-    "quarter-of-users": {"users": 0.25},
-    "half-of-users": {"users": 0.5},
+    "tenth-of-users": {"users": spec.SampledUsers(share=0.1)},
+    "quarter-of-users": {"users": spec.SampledUsers(share=0.25)},
+    "half-of-users": {"users": spec.SampledUsers(share=0.5)},
 }
 
 
-def of(**graph: Any) -> spec.Experiment:
-    changed = BASE.embedding.model_copy(update={"graph": spec.Graph.model_validate(graph)})
-    return BASE.model_copy(update={"embedding": changed})
+def of(kind: str = "co-occurrence", **words: Any) -> spec.Experiment:
+    return BASE.model_copy(update={"embedding": embedding_of(lambda_=0.5, graph=kind, **words)})
 
 
 def test_the_pipeline_takes_every_kind_and_every_laplacian() -> None:
@@ -49,7 +49,7 @@ def test_the_pipeline_takes_every_kind_and_every_laplacian() -> None:
     edges = {kind: found[1]["edges"] for kind, found in made.items()}
     assert edges["empty"] == 0
     assert edges["co-occurrence"] == edges["rewired"] == edges["erdos-renyi"] == edges["permuted"] > 0
-    plain = BASE.model_copy(update={"embedding": BASE.embedding.model_copy(update={"reduce": "pca"})})
+    plain = BASE.model_copy(update={"embedding": embedding_of(reduce="pca")})
     np.testing.assert_array_equal(made["empty"][0], pipeline.item_vectors(plain, dataset, split)[0])
     for laplacian in ("combinatorial", "random-walk"):
         z = pipeline.item_vectors(of(laplacian=laplacian), dataset, split)[0]
@@ -61,34 +61,17 @@ def test_the_pipeline_takes_every_kind_and_every_laplacian() -> None:
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_graph_preset_changes_only_its_graph(name: str) -> None:
     full, arm = (resolve(ablation=a).experiment for a in ("full", name))
-    graph = full.embedding.graph.model_copy(update=PRESETS[name])
-    expected = full.model_copy(
-        update={"ablation": name, "embedding": full.embedding.model_copy(update={"graph": graph})}
-    )
-    assert arm == expected
+    reduce = full.vectors.reduce
+    assert isinstance(reduce, spec.RecPCA)
+    graph = PRESETS[name].get("kind", type(reduce.graph))(**{k: v for k, v in PRESETS[name].items() if k != "kind"})
+    changed = full.vectors.model_copy(update={"reduce": reduce.model_copy(update={"graph": graph})})
+    assert arm == full.model_copy(update={"ablation": name, "embedding": changed})
     assert spec.config_hash(arm) != spec.config_hash(full)
 
 
-@pytest.mark.parametrize(
-    ("kind", "unread"),
-    [
-        ("co-occurrence", {"neighbours": 3, "seed": 3}),
-        ("rewired", {"neighbours": 3}),
-        ("popularity", {"neighbours": 3}),
-        ("content", {"seed": 3, "window": 9, "top_k": 4, "weight": "log", "users": 0.5}),
-        ("empty", {"seed": 3, "window": 9, "top_k": 4, "weight": "log", "users": 0.5, "laplacian": "combinatorial"}),
-    ],
-)
-def test_identity_leaves_out_what_a_kind_never_reads(kind: str, unread: dict[str, Any]) -> None:
-    assert spec.spec_hash(of(kind=kind, **unread)) == spec.spec_hash(of(kind=kind))
-    read: dict[str, dict[str, Any]] = {"co-occurrence": {"users": 0.5}, "content": {"neighbours": 3}, "empty": {}}
-    if changed := read.get(kind, {"seed": 3}):
-        assert spec.spec_hash(of(kind=kind, **changed)) != spec.spec_hash(of(kind=kind))
-
-
-def test_identity_knows_the_seed_where_users_are_drawn() -> None:
-    assert spec.spec_hash(of(users=0.5, seed=1)) != spec.spec_hash(of(users=0.5, seed=2))
-    harder = of(kind="empty").model_copy(
-        update={"embedding": of(kind="empty").embedding.model_copy(update={"lambda_": 3.0})}
-    )
-    assert spec.spec_hash(harder) == spec.spec_hash(of(kind="empty"))
+def test_identity_knows_the_seed_where_something_is_drawn_and_no_lambda_over_an_empty_graph() -> None:
+    one, other = (spec.CoOccurrence(users=spec.SampledUsers(seed=seed)).identity() for seed in (1, 2))
+    assert one != other
+    assert spec.RecPCA(graph=spec.Rewired(seed=1)).identity() != spec.RecPCA(graph=spec.Rewired(seed=2)).identity()
+    empty = [spec.RecPCA(lambda_=weight, graph=spec.EmptyGraph()).identity() for weight in (0.5, 3.0)]
+    assert empty[0] == empty[1]

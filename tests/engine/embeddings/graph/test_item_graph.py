@@ -11,7 +11,7 @@ from engine.embeddings.graph import cooccurrence as module
 from engine.embeddings.graph.cooccurrence import Matrix, cooccurrence
 from engine.embeddings.graph.item_graph import item_graph
 from engine.errors import UserError
-from engine.spec import Graph
+from engine.spec import CoOccurrence, EmptyGraph, Rewired, SampledUsers
 
 N = 9
 HISTORIES = st.lists(st.lists(st.integers(0, N - 1), max_size=12), min_size=1, max_size=8)
@@ -41,7 +41,7 @@ def counted(histories: list[list[int]], window: int | None) -> tuple[npt.NDArray
     return counts, held
 
 
-def loops(histories: list[list[int]], graph: Graph) -> npt.NDArray[np.float64]:
+def loops(histories: list[list[int]], graph: CoOccurrence) -> npt.NDArray[np.float64]:
     """A, edge by edge."""
     counts, held = counted(histories, graph.window)
     weights = np.zeros((N, N))
@@ -69,14 +69,14 @@ def loops(histories: list[list[int]], graph: Graph) -> npt.NDArray[np.float64]:
 @given(
     HISTORIES,
     st.builds(
-        Graph,
+        CoOccurrence,
         window=st.sampled_from([None, 1, 2, 5]),
         top_k=st.sampled_from([None, 1, 3]),
         weight=st.sampled_from(["count", "binary", "log", "ppmi", "cosine"]),
     ),
     st.sampled_from([1, 5, 1 << 20]),
 )
-def test_graph_equals_pairs_counted_in_loops(histories: list[list[int]], graph: Graph, block: int) -> None:
+def test_graph_equals_pairs_counted_in_loops(histories: list[list[int]], graph: CoOccurrence, block: int) -> None:
     """Also where counting, whole histories and neighbours go through many small blocks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_PAIRS", 4 * block)
@@ -97,37 +97,41 @@ def test_cosine_over_whole_histories_is_that_of_the_columns_of_r(histories: list
     r = np.array([[float(i in history) for i in range(N)] for history in histories])
     norms = np.linalg.norm(r, axis=0)
     expected = (r.T @ r) / np.maximum(1, np.outer(norms, norms)) * (1 - np.eye(N))
-    found = cooccurrence(sequences(histories), N, Graph(window=None, weight="cosine")).toarray()
+    found = cooccurrence(sequences(histories), N, CoOccurrence(window=None, weight="cosine")).toarray()
     np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def some(share: float, seed: int) -> CoOccurrence:
+    return CoOccurrence(users=SampledUsers(share=share, seed=seed))
 
 
 def test_a_share_of_users() -> None:
     histories = [[u % N, (u + 1 + u // N) % N] for u in range(40)]
     train = sequences(histories)
-    total = {
-        share: item_graph(train, N, Graph(users=share, seed=3), NO_VECTORS).toarray() for share in (0.25, 0.5, 1.0)
+    total = {share: item_graph(train, N, some(share, 3), NO_VECTORS).toarray() for share in (0.25, 0.5)} | {
+        1.0: item_graph(train, N, CoOccurrence(), NO_VECTORS).toarray()
     }
     assert {share: a.sum() / 2 for share, a in total.items()} == {0.25: 10, 0.5: 20, 1.0: 40}
     assert (total[0.25] <= total[0.5]).all()
     assert (total[0.5] <= total[1.0]).all()
-    other = item_graph(train, N, Graph(users=0.5, seed=4), NO_VECTORS).toarray()
+    other = item_graph(train, N, some(0.5, 4), NO_VECTORS).toarray()
     assert (other != total[0.5]).any()
 
 
 def test_a_graph_without_edges_is_refused_unless_it_is_meant() -> None:
     lonely = sequences([[0], [1, 1], []])
     for window, place in ((3, "3 positions of a training history"), (None, "one training history")):
-        for kind in ("co-occurrence", "rewired"):
+        for kind in (CoOccurrence, Rewired):
             with pytest.raises(UserError, match=f"empty, no two items occur within {place}") as caught:
-                item_graph(lonely, N, Graph.model_validate({"kind": kind, "window": window}), NO_VECTORS)
+                item_graph(lonely, N, kind(window=window), NO_VECTORS)
             assert "\n" not in str(caught.value)
-    empty = item_graph(lonely, N, Graph(kind="empty"), NO_VECTORS)
+    empty = item_graph(lonely, N, EmptyGraph(), NO_VECTORS)
     assert (empty.shape, empty.nnz) == ((N, N), 0)
 
 
 def test_whole_histories_that_would_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST", 40)
     train = sequences([list(range(N))])
-    with pytest.raises(UserError, match=r"more than 20 pairs of items co-occur; set embedding\.graph\.top_k or"):
-        cooccurrence(train, N, Graph(window=None))
-    assert cooccurrence(train, N, Graph(window=None, top_k=2)).nnz > 0
+    with pytest.raises(UserError, match=r"20 pairs of items co-occur; set embedding\.reduce\.graph\.top_k or"):
+        cooccurrence(train, N, CoOccurrence(window=None))
+    assert cooccurrence(train, N, CoOccurrence(window=None, top_k=2)).nnz > 0

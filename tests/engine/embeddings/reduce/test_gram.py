@@ -20,6 +20,7 @@ from engine.embeddings.reduce.gram import moments
 from engine.embeddings.reduce.reductions import Fitted, fit, prepare
 from engine.embeddings.rows import Rows, Vectors
 from engine.spec import Embedding
+from tests.engine.parts import embedding_of
 
 Array = npt.NDArray[np.float64]
 FLOAT32 = 1e-5
@@ -162,10 +163,10 @@ def test_a_triangle_by_blocks_is_that_of_the_product(d: int) -> None:
 @pytest.mark.parametrize("post", ["none", "whiten", "zca", "ace"])
 def test_a_streamed_fit_gives_the_exact_one_to_float32(reduce: str, post: str, monkeypatch: pytest.MonkeyPatch) -> None:
     x, a = vectors(7, 80, 10), graph("sparse", 7, 80)
-    settings_ = Embedding(reduce=reduce, post=post, lambda_=0.7, ae_steps=20, popular_share=0.5, epsilon=1e-3, scale=2)
+    settings_ = embedding_of(reduce=reduce, post=post, lambda_=0.7, steps=20, popular_share=0.5, epsilon=1e-3, scale=2)
 
     def fitted() -> Fitted:
-        el = laplacian(Matrix(sparse.csr_array(a))) if settings_.uses_graph else None
+        el = laplacian(Matrix(sparse.csr_array(a))) if settings_.graph_reduction else None
         given_rows = prepare(Vectors(x, np.arange(80)), settings_)
         return fit(given_rows, 4, settings_, laplacian=el, popularity=np.arange(80))
 

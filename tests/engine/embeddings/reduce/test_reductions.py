@@ -17,7 +17,9 @@ from engine.embeddings.graph.laplacian import laplacian
 from engine.embeddings.reduce.reductions import Fitted, LinearMap, fit, load_map, prepare
 from engine.embeddings.rows import Vectors
 from engine.errors import UserError
-from engine.spec import Embedding, Experiment, Table, explain
+from engine.spec import Embedding, Experiment, NoReduction, explain
+from engine.spec.reductions import DrawnReduction
+from tests.engine.parts import embedding_of, table_of
 
 Array = npt.NDArray[np.float64]
 
@@ -43,8 +45,8 @@ def adjacency(seed: int = 0, n: int = N) -> Array:
 
 
 def fitted(x: Array, k: int = K, **changes: Any) -> Fitted:
-    embedding = Embedding(**({"ae_steps": 50, "epsilon": 0.0, "groups": 2} | changes))
-    graph = laplacian(Matrix(sparse.csr_array(adjacency(n=len(x))))) if embedding.uses_graph else None
+    embedding = embedding_of(**({"steps": 50, "epsilon": 0.0, "groups": 2} | changes))
+    graph = laplacian(Matrix(sparse.csr_array(adjacency(n=len(x))))) if embedding.graph_reduction else None
     rows = prepare(Vectors(x, np.arange(len(x))), embedding)
     return fit(rows, k, embedding, laplacian=graph, popularity=np.arange(len(x)))
 
@@ -107,7 +109,7 @@ def test_an_item_at_the_mean_stays_at_zero() -> None:
 def test_equal_settings_give_equal_maps_and_only_chance_reads_the_seed(kind: str) -> None:
     first, again, other = (fitted(vectors(), reduce=kind, seed=seed).map.w for seed in (3, 3, 4))
     np.testing.assert_array_equal(first, again)
-    assert np.array_equal(first, other) != Embedding(reduce=kind).is_random
+    assert np.array_equal(first, other) != isinstance(embedding_of(reduce=kind).reduce, DrawnReduction)
 
 
 # ------------------------------------------------------------------------------------ reductions
@@ -169,7 +171,7 @@ def test_graph_pca_is_pca_of_filtered_rows_and_items_without_edges_are_not_filte
 
 def test_the_autoencoder_comes_close_to_the_best_reconstruction() -> None:
     best = fitted(vectors(), reduce="pca").retained
-    one, some, many = (fitted(vectors(), reduce="autoencoder", ae_steps=n).retained for n in (1, 1000, 10_000))
+    one, some, many = (fitted(vectors(), reduce="autoencoder", steps=n).retained for n in (1, 1000, 10_000))
     assert one < some < many <= best + 1e-12
     assert many > best - 1e-3
 
@@ -299,7 +301,7 @@ def test_more_columns_than_dimensions_are_refused(kind: str) -> None:
 def test_columns_without_variance_need_epsilon(post: str) -> None:
     x = vectors()
     x[:, 2] = 5.0
-    with pytest.raises(UserError, match=r"reduced columns have no variance to whiten: set embedding\.epsilon above 0"):
+    with pytest.raises(UserError, match=r"columns have no variance to whiten: set embedding\.post\.epsilon above 0"):
         fitted(x, reduce="truncate", post=post)
     z = fitted(x, reduce="truncate", post=post, epsilon=1e-6).z
     np.testing.assert_allclose(z.std(0).min(), 0, atol=1e-6)
@@ -308,20 +310,20 @@ def test_columns_without_variance_need_epsilon(post: str) -> None:
 
 def test_all_columns_go_under_an_adapter_only() -> None:
     for inject in ("linear", "mlp", "spectral"):
-        Experiment(embedding=Embedding(reduce="none"), table=Table(inject=inject))
+        Experiment(embedding=Embedding(reduce=NoReduction()), table=table_of(inject=inject))
     for inject in ("initialise", "frozen", "sum", "split"):
         with pytest.raises(ValidationError) as caught:
-            Experiment(embedding=Embedding(reduce="none"), table=Table(inject=inject))
+            Experiment(embedding=Embedding(reduce=NoReduction()), table=table_of(inject=inject))
         told = explain(caught.value)
         assert told.startswith("embedding.reduce=none keeps all columns of the vectors, and backbone.width is another")
         assert told.endswith(f"set table.inject to linear, mlp or spectral, not {inject}")
     wide: dict[str, Any] = {"reduce": "none", "post": "group-whiten", "groups": 7}
-    Experiment(embedding=Embedding(**wide), table=Table(inject="mlp"))  # D is known to the vectors only
-    with pytest.raises(UserError, match=r"embedding\.groups=7 does not divide the 12 columns of the table"):
+    Experiment(embedding=embedding_of(**wide), table=table_of(inject="mlp"))  # D is known to the vectors only
+    with pytest.raises(UserError, match=r"embedding\.post\.groups=7 does not divide the 12 columns of the table"):
         fitted(vectors(), **wide)
 
 
 def test_a_negative_lambda_is_refused() -> None:
     with pytest.raises(ValidationError) as caught:
-        Experiment.model_validate({"embedding": {"lambda": -1}})
-    assert explain(caught.value) == "embedding.lambda: input should be greater than or equal to 0, not -1"
+        Experiment.model_validate({"embedding": {"reduce": {"kind": "rec-pca", "lambda": -1}}})
+    assert explain(caught.value) == "embedding.reduce.lambda: input should be greater than or equal to 0, not -1"

@@ -9,6 +9,7 @@ from engine import spec
 from engine.models.sequential.layout import Layout
 from engine.models.sequential.recommender import SequentialRecommender, build
 from tests.engine.data.test_windows import sequences
+from tests.engine.parts import table_of
 
 CPU = torch.device("cpu")
 SMALL = {"width": 8, "max_length": 12}
@@ -31,9 +32,7 @@ def test_pad_and_unpad_are_inverse_and_positions_count_from_zero(sizes: list[int
 
 
 def model_of(backbone: spec.Backbone, **table: object) -> SequentialRecommender:
-    experiment = spec.Experiment(
-        backbone=backbone, table=spec.Table.model_validate({"init": "id", "id_sd": 1.0} | table)
-    )
+    experiment = spec.Experiment(backbone=backbone, table=table_of(**({"init": "id", "id_sd": 1.0} | table)))
     return build(experiment, sequences([5]), 20).eval()
 
 

@@ -26,14 +26,14 @@ DOSE = {"ablation": "lognormal-norms"}
 def doses(slope: float = 0.5) -> list[Evidence]:
     """Training CE that rises by `slope` per unit of norm_sd, with seeds that differ in level only."""
     return [
-        trial(DOSE, ce=5 + slope * x + seed / 10, seed=seed, sets=[f"embedding.norm_sd={x}"])
+        trial(DOSE, ce=5 + slope * x + seed / 10, seed=seed, sets=[f"embedding.control.norm_sd={x}"])
         for x in (0, 0.5, 1)
         for seed in (0, 1, 2)
     ]
 
 
 def test_the_dose_response_recovers_the_slope_that_was_put_in() -> None:
-    (family,) = families(doses(), "embedding.norm_sd")
+    (family,) = families(doses(), "embedding.control.norm_sd")
     assert list(family.runs) == [0.0, 0.5, 1.0]
     slope = family.slope(parse_metric("train_ce"))
     assert slope is not None
@@ -42,13 +42,13 @@ def test_the_dose_response_recovers_the_slope_that_was_put_in() -> None:
     values, found = family.summaries(parse_metric("train_ce"))
     assert values == [0.0, 0.5, 1.0]
     assert [s.mean for s in found] == pytest.approx([5.1, 5.35, 5.6])
-    assert families(trials("id", [5.0, 5.1]), "embedding.norm_sd") == []
+    assert families(trials("id", [5.0, 5.1]), "embedding.control.norm_sd") == []
 
 
 def test_a_dose_response_is_told_with_its_sign_and_interval_whatever_it_is() -> None:
     def told(slope: float, noise: float = 0.0) -> list[str]:
         runs = [
-            trial(DOSE, ce=5 + (slope + noise * (seed - 1)) * x, seed=seed, sets=[f"embedding.norm_sd={x}"])
+            trial(DOSE, ce=5 + (slope + noise * (seed - 1)) * x, seed=seed, sets=[f"embedding.control.norm_sd={x}"])
             for x in (0, 1)
             for seed in (0, 1, 2)
         ]
@@ -66,16 +66,16 @@ def test_a_dose_response_is_told_with_its_sign_and_interval_whatever_it_is() -> 
     assert told(0.0)[0] == "does not change"
     direction, sentence = told(0.1, 0.4)
     assert direction == "no direction shown"
-    assert "no direction of training CE over embedding.norm_sd is shown" in sentence
+    assert "no direction of training CE over embedding.control.norm_sd is shown" in sentence
     (alone,) = dose_text.prose(dose_families([run for run in doses() if run.seed == 0]))
     assert "one seed has no interval" in alone
-    early = [trial(DOSE, ce=5.0, epochs_done=2, sets=[f"embedding.norm_sd={x}"]) for x in (0, 1)]
+    early = [trial(DOSE, ce=5.0, epochs_done=2, sets=[f"embedding.control.norm_sd={x}"]) for x in (0, 1)]
     assert dose_families(early) == []
 
 
 def test_families_of_one_arm_are_told_apart_by_what_differs() -> None:
     runs = [
-        trial(DOSE, ce=5.0, seed=seed, sets=[f"embedding.norm_sd={x}", "train.lr=0.01", *sets])
+        trial(DOSE, ce=5.0, seed=seed, sets=[f"embedding.control.norm_sd={x}", "train.lr=0.01", *sets])
         for x in (0, 1)
         for seed in (0, 1)
         for sets in ([], ["train.loss=bce"])
@@ -113,7 +113,10 @@ def of_every_kind() -> dict[str, list[Evidence]]:
         run
         for x in (0.5, 1)
         for run in trials(
-            "both", [5.0, 5.1 + x], sets=[f"embedding.lambda={x}"], facts={"geometry": geometry, "embedding": kept}
+            "both",
+            [5.0, 5.1 + x],
+            sets=[f"embedding.reduce.lambda={x}"],
+            facts={"geometry": geometry, "embedding": kept},
         )
     ]
     return dict.fromkeys(("curves", "lambda", "spectra", "norms"), with_facts) | {"dose": doses()}
@@ -226,11 +229,11 @@ def test_conditions_that_all_panels_share_stand_once_and_a_dial_on_each() -> Non
     runs = [
         run
         for dose in ("0.6", "1")  # .6 is the default: no run says so
-        for run in trials("id", [5.0, 5.2], sets=[f"data.demo.norm_sd={dose}", "backbone.width=32"])
+        for run in trials("id", [5.0, 5.2], sets=[f"data.source.norm_sd={dose}", "backbone.width=32"])
     ]
     figure = figures("curves", runs)
     assert [axes.get_title().splitlines() for axes in figure.axes] == [
-        ["demo · sasrec · 20 epochs", f"data.demo.norm_sd={dose}", "2 seeds"] for dose in (0.6, 1.0)
+        ["demo · sasrec · 20 epochs", f"data.source.norm_sd={dose}", "2 seeds"] for dose in (0.6, 1.0)
     ]
     assert [text.get_text() for text in figure.texts] == ["backbone.width=32"]
 
@@ -252,7 +255,7 @@ def test_what_is_not_there_is_a_one_line_error(tmp_path: Path, monkeypatch: pyte
     runs = trials("id", [5.0])
     for kind, says in {
         "curve": "did you mean curves",
-        "lambda": "two or more embedding.lambda",
+        "lambda": "two or more embedding.reduce.lambda",
         "dose": "differ in one dial",
         "spectra": "recorded the spectrum",
         "norms": "recorded the histogram",

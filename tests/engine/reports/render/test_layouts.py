@@ -164,14 +164,14 @@ def test_many_data_sets_are_several_tables_and_what_they_share_is_told_once() ->
     runs = [
         run.record
         for dose in (0, 0.3, 1, 1.5)
-        for run in trials("id", [5.0, 5.1], sets=["data.demo.users=99", f"data.demo.norm_sd={dose}"])
+        for run in trials("id", [5.0, 5.1], sets=["data.source.users=99", f"data.source.norm_sd={dose}"])
     ]
     first, second = grids(leaderboards(runs, ["ndcg@10", "hr@10", "train_ce"]), "metrics")
-    assert [head for head, _ in first.heads] == [f"demo, data.demo.norm_sd={dose}" for dose in ("0.0", "0.3")]
+    assert [head for head, _ in first.heads] == [f"demo, data.source.norm_sd={dose}" for dose in ("0.0", "0.3")]
     assert (len(first.columns), len(second.columns)) == (6, 6)
     assert first.columns[:3] == ("test NDCG@10 ↑", "test HR@10 ↑", "train CE ↓")
     assert first.label != second.label
-    assert first.caption[0].startswith("sasrec, data.demo.users=99: ")
+    assert first.caption[0].startswith("sasrec, data.source.users=99: ")
 
 
 def test_data_sets_of_other_arms_do_not_stand_side_by_side() -> None:
@@ -283,7 +283,7 @@ def test_hostile_names_compile_in_every_layout(tmp_path: Path, siunitx: bool) ->
 
 
 def test_what_was_changed_stands_small_beside_or_below_its_arm_in_a_wide_table(tmp_path: Path) -> None:
-    long = ", ".join(f"data.demo.users={i}00" for i in range(1, 5))
+    long = ", ".join(f"data.source.users={i}00" for i in range(1, 5))
     labels = ("tf-llmer/full [train.lr=0.003]", f"tf-llmer/full [{long}]")
     cells = (Entry("0.1234", spread="0.0123"), Entry("0.5678", spread="0.0123"))
     text = to_latex([Grid("t", (), "arm", (), ("sasrec", "gru4rec"), tuple((label, cells) for label in labels))])

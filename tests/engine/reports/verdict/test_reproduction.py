@@ -55,9 +55,17 @@ def resolved_again(command: tuple[str, ...]) -> Experiment:
     "asked",
     [
         {"ablation": "no-norm", "seed": 3},
-        {"method": "id", "backbone": "gru4rec", "sets": ["train.lr=3e-4", "train.patience=5"]},
-        {"ablation": "full", "sets": ["embedding.graph.window=none", "embedding.lambda=0.5"], "note": "a 'note'"},
-        {"ablation": "full", "sets": ["data.demo.users=60", "evaluate.mask_seen=false", "table.tau=0.07"]},
+        {
+            "method": "id",
+            "backbone": "gru4rec",
+            "sets": ["train.lr=3e-4", "train.until=patience", "train.until.patience=5"],
+        },
+        {
+            "ablation": "full",
+            "sets": ["embedding.reduce.graph.window=none", "embedding.reduce.lambda=0.5"],
+            "note": "a 'note'",
+        },
+        {"ablation": "full", "sets": ["data.source.users=60", "evaluate.mask_seen=false", "table.tau=0.07"]},
     ],
 )
 def test_the_command_gives_the_same_specification(store: Store, asked: dict[str, Any]) -> None:

@@ -143,7 +143,7 @@ def test_an_undecided_arm_tells_how_many_more_seeds() -> None:
 
 
 def test_runs_that_were_stopped_early_do_not_count() -> None:
-    early = trial("both", ce=1.0, seed=7, epochs_done=12, sets=["train.patience=3"])
+    early = trial("both", ce=1.0, seed=7, epochs_done=12, sets=["train.until=patience", "train.until.patience=3"])
     with pytest.raises(UserError, match="1 were stopped before their last epoch"):
         verdicts([trial("id", ce=5.0), early])
     found = only([*study(0.0, 0.3, 0.3, 0.3), trial("both", ce=1.0, seed=9, epochs_done=12)])

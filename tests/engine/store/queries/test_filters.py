@@ -26,7 +26,7 @@ NOTES = ("Flat from epoch 20", "lr too small", 'says "no"')
 ARMS: list[dict[str, Any]] = [
     {"ablation": "full"},
     {"ablation": "no-norm", "table": {"normalize": "none"}},
-    {"method": "id", "table": {"init": "id", "normalize": "none"}},
+    {"method": "id", "table": {"init": {"kind": "id"}, "normalize": "none"}},
 ]
 DAY = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -44,7 +44,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, list[dict[str
             seed=i % 5,
             backbone={"name": ["sasrec", "gru4rec"][i % 2]},
             train={"lr": lr},
-            **({"embedding": {"graph": {"window": window}}} if i % 3 < 2 else {}),
+            **(
+                {"embedding": {"reduce": {"kind": "rec-pca", "graph": {"kind": "co-occurrence", "window": window}}}}
+                if i % 3 < 2
+                else {}
+            ),
             **arm,
         )
         status = ["finished", "failed", "queued", "lost"][i // 2 % 4]
@@ -83,7 +87,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, list[dict[str
                 "valid.ndcg@10": result["valid"]["ndcg@10"] if finished else None,
                 "train_ce@20": result["train_ce"][1]["value"] if finished else None,
                 "train.lr": lr,
-                "embedding.graph.window": window if i % 3 < 2 else 3,
+                "embedding.reduce.graph.window": window if i % 3 < 2 else None,
                 "table.normalize": "none" if i % 3 else "both",
                 "evaluate.mask_seen": True,
                 "backbone.hidden": 128 if i % 2 else None,
@@ -92,7 +96,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, list[dict[str
     return store, made
 
 
-NUMBERS = ("seed", "ndcg@10", "valid.ndcg@10", "train_ce@20", "train.lr", "embedding.graph.window", "backbone.hidden")
+_WINDOW = "embedding.reduce.graph.window"
+NUMBERS = ("seed", "ndcg@10", "valid.ndcg@10", "train_ce@20", "train.lr", _WINDOW, "backbone.hidden")
 TEXTS = ("status", "arm", "ablation", "dataset", "backbone", "embedding", "tag", "note", "table.normalize", "run")
 COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "=": operator.eq}
 
