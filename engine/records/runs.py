@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from engine.records.decoding import mapping, number, numbers, sequence, whole
+from engine.records.decoding import all_finite, mapping, number, numbers, sequence, whole, wholes
 
 
 class RunStatus(StrEnum):
@@ -55,9 +55,8 @@ class RankCounts:
     def decode(cls, document: object) -> RankCounts | None:
         """None where a count is missing."""
         stored = mapping(document)
-        users, counts = whole(stored.get("users")), [whole(n) for n in sequence(stored.get("counts"))]
-        known = tuple(n for n in counts if n is not None)
-        return None if users is None or not counts or len(known) < len(counts) else cls(users, known)
+        users, counts = whole(stored.get("users")), wholes(stored.get("counts"))
+        return None if users is None or counts is None else cls(users, counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +117,11 @@ class RunResult:
 
 
 def _curve(stored: object) -> tuple[CurvePoint, ...]:
-    points = []
-    for point in sequence(stored):
-        if isinstance(point, dict) and (epoch := whole(point.get("epoch"))) is not None:
-            points.append(CurvePoint(epoch, number(point.get("value"))))
-    return tuple(points)
+    pairs = [(point.get("epoch"), point.get("value")) for point in sequence(stored) if isinstance(point, dict)]
+    if all_finite([value for _, value in pairs]) and wholes([epoch for epoch, _ in pairs]) is not None:
+        return tuple(map(CurvePoint._make, pairs))
+    known = [(whole(epoch), number(value)) for epoch, value in pairs]
+    return tuple(CurvePoint(epoch, value) for epoch, value in known if epoch is not None)
 
 
 def _rank_counts(stored: object) -> dict[str, RankCounts]:
@@ -131,7 +130,8 @@ def _rank_counts(stored: object) -> dict[str, RankCounts]:
 
 
 def _top(stored: object) -> dict[str, tuple[float | None, ...]]:
-    return {name: tuple(map(number, sequence(values))) for name, values in mapping(stored).items()}
+    lists = {name: sequence(values) for name, values in mapping(stored).items()}
+    return {name: tuple(v if all_finite(v) else map(number, v)) for name, v in lists.items()}
 
 
 def best_epoch(quality: Mapping[int, float | None]) -> int | None:
