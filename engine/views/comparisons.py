@@ -15,7 +15,7 @@ from engine.views.words import value_text
 
 if TYPE_CHECKING:
     from engine.reports.boards import compare as reports
-    from engine.reports.stats.statistics import Test
+    from engine.reports.stats.statistics import Summary, Test
     from engine.store import Store
     from engine.store.queries.feed import RunRow
 
@@ -221,20 +221,29 @@ def lines(compared: ComparedRuns) -> tuple[TableLine, ...]:
 
 
 def _metrics(compared: ComparedRuns) -> Iterable[TableLine]:
-    marks = _marks(compared.tested)
-    wanted = [("train_ce", "train_ce"), *((split, f"{split}.{name}") for split in ("test", "valid") for name in SHOWN)]
-    for split, metric in wanted:
+    """The numbers of the tests where they are made, else as the runs have them now."""
+    marks, means = _marks(compared.tested), _means(compared.tested)
+    wanted = ["train_ce", *(f"{split}.{name}" for split in ("test", "valid") for name in SHOWN)]
+    for metric in wanted:
+        split, _, measure = metric.partition(".")
         values: list[ComparedValue] = []
         for place, side in enumerate(compared.sides):
-            own = spread(
-                row.train_ce if split == "train_ce" else getattr(row, split).get(metric.partition(".")[2])
-                for row in side.rows
-            )
-            better = split != "train_ce"
+            rows = (row.train_ce if not measure else getattr(row, split).get(measure) for row in side.rows)
+            own = means.get((metric, place)) or spread(rows)
             sign = marks.get((metric, place), "")
-            values.append(None if own is None else ComparedNumber(own.mean, own.sd, better, sign))
+            values.append(None if own is None else ComparedNumber(own.mean, own.sd, bool(measure), sign))
         if any(value is not None for value in values):
             yield TableLine(metric, parse_metric(metric).short, tuple(values))
+
+
+def _means(comparison: reports.Comparison | None) -> dict[tuple[str, int], Summary]:
+    """By metric and side, over all users."""
+    if comparison is None:
+        return {}
+    whole = [line for line in comparison.lines if line.group == "all"]
+    return {(str(line.metric), 0): line.reference for line in whole} | {
+        (str(line.metric), line.side): line.other for line in whole
+    }
 
 
 def _marks(comparison: reports.Comparison | None) -> dict[tuple[str, int], str]:

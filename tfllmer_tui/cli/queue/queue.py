@@ -34,12 +34,13 @@ def queue(db: Db = None, json: Json = False) -> None:
     tfllmer queue
     tfllmer queue --json
     """
+    from engine.views.queue import queue_state
     from tfllmer_tui.cli.output import print_json, print_rich, settled_store
-    from tfllmer_tui.cli.queue.picture import picture, status
+    from tfllmer_tui.cli.queue.drawing import picture
 
-    now = status(settled_store(db))
+    now = queue_state(settled_store(db))
     if json:
-        print_json(now)
+        print_json(now.to_json())
     else:
         print_rich(picture(now))
 
@@ -233,7 +234,7 @@ def _tell(store: Store, runs: Sequence[Run], json: bool, said: dict[str, str] | 
     """The runs as they are now, one a line."""
     from engine.store import record
     from tfllmer_tui.cli.output import print_json, print_rich
-    from tfllmer_tui.cli.queue.picture import run_line
+    from tfllmer_tui.cli.queue.drawing import run_line
 
     if json:
         print_json([record(store, run).to_json() for run in runs])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.table import Table as Grid
 from rich.text import Text
@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
+from engine.views.queue import DeviceState, WorkerState, in_order, living_workers
 from engine.views.words import printable
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.messages import RowChosen
@@ -24,7 +25,6 @@ from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.text import STATUS
 
 if TYPE_CHECKING:
-    from engine.queue import WorkerView
     from engine.store.queries.feed import RunRow
 
 ENDED_SHOWN = 20
@@ -77,7 +77,7 @@ class QueueScreen(Page):
     def show_news(self, snapshot: StoreSnapshot) -> None:
         rows = snapshot.rows.values()
         running = sorted((r for r in rows if r.status in ("running", "stopping")), key=lambda r: r.started or r.created)
-        self._queued = sorted((r for r in rows if r.status == "queued"), key=lambda r: (-r.priority, r.position, r.id))
+        self._queued = in_order(rows)
         bad = [r for r in rows if r.status in ("failed", "lost", "cancelled")]
         ended = sorted(bad, key=lambda r: r.ended or r.created, reverse=True)[:ENDED_SHOWN]
         table = self.query_one("#queue", VirtualTable)
@@ -87,9 +87,9 @@ class QueueScreen(Page):
 
     def _read_workers(self) -> None:
         if self.is_current:
-            self.read("workers", _workers, self._show_workers)
+            self.read("workers", living_workers, self._show_workers)
 
-    def _show_workers(self, workers: list[WorkerView]) -> None:
+    def _show_workers(self, workers: Sequence[WorkerState]) -> None:
         colors = inks(self.app.current_theme)
         running = sum(r.status in ("running", "stopping") for r in self.context.snapshot.rows.values())
         self.query_one("#workers", Static).update(
@@ -179,14 +179,7 @@ class QueueScreen(Page):
             yield SystemCommand("To the end", "The last one to be taken", self.action_last)
 
 
-def _workers(store: Any) -> list[WorkerView]:
-    """For threads."""
-    from engine import queue
-
-    return [worker for worker in queue.workers(store) if worker.alive]
-
-
-def _fleet(workers: Sequence[WorkerView], running: int, waiting: int, colors: Inks, now: float) -> Grid:
+def _fleet(workers: Sequence[WorkerState], running: int, waiting: int, colors: Inks, now: float) -> Grid:
     """One line per device of each worker."""
     grid = Grid.grid(padding=(0, 2))
     for _ in range(5):
@@ -199,12 +192,11 @@ def _fleet(workers: Sequence[WorkerView], running: int, waiting: int, colors: In
         if worker.draining:
             name.append("  takes nothing new", colors["warning"])
         age = now - worker.heartbeat.timestamp()
-        for place, device in enumerate(worker.devices or [{"device": slot} for slot in dict.fromkeys(worker.slots)]):
-            busy, slots = int(device.get("running", 0)), int(device.get("slots", worker.slots.count(device["device"])))
+        for place, device in enumerate(worker.devices):
             grid.add_row(
                 name if place == 0 else "",
-                Text(printable(str(device.get("name") or device["device"])), colors["text"]),
-                _slots(busy, slots, colors),
+                Text(printable(device.name), colors["text"]),
+                _slots(device.running, device.slots, colors),
                 _load(device, colors),
                 Text(f"seen {span(age)} ago" if place == 0 and age > 30 else "", colors["warning"]),
             )
@@ -217,16 +209,15 @@ def _slots(busy: int, slots: int, colors: Inks) -> Text:
     return Text.assemble(("■" * busy, colors["primary"]), ("□" * free, colors["faint"]), (told, colors["dim"]))
 
 
-def _load(device: Any, colors: Inks) -> Text:
+def _load(device: DeviceState, colors: Inks) -> Text:
     """Load as a bar, and memory."""
     text = Text()
-    load = device.get("load")
-    if load is not None:
-        filled = round(min(max(float(load), 0.0), 1.0) * 10)
+    if device.load is not None:
+        filled = round(min(max(device.load, 0.0), 1.0) * 10)
         text.append("━" * filled, colors["primary"])
         text.append("━" * (10 - filled), colors["faint"])
-        text.append(f" {float(load):4.0%}", colors["text"])
-    used, total = device.get("memory_used"), device.get("memory_total")
+        text.append(f" {device.load:4.0%}", colors["text"])
+    used, total = device.memory_used, device.memory_total
     if used is not None and total:
         text.append(f"   {used / 2**30:.1f} of {total / 2**30:.0f} GiB", colors["dim"])
     return text
