@@ -35,7 +35,7 @@ import torch
 
 from engine.embeddings.graph.cooccurrence import Matrix, from_keys
 from engine.embeddings.graph.laplacian import Laplacian, laplacian
-from engine.embeddings.reduce.gram import moments
+from engine.embeddings.reduce.gram import gram_sums
 from engine.embeddings.reduce.rec_pca import rec_pca
 from engine.embeddings.reduce.reductions import fit, prepare
 from engine.embeddings.reduce.trade_off import trade_off
@@ -130,7 +130,7 @@ def ours(matrix: npt.NDArray[np.float16], graph: Laplacian, k: int) -> dict[str,
     vectors = Vectors(matrix, np.arange(len(graph.diagonal)))
     with AnonymousMemory() as memory:
         rows, preparing = timed(prepare, vectors, SETTINGS)
-        found, passing = timed(moments, rows, graph)
+        found, passing = timed(gram_sums, rows, graph)
         reduction, solving = timed(rec_pca, found, k, REDUCTION.lambda_)
     _, diagnosing = timed(trade_off, found, k, REDUCTION.lambda_, reduction)
     return {

@@ -53,13 +53,13 @@ def item_vectors(
     named after it take norms or directions from.
     """
     key = _key(experiment, split, id_table)
-    kept = _read(cache / f"{key}.safetensors") if cache else None
-    if kept is not None:
-        return kept
-    made = _compute(experiment, dataset, split, id_table)
+    cached = _read(cache / f"{key}.safetensors") if cache else None
+    if cached is not None:
+        return cached
+    vectors = _compute(experiment, dataset, split, id_table)
     if cache:
-        _write(cache / f"{key}.safetensors", made)
-    return made
+        _write(cache / f"{key}.safetensors", vectors)
+    return vectors
 
 
 def source_vectors(embedding: spec.Embedding, dataset: Dataset) -> Vectors:
@@ -106,7 +106,7 @@ def _compute(experiment: spec.Experiment, dataset: Dataset, split: Split, id_tab
         "warnings": [],
     }
     if reduction is not None and isinstance(embedding.reduce, spec.RecPCA):
-        diagnostics["trade_off"] = trade_off(fitted.moments, k, embedding.reduce.lambda_, reduction)
+        diagnostics["trade_off"] = trade_off(fitted.gram_sums, k, embedding.reduce.lambda_, reduction)
     if reduction is not None and reduction.positive < k:
         why = (
             f"embedding.reduce.lambda={embedding.reduce.lambda_:g} is too large for this graph"
@@ -158,6 +158,6 @@ def _read(path: Path) -> ItemVectors | None:
         return None  # absent or damaged: computed again
 
 
-def _write(path: Path, made: ItemVectors) -> None:
+def _write(path: Path, vectors: ItemVectors) -> None:
     make_folder(path.parent)
-    write_bytes(path, save({"z": made.z, **made.map.tensors()}, {"diagnostics": json.dumps(made.diagnostics)}))
+    write_bytes(path, save({"z": vectors.z, **vectors.map.tensors()}, {"diagnostics": json.dumps(vectors.diagnostics)}))

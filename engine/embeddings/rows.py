@@ -98,8 +98,11 @@ class Vectors:
 
 
 @dataclass(frozen=True)
-class Rows:
+class PreparedRows:
     """Prepared rows [n x D] of the vectors x: x - mean, divided by their length if `unit`.
+
+    Of a large catalogue they are float32, for the speed of the products that a reduction is made of; what is measured
+    reads vectors in float64 (`engine.geometry.table.rows`).
 
     vectors: x
     mean:    [D], zeros where vectors are not centred

@@ -1,7 +1,7 @@
 """What Rec-PCA needs of a catalogue: X^T X and X^T L X, in one pass over its prepared rows X (docs/method.md A.4, F.6).
 
 Products are formed in float32 for a block of rows at a time and added up in float64. Of a small catalogue
-(`Rows.exact`) all is float64. Memory does not grow with the number of items, but for a few numbers per item.
+(`PreparedRows.exact`) all is float64. Memory does not grow with the number of items, but for a few numbers per item.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from engine.embeddings.graph.cooccurrence import Matrix
 from engine.embeddings.graph.laplacian import Laplacian
-from engine.embeddings.rows import Array, IntArray, Rows
+from engine.embeddings.rows import Array, IntArray, PreparedRows
 
 _CACHE = 1 << 27
 """Numbers of the rows that stay in memory, those of the items with most links (512 MiB); twice as many where edges
@@ -34,7 +34,7 @@ edge (about 100 multiplications take as long as to fetch one number of a row).""
 
 
 @dataclass(frozen=True)
-class Moments:
+class GramSums:
     """Sums over the prepared rows X [n x D] of a catalogue.
 
     n:         number of rows
@@ -51,7 +51,7 @@ class Moments:
     precision: float
 
 
-def moments(rows: Rows, laplacian: Laplacian | None = None, device: str = "cpu") -> Moments:
+def gram_sums(rows: PreparedRows, laplacian: Laplacian | None = None, device: str = "cpu") -> GramSums:
     """The sums over all rows; `laplacian` is L [n x n]. Block products are done on `device`, except those of a small
     catalogue.
 
@@ -65,7 +65,7 @@ def moments(rows: Rows, laplacian: Laplacian | None = None, device: str = "cpu")
     if rows.exact is not None:
         x = rows.exact
         roughness = None if laplacian is None else x.T @ laplacian.product(x)
-        return Moments(n, x.mean(axis=0), x.T @ x, roughness, float(np.finfo(np.float64).eps))
+        return GramSums(n, x.mean(axis=0), x.T @ x, roughness, float(np.finfo(np.float64).eps))
     half = laplacian is not None and _FLOPS * n * d < laplacian.links.nnz
     sums = None if laplacian is None else NeighbourSums(rows, laplacian.links, device, half=half)
     mean, gram, product = np.zeros(d), np.zeros((d, d)), np.zeros((d, d))
@@ -78,11 +78,11 @@ def moments(rows: Rows, laplacian: Laplacian | None = None, device: str = "cpu")
             y = sums.add(which, x_block * _column(own, x_block), -1.0)
             product += (x_block.T @ y if half else _upper(x_block, y)).cpu().numpy()
     whole = product + product.T if half else np.triu(product) + np.triu(product, 1).T
-    return Moments(n, mean / n, gram, None if sums is None else whole, float(np.finfo(np.float32).eps))
+    return GramSums(n, mean / n, gram, None if sums is None else whole, float(np.finfo(np.float32).eps))
 
 
 @dataclass(frozen=True)
-class FilteredRows(Rows):
+class FilteredRows(PreparedRows):
     """X - lambda L X for the prepared rows X: what graph-PCA takes the principal axes of.
 
     unfiltered: X
@@ -90,7 +90,7 @@ class FilteredRows(Rows):
     lambda_:    lambda
     """
 
-    unfiltered: Rows
+    unfiltered: PreparedRows
     laplacian: Laplacian
     lambda_: float
 
@@ -105,7 +105,7 @@ class FilteredRows(Rows):
             yield which, sums.add(which, x * kept, self.lambda_)
 
 
-def filtered(x: Rows, laplacian: Laplacian, lambda_: float) -> FilteredRows:
+def filtered(x: PreparedRows, laplacian: Laplacian, lambda_: float) -> FilteredRows:
     """X - lambda L X, by blocks too."""
     exact = None if x.exact is None else x.exact - lambda_ * laplacian.product(x.exact)
     return FilteredRows(x.vectors, x.mean, x.unit, x.norms, x.lengths, exact, x, laplacian, lambda_)
@@ -149,7 +149,7 @@ class NeighbourSums:
     later item): the strict lower triangle of A in the order of falling links.
     """
 
-    def __init__(self, rows: Rows, links: Matrix, device: str, *, half: bool) -> None:
+    def __init__(self, rows: PreparedRows, links: Matrix, device: str, *, half: bool) -> None:
         self._rows, self._links, self._device, self._half = rows, links, device, half
         n, d = rows.shape
         order = np.argsort(-np.diff(links.indptr), kind="stable")

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
-from engine.embeddings.reduce.gram import Moments
+from engine.embeddings.reduce.gram import GramSums
 from engine.errors import UserError
 
 Array = npt.NDArray[np.float64]
@@ -50,7 +50,7 @@ class Reduction:
         return self.variation / self.variance if self.variance > 0 else 0.0
 
 
-def rec_pca(of: Moments, k: int, lambda_: float = 0.0) -> Reduction:
+def rec_pca(of: GramSums, k: int, lambda_: float = 0.0) -> Reduction:
     """Top-k eigenvectors of S = X^T X - lambda X^T L X (X already centred, if it is to be).
 
     Without the graph's roughness X^T L X the result is plain PCA. Raises UserError when k exceeds D.
@@ -79,7 +79,7 @@ def _inside(matrix: Array, w: Array) -> float:
     return float(np.einsum("dk,de,ek->", w, matrix, w, optimize=True))
 
 
-def _leading(s: Array, k: int, of: Moments) -> tuple[Array, Array, int]:
+def _leading(s: Array, k: int, of: GramSums) -> tuple[Array, Array, int]:
     """The k largest eigenvalues of S, falling, their vectors, and how many of all D are positive beyond rounding."""
     d = len(s)
     if d <= WHOLE:
@@ -93,7 +93,7 @@ def _leading(s: Array, k: int, of: Moments) -> tuple[Array, Array, int]:
     return values[::-1].copy(), vectors[:, ::-1], int((signs > 0).sum())
 
 
-def _rounding(of: Moments) -> float:
+def _rounding(of: GramSums) -> float:
     """An eigenvalue below this share of the largest is zero to rounding."""
     in_float32 = of.precision > np.finfo(np.float64).eps
     return of.precision if in_float32 else max(of.n, len(of.gram)) * of.precision

@@ -23,10 +23,10 @@ from safetensors.numpy import save
 
 from engine import spec
 from engine.embeddings.graph.laplacian import Laplacian
-from engine.embeddings.reduce.gram import Moments, filtered, moments
+from engine.embeddings.reduce.gram import GramSums, filtered, gram_sums
 from engine.embeddings.reduce.post import post_step
 from engine.embeddings.reduce.rec_pca import Reduction, rec_pca
-from engine.embeddings.rows import Rows, Vectors, spans
+from engine.embeddings.rows import PreparedRows, Vectors, spans
 from engine.errors import UserError
 from engine.files import write_bytes
 from engine.spec.reductions import DrawnReduction
@@ -96,24 +96,24 @@ def load_map(path: Path) -> LinearMap:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedTable:
     """A fitted map and the table it gives.
 
     map:       for raw vectors; on the catalogue's own it gives z, except where the graph filters rows (graph-pca)
     z:         [n x k]
     retained:  share of the rows' sum of squares inside the k kept directions, before basis and post step
     reduction: what PCA, Rec-PCA or graph-PCA found; None for the others
-    moments:   the sums over the rows that all of this comes from
+    gram_sums: the sums over the rows that all of this comes from
     """
 
     map: LinearMap
     z: Array
     retained: float
     reduction: Reduction | None
-    moments: Moments
+    gram_sums: GramSums
 
 
-def prepare(vectors: Vectors, settings: spec.Embedding) -> Rows:
+def prepare(vectors: Vectors, settings: spec.Embedding) -> PreparedRows:
     """The rows of a catalogue [n x D], centred and at unit length as the settings say.
 
     A catalogue of at most `EXACT` numbers is held in memory and everything about it computed in float64. Of a larger
@@ -127,7 +127,7 @@ def prepare(vectors: Vectors, settings: spec.Embedding) -> Rows:
         rows = x - mean
         exact = unit_rows(rows) if settings.pre_normalize else rows
         norms, lengths = np.linalg.norm(x, axis=1), np.linalg.norm(rows, axis=1)
-        return Rows(vectors, mean, settings.pre_normalize, norms, lengths, exact)
+        return PreparedRows(vectors, mean, settings.pre_normalize, norms, lengths, exact)
     total, norms, lengths = np.zeros(d), np.empty(n), np.empty(n)
     for which, block in vectors.blocks():
         total += block.sum(dim=0).numpy()
@@ -135,7 +135,7 @@ def prepare(vectors: Vectors, settings: spec.Embedding) -> Rows:
     mean = total / n if settings.center else np.zeros(d)
     for which, block in vectors.blocks():
         lengths[which] = block.sub_(torch.from_numpy(mean).float()).norm(dim=1).numpy()
-    return Rows(vectors, mean, settings.pre_normalize, norms, lengths, None)
+    return PreparedRows(vectors, mean, settings.pre_normalize, norms, lengths, None)
 
 
 def unit_rows(x: Array) -> Array:
@@ -146,19 +146,19 @@ def unit_rows(x: Array) -> Array:
 
 
 def fit(
-    rows: Rows,
+    rows: PreparedRows,
     k: int,
     settings: spec.Embedding,
     *,
     laplacian: Laplacian | None = None,
     popularity: npt.NDArray[np.int64] | None = None,
     device: str = "cpu",
-) -> Fitted:
+) -> FittedTable:
     """The map to k columns (all D without a reduction) that the settings describe, fitted on prepared rows.
 
     `laplacian` is L of the item graph (rec-pca, graph-pca); `popularity` [n] counts an item's training
     interactions (variance picks on the popular items); `device` multiplies the blocks of a large catalogue. Equal
-    settings and input give equal maps. One pass over the rows finds their moments, another the table.
+    settings and input give equal maps. One pass over the rows finds their Gram sums, another the table.
     Raises UserError when k exceeds D, or where scores without variance are to be whitened without epsilon.
     """
     d = rows.shape[1]
@@ -169,37 +169,37 @@ def fit(
         raise UserError(f"cannot reduce vectors of {d} dimensions to {k}: set backbone.width to at most {d}")
     if isinstance(how, spec.GraphPCA) and laplacian is not None:
         rows = filtered(rows, laplacian, how.lambda_)
-    found = moments(rows, laplacian if isinstance(how, spec.RecPCA) else None, device)
+    sums = gram_sums(rows, laplacian if isinstance(how, spec.RecPCA) else None, device)
     reduction = None
     if isinstance(how, spec.PCA | spec.RecPCA | spec.GraphPCA):
-        reduction = rec_pca(found, k, how.lambda_ if isinstance(how, spec.RecPCA) else 0.0)
+        reduction = rec_pca(sums, k, how.lambda_ if isinstance(how, spec.RecPCA) else 0.0)
         w, retained = reduction.w, reduction.retained
     else:
-        w = _directions(rows, found, k, how, popularity)
-        retained = _retained(found, w)
+        w = _directions(rows, sums, k, how, popularity)
+        retained = _retained(sums, w)
     if isinstance(settings.basis, spec.RandomBasis):
         w = w @ random_rotation(k, generator(settings.basis.seed, "basis"))
     shift = np.zeros(k)
     if not isinstance(settings.post, spec.NoPost):
-        centre = found.mean @ w
-        squares = w.T @ (found.gram / found.n) @ w
-        rounding = k * np.finfo(np.float64).eps if rows.exact is not None else found.precision
+        centre = sums.mean @ w
+        squares = w.T @ (sums.gram / sums.n) @ w
+        rounding = k * np.finfo(np.float64).eps if rows.exact is not None else sums.precision
         after = post_step(
-            squares - np.outer(centre, centre), found.n, rounding * float(squares.diagonal().max()), settings.post
+            squares - np.outer(centre, centre), sums.n, rounding * float(squares.diagonal().max()), settings.post
         )
         w, shift = w @ after, centre @ after
     if settings.scale is not None:
-        now = math.sqrt(max(_mean_square(found, w, shift), 0.0))
+        now = math.sqrt(max(_mean_square(sums, w, shift), 0.0))
         constant = settings.scale / now if now > 0 else 1.0
         w, shift = w * constant, shift * constant
     made = LinearMap(rows.mean, w, shift, rows.unit)
-    z = np.empty((found.n, k))
+    z = np.empty((sums.n, k))
     for which, block in rows.blocks():
         z[which] = made.of_rows(block.numpy())
-    return Fitted(made, z, retained, reduction, found)
+    return FittedTable(made, z, retained, reduction, sums)
 
 
-def _mean_square(of: Moments, w: Array, shift: Array) -> float:
+def _mean_square(of: GramSums, w: Array, shift: Array) -> float:
     """The mean of |x w - shift|^2 over the rows x."""
     squares = float(np.einsum("dk,dk->", w, of.gram @ w)) / of.n
     return squares - 2 * float(of.mean @ w @ shift) + float(shift @ shift)
@@ -221,7 +221,9 @@ _Direct: TypeAlias = (
 """Reductions that are no eigenproblem."""
 
 
-def _directions(rows: Rows, of: Moments, k: int, how: _Direct, popularity: npt.NDArray[np.int64] | None) -> Array:
+def _directions(
+    rows: PreparedRows, of: GramSums, k: int, how: _Direct, popularity: npt.NDArray[np.int64] | None
+) -> Array:
     """w [D x k] of the reductions that are no eigenproblem."""
     d = rows.shape[1]
     match how:
@@ -249,7 +251,9 @@ def _draw(how: DrawnReduction) -> np.random.Generator:
     return generator(how.seed, "reduce")
 
 
-def _most_variable(rows: Rows, k: int, share: float, popularity: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
+def _most_variable(
+    rows: PreparedRows, k: int, share: float, popularity: npt.NDArray[np.int64] | None
+) -> npt.NDArray[np.int64]:
     """The k coordinates of largest variance over the most popular items, in their own order (ties: the earlier)."""
     n, d = rows.shape
     items = np.arange(n)
@@ -291,7 +295,7 @@ def _autoencoder(gram: Array, k: int, steps: int, draw: np.random.Generator) -> 
     return weights[0]
 
 
-def _retained(of: Moments, w: Array) -> float:
+def _retained(of: GramSums, w: Array) -> float:
     """||X Q||^2 / ||X||^2 with Q an orthonormal basis of the columns of w."""
     basis = np.linalg.qr(w)[0]
     total = float(np.trace(of.gram))

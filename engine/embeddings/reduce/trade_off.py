@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.embeddings.reduce.gram import Moments
+from engine.embeddings.reduce.gram import GramSums
 from engine.embeddings.reduce.rec_pca import WHOLE, Reduction, rec_pca
 
 GRID = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
@@ -18,7 +18,7 @@ KEPT = 0.5
 """The suggested lambda keeps at least this share of the variance that PCA keeps."""
 
 
-def trade_off(of: Moments, k: int, lambda_: float, chosen: Reduction) -> dict[str, Any]:
+def trade_off(of: GramSums, k: int, lambda_: float, chosen: Reduction) -> dict[str, Any]:
     """Rec-PCA with `lambda_` against plain PCA of the same rows, and the same for a grid of other lambdas. JSON:
 
     variance, variation          V = tr(Z^T Z) and T = tr(Z^T L Z) of the k columns Z of `chosen`
@@ -40,15 +40,15 @@ def trade_off(of: Moments, k: int, lambda_: float, chosen: Reduction) -> dict[st
     angles = principal_angles(pca.w, chosen.w)
     sweep: list[dict[str, Any]] = []
     for value in GRID if len(of.gram) <= WHOLE else WIDE_GRID:
-        found = chosen if value == lambda_ else pca if value == 0 else rec_pca(of, k, value)
+        reduction = chosen if value == lambda_ else pca if value == 0 else rec_pca(of, k, value)
         sweep.append(
             {
                 "lambda": value,
-                "variance_share": found.variance / pca.variance if pca.variance > 0 else 0.0,
-                "variation": found.variation,
-                "tv_ratio": found.tv_ratio,
-                "positive": found.positive,
-                "angle_mean": float(principal_angles(pca.w, found.w).mean()),
+                "variance_share": reduction.variance / pca.variance if pca.variance > 0 else 0.0,
+                "variation": reduction.variation,
+                "tv_ratio": reduction.tv_ratio,
+                "positive": reduction.positive,
+                "angle_mean": float(principal_angles(pca.w, reduction.w).mean()),
             }
         )
     return {

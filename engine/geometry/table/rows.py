@@ -23,7 +23,8 @@ _CELLS = 1 << 22
 
 @dataclass(frozen=True)
 class Rows:
-    """A view of vectors [n x d] (memory-mapped, perhaps) that is read block by block.
+    """A view of vectors [n x d] (memory-mapped, perhaps) that is read block by block, always in float64: curvature
+    and bounds are about the smallest eigenvalues.
 
     mean: [d], subtracted from every row where there is one
     unit: rows at length 1 (after the mean); a row of zeros stays zero

@@ -16,9 +16,9 @@ from engine.embeddings import rows
 from engine.embeddings.graph.cooccurrence import Matrix
 from engine.embeddings.graph.laplacian import Kind, Laplacian, laplacian
 from engine.embeddings.reduce import gram, reductions
-from engine.embeddings.reduce.gram import moments
-from engine.embeddings.reduce.reductions import Fitted, fit, prepare
-from engine.embeddings.rows import Rows, Vectors
+from engine.embeddings.reduce.gram import gram_sums
+from engine.embeddings.reduce.reductions import FittedTable, fit, prepare
+from engine.embeddings.rows import PreparedRows, Vectors
 from engine.spec import Embedding
 from tests.engine.parts import embedding_of
 
@@ -72,7 +72,7 @@ def dense_rows(x: npt.NDArray[np.floating], center: bool, unit: bool) -> Array:
     return made / np.linalg.norm(made, axis=1, keepdims=True) if unit else made
 
 
-def prepared(x: npt.NDArray[Any], center: bool = True, unit: bool = True) -> Rows:
+def prepared(x: npt.NDArray[Any], center: bool = True, unit: bool = True) -> PreparedRows:
     return prepare(Vectors(x, np.arange(len(x))), Embedding(center=center, pre_normalize=unit))
 
 
@@ -123,7 +123,7 @@ def test_streamed_moments_are_those_of_dense_matrices(
         patch.setattr(gram, "_FLOPS", 1e9 if whole else 0.0)
         patch.setattr(gram, "_FETCH", fetched)
         patch.setattr(gram, "_ENTRIES", entries)
-        found = moments(prepared(x, center, unit), laplacian(Matrix(sparse.csr_array(a)), kind))
+        found = gram_sums(prepared(x, center, unit), laplacian(Matrix(sparse.csr_array(a)), kind))
         filtered = gram.filtered(prepared(x, center, unit), laplacian(Matrix(sparse.csr_array(a)), kind), 0.6)
         smooth = np.concatenate([part.numpy() for _, part in filtered.blocks()])
     reference = dense_rows(x, center, unit)
@@ -140,17 +140,17 @@ def test_a_small_catalogue_is_exact_and_agrees_with_the_streamed_one(monkeypatch
     x, a = vectors(5, 60, 8), graph("sparse", 5, 60)
     el = laplacian(Matrix(sparse.csr_array(a)))
     reference = dense_rows(x, True, True)
-    exact = moments(prepared(x), el)
+    exact = gram_sums(prepared(x), el)
     close(exact.gram, reference.T @ reference, 1e-13)
     close(exact.roughness, reference.T @ dense_laplacian(a, "normalized") @ reference, 1e-12)
     monkeypatch.setattr(reductions, "EXACT", 0)
-    streamed = moments(prepared(x), el)
+    streamed = gram_sums(prepared(x), el)
     assert exact.precision == float(np.finfo(np.float64).eps)
     assert streamed.precision == float(np.finfo(np.float32).eps)
     assert not np.array_equal(exact.gram, streamed.gram)
     close(streamed.gram, exact.gram, FLOAT32)
     close(streamed.roughness, exact.roughness if exact.roughness is not None else np.zeros(0), FLOAT32)
-    assert moments(prepared(x)).roughness is None
+    assert gram_sums(prepared(x)).roughness is None
 
 
 @pytest.mark.parametrize("d", [97, 200, 501])
@@ -165,7 +165,7 @@ def test_a_streamed_fit_gives_the_exact_one_to_float32(reduce: str, post: str, m
     x, a = vectors(7, 80, 10), graph("sparse", 7, 80)
     settings_ = embedding_of(reduce=reduce, post=post, lambda_=0.7, steps=20, popular_share=0.5, epsilon=1e-3, scale=2)
 
-    def fitted() -> Fitted:
+    def fitted() -> FittedTable:
         el = laplacian(Matrix(sparse.csr_array(a))) if settings_.graph_reduction else None
         given_rows = prepare(Vectors(x, np.arange(80)), settings_)
         return fit(given_rows, 4, settings_, laplacian=el, popularity=np.arange(80))
@@ -222,7 +222,7 @@ def growth_in_a_fit(held: Vectors, el: Laplacian) -> int:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    found = moments(prepare(held, Embedding()), el)
+    found = gram_sums(prepare(held, Embedding()), el)
     over.set()
     watcher.join()
     assert found.n == len(held.rows)

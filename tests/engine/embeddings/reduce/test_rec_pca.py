@@ -10,7 +10,7 @@ from scipy import sparse
 from engine.embeddings.graph.cooccurrence import Matrix
 from engine.embeddings.graph.laplacian import Laplacian, laplacian
 from engine.embeddings.reduce import rec_pca as reduce
-from engine.embeddings.reduce.gram import Moments
+from engine.embeddings.reduce.gram import GramSums
 from engine.embeddings.reduce.rec_pca import rec_pca
 from engine.errors import UserError
 
@@ -27,9 +27,9 @@ def graph_laplacian(a: Array) -> Laplacian:
     return laplacian(Matrix(sparse.csr_array(a)))
 
 
-def sums(x: Array, graph: Laplacian | None = None) -> Moments:
+def sums(x: Array, graph: Laplacian | None = None) -> GramSums:
     roughness = None if graph is None else x.T @ graph.product(x)
-    return Moments(len(x), x.mean(0), x.T @ x, roughness, float(np.finfo(np.float64).eps))
+    return GramSums(len(x), x.mean(0), x.T @ x, roughness, float(np.finfo(np.float64).eps))
 
 
 def total_variation(z: Array, a: Array) -> float:

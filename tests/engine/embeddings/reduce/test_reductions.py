@@ -14,7 +14,7 @@ from scipy import linalg, sparse
 
 from engine.embeddings.graph.cooccurrence import Matrix
 from engine.embeddings.graph.laplacian import laplacian
-from engine.embeddings.reduce.reductions import Fitted, LinearMap, fit, load_map, prepare
+from engine.embeddings.reduce.reductions import FittedTable, LinearMap, fit, load_map, prepare
 from engine.embeddings.rows import Vectors
 from engine.errors import UserError
 from engine.spec import Embedding, Experiment, NoReduction, explain
@@ -44,7 +44,7 @@ def adjacency(seed: int = 0, n: int = N) -> Array:
     return upper + upper.T
 
 
-def fitted(x: Array, k: int = K, **changes: Any) -> Fitted:
+def fitted(x: Array, k: int = K, **changes: Any) -> FittedTable:
     embedding = embedding_of(**({"steps": 50, "epsilon": 0.0, "groups": 2} | changes))
     graph = laplacian(Matrix(sparse.csr_array(adjacency(n=len(x))))) if embedding.graph_reduction else None
     rows = prepare(Vectors(x, np.arange(len(x))), embedding)

@@ -11,7 +11,7 @@ from engine.embeddings.graph.cooccurrence import Matrix
 from engine.embeddings.graph.laplacian import Kind, laplacian
 from engine.embeddings.reduce import rec_pca as reduce
 from engine.embeddings.reduce import trade_off
-from engine.embeddings.reduce.gram import Moments, moments
+from engine.embeddings.reduce.gram import GramSums, gram_sums
 from engine.embeddings.reduce.rec_pca import rec_pca
 from engine.embeddings.reduce.reductions import prepare
 from engine.embeddings.rows import Vectors
@@ -21,12 +21,12 @@ Array = npt.NDArray[np.float64]
 KINDS = st.sampled_from(["normalized", "combinatorial", "random-walk"])
 
 
-def case(seed: int, kind: Kind = "normalized", n: int = 40, d: int = 8) -> Moments:
+def case(seed: int, kind: Kind = "normalized", n: int = 40, d: int = 8) -> GramSums:
     draw = np.random.default_rng(seed)
     x = draw.standard_normal((n, d)) @ draw.standard_normal((d, d))
     upper = np.triu(draw.random((n, n)) * (draw.random((n, n)) < 0.15), 1)
     graph = laplacian(Matrix(sparse.csr_array(upper + upper.T)), kind)
-    return moments(prepare(Vectors(x, np.arange(n)), Embedding()), graph)
+    return gram_sums(prepare(Vectors(x, np.arange(n)), Embedding()), graph)
 
 
 @settings(deadline=None, max_examples=60)
@@ -86,6 +86,6 @@ def test_many_dimensions_get_a_short_grid_and_no_graph_no_trade_off(monkeypatch:
     monkeypatch.setattr(reduce, "WHOLE", 7)
     found = trade_off.trade_off(of, 2, 1.0, rec_pca(of, 2, 1.0))
     assert [point["lambda"] for point in found["sweep"]] == list(trade_off.WIDE_GRID)
-    bare = Moments(of.n, of.mean, of.gram, None, of.precision)
+    bare = GramSums(of.n, of.mean, of.gram, None, of.precision)
     with pytest.raises(ValueError, match="no trade-off without a graph"):
         trade_off.trade_off(bare, 2, 1.0, rec_pca(bare, 2))
