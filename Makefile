@@ -6,7 +6,6 @@
 #
 # PYTHON=python3.12     another interpreter (3.11 or newer)
 # TORCH_INDEX=URL       where pip finds a special torch build, such as the CPU-only one (see README)
-
 # WORKERS=4             processes for the tests: one more than there are cores, as many of them wait now and then
 
 PYTHON ?= python3
@@ -24,7 +23,7 @@ test: $(VENV)/ready-test
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 slow: $(VENV)/ready-test
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -n $(WORKERS) --dist loadgroup
 
 snapshots: $(VENV)/ready-test
 	TFLLMER_UPDATE_SNAPSHOTS=1 $(BIN)/pytest tests/tui/app/test_snapshots.py

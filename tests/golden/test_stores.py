@@ -18,10 +18,10 @@ _MACHINE = ("changes", "workers", "devices", "created", "age")
 
 
 @pytest.fixture
-def cli(schema: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+def cli(schema: str, tmp_path: Path) -> Cli:
     shutil.copytree(HERE / schema, tmp_path, dirs_exist_ok=True)
     shutil.copytree(HERE / "configs", tmp_path / "configs")
-    return Cli(tmp_path, monkeypatch, capsys)
+    return Cli(tmp_path)
 
 
 def asked(cli: Cli, question: str) -> Any:

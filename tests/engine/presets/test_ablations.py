@@ -19,7 +19,7 @@ ABLATIONS = [preset.name for preset in list_presets("ablation")]
 ARMS = [*((None, name) for name in ABLATIONS), *((preset.name, None) for preset in list_presets("method"))]
 SMALL = [
     *("data.source.users=60", "data.source.items=60", "data.source.communities=4", "data.source.dim=24"),
-    *("backbone.width=8", "backbone.inner=8", "train.batch_size=8"),
+    *("backbone.width=8", "backbone.inner=8", "train.batch_size=32"),
 ]
 
 

@@ -14,12 +14,12 @@ from tests.tui.cli.calls import Cli
 
 
 @pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    return Cli(tmp_path, monkeypatch, capsys)
+def cli(tmp_path: Path) -> Cli:
+    return Cli(tmp_path)
 
 
-def report(cli: Cli, code: int, *words: str) -> Any:
-    done = cli("doctor", "--json", *words)
+def report(cli: Cli, code: int, *words: str, **env: str) -> Any:
+    done = cli("doctor", "--json", *words, **env)
     assert done.returncode == code, done
     return json.loads(done.stdout)
 
@@ -35,14 +35,14 @@ def test_where_nothing_is_wrong_it_says_so_and_makes_nothing(cli: Cli) -> None:
     assert (shown.returncode, shown.stderr) == (0, "") and shown.stdout.endswith("Nothing is wrong.\n")
 
 
-def test_data_folders_that_are_not_there_are_named(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_folders_that_are_not_there_are_named(cli: Cli) -> None:
     (cli.folder / "data" / "mine").mkdir(parents=True)
     (cli.folder / "data" / "mine" / "mine.inter").touch()
-    monkeypatch.setenv("TFLLMER_DATA", f"{cli.folder / 'data'}{os.pathsep}{cli.folder / 'away'}")
-    told = report(cli, 1)
+    roots = f"{cli.folder / 'data'}{os.pathsep}{cli.folder / 'away'}"
+    told = report(cli, 1, TFLLMER_DATA=roots)
     assert told["problems"] == [f"TFLLMER_DATA names {cli.folder / 'away'}, which is no folder"]
     assert told["data"]["sets"] == "mine"
-    shown = cli("doctor")
+    shown = cli("doctor", TFLLMER_DATA=roots)
     assert shown.returncode == 1 and shown.stderr == f"problem: {told['problems'][0]}\n"
     assert shown.stdout.endswith("1 problem(s).\n")
 

@@ -15,7 +15,7 @@ METRICS = {f"{name}@{k}": 0.1 for name in ("hr", "ndcg") for k in (5, 10, 20)} |
 
 
 @pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+def cli(tmp_path: Path) -> Cli:
     """A store of two finished runs: all is well with the first, nothing of the second is a number."""
     store = open_store(tmp_path / "experiments.db")
     for seed, value in enumerate((0.1, math.nan)):
@@ -44,7 +44,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         ingest(store, run.id)
         if seed:
             assert all(map(math.isnan, series(store, run.id, "valid.ndcg@10").values.tolist()))
-    return Cli(tmp_path, monkeypatch, capsys)
+    return Cli(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,13 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from tests.tui.cli.calls import Cli
 
 TINY = ["--set", "data.source.users=60", "--set", "data.source.items=40", "--set", "backbone.width=16"]
 
 
-def test_a_run_is_reproduced_to_the_last_bit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    cli = Cli(tmp_path, monkeypatch, capsys)
+def test_a_run_is_reproduced_to_the_last_bit(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
     made = cli("run", "--ablation", "no-norm", *TINY, "--set", "train.epochs=2", "--json")
     run = json.loads(made.stdout)["run"]
     done = cli("reproduce", run, "--run", "--json")

@@ -15,7 +15,7 @@ from tests.tui.cli.calls import Cli
 
 
 @pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+def cli(tmp_path: Path) -> Cli:
     """Two configurations with two seeds each, finished; one repeated; one failed; one queued."""
     store = open_store(tmp_path / "experiments.db")
     for ablation, base in (("full", 0.2), ("no-norm", 0.1)):
@@ -28,7 +28,7 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     add_tag(store, [first], "baseline")
     add_note(store, first, "looks [red]good\x1b[31m")
     store.engine.dispose()
-    return Cli(tmp_path, monkeypatch, capsys)
+    return Cli(tmp_path)
 
 
 def finish(store: Store, ablation: str, seed: int, ndcg: float | None) -> str:
