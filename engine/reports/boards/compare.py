@@ -16,6 +16,7 @@ from engine.reports.stats import statistics
 from engine.reports.stats.groups import BoolArray
 from engine.reports.stats.numbers import finite
 from engine.reports.stats.statistics import FloatArray, NoTestError, Summary, Test, summary
+from engine.spec import flatten
 
 METRICS = ("train_ce", "test.ndcg@10", "test.hr@10", "test.mrr")
 Group: TypeAlias = Literal["all", "head", "tail", "short", "long"]
@@ -239,18 +240,10 @@ def _corrected(lines: Sequence[Contrast]) -> list[Contrast]:
 
 def differing(identities: Sequence[Mapping[str, Any]]) -> list[tuple[str, tuple[Any, ...]]]:
     """The settings, by dotted name, that are not the same in all of these; None where one never reads it."""
-    flat = [dict(_flat(identity)) for identity in identities]
+    flat = [flatten(identity) for identity in identities]
     names = list(dict.fromkeys(name for values in flat for name in values))
     rows = [(name, tuple(values.get(name) for values in flat)) for name in names]
     return [(name, values) for name, values in rows if any(value != values[0] for value in values)]
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 # ------------------------------------------------------------------------------------ as JSON

@@ -283,7 +283,7 @@ def test_hostile_names_compile_in_every_layout(tmp_path: Path, siunitx: bool) ->
 
 
 def test_what_was_changed_stands_small_beside_or_below_its_arm_in_a_wide_table(tmp_path: Path) -> None:
-    long = ", ".join(f"data.source.users={i}00" for i in range(1, 5))
+    long = ", ".join(f"backbone.width={i}00" for i in range(1, 5))
     labels = ("tf-llmer/full [train.lr=0.003]", f"tf-llmer/full [{long}]")
     cells = (Entry("0.1234", spread="0.0123"), Entry("0.5678", spread="0.0123"))
     text = to_latex([Grid("t", (), "arm", (), ("sasrec", "gru4rec"), tuple((label, cells) for label in labels))])
