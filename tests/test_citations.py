@@ -1,10 +1,12 @@
-"""Docstrings cite sections of docs/method.md: they exist, and so do the rows, steps, points and equations they name."""
+"""What is named elsewhere exists: sections of docs/method.md that docstrings cite, and settings that the pages name."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from engine.spec.settings import leaves_by_name
 
 ROOT = Path(__file__).parent.parent
 METHOD = (ROOT / "docs" / "method.md").read_text("utf-8")
@@ -91,3 +93,15 @@ def test_every_document_that_is_named_is_there() -> None:
     for path in (*FILES, *(ROOT / "docs").glob("*.md")):
         missing = {name for name in named.findall(path.read_text("utf-8")) if not (ROOT / name).exists()}
         assert not missing, path
+
+
+PAGES = [page for page in sorted((ROOT / "docs").glob("*.md")) if page.stem != "keys"]  # that one names bindings
+_SETTING = re.compile(
+    r"(?<![\w./-])((?:data|embedding|table|backbone|train|evaluate|execution)(?:\.[a-z_]+)+)\b(?![./(])"
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_setting_that_a_page_names_is_there(page: Path) -> None:
+    facts = {"embedding.trade_off"}  # of a run, not of its specification
+    assert sorted(set(_SETTING.findall(page.read_text("utf-8"))) - set(leaves_by_name()) - facts) == []
