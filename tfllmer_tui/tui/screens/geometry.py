@@ -14,6 +14,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
+from engine.records import RunStatus
 from engine.views.geometry.lines import GeometryLine, difference, differs, lines
 from engine.views.geometry.reading import GeometryColumns, GeometrySubject, read
 from tfllmer_tui.tui.curves import Look
@@ -102,7 +103,7 @@ class GeometryScreen(ChartKeys):
     def show_news(self, snapshot: StoreSnapshot) -> None:
         rows = self.rows(self._ids)
         if not rows:  # nothing was chosen, or all of it is gone: the newest that has run
-            newest = (row for row in snapshot.newest() if row.status not in ("queued", "cancelled"))
+            newest = (row for row in snapshot.newest() if row.status not in (RunStatus.QUEUED, RunStatus.CANCELLED))
             rows = [row] if (row := next(newest, None)) is not None else []
         if [id(row) for row in rows] == [id(row) for row in self._rows] and self._found.subjects:
             return

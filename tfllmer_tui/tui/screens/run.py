@@ -17,6 +17,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Input, Static, TabbedContent, TabPane
 
+from engine.records import RunStatus
 from engine.views.words import printable, value_text
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.palette import Inks, inks
@@ -318,7 +319,7 @@ def _head(row: RunRow, colors: Inks, now: float, width: int) -> Text:
     filled = round(share * room)
     text.append("━" * filled, colors.status(row.status))
     text.append("━" * (room - filled), colors["faint"])
-    end = now if row.status in ("running", "stopping") else row.ended
+    end = now if row.status in (RunStatus.RUNNING, "stopping") else row.ended
     took = span(end - row.started) if row.started and end else "–"
     left = f" · {span(row.ends_at - now)} left" if row.ends_at and row.ends_at > now else ""
     text.append(f"  epoch {int(done)}/{row.epochs} · {took}{left}", colors["text"])

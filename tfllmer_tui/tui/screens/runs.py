@@ -13,6 +13,7 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 from textual.widget import Widget
 
+from engine.records import RunStatus
 from engine.views.runs import METRICS, RunGroup, RunView, TableRow, group
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.listing import ListedRuns, RunListing, listed, remembered_listing
@@ -343,7 +344,9 @@ class RunsScreen(ChartKeys):
         run = entry.first if isinstance(entry, RunGroup) else entry
         rows = self.context.snapshot.rows.values()
         there = {
-            row.seed for row in rows if row.config_hash == run.config_hash and row.status not in ("failed", "cancelled")
+            row.seed
+            for row in rows
+            if row.config_hash == run.config_hash and row.status not in (RunStatus.FAILED, RunStatus.CANCELLED)
         }
         lacking = sorted(set(range(SEEDS)) - there)
         if not lacking:
@@ -374,9 +377,9 @@ class RunsScreen(ChartKeys):
         rows = self.rows(ids)
         if len(ids) > 1:
             yield SystemCommand(f"Compare {many}", "Curves, settings and metrics side by side", self.action_compare)
-        if any(row.status in ("running", "queued") for row in rows):
+        if any(row.status in (RunStatus.RUNNING, RunStatus.QUEUED) for row in rows):
             yield SystemCommand(f"Cancel {many}", "They save their state and stop", self.action_cancel)
-        if rows and all(row.status in ("failed", "cancelled", "lost") for row in rows):
+        if rows and all(row.status in (RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.LOST) for row in rows):
             yield SystemCommand(f"Retry {many}", "Queue them again, from their last checkpoint", self.action_retry)
         if ids:
             yield SystemCommand(f"Copy id of {many}", "To the clipboard", self.action_copy)
