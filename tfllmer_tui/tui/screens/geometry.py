@@ -23,7 +23,7 @@ from tfllmer_tui.tui.messages import LookChanged
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.snapshot import StoreSnapshot
-from tfllmer_tui.tui.traces import Wanted
+from tfllmer_tui.tui.traces import DrawnRun
 from tfllmer_tui.tui.widgets.chart import Chart
 from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
@@ -115,8 +115,8 @@ class GeometryScreen(ChartKeys):
 
     # -------------------------------------------------------------------------------- showing
 
-    def _show(self, found: GeometryColumns) -> None:
-        self._found = found
+    def _show(self, stored: GeometryColumns) -> None:
+        self._found = stored
         subjects = self._subjects
         table = self.query_one("#lines", VirtualTable)
         shown = lines(subjects, only_differences=self._only)
@@ -125,7 +125,7 @@ class GeometryScreen(ChartKeys):
         if self.focused is None:
             table.focus()
         runs = [s for s in subjects if s.rows]
-        self.charts.load([Wanted(row, subject.color, subject.name) for subject in runs for row in subject.rows])
+        self.charts.load([DrawnRun(row, subject.color, subject.name) for subject in runs for row in subject.rows])
         plots = {"spectrum": spectra, "norms": histograms, "trade-off": trade_offs}
         for name, made in plots.items():
             self.query_one(f"#{name}", Chart).show(made(subjects), log_y=name == "spectrum")
@@ -179,13 +179,13 @@ class GeometryScreen(ChartKeys):
         self.query_one("#title", Static).update(" · ".join(filter(None, parts)))
 
     def _say_missing(self) -> None:
-        found = self._found
-        parts = [f"before and after: {found.before}   y copies" if found.before else ""]
-        parts += [f"trained model: {found.model}   Y copies" if found.model else ""]
-        said = "\n".join(filter(None, parts))
+        stored = self._found
+        parts = [f"before and after: {stored.before}   y copies" if stored.before else ""]
+        parts += [f"trained model: {stored.model}   Y copies" if stored.model else ""]
+        commands = "\n".join(filter(None, parts))
         missing = self.query_one("#missing", Static)
-        missing.update(f"not measured yet\n{said}" if said else "")
-        missing.display = bool(said)
+        missing.update(f"not measured yet\n{commands}" if commands else "")
+        missing.display = bool(commands)
 
     # -------------------------------------------------------------------------------- keys
 
@@ -242,8 +242,8 @@ def _value(line: GeometryLine, place: int, colors: Inks) -> CellText:
     value, first = line.values[place], line.values[line.base]
     if value is None:
         return [("–", colors["faint"])]
-    told = value if isinstance(value, str) else f"{value:,.0f}" if line.change == "count" else figure(value)
+    text = value if isinstance(value, str) else f"{value:,.0f}" if line.change == "count" else figure(value)
     if place == line.base:
-        return [(told, colors["text"])]
+        return [(text, colors["text"])]
     style = colors["accent" if differs(value, first, line.change) else "dim"]
-    return [(f"{told:<8}", colors["text"]), (f" {difference(value, first, line.change)}", style)]
+    return [(f"{text:<8}", colors["text"]), (f" {difference(value, first, line.change)}", style)]

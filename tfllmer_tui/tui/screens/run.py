@@ -24,7 +24,7 @@ from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.text import span
-from tfllmer_tui.tui.traces import Wanted
+from tfllmer_tui.tui.traces import DrawnRun
 from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.log_view import LogView, read_more
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
@@ -145,7 +145,7 @@ class RunScreen(ChartKeys):
     def _load(self) -> None:
         if self._row is not None:
             for charts in self._charts_in_sight:
-                charts.load([Wanted(self._row, 0, self._row.arm)])
+                charts.load([DrawnRun(self._row, 0, self._row.arm)])
 
     def _show_story(self, story: Story) -> None:
         if self._story is None:
