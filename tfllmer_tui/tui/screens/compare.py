@@ -220,10 +220,9 @@ def _number(value: ComparedNumber, first: ComparedValue, colors: Inks) -> CellTe
     pieces: list[tuple[str, Style]] = [(mean, colors["text"]), (space + spread, colors["dim"])]
     difference = comparisons.against(value, first)
     if difference is not None and value is not first:
-        better = (difference > 0) == value.higher_is_better
-        neither = difference == 0 or value.higher_is_better is None
-        style = colors["dim" if neither else "success" if better else "error"]
-        pieces.append((f" {difference:+.4f}{value.sign}", style))
+        better = value.metric.better(difference)
+        style = colors["dim" if better is None else "success" if better else "error"]
+        pieces.append((f" {value.metric.difference(difference)}{value.sign}", style))
     return pieces
 
 
