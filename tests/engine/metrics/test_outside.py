@@ -1,7 +1,9 @@
 """A metric of a package beside the program, as docs/metrics.md describes it: trained with, ranked and tabulated."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from engine.errors import UserError
 from engine.metrics import load_ranks, registry
 from engine.spool import RunFolder
 from tests.golden.weights import SETS
-from tests.tui.cli.calls import call, refusal
+from tests.tui.cli.calls import TFLLMER, refusal
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 
@@ -36,11 +38,15 @@ def test_the_metric_of_the_page_is_trained_ranked_and_tabulated(tmp_path: Path) 
     work.mkdir()
     install(packages, page_code("python"))
     assert 'rbp = "my_metrics:RBP"' in page_code("toml")
-    env = {"PYTHONPATH": str(packages)}
+
+    def call(*words: str) -> str:
+        """In a process of its own, which has the package."""
+        env = {name: value for name, value in os.environ.items() if not name.startswith("TFLLMER_")}
+        env["PYTHONPATH"] = str(packages)
+        return subprocess.run([*TFLLMER, *words], cwd=work, env=env, capture_output=True, text=True, check=True).stdout
+
     sets = [word for text in SETS for word in ("--set", text)]
-    done = call(work, "run", "--method", "id", "--json", *sets, **env)
-    assert done.returncode == 0, done
-    told = json.loads(done.stdout)
+    told = json.loads(call("run", "--method", "id", "--json", *sets))
     folder = RunFolder(work / "experiments.files" / told["run"])
     ranks = load_ranks(folder.ranks)["test"]
     known = ranks[ranks > 0].tolist()
@@ -49,15 +55,15 @@ def test_the_metric_of_the_page_is_trained_ranked_and_tabulated(tmp_path: Path) 
     points = [json.loads(line) for line in folder.spool.read_text("utf-8").splitlines()]
     assert any("valid.rbp@10" in record["values"] for record in points if record["r"] == "points")
 
-    board = json.loads(call(work, "leaderboard", "--metric", "rbp@7", "--json", **env).stdout)
+    board = json.loads(call("leaderboard", "--metric", "rbp@7", "--json"))
     assert board[0]["metric"] == "test.rbp@7" and board[0]["higher_is_better"] is True
     (cell,) = board[0]["rows"][0]["cells"].values()
     assert cell["mean"] == pytest.approx(gains[7])  # at a cut-off that nothing stores
     words = ("--filter", f"rbp@7>{gains[7] - 1e-9}", "--sort", "-rbp@7", "--columns", "rbp@7", "--json")
-    listed = call(work, "runs", *words, **env)
-    assert json.loads(listed.stdout)[0]["rbp@7"] == pytest.approx(gains[7])
-    assert "RBP@10" in call(work, "export", "latex", "--metric", "rbp@10", **env).stdout
-    assert "rbp@K" in call(work, "metrics", **env).stdout
+    listed = call("runs", *words)
+    assert json.loads(listed)[0]["rbp@7"] == pytest.approx(gains[7])
+    assert "RBP@10" in call("export", "latex", "--metric", "rbp@10")
+    assert "rbp@K" in call("metrics")
     assert "no metric 'rbp@7'" in refusal(work, "leaderboard", "--metric", "rbp@7")  # where it is not installed
 
 
