@@ -21,10 +21,10 @@ from engine.presets.locate import (
     list_vectors,
     vectors_name,
 )
-from engine.spec import Experiment, dotted, explain, flat, leaves_by_name
+from engine.spec import BACKBONES, Experiment, dotted, explain, flat, leaves_by_name
 
 METHOD, DATASET, BACKBONE = "tf-llmer", "demo", "sasrec"
-"""What `tfllmer run` takes where nothing is said."""
+"""What `tfllmer run` takes where nothing is said; for a backbone without an item table the method is `id`."""
 
 AXIS_FIELDS = {
     "method": "--method",
@@ -87,7 +87,7 @@ def resolve(
     where = axes["--dataset"] or DATASET
     name = where if has_preset("dataset", where) or not is_path(where) else dataset_name(Path(where).expanduser())
     model = find_preset("backbone", axes["--backbone"] or BACKBONE)
-    arm = _arm(axes["--method"] or METHOD, axes["--ablation"])
+    arm = _arm(axes["--method"] or _usual_method(model), axes["--ablation"])
     layers = [Layer(_source(name, _by(axes, "--dataset")), firm=False)]
     if has_preset("dataset", name):
         layers.append(Layer(_settings(find_preset("dataset", name)), firm=False))
@@ -103,15 +103,35 @@ def resolve(
 
     merged = merge(layers)
     experiment = _validate(merged.settings)
+    unread = set(merged.unread)
+    if not experiment.backbone.is_trained:
+        unread |= _untrained(experiment, given, merged)
     found = _find(experiment, where if name != where else experiment.data.name, merged)
     settled = merged.settings | found
-    experiment = _validate(settled) if found else experiment
+    experiment = _validate(settled)
     values = flat(experiment)
     origins = {name: settled[name].origin if name in settled else "default" for name in values}
-    changes = [name for name in (*(settings or {}), *given) if name in values]
+    changes = [name for name in (*(settings or {}), *given) if name in values and name not in unread]
     return Resolved(
-        experiment, origins, {name: values[name] for name in changes}, merged.unread & frozenset(settings or {})
+        experiment, origins, {name: values[name] for name in changes}, frozenset(unread & set(settings or {}))
     )
+
+
+def _usual_method(model: Preset) -> str:
+    """The method where none is named: one without an item table has nothing that another method could change."""
+    name = model.settings["backbone.name"].value
+    return METHOD if name not in BACKBONES or BACKBONES[name].has_items else "id"
+
+
+def _untrained(experiment: Experiment, given: Mapping[str, str], merged: Merged) -> set[str]:
+    """A model with a closed form has no epochs: `merged` says so. What else was set of `train` is not read; of --set
+    it is refused."""
+    why = f"backbone {experiment.backbone.name} is not trained"
+    names = {name for name in merged.settings if name.startswith("train.")}
+    if refused := [name for name in given if name in names]:
+        raise UserError(f"--set {refused[0]}: {why}; leave it out")
+    merged.settings["train.epochs"] = Setting(0, why)
+    return names
 
 
 def _source(name: str, origin: str) -> dict[str, Setting]:

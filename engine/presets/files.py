@@ -10,6 +10,7 @@ A preset is what it changes, with `meaning` (one line), and where useful `questi
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,7 @@ import yaml
 
 import engine
 from engine.errors import UserError, nearest
+from engine.spec import BACKBONES
 
 Kind = Literal["dataset", "backbone", "method", "ablation"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -49,20 +51,35 @@ class Preset:
 
 def list_presets(kind: Kind) -> list[Preset]:
     """All presets of a kind, by name. Raises UserError where a file is not a preset."""
-    return [_read(kind, name, file) for name, file in sorted(files_of(kind).items())]
+    presets = [_read(kind, name, file) for name, file in files_of(kind).items()]
+    if kind == "backbone":
+        presets += [_of_part(name) for name in BACKBONES if not has_preset(kind, name)]
+    return sorted(presets, key=lambda preset: preset.name)
 
 
 def find_preset(kind: Kind, name: str) -> Preset:
     """The preset of that name. Raises UserError with the nearest name where there is none."""
     names = files_of(kind)
+    if kind == "backbone" and name not in names and name in BACKBONES:
+        return _of_part(name)
     if name not in names:
-        raise UserError(f"--{kind} {name}: no such {kind}{nearest(name, sorted(names))}")
+        raise UserError(
+            f"--{kind} {name}: no such {kind}{nearest(name, sorted(preset.name for preset in list_presets(kind)))}"
+        )
     return _read(kind, name, names[name])
 
 
 def has_preset(kind: Kind, name: str) -> bool:
     """Whether there is a preset of that name."""
     return name in files_of(kind)
+
+
+def _of_part(name: str) -> Preset:
+    """What stands for the preset of an installed backbone that comes without one."""
+    part = BACKBONES[name]
+    meaning = inspect.cleandoc(part.__doc__ or name).splitlines()[0].removesuffix(".")
+    file = Path(inspect.getfile(part))
+    return Preset("backbone", name, file, meaning, "", None, {"backbone.name": Setting(name, str(file))})
 
 
 # ------------------------------------------------------------------------------------ places

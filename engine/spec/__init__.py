@@ -7,7 +7,20 @@ reads what earlier versions wrote. Nothing here reads a data set: paths and cont
 `engine.presets` before a run starts.
 """
 
-from engine.spec.backbones import BACKBONES, Backbone, BackbonePart, BERT4Rec, GRU4Rec, ItemBackbone, SASRec, Sequential
+from engine.spec.backbones import (
+    BACKBONES,
+    EASE,
+    Backbone,
+    BackbonePart,
+    BERT4Rec,
+    ClosedForm,
+    GraphBackbone,
+    GRU4Rec,
+    ItemBackbone,
+    LightGCN,
+    SASRec,
+    Sequential,
+)
 from engine.spec.controls import (
     ClusterPermuted,
     Control,
@@ -40,7 +53,7 @@ from engine.spec.graphs import (
     SampledUsers,
 )
 from engine.spec.identity import IDENTITY_VERSION, config_hash, data_hash, file_fingerprint, identity, spec_hash
-from engine.spec.losses import BCE, CE, GBCE, LOSSES, BinaryLoss, Loss, LossPart, SampledCE, SampledLoss
+from engine.spec.losses import BCE, BPR, CE, GBCE, LOSSES, BinaryLoss, Loss, LossPart, SampledCE, SampledLoss
 from engine.spec.messages import dotted, explain, fields_of
 from engine.spec.part import NOT_IDENTITY, Neutral, Part
 from engine.spec.posts import (
@@ -103,7 +116,9 @@ __all__ = [
     "ADAPTERS",
     "BACKBONES",
     "BCE",
+    "BPR",
     "CE",
+    "EASE",
     "FORMAT",
     "GBCE",
     "IDENTITY_VERSION",
@@ -125,6 +140,7 @@ __all__ = [
     "BinaryLoss",
     "Budget",
     "Cholesky",
+    "ClosedForm",
     "ClusterPermuted",
     "CoOccurrence",
     "ContentGraph",
@@ -144,6 +160,7 @@ __all__ = [
     "GRU4Rec",
     "Gaussian",
     "Graph",
+    "GraphBackbone",
     "GraphPCA",
     "GraphReduction",
     "GroupWhiten",
@@ -156,6 +173,7 @@ __all__ = [
     "ItemBackbone",
     "Leaf",
     "LeaveOneOut",
+    "LightGCN",
     "LinearAdapter",
     "LognormalNorms",
     "Loss",

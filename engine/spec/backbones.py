@@ -47,11 +47,33 @@ class Sequential(ItemBackbone):
     )
 
 
+class GraphBackbone(ItemBackbone):
+    """Base of the models that propagate over the user-item graph of the training interactions."""
+
+    family: ClassVar[str] = "engine.models.graph.recommender:build"
+
+    users: Literal["trained", "mean"] = Field(
+        "trained", description="initial user rows: trained, or the mean of the initial rows of the user's items"
+    )
+    user_sd: float = Field(0.02, gt=0, description="trained users: standard deviation of the initial entries")
+    reg: float = Field(
+        1e-4, ge=0, description="weight of the squared initial rows of a batch's users, items and negatives"
+    )
+
+
+class ClosedForm(BackbonePart):
+    """Base of the models that are fitted once."""
+
+    family: ClassVar[str] = "engine.models.closed_form.recommender:build"
+    has_items: ClassVar[bool] = False
+    is_trained: ClassVar[bool] = False
+
+
 @BACKBONES.add
 class SASRec(Sequential):
     """Causal self-attention (Kang & McAuley 2018), pre-norm blocks."""
 
-    implementation: ClassVar[str] = "engine.models.sequential.sasrec:SASRec"
+    implementation: ClassVar[str] = "engine.models.sequential.sasrec:SASRecEncoder"
     name: Literal["sasrec"] = "sasrec"
     layers: int = Field(2, ge=1, description="transformer blocks")
     heads: int = Field(2, ge=1, description="attention heads; must divide width")
@@ -68,7 +90,7 @@ class SASRec(Sequential):
 class GRU4Rec(Sequential):
     """Gated recurrent units (Hidasi et al. 2016) with a linear map from hidden state to width."""
 
-    implementation: ClassVar[str] = "engine.models.sequential.gru4rec:GRU4Rec"
+    implementation: ClassVar[str] = "engine.models.sequential.gru4rec:GRU4RecEncoder"
     name: Literal["gru4rec"] = "gru4rec"
     layers: int = Field(1, ge=1, description="GRU layers")
     hidden: int = Field(128, ge=1, description="width of the hidden state")
@@ -78,7 +100,7 @@ class GRU4Rec(Sequential):
 class BERT4Rec(Sequential):
     """Bidirectional self-attention trained on masked items (Sun et al. 2019), pre-norm blocks."""
 
-    implementation: ClassVar[str] = "engine.models.sequential.bert4rec:BERT4Rec"
+    implementation: ClassVar[str] = "engine.models.sequential.bert4rec:BERT4RecEncoder"
     name: Literal["bert4rec"] = "bert4rec"
     layers: int = Field(2, ge=1, description="transformer blocks")
     heads: int = Field(2, ge=1, description="attention heads; must divide width")
@@ -90,3 +112,21 @@ class BERT4Rec(Sequential):
         if self.width % self.heads:
             raise ValueError(f"backbone.heads={self.heads} does not divide backbone.width={self.width}")
         return self
+
+
+@BACKBONES.add
+class LightGCN(GraphBackbone):
+    """Linear propagation over users and items, all layers averaged (He et al. 2020)."""
+
+    implementation: ClassVar[str] = "engine.models.graph.lightgcn:LightGCNPropagation"
+    name: Literal["lightgcn"] = "lightgcn"
+    layers: int = Field(3, ge=0, description="steps of propagation; 0 is matrix factorisation")
+
+
+@BACKBONES.add
+class EASE(ClosedForm):
+    """A linear autoencoder of items with a zero diagonal (Steck 2019)."""
+
+    implementation: ClassVar[str] = "engine.models.closed_form.ease:EASEModel"
+    name: Literal["ease"] = "ease"
+    l2: float = Field(500.0, gt=0, description="weight of the squared entries")

@@ -15,7 +15,7 @@ from engine.spec.kinds import OnlyWith
 from engine.spec.part import NOT_IDENTITY, Part
 from engine.spec.posts import GroupWhiten
 from engine.spec.reductions import NoReduction
-from engine.spec.table import ADAPTERS, FromEmbedding, Table, TrainedRows
+from engine.spec.table import ADAPTERS, FromEmbedding, RandomRows, Table, TrainedRows
 from engine.spec.training import Train
 from engine.spec.vectors import Embedding
 
@@ -49,6 +49,18 @@ class Experiment(Part):
         init = table.init if isinstance(table, Table) else table.get("init") if isinstance(table, dict) else None
         kind = init.get("kind") if isinstance(init, dict) else getattr(init, "kind", "embedding")
         return values if kind == "embedding" or "embedding" in values else values | {"embedding": None}
+
+    @model_validator(mode="after")
+    def _arm_is_read(self) -> Experiment:
+        """A backbone without an item table would not see what an arm does to it."""
+        plain = Table(init=RandomRows(), normalize="none")
+        table = self.table.model_copy(update={"init": plain.init}) if isinstance(self.table.init, RandomRows) else None
+        if not self.backbone.has_items and table != plain:
+            raise ValueError(
+                f"backbone {self.backbone.name} has no item table, so it would not see what the method does to one; "
+                "leave --method, --ablation and table.* out (its method is id)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Experiment:

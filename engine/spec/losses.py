@@ -30,6 +30,7 @@ Loss: TypeAlias = Annotated[LossPart, LOSSES]
 class CE(LossPart):
     """Cross-entropy of the full softmax."""
 
+    implementation: ClassVar[str] = "engine.training.losses:full_softmax"
     kind: Literal["ce"] = "ce"
 
 
@@ -49,6 +50,7 @@ class SampledLoss(LossPart):
 class SampledCE(SampledLoss):
     """Cross-entropy of a softmax over the target and its negatives."""
 
+    implementation: ClassVar[str] = "engine.training.losses:sampled_ce"
     kind: Literal["sampled-ce"] = "sampled-ce"
     log_q: Annotated[bool, Neutral(False)] = Field(
         False, description="log((n - 1) / negatives) on the negatives' scores, so that it estimates ce"
@@ -69,6 +71,7 @@ class BinaryLoss(SampledLoss):
 class BCE(BinaryLoss):
     """Binary cross-entropy of the target against its negatives (SASRec's own)."""
 
+    implementation: ClassVar[str] = "engine.training.losses:bce"
     kind: Literal["bce"] = "bce"
     negatives: int = Field(
         1, ge=1, description="items drawn against each target, uniformly, with replacement, from all others"
@@ -79,5 +82,17 @@ class BCE(BinaryLoss):
 class GBCE(BinaryLoss):
     """gBCE (gSASRec)."""
 
+    implementation: ClassVar[str] = "engine.training.losses:gbce"
     kind: Literal["gbce"] = "gbce"
     t: float = Field(0.75, ge=0, le=1, description="exponent of sigma(s+): 0 is bce, 1 corrects for sampling in full")
+
+
+@LOSSES.add
+class BPR(SampledLoss):
+    """Bayesian personalised ranking: the target above each negative (LightGCN's own)."""
+
+    implementation: ClassVar[str] = "engine.training.losses:bpr"
+    kind: Literal["bpr"] = "bpr"
+    negatives: int = Field(
+        1, ge=1, description="items drawn against each target, uniformly, with replacement, from all others"
+    )

@@ -34,7 +34,7 @@ class StoppedError(Exception):
 
 
 @dataclass
-class Progress:
+class LoopState:
     """What a resumed run continues from; JSON, kept in the header of the last checkpoint."""
 
     epoch: int = 0  # epochs completed
@@ -72,9 +72,9 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
     valid = held_out(split.valid_history, split.valid)
     curvature = CurvatureProbe(experiment, split, model, recorder)
     optimizer = make_optimizer(model, settings)
-    progress = Progress()
+    progress = LoopState()
     if resume:
-        progress = Progress(**checkpoint.load_state(folder.last, model, optimizer))
+        progress = LoopState(**checkpoint.load_state(folder.last, model, optimizer))
     began = time.perf_counter() - progress.wall_s
     usage = Usage(model.table.weight.device)
 
@@ -192,7 +192,7 @@ def train_step(
     return total
 
 
-def _patience_is_over(progress: Progress, until: spec.Budget | spec.Patience) -> bool:
+def _patience_is_over(progress: LoopState, until: spec.Budget | spec.Patience) -> bool:
     if isinstance(until, spec.Budget) or progress.step < until.min_steps:
         return False
     return progress.epoch - progress.best_epoch >= until.patience

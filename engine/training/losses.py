@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from torch import Tensor
 from engine import spec
 from engine.errors import UserError
 from engine.models.base import Criterion
+from engine.models.registry import load
 
 _CPU_CELLS = 1 << 18  # logits held at once: 1 MB of float32 stays in the cache of one core
 _GPU_CELLS = 1 << 26
@@ -94,6 +95,13 @@ def binary(positive: Tensor, negative: Tensor, *, beta: float, offset: float = 0
     return loss, torch.sigmoid(-positive) * (-beta / terms), torch.sigmoid(negative) / terms
 
 
+def pairwise(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """-mean_j log sigma(s+ - s_j): Bayesian personalised ranking."""
+    gap = negative - positive
+    slope = torch.sigmoid(gap) / negative.shape[1]
+    return F.softplus(gap).mean(1, keepdim=True), -slope.sum(1, keepdim=True), slope
+
+
 class _Sampled(torch.autograd.Function):
     """As above, block by block. Scores come from one product with all rows where the catalogue is small beside the
     number of negatives, else from the rows of the negatives alone; the result is the same up to rounding."""
@@ -157,28 +165,51 @@ def gbce_beta(k: int, n_items: int, t: float) -> float:
     return alpha * (t * (1 - 1 / alpha) + 1 / alpha)
 
 
+# ------------------------------------------------------------------------------------ what settings name
+
+
 def criterion(loss: spec.LossPart, n_items: int) -> Criterion:
-    """What is minimised. Raises UserError where the catalogue is too small for the negatives."""
+    """What is minimised: its implementation, told its settings. Raises UserError where the catalogue is too small for
+    the negatives."""
     if loss.n_negatives > n_items - 1:
         raise UserError(
             f"train.loss.negatives: {loss.n_negatives} against each target, but the catalogue has only {n_items - 1} "
             "other items; set fewer"
         )
-    return partial(training_loss, loss)
+    return cast(Criterion, load(loss.implementation)(loss, n_items))
 
 
-def training_loss(loss: spec.LossPart, h: Tensor, rows: Tensor, targets: Tensor, negatives: Tensor | None) -> Tensor:
-    """The mean loss that the settings name; negatives [N, k] for those that are on negatives."""
-    if isinstance(loss, spec.CE):
-        return softmax_cross_entropy(h, rows, targets)
-    if negatives is None:
-        raise ValueError(f"loss {loss.kind} needs negatives")
-    k, n_items = loss.n_negatives, len(rows)
-    if isinstance(loss, spec.SampledCE):
-        shift = math.log((n_items - 1) / k) if loss.log_q else 0.0
-        return sampled(h, rows, targets, negatives, partial(sampled_softmax, shift=shift))
-    if not isinstance(loss, spec.BinaryLoss):
-        raise TypeError(f"no such loss: {loss.kind}")
-    beta = gbce_beta(k, n_items, loss.t) if isinstance(loss, spec.GBCE) else 1.0
-    offset = math.log(beta / k) if loss.offset else 0.0
-    return sampled(h, rows, targets, negatives, partial(binary, beta=beta, offset=offset))
+def full_softmax(loss: spec.CE, n_items: int) -> Criterion:
+    """Of `ce`."""
+    return lambda h, rows, targets, negatives: softmax_cross_entropy(h, rows, targets)
+
+
+def sampled_ce(loss: spec.SampledCE, n_items: int) -> Criterion:
+    """Of `sampled-ce`."""
+    shift = math.log((n_items - 1) / loss.negatives) if loss.log_q else 0.0
+    return _on_negatives(partial(sampled_softmax, shift=shift))
+
+
+def bce(loss: spec.BCE, n_items: int) -> Criterion:
+    """Of `bce`."""
+    return _on_negatives(partial(binary, beta=1.0, offset=math.log(1 / loss.negatives) if loss.offset else 0.0))
+
+
+def gbce(loss: spec.GBCE, n_items: int) -> Criterion:
+    """Of `gbce`."""
+    beta = gbce_beta(loss.negatives, n_items, loss.t)
+    return _on_negatives(partial(binary, beta=beta, offset=math.log(beta / loss.negatives) if loss.offset else 0.0))
+
+
+def bpr(loss: spec.BPR, n_items: int) -> Criterion:
+    """Of `bpr`."""
+    return _on_negatives(pairwise)
+
+
+def _on_negatives(loss: _PairLoss) -> Criterion:
+    def mean(h: Tensor, rows: Tensor, targets: Tensor, negatives: Tensor | None) -> Tensor:
+        if negatives is None:
+            raise ValueError("this loss needs negatives")
+        return sampled(h, rows, targets, negatives, loss)
+
+    return mean

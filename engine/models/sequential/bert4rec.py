@@ -10,7 +10,7 @@ from engine.models.sequential.layout import Layout
 from engine.models.sequential.transformer import Transformer
 
 
-class BERT4Rec(nn.Module):
+class BERT4RecEncoder(nn.Module):
     """The representation of a masked position predicts its item; a mask behind the history asks for the next."""
 
     def __init__(self, settings: spec.BERT4Rec) -> None:

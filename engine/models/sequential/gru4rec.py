@@ -10,7 +10,7 @@ from engine.models.dropout import Dropout
 from engine.models.sequential.layout import Layout
 
 
-class GRU4Rec(nn.Module):
+class GRU4RecEncoder(nn.Module):
     """h_t = V GRU(items 1..t) predicts item t + 1; V maps the hidden state to the items' width."""
 
     mask_share: float | None = None

@@ -9,7 +9,7 @@ from engine.models.sequential.layout import Layout
 from engine.models.sequential.transformer import Transformer
 
 
-class SASRec(nn.Module):
+class SASRecEncoder(nn.Module):
     """h_t sees items 1..t and predicts item t + 1."""
 
     mask_share: float | None = None

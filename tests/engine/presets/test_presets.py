@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from engine import presets
 from engine.errors import UserError
 from engine.presets import resolve
-from engine.spec import BACKBONES, Demo, config_hash, flat, spec_hash
+from engine.presets.files import Setting
+from engine.spec import BACKBONES, Demo, config_hash, flat, identity, spec_hash
 
 REPO = Path(__file__).parents[3]
 _WHITE = {"embedding.reduce": "pca", "embedding.scale": 1.0}
@@ -110,12 +111,32 @@ def test_shipped_names() -> None:
             assert "\n" not in preset.meaning
 
 
-@pytest.mark.parametrize("backbone", sorted(BACKBONES))
+@pytest.mark.parametrize("backbone", sorted(name for name, part in BACKBONES.items() if part.has_items))
 @pytest.mark.parametrize("method", ["tf-llmer", "id", "id-norm", "llm-pca"])
 def test_every_method_and_backbone_resolves(method: str, backbone: str) -> None:
     experiment = resolve(method=method, backbone=backbone).experiment
     assert experiment.backbone.name == backbone
     assert experiment.arm == ("tf-llmer/full" if method == "tf-llmer" else method)
+
+
+def test_a_backbone_without_an_item_table_has_the_method_id_and_reads_nothing_else() -> None:
+    resolved = resolve(backbone="ease")
+    assert (resolved.experiment.arm, resolved.experiment.embedding) == ("id", None)
+    same = resolve(backbone="ease", method="id").experiment
+    assert config_hash(same) == config_hash(resolved.experiment)
+    assert {"embedding", "table", "train"}.isdisjoint(identity(same))
+    assert (same.train.epochs, resolved.origins["train.epochs"]) == (0, "backbone ease is not trained")
+    for words in ({"method": "tf-llmer"}, {"method": "id-norm"}, {"sets": ["table.tau=0.5"]}):
+        with pytest.raises(UserError, match="backbone ease has no item table"):
+            resolve(backbone="ease", **words)
+    with pytest.raises(UserError, match=r"^--set train\.lr: backbone ease is not trained; leave it out$"):
+        resolve(backbone="ease", sets=["train.lr=0.1"])
+
+
+def test_what_a_study_says_of_training_is_not_read_by_a_closed_form() -> None:
+    resolved = resolve(backbone="ease", settings={"train.epochs": Setting(3, "study")})
+    assert resolved.unread == {"train.epochs"}
+    assert (resolved.overrides, resolved.experiment.train.epochs) == ({}, 0)
 
 
 @pytest.mark.parametrize(
@@ -345,7 +366,8 @@ def test_the_working_folder_overlays_presets_by_name(overlay: Any) -> None:
         ("meaning: m\nseed: 3\n", "./configs/method/x.yaml:2: seed is not for presets; remove it"),
         (
             "meaning: m\nbackbone:\n  name: lstm\n",
-            "./configs/method/x.yaml:3: backbone.name: no backbone 'lstm' (there are sasrec, gru4rec, bert4rec)",
+            "./configs/method/x.yaml:3: backbone.name: no backbone 'lstm' "
+            "(there are sasrec, gru4rec, bert4rec, lightgcn, ease)",
         ),
         (
             "meaning: m\ntable:\n  normalize: both\n  rescale: true\n",

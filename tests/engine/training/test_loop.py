@@ -23,6 +23,7 @@ BACKBONES: list[spec.Backbone] = [
     spec.SASRec(width=16, inner=32, max_length=10),
     spec.GRU4Rec(width=16, hidden=16, max_length=10),
     spec.BERT4Rec(width=16, inner=32, max_length=10),
+    spec.LightGCN(width=16),
 ]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.data.windows import draw_negatives
 from engine.errors import UserError
-from engine.spec import BCE, GBCE, BinaryLoss, LossPart, SampledCE
+from engine.spec import BCE, BPR, GBCE, BinaryLoss, LossPart, SampledCE
 from engine.training import losses
 
 
@@ -54,6 +54,8 @@ def plain(loss: LossPart, scores: Tensor, target: int, negatives: list[int]) -> 
         if loss.log_q:
             drawn = drawn + math.log((n - 1) / k)
         return -torch.log(scores[target].exp() / (scores[target].exp() + drawn.exp().sum()))
+    if isinstance(loss, BPR):
+        return -torch.log(torch.sigmoid(scores[target] - drawn)).mean()
     beta = 1.0
     if isinstance(loss, GBCE):
         alpha, t = k / (n - 1), loss.t
@@ -66,6 +68,10 @@ def plain(loss: LossPart, scores: Tensor, target: int, negatives: list[int]) -> 
     return -(torch.log(positive**beta) + torch.log(1 - negative).sum()) / (k + 1)
 
 
+def minimised(loss: LossPart, h: Tensor, rows: Tensor, targets: Tensor, negatives: Tensor) -> Tensor:
+    return losses.criterion(loss, len(rows))(h, rows, targets, negatives)
+
+
 SAMPLED = [
     SampledCE(negatives=K),
     SampledCE(negatives=K, log_q=True),
@@ -74,6 +80,8 @@ SAMPLED = [
     GBCE(negatives=K),
     GBCE(negatives=K, t=0.2),
     GBCE(negatives=K, offset=True),
+    BPR(),
+    BPR(negatives=K),
 ]
 
 
@@ -97,7 +105,7 @@ def test_sampled_losses_equal_the_formulas(
     each = [plain(loss, rows @ h[i], int(targets[i]), drawn[i].tolist()) for i in range(N)]
     mean = torch.stack(each).mean()
     expected = torch.autograd.grad(3 * mean, [h, rows])
-    found = losses.training_loss(loss, h, rows, torch.from_numpy(targets), torch.from_numpy(drawn))
+    found = minimised(loss, h, rows, torch.from_numpy(targets), torch.from_numpy(drawn))
     torch.testing.assert_close(found, mean)
     for one, other in zip(torch.autograd.grad(3 * found, [h, rows]), expected, strict=True):
         torch.testing.assert_close(one, other)
@@ -113,7 +121,7 @@ def test_a_softmax_over_every_other_item_is_the_full_one(log_q: bool) -> None:
     torch.manual_seed(0)
     h, rows, targets = torch.randn(N, 8), torch.randn(ITEMS, 8), torch.randint(0, ITEMS, (N,))
     loss = SampledCE(negatives=ITEMS - 1, log_q=log_q)
-    found = losses.training_loss(loss, h, rows, targets, others(targets, ITEMS))
+    found = minimised(loss, h, rows, targets, others(targets, ITEMS))
     torch.testing.assert_close(found, F.cross_entropy(h @ rows.T, targets))
 
 
@@ -125,7 +133,7 @@ def test_log_q_makes_the_sum_over_negatives_estimate_the_sum_over_all_others() -
     sums = scores[drawn].exp().sum(1) * (ITEMS - 1) / k
     exact = scores.exp().sum() - scores[3].exp()
     assert abs(float(sums.mean() - exact)) < 4 * float(sums.std()) / math.sqrt(len(sums))
-    one = losses.training_loss(SampledCE(negatives=k, log_q=True), h, rows, target, drawn[:1])
+    one = minimised(SampledCE(negatives=k, log_q=True), h, rows, target, drawn[:1])
     torch.testing.assert_close(one, torch.log(scores[3].exp() + sums[0]) - scores[3])
 
 
@@ -137,8 +145,8 @@ def test_the_exponent_of_gbce() -> None:
     torch.manual_seed(0)
     h, rows, targets = torch.randn(N, 8), torch.randn(ITEMS, 8), torch.randint(0, ITEMS, (N,))
     drawn = others(targets, ITEMS)[:, :K]
-    bce = losses.training_loss(BCE(negatives=K), h, rows, targets, drawn)
-    gbce = losses.training_loss(GBCE(negatives=K, t=0.0), h, rows, targets, drawn)
+    bce = minimised(BCE(negatives=K), h, rows, targets, drawn)
+    gbce = minimised(GBCE(negatives=K, t=0.0), h, rows, targets, drawn)
     assert torch.equal(bce, gbce)
 
 
@@ -174,7 +182,7 @@ def test_every_loss_is_least_where_scores_follow_what_comes_next(
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        value = losses.training_loss(loss, h, scores, targets, others(targets, 6))
+        value = minimised(loss, h, scores, targets, others(targets, 6))
         value.backward()
         return value
 

@@ -1,0 +1,1 @@
+"""Models with a closed form: fitted once, without epochs. One file a model."""
