@@ -140,12 +140,12 @@ def smooth(values: FloatArray, weight: float) -> FloatArray:
     good = np.isfinite(values)
     if not weight or not good.any():
         return values
-    total, weights, averages = 0.0, 0.0, []
+    total, weights, found = 0.0, 0.0, []
     for value in values[good].tolist():
         total, weights = weight * total + value, weight * weights + 1
-        averages.append(total / weights)
+        found.append(total / weights)
     smoothed = np.full(len(values), np.nan)
-    smoothed[good] = averages
+    smoothed[good] = found
     return smoothed
 
 

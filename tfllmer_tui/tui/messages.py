@@ -111,7 +111,7 @@ class ChoiceTurned(Message):
         self.by = by
 
 
-class FindRequested(Message):
+class FindWanted(Message):
     """From the list of settings to the line that finds."""
 
 
@@ -122,9 +122,9 @@ class LineLeft(Message):
 # ------------------------------------------------------------------------------------ the first screen
 
 
-class DemoRequested(Message):
+class DemoWanted(Message):
     """Begin with the generated data set."""
 
 
-class LaunchRequested(Message):
+class LaunchWanted(Message):
     """Choose a first run for oneself."""

@@ -27,8 +27,8 @@ class FilterWords(Suggester):
     async def get_suggestion(self, value: str) -> str | None:
         if not value or value[-1].isspace():
             return None
-        completions = await asyncio.to_thread(self._words, value)
-        return completions[0] if completions else None
+        found = await asyncio.to_thread(self._words, value)
+        return found[0] if found else None
 
 
 class FilterLine(Completed):
