@@ -32,6 +32,12 @@ class RunStatus(StrEnum):
         """Whether no process works on it and none is going to, unless somebody asks for it."""
         return self not in (RunStatus.QUEUED, RunStatus.RUNNING)
 
+    @property
+    def rank(self) -> int:
+        """Of the runs of one specification the one of lowest rank counts, among equals the newest: a finished one,
+        else one that runs, else a queued one."""
+        return {RunStatus.FINISHED: 0, RunStatus.RUNNING: 1, RunStatus.QUEUED: 2}.get(self, 3)
+
 
 STATUSES = tuple(RunStatus)
 ENDED = tuple(status for status in RunStatus if status.has_ended)

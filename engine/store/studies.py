@@ -24,7 +24,6 @@ from engine.store.core.tables import Run, StoredStudy
 
 _AT_ONCE = 500  # values in one IN (...)
 _NEWEST = 5  # past runs of one shape that an estimate looks at
-_ORDER = {RunStatus.FINISHED: 0, RunStatus.RUNNING: 1, RunStatus.QUEUED: 2}
 
 
 def stored_study(store: Store, name: str) -> StudyRecord | None:
@@ -104,7 +103,7 @@ def runs_that_count(store: Store, hashes: Iterable[str]) -> dict[str, Run]:
     counting: dict[str, Run] = {}
     for run in runs:  # the newest last
         other = counting.get(run.spec_hash)
-        if other is None or _ORDER.get(run.status, 3) <= _ORDER.get(other.status, 3):
+        if other is None or run.status.rank <= other.status.rank:
             counting[run.spec_hash] = run
     return counting
 

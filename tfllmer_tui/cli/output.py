@@ -82,15 +82,9 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Renderabl
 
 def pairs(values: Mapping[str, Any]) -> RenderableType:
     """Nested values as two columns."""
-    return table(("", ""), flatten(values).items())
+    from engine.views.words import dotted
 
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested values by dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+    return table(("", ""), dotted(values).items())
 
 
 def settled_store(db: str | None) -> Store:

@@ -7,9 +7,10 @@ from textual.widgets import Input, Static
 from engine.store import list_runs, open_store
 from engine.store.studies import study_runs
 from engine.views.plans import StudyPart
+from engine.views.studies import study_files
 from tests.tui.app.bench import EPOCHS, RUNS, app_of, opened, press, quiet, screen_text, until
 from tfllmer_tui.tui.screens.runs import RunsScreen
-from tfllmer_tui.tui.screens.studies import StudiesScreen, on_file
+from tfllmer_tui.tui.screens.studies import StudiesScreen
 from tfllmer_tui.tui.screens.study import StudyScreen, look_up
 from tfllmer_tui.tui.widgets.table import VirtualTable
 
@@ -39,7 +40,7 @@ def _select(table: VirtualTable[object], name: str) -> None:
 def test_shipped_and_own_studies_are_listed_and_a_broken_one_hides_none(filled: Path) -> None:
     _write("mine", STUDY)
     _write("broken", BROKEN)
-    found = {study.id: study for study in on_file()}
+    found = {study.id: study for study in study_files()}
     assert {"barrier", "demo", "lambda", "mine", "broken"} <= set(found)
     assert found["mine"].size == 6 and found["mine"].datasets == ("demo",)
     assert "a study needs `grid:`" in found["broken"].error

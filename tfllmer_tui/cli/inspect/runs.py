@@ -222,7 +222,7 @@ def show(
     elif json:
         print_json(record(store, found).to_json())
     elif config:
-        from tfllmer_tui.cli.inspect.config import config_yaml
+        from engine.views.settings import config_yaml
 
         print(config_yaml(found.spec, dict.fromkeys(found.overrides, "--set")), end="")
     elif log:

@@ -107,7 +107,7 @@ def clone(
     """
     from engine import queue as engine_queue
     from engine.store import find_run
-    from tfllmer_tui.cli.run.respecify import respecify
+    from engine.views.respecify import respecify
     from tfllmer_tui.cli.run.run import command_line, say_queued
 
     store = _store(db)

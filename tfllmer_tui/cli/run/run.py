@@ -273,7 +273,7 @@ def _leave(ended: list[Run]) -> None:
 
 def _print_config(resolved: Resolved, *, as_json: bool) -> None:
     from engine.spec import flat, to_document
-    from tfllmer_tui.cli.inspect.config import config_yaml
+    from engine.views.settings import config_yaml
     from tfllmer_tui.cli.output import print_json
 
     tree = to_document(resolved.experiment)

@@ -17,7 +17,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Input, Static, TabbedContent, TabPane
 
-from engine.views.words import printable, value_text
+from engine.views.words import dotted, printable, value_text
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
@@ -30,7 +30,6 @@ from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.text import STATUS, number
 
 if TYPE_CHECKING:
-    from engine.spec import Experiment
     from engine.store import Store
     from engine.store.queries.feed import RunRow
 
@@ -334,7 +333,6 @@ def _head(row: RunRow, colors: Inks, now: float, width: int) -> Text:
 def _story(store: Store, run_id: str, settings: Settings | None) -> Story:
     """Read and put in order what is shown of a run, whose settings may be known already; for threads."""
     from engine.store.queries.documents import documents
-    from tfllmer_tui.cli.output import flatten
 
     stored = documents(store, run_id)
     styles = {"error": "error", "warning": "warning", "state": "primary"}
@@ -343,7 +341,7 @@ def _story(store: Store, run_id: str, settings: Settings | None) -> Story:
         for number, at, level, text in stored.events
     )
     command, folder = shlex.join(stored.command), str(store.folder(run_id).root)
-    about = {"command": command, "folder": folder, "attempts": stored.attempt, **flatten(stored.facts)}
+    about = {"command": command, "folder": folder, "attempts": stored.attempt, **dotted(stored.facts)}
     if stored.detail:
         about |= {f"detail {i}": line for i, line in enumerate(stored.detail.splitlines(), 1)}
     about |= {f"file: {kind}": path for kind, path in stored.artifacts}
@@ -357,35 +355,8 @@ def _story(store: Store, run_id: str, settings: Settings | None) -> Story:
 
 
 def _settings(spec: Mapping[str, Any], overrides: Mapping[str, Any]) -> Settings:
-    from engine.spec import flat, from_document
-    from tfllmer_tui.cli.inspect.config import config_yaml
+    from engine.views.settings import stored_settings
 
-    experiment = from_document(spec)
-    values = flat(experiment)
-    origins = _origins(experiment, values, overrides)
-    facts = tuple(Fact(name, value_text(value), origins.get(name, "")) for name, value in values.items())
-    return Settings(facts, config_yaml(spec, origins))
-
-
-def _origins(stored: Experiment, values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, str]:
-    """Where each value came from: what was set by hand is stored; the rest is what presets and defaults say today,
-    as far as they still say the same."""
-    from engine.errors import UserError
-    from engine.presets import resolve
-    from engine.spec import flat
-
-    origins = dict.fromkeys(overrides, "--set")
-    try:
-        today = resolve(
-            method=stored.method,
-            ablation=stored.ablation,
-            dataset=stored.data.path or stored.data.name,
-            backbone=stored.backbone.name,
-            embedding=stored.embedding.path if stored.embedding is not None else None,
-            seed=stored.seed,
-        )
-    except (UserError, KeyError, OSError):
-        return origins
-    now = flat(today.experiment)
-    same = {name: origin for name, origin in today.origins.items() if name in values and now[name] == values[name]}
-    return same | origins
+    stored = stored_settings(spec, overrides)
+    facts = tuple(Fact(each.name, value_text(each.value), each.origin) for each in stored.settings)
+    return Settings(facts, stored.yaml)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.style import Style
@@ -16,6 +15,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
+from engine.views.studies import StudyFile, StudyRow, study_files, study_rows
 from engine.views.words import printable
 from tfllmer_tui.tui.messages import RowChosen, RowReached
 from tfllmer_tui.tui.palette import Inks, inks
@@ -27,7 +27,7 @@ from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.text import STATUS
 
 if TYPE_CHECKING:
-    from engine.store.queries.feed import RunRow
+    pass
 
 COLUMNS = (
     Column("name", "study", 14, 0, grow=1, most=30),
@@ -37,47 +37,6 @@ COLUMNS = (
     Column("left", "left", 6, 3, right=True),
     Column("question", "question", 30, 5, grow=4, most=120),
 )
-
-
-@dataclass(frozen=True)
-class StudyProgress:
-    """A study as its runs tell."""
-
-    id: str
-    states: Counter[str]
-    datasets: tuple[str, ...]
-    ends_at: float | None
-
-    @property
-    def total(self) -> int:
-        return sum(self.states.values())
-
-
-@dataclass(frozen=True)
-class OnFile:
-    """A study as its file tells; `error` is what is wrong with the file."""
-
-    id: str
-    meaning: str = ""
-    question: str = ""
-    size: int = 0
-    datasets: tuple[str, ...] = ()
-    place: str = ""
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class StudyRow:
-    """A study on screen: its file and its runs, as far as they are there."""
-
-    id: str
-    file: OnFile | None
-    runs: StudyProgress | None
-
-    @property
-    def total(self) -> int:
-        """Runs of the file; of the store where more were made, with further seeds, or the file is gone."""
-        return max(self.file.size if self.file else 0, self.runs.total if self.runs else 0)
 
 
 class StudiesScreen(Page):
@@ -96,7 +55,7 @@ class StudiesScreen(Page):
 
     def __init__(self) -> None:
         super().__init__()
-        self._files: list[OnFile] = []
+        self._files: list[StudyFile] = []
 
     def compose_body(self) -> Iterable[Widget]:
         table: VirtualTable[StudyRow] = VirtualTable(COLUMNS, self._cells, id="studies")
@@ -109,18 +68,15 @@ class StudiesScreen(Page):
 
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
-        self.think("files", on_file, self._take_files)  # a file may have come or changed
+        self.think("files", study_files, self._take_files)  # a file may have come or changed
 
-    def _take_files(self, files: list[OnFile]) -> None:
+    def _take_files(self, files: list[StudyFile]) -> None:
         self._files = files
         self.query_one("#studies", VirtualTable).empty_text = "no study; a file configs/study/NAME.yaml makes one"
         self.show_news(self.context.snapshot)
 
     def show_news(self, snapshot: StoreSnapshot) -> None:
-        with_runs = {runs.id: runs for runs in progress(snapshot.rows.values())}
-        files = {file.id: file for file in self._files}
-        names = [*with_runs, *(name for name in files if name not in with_runs)]
-        lines = [StudyRow(name, files.get(name), with_runs.get(name)) for name in names]
+        lines = study_rows(self._files, snapshot.rows.values())
         self.query_one("#studies", VirtualTable).show(lines)
         self._about()
 
@@ -189,39 +145,3 @@ class StudiesScreen(Page):
     def commands(self) -> Iterable[SystemCommand]:
         yield SystemCommand("Launch this study", "First what exists and what is missing of it", self.action_plan)
         yield SystemCommand("Copy the command", "The same on the command line", self.action_copy)
-
-
-def on_file() -> list[OnFile]:
-    """Every study that can be run, by name; for threads."""
-    from engine.errors import UserError
-    from engine.presets import combinations, find_study
-    from engine.presets.files import files_of
-
-    found = []
-    for name in sorted(files_of("study")):
-        try:
-            study = find_study(name)
-            datasets = tuple(map(str, study.axes["dataset"]))
-            size = len(combinations(study))
-            found.append(OnFile(name, study.meaning, study.question, size, datasets, study.label))
-        except UserError as error:  # the others can be run all the same
-            found.append(OnFile(name, error=str(error)))
-    return found
-
-
-def progress(rows: Iterable[RunRow]) -> list[StudyProgress]:
-    """Runs by study, the newest study first; a repeated run counts once, as its newest."""
-    studies: dict[str, dict[str, RunRow]] = {}
-    for row in sorted(rows, key=lambda row: row.id):
-        if row.study is not None:
-            studies.setdefault(row.study, {})[row.spec_hash] = row
-    made = [
-        StudyProgress(
-            name,
-            Counter("running" if row.status == "stopping" else row.status for row in runs.values()),
-            tuple(sorted({row.dataset for row in runs.values()})),
-            max((row.ends_at for row in runs.values() if row.ends_at), default=None),
-        )
-        for name, runs in studies.items()
-    ]
-    return made[::-1]
