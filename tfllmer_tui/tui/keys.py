@@ -7,15 +7,17 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 
 from textual.binding import Binding
 from textual.dom import DOMNode
+from textual.keys import Keys, _character_to_key
 
 from engine.errors import UserError
 from engine.files import user_config
 
-_KEY = re.compile(r"((ctrl|alt|shift|super|hyper|meta)\+)*(\S|[a-z][a-z0-9_]*)")
+_MODIFIERS = re.compile(r"((ctrl|alt|shift|super|hyper|meta)\+)+(?=.)")
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,25 @@ def shortcuts(node: type[DOMNode]) -> list[Shortcut]:
     return [Shortcut(binding.id or "", binding.key, binding.description) for binding in _own(node)]
 
 
+def is_key(text: str) -> bool:
+    """Whether a terminal can send it, by the name that Textual has for it: `m`, `vertical_line`, `f2`, `ctrl+x`."""
+    if text in _NAMED:
+        return True
+    name = _MODIFIERS.sub("", text)
+    if len(name) <= 1:
+        return name.isprintable() and name.strip() != ""
+    return name in _NAMED or name in _character_names()
+
+
+_NAMED = {key.value for key in Keys}
+
+
+@lru_cache(1)
+def _character_names() -> frozenset[str]:
+    """What Textual calls the characters of a keyboard."""
+    return frozenset(_character_to_key(chr(code)) for code in range(32, 0x2100) if chr(code).isprintable())
+
+
 def own_keys(file: Path) -> dict[str, str]:
     """A user's keys by binding id; none where there is no file. Raises UserError for a file that is wrong: no JSON, an
     unknown id, a key that no terminal sends, or two bindings of one class with the same key."""
@@ -65,7 +86,7 @@ def own_keys(file: Path) -> dict[str, str]:
             nearest = get_close_matches(name, known, 1)
             hint = f"did you mean {nearest[0]!r}?" if nearest else "docs/keys.md lists them"
             raise UserError(f"{file}: no binding has the id {name!r}; {hint}")
-        if not isinstance(keys, str) or not all(_KEY.fullmatch(key) for key in keys.split(",")):
+        if not isinstance(keys, str) or not all(map(is_key, keys.split(","))):
             raise UserError(f"{file}: {name}: {json.dumps(keys)} is no key; give one such as 'm', 'f2' or 'ctrl+x'")
     for node in nodes:
         _refuse_clash(file, node, keymap)

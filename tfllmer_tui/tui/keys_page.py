@@ -27,7 +27,7 @@ Write a file `keys.json` that maps ids, as they are listed below, to keys:
 It is read when `tfllmer tui` starts, from the folder that the platform has for settings: `~/.config/tfllmer` on Linux
 (or `$XDG_CONFIG_HOME/tfllmer`), `~/Library/Application Support/tfllmer` on macOS. The last lines of the help (`?`) say
 where. Several keys have commas between them; what is listed replaces all keys of that id. A key is a character (`m`,
-`M`), a name (`f2`, `space`, `slash`, `plus`, `question_mark`, `left`, `pagedown`), and before it `ctrl+`, `alt+` or
+`M`), a name (`f2`, `space`, `slash`, `plus`, `vertical_line`, `left`, `pagedown`), and before it `ctrl+`, `alt+` or
 `shift+`. Two ids of one screen or widget cannot share a key: a binding that is in the way needs another key in the
 same file. A file with an unknown id, a wrong key or such a clash is refused in one line, and the command ends with
 exit code 2.

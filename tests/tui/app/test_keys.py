@@ -4,10 +4,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from textual._xterm_parser import XTermParser
+from textual.events import Key
 
 from engine.errors import UserError
 from tfllmer_tui.tui.app import TfllmerApp
-from tfllmer_tui.tui.keys import bound, keys_file, own_keys, shortcuts
+from tfllmer_tui.tui.keys import bound, is_key, keys_file, own_keys, shortcuts
 from tfllmer_tui.tui.keys_page import page
 
 PAGE = Path(__file__).parents[3] / "docs" / "keys.md"
@@ -18,6 +20,15 @@ def test_every_binding_has_an_id_of_its_own_and_says_what_it_does() -> None:
     assert len(every) > 100
     assert all(shortcut.id and shortcut.description for shortcut in every)
     assert [name for name, count in Counter(shortcut.id for shortcut in every).items() if count > 1] == []
+
+
+def test_every_key_is_one_that_a_terminal_sends() -> None:
+    keys = [key for node in bound() for shortcut in shortcuts(node) for key in shortcut.keys.split(",")]
+    assert [key for key in keys if not is_key(key)] == []
+    assert not is_key("bar") and is_key("vertical_line") and is_key("|") and not is_key("solidus")
+    printable = [chr(code) for code in range(33, 127)]
+    sent = [event.key for text in printable for event in XTermParser().feed(text) if isinstance(event, Key)]
+    assert len(sent) == len(printable) and all(map(is_key, sent))
 
 
 def test_the_page_is_the_bindings() -> None:

@@ -231,7 +231,7 @@ async def test_columns_are_chosen_and_remembered(filled: Path) -> None:
         assert [c.key for c in pilot.app.screen.query_one(RunTable).shown_columns][:5] == [
             *("status", "id", "arm", "dataset", "backbone")
         ]
-        await press(pilot, "bar", "space", "down", "space", "escape")
+        await press(pilot, "vertical_line", "space", "down", "space", "escape")
         assert [c.key for c in pilot.app.screen.query_one(RunTable).shown_columns][:3] == [
             *("status", "arm", "backbone")
         ]
@@ -239,5 +239,5 @@ async def test_columns_are_chosen_and_remembered(filled: Path) -> None:
         assert [c.key for c in pilot.app.screen.query_one(RunTable).shown_columns][:3] == [
             *("status", "arm", "backbone")
         ]
-        await press(pilot, "bar", "space", "escape")
+        await press(pilot, "vertical_line", "space", "escape")
         assert "id" in [c.key for c in pilot.app.screen.query_one(RunTable).shown_columns]

@@ -25,7 +25,7 @@ class ColumnsScreen(ModalScreen[frozenset[str]]):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,bar", "done", "Close", show=False, id="columns.close"),
+        Binding("escape,q,vertical_line", "done", "Close", show=False, id="columns.close"),
         Binding("j", "list('down')", "Down", show=False, id="columns.down"),
         Binding("k", "list('up')", "Up", show=False, id="columns.up"),
     ]

@@ -55,7 +55,7 @@ class RunsScreen(ChartKeys):
         Binding("o", "sort", "Sort by the next column", show=False, id="runs.sort"),
         Binding("O", "reverse", "Reverse the order", show=False, id="runs.reverse"),
         Binding("M", "metric", "Next metric", show=False, id="runs.metric"),
-        Binding("bar", "columns", "Choose columns", show=False, key_display="|", id="runs.columns"),
+        Binding("vertical_line", "columns", "Choose columns", show=False, key_display="|", id="runs.columns"),
         Binding("u", "unmark", "Unmark all", show=False, id="runs.unmark"),
         Binding("m", "missing", "Queue missing seeds", show=False, id="runs.missing"),
         Binding("e", "edit", "Edit a copy and launch it", show=False, id="runs.edit"),
