@@ -79,8 +79,8 @@ def test_a_fresh_store_does_not_import_alembic(tmp_path: Path) -> None:
 def add_a_revision(folder: Path, body: str) -> None:
     """The migrations as a later version would ship them."""
     shutil.copytree(MIGRATIONS, folder)
-    (folder / "versions" / "r0002_later.py").write_text(
-        f"from alembic import op\nimport sqlalchemy as sa\nrevision = '0003'\ndown_revision = '{HEAD}'\n"
+    (folder / "versions" / "r9000_later.py").write_text(
+        f"from alembic import op\nimport sqlalchemy as sa\nrevision = '9000'\ndown_revision = '{HEAD}'\n"
         f"def upgrade() -> None:\n    {body}\n"
     )
 
@@ -90,7 +90,7 @@ def later_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "later"
     add_a_revision(folder, "op.add_column('tag', sa.Column('colour', sa.String(), nullable=True))")
     monkeypatch.setattr("engine.store.core.database.MIGRATIONS", folder)
-    monkeypatch.setattr("engine.store.core.database.HEAD", "0003")
+    monkeypatch.setattr("engine.store.core.database.HEAD", "9000")
     return folder
 
 
@@ -113,7 +113,7 @@ def test_a_migration_that_fails_changes_nothing(store: Store, tmp_path: Path, mo
         tmp_path / "broken", "op.add_column('tag', sa.Column('colour', sa.String())); op.drop_table('no_such')"
     )
     monkeypatch.setattr("engine.store.core.database.MIGRATIONS", tmp_path / "broken")
-    monkeypatch.setattr("engine.store.core.database.HEAD", "0003")
+    monkeypatch.setattr("engine.store.core.database.HEAD", "9000")
     before = schema(store.path)
     with pytest.raises(UserError, match="no such table"):
         open_store(store.path)
@@ -123,7 +123,7 @@ def test_a_migration_that_fails_changes_nothing(store: Store, tmp_path: Path, mo
 
 def test_a_newer_store_is_refused(store: Store) -> None:
     execute(store.path, "UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(UserError, match=r"newer tfllmer \(schema 9999, this one knows 0002\); update"):
+    with pytest.raises(UserError, match=rf"newer tfllmer \(schema 9999, this one knows {HEAD}\); update"):
         open_store(store.path)
     assert not list(store.path.parent.glob("*.backup.db"))
 
