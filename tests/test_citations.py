@@ -97,7 +97,7 @@ def test_every_document_that_is_named_is_there() -> None:
 
 PAGES = [page for page in sorted((ROOT / "docs").glob("*.md")) if page.stem != "keys"]  # that one names bindings
 _SETTING = re.compile(
-    r"(?<![\w./-])((?:data|embedding|table|backbone|train|evaluate|execution)(?:\.[a-z_]+)+)\b(?![./(])"
+    r"(?<![\w./-])((?:data|embedding|table|backbone|train|evaluate|execution)(?:\.[a-z_]+)+)\b(?<!\.md)(?<!\.tex)(?![./(])"
 )
 
 
