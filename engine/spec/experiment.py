@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from engine.spec.backbones import Backbone, ItemBackbone, SASRec
 from engine.spec.controls import BorrowedControl
@@ -22,8 +22,6 @@ from engine.spec.vectors import Embedding
 
 class Experiment(Part):
     """One run, complete: everything that `tfllmer run` resolves presets and flags into."""
-
-    model_config = ConfigDict(defer_build=True)
 
     method: Annotated[str, NOT_IDENTITY] = Field("tf-llmer", description="name of the method preset")
     ablation: Annotated[str | None, NOT_IDENTITY] = Field(

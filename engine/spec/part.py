@@ -24,9 +24,10 @@ class Neutral:
 
 
 class Part(BaseModel):
-    """A frozen piece of a specification; unknown keys are errors."""
+    """A frozen piece of a specification; unknown keys are errors. Its validation is built when it is first used, so
+    that unions find the kinds of installed packages, and imports stay cheap."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, defer_build=True)
 
     def identity(self) -> dict[str, Any]:
         """What of it a run computes, as JSON: without marked fields, and without those at their neutral value."""

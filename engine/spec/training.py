@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from engine.spec.losses import CE, Loss
 from engine.spec.part import Part
@@ -52,8 +52,6 @@ Until: TypeAlias = Annotated[Budget | Patience, Field(discriminator="kind")]
 class Train(Part):
     """The optimisation: full-softmax cross-entropy unless another loss is named (docs/method.md D.1 row 16), a fixed
     budget of epochs (D.3)."""
-
-    model_config = ConfigDict(defer_build=True)
 
     loss: Loss = Field(
         default_factory=CE,
