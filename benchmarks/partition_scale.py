@@ -9,7 +9,7 @@ planted blocks for communities, the values for agreement, the mean cosine to the
 [10,000 x 64].
 
 Measured on two shared cores, 1,000,000 items and 19.3 million edges: Leiden 61 CPU seconds and 4.5 GiB, Louvain 27 and
-at most 1.4 for the same modularity (.66302); agreement of 200 with 2,000 labels by scikit-learn 11 CPU seconds and 0.2
+1.2 for the same modularity (.66302); agreement of 200 with 2,000 labels by scikit-learn 11 CPU seconds and 0.2
 GiB. So agreement is scikit-learn's, and communities are Leiden's up to 4 million edges.
 """
 

@@ -20,7 +20,16 @@ from engine.metrics.registry import (
     offered,
     parse_metric,
 )
-from engine.metrics.results import from_row, per_user, rank_counts, rank_metrics, top_metrics, value_in, with_values
+from engine.metrics.results import (
+    from_row,
+    metrics_of_test,
+    per_user,
+    rank_counts,
+    rank_metrics,
+    top_metrics,
+    value_in,
+    with_values,
+)
 
 __all__ = [
     "CUTOFFS",
@@ -39,6 +48,7 @@ __all__ = [
     "load_ranks",
     "load_top",
     "measures",
+    "metrics_of_test",
     "offered",
     "parse_metric",
     "per_user",

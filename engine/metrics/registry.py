@@ -138,11 +138,14 @@ def _installed() -> Iterator[tuple[str, str, object]]:
 
 @cache
 def offered() -> tuple[Metric, ...]:
-    """The metrics that lists offer, test before valid: those that every result holds."""
+    """The metrics that lists offer, the usual cut-off first: those that every result holds."""
     found: list[Metric] = []
-    for measure in measures().values():
-        for split in measure.splits:
-            found += [Metric(measure, split, at) for at in (CUTOFFS if measure.cutoff == "required" else (None,))]
+    for at in CUTOFFS:
+        for measure in measures().values():
+            if measure.cutoff == "required":
+                found += [Metric(measure, split, at) for split in measure.splits]
+            elif at == CUTOFFS[0]:
+                found += [Metric(measure, split) for split in measure.splits]
     return tuple(found)
 
 

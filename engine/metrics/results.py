@@ -83,6 +83,17 @@ def value_in(metric: Metric, result: RunResult, ranks: Path | None, top: Path | 
     return from_run(metric, result.rank_counts.get(metric.split), ranks, top)
 
 
+def metrics_of_test(result: RunResult) -> dict[str, float]:
+    """What the result holds of test by its name, with the measures of top lists at the usual cut-offs."""
+    listed = {
+        f"{name}@{at}": value
+        for name, values in result.top.items()
+        for at in CUTOFFS
+        if at <= len(values) and (value := values[at - 1]) is not None
+    }
+    return {**result.test, **listed}
+
+
 def with_values(result: RunResult, values: Mapping[Metric, float | None]) -> RunResult:
     """The result with these metrics too, where `Metric.of` finds them; those that are None are left out."""
     curve = dict(result.train_ce)

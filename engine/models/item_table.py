@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from engine import spec
 from engine.errors import UserError
-from engine.models.spectral import SpectralAdapter, spectrum
+from engine.models.spectral import SpectralAttention, spectrum
 
 _TINY = 1e-6  # a row shorter than this share of the mean row has no direction of its own
 
@@ -75,7 +75,7 @@ class ItemTable(nn.Module):
             case spec.MLPAdapter():
                 self.adapter = nn.Sequential(nn.Linear(given, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
             case spec.SpectralAdapter():
-                self.adapter = SpectralAdapter(log_shares, width)
+                self.adapter = SpectralAttention(log_shares, width)
             case spec.SumWithID():
                 self.ids = nn.Parameter(torch.randn(n_items, width) * inject.id_sd)
             case spec.SplitWithID():

@@ -36,7 +36,7 @@ def spectrum(z: Tensor) -> tuple[Tensor, Tensor]:
     return scores.float(), (values / values[0]).log().float() / 2
 
 
-class SpectralAdapter(nn.Module):
+class SpectralAttention(nn.Module):
     """Standardised scores A [n, r] -> E [n, d]. Column c of E attends over the r components:
 
         h_ic = sum_j w_cj (o_c . v_j) a_ij,   w_c = softmax_j(q_c . p_j / sqrt(m) + beta log(sigma_j / sigma_1))

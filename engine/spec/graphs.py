@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from engine.spec.part import Part
+from engine.spec.part import Neutral, Part
 
 
 class AllUsers(Part):
@@ -40,7 +40,7 @@ class HistoryGraph(Part):
     weight: Literal["count", "binary", "log", "ppmi", "cosine"] = Field(
         "count", description="edge weight of a count c: c, 1, log(1 + c), positive PMI, or c / sqrt(c_a c_b)"
     )
-    users: Users = Field(default_factory=AllUsers, description="whose histories count")
+    users: Annotated[Users, Neutral(AllUsers())] = Field(default_factory=AllUsers, description="whose histories count")
     laplacian: Smoothness = Field("normalized", description=_LAPLACIAN)
 
 

@@ -226,3 +226,34 @@ def _train(old: Mapping[str, Any]) -> dict[str, Any]:
 
 def _some(old: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: old[name] for name in names}
+
+
+# ------------------------------------------------------------------------------------ settings by name
+
+
+def upgraded_settings(old: Mapping[str, Any], values: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Settings of version 1 by their present names. `values` are all settings of the specification that they were set
+    in, upgraded, by dotted name: what it does not have was never read and is left out. Without a specification each
+    name leads to its first place."""
+    present: dict[str, Any] = {}
+    for name, value in old.items():
+        for new, now in _places(name, value):
+            if values is None:
+                present[new] = now
+            elif new in values:
+                present[new] = values[new]
+            if values is None and name in MOVED:
+                break
+    return present
+
+
+def _places(name: str, value: Any) -> list[tuple[str, Any]]:
+    """Where a setting may stand now, with its value."""
+    if name == "train.patience":
+        if value is None:
+            return [("train.until", "budget")]
+        return [("train.until", "patience"), ("train.until.patience", value)]
+    if name == "embedding.graph.users":
+        users = "all" if value == 1 else "sample"
+        return [("embedding.reduce.graph.users", users), ("embedding.reduce.graph.users.share", value)]
+    return [(new, value) for new in MOVED.get(name, (name,))]

@@ -28,11 +28,11 @@ class Embedding(Part):
         "variance, at random), random projections, a trained linear autoencoder, PCA, Rec-PCA, PCA of filtered rows; "
         "or none: all D columns, under a trained adapter",
     )
-    basis: Basis = Field(
+    basis: Annotated[Basis, Neutral(OwnBasis())] = Field(
         default_factory=OwnBasis,
         description="axes of the reduced vectors before the post step: the reduction's, or turned at random",
     )
-    post: Post = Field(
+    post: Annotated[Post, Neutral(NoPost())] = Field(
         default_factory=NoPost,
         description="what is done to the k reduced columns: PCA-, ZCA- or Cholesky-whitening, each to unit variance, "
         "ZCA in groups of columns, or ACE's shrinkage of singular values",
@@ -40,7 +40,7 @@ class Embedding(Part):
     scale: Annotated[float | None, Neutral(None)] = Field(
         None, gt=0, description="one constant gives the table rows this root mean square norm; none = as they come"
     )
-    control: Control = Field(
+    control: Annotated[Control, Neutral(NoControl())] = Field(
         default_factory=NoControl,
         description="counterfactual table: norms all 1, exchanged among items or log-normal; whole rows exchanged "
         "among items, or among whole clusters of them; a Gaussian of the same mean and singular values; the table in "

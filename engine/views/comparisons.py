@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from engine.metrics import parse_metric
+from engine.metrics import CUTOFFS, Metric, offered, parse_metric
 from engine.views.folds import fold_seeds, spread
 from engine.views.runs import names
 from engine.views.words import value_text
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from engine.store import Store
     from engine.store.queries.feed import RunRow
 
-SHOWN = ("ndcg@10", "hr@10", "mrr", "ndcg@20", "hr@20")
+SHOWN = (
+    "train_ce",
+    *(f"{split}.{key}" for split in ("test", "valid") for key in ("ndcg@10", "hr@10", "mrr", "ndcg@20", "hr@20")),
+    *(str(metric) for metric in offered() if metric.at == CUTOFFS[0] and metric.measure.artifact == "top"),
+)
+"""The metrics of the table, as far as a run has them."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +43,21 @@ class ComparedSide:
 class ComparedNumber:
     """A metric over the runs of a side, and the mark of its test against the first side."""
 
+    metric: Metric
     mean: float
     sd: float | None = None
-    higher_is_better: bool | None = True
     sign: str = ""
 
     def told(self) -> str:
-        return f"{self.mean:.4f}" if self.sd is None else f"{self.mean:.4f} ±{self.sd:.4f}"
+        mean = self.metric.text(self.mean)
+        return mean if self.sd is None else f"{mean} ±{self.metric.text(self.sd)}"
 
 
 @dataclass(frozen=True)
 class ComparedInterval:
     """A paired difference with its 95 % interval and p after Holm; `better` is None where nothing is shown."""
 
+    metric: Metric
     lo: float
     hi: float
     p: float
@@ -59,7 +66,7 @@ class ComparedInterval:
     def told(self) -> str:
         from engine.reports.stats.numbers import p_text
 
-        return f"[{self.lo:+.4f}, {self.hi:+.4f}] p {p_text(self.p)}"
+        return f"[{self.metric.difference(self.lo)}, {self.metric.difference(self.hi)}] p {p_text(self.p)}"
 
 
 ComparedValue: TypeAlias = "ComparedNumber | ComparedInterval | str | None"
@@ -223,17 +230,17 @@ def lines(compared: ComparedRuns) -> tuple[TableLine, ...]:
 def _metrics(compared: ComparedRuns) -> Iterable[TableLine]:
     """The numbers of the tests where they are made, else as the runs have them now."""
     marks, means = _marks(compared.tested), _means(compared.tested)
-    wanted = ["train_ce", *(f"{split}.{name}" for split in ("test", "valid") for name in SHOWN)]
-    for metric in wanted:
-        split, _, measure = metric.partition(".")
+    for metric in map(parse_metric, SHOWN):
         values: list[ComparedValue] = []
         for place, side in enumerate(compared.sides):
-            rows = (row.train_ce if not measure else getattr(row, split).get(measure) for row in side.rows)
-            own = means.get((metric, place)) or spread(rows)
-            sign = marks.get((metric, place), "")
-            values.append(None if own is None else ComparedNumber(own.mean, own.sd, bool(measure), sign))
+            rows = (
+                row.train_ce if metric.is_curve else getattr(row, metric.split).get(metric.key) for row in side.rows
+            )
+            own = means.get((str(metric), place)) or spread(rows)
+            sign = marks.get((str(metric), place), "")
+            values.append(None if own is None else ComparedNumber(metric, own.mean, own.sd, sign))
         if any(value is not None for value in values):
-            yield TableLine(metric, parse_metric(metric).short, tuple(values))
+            yield TableLine(str(metric), metric.short, tuple(values))
 
 
 def _means(comparison: reports.Comparison | None) -> dict[tuple[str, int], Summary]:
@@ -278,7 +285,7 @@ def _tests(comparison: reports.Comparison) -> Iterable[TableLine]:
             continue
         for test, p in zip(line.tests, line.adjusted, strict=True):
             values = rows.setdefault((str(line.metric), test.over), [None] * len(comparison.sides))
-            values[line.side] = ComparedInterval(test.lo, test.hi, p, _better(line, test, p))
+            values[line.side] = ComparedInterval(line.metric, test.lo, test.hi, p, _better(line, test, p))
     if rows:
         title = f"paired tests against {first}: 95 % interval, p (Holm)"
         yield TableLine("tests", title)
@@ -298,10 +305,9 @@ def _groups(comparison: reports.Comparison) -> Iterable[TableLine]:
     for group, name in GROUPS.items():
         own = [line for line in grouped if line.group == group and line.metric == metric]
         if own:
-            better = metric.higher_is_better
-            values = {line.side: ComparedNumber(line.other.mean, line.other.sd, better, _sign(line)) for line in own}
+            values = {line.side: ComparedNumber(metric, line.other.mean, line.other.sd, _sign(line)) for line in own}
             reference = own[0].reference
-            values[0] = ComparedNumber(reference.mean, reference.sd, better)
+            values[0] = ComparedNumber(metric, reference.mean, reference.sd)
             aligned = tuple(values.get(place) for place in range(len(comparison.sides)))
             yield TableLine(f"group {group}", f"{name} ({own[0].users:,})", aligned)
 

@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from engine.metrics import offered
 from engine.views.folds import Fold, Spread, fold
 from engine.views.words import printable
 
 if TYPE_CHECKING:  # a screen shows before the store is imported
     from engine.store.queries.feed import RunRow
 
-METRICS = ("ndcg@10", "hr@10", "mrr", "ndcg@5", "hr@5", "ndcg@20", "hr@20")
-"""What runs are measured by; the first is the one that picks the best epoch."""
+METRICS = tuple(metric.key for metric in offered() if metric.split == "valid")
+"""What runs are measured by on both splits; the first is the one that picks the best epoch."""
 _UNNAMED = ("execution.", "note", "seed")
 STATUS_ORDER = ("running", "stopping", "queued", "lost", "failed", "cancelled", "finished")
 

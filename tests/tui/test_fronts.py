@@ -117,9 +117,9 @@ async def test_the_state_of_a_study(filled: Path) -> None:
         await pilot.app.push_screen(StudyScreen("mine"))
         screen = pilot.app.screen
         assert isinstance(screen, StudyScreen)
-        await until(pilot, lambda: screen._found.now is not None)
+        await until(pilot, lambda: screen._preview.now is not None)
         await quiet(pilot)
-        now = screen._found.now
+        now = screen._preview.now
         assert now is not None
         text = screen_text(pilot)
     said = printed(filled.parent, "study", "show", "mine", "--dry-run")

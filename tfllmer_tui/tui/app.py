@@ -142,13 +142,13 @@ class TfllmerApp(App[None]):
     def do(self, action: Callable[..., str], *given: Any, then: Callable[[], object] | None = None) -> None:
         """Change something in a thread, and say what came of it."""
         try:
-            said = self._change(action, *given)
+            message = self._change(action, *given)
         except Exception as error:
             self.call_from_thread(self.tell_error, error)
             return
         self.watcher.wake()
-        if said:
-            self.call_from_thread(self.notify, said, markup=False)
+        if message:
+            self.call_from_thread(self.notify, message, markup=False)
         if then is not None:
             self.call_from_thread(then)
 
@@ -222,8 +222,8 @@ class TfllmerApp(App[None]):
 
         width, height = self.size
         below = self._background_screens
-        shown = self.screen._compositor.render_update(full=True, screen_stack=below, simplify=simplify) or ""
-        return to_svg(shown, width, title or self.title, height)
+        rendered = self.screen._compositor.render_update(full=True, screen_stack=below, simplify=simplify) or ""
+        return to_svg(rendered, width, title or self.title, height)
 
     # -------------------------------------------------------------------------------- looks
 

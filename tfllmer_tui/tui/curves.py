@@ -140,12 +140,12 @@ def smooth(values: FloatArray, weight: float) -> FloatArray:
     good = np.isfinite(values)
     if not weight or not good.any():
         return values
-    total, weights, found = 0.0, 0.0, []
+    total, weights, averages = 0.0, 0.0, []
     for value in values[good].tolist():
         total, weights = weight * total + value, weight * weights + 1
-        found.append(total / weights)
+        averages.append(total / weights)
     smoothed = np.full(len(values), np.nan)
-    smoothed[good] = found
+    smoothed[good] = averages
     return smoothed
 
 

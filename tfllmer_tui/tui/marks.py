@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from engine.views.runs import RunGroup, TableRow, names
-from tfllmer_tui.tui.traces import Wanted
+from tfllmer_tui.tui.traces import DrawnRun
 
 if TYPE_CHECKING:
     from engine.store.queries.feed import RunRow
@@ -43,13 +43,13 @@ class MarkedRuns:
         """No run is marked."""
         self.colors.clear()
 
-    def drawn(self, known: Mapping[str, RunRow], entry: TableRow | None) -> list[Wanted]:
+    def drawn(self, known: Mapping[str, RunRow], entry: TableRow | None) -> list[DrawnRun]:
         """The marked runs and those of the row under the cursor, as curves."""
         marked = [known[run_id] for run_id in self.colors if run_id in known][:MOST_DRAWN]
         new = [row for row in runs_of(entry) if row.id not in self.colors][:MOST_DRAWN]
         colors = [*(self.colors[row.id] for row in marked), *range(self._free, self._free + len(new))]
         rows = [*marked, *new]
-        return [Wanted(*each) for each in zip(rows, colors, names(rows), strict=True)]
+        return [DrawnRun(*each) for each in zip(rows, colors, names(rows), strict=True)]
 
     @property
     def _free(self) -> int:

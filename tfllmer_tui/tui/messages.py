@@ -111,7 +111,7 @@ class ChoiceTurned(Message):
         self.by = by
 
 
-class FindWanted(Message):
+class FindRequested(Message):
     """From the list of settings to the line that finds."""
 
 
@@ -122,9 +122,9 @@ class LineLeft(Message):
 # ------------------------------------------------------------------------------------ the first screen
 
 
-class DemoWanted(Message):
+class DemoRequested(Message):
     """Begin with the generated data set."""
 
 
-class LaunchWanted(Message):
+class LaunchRequested(Message):
     """Choose a first run for oneself."""

@@ -9,7 +9,6 @@ from engine.metrics import parse_metric
 from engine.views.words import printable
 
 TITLES = {
-    "train_ce": "train CE",
     "valid_ce": "valid CE",
     "loss": "batch loss",
     "targets_per_s": "targets/s",
@@ -26,7 +25,7 @@ def metric_title(name: str) -> str:
     if name in TITLES:
         return TITLES[name]
     try:
-        return parse_metric(name).title
+        return parse_metric(name).short
     except UserError:  # a series that is no metric
         return printable(name)
 

@@ -20,7 +20,7 @@ KEPT = 512
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DrawnRun:
     """A run to draw, with the place of its colour and what the legend calls it."""
 
     row: RunRow
@@ -35,14 +35,14 @@ class TraceCache:
         self._kept: OrderedDict[tuple[str, str], tuple[RunRow, Trace]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def curves(self, store: Store, wanted: Sequence[Wanted], metric: str) -> list[Curve]:
+    def curves(self, store: Store, runs: Sequence[DrawnRun], metric: str) -> list[Curve]:
         """The series of these runs, without those that have none of that name."""
-        found = []
-        for each in wanted:
-            stored = self.trace(store, each.row, metric)
-            if stored.points:
-                found.append(Curve(each.row.id, printable(each.name), each.color, stored, each.row.config_hash))
-        return found
+        curves = []
+        for each in runs:
+            series = self.trace(store, each.row, metric)
+            if series.points:
+                curves.append(Curve(each.row.id, printable(each.name), each.color, series, each.row.config_hash))
+        return curves
 
     def trace(self, store: Store, row: RunRow, metric: str) -> Trace:
         """What is stored; read again only where the row has changed since."""
@@ -54,9 +54,9 @@ class TraceCache:
             if kept is not None and kept[0] is row:
                 self._kept.move_to_end(key)
                 return kept[1]
-        stored = trace(store, row.id, metric)
+        series = trace(store, row.id, metric)
         with self._lock:
-            self._kept[key] = (row, stored)
+            self._kept[key] = (row, series)
             if len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
-        return stored
+        return series

@@ -24,9 +24,9 @@ _COLUMNS = {
 }
 
 
-def diagnosis_view(found: Mapping[str, Any]) -> Group:
+def diagnosis_view(diagnosis: Mapping[str, Any]) -> Group:
     """The page of `tfllmer diagnose`: geometry of an arm, or curvature of a run."""
-    return _of_run(found) if "parameter_space" in found else _before_training(found)
+    return _of_run(diagnosis) if "parameter_space" in diagnosis else _before_training(diagnosis)
 
 
 def figure(value: float | None) -> str:
@@ -44,38 +44,38 @@ def figure(value: float | None) -> str:
     return f"{value:.{max(0, 2 - math.floor(math.log10(size)))}f}"
 
 
-def _before_training(found: Mapping[str, Any]) -> Group:
-    parts: list[RenderableType] = [_title(found), plain(_sizes(found), _DIM), Text()]
-    parts += [_summary(found), Text(), _tables(found)]
-    if "spectrum" in found:
-        parts += [Text(), _misalignment(found), Text(), _fourier(found), Text(), _spectrum(found)]
-    parts += [Text(), _bounds(found), Text()]
-    parts += [plain(f"· {note}", _DIM) for note in found["notes"]]
-    parts.append(plain(f"measured in {duration(found['wall_s'])}; what each line means: docs/geometry.md", _DIM))
+def _before_training(diagnosis: Mapping[str, Any]) -> Group:
+    parts: list[RenderableType] = [_title(diagnosis), plain(_sizes(diagnosis), _DIM), Text()]
+    parts += [_summary(diagnosis), Text(), _tables(diagnosis)]
+    if "spectrum" in diagnosis:
+        parts += [Text(), _misalignment(diagnosis), Text(), _fourier(diagnosis), Text(), _spectrum(diagnosis)]
+    parts += [Text(), _bounds(diagnosis), Text()]
+    parts += [plain(f"· {note}", _DIM) for note in diagnosis["notes"]]
+    parts.append(plain(f"measured in {duration(diagnosis['wall_s'])}; what each line means: docs/geometry.md", _DIM))
     return Group(*parts)
 
 
-def _title(found: Mapping[str, Any]) -> Text:
-    words = [found["dataset"], *([found["embedding"]] if found["embedding"] else []), found["backbone"]]
-    return Text.assemble(plain(found["arm"], "bold"), plain(" · " + " · ".join(words)))
+def _title(diagnosis: Mapping[str, Any]) -> Text:
+    words = [diagnosis["dataset"], *([diagnosis["embedding"]] if diagnosis["embedding"] else []), diagnosis["backbone"]]
+    return Text.assemble(plain(diagnosis["arm"], "bold"), plain(" · " + " · ".join(words)))
 
 
-def _sizes(found: Mapping[str, Any]) -> str:
-    wide = f"X {found['dimensions']} wide, " if found["dimensions"] else ""
-    graph = f"graph of {found['edges']:,} edges" if found["edges"] else "no graph"
-    alone = f", {found['isolated']:,} items outside it" if found["edges"] and found["isolated"] else ""
-    return f"{found['items']:,} items · {wide}table {found['k']} wide · {graph}{alone}"
+def _sizes(diagnosis: Mapping[str, Any]) -> str:
+    wide = f"X {diagnosis['dimensions']} wide, " if diagnosis["dimensions"] else ""
+    graph = f"graph of {diagnosis['edges']:,} edges" if diagnosis["edges"] else "no graph"
+    alone = f", {diagnosis['isolated']:,} items outside it" if diagnosis["edges"] and diagnosis["isolated"] else ""
+    return f"{diagnosis['items']:,} items · {wide}table {diagnosis['k']} wide · {graph}{alone}"
 
 
 # ------------------------------------------------------------------------------------ before and after
 
 
-def _summary(found: Mapping[str, Any]) -> Table:
+def _summary(diagnosis: Mapping[str, Any]) -> Table:
     """The lines to look at first."""
-    before, after = found["before"], found["after"]
+    before, after = diagnosis["before"], diagnosis["after"]
     table = _table("", *(["before"] if before else []), "after")
     table.add_column("", no_wrap=True, overflow="ellipsis")
-    tables = found["tables"]
+    tables = diagnosis["tables"]
 
     def line(name: str, value: Callable[[Mapping[str, Any], str], Any], meaning: str) -> None:
         shown = [value(tables[key], key) for key in (before, after) if key]
@@ -86,26 +86,26 @@ def _summary(found: Mapping[str, Any]) -> Table:
     line("norm CV", lambda t, _: t["norms"]["cv"], "cause 1; 0: no disparity")
     line("κ of H", lambda t, _: t["curvature"]["kappa"], "at uniform p, where training starts")
     line("mean cosine c1", lambda t, _: t["angles"]["c1"], "0: no common direction")
-    line("1-AMI, K 20", lambda _, key: _misaligned(found, key), "cause 2; 0: as communities, 1: chance")
+    line("1-AMI, K 20", lambda _, key: _misaligned(diagnosis, key), "cause 2; 0: as communities, 1: chance")
     line("edge AUC", lambda t, _: t.get("edge_auc", {}).get("auc"), ".5: neighbours no closer than others")
     line("TV ratio", lambda t, _: t.get("tv", {}).get("value"), "0: smooth on the graph, 1: unrelated")
     line("  z of it", lambda t, _: t.get("tv", {}).get("z"), "against random graphs of the same degrees")
     return table
 
 
-def _misaligned(found: Mapping[str, Any], key: str) -> float | None:
-    swept = found.get("misalignment", {}).get("x_centred" if key == "pca" else "arm", [])
+def _misaligned(diagnosis: Mapping[str, Any], key: str) -> float | None:
+    swept = diagnosis.get("misalignment", {}).get("x_centred" if key == "pca" else "arm", [])
     return next((one["1-ami"] for one in swept if one["k"] == 20), None)
 
 
 # ------------------------------------------------------------------------------------ all tables
 
 
-def _tables(found: Mapping[str, Any]) -> Table:
-    names = [name for name in _COLUMNS if name in found["tables"]]
-    marks = {found["before"]: " ◂", found["after"]: " ▸"}
+def _tables(diagnosis: Mapping[str, Any]) -> Table:
+    names = [name for name in _COLUMNS if name in diagnosis["tables"]]
+    marks = {diagnosis["before"]: " ◂", diagnosis["after"]: " ▸"}
     table = _table("", *(_COLUMNS[name] + marks.get(name, "") for name in names))
-    tables = [found["tables"][name] for name in names]
+    tables = [diagnosis["tables"][name] for name in names]
 
     def section(name: str) -> None:
         table.add_row(Text(name, "bold"))
@@ -172,48 +172,47 @@ def _shape(spectrum: Sequence[float]) -> str:
 # ------------------------------------------------------------------------------------ the graph
 
 
-def _misalignment(found: Mapping[str, Any]) -> RenderableType:
-    told = found["communities"]
+def _misalignment(diagnosis: Mapping[str, Any]) -> RenderableType:
+    communities = diagnosis["communities"]
     table = _table("angular clusters, K", "1-AMI", "1-NMI", "1-ARI", "Q ratio")
-    for name, swept in found["misalignment"].items():
+    for name, swept in diagnosis["misalignment"].items():
         for one in swept:
             figures = [one[key] for key in ("1-ami", "1-nmi", "1-ari", "modularity_ratio")]
             table.add_row(f"{_COLUMNS[name]}, {one['k']}", *(figure(value) for value in figures))
-    head = plain(
-        f"Misalignment with the graph's {told['count']:,} communities (modularity {figure(told['modularity'])})", "bold"
-    )
+    count, modularity = f"{communities['count']:,}", figure(communities["modularity"])
+    head = plain(f"Misalignment with the graph's {count} communities (modularity {modularity})", "bold")
     return Group(head, table)
 
 
-def _fourier(found: Mapping[str, Any]) -> RenderableType:
-    names = [name for name in (found["before"], found["after"]) if name]
+def _fourier(diagnosis: Mapping[str, Any]) -> RenderableType:
+    names = [name for name in (diagnosis["before"], diagnosis["after"]) if name]
     heads = [head for name in names for head in (_COLUMNS[name], "by chance", "z")]
     table = _table("smoothest", *heads)
-    first = found["tables"][names[0]]["fourier"]
+    first = diagnosis["tables"][names[0]]["fourier"]
     for at, one in enumerate(first):
         cells = []
         for name in names:
-            told = found["tables"][name]["fourier"][at]
-            cells += [figure(told["energy"]), figure(told["null"]), figure(told["z"])]
+            entry = diagnosis["tables"][name]["fourier"][at]
+            cells += [figure(entry["energy"]), figure(entry["null"]), figure(entry["z"])]
         table.add_row(f"{one['share']:.0%} of L's λ", *cells)
     kind = first[0]["null_kind"]
     chance = f"{first[0]['nulls']} rewired graphs" if kind == "rewired" else "the rows dealt to other items"
     return Group(Text.assemble(("Graph-Fourier energy", "bold"), (f"  chance: {chance}", _DIM)), table)
 
 
-def _spectrum(found: Mapping[str, Any]) -> RenderableType:
-    told = found["spectrum"]
-    table = _table("", "gap", "λ ≤ .25", "W1 to real", f"overlap, {told['leading']}", "of λ from 0 to 2")
+def _spectrum(diagnosis: Mapping[str, Any]) -> RenderableType:
+    spectrum = diagnosis["spectrum"]
+    table = _table("", "gap", "λ ≤ .25", "W1 to real", f"overlap, {spectrum['leading']}", "of λ from 0 to 2")
     for name in ("real", "rewired", "content"):
-        one = told["graphs"].get(name)
+        one = spectrum["graphs"].get(name)
         if one is None:
             continue
         shape = sparkline(_histogram(one["quantiles"]), 16)
         cells = [figure(one.get(key)) for key in ("gap", "near_zero", "wasserstein", "overlap")]
         label = f"rewired, mean of {one['graphs']}" if name == "rewired" else name
         table.add_row(label, *cells, shape)
-    chance = next((one["overlap_chance"] for one in told["graphs"].values() if "overlap_chance" in one), None)
-    note = f"  {told['method']}; overlap by chance {figure(chance)}" if chance else f"  {told['method']}"
+    chance = next((one["overlap_chance"] for one in spectrum["graphs"].values() if "overlap_chance" in one), None)
+    note = f"  {spectrum['method']}; overlap by chance {figure(chance)}" if chance else f"  {spectrum['method']}"
     return Group(Text.assemble(("Spectrum of the graph's Laplacian", "bold"), (note, _DIM)), table)
 
 
@@ -233,7 +232,7 @@ def _histogram(quantiles: Sequence[float]) -> list[float]:
 # ------------------------------------------------------------------------------------ bounds
 
 
-def _bounds(found: Mapping[str, Any]) -> RenderableType:
+def _bounds(diagnosis: Mapping[str, Any]) -> RenderableType:
     table = _table("bound", "table", "p", "κ", "", "bound is", "κ / bound")
     meanings = {
         "(3)": "(3) spread of p",
@@ -241,7 +240,7 @@ def _bounds(found: Mapping[str, Any]) -> RenderableType:
         "(8)": "(8) angles",
         "(9)": "(9) clusters",
     }
-    for name, bounds in found["bounds"].items():
+    for name, bounds in diagnosis["bounds"].items():
         for one in bounds:
             sign = "≤" if one["side"] == "upper" else "≥"
             cells = (figure(one["value"]), sign, figure(one["limit"]), figure(one["tightness"]))
@@ -252,9 +251,9 @@ def _bounds(found: Mapping[str, Any]) -> RenderableType:
 # ------------------------------------------------------------------------------------ a finished run
 
 
-def _of_run(found: Mapping[str, Any]) -> Group:
-    at_h, space, factor = found["curvature"], found["parameter_space"], found["other_factor"]
-    head = Text.assemble(_title(found), plain(f" · seed {found['seed']} · run {found['run']}"))
+def _of_run(diagnosis: Mapping[str, Any]) -> Group:
+    at_h, space, factor = diagnosis["curvature"], diagnosis["parameter_space"], diagnosis["other_factor"]
+    head = Text.assemble(_title(diagnosis), plain(f" · seed {diagnosis['seed']} · run {diagnosis['run']}"))
     prefixes = _table("curvature at h", "")
     for name, key in (
         ("κ of the mean H", "kappa"),
@@ -300,7 +299,7 @@ def _of_run(found: Mapping[str, Any]) -> Group:
             f"Ostrowski's interval holds {factor['inside']:.0%} of the ratios",
             _DIM,
         ),
-        plain(f"measured in {duration(found['wall_s'])}; what each line means: docs/geometry.md", _DIM),
+        plain(f"measured in {duration(diagnosis['wall_s'])}; what each line means: docs/geometry.md", _DIM),
     )
 
 

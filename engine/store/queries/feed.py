@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
-from engine.metrics import SELECTION
+from engine.metrics import SELECTION, metrics_of_test
 from engine.records import RunResult, RunStatus, best_epoch
 from engine.records.decoding import number, numbers
 from engine.store.core.database import HEAD, Store, StoreError, connect
@@ -273,7 +273,7 @@ def _row(row: tuple[Any, ...], live: _Live) -> RunRow:
         curve=curve,
         train_ce=last,
         valid=_interned(live.valid if result is None else result.valid),
-        test=_interned({} if result is None else result.test),
+        test=_interned({} if result is None else metrics_of_test(result)),
         ends_at=ends_at,
         worker=row[21],
         device=row[22],

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from engine.records import RunStatus
 from engine.views.geometry.quantities import IN_TRAINING
 from engine.views.runs import names
 
@@ -91,7 +92,7 @@ def read(store: Store, rows: Sequence[RunRow]) -> GeometryColumns:
             measured = _with(
                 measured, mean([Measured(_of_model(each)) for each in trained if each is not None]).numbers
             )
-        elif any(run.status == "finished" for run in runs):
+        elif any(run.status == RunStatus.FINISHED for run in runs):
             model = model or shlex.join(["tfllmer", "diagnose", runs[0].id])
         subjects.append(GeometrySubject(config, name, color, measured, tuple(members)))
     several = len(usual) > 1  # vectors, data or widths differ: each has its own usual way in

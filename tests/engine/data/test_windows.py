@@ -28,11 +28,12 @@ def batches(
     epoch: int = 0,
     negatives: int = 0,
     n_items: int = 0,
+    batch_size: int = 3,
 ) -> list[Batch]:
     each = epoch_batches(
         train,
         length=7,
-        batch_size=3,
+        batch_size=batch_size,
         seed=1,
         epoch=epoch,
         random_cut=random_cut,

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from engine.errors import UserError
-from engine.models.spectral import SpectralAdapter, spectrum
+from engine.models.spectral import SpectralAttention, spectrum
 
 Z = np.random.default_rng(0).standard_normal((40, 9)) * np.linspace(3, 0.1, 9) + 2.0
 
 
-def adapter(log_shares: torch.Tensor, width: int = 4) -> SpectralAdapter:
+def adapter(log_shares: torch.Tensor, width: int = 4) -> SpectralAttention:
     torch.manual_seed(0)
-    return SpectralAdapter(log_shares, width)
+    return SpectralAttention(log_shares, width)
 
 
 @pytest.mark.parametrize("shape", [(40, 9), (6, 9)], ids=["tall", "more columns than items"])

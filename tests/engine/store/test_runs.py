@@ -177,7 +177,7 @@ def test_info_counts_what_there_is(store: Store) -> None:
     writer.end("finished", "")
     ingest(store, run.id)
     told = info(store)
-    assert (told["points"], told["runs"], told["revision"]) == (2000, {"finished": 1, "queued": 1}, "0002")
+    assert (told["points"], told["runs"], told["revision"]) == (2000, {"finished": 1, "queued": 1}, "0003")
     assert told["events"] == 4
     assert told["size"] > 10_000
     assert artifacts(store, run.id) == []

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from engine.spec.upgrade import MOVED
+
 HERE = Path(__file__).parent
 
 _ALL = (
@@ -36,5 +38,9 @@ QUESTIONS = {
 }
 """Commands of each store, without --json; {ARM-BACKBONE-SEED} is the id of a run."""
 
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {
+    **{old: new[0] for old, new in MOVED.items() if old != "train.patience"},
+    "train.patience=none": "train.until=budget",
+    "train.patience=null": "train.until=budget",
+}
 """Settings and what they are called now, wherever they stand in questions and answers."""

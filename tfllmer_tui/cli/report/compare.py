@@ -12,7 +12,9 @@ from tfllmer_tui.cli.report.board import Metrics, StudyName
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from engine.metrics import Metric
     from engine.reports.boards.compare import Comparison, Contrast
+    from engine.reports.stats.statistics import Summary
 
 
 def add_to(app: typer.Typer) -> None:
@@ -115,9 +117,9 @@ def _rows(found: Comparison, line: Contrast) -> list[tuple[object, ...]]:
         _title(line),
         group,
         found.sides[line.side].label,
-        _mean(line.reference),
-        _mean(line.other),
-        f"{difference:+.4f}",
+        _mean(line.metric, line.reference),
+        _mean(line.metric, line.other),
+        line.metric.difference(difference),
     )
     if not line.tests:
         return [(*head, "none", "", "", "", "")]
@@ -125,7 +127,7 @@ def _rows(found: Comparison, line: Contrast) -> list[tuple[object, ...]]:
         (
             *(head if i == 0 else ("",) * len(head)),
             f"over {test.over}",
-            f"[{test.lo:+.4f}, {test.hi:+.4f}]",
+            f"[{line.metric.difference(test.lo)}, {line.metric.difference(test.hi)}]",
             p_text(test.p),
             p_text(p),
             "–" if test.d_z is None else f"{test.d_z:+.2f}",
@@ -134,8 +136,9 @@ def _rows(found: Comparison, line: Contrast) -> list[tuple[object, ...]]:
     ]
 
 
-def _mean(found: Any) -> str:
-    return f"{found.mean:.4f}" if found.sd is None else f"{found.mean:.4f} ±{found.sd:.4f}"
+def _mean(metric: Metric, found: Summary) -> str:
+    mean = metric.text(found.mean)
+    return mean if found.sd is None else f"{mean} ±{metric.text(found.sd)}"
 
 
 def _shown(value: Any) -> str:

@@ -39,14 +39,14 @@ class ColumnsScreen(ModalScreen[frozenset[str]]):
             Selection(column.title or column.key, column.key, column.key not in self._hidden)
             for column in self._columns
         ]
-        made = SelectionList[str](*chosen)
-        made.border_title, made.border_subtitle = "columns", "space · Esc"
-        yield made
+        choices = SelectionList[str](*chosen)
+        choices.border_title, choices.border_subtitle = "columns", "space · Esc"
+        yield choices
 
     def action_list(self, way: str) -> None:
-        found = self.query_one(SelectionList)
-        (found.action_cursor_down if way == "down" else found.action_cursor_up)()
+        choices = self.query_one(SelectionList)
+        (choices.action_cursor_down if way == "down" else choices.action_cursor_up)()
 
     def action_done(self) -> None:
-        shown = set(self.query_one(SelectionList).selected)
-        self.dismiss(frozenset(column.key for column in self._columns if column.key not in shown))
+        selected = set(self.query_one(SelectionList).selected)
+        self.dismiss(frozenset(column.key for column in self._columns if column.key not in selected))

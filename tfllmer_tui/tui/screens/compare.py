@@ -28,7 +28,7 @@ from engine.views.words import printable
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.snapshot import StoreSnapshot
-from tfllmer_tui.tui.traces import Wanted
+from tfllmer_tui.tui.traces import DrawnRun
 from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 
@@ -96,28 +96,28 @@ class CompareScreen(ChartKeys):
     def _read(self) -> None:
         rows, sides = self._rows, comparisons.sides_of(self._rows)
         color = {row.id: place for place, side in enumerate(sides) for row in side.rows}
-        self.charts.load([Wanted(row, color[row.id], name) for row, name in zip(rows, names(rows), strict=True)])
+        self.charts.load([DrawnRun(row, color[row.id], name) for row, name in zip(rows, names(rows), strict=True)])
         self.read("documents", lambda store: comparisons.with_settings(store, sides), self._settled)
 
-    def _settled(self, found: ComparedRuns) -> None:
+    def _settled(self, comparison: ComparedRuns) -> None:
         """The numbers at once, the tests when they are made."""
-        self._testing = len(found.sides) > 1
-        self._show(found)
+        self._testing = len(comparison.sides) > 1
+        self._show(comparison)
         self.query_one("#lines", VirtualTable).focus()
         if self._testing:
-            self.read("tests", lambda store: comparisons.with_tests(store, found), self._tested)
+            self.read("tests", lambda store: comparisons.with_tests(store, comparison), self._tested)
 
-    def _tested(self, found: ComparedRuns) -> None:
+    def _tested(self, comparison: ComparedRuns) -> None:
         self._testing = False
-        self._show(found)
+        self._show(comparison)
 
     # -------------------------------------------------------------------------------- showing
 
-    def _show(self, found: ComparedRuns) -> None:
-        self._found = found
+    def _show(self, comparison: ComparedRuns) -> None:
+        self._found = comparison
         table = self.query_one("#lines", VirtualTable)
         table.set_columns(self._columns())
-        table.show(_wrapped(comparisons.lines(found), table.size.width - 4))
+        table.show(_wrapped(comparisons.lines(comparison), table.size.width - 4))
         self._say_title()
 
     def _say_title(self) -> None:
@@ -220,20 +220,19 @@ def _number(value: ComparedNumber, first: ComparedValue, colors: Inks) -> CellTe
     pieces: list[tuple[str, Style]] = [(mean, colors["text"]), (space + spread, colors["dim"])]
     difference = comparisons.against(value, first)
     if difference is not None and value is not first:
-        better = (difference > 0) == value.higher_is_better
-        neither = difference == 0 or value.higher_is_better is None
-        style = colors["dim" if neither else "success" if better else "error"]
-        pieces.append((f" {difference:+.4f}{value.sign}", style))
+        better = value.metric.better(difference)
+        style = colors["dim" if better is None else "success" if better else "error"]
+        pieces.append((f" {value.metric.difference(difference)}{value.sign}", style))
     return pieces
 
 
 def _wrapped(lines: Iterable[TableLine], width: int) -> list[TableLine]:
     """Notes as wide as the table, a line for each piece."""
-    made: list[TableLine] = []
+    wrapped: list[TableLine] = []
     for line in lines:
         if not line.note:
-            made.append(line)
+            wrapped.append(line)
             continue
         pieces = textwrap.wrap(line.name, max(width, 30), subsequent_indent="  ")
-        made += [replace(line, id=f"{line.id} {part}", name=piece) for part, piece in enumerate(pieces)]
-    return made
+        wrapped += [replace(line, id=f"{line.id} {part}", name=piece) for part, piece in enumerate(pieces)]
+    return wrapped

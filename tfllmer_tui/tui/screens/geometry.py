@@ -14,6 +14,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
+from engine.records import RunStatus
 from engine.views.geometry.lines import GeometryLine, difference, differs, lines
 from engine.views.geometry.reading import GeometryColumns, GeometrySubject, read
 from tfllmer_tui.tui.curves import Look
@@ -22,7 +23,7 @@ from tfllmer_tui.tui.messages import LookChanged
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.snapshot import StoreSnapshot
-from tfllmer_tui.tui.traces import Wanted
+from tfllmer_tui.tui.traces import DrawnRun
 from tfllmer_tui.tui.widgets.chart import Chart
 from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
@@ -102,7 +103,7 @@ class GeometryScreen(ChartKeys):
     def show_news(self, snapshot: StoreSnapshot) -> None:
         rows = self.rows(self._ids)
         if not rows:  # nothing was chosen, or all of it is gone: the newest that has run
-            newest = (row for row in snapshot.newest() if row.status not in ("queued", "cancelled"))
+            newest = (row for row in snapshot.newest() if row.status not in (RunStatus.QUEUED, RunStatus.CANCELLED))
             rows = [row] if (row := next(newest, None)) is not None else []
         if [id(row) for row in rows] == [id(row) for row in self._rows] and self._found.subjects:
             return
@@ -114,8 +115,8 @@ class GeometryScreen(ChartKeys):
 
     # -------------------------------------------------------------------------------- showing
 
-    def _show(self, found: GeometryColumns) -> None:
-        self._found = found
+    def _show(self, stored: GeometryColumns) -> None:
+        self._found = stored
         subjects = self._subjects
         table = self.query_one("#lines", VirtualTable)
         shown = lines(subjects, only_differences=self._only)
@@ -124,7 +125,7 @@ class GeometryScreen(ChartKeys):
         if self.focused is None:
             table.focus()
         runs = [s for s in subjects if s.rows]
-        self.charts.load([Wanted(row, subject.color, subject.name) for subject in runs for row in subject.rows])
+        self.charts.load([DrawnRun(row, subject.color, subject.name) for subject in runs for row in subject.rows])
         plots = {"spectrum": spectra, "norms": histograms, "trade-off": trade_offs}
         for name, made in plots.items():
             self.query_one(f"#{name}", Chart).show(made(subjects), log_y=name == "spectrum")
@@ -178,13 +179,13 @@ class GeometryScreen(ChartKeys):
         self.query_one("#title", Static).update(" · ".join(filter(None, parts)))
 
     def _say_missing(self) -> None:
-        found = self._found
-        parts = [f"before and after: {found.before}   y copies" if found.before else ""]
-        parts += [f"trained model: {found.model}   Y copies" if found.model else ""]
-        said = "\n".join(filter(None, parts))
+        stored = self._found
+        parts = [f"before and after: {stored.before}   y copies" if stored.before else ""]
+        parts += [f"trained model: {stored.model}   Y copies" if stored.model else ""]
+        commands = "\n".join(filter(None, parts))
         missing = self.query_one("#missing", Static)
-        missing.update(f"not measured yet\n{said}" if said else "")
-        missing.display = bool(said)
+        missing.update(f"not measured yet\n{commands}" if commands else "")
+        missing.display = bool(commands)
 
     # -------------------------------------------------------------------------------- keys
 
@@ -241,8 +242,8 @@ def _value(line: GeometryLine, place: int, colors: Inks) -> CellText:
     value, first = line.values[place], line.values[line.base]
     if value is None:
         return [("–", colors["faint"])]
-    told = value if isinstance(value, str) else f"{value:,.0f}" if line.change == "count" else figure(value)
+    text = value if isinstance(value, str) else f"{value:,.0f}" if line.change == "count" else figure(value)
     if place == line.base:
-        return [(told, colors["text"])]
+        return [(text, colors["text"])]
     style = colors["accent" if differs(value, first, line.change) else "dim"]
-    return [(f"{told:<8}", colors["text"]), (f" {difference(value, first, line.change)}", style)]
+    return [(f"{text:<8}", colors["text"]), (f" {difference(value, first, line.change)}", style)]

@@ -74,7 +74,7 @@ def _text(about: Screen[Any], colors: Inks) -> Table:
 
 def sections(about: Screen[Any]) -> list[tuple[str, list[tuple[str, str]]]]:
     """What each key does: for the screen, for the widgets on it, and everywhere."""
-    found: list[tuple[str, list[tuple[str, str]]]] = []
+    parts: list[tuple[str, list[tuple[str, str]]]] = []
     groups: dict[str, dict[str, list[str]]] = {}
     nodes = [about, *(widget for widget in about.walk_children(Widget) if widget.can_focus), about.app]
     for node in nodes:
@@ -86,8 +86,8 @@ def sections(about: Screen[Any]) -> list[tuple[str, list[tuple[str, str]]]]:
                 if key not in keys:
                     keys.append(key)
     for title, lines in groups.items():
-        found.append((title, [(" ".join(keys), words) for words, keys in lines.items()]))
-    return found
+        parts.append((title, [(" ".join(keys), words) for words, keys in lines.items()]))
+    return parts
 
 
 def _title(node: Any, about: Screen[Any]) -> str:

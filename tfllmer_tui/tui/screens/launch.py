@@ -164,15 +164,15 @@ class LaunchScreen(Page):
             self._show_plan(Plan(error="read-only: nothing can be launched from this view"), values)
             return
         store = self.context.store
-        self.think("plan", lambda: plan(values, store), lambda made: self._show_plan(made, values))
+        self.think("plan", lambda: plan(values, store), lambda outcome: self._show_plan(outcome, values))
 
-    def _show_plan(self, made: Plan, values: Mapping[str, str]) -> None:
-        self._plan, self._planned = made, values
+    def _show_plan(self, outcome: Plan, values: Mapping[str, str]) -> None:
+        self._plan, self._planned = outcome, values
         colors = inks(self.app.current_theme)
-        self.query_one("#grid", VirtualTable).show(made.runs)
-        self.query_one("#said", Static).update(_said(made, colors))
+        self.query_one("#grid", VirtualTable).show(outcome.runs)
+        self.query_one("#said", Static).update(_said(outcome, colors))
         self._show_settings()
-        command = command_of(values) if not made.error else ""
+        command = command_of(values) if not outcome.error else ""
         self.query_one("#command", Static).update(Text(command, colors["dim"], overflow="fold"))
         if self._wanted == values:
             self.action_launch()
@@ -217,9 +217,9 @@ class LaunchScreen(Page):
         if self._plan.error or not self._plan.runs:
             self.notify(self._plan.error or "nothing to launch", severity="error", markup=False)
             return
-        made = self._plan.launched
+        runs = self._plan.launched
         self.context.do(
-            actions.launch, [run.resolved for run in made], [run.command for run in made], then=self._launched
+            actions.launch, [run.resolved for run in runs], [run.command for run in runs], then=self._launched
         )
 
     def _launched(self) -> None:
@@ -251,7 +251,7 @@ def _cells(run: PlannedRun, columns: Sequence[Column], colors: Inks) -> Sequence
     mark = STATUS[run.known][0] if run.known in STATUS else "+"
     changes = ", ".join(f"{name}={value}" for name, value in run.resolved.overrides.items())
     text = colors["dim" if run.known == "finished" else "text"]
-    told: dict[str, CellText] = {
+    cells: dict[str, CellText] = {
         "status": [(mark, colors.status(run.known) if run.known else colors["primary"])],
         "arm": [(printable(experiment.arm), text)],
         "dataset": [(printable(experiment.data.name), text)],
@@ -259,17 +259,17 @@ def _cells(run: PlannedRun, columns: Sequence[Column], colors: Inks) -> Sequence
         "seed": [(str(experiment.seed), text)],
         "changes": [(printable(changes), colors["dim"])],
     }
-    return [told[column.key] for column in columns]
+    return [cells[column.key] for column in columns]
 
 
-def _said(made: Plan, colors: Inks) -> Text:
-    if made.error:
-        return Text(f"✗ {made.error}", colors["error"])
-    there, count = made.there, len(made.runs) - made.there.total()
+def _said(outcome: Plan, colors: Inks) -> Text:
+    if outcome.error:
+        return Text(f"✗ {outcome.error}", colors["error"])
+    there, count = outcome.there, len(outcome.runs) - outcome.there.total()
     text = Text.assemble((f"{count}", colors["bold"]), (" new run" if count == 1 else " new runs", colors["text"]))
     if there:
         text.append(f" · {', '.join(f'{n} {status}' for status, n in there.items())} already", colors["dim"])
-    if made.time is not None and (left := time_text(made.time)):
+    if outcome.time is not None and (left := time_text(outcome.time)):
         text.append(f"\n{left}", colors["dim"])
     text.append(f"\nctrl+r launches{'' if count else ' the same once more'}", colors["primary"])
     return text

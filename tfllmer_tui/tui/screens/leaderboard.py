@@ -15,6 +15,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
+from engine.records import RunStatus
 from engine.reports.boards.leaderboard import shortened
 from engine.views.words import printable
 from tfllmer_tui.tui import board as boards
@@ -93,7 +94,7 @@ class LeaderboardScreen(Page):
 
     def show_news(self, snapshot: StoreSnapshot) -> None:
         """Only what has finished counts: read again when that changes."""
-        finished = [row.id for row in snapshot.rows.values() if row.status == "finished"]
+        finished = [row.id for row in snapshot.rows.values() if row.status == RunStatus.FINISHED]
         seen = (self._choice.metric, self._choice.study, hash(frozenset(finished)))
         if seen == self._seen or snapshot.state != "open":
             return

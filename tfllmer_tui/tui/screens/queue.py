@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
+from engine.records import RunStatus
 from engine.views.queue import DeviceState, WorkerState, in_order, living_workers
 from engine.views.words import printable
 from tfllmer_tui.tui import actions
@@ -76,9 +77,11 @@ class QueueScreen(Page):
 
     def show_news(self, snapshot: StoreSnapshot) -> None:
         rows = snapshot.rows.values()
-        running = sorted((r for r in rows if r.status in ("running", "stopping")), key=lambda r: r.started or r.created)
+        running = sorted(
+            (r for r in rows if r.status in (RunStatus.RUNNING, "stopping")), key=lambda r: r.started or r.created
+        )
         self._queued = in_order(rows)
-        bad = [r for r in rows if r.status in ("failed", "lost", "cancelled")]
+        bad = [r for r in rows if r.status in (RunStatus.FAILED, RunStatus.LOST, RunStatus.CANCELLED)]
         ended = sorted(bad, key=lambda r: r.ended or r.created, reverse=True)[:ENDED_SHOWN]
         table = self.query_one("#queue", VirtualTable)
         table.empty_text = "nothing runs and nothing waits; n on the first page launches a run"
@@ -91,7 +94,7 @@ class QueueScreen(Page):
 
     def _show_workers(self, workers: Sequence[WorkerState]) -> None:
         colors = inks(self.app.current_theme)
-        running = sum(r.status in ("running", "stopping") for r in self.context.snapshot.rows.values())
+        running = sum(r.status in (RunStatus.RUNNING, "stopping") for r in self.context.snapshot.rows.values())
         self.query_one("#workers", Static).update(
             _fleet(workers, running, len(self._queued), colors, self.context.clock())
         )
@@ -99,8 +102,14 @@ class QueueScreen(Page):
     def _cells(self, row: RunRow, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
         text, dim, now = colors["text"], colors["dim"], self.context.clock()
         method, slash, ablation = row.arm.partition("/")
-        place = str(self._queued.index(row) + 1) if row.status == "queued" else ""
-        since = row.created if row.status == "queued" else row.started if row.status == "running" else row.ended
+        place = str(self._queued.index(row) + 1) if row.status == RunStatus.QUEUED else ""
+        since = (
+            row.created
+            if row.status == RunStatus.QUEUED
+            else row.started
+            if row.status == RunStatus.RUNNING
+            else row.ended
+        )
         told: dict[str, CellText] = {
             "status": [(STATUS.get(row.status, ("?", ""))[0], colors.status(row.status))],
             "place": [(place, colors["primary"])],
@@ -170,9 +179,9 @@ class QueueScreen(Page):
 
     def commands(self) -> Iterable[SystemCommand]:
         row = self._here
-        if row is not None and row.status in ("queued", "running"):
+        if row is not None and row.status in (RunStatus.QUEUED, RunStatus.RUNNING):
             yield SystemCommand("Cancel this run", "It saves its state and stops", self.action_cancel)
-        if row is not None and row.status in ("failed", "cancelled", "lost"):
+        if row is not None and row.status in (RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.LOST):
             yield SystemCommand("Retry this run", "Queue it again, from its last checkpoint", self.action_retry)
         if row is not None and row.status == "queued":
             yield SystemCommand("To the front", "The next one to be taken", self.action_first)

@@ -17,13 +17,14 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Input, Static, TabbedContent, TabPane
 
+from engine.records import RunStatus
 from engine.views.words import dotted, printable, value_text
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.text import span
-from tfllmer_tui.tui.traces import Wanted
+from tfllmer_tui.tui.traces import DrawnRun
 from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.log_view import LogView, read_more
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
@@ -143,7 +144,7 @@ class RunScreen(ChartKeys):
     def _load(self) -> None:
         if self._row is not None:
             for charts in self._charts_in_sight:
-                charts.load([Wanted(self._row, 0, self._row.arm)])
+                charts.load([DrawnRun(self._row, 0, self._row.arm)])
 
     def _show_story(self, story: Story) -> None:
         if self._story is None:
@@ -317,7 +318,7 @@ def _head(row: RunRow, colors: Inks, now: float, width: int) -> Text:
     filled = round(share * room)
     text.append("━" * filled, colors.status(row.status))
     text.append("━" * (room - filled), colors["faint"])
-    end = now if row.status in ("running", "stopping") else row.ended
+    end = now if row.status in (RunStatus.RUNNING, "stopping") else row.ended
     took = span(end - row.started) if row.started and end else "–"
     left = f" · {span(row.ends_at - now)} left" if row.ends_at and row.ends_at > now else ""
     text.append(f"  epoch {int(done)}/{row.epochs} · {took}{left}", colors["text"])

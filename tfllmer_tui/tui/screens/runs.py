@@ -13,11 +13,12 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 from textual.widget import Widget
 
+from engine.records import RunStatus
 from engine.views.runs import METRICS, RunGroup, RunView, TableRow, group
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.listing import ListedRuns, RunListing, listed, remembered_listing
 from tfllmer_tui.tui.marks import MarkedRuns, runs_of
-from tfllmer_tui.tui.messages import DemoWanted, FilterChanged, LaunchWanted, RowChosen, RowReached, SortChosen
+from tfllmer_tui.tui.messages import DemoRequested, FilterChanged, LaunchRequested, RowChosen, RowReached, SortChosen
 from tfllmer_tui.tui.screens.columns import ColumnsScreen
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.snapshot import StoreSnapshot
@@ -123,14 +124,14 @@ class RunsScreen(ChartKeys):
         rows, listing = self.context.snapshot.rows, self._listing
         self.read("arrange", lambda store: listed(store, rows, listing), self._arranged)
 
-    def _arranged(self, found: ListedRuns) -> None:
+    def _arranged(self, result: ListedRuns) -> None:
         bar = self.query_one(FilterBar)
-        if found.error:
-            bar.say(found.error, wrong=True)
+        if result.error:
+            bar.say(result.error, wrong=True)
             return
-        self._entries = found.entries
+        self._entries = result.entries
         table = self.table
-        table.id_length = found.id_length
+        table.id_length = result.id_length
         table.sorted_by = (self._view.sort, self._view.descending)
         table.empty_text = "no run passes the filter" if self._listing.filter else ""
         table.marks, table.metric = self._marks(), self._view.metric
@@ -139,7 +140,7 @@ class RunsScreen(ChartKeys):
             table.set_columns(columns)
         ages = self.context.clock() // AGES_S
         looks = (table.id_length, table.sorted_by, table.metric, table.empty_text, table.marks, columns, ages)
-        table.show(found.entries, only_changed=looks == self._looks)
+        table.show(result.entries, only_changed=looks == self._looks)
         self._looks = looks
         self._share_room()
         bar.say(self._count())
@@ -343,7 +344,9 @@ class RunsScreen(ChartKeys):
         run = entry.first if isinstance(entry, RunGroup) else entry
         rows = self.context.snapshot.rows.values()
         there = {
-            row.seed for row in rows if row.config_hash == run.config_hash and row.status not in ("failed", "cancelled")
+            row.seed
+            for row in rows
+            if row.config_hash == run.config_hash and row.status not in (RunStatus.FAILED, RunStatus.CANCELLED)
         }
         lacking = sorted(set(range(SEEDS)) - there)
         if not lacking:
@@ -360,11 +363,11 @@ class RunsScreen(ChartKeys):
         self.context.keep("preview", not self.has_class("-no-preview"))
         self._draw_soon()
 
-    @on(DemoWanted)
+    @on(DemoRequested)
     def _demo(self) -> None:
         self.context.do(actions.launch_demo)
 
-    @on(LaunchWanted)
+    @on(LaunchRequested)
     def _launch(self) -> None:
         self.action_launch()
 
@@ -374,9 +377,9 @@ class RunsScreen(ChartKeys):
         rows = self.rows(ids)
         if len(ids) > 1:
             yield SystemCommand(f"Compare {many}", "Curves, settings and metrics side by side", self.action_compare)
-        if any(row.status in ("running", "queued") for row in rows):
+        if any(row.status in (RunStatus.RUNNING, RunStatus.QUEUED) for row in rows):
             yield SystemCommand(f"Cancel {many}", "They save their state and stop", self.action_cancel)
-        if rows and all(row.status in ("failed", "cancelled", "lost") for row in rows):
+        if rows and all(row.status in (RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.LOST) for row in rows):
             yield SystemCommand(f"Retry {many}", "Queue them again, from their last checkpoint", self.action_retry)
         if ids:
             yield SystemCommand(f"Copy id of {many}", "To the clipboard", self.action_copy)

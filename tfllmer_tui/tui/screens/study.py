@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LookedUp:
+class StudyPreview:
     """A study with its cells as the store has them or what is wrong with what was typed."""
 
     part: StudyPart
@@ -57,7 +57,7 @@ class StudyScreen(Page):
     def __init__(self, name: str) -> None:
         super().__init__()
         self._study = name
-        self._found = LookedUp(StudyPart(name))
+        self._preview = StudyPreview(StudyPart(name))
         self._again = False
         """Whether failed runs are queued again too."""
         self._soon: Timer | None = None
@@ -108,34 +108,34 @@ class StudyScreen(Page):
         only, seeds, sets = (self.query_one(f"#{name}", FormLine).value.strip() for name in ("only", "seeds", "set"))
         return StudyPart(self._study, only, seeds, sets)
 
-    def _show(self, found: LookedUp) -> None:
+    def _show(self, preview: StudyPreview) -> None:
         from tfllmer_tui.view.study import failures, legend, matrix, time_text
 
-        self._found = found
+        self._preview = preview
         colors = inks(self.app.current_theme)
-        said = self.query_one("#said", Static)
-        if found.meaning:
-            about = Text(f"{printable(self._study)}: {printable(found.meaning)}", colors["bold"])
-            about.append(f"\n{printable(found.question)}", colors["text"])
+        summary = self.query_one("#said", Static)
+        if preview.meaning:
+            about = Text(f"{printable(self._study)}: {printable(preview.meaning)}", colors["bold"])
+            about.append(f"\n{printable(preview.question)}", colors["text"])
             self.query_one("#about", Static).update(about)
-        if found.axes is not None:
-            self.query_one("#only", FormLine).suggester = Words([f"{axis}=" for axis in found.axes])
-        if found.now is None:
-            said.update(Text(f"✗ {found.error}", colors["error"]))
+        if preview.axes is not None:
+            self.query_one("#only", FormLine).suggester = Words([f"{axis}=" for axis in preview.axes])
+        if preview.now is None:
+            summary.update(Text(f"✗ {preview.error}", colors["error"]))
             self.query_one("#command", Static).update("")
             return
-        counts, cells = found.now.counts, found.now.cells
-        lines = [legend(counts), Text(time_text(found.now.time), colors["dim"])]
+        counts, cells = preview.now.counts, preview.now.cells
+        lines = [legend(counts), Text(time_text(preview.now.time), colors["dim"])]
         failed = counts.get("failed", 0)
-        queued = found.now.to_queue + failed * self._again
+        queued = preview.now.to_queue + failed * self._again
         ask = Text(f"ctrl+r queues {queued} of {len(cells)} runs", colors["primary"])
         if failed:
             ask.append(f" · ctrl+t {'leaves out' if self._again else 'takes in'} the {failed} failed", colors["dim"])
         lines.append(ask)
-        said.update(Text("\n").join(line for line in lines if line))
+        summary.update(Text("\n").join(line for line in lines if line))
         axes = Text("\n").join(
             Text.assemble((f"{axis}  ", colors["dim"]), (printable(values), colors["text"]))
-            for axis, values in (found.axes or {}).items()
+            for axis, values in (preview.axes or {}).items()
         )
         self.query_one("#picture", Static).update(Group(matrix(cells), *failures(cells), Text(), axes))
         self.query_one("#command", Static).update(Text(self._command, colors["dim"], overflow="fold"))
@@ -143,7 +143,7 @@ class StudyScreen(Page):
     @property
     def _command(self) -> str:
         """Of what is on screen: what is being typed may be no command yet."""
-        part = self._found.part
+        part = self._preview.part
         words = ["tfllmer", "study", "run", part.study]
         words += [word for text in part.only.split() for word in ("--only", text)]
         words += ["--seeds", part.seeds] if part.seeds else []
@@ -153,32 +153,32 @@ class StudyScreen(Page):
     # -------------------------------------------------------------------------------- keys
 
     def action_launch(self) -> None:
-        if self._found.now is None:
-            self.notify(self._found.error or "still looking up its runs", severity="warning", markup=False)
+        if self._preview.now is None:
+            self.notify(self._preview.error or "still looking up its runs", severity="warning", markup=False)
             return
         self.context.do(actions.launch_study, self._part, self._again, then=self._launched)
 
     def action_again(self) -> None:
         self._again = not self._again
-        self._show(self._found)
+        self._show(self._preview)
 
     async def _launched(self) -> None:
         await self.context.action_back()
         self.context.show_runs(f"study:{self._study}")
 
     def action_copy(self) -> None:
-        if self._found.now is None:
-            self.notify(self._found.error or "still looking up its runs", severity="warning", markup=False)
+        if self._preview.now is None:
+            self.notify(self._preview.error or "still looking up its runs", severity="warning", markup=False)
         else:
             self.context.copy("command", self._command)
 
     def commands(self) -> Iterable[SystemCommand]:
-        if self._found.now is not None:
+        if self._preview.now is not None:
             yield SystemCommand("Launch", "Queue what is missing of the study", self.action_launch)
         yield SystemCommand("Copy the command", "The same on the command line", self.action_copy)
 
 
-def look_up(store: Store | None, part: StudyPart) -> LookedUp:
+def look_up(store: Store | None, part: StudyPart) -> StudyPreview:
     """What running the study, or a part of it, would do; for threads. Looks at the files of every run."""
     from engine.errors import UserError
     from engine.presets import find_study
@@ -188,10 +188,10 @@ def look_up(store: Store | None, part: StudyPart) -> LookedUp:
     try:
         study = find_study(part.study)
     except UserError as error:
-        return LookedUp(part, error=str(error))
+        return StudyPreview(part, error=str(error))
     axes = {axis: ", ".join(map(text_of, values)) for axis, values in study.axes.items()}
     try:
         cells = part.cells(study)
-        return LookedUp(part, study.meaning, study.question, axes, planned_state(store, cells))
+        return StudyPreview(part, study.meaning, study.question, axes, planned_state(store, cells))
     except UserError as error:
-        return LookedUp(part, study.meaning, study.question, axes, error=str(error))
+        return StudyPreview(part, study.meaning, study.question, axes, error=str(error))

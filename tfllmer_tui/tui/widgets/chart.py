@@ -154,20 +154,20 @@ class Chart(Widget, can_focus=True):
         room = width - used - 1
         for i, (series, color) in enumerate(named):
             value = value_at(series, self.at) if self.at is not None else _last(series.y.tolist())
-            told = "–" if value is None else f"{value:.4g}"
+            number = "–" if value is None else f"{value:.4g}"
             sample = "##" if self.ascii_only else "━━"
             label = f" {series.name} "
-            size = 2 + cell_len(sample) + cell_len(label) + cell_len(told)
+            size = 2 + cell_len(sample) + cell_len(label) + cell_len(number)
             if size > room:
                 label = " "
-                size = 2 + cell_len(sample) + 1 + cell_len(told)
+                size = 2 + cell_len(sample) + 1 + cell_len(number)
             rest = 5 if i + 1 < len(named) else 0
             if size > room - rest:
                 segments.append(Segment(f"  +{len(named) - i}"[: max(room, 0)], colors["dim"]))
                 break
             style = colors.curves[color % len(colors.curves)]
             segments += [Segment("  "), Segment(sample, style), Segment(label, colors["dim"])]
-            segments.append(Segment(told, colors["text"]))
+            segments.append(Segment(number, colors["text"]))
             room -= size
         hint = "  z shows all"
         if self.picture.clipped and room > len(hint):

@@ -13,7 +13,7 @@ from textual.widget import Widget
 from tfllmer_tui.tui.curves import AXES, SMOOTHING, Curve, Look, Plot, along, plot
 from tfllmer_tui.tui.messages import ChartZoomed, CrosshairMoved, LookChanged
 from tfllmer_tui.tui.text import metric_title
-from tfllmer_tui.tui.traces import Wanted
+from tfllmer_tui.tui.traces import DrawnRun
 from tfllmer_tui.tui.widgets.chart import Chart
 from tfllmer_tui.view.chart import ReferenceLine
 
@@ -33,7 +33,7 @@ class Charts(Widget):
         super().__init__(id=id)
         self.look = look
         self._metrics = tuple(metrics)
-        self._wanted: tuple[Wanted, ...] = ()
+        self._wanted: tuple[DrawnRun, ...] = ()
         self._curves: list[list[Curve]] = []
         self._lines: list[list[ReferenceLine]] = []
 
@@ -69,19 +69,19 @@ class Charts(Widget):
         for chart, name in zip(self.charts, metrics, strict=True):
             chart.title = metric_title(name)
 
-    def load(self, wanted: Sequence[Wanted]) -> None:
+    def load(self, runs: Sequence[DrawnRun]) -> None:
         """Show these runs: what is read already at once, the rest when it has been read."""
-        self._wanted = tuple(wanted)
+        self._wanted = tuple(runs)
         metrics, cache = self._metrics, self.page.context.traces
 
         def job(store: Store) -> tuple[list[list[Curve]], list[list[ReferenceLine]]]:
             curves = [cache.curves(store, self._wanted, name) for name in metrics]
-            return curves, [_lines(wanted, name) for name in metrics]
+            return curves, [_lines(runs, name) for name in metrics]
 
         self.page.read(f"curves {self.id}", job, self._loaded)
 
-    def _loaded(self, found: tuple[list[list[Curve]], list[list[ReferenceLine]]]) -> None:
-        self._curves, self._lines = found
+    def _loaded(self, result: tuple[list[list[Curve]], list[list[ReferenceLine]]]) -> None:
+        self._curves, self._lines = result
         self.draw()
 
     def draw(self) -> None:
@@ -89,9 +89,9 @@ class Charts(Widget):
         for chart, curves, lines in zip(self.charts, self._curves, self._lines, strict=False):
             self._show(chart, plot(curves, self.look, lines))
 
-    def _show(self, chart: Chart, shown: Plot) -> None:
+    def _show(self, chart: Chart, content: Plot) -> None:
         look = self.look
-        chart.show(shown, log_x=look.log_x, log_y=look.log_y, focus=not look.whole)
+        chart.show(content, log_x=look.log_x, log_y=look.log_y, focus=not look.whole)
 
     @on(CrosshairMoved)
     def _aimed(self, event: CrosshairMoved) -> None:
@@ -170,9 +170,9 @@ def _finer(store: Store, curve: Curve, metric: str, axis: str, x_range: tuple[fl
     return replace(curve, trace=trace(store, curve.run, metric, max(0, int(lo - pad)), int(hi + pad)))
 
 
-def _lines(wanted: Sequence[Wanted], metric: str) -> list[ReferenceLine]:
+def _lines(runs: Sequence[DrawnRun], metric: str) -> list[ReferenceLine]:
     """The training CE of popularity, where all runs saw the same data."""
-    if metric != "train_ce" or not wanted or len({each.row.dataset for each in wanted}) > 1:
+    if metric != "train_ce" or not runs or len({each.row.dataset for each in runs}) > 1:
         return []
-    value = wanted[0].row.popularity_ce
+    value = runs[0].row.popularity_ce
     return [] if value is None else [ReferenceLine("popularity", value)]

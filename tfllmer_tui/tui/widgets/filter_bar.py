@@ -27,8 +27,8 @@ class FilterWords(Suggester):
     async def get_suggestion(self, value: str) -> str | None:
         if not value or value[-1].isspace():
             return None
-        found = await asyncio.to_thread(self._words, value)
-        return found[0] if found else None
+        completions = await asyncio.to_thread(self._words, value)
+        return completions[0] if completions else None
 
 
 class FilterLine(Completed):

@@ -22,8 +22,8 @@ class Words(Suggester):
     async def get_suggestion(self, value: str) -> str | None:
         start = re.search(r"[^,\s]*$", value)
         typed = start[0] if start else ""
-        found = next((word for word in self.words if word.startswith(typed)), None) if typed else None
-        return None if found is None else value[: len(value) - len(typed)] + found
+        completion = next((word for word in self.words if word.startswith(typed)), None) if typed else None
+        return None if completion is None else value[: len(value) - len(typed)] + completion
 
 
 class FormLine(Completed):

@@ -92,11 +92,11 @@ class LogView(ScrollView, can_focus=True):
         if not self._needle:
             return
         steps = range(self._hit + by, len(self.lines) if by > 0 else -1, by)
-        found = next((i for i in steps if self._needle in self.lines[i].casefold()), None)
-        if found is not None:
-            self._hit = found
+        hit = next((i for i in steps if self._needle in self.lines[i].casefold()), None)
+        if hit is not None:
+            self._hit = hit
             self.following = False
-            self.scroll_to(y=max(0, found - self.size.height // 2), animate=False)
+            self.scroll_to(y=max(0, hit - self.size.height // 2), animate=False)
             self.refresh()
 
     # -------------------------------------------------------------------------------- drawing

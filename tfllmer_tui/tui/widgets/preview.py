@@ -9,7 +9,7 @@ from textual.containers import Vertical
 
 from engine.views.runs import TableRow
 from tfllmer_tui.tui.curves import Look
-from tfllmer_tui.tui.traces import Wanted
+from tfllmer_tui.tui.traces import DrawnRun
 from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.details import Details
 
@@ -20,19 +20,19 @@ class Preview(Vertical):
     def __init__(self, metrics: Sequence[str], look: Look, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._metrics, self._look = metrics, look
-        self._wanted: list[Wanted] = []
+        self._wanted: list[DrawnRun] = []
 
     def compose(self) -> ComposeResult:
         yield Charts(self._metrics, self._look, id="curves")
         yield Details()
 
-    def show(self, entry: TableRow | None, wanted: list[Wanted]) -> None:
+    def show(self, entry: TableRow | None, runs: list[DrawnRun]) -> None:
         """Words about a row of the table, and the curves of these runs; what is drawn already is not read again."""
         self.query_one(Details).show(entry)
-        wanted = wanted if self.display else []
-        if not _same(wanted, self._wanted):
-            self.query_one(Charts).load(wanted)
-        self._wanted = wanted
+        runs = runs if self.display else []
+        if not _same(runs, self._wanted):
+            self.query_one(Charts).load(runs)
+        self._wanted = runs
 
     def show_metrics(self, metrics: Sequence[str]) -> None:
         """Draw other metrics of the same runs."""
@@ -41,7 +41,7 @@ class Preview(Vertical):
         curves.load(self._wanted)
 
 
-def _same(some: Sequence[Wanted], others: Sequence[Wanted]) -> bool:
+def _same(some: Sequence[DrawnRun], others: Sequence[DrawnRun]) -> bool:
     """Whether the very same rows are wanted in the same way."""
     if len(some) != len(others):
         return False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.style import Style
 
+from engine.records import RunStatus
 from engine.views.folds import Spread
 from engine.views.runs import METRICS, RunGroup, TableRow, value_of
 from engine.views.words import printable
@@ -165,7 +166,7 @@ def _left(run: RunRow, now: float) -> tuple[str, str]:
 
 
 def _time(run: RunRow, now: float) -> tuple[str, str]:
-    end = now if run.status in ("running", "stopping") else run.ended
+    end = now if run.status in (RunStatus.RUNNING, "stopping") else run.ended
     return (span(end - run.started) if run.started and end else "–", "dim")
 
 

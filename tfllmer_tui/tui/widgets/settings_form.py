@@ -19,7 +19,7 @@ from textual.widgets import Input, Static
 
 from engine.views.plans import FieldState, value_in
 from engine.views.words import printable
-from tfllmer_tui.tui.messages import ChoiceTurned, FindWanted, LineLeft, RowChosen, RowReached, SettingEdited
+from tfllmer_tui.tui.messages import ChoiceTurned, FindRequested, LineLeft, RowChosen, RowReached, SettingEdited
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.widgets.completed import Completed
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
@@ -73,7 +73,7 @@ class SettingsTable(VirtualTable[FormRow]):
         self.post_message(ChoiceTurned(0))
 
     def action_find(self) -> None:
-        self.post_message(FindWanted())
+        self.post_message(FindRequested())
 
 
 class SettingLine(Completed):
@@ -167,16 +167,16 @@ class SettingsForm(Vertical):
             self.query_one("#about-field", Static).update("")
             return
         self.query_one("#value-label", Static).update(state.field.path)
-        given = value_in(self._sets, state.field.path)
+        own_value = value_in(self._sets, state.field.path)
         if not (line.has_focus and self._of == state.field.path):
             line.suggester = SuggestFromList(state.field.choices, case_sensitive=False)
             line.placeholder = state.field.takes
             with line.prevent(Input.Changed):
-                line.value = given if given is not None else " | ".join(state.values)
+                line.value = own_value if own_value is not None else " | ".join(state.values)
         self._of = state.field.path
         about = Text(state.field.description, colors["text"])
         about.append(f"\n{state.field.takes}", colors["dim"])
-        if given is not None and state.base is not None:
+        if own_value is not None and state.base is not None:
             about.append(f" · {state.base} without the change", colors["dim"])
         self.query_one("#about-field", Static).update(about)
 
@@ -184,20 +184,20 @@ class SettingsForm(Vertical):
         if isinstance(row, FormHeading):
             return [[] for _ in columns]
         path = row.field.path
-        given = value_in(self._sets, path)
-        changed = given is not None
+        own_value = value_in(self._sets, path)
+        changed = own_value is not None
         wrong = changed and path in self._wrong
         style = colors["error" if wrong else "accent" if changed else "text"]
-        value = given if given is not None else " | ".join(row.values)
+        value = own_value if own_value is not None else " | ".join(row.values)
         was = f" ← {row.base}" if changed and row.base is not None and row.base != value else ""
         origin = "--set" if changed else row.origin
         quiet = colors["faint" if origin == "default" else "dim"]
-        told: dict[str, CellText] = {
+        cells: dict[str, CellText] = {
             "name": [("✗ " if wrong else "● " if changed else "  ", style), (path, style)],
             "value": [(printable(value), style + Style(bold=changed)), (was, colors["dim"])],
             "origin": [(printable(origin), colors["accent"] if changed else quiet)],
         }
-        return [told[column.key] for column in columns]
+        return [cells[column.key] for column in columns]
 
     # -------------------------------------------------------------------------------- keys
 
@@ -234,7 +234,7 @@ class SettingsForm(Vertical):
         at = choices.index(now) if now in choices else -event.by
         self._edit(state, choices[(at + event.by) % len(choices)])
 
-    @on(FindWanted)
+    @on(FindRequested)
     def _find(self) -> None:
         self.query_one("#find", SettingLine).focus()
 

@@ -161,11 +161,11 @@ class VirtualTable(ScrollView, Generic[Row], can_focus=True):
         if on:
             background = colors["cursor"] if self.has_focus else colors["cursor-away"]
         key = (self._key_of(row), index if on else -1, on and self.has_focus, width, self._generation, self.app.theme)
-        found = self._strips.get(key)
-        if found is None or found[0] is not row:
+        cached = self._strips.get(key)
+        if cached is None or cached[0] is not row:
             strip = self._line(row, width, colors).apply_style(self.rich_style + (background or Style.null()))
-            found = self._strips[key] = (row, strip)
-        return found[1]
+            cached = self._strips[key] = (row, strip)
+        return cached[1]
 
     def background_of(self, row: Row, colors: Inks) -> Style | None:
         """The background of a row without the cursor."""

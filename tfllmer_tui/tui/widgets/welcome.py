@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Center, Vertical
 from textual.widgets import Button, Static
 
-from tfllmer_tui.tui.messages import DemoWanted, LaunchWanted
+from tfllmer_tui.tui.messages import DemoRequested, LaunchRequested
 from tfllmer_tui.tui.palette import inks
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.view.chart import SERIES, ChartSeries, draw
@@ -89,12 +89,12 @@ class Welcome(Vertical):
     @on(Button.Pressed, "#demo")
     def _demo(self, event: Button.Pressed) -> None:
         event.stop()
-        self.post_message(DemoWanted())
+        self.post_message(DemoRequested())
 
     @on(Button.Pressed, "#launch")
     def _launch(self, event: Button.Pressed) -> None:
         event.stop()
-        self.post_message(LaunchWanted())
+        self.post_message(LaunchRequested())
 
 
 def _where(snapshot: StoreSnapshot) -> str:
