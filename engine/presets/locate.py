@@ -45,8 +45,8 @@ def find_dataset(name_or_path: str) -> Path:
     raise UserError(f"--dataset {name_or_path}: no data set {name_or_path!r}{_searched(name_or_path, list(found))}")
 
 
-def _searched(name: str, found: list[str]) -> str:
-    close = nearest(name, ["demo", *found])
+def _searched(name: str, names: list[str]) -> str:
+    close = nearest(name, ["demo", *names])
     hint = close if "did you mean" in close else ""
     roots = data_roots()
     if not roots:
@@ -55,7 +55,7 @@ def _searched(name: str, found: list[str]) -> str:
             f"(the folder that holds {name}/{name}.inter), give the folder itself, or use demo"
         )
     where = os.pathsep.join(f"{root}" if root.is_dir() else f"{root} (no such folder)" for root in roots)
-    return f" under TFLLMER_DATA={where}{hint}; there are {', '.join(['demo', *found])}"
+    return f" under TFLLMER_DATA={where}{hint}; there are {', '.join(['demo', *names])}"
 
 
 def is_path(name_or_path: str) -> bool:

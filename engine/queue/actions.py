@@ -46,14 +46,14 @@ def cancel(store: Store, run_ids: Sequence[str]) -> list[Run]:
     SIGTERM here.
     """
     rows.cancel_rows(store, run_ids)
-    found = [get_run(store, run_id) for run_id in run_ids]
+    runs = [get_run(store, run_id) for run_id in run_ids]
     living = {w.id for w in workers(store) if w.alive}
-    for run in found:
+    for run in runs:
         followed = run.worker_id in living
         # only the run's own process holds its lock: before that, the row may name whoever starts it
         if run.status == RunStatus.RUNNING and not followed and is_held(store.folder(run.id).lock) and find(run):
             ask_to_stop(run.pid or 0, run.pid_start or 0.0)
-    return found
+    return runs
 
 
 def see_off(store: Store, run_ids: Sequence[str], grace_s: float = CANCEL_GRACE_S) -> list[Run]:
@@ -77,8 +77,8 @@ def see_off(store: Store, run_ids: Sequence[str], grace_s: float = CANCEL_GRACE_
 def retry(store: Store, run_ids: Sequence[str], fresh: bool = False) -> list[Run]:
     """Queue failed, cancelled and lost runs again, from their last checkpoint, or with `fresh` from the
     beginning. Raises UserError, before anything is changed, where a run is not one of these."""
-    found = [_retriable(store, run_id) for run_id in run_ids]
-    for run in found:
+    runs = [_retriable(store, run_id) for run_id in run_ids]
+    for run in runs:
         if fresh:
             folder = store.folder(run.id)
             folder.last.unlink(missing_ok=True)
@@ -86,7 +86,7 @@ def retry(store: Store, run_ids: Sequence[str], fresh: bool = False) -> list[Run
         why = "by the user, from the beginning" if fresh else "by the user"
         if not rows.queue_again(store, run, why):
             raise UserError(f"{run.id}: another process has just taken it up; see `tfllmer show {run.id}`")
-    return [get_run(store, run.id) for run in found]
+    return [get_run(store, run.id) for run in runs]
 
 
 def _retriable(store: Store, run_id: str) -> Run:

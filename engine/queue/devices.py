@@ -59,17 +59,17 @@ class Devices:
     def offers(self, placed: Sequence[Placed]) -> list[Offer]:
         """Free places, the best first: GPUs with fewer runs before others, then in their order; a GPU only
         while a slot's share of its memory is not in the hands of other people's processes; then the CPU."""
-        found = []
+        places = []
         busy = {index: sum(p.device == f"cuda:{index}" for p in placed) for index in self.gpus}
         for index in sorted(self.gpus, key=lambda index: busy[index]):
             ours = [p.pid for p in placed if p.device == f"cuda:{index}" and p.pid is not None]
             if busy[index] < usable_slots(gpu_load(index), ours, self.slots_per_gpu):
-                found.append(Offer(f"cuda:{index}", self._accepts(f"cuda:{index}"), None))
+                places.append(Offer(f"cuda:{index}", self._accepts(f"cuda:{index}"), None))
         free = self.cpu_slots - sum(p.threads for p in placed if p.device == "cpu")
         if free > 0:
             whole = free == self.cpu_slots  # a run that wants more threads than there are gets them all
-            found.append(Offer("cpu", self._accepts("cpu"), None if whole else free))
-        return found
+            places.append(Offer("cpu", self._accepts("cpu"), None if whole else free))
+        return places
 
     def _accepts(self, device: str) -> tuple[str, ...]:
         if device == "cpu":
@@ -86,13 +86,13 @@ class Devices:
         rows = []
         for index in self.gpus:
             gpu = gpu_load(index)
-            told = {"name": gpu.name, "load": gpu.load, "memory_used": gpu.used, "memory_total": gpu.total}
-            rows.append(self._row(f"cuda:{index}", self.slots_per_gpu, placed) | (told if gpu.total else {}))
+            numbers = {"name": gpu.name, "load": gpu.load, "memory_used": gpu.used, "memory_total": gpu.total}
+            rows.append(self._row(f"cuda:{index}", self.slots_per_gpu, placed) | (numbers if gpu.total else {}))
         if self.cpu_slots:
             memory = psutil.virtual_memory()
-            told = {"name": "CPU", "load": psutil.cpu_percent() / 100}
-            told |= {"memory_used": memory.total - memory.available, "memory_total": memory.total}
-            rows.append(self._row("cpu", self.cpu_slots, placed) | told)
+            numbers = {"name": "CPU", "load": psutil.cpu_percent() / 100}
+            numbers |= {"memory_used": memory.total - memory.available, "memory_total": memory.total}
+            rows.append(self._row("cpu", self.cpu_slots, placed) | numbers)
         return rows
 
     @staticmethod

@@ -168,8 +168,8 @@ def how_it_ended(code: int, log: Path) -> str:
             name = f"signal {number}"
         hint = "; kill -9, or the machine ran out of memory" if number == signal.SIGKILL else ""
         return f"killed by {name}{hint}"
-    said = _last_line(log)
-    return f"ended with exit code {code} without a last word" + (f": {said}" if said else "")
+    last_line = _last_line(log)
+    return f"ended with exit code {code} without a last word" + (f": {last_line}" if last_line else "")
 
 
 def _last_line(log: Path) -> str:

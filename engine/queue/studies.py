@@ -17,8 +17,8 @@ from engine.records import RunStatus, StudyCell, StudyRecord
 from engine.store import Run, Store, StoreError, get_run
 from engine.store.studies import runs_that_count, save_study, stored_study
 
-CellState: TypeAlias = RunStatus | Literal["missing"]
-STATES: tuple[CellState, ...] = (
+CellStatus: TypeAlias = RunStatus | Literal["missing"]
+STATES: tuple[CellStatus, ...] = (
     RunStatus.FINISHED,
     RunStatus.RUNNING,
     RunStatus.QUEUED,
@@ -31,35 +31,40 @@ STATES: tuple[CellState, ...] = (
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedCell:
     """A cell and the run that counts for it, if there is any."""
 
     cell: Cell
     run: Run | None
 
     @property
-    def state(self) -> CellState:
+    def state(self) -> CellStatus:
         return "missing" if self.run is None else self.run.status
 
 
 @dataclass(frozen=True)
-class Submitted:
-    """What a submission did. `found` counts the cells by their state before it."""
+class Submission:
+    """What a submission did. `before` counts the cells by their state before it."""
 
-    found: Mapping[str, int]
-    made: tuple[Run, ...]
+    before: Mapping[str, int]
+    new: tuple[Run, ...]
     """New runs in the queue."""
     again: tuple[Run, ...]
     """Runs that were stopped, lost or failed and are in the queue again."""
 
+    @property
+    def waits(self) -> bool:
+        """Whether anything of the study is in the queue now."""
+        return bool(self.new or self.again or self.before.get(RunStatus.QUEUED))
 
-def plan(store: Store | None, cells: Sequence[Cell]) -> list[Planned]:
+
+def plan(store: Store | None, cells: Sequence[Cell]) -> list[PlannedCell]:
     """Every cell with what the store has of it, whoever made it; nothing where there is no store yet."""
     runs = {} if store is None else runs_that_count(store, [cell.spec_hash for cell in cells])
-    return [Planned(cell, runs.get(cell.spec_hash)) for cell in cells]
+    return [PlannedCell(cell, runs.get(cell.spec_hash)) for cell in cells]
 
 
-def count_states(planned: Sequence[Planned]) -> dict[str, int]:
+def count_states(planned: Sequence[PlannedCell]) -> dict[str, int]:
     """How many cells are in each state, in the order of STATES, without zeros."""
     counts = Counter(each.state for each in planned)
     return {state: counts[state] for state in STATES if counts[state]}
@@ -73,7 +78,7 @@ def submit(
     seeds: int | None = None,
     retry_failed: bool = False,
     priority: int = 0,
-) -> Submitted:
+) -> Submission:
     """Write down the study with these cells, and queue what is missing of them.
 
     Finished, running and queued cells are left alone; stopped and lost ones go on from their checkpoint;
@@ -83,7 +88,7 @@ def submit(
     with _alone(store):
         stored = save_study(store, study.name, *_document(store, study, cells, seeds))
         planned = plan(store, cells)
-        made, again = [], []
+        new, again = [], []
         for each in planned:
             goes_on = each.state in (RunStatus.CANCELLED, RunStatus.LOST) or (
                 each.state == RunStatus.FAILED and retry_failed
@@ -91,11 +96,11 @@ def submit(
             if goes_on and (run := _go_on(store, each)):
                 again.append(run)
             elif goes_on or each.state == "missing":
-                made.append(_make(store, each.cell, stored, priority))
-    return Submitted(count_states(planned), tuple(made), tuple(again))
+                new.append(_make(store, each.cell, stored, priority))
+    return Submission(count_states(planned), tuple(new), tuple(again))
 
 
-def _go_on(store: Store, each: Planned) -> Run | None:
+def _go_on(store: Store, each: PlannedCell) -> Run | None:
     """Queue the run of the cell again; None where its files do not allow it any more."""
     assert each.run is not None
     try:

@@ -72,12 +72,12 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Renderabl
     from tfllmer_tui.view.text import plain
 
     names = list(columns)
-    made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, show_header=any(names))
+    grid = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, show_header=any(names))
     for i, name in enumerate(names):
-        made.add_column(name, overflow="fold", no_wrap=i == 0)
+        grid.add_column(name, overflow="fold", no_wrap=i == 0)
     for row in rows:
-        made.add_row(*(plain("" if cell is None else cell) for cell in row))
-    return made
+        grid.add_row(*(plain("" if cell is None else cell) for cell in row))
+    return grid
 
 
 def pairs(values: Mapping[str, Any]) -> RenderableType:

@@ -91,8 +91,7 @@ def launch_study(path: Path | None, part: StudyPart, retry_failed: bool) -> str:
     store = _store(path)
     queue.settle(store)
     done = submit(store, study, cells, seeds=part.n_seeds, retry_failed=retry_failed)
-    waits = bool(done.made or done.again or done.found.get("queued"))
-    return submitted_text(study.name, len(cells), done).removesuffix(".") + (_worker(store) if waits else "")
+    return submitted_text(study.name, len(cells), done).removesuffix(".") + (_worker(store) if done.waits else "")
 
 
 def more_seeds(path: Path | None, run_id: str, seeds: Sequence[int]) -> str:

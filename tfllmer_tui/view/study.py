@@ -14,7 +14,7 @@ from engine.records import RunStatus
 from tfllmer_tui.view.text import duration, plain, short_ids, status_text
 
 if TYPE_CHECKING:  # the screens start without the store and the presets
-    from engine.queue.studies import Submitted
+    from engine.queue.studies import Submission
     from engine.views.study import CellState, StudyState
     from engine.views.time_left import TimeLeft
 
@@ -98,13 +98,13 @@ def time_text(left: TimeLeft) -> str:
     return f"About {duration(left.left_s)} on {places}, as past runs took{rest}."
 
 
-def submitted_text(name: str, total: int, done: Submitted) -> str:
+def submitted_text(name: str, total: int, done: Submission) -> str:
     """`demo: 42 runs: 3 finished, 39 new in the queue.`"""
-    parts = [f"{n} {state}" for state, n in done.found.items() if state in ("finished", "running", "queued")]
-    parts.append(f"{len(done.made)} new in the queue")
+    parts = [f"{n} {state}" for state, n in done.before.items() if state in ("finished", "running", "queued")]
+    parts.append(f"{len(done.new)} new in the queue")
     if done.again:
         parts.append(f"{len(done.again)} again in the queue")
-    failed = done.found.get("failed", 0)
+    failed = done.before.get("failed", 0)
     if failed and len(done.again) < failed:
         parts.append(f"{failed} failed (--retry-failed queues them again)")
     return f"{name}: {total} runs: {', '.join(parts)}."

@@ -63,16 +63,16 @@ def test_only_what_is_missing_is_queued_whoever_made_the_rest(store: Store, writ
     cells = cells_of(study)
     by_hand = [made_by_hand(store, cells[n], status) for n, status in enumerate(["finished", "running", "queued"])]
     done = submit(store, study, cells, priority=3)
-    assert done.found == {"finished": 1, "running": 1, "queued": 1, "missing": 3}
-    assert [run.spec_hash for run in done.made] == [cell.spec_hash for cell in cells[3:]]
-    assert {run.priority for run in done.made} == {3}
-    assert {run.command[-1] for run in done.made} == {"0", "1"} - {str(cells[0].experiment.seed)}
+    assert done.before == {"finished": 1, "running": 1, "queued": 1, "missing": 3}
+    assert [run.spec_hash for run in done.new] == [cell.spec_hash for cell in cells[3:]]
+    assert {run.priority for run in done.new} == {3}
+    assert {run.command[-1] for run in done.new} == {"0", "1"} - {str(cells[0].experiment.seed)}
     again = submit(store, study, cells)
-    assert (again.made, again.again) == ((), ())
+    assert (again.new, again.again) == ((), ())
     assert set(by_hash(store).values()) == {1}
     counted = study_runs(store, "mine")
     assert [cell.spec_hash for cell, _ in counted] == [cell.spec_hash for cell in cells]
-    assert {run.id for _, run in counted if run} == {run.id for run in (*by_hand, *done.made)}
+    assert {run.id for _, run in counted if run} == {run.id for run in (*by_hand, *done.new)}
     row = known_study(store, "mine")
     assert {get_run(store, run.id).study_id for run in by_hand} == {row.id}  # linked, so that lists find them
     assert (row.baseline, row.margin, row.source) == (("id",), 0.01, study.text)
@@ -81,14 +81,14 @@ def test_only_what_is_missing_is_queued_whoever_made_the_rest(store: Store, writ
 def test_failed_runs_wait_for_a_word_and_stopped_ones_go_on(store: Store, write: Write) -> None:
     study = write(GRID)
     cells = cells_of(study)
-    runs = submit(store, study, cells).made
+    runs = submit(store, study, cells).new
     set_status(store, runs[0].id, RunStatus.FAILED, "diverged")
     cancel(store, [runs[1].id])
     set_status(store, runs[2].id, RunStatus.LOST, "its process is gone")
     done = submit(store, study, cells)
-    assert done.found == {"queued": 3, "failed": 1, "cancelled": 1, "lost": 1}
+    assert done.before == {"queued": 3, "failed": 1, "cancelled": 1, "lost": 1}
     assert {run.id for run in done.again} == {runs[1].id, runs[2].id}
-    assert done.made == ()
+    assert done.new == ()
     assert count_states(plan(store, cells)) == {"queued": 5, "failed": 1}
     retried = submit(store, study, cells, retry_failed=True)
     assert [run.id for run in retried.again] == [runs[0].id]
@@ -98,12 +98,12 @@ def test_failed_runs_wait_for_a_word_and_stopped_ones_go_on(store: Store, write:
 def test_a_stopped_run_whose_files_are_gone_is_made_anew(store: Store, write: Write) -> None:
     study = write(GRID)
     cells = cells_of(study)
-    first = submit(store, study, cells).made[0]
+    first = submit(store, study, cells).new[0]
     cancel(store, [first.id])
     store.folder(first.id).spec.unlink()
     done = submit(store, study, cells)
-    assert [run.spec_hash for run in done.made] == [first.spec_hash]
-    assert runs_that_count(store, [first.spec_hash])[first.spec_hash].id == done.made[0].id
+    assert [run.spec_hash for run in done.new] == [first.spec_hash]
+    assert runs_that_count(store, [first.spec_hash])[first.spec_hash].id == done.new[0].id
 
 
 @pytest.mark.parametrize("after", range(7))
@@ -126,7 +126,7 @@ def test_a_crash_between_two_runs_is_mended_by_the_same_command(
         except KeyboardInterrupt:
             assert after < 6
     assert sum(by_hash(store).values()) == min(after, 6)
-    assert len(submit(store, study, cells).made) == 6 - min(after, 6)
+    assert len(submit(store, study, cells).new) == 6 - min(after, 6)
     assert by_hash(store) == dict.fromkeys((cell.spec_hash for cell in cells), 1)
 
 
@@ -146,17 +146,17 @@ def test_two_terminals_at_once_queue_everything_once(store: Store, write: Write)
 
 def test_an_edit_adds_what_is_new_and_keeps_what_left(store: Store, write: Write) -> None:
     first = write(GRID)
-    before = submit(store, first, cells_of(first)).made
+    before = submit(store, first, cells_of(first)).new
     second = write(GRID.replace("tf-llmer/no-norm", "tf-llmer/rescale"))
     done = submit(store, second, cells_of(second))
-    assert {run.arm for run in done.made} == {"tf-llmer/rescale"}
+    assert {run.arm for run in done.new} == {"tf-llmer/rescale"}
     row = known_study(store, "mine")
     assert {cell.axes["arm"] for cell in row.cells} == {"id", "tf-llmer/full", "tf-llmer/rescale"}
     left = row.former
     assert {cell.spec_hash for cell in left} == {run.spec_hash for run in before if run.arm == "tf-llmer/no-norm"}
     assert len(list_runs(store)) == 8  # nothing is taken away
     third = write(GRID)
-    assert submit(store, third, cells_of(third)).made == ()
+    assert submit(store, third, cells_of(third)).new == ()
     assert {cell.axes["arm"] for cell in known_study(store, "mine").former} == {"tf-llmer/rescale"}
 
 
@@ -164,10 +164,10 @@ def test_a_changed_setting_makes_other_runs_of_the_same_cells(store: Store, writ
     study = write(GRID)
     submit(store, study, cells_of(study))
     done = submit(store, study, cells_of(study, sets=["train.epochs=3"]))
-    assert len(done.made) == 6
+    assert len(done.new) == 6
     row = known_study(store, "mine")
     assert len(row.cells) == len(row.former) == 6
-    assert {run.id for _, run in study_runs(store, "mine") if run} == {run.id for run in done.made}
+    assert {run.id for _, run in study_runs(store, "mine") if run} == {run.id for run in done.new}
 
 
 def test_a_part_of_a_study_leaves_the_rest_of_its_cells_alone(store: Store, write: Write) -> None:
@@ -185,8 +185,8 @@ def test_a_part_of_a_study_leaves_the_rest_of_its_cells_alone(store: Store, writ
 
 def test_more_seeds_stay_when_the_study_is_run_without_them(store: Store, write: Write) -> None:
     study = write(GRID)
-    assert len(submit(store, study, cells_of(study, seeds=range(4)), seeds=4).made) == 12
-    assert submit(store, study, cells_of(study)).made == ()
+    assert len(submit(store, study, cells_of(study, seeds=range(4)), seeds=4).new) == 12
+    assert submit(store, study, cells_of(study)).new == ()
     assert sorted({cell.axes["seed"] for cell, _ in study_runs(store, "mine")}) == [0, 1, 2, 3]
     assert known_study(store, "mine").former == ()
 

@@ -79,7 +79,7 @@ def test_compare_takes_the_runs_of_a_study_alone(bench: Path, tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     study = find_study("two")
     done = submit(open_store(bench / "experiments.db"), study, chosen(study))
-    assert not done.made and done.found == {"finished": 4}
+    assert not done.new and done.before == {"finished": 4}
     told = json.loads(call(bench, "compare", "id", "full", "--study", "two", "--json").stdout)
     assert [side["seeds"] for side in told["sides"]] == [[0, 1], [0, 1]]
     assert "compare no-both" in refusal(bench, "compare", "id", "no-both", "--study", "two")

@@ -32,10 +32,10 @@ def list_(json: Json = False) -> None:
     from tfllmer_tui.cli.output import print_json, print_rich, say, table
 
     meanings = {preset.name: preset.meaning for preset in list_presets("dataset")}
-    found: list[dict[str, Any]] = [
+    datasets: list[dict[str, Any]] = [
         {"name": "demo", "folder": None, "embeddings": ["demo"], "meaning": meanings.get("demo", "")}
     ]
-    found += [
+    datasets += [
         {
             "name": name,
             "folder": str(folder),
@@ -45,9 +45,9 @@ def list_(json: Json = False) -> None:
         for name, folder in list_datasets()
     ]
     if json:
-        print_json(found)
+        print_json(datasets)
         return
-    rows = [(d["name"], ", ".join(d["embeddings"]), d["folder"] or "(generated)", d["meaning"]) for d in found]
+    rows = [(d["name"], ", ".join(d["embeddings"]), d["folder"] or "(generated)", d["meaning"]) for d in datasets]
     print_rich(table(("name", "embeddings", "folder", "meaning"), rows))
     if not data_roots():
         say("TFLLMER_DATA is not set; export TFLLMER_DATA=/path/to/data to add the data sets in that folder.")

@@ -54,15 +54,15 @@ def diagnose(
     from engine.store import open_store
     from tfllmer_tui.cli.output import print_json
 
-    chosen: dict[str, object] = {
+    options: dict[str, object] = {
         "--dataset": dataset,
         "--embedding": embedding,
         "--ablation": ablation,
         "--method": method,
     }
-    chosen |= {"--backbone": backbone, "--set": sets}
+    options |= {"--backbone": backbone, "--set": sets}
     if run is not None:
-        found = _of_run(db, run, [flag for flag, value in chosen.items() if value], threads=threads, fresh=fresh)
+        diagnosis = _of_run(db, run, [flag for flag, value in options.items() if value], threads=threads, fresh=fresh)
     else:
         from engine.presets import resolve
 
@@ -75,14 +75,14 @@ def diagnose(
             sets=sets or [],
             threads=threads,
         )
-        found = _before_training(open_store(db), resolved.experiment, fresh=fresh)
+        diagnosis = _before_training(open_store(db), resolved.experiment, fresh=fresh)
     if json:
-        print_json(found)
+        print_json(diagnosis)
         return
     from tfllmer_tui.cli.output import print_rich
     from tfllmer_tui.view.geometry import diagnosis_view
 
-    print_rich(diagnosis_view(found))
+    print_rich(diagnosis_view(diagnosis))
 
 
 def _before_training(store: Store, experiment: Experiment, *, fresh: bool) -> dict[str, Any]:

@@ -38,11 +38,11 @@ def presets(
 
     if kind is not None and kind not in KINDS:
         raise UserError(f"presets {kind}: no such kind{nearest(kind, KINDS)}")
-    found = [preset for each in KINDS if kind in (None, each) for preset in list_presets(each)]
+    matches = [preset for each in KINDS if kind in (None, each) for preset in list_presets(each)]
     if json:
-        print_json([_as_json(preset) for preset in found])
+        print_json([_as_json(preset) for preset in matches])
     else:
-        print_rich(table(("kind", "name", "meaning"), [(p.kind, p.name, p.meaning) for p in found]))
+        print_rich(table(("kind", "name", "meaning"), [(p.kind, p.name, p.meaning) for p in matches]))
 
 
 def ablations(
@@ -63,13 +63,13 @@ def ablations(
 
     if method is not None:
         find_preset("method", method)
-    found = [preset for preset in list_presets("ablation") if method in (None, preset.applies_to)]
+    matches = [preset for preset in list_presets("ablation") if method in (None, preset.applies_to)]
     if json:
-        print_json([_as_json(preset) for preset in found])
+        print_json([_as_json(preset) for preset in matches])
         return
     rows = [
         row
-        for p in found
+        for p in matches
         for row in [(f"{p.applies_to}/{p.name}", p.meaning)] + ([("", p.question)] if p.question else [])
     ]
     print_rich(table(("arm", "meaning, and the question it answers"), rows))

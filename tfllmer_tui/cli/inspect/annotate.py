@@ -67,9 +67,9 @@ def note(
     from engine.store.annotations import add_note
 
     store = _store(db)
-    (found,) = _find(store, [run])
-    add_note(store, found.id, text)
-    print(f"{found.id}: noted")
+    (target,) = _find(store, [run])
+    add_note(store, target.id, text)
+    print(f"{target.id}: noted")
 
 
 def rm(
@@ -91,12 +91,12 @@ def rm(
     from engine.store.annotations import trash
 
     store = _store(db)
-    found = _find(store, run)
-    if purge and not _sure(found, yes):
+    targets = _find(store, run)
+    if purge and not _sure(targets, yes):
         return
-    removed = trash(store, [each.id for each in found])
+    removed = trash(store, [each.id for each in targets])
     if purge:
-        _purge(store, found)
+        _purge(store, targets)
     else:
         print(f"{_runs(removed)} put into the trash; tfllmer trash restore takes back" if removed else "already there")
 
@@ -148,13 +148,13 @@ def purge(run: SomeRuns = None, yes: Yes = False, db: Db = None) -> None:
     from engine.store import get_run, list_values
 
     store = _store(db)
-    found = _find(store, run) if run else [get_run(store, row[0]) for row in list_values(store, (), trashed=True)]
-    if kept := [each.id for each in found if each.trashed is None]:
+    targets = _find(store, run) if run else [get_run(store, row[0]) for row in list_values(store, (), trashed=True)]
+    if kept := [each.id for each in targets if each.trashed is None]:
         raise UserError(f"{kept[0]}: is not in the trash; tfllmer rm {kept[0]} puts it there")
-    if not found:
+    if not targets:
         print("The trash is empty.")
-    elif _sure(found, yes):
-        _purge(store, found)
+    elif _sure(targets, yes):
+        _purge(store, targets)
 
 
 def _store(db: str | None) -> Store:
@@ -175,7 +175,7 @@ def _find(store: Store, prefixes: Sequence[str]) -> list[Run]:
     return list({run.id: run for run in (find_run(store, prefix) for prefix in prefixes)}.values())
 
 
-def _sure(found: Sequence[Run], yes: bool) -> bool:
+def _sure(targets: Sequence[Run], yes: bool) -> bool:
     """Ask before something is deleted for good; without a terminal only --yes is a yes."""
     import sys
 
@@ -184,15 +184,15 @@ def _sure(found: Sequence[Run], yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise UserError(f"{_runs(len(found))} would be deleted for good; say --yes where nobody can be asked")
-    names = ", ".join(run.id for run in found[:3]) + (", ..." if len(found) > 3 else "")
-    return typer.confirm(f"Delete {_runs(len(found))} for good, with all files ({names})?")
+        raise UserError(f"{_runs(len(targets))} would be deleted for good; say --yes where nobody can be asked")
+    names = ", ".join(run.id for run in targets[:3]) + (", ..." if len(targets) > 3 else "")
+    return typer.confirm(f"Delete {_runs(len(targets))} for good, with all files ({names})?")
 
 
-def _purge(store: Store, found: Sequence[Run]) -> None:
+def _purge(store: Store, targets: Sequence[Run]) -> None:
     from engine.store.annotations import purge
 
-    print(f"{_runs(purge(store, [run.id for run in found]))} deleted")
+    print(f"{_runs(purge(store, [run.id for run in targets]))} deleted")
 
 
 def _runs(count: int) -> str:

@@ -76,76 +76,76 @@ def runs(
         raise UserError(f"--status {status}: no such status{nearest(status, STATUSES)}")
     if group is not None and group != "seed":
         raise UserError(f"--group {group}: runs are grouped by seed only; write --group seed")
-    asked: dict[str, Any] = {"trashed": trashed, "dataset": dataset, "status": status}
-    chosen = []
+    query: dict[str, Any] = {"trashed": trashed, "dataset": dataset, "status": status}
+    fields = []
     if filter_ or sort or columns:  # the fields there are cost a little to describe
         from engine.store.queries.filters import field_named, order_by, parse
 
-        asked |= {"where": parse(filter_ or "").clause(), "order": order_by(sort) if sort else ()}
-        chosen = [field_named(name.strip(), "--columns") for name in columns.split(",")] if columns else []
+        query |= {"where": parse(filter_ or "").clause(), "order": order_by(sort) if sort else ()}
+        fields = [field_named(name.strip(), "--columns") for name in columns.split(",")] if columns else []
     limit = limit if limit is not None else None if json else PAGE
     store = settled_store(db)
     if group:
-        _list_folded(store, asked, chosen, sort, limit or None, json)
-    elif chosen:
-        _list_values(store, asked, chosen, limit or None, json)
+        _list_folded(store, query, fields, sort, limit or None, json)
+    elif fields:
+        _list_values(store, query, fields, limit or None, json)
     else:
-        _list(store, asked, limit or None, json)
+        _list(store, query, limit or None, json)
 
 
-def _list(store: Store, asked: dict[str, Any], limit: int | None, as_json: bool) -> None:
+def _list(store: Store, query: dict[str, Any], limit: int | None, as_json: bool) -> None:
     from engine.store import list_records
     from tfllmer_tui.cli.output import print_json, print_rich
 
-    records = list_records(store, limit=limit, **asked)
+    records = list_records(store, limit=limit, **query)
     if as_json:
         print_json([each.to_json() for each in records])
     elif not records:
-        _say_none(store, asked)
+        _say_none(store, query)
     else:
         from tfllmer_tui.view.runs import run_table
 
         print_rich(run_table(records))
-        _say_more(_total(store, asked, len(records), limit), len(records))
+        _say_more(_total(store, query, len(records), limit), len(records))
 
 
-def _list_values(store: Store, asked: dict[str, Any], chosen: list[Any], limit: int | None, as_json: bool) -> None:
+def _list_values(store: Store, query: dict[str, Any], fields: list[Any], limit: int | None, as_json: bool) -> None:
     from engine.store import list_values
     from tfllmer_tui.cli.output import print_json, print_rich
 
-    rows = list_values(store, chosen, limit=limit, **asked)
-    names = [field.name for field in chosen]
+    rows = list_values(store, fields, limit=limit, **query)
+    names = [field.name for field in fields]
     if as_json:
         print_json([dict(zip(("run", *names), row, strict=True)) for row in rows])
     elif not rows:
-        _say_none(store, asked)
+        _say_none(store, query)
     else:
         from tfllmer_tui.view.tables import value_table
 
-        spans = [field.name for field in chosen if field.kind == "age" or field.name == "wall_s"]
+        spans = [field.name for field in fields if field.kind == "age" or field.name == "wall_s"]
         print_rich(value_table(names, rows, spans))
-        _say_more(_total(store, asked, len(rows), limit), len(rows))
+        _say_more(_total(store, query, len(rows), limit), len(rows))
 
 
 def _list_folded(
-    store: Store, asked: dict[str, Any], chosen: list[Any], sort: str | None, limit: int | None, as_json: bool
+    store: Store, query: dict[str, Any], fields: list[Any], sort: str | None, limit: int | None, as_json: bool
 ) -> None:
     """Seeds folded; in the order of the means where the first sort key is a number, else as the runs are."""
     from engine.store.queries.filters import field_named
     from engine.views.listing import folded_runs
     from tfllmer_tui.cli.output import print_json, print_rich
 
-    shown = chosen or [field_named(name, "--columns") for name in _FOLDED]
-    folds = folded_runs(store, shown, sort or "", **asked)
+    columns = fields or [field_named(name, "--columns") for name in _FOLDED]
+    folds = folded_runs(store, columns, sort or "", **query)
     kept = folds[:limit]
     if as_json:
         print_json([_fold_json(fold) for fold in kept])
     elif not kept:
-        _say_none(store, asked)
+        _say_none(store, query)
     else:
         from tfllmer_tui.view.tables import fold_table
 
-        print_rich(fold_table(kept, [field.name for field in shown]))
+        print_rich(fold_table(kept, [field.name for field in columns]))
         _say_more(len(folds), len(kept))
 
 
@@ -156,12 +156,12 @@ def _fold_json(fold: ListedFold) -> dict[str, Any]:
     return {**fold.about, "seeds": fold.seeds, "runs": fold.runs, "statuses": fold.statuses, "values": values}
 
 
-def _say_none(store: Store, asked: dict[str, Any]) -> None:
+def _say_none(store: Store, query: dict[str, Any]) -> None:
     from engine.store import count_runs
     from tfllmer_tui.cli.output import say
 
-    there = count_runs(store, trashed=asked["trashed"])
-    if asked["trashed"]:
+    there = count_runs(store, trashed=query["trashed"])
+    if query["trashed"]:
         say("The trash is empty." if not there else f"None of the {there} runs in the trash fits.")
     elif there:
         say(f"No such run among the {there} in {store.path}.")
@@ -169,20 +169,20 @@ def _say_none(store: Store, asked: dict[str, Any]) -> None:
         say(f"No run in {store.path} yet; tfllmer run makes one.")
 
 
-def _say_more(total: int, shown: int) -> None:
+def _say_more(total: int, count: int) -> None:
     from tfllmer_tui.cli.output import say
 
-    if total > shown:
-        say(f"{total - shown} more; --limit 0 shows all, --filter fewer.")
+    if total > count:
+        say(f"{total - count} more; --limit 0 shows all, --filter fewer.")
 
 
-def _total(store: Store, asked: dict[str, Any], shown: int, limit: int | None) -> int:
+def _total(store: Store, query: dict[str, Any], count: int, limit: int | None) -> int:
     """How many there are without the limit; counted only where there can be more."""
     from engine.store import count_runs
 
-    if shown != limit:
-        return shown
-    return count_runs(store, **{name: value for name, value in asked.items() if name != "order"})
+    if count != limit:
+        return count
+    return count_runs(store, **{name: value for name, value in query.items() if name != "order"})
 
 
 def show(
@@ -212,28 +212,28 @@ def show(
     from tfllmer_tui.cli.output import pairs, print_json, print_rich, settled_store
 
     store = settled_store(db)
-    found = find_run(store, run)
+    stored = find_run(store, run)
     if facts:
-        known = found.facts | {"command": found.command}
+        document = stored.facts | {"command": stored.command}
         if json:
-            print_json(known)
+            print_json(document)
         else:
-            print_rich(pairs(known))
+            print_rich(pairs(document))
     elif json:
-        print_json(record(store, found).to_json())
+        print_json(record(store, stored).to_json())
     elif config:
         from engine.views.settings import config_yaml
 
-        print(config_yaml(found.spec, dict.fromkeys(found.overrides, "--set")), end="")
+        print(config_yaml(stored.spec, dict.fromkeys(stored.overrides, "--set")), end="")
     elif log:
-        file = store.folder(found.id).log
+        file = store.folder(stored.id).log
         sys.stdout.write(file.read_text("utf-8", errors="replace") if file.exists() else "")
     elif svg is not None:
         from tfllmer_tui.cli.run.picture import WIDTH, picture
         from tfllmer_tui.view.svg import save_svg
 
-        save_svg(picture(store, found), svg, WIDTH, title=f"tfllmer show {found.id}")
+        save_svg(picture(store, stored), svg, WIDTH, title=f"tfllmer show {stored.id}")
     else:
         from tfllmer_tui.cli.run.picture import picture
 
-        print_rich(picture(store, found))
+        print_rich(picture(store, stored))

@@ -57,14 +57,14 @@ def cancel(runs: Runs, db: Db = None, json: Json = False) -> None:
     """
     from engine import queue as engine_queue
 
-    store, found = _found(db, runs)
-    before = {run.id: run.status for run in found}
+    store, targets = _targets(db, runs)
+    before = {run.id: run.status for run in targets}
     engine_queue.cancel(store, list(before))
     ended = engine_queue.see_off(store, list(before))
-    _tell(store, ended, json, said={run.id: _was(before[run.id]) for run in ended})
+    _print_runs(store, ended, json, notes={run.id: _note(before[run.id]) for run in ended})
 
 
-def _was(status: str) -> str:
+def _note(status: str) -> str:
     return "" if status in ("queued", "running", "lost") else "had ended already"
 
 
@@ -84,8 +84,8 @@ def retry(
     from engine import queue as engine_queue
     from tfllmer_tui.cli.run.run import say_queued
 
-    store, found = _found(db, runs)
-    again = engine_queue.retry(store, [run.id for run in found], fresh)
+    store, targets = _targets(db, runs)
+    again = engine_queue.retry(store, [run.id for run in targets], fresh)
     say_queued(store, again, json=json, quiet=False, no_worker=no_worker)
 
 
@@ -113,7 +113,7 @@ def clone(
     store = _store(db)
     source = find_run(store, run)
     resolved = respecify(source, sets or [])
-    made = engine_queue.clone(
+    copy = engine_queue.clone(
         store,
         source.id,
         resolved.experiment,
@@ -121,7 +121,7 @@ def clone(
         command=command_line(),
         priority=priority,
     )
-    say_queued(store, [made], json=json, quiet=False, no_worker=no_worker)
+    say_queued(store, [copy], json=json, quiet=False, no_worker=no_worker)
 
 
 def move(
@@ -148,14 +148,14 @@ def move(
 
     if [first, last, before is not None, priority is not None].count(True) != 1:
         raise UserError("tfllmer move: give one of --first, --last, --before RUN and --priority N")
-    store, found = _found(db, runs)
-    ids = [run.id for run in found]
+    store, targets = _targets(db, runs)
+    ids = [run.id for run in targets]
     if priority is not None:
         engine_queue.set_priority(store, ids, priority)
     else:
         other = None if before is None else find_run(store, before).id
         engine_queue.reorder(store, ids, first=first, last=last, before=other)
-    _tell(store, engine_queue.queued(store), json)
+    _print_runs(store, engine_queue.queued(store), json)
 
 
 def wait(
@@ -180,12 +180,12 @@ def wait(
     if [bool(runs), study is not None, everything].count(True) != 1:
         raise UserError("tfllmer wait: give runs, --study NAME or --all")
     if runs:
-        store, found = _found(db, runs)
+        store, targets = _targets(db, runs)
     else:
         store = _store(db)
-        found = of_study(store, study) if study is not None else unended(store)
-    ended = until_ended(store, [run.id for run in found], quiet=json)
-    _tell(store, ended, json)
+        targets = of_study(store, study) if study is not None else unended(store)
+    ended = until_ended(store, [run.id for run in targets], quiet=json)
+    _print_runs(store, ended, json)
     if any(run.status != RunStatus.FINISHED for run in ended):
         raise typer.Exit(1)
 
@@ -222,15 +222,15 @@ def _store(db: str | None) -> Store:
     return store
 
 
-def _found(db: str | None, runs: Sequence[str]) -> tuple[Store, list[Run]]:
+def _targets(db: str | None, runs: Sequence[str]) -> tuple[Store, list[Run]]:
     from engine.store import find_run
 
     store = _store(db)
-    found = {run.id: run for run in (find_run(store, prefix) for prefix in runs)}
-    return store, list(found.values())
+    targets = {run.id: run for run in (find_run(store, prefix) for prefix in runs)}
+    return store, list(targets.values())
 
 
-def _tell(store: Store, runs: Sequence[Run], json: bool, said: dict[str, str] | None = None) -> None:
+def _print_runs(store: Store, runs: Sequence[Run], json: bool, notes: dict[str, str] | None = None) -> None:
     """The runs as they are now, one a line."""
     from engine.store import record
     from tfllmer_tui.cli.output import print_json, print_rich
@@ -240,4 +240,4 @@ def _tell(store: Store, runs: Sequence[Run], json: bool, said: dict[str, str] | 
         print_json([record(store, run).to_json() for run in runs])
         return
     for run in runs:
-        print_rich(run_line(run, (said or {}).get(run.id, "")))
+        print_rich(run_line(run, (notes or {}).get(run.id, "")))

@@ -47,7 +47,7 @@ def until_ended(store: Store, run_ids: Sequence[str], *, quiet: bool) -> list[Ru
         console=console,
         disable=not console.is_terminal,
     )
-    told: set[str] = set()
+    ended_ids: set[str] = set()
     warned = False
     with bar:
         task = bar.add_task("", total=len(run_ids))
@@ -57,12 +57,12 @@ def until_ended(store: Store, run_ids: Sequence[str], *, quiet: bool) -> list[Ru
             ended = [run for run in runs if run.status.has_ended and not _comes_back(store, run)]
             bar.update(task, completed=len(ended), description=_counts(runs))
             for run in ended:
-                if run.id not in told and not console.is_terminal and not quiet:
+                if run.id not in ended_ids and not console.is_terminal and not quiet:
                     print(f"{run.id} {run.status}" + (f": {run.reason}" if run.reason else ""), flush=True)
-                told.add(run.id)
+                ended_ids.add(run.id)
             if len(ended) == len(runs):
                 return runs
-            idle = all(run.status == RunStatus.QUEUED for run in runs if run.id not in told)
+            idle = all(run.status == RunStatus.QUEUED for run in runs if run.id not in ended_ids)
             if idle and not warned and not any(worker.alive for worker in queue.workers(store)):
                 warned = True
                 say("No worker is alive: start one with tfllmer worker; this waits for it.")

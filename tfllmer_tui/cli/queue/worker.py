@@ -66,8 +66,8 @@ def worker(
     from engine.store import open_store
 
     if drain:
-        asked = queue.drain(open_store(db))
-        print("\n".join(f"worker {one.id} (pid {one.pid}) drains" for one in asked) or "No worker is alive.")
+        leaving = queue.drain(open_store(db))
+        print("\n".join(f"worker {one.id} (pid {one.pid}) drains" for one in leaving) or "No worker is alive.")
         return
     devices = choose(gpus, exclude, slots_per_gpu, cpu_slots)
 

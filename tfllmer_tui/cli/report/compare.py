@@ -65,19 +65,19 @@ def compare(
         print_rich(*comparison_view(comparison))
 
 
-def comparison_view(found: Comparison) -> list[RenderableType]:
+def comparison_view(comparison: Comparison) -> list[RenderableType]:
     """The comparison for a terminal: who, settings, metrics, tests, claims."""
     from engine.views.comparisons import claims, notes
     from tfllmer_tui.cli.output import table
     from tfllmer_tui.view.text import plain
 
-    names = [side.label for side in found.sides]
+    names = [side.label for side in comparison.sides]
     views: list[RenderableType] = [
         plain(f"{'reference' if i == 0 else 'against it'}: {side.label} (seeds {', '.join(map(str, side.seeds))})")
-        for i, side in enumerate(found.sides)
+        for i, side in enumerate(comparison.sides)
     ]
     views += [plain(""), plain("settings that differ", "bold")]
-    rows = [(name, *map(_shown, values)) for name, values in found.settings]
+    rows = [(name, *map(_shown, values)) for name, values in comparison.settings]
     views.append(table(("setting", *names), rows) if rows else plain("none"))
     heads = (
         "metric",
@@ -95,11 +95,11 @@ def comparison_view(found: Comparison) -> list[RenderableType]:
     views += [
         plain(""),
         plain("metrics", "bold"),
-        table(heads, (row for line in found.lines for row in _rows(found, line))),
+        table(heads, (row for line in comparison.lines for row in _rows(comparison, line))),
     ]
-    supported = [plain(f"{side}, {claim}") for side, claim in claims(found)]
+    supported = [plain(f"{side}, {claim}") for side, claim in claims(comparison)]
     views += [plain(""), plain("what the tests support, after Holm", "bold"), *supported] if supported else []
-    remarks = [plain(f"note: {note}", "bright_black") for note in notes(found)]
+    remarks = [plain(f"note: {note}", "bright_black") for note in notes(comparison)]
     return [*views, plain(""), *remarks] if remarks else views
 
 
@@ -107,7 +107,7 @@ def _title(line: Contrast) -> str:
     return line.metric.title
 
 
-def _rows(found: Comparison, line: Contrast) -> list[tuple[object, ...]]:
+def _rows(comparison: Comparison, line: Contrast) -> list[tuple[object, ...]]:
     from engine.reports.boards.compare import GROUPS
     from engine.reports.stats.numbers import p_text
 
@@ -116,7 +116,7 @@ def _rows(found: Comparison, line: Contrast) -> list[tuple[object, ...]]:
     head = (
         _title(line),
         group,
-        found.sides[line.side].label,
+        comparison.sides[line.side].label,
         _mean(line.metric, line.reference),
         _mean(line.metric, line.other),
         line.metric.difference(difference),
@@ -136,9 +136,9 @@ def _rows(found: Comparison, line: Contrast) -> list[tuple[object, ...]]:
     ]
 
 
-def _mean(metric: Metric, found: Summary) -> str:
-    mean = metric.text(found.mean)
-    return mean if found.sd is None else f"{mean} ±{metric.text(found.sd)}"
+def _mean(metric: Metric, summary: Summary) -> str:
+    mean = metric.text(summary.mean)
+    return mean if summary.sd is None else f"{mean} ±{metric.text(summary.sd)}"
 
 
 def _shown(value: Any) -> str:

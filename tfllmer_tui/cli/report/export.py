@@ -177,11 +177,13 @@ def ranks(run: RunId, output: Out = None, db: Db = None) -> None:
     from tfllmer_tui.cli.output import settled_store
 
     store = settled_store(db)
-    found = find_run(store, run)
-    root = store.folder(found.id).root
-    files = {artifact.kind: root / artifact.path for artifact in artifacts(store, found.id)}
+    stored = find_run(store, run)
+    root = store.folder(stored.id).root
+    files = {artifact.kind: root / artifact.path for artifact in artifacts(store, stored.id)}
     if "ranks" not in files or "split" not in files:
-        raise UserError(f"export ranks {run}: the run is {found.status} and has no ranks; only finished runs have them")
+        raise UserError(
+            f"export ranks {run}: the run is {stored.status} and has no ranks; only finished runs have them"
+        )
     if output is not None and str(output) != "-":
         export_ranks(files["ranks"], files["split"], output)
         return
@@ -217,18 +219,18 @@ def linear_map(
     from tfllmer_tui.cli.output import settled_store
 
     store = settled_store(db)
-    found = find_run(store, run)
-    paths = [artifact.path for artifact in artifacts(store, found.id) if artifact.kind == "map"]
+    stored = find_run(store, run)
+    paths = [artifact.path for artifact in artifacts(store, stored.id) if artifact.kind == "map"]
     if not paths:
         raise UserError(f"export map {run}: the run has no map; only runs that start from LLM vectors have one")
-    source = store.folder(found.id).root / paths[-1]
+    source = store.folder(stored.id).root / paths[-1]
     if not source.is_file():
         raise UserError(f"export map {run}: {source} is gone")
     if str(output) == "-":
         sys.stdout.buffer.write(source.read_bytes())
         return
-    with replacing(output) as beside:
-        shutil.copyfile(source, beside)
+    with replacing(output) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def _boards(

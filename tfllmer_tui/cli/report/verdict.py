@@ -61,15 +61,15 @@ def verdict(
     store = settled_store(db)
     share, baselines = judged_by(store, study, margin)
     evidence = finished_evidence(store, study, dataset, backbone)
-    found, doses = verdicts(evidence, margin=share, baselines=baselines), dose_families(evidence)
+    claims, doses = verdicts(evidence, margin=share, baselines=baselines), dose_families(evidence)
     if json:
-        print_json([to_json(one) | {"doses": dose_text.to_json(doses_on(one.bench, doses))} for one in found])
+        print_json([to_json(claim) | {"doses": dose_text.to_json(doses_on(claim.bench, doses))} for claim in claims])
         return
-    for one in found:
-        mark = {True: "✓", False: "✗", None: "?"}[one.supported]
-        untuned = " (untuned)" if one.untuned else ""
-        print_rich(plain(f"{mark} {one.bench.title}: {one.verdict}{untuned}", "bold"), grid_table(grid(one)))
-        print_rich(plain(""), *(plain(paragraph) for paragraph in prose(one)), plain(""))
+    for claim in claims:
+        mark = {True: "✓", False: "✗", None: "?"}[claim.supported]
+        untuned = " (untuned)" if claim.untuned else ""
+        print_rich(plain(f"{mark} {claim.bench.title}: {claim.verdict}{untuned}", "bold"), grid_table(grid(claim)))
+        print_rich(plain(""), *(plain(paragraph) for paragraph in prose(claim)), plain(""))
     for table in dose_text.grids(doses):
         print_rich(grid_table(table), plain(""))
     print_rich(*(plain(sentence) for sentence in dose_text.prose(doses)))
@@ -88,9 +88,9 @@ def judged_by(store: Store, study: str | None, margin: float | None) -> tuple[fl
     from engine.reports.verdict.verdict import BASELINES, MARGIN
     from engine.store.studies import known_study
 
-    known = None if study is None else known_study(store, study)
-    fixed = None if known is None else known.margin
+    record = None if study is None else known_study(store, study)
+    fixed = None if record is None else record.margin
     if margin is not None and fixed is not None and margin != fixed:
         raise UserError(f"--margin {margin:g}: study {study} fixed {fixed:g} beforehand; leave --margin out")
     share = next((m for m in (margin, fixed) if m is not None), MARGIN)
-    return share, (known.baseline if known is not None else ()) or BASELINES
+    return share, (record.baseline if record is not None else ()) or BASELINES

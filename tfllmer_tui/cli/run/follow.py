@@ -26,22 +26,22 @@ _STOPPING = "Stopping: the run saves its state and leaves. Ctrl-C again kills it
 def live(store: Store, run: Run, console: Console) -> Iterator[OnUpdate]:
     """A picture that is redrawn in place. The process of the run is followed by the caller's thread; the
     drawing thread sees finished snapshots only."""
-    began, shown = time.monotonic(), [snapshot(store, run)]
-    start = shown[0].epoch
+    began, snapshots = time.monotonic(), [snapshot(store, run)]
+    start = snapshots[0].epoch
     read_at = [0.0]
 
     def update(run: Run) -> None:
-        if run.cancel_requested and run.status is RunStatus.RUNNING and not shown[0].stopping:
+        if run.cancel_requested and run.status is RunStatus.RUNNING and not snapshots[0].stopping:
             view.console.print(_STOPPING)
         ended = run.status is not RunStatus.RUNNING
         if ended or run.cancel_requested or time.monotonic() - read_at[0] >= _EVERY_S:
-            shown[0], read_at[0] = snapshot(store, run), time.monotonic()
+            snapshots[0], read_at[0] = snapshot(store, run), time.monotonic()
 
     def render() -> RenderableType:
         width, height = console.size
-        ended = shown[0].record.status is not RunStatus.RUNNING
+        ended = snapshots[0].record.status is not RunStatus.RUNNING
         room = height - 10 if ended else height - 1  # the result comes below the last picture
-        return draw(shown[0], time.monotonic() - began, start, width=width, height=max(room, 10))
+        return draw(snapshots[0], time.monotonic() - began, start, width=width, height=max(room, 10))
 
     drawing = Live(console=console, get_renderable=render, refresh_per_second=4, vertical_overflow="crop")
     with no_caret_c(), drawing as view:
@@ -52,35 +52,35 @@ def live(store: Store, run: Run, console: Console) -> Iterator[OnUpdate]:
 def lines(store: Store, run: Run, out: TextIO) -> Iterator[OnUpdate]:
     """One line per epoch, without control codes."""
     began, first = time.monotonic(), snapshot(store, run)
-    told = set(first.series["train_ce"][0].tolist())
+    steps = set(first.series["train_ce"][0].tolist())
     stopping = [False]
 
     def update(run: Run) -> None:
         if run.cancel_requested and not stopping[0] and run.status is RunStatus.RUNNING:
             stopping[0] = True
             print(_STOPPING, file=out, flush=True)
-        shown = snapshot(store, run)
-        for step in shown.series["train_ce"][0].tolist():
-            if step not in told:
-                told.add(step)
-                print(_line(shown, step, time.monotonic() - began, first.epoch), file=out, flush=True)
+        current = snapshot(store, run)
+        for step in current.series["train_ce"][0].tolist():
+            if step not in steps:
+                steps.add(step)
+                print(_line(current, step, time.monotonic() - began, first.epoch), file=out, flush=True)
 
     yield update
 
 
-def _line(shown: Snapshot, at: float, elapsed_s: float, start: float) -> str:
-    values = {name: dict(zip(*map(list, points), strict=True)).get(at) for name, points in shown.series.items()}
+def _line(current: Snapshot, at: float, elapsed_s: float, start: float) -> str:
+    values = {name: dict(zip(*map(list, points), strict=True)).get(at) for name, points in current.series.items()}
     epoch = values["epoch"] or 0.0
     parts = [
-        f"epoch {epoch:>{len(str(shown.epochs))}.0f}/{shown.epochs}",
+        f"epoch {epoch:>{len(str(current.epochs))}.0f}/{current.epochs}",
         f"train CE {values['train_ce']:.3f}",
         f"valid CE {values['valid_ce']:.3f}",
         f"valid NDCG@10 {values['valid.ndcg@10']:.4f}",
     ]
-    speed = shown.series["targets_per_s"][1]
+    speed = current.series["targets_per_s"][1]
     if len(speed):
         parts.append(f"{count(float(speed[-1]))} targets/s")
-    left = RunProgress(epoch, shown.epochs, elapsed_s, start).eta_s
+    left = RunProgress(epoch, current.epochs, elapsed_s, start).eta_s
     if left:
         parts.append(f"{duration(left)} left")
     return "  ".join(parts)

@@ -57,23 +57,23 @@ def snapshot(store: Store, run: Run) -> Snapshot:
     )
     stopping = run.cancel_requested and run.status is RunStatus.RUNNING
     measured = len(reported["train_ce"][0]) > 0
-    told = [] if measured else [event.text for event in events(store, run.id) if event.level != "state"]
-    news = told[-1] if told else "waiting for the first measurement"
+    texts = [] if measured else [event.text for event in events(store, run.id) if event.level != "state"]
+    news = texts[-1] if texts else "waiting for the first measurement"
     return Snapshot(head, stopping, reported, facts_of(run), int(run.spec["train"]["epochs"]), news)
 
 
 def draw(
-    shown: Snapshot, elapsed_s: float, start: float = 0.0, *, width: int = WIDTH, height: int = HEIGHT
+    moment: Snapshot, elapsed_s: float, start: float = 0.0, *, width: int = WIDTH, height: int = HEIGHT
 ) -> RenderableType:
     """The curves with progress. `elapsed_s` is the time since this attempt began at epoch `start`."""
-    progress = RunProgress(shown.epoch, shown.epochs, elapsed_s, start)
+    progress = RunProgress(moment.epoch, moment.epochs, elapsed_s, start)
     return live_view(
-        shown.record,
-        shown.series,
-        shown.facts,
+        moment.record,
+        moment.series,
+        moment.facts,
         progress,
-        stopping=shown.stopping,
-        waiting=shown.news,
+        stopping=moment.stopping,
+        waiting=moment.news,
         width=width,
         height=height,
     )
@@ -81,9 +81,9 @@ def draw(
 
 def picture(store: Store, run: Run, *, width: int = WIDTH) -> RenderableType:
     """The curves and the result of a stored run."""
-    known = record(store, run)
+    summary = record(store, run)
     if run.status is RunStatus.RUNNING and run.started:
         elapsed = (datetime.now(UTC) - run.started).total_seconds()
     else:
-        elapsed = known.result.wall_s or 0.0
-    return Group(draw(snapshot(store, run), elapsed, width=width), result_table(known))
+        elapsed = summary.result.wall_s or 0.0
+    return Group(draw(snapshot(store, run), elapsed, width=width), result_table(summary))

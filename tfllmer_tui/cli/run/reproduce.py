@@ -44,26 +44,26 @@ def reproduce(
     from tfllmer_tui.cli.output import print_json, settled_store
 
     store = settled_store(db)
-    found = find_run(store, run)
-    diff = store.folder(found.id).root / "code.diff"
+    stored = find_run(store, run)
+    diff = store.folder(stored.id).root / "code.diff"
     here, same_diff = _here(diff)
-    made = recipe(found, here, same_diff=same_diff)
-    lines = steps(found, diff, made)
-    told: dict[str, Any] = {
-        "run": found.id,
-        "command": list(made.command),
+    rebuild = recipe(stored, here, same_diff=same_diff)
+    lines = steps(stored, diff, rebuild)
+    document: dict[str, Any] = {
+        "run": stored.id,
+        "command": list(rebuild.command),
         "steps": lines,
-        "changes": [asdict(change) for change in made.changes],
+        "changes": [asdict(change) for change in rebuild.changes],
     }
     if not json:
-        _print(found, lines, made)
+        _print(stored, lines, rebuild)
     if start:
-        again, differing = _again(store, found, made, quiet=json)
-        told |= {"again": again.id, "status": again.status, "differences": differing}
+        again, differing = _again(store, stored, rebuild, quiet=json)
+        document |= {"again": again.id, "status": again.status, "differences": differing}
         if not json:
-            _compare(found, again, differing)
+            _compare(stored, again, differing)
     if json:
-        print_json(told)
+        print_json(document)
     if start and (again.status != RunStatus.FINISHED or differing):
         raise typer.Exit(1)
 
@@ -82,10 +82,10 @@ def _here(diff: Path) -> tuple[Provenance, bool]:
         # the science wing's code, asked in a process of its own
         done = subprocess.run([sys.executable, "-P", "-c", _ASK, folder], capture_output=True, text=True, check=True)
         ours = Path(folder, "code.diff")
-        known = ours.exists() and diff.exists()
+        comparable = ours.exists() and diff.exists()
         here = Provenance.decode(json.loads(done.stdout))
         assert here is not None  # what the line below prints
-        return here, not known or ours.read_bytes() == diff.read_bytes()
+        return here, not comparable or ours.read_bytes() == diff.read_bytes()
 
 
 _ASK = """
@@ -96,21 +96,21 @@ print(json.dumps(provenance(Path(sys.argv[1]))))
 """
 
 
-def _print(run: Run, lines: Any, made: Recipe) -> None:
+def _print(run: Run, lines: Any, rebuild: Recipe) -> None:
     from tfllmer_tui.cli.output import print_rich, table
 
     print(f"# run {run.id} of {run.created:%Y-%m-%d %H:%M} UTC, {run.arm} on {run.dataset}")
     for line in lines:
         print(line)
     print(f"# or, from its stored specification: tfllmer reproduce {run.id} --run")
-    if made.changes:
-        rows = [(c.what, c.then, c.now, "other numbers" if c.decisive else "maybe") for c in made.changes]
+    if rebuild.changes:
+        rows = [(c.what, c.then, c.now, "other numbers" if c.decisive else "maybe") for c in rebuild.changes]
         print_rich(table(("changed since", "then", "now", "matters"), rows))
     else:
         print("# code, packages, data and vectors are as they were")
 
 
-def _again(store: Store, run: Run, made: Recipe, *, quiet: bool) -> tuple[Run, list[tuple[str, Any, Any]]]:
+def _again(store: Store, run: Run, rebuild: Recipe, *, quiet: bool) -> tuple[Run, list[tuple[str, Any, Any]]]:
     """Train it once more. Raises UserError where the data has changed, since it would be another run."""
     import sys
 
@@ -121,14 +121,14 @@ def _again(store: Store, run: Run, made: Recipe, *, quiet: bool) -> tuple[Run, l
     from engine.store import create_run, result_of
     from tfllmer_tui.cli.run import follow
 
-    for change in made.changes:
+    for change in rebuild.changes:
         if change.decisive:
             raise UserError(f"{run.id}: cannot be reproduced here: {change.what} was {change.then}, is {change.now}")
     before = result_of(run)
     if before is None:
         raise UserError(f"{run.id}: is {run.status} and has no numbers to compare with")
     command = ["tfllmer", *sys.argv[1:]]
-    again = create_run(store, made.experiment, overrides=run.overrides, command=command, status=RunStatus.RUNNING)
+    again = create_run(store, rebuild.experiment, overrides=run.overrides, command=command, status=RunStatus.RUNNING)
     queue.start(store, again)
     following = follow.nothing() if quiet else follow.lines(store, again, sys.stdout)
     with following as on_update:

@@ -100,11 +100,11 @@ def run(
         return
     mode, ended = _mode(json, quiet), []
     for experiment in experiments:
-        made = create_run(
+        row = create_run(
             store, experiment, overrides=resolved.overrides, command=command_line(), status=RunStatus.RUNNING
         )
-        queue.start(store, made)
-        ended.append(_watch(store, made, mode))
+        queue.start(store, row)
+        ended.append(_watch(store, row, mode))
         if ended[-1].status == RunStatus.CANCELLED or ended[-1].reason.startswith("user error"):
             break
     records = [record(store, one) for one in ended]
@@ -225,9 +225,9 @@ def _print_result(store: Store, run: Run, mode: Mode) -> None:
     from tfllmer_tui.view.runs import result_table
     from tfllmer_tui.view.text import duration, number
 
-    known = record(store, run)
+    summary = record(store, run)
     if mode == "quiet":
-        reached = known.result
+        reached = summary.result
         print(
             f"{run.id}  {run.arm} {run.dataset} {run.backbone} seed {run.seed}  "
             f"test NDCG@10 {number(reached.test.get('ndcg@10'))} HR@10 {number(reached.test.get('hr@10'))}  "
@@ -235,7 +235,7 @@ def _print_result(store: Store, run: Run, mode: Mode) -> None:
             flush=True,
         )
     elif mode != "json":
-        print_rich(result_table(known) if mode == "live" else picture(store, run))
+        print_rich(result_table(summary) if mode == "live" else picture(store, run))
         print(f"Next: tfllmer show {run.id}\n      tfllmer leaderboard --dataset {run.dataset}")
 
 

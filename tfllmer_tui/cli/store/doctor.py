@@ -63,14 +63,14 @@ def _python() -> str:
 def _packages(problems: list[str]) -> dict[str, str | None]:
     from importlib.metadata import PackageNotFoundError, version
 
-    found: dict[str, str | None] = {}
+    versions: dict[str, str | None] = {}
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = None
+            versions[name] = None
             problems.append(f"package {name} is not installed; install tfllmer again")
-    return found
+    return versions
 
 
 def _devices(problems: list[str]) -> dict[str, Any]:
@@ -83,13 +83,13 @@ def _devices(problems: list[str]) -> dict[str, Any]:
         done = subprocess.run(
             [sys.executable, "-P", "-c", _DEVICES], capture_output=True, text=True, timeout=120, check=False
         )
-        found: dict[str, Any] = json.loads(done.stdout)
+        devices: dict[str, Any] = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
         problems.append("importing torch took more than 120 s")
     except ValueError:
         problems.append(f"torch does not work: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
     else:
-        return found
+        return devices
     return {}
 
 

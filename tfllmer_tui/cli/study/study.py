@@ -41,11 +41,11 @@ def list_(json: Json = False) -> None:
     from engine.presets import combinations, list_studies
     from tfllmer_tui.cli.output import print_json, print_rich, table
 
-    found = list_studies()
+    studies = list_studies()
     if json:
-        print_json([_as_json(study) for study in found])
+        print_json([_as_json(study) for study in studies])
     else:
-        print_rich(table(("study", "runs", "meaning"), [(s.name, len(combinations(s)), s.meaning) for s in found]))
+        print_rich(table(("study", "runs", "meaning"), [(s.name, len(combinations(s)), s.meaning) for s in studies]))
 
 
 @group.command()
@@ -126,8 +126,7 @@ def run(
     queue.settle(store)
     done = submit(store, study, cells, seeds=seeds, retry_failed=retry_failed, priority=priority)
     say(submitted_text(study.name, len(cells), done))
-    waits = bool(done.made or done.again or done.found.get("queued"))
-    if waits and not no_worker and queue.ensure_worker(store):
+    if done.waits and not no_worker and queue.ensure_worker(store):
         say("Started a worker in the background; it leaves when the queue is empty.")
     if detach:
         say(f"Watch: tfllmer study status {name}\n       tfllmer study run {name}")
