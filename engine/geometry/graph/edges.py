@@ -18,7 +18,7 @@ _TRIES = 20
 
 
 @dataclass(frozen=True)
-class Pairs:
+class MatchedPairs:
     """Edges (i, j) and non-edges (i, other) with the same items on the left and, as many times, on the right."""
 
     i: IntArray
@@ -26,7 +26,7 @@ class Pairs:
     other: IntArray
 
 
-def matched_pairs(adjacency: Matrix, seed: int = 0) -> Pairs:
+def matched_pairs(adjacency: Matrix, seed: int = 0) -> MatchedPairs:
     """A sample of edges, each with a non-edge: the right ends are dealt out anew among the left ones.
 
     So both sides hold items as often as their degrees have it. A deal that is an edge or a loop is dealt again,
@@ -45,10 +45,10 @@ def matched_pairs(adjacency: Matrix, seed: int = 0) -> Pairs:
         if len(open_) < 2:
             break
     there = other >= 0
-    return Pairs(i[there], j[there], other[there])
+    return MatchedPairs(i[there], j[there], other[there])
 
 
-def edge_auc(unit: Rows, pairs: Pairs) -> dict[str, Any]:
+def edge_auc(unit: Rows, pairs: MatchedPairs) -> dict[str, Any]:
     """P(u_i.u_j of an edge > that of a non-edge), ties one half; .5 is chance. The standard error is that of
     Hanley and McNeil (1982), for independent pairs."""
     m = len(pairs.i)

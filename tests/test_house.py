@@ -1,0 +1,90 @@
+"""The house's rules that no linter knows: no circle of modules, short files, one meaning for a class's name."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import grimp
+import networkx as nx  # type: ignore[import-untyped]
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("engine", "tfllmer_tui")
+MOST_LINES = 400
+REASON = "# Longer than 400 lines:"
+"""How a file that has to be long begins a line, among its first ten, that says why."""
+
+
+def modules() -> Iterator[tuple[Path, str]]:
+    """Every module of the product, by its path in the repository, with its text."""
+    for package in PACKAGES:
+        for file in sorted((ROOT / package).rglob("*.py")):
+            yield file.relative_to(ROOT), file.read_text("utf-8")
+
+
+def circles(imports: dict[str, set[str]]) -> list[list[str]]:
+    """A shortest way round in each knot of modules that import one another."""
+    graph = nx.DiGraph((importer, imported) for importer, all_ in imports.items() for imported in all_)
+    knots = [knot for knot in nx.strongly_connected_components(graph) if len(knot) > 1]
+    return sorted(next(nx.simple_cycles(graph.subgraph(knot), len(knot))) for knot in knots)
+
+
+def test_no_circle_of_modules_not_even_of_types() -> None:
+    graph = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=False, cache_dir=None)
+    assert circles({name: graph.find_modules_directly_imported_by(name) for name in graph.modules}) == []
+
+
+def test_a_circle_would_be_found() -> None:
+    assert circles({"a": {"b", "d"}, "b": {"c"}, "c": {"a"}, "d": {"c"}})[0] in (["a", "b", "c"], ["a", "d", "c"])
+    assert circles({"a": {"b", "c"}, "b": {"c"}}) == []
+
+
+def test_files_are_short_or_say_why_not() -> None:
+    long = {
+        str(path): len(text.splitlines())
+        for path, text in modules()
+        if len(text.splitlines()) > MOST_LINES and not any(line.startswith(REASON) for line in text.splitlines()[:10])
+    }
+    assert long == {}
+
+
+def test_a_class_name_means_one_thing() -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for path, text in modules():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(str(path))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def unclosed(text: str) -> list[int]:
+    """Lines of the matches whose last case is not `case _ as x: assert_never(x)`, under any name."""
+    matches = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Match)]
+    return [match.lineno for match in matches if not _is_closed(match.cases[-1])]
+
+
+def _is_closed(case: ast.match_case) -> bool:
+    takes_all = isinstance(case.pattern, ast.MatchAs) and case.pattern.pattern is None and case.guard is None
+    return takes_all and any(
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "assert_never"
+        for statement in case.body
+        for node in ast.walk(statement)
+    )
+
+
+def test_every_match_is_over_a_closed_set_and_says_so() -> None:
+    assert {str(path): lines for path, text in modules() if (lines := unclosed(text))} == {}
+
+
+@pytest.mark.parametrize(
+    ("last", "is_closed"),
+    [
+        ("case _: assert_never(x)", True),
+        ("case y: assert_never(y)", True),
+        ("case _: pass", False),
+        ("case 2: ...", False),
+    ],
+)
+def test_an_open_match_would_be_found(last: str, is_closed: bool) -> None:
+    assert unclosed(f"match x:\n    case 1: ...\n    case {last}\n") == ([] if is_closed else [1])
