@@ -24,10 +24,10 @@ def modules() -> Iterator[tuple[Path, str]]:
 
 
 def circles(imports: dict[str, set[str]]) -> list[list[str]]:
-    """A shortest way round in each knot of modules that import one another."""
+    """One way round in each knot of modules that import one another."""
     graph = nx.DiGraph((importer, imported) for importer, all_ in imports.items() for imported in all_)
     knots = [knot for knot in nx.strongly_connected_components(graph) if len(knot) > 1]
-    return sorted(next(nx.simple_cycles(graph.subgraph(knot), len(knot))) for knot in knots)
+    return [[importer for importer, _ in nx.find_cycle(graph.subgraph(knot))] for knot in knots]
 
 
 def test_no_circle_of_modules_not_even_of_types() -> None:
@@ -36,7 +36,8 @@ def test_no_circle_of_modules_not_even_of_types() -> None:
 
 
 def test_a_circle_would_be_found() -> None:
-    assert circles({"a": {"b", "d"}, "b": {"c"}, "c": {"a"}, "d": {"c"}})[0] in (["a", "b", "c"], ["a", "d", "c"])
+    (found,) = circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})
+    assert sorted(found) == ["a", "b", "c"]
     assert circles({"a": {"b", "c"}, "b": {"c"}}) == []
 
 
@@ -80,10 +81,10 @@ def test_every_match_is_over_a_closed_set_and_says_so() -> None:
 @pytest.mark.parametrize(
     ("last", "is_closed"),
     [
-        ("case _: assert_never(x)", True),
-        ("case y: assert_never(y)", True),
-        ("case _: pass", False),
-        ("case 2: ...", False),
+        ("_: assert_never(x)", True),
+        ("y: assert_never(y)", True),
+        ("_: pass", False),
+        ("2: ...", False),
     ],
 )
 def test_an_open_match_would_be_found(last: str, is_closed: bool) -> None:
