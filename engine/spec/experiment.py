@@ -81,12 +81,12 @@ class Experiment(Part):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """Without the parts that its backbone does not read."""
+        """Without the parts that its backbone does not read; a closed form draws nothing, so it has no seed either."""
         of_parts = super().identity()
         if not self.backbone.has_items:
             del of_parts["embedding"], of_parts["table"]
         if not self.backbone.is_trained:
-            del of_parts["train"]
+            del of_parts["train"], of_parts["seed"]
         return of_parts
 
     @property

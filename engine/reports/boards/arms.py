@@ -89,7 +89,7 @@ class Bench:
 def essence(experiment: Experiment) -> str:
     """What makes an arm the arm it is: the settings it reads, without the seed and what may be tuned."""
     settings = identity(experiment)
-    del settings["seed"]
+    settings.pop("seed", None)  # a closed form has none
     for path in TUNED:
         *parents, last = path.split(".")
         part = settings

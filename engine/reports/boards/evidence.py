@@ -59,7 +59,8 @@ class Evidence:
     def identity(self) -> dict[str, Any]:
         """The settings that the run reads (`spec.identity`), without the seed."""
         settings = spec.identity(self.experiment)
-        del settings["seed"], settings["version"]
+        settings.pop("seed", None)  # a closed form has none
+        del settings["version"]
         return settings
 
     @cached_property

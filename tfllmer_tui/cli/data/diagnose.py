@@ -88,6 +88,7 @@ def diagnose(
 def _before_training(store: Store, experiment: Experiment, *, fresh: bool) -> dict[str, Any]:
     from engine.store.diagnoses import question
 
+    _check_table(experiment)
     head = {
         "arm": experiment.arm,
         "dataset": experiment.data.name,
@@ -95,6 +96,13 @@ def _before_training(store: Store, experiment: Experiment, *, fresh: bool) -> di
         "backbone": experiment.backbone.name,
     }
     return head | _answered(store, question(experiment), experiment, {}, fresh=fresh)
+
+
+def _check_table(experiment: Experiment) -> None:
+    from engine.errors import UserError
+
+    if not experiment.backbone.has_items:
+        raise UserError(f"backbone {experiment.backbone.name} has no item table, so there is no geometry to measure")
 
 
 def _of_run(db: str | None, prefix: str, flags: list[str], *, threads: int | None, fresh: bool) -> dict[str, Any]:
@@ -108,12 +116,13 @@ def _of_run(db: str | None, prefix: str, flags: list[str], *, threads: int | Non
     open_store(db, read_only=True)  # a store that is not there holds no run, and is not made
     store = open_store(db)
     run = find_run(store, prefix)
+    experiment = experiment_of(run)
+    _check_table(experiment)
     weights = store.folder(run.id).best
     if run.status != RunStatus.FINISHED or not weights.exists():
         raise UserError(
             f"run {run.id} is {run.status} and has no tested weights; `tfllmer resume {run.id}` finishes it"
         )
-    experiment = experiment_of(run)
     if threads is not None:
         execution = experiment.execution.model_copy(update={"threads": threads})
         experiment = experiment.model_copy(update={"execution": execution})

@@ -30,7 +30,8 @@ def run(
     method: Method = None,
     dataset: DatasetName = None,
     backbone: Annotated[
-        str | None, typer.Option("--backbone", metavar="NAME", help="sasrec when left out; gru4rec, bert4rec.")
+        str | None,
+        typer.Option("--backbone", metavar="NAME", help="sasrec when left out; see tfllmer presets backbone."),
     ] = None,
     embedding: Embedding = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of the training; 0 when left out.")] = None,

@@ -1,0 +1,74 @@
+"""Models of all three families, from the command line to one board."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.tui.cli.calls import call, refusal
+
+SMALL = [f"--set=data.source.{dial}" for dial in ("users=80", "items=60", "communities=4", "dim=16")]
+STUDY = """meaning: three families
+set: {train.epochs: 1, data.source.users: 80, data.source.items: 60, data.source.communities: 4, data.source.dim: 16}
+grid:
+  dataset: [demo]
+  backbone: [sasrec, lightgcn, ease]
+  arm: [id]
+  seed: 0-1
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("families")
+    (folder / "configs" / "study").mkdir(parents=True)
+    (folder / "configs" / "study" / "three.yaml").write_text(STUDY)
+    done = call(folder, "study", "run", "three")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_they_stand_on_one_board_for_the_metrics_that_they_have(folder: Path) -> None:
+    boards = json.loads(call(folder, "leaderboard", "--metric", "ndcg@10", "--metric", "train_ce", "--json").stdout)
+    ranked, trained = boards
+    assert ranked["backbones"] == ["sasrec", "lightgcn", "ease"]
+    cells = {name: cell for row in ranked["rows"] for name, cell in row["cells"].items()}
+    assert cells.keys() == {"sasrec", "lightgcn", "ease"}
+    assert all(cell["mean"] > 0 for cell in cells.values())
+    assert {name for row in trained["rows"] for name in row["cells"]} == {"sasrec", "lightgcn"}
+    for words in (["leaderboard"], ["runs"], ["study", "show", "three"], ["export", "latex"]):
+        done = call(folder, *words)
+        assert done.returncode == 0, (words, done.stderr)
+        assert "ease" in done.stdout, words
+
+
+def test_a_closed_form_has_one_run_however_many_seeds(folder: Path) -> None:
+    runs = json.loads(call(folder, "runs", "--json").stdout)
+    ease = [run for run in runs if run["backbone"] == "ease"]
+    assert len(ease) == 1
+    assert len([run for run in runs if run["backbone"] == "lightgcn"]) == 2
+    shown = call(folder, "show", ease[0]["run"])
+    assert shown.returncode == 0, shown.stderr
+    assert "at epoch 0 of 0" in shown.stdout
+    other = next(run["run"] for run in runs if run["backbone"] == "sasrec")
+    compared = call(folder, "compare", other, ease[0]["run"], "--metric", "ndcg@10")
+    assert compared.returncode == 0, compared.stderr
+    assert "backbone" in compared.stdout
+    again = call(folder, "reproduce", ease[0]["run"])
+    assert again.returncode == 0, again.stderr
+
+
+def test_what_a_closed_form_does_not_have_is_refused_in_one_line(folder: Path) -> None:
+    for words, expected in (
+        (["run", "--backbone", "ease", "--method", "tf-llmer"], "backbone ease has no item table"),
+        (["run", "--backbone", "ease", "--set", "train.lr=1"], "backbone ease is not trained"),
+        (["diagnose", "--backbone", "ease"], "backbone ease has no item table"),
+    ):
+        assert expected in refusal(folder, *words)
+
+
+def test_the_same_closed_form_from_elsewhere_is_the_same_run(folder: Path) -> None:
+    done = call(folder, "run", "--backbone", "ease", *SMALL, "--seed", "7", "-q")
+    assert done.returncode == 0, done.stderr
+    runs = json.loads(call(folder, "runs", "--json").stdout)
+    assert len({run["spec_hash"] for run in runs if run["backbone"] == "ease"}) == 1
