@@ -101,10 +101,11 @@ def essence(experiment: Experiment) -> str:
 
 def benches(evidence: Iterable[Evidence]) -> list[Bench]:
     """Benches in the order of data set, backbone, vectors. ID arms, which read no vectors, stand on the
-    bench of every kind of vectors."""
+    bench of every kind of vectors; closed forms, which have no training to compare, on none."""
     groups: dict[str, list[Evidence]] = defaultdict(list)
     for run in evidence:
-        groups[_budget(run)].append(run)
+        if run.experiment.backbone.is_trained:
+            groups[_budget(run)].append(run)
     result = []
     for runs in groups.values():
         vectors = sorted({_vectors(run) for run in runs if run.experiment.reads_vectors}) or [("", "")]

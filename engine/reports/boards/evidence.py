@@ -85,6 +85,8 @@ class Evidence:
 
     def stopped_early(self) -> bool:
         """Whether its last training CE is not that of its last planned epoch."""
+        if not self.experiment.backbone.is_trained:
+            return False
         curve = self.result.train_ce
         return not curve or curve[-1].epoch != self.experiment.train.epochs
 

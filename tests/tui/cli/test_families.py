@@ -58,6 +58,13 @@ def test_a_closed_form_has_one_run_however_many_seeds(folder: Path) -> None:
     assert again.returncode == 0, again.stderr
 
 
+def test_verdict_and_report_are_about_what_is_trained(folder: Path) -> None:
+    assert "stopped before their last epoch" not in refusal(folder, "verdict", "three")
+    done = call(folder, "report", "three", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    assert any("ease" in table.read_text() for table in (folder / "out" / "tables").iterdir())
+
+
 def test_what_a_closed_form_does_not_have_is_refused_in_one_line(folder: Path) -> None:
     for words, expected in (
         (["run", "--backbone", "ease", "--method", "tf-llmer"], "backbone ease has no item table"),
