@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine import spec
@@ -45,6 +45,12 @@ class Diagnosis(spec.Part):
     experiment: spec.Experiment
     weights: str | None = Field(None, description="checkpoint of a finished run; none = geometry before training")
     cache: str | None = Field(None, description="folder of tables that were computed before")
+
+    @field_validator("experiment", mode="before")
+    @classmethod
+    def _of_document(cls, value: Any) -> Any:
+        """The experiment as it is stored, with its version."""
+        return spec.from_document(value) if isinstance(value, dict) else value
 
 
 def run(request: Diagnosis, recorder: Recorder) -> dict[str, Any]:

@@ -67,7 +67,9 @@ def test_wrong_use_is_one_line_and_leaves_nothing_behind(tmp_path: Path, words: 
 
 def test_one_wrong_cell_and_nothing_is_queued(tmp_path: Path) -> None:
     write(tmp_path, TINY + GRID + "include:\n  - arm: id\n    backbone: gru4rec\n    backbone.heads: 2\n")
-    assert "configs/study/mine.yaml:14: backbone.heads: no such setting" in refusal(tmp_path, "study", "run", "mine")
+    assert "configs/study/mine.yaml:14: backbone.heads: no cell of study mine has" in refusal(
+        tmp_path, "study", "run", "mine"
+    )
     assert not (tmp_path / "experiments.db").exists()
 
 
