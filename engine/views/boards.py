@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Form: TypeAlias = Literal["latex", "markdown", "csv", "json"]
 """What a board can be written as."""
 DEFAULT_METRIC = "test.ndcg@10"
+RANKED = (DEFAULT_METRIC, "test.hr@10", "test.mrr")
+"""What the layout of metrics has beside one another where none is named."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,11 @@ def over_named(name: str) -> Over:
     if known is None:
         raise UserError(f"--test {name}: no such test{nearest(name, METHODS)}")
     return known
+
+
+def default_metrics(layout: str) -> tuple[str, ...]:
+    """What stands on the boards of a layout where no metric is named."""
+    return RANKED if layout == "metrics" else (DEFAULT_METRIC,)
 
 
 def layout_named(name: str) -> Layout:

@@ -24,8 +24,6 @@ METRICS = ("test.ndcg@10", "test.hr@10", "test.mrr", "valid.ndcg@10", "train_ce"
 OVER: tuple[Over, ...] = ("seeds", "users", "both")
 LAYOUTS: tuple[Layout, ...] = ("backbones", "metrics", "difference")
 FORMS: tuple[Form, ...] = ("latex", "markdown", "csv")
-RANKED = METRICS[:3]
-"""What the layout of metrics has beside one another."""
 _SUFFIX: dict[Form, str] = {"latex": ".tex", "markdown": ".md", "csv": ".csv", "json": ".json"}
 
 
@@ -92,6 +90,8 @@ class BoardChoice:
         return Path(f"leaderboard-{name}{_SUFFIX[self.form]}")
 
     def _options(self, board: Leaderboard) -> list[str]:
+        from engine.views.boards import RANKED
+
         metrics = RANKED if self.layout == "metrics" else (self.metric,)
         words = ["--dataset", board.dataset, *(word for metric in metrics for word in ("--metric", metric))]
         words += ["--study", self.study] if self.study is not None else []
@@ -147,12 +147,12 @@ def marked(store: Store, board: Leaderboard, choice: BoardChoice) -> tuple[Leade
 
 def laid_out(store: Store, board: Leaderboard, choice: BoardChoice) -> tuple[str, list[Grid]]:
     """The board as its file holds it, and in its layout. Where the layout cannot be, the text says why. The layout of
-    metrics has those of RANKED beside one another."""
+    metrics has the default ones beside one another."""
     from engine.views import boards as views
 
     boards = [board]
     if choice.layout == "metrics":
-        boards = views.beside(store, board, RANKED, choice.study)
+        boards = views.beside(store, board, views.RANKED, choice.study)
     try:
         if choice.layout == "metrics" and choice.baseline is not None:
             boards = views.mark_boards(store, boards, choice.baseline, choice.over, tuned=False)

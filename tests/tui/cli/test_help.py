@@ -91,6 +91,24 @@ def test_help_of_a_command_has_its_options_and_an_example(pages: dict[str, str],
     assert "[env var" not in page.split("Usage")[0]
 
 
+def test_help_shows_its_brackets(pages: dict[str, str]) -> None:
+    """Help is read as markup, in which a word in brackets is a style and not shown."""
+    from rich.markup import render
+    from typer.main import get_command
+
+    from tfllmer_tui.cli.app import app
+
+    assert "pip install 'tfllmer[figures]'" in pages["export figure"]
+    commands = [get_command(app)]
+    texts = []
+    for command in commands:  # which grows
+        commands += getattr(command, "commands", {}).values()
+        texts += [(command.name, text) for text in (command.help, command.epilog, command.short_help) if text]
+        texts += [(command.name, text) for option in command.params if (text := getattr(option, "help", None))]
+    assert len(texts) > 200
+    assert [(name, text) for name, text in texts if render(text).spans] == []
+
+
 def test_help_lists_every_command(pages: dict[str, str]) -> None:
     for words in COMMANDS:
         assert re.search(rf"^│ {words.split()[0]} ", pages[""], re.MULTILINE), words

@@ -112,6 +112,15 @@ def test_leaderboards_and_tables_carry_marks(bench: Path) -> None:
     assert call(bench, *fragment).stdout.startswith("% needs")
 
 
+@pytest.mark.parametrize("words", [("leaderboard",), ("export", "latex"), ("export", "markdown")])
+def test_the_layout_of_metrics_has_several_unless_one_is_named(bench: Path, words: tuple[str, ...]) -> None:
+    table = call(bench, *words, "--layout", "metrics", COLUMNS="200").stdout
+    assert all(name in table for name in ("NDCG@10", "HR@10", "MRR")), table
+    one = call(bench, *words, "--layout", "metrics", "--metric", "hr@10", COLUMNS="200").stdout
+    assert "HR@10" in one and "MRR" not in one
+    assert "MRR" not in call(bench, *words, COLUMNS="200").stdout  # arms by backbones: one metric a table
+
+
 def test_report_and_figure_write_files(bench: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     done = call(bench, "report", "-o", str(tmp_path / "out"))

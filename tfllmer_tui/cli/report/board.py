@@ -9,6 +9,8 @@ import typer
 from tfllmer_tui.cli.options import Backbone, Dataset, Db, Json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from engine.reports.boards.leaderboard import Leaderboard
 
 Metrics: TypeAlias = Annotated[
@@ -28,7 +30,7 @@ LayoutName: TypeAlias = Annotated[
     typer.Option(
         "--layout",
         metavar="NAME",
-        help="backbones: arms by backbones; metrics: arms by data sets and metrics; difference: to the baseline.",
+        help="backbones: arms by backbones; metrics: arms by data sets and metrics (NDCG@10, HR@10 and MRR unless --metric names others); difference: to the baseline.",
     ),
 ]
 
@@ -61,7 +63,10 @@ def leaderboard(
     """
     from tfllmer_tui.cli.output import print_rich, say
 
-    boards = boards_of(db, dataset, backbone, metric, study=study, baseline=baseline, test=test)
+    from engine.views.boards import default_metrics
+
+    metrics = metric or default_metrics(layout)
+    boards = boards_of(db, dataset, backbone, metrics, study=study, baseline=baseline, test=test)
     if json:
         from engine.views.boards import file_text
 
@@ -85,7 +90,7 @@ def boards_of(
     db: str | None,
     dataset: str | None,
     backbone: str | None,
-    metrics: list[str] | None,
+    metrics: Sequence[str],
     *,
     study: str | None = None,
     baseline: str | None = None,
@@ -94,14 +99,14 @@ def boards_of(
     """The boards of the runs that match, tested against the baseline where there is one. Raises UserError
     where a name is unknown to all runs."""
     from engine.metrics import parse_metric
-    from engine.views.boards import DEFAULT_METRIC, BoardQuery, mark_boards, over_named, read_boards
+    from engine.views.boards import BoardQuery, mark_boards, over_named, read_boards
     from tfllmer_tui.cli.output import settled_store
 
-    for name in metrics or []:
+    for name in metrics:
         parse_metric(name)
     over = "seeds" if test == "seeds" else over_named(test)  # whose names come with scipy
     store = settled_store(db)
-    boards = read_boards(store, BoardQuery(tuple(metrics or [DEFAULT_METRIC]), study, dataset, backbone))
+    boards = read_boards(store, BoardQuery(tuple(metrics), study, dataset, backbone))
     if baseline is None or not boards:
         return boards
     return mark_boards(store, boards, baseline, over, tuned=True)

@@ -56,7 +56,7 @@ def latex(
     from engine.views.boards import file_text, layout_named
     from tfllmer_tui.cli.output import write_or_print
 
-    boards = _boards(db, dataset, backbone, metric, study, baseline, test)
+    boards = _boards(db, dataset, backbone, metric, study, baseline, test, layout)
     write_or_print(file_text(boards, "latex", layout_named(layout), fragment=fragment, siunitx=siunitx), output)
 
 
@@ -105,7 +105,7 @@ def markdown(
     from engine.views.boards import file_text, layout_named
     from tfllmer_tui.cli.output import write_or_print
 
-    boards = _boards(db, dataset, backbone, metric, study, baseline, test)
+    boards = _boards(db, dataset, backbone, metric, study, baseline, test, layout)
     write_or_print(file_text(boards, "markdown", layout_named(layout)), output)
 
 
@@ -147,7 +147,7 @@ def figure(
 ) -> None:
     """Draw a figure: training curves, lambda's trade-off, dose-response, spectra or norms of the tables.
 
-    Needs matplotlib: pip install 'tfllmer[figures]'.
+    Needs matplotlib: pip install 'tfllmer\\[figures]'.
 
     \b
     tfllmer export figure -o curves.pdf
@@ -241,12 +241,16 @@ def _boards(
     study: str | None,
     baseline: str | None,
     test: str,
+    layout: str = "backbones",
 ) -> list[Leaderboard]:
     """Boards to write. Raises UserError where there is nothing to write."""
     from engine.errors import UserError
+    from engine.views.boards import default_metrics
     from tfllmer_tui.cli.report.board import boards_of
 
-    boards = boards_of(db, dataset, backbone, metrics, study=study, baseline=baseline, test=test)
+    boards = boards_of(
+        db, dataset, backbone, metrics or default_metrics(layout), study=study, baseline=baseline, test=test
+    )
     if not boards:
         raise UserError("export: no finished run matches; tfllmer runs lists what there is")
     return boards
