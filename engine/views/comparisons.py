@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from engine.metrics import CUTOFFS, Metric, offered, parse_metric
+from engine.reports.stats.paired import mean_difference
 from engine.views.folds import fold_seeds, spread
 from engine.views.runs import names
 from engine.views.words import value_text
@@ -46,6 +46,8 @@ class ComparedNumber:
     metric: Metric
     mean: float
     sd: float | None = None
+    difference: float | None = None
+    """To the first side, over the seeds that both have; None for the first, and where they share none."""
     sign: str = ""
 
     def told(self) -> str:
@@ -229,18 +231,32 @@ def lines(compared: ComparedRuns) -> tuple[TableLine, ...]:
 
 def _metrics(compared: ComparedRuns) -> Iterable[TableLine]:
     """The numbers of the tests where they are made, else as the runs have them now."""
-    marks, means = _marks(compared.tested), _means(compared.tested)
+    marks, means, tested = _marks(compared.tested), _means(compared.tested), _differences(compared.tested)
     for metric in map(parse_metric, SHOWN):
+        by_side = [_by_seed(side, metric) for side in compared.sides]
         values: list[ComparedValue] = []
-        for place, side in enumerate(compared.sides):
-            rows = (
-                row.train_ce if metric.is_curve else getattr(row, metric.split).get(metric.key) for row in side.rows
-            )
-            own = means.get((str(metric), place)) or spread(rows)
+        for place, by_seed in enumerate(by_side):
+            own = means.get((str(metric), place)) or spread(by_seed.values())
             sign = marks.get((str(metric), place), "")
-            values.append(None if own is None else ComparedNumber(metric, own.mean, own.sd, sign))
+            difference = mean_difference(by_seed, by_side[0]) if place else None
+            difference = tested.get((str(metric), place), difference)
+            values.append(None if own is None else ComparedNumber(metric, own.mean, own.sd, difference, sign))
         if any(value is not None for value in values):
             yield TableLine(str(metric), metric.short, tuple(values))
+
+
+def _by_seed(side: ComparedSide, metric: Metric) -> dict[int, float]:
+    values = {
+        row.seed: row.train_ce if metric.is_curve else getattr(row, metric.split).get(metric.key) for row in side.rows
+    }
+    return {seed: value for seed, value in values.items() if value is not None}
+
+
+def _differences(comparison: reports.Comparison | None) -> dict[tuple[str, int], float | None]:
+    """By metric and side, over all users, where it was tested."""
+    if comparison is None:
+        return {}
+    return {(str(line.metric), line.side): line.difference for line in comparison.lines if line.group == "all"}
 
 
 def _means(comparison: reports.Comparison | None) -> dict[tuple[str, int], Summary]:
@@ -305,7 +321,10 @@ def _groups(comparison: reports.Comparison) -> Iterable[TableLine]:
     for group, name in GROUPS.items():
         own = [line for line in grouped if line.group == group and line.metric == metric]
         if own:
-            values = {line.side: ComparedNumber(metric, line.other.mean, line.other.sd, _sign(line)) for line in own}
+            values = {
+                line.side: ComparedNumber(metric, line.other.mean, line.other.sd, line.difference, _sign(line))
+                for line in own
+            }
             reference = own[0].reference
             values[0] = ComparedNumber(metric, reference.mean, reference.sd)
             aligned = tuple(values.get(place) for place in range(len(comparison.sides)))
@@ -342,11 +361,3 @@ def command(sides: Sequence[ComparedSide]) -> str:
         first = side.rows[0]
         words.append(first.id if len(side.rows) == 1 else f"{first.arm}#{first.config_hash[:6]}")
     return shlex.join(["tfllmer", "compare", *words])
-
-
-def against(value: ComparedValue, first: ComparedValue) -> float | None:
-    """The difference of two numbers, where both are there."""
-    if not isinstance(value, ComparedNumber) or not isinstance(first, ComparedNumber):
-        return None
-    difference = value.mean - first.mean
-    return difference if math.isfinite(difference) else None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from engine.metrics import offered
+from engine.reports.stats.paired import mean_difference
 from engine.views.folds import Fold, Spread, fold
 from engine.views.words import printable
 
@@ -157,6 +158,16 @@ def value_of(row: TableRow, name: str, metric: str = METRICS[0]) -> float | None
         own = row.fold.spreads[name]
         return None if own is None else own.mean
     return row.train_ce if name == "train_ce" else getattr(row, name).get(metric)
+
+
+def difference_of(row: TableRow, base: TableRow, name: str, metric: str = METRICS[0]) -> float | None:
+    """The row minus the baseline, over the seeds that both have; None where they share none."""
+    return mean_difference(_by_seed(row, name, metric), _by_seed(base, name, metric))
+
+
+def _by_seed(row: TableRow, name: str, metric: str) -> dict[int, float]:
+    runs = row.fold.counted if isinstance(row, RunGroup) else (row,)
+    return {run.seed: value for run in runs if (value := value_of(run, name, metric)) is not None}
 
 
 def names(rows: Sequence[RunRow], *, seeds: bool = True) -> list[str]:

@@ -15,6 +15,7 @@ from engine.reports.boards.evidence import Evidence
 from engine.reports.stats import statistics
 from engine.reports.stats.groups import BoolArray
 from engine.reports.stats.numbers import finite
+from engine.reports.stats.paired import mean_difference, paired_differences
 from engine.reports.stats.statistics import FloatArray, NoTestError, Summary, Test, summary
 from engine.spec import flatten
 
@@ -61,6 +62,8 @@ class Contrast:
     """Place of the side; the reference is 0."""
     reference: Summary
     other: Summary
+    difference: float | None
+    """The side minus the reference over paired seeds; None without a shared seed, or where nothing is paired."""
     tests: tuple[Test, ...]
     adjusted: tuple[float, ...]
     """p of each test after Holm over all tests of its kind and family (`FAMILIES`)."""
@@ -166,9 +169,16 @@ def _line(sides: Sequence[Side], place: int, metric: Metric, group: Group, unpai
         users = a.shape[1]
         if users == 0 or b.shape[1] == 0:
             return None
-    tests, refused = ([], []) if unpaired else _tests(reference, other, a, b, users)
     summaries = summary(a.mean(1)), summary(b.mean(1))
-    return Contrast(metric, group, users, place, *summaries, tuple(tests), (), tuple(refused))
+    if unpaired:
+        return Contrast(metric, group, users, place, *summaries, None, (), (), ())
+    of_reference, of_other = (
+        dict(zip(side.seeds, values, strict=True)) for side, values in ((reference, a), (other, b))
+    )
+    paired = paired_differences(of_other, of_reference)
+    tests, refused = _tests(np.stack(paired) if paired else np.zeros((0, 1)), users)
+    means = [{seed: float(v.mean()) for seed, v in each.items()} for each in (of_other, of_reference)]
+    return Contrast(metric, group, users, place, *summaries, mean_difference(*means), tuple(tests), (), tuple(refused))
 
 
 def _value(run: Evidence, metric: Metric) -> float:
@@ -194,23 +204,18 @@ def _group(run: Evidence, metric: Metric, group: Group) -> BoolArray | None:
     return run.groups[metric.split][group] if run.groups else None
 
 
-def _tests(
-    reference: Side, other: Side, a: FloatArray, b: FloatArray, users: int | None
-) -> tuple[list[Test], list[str]]:
-    """Tests on a, b: [seeds, users], of which a metric without values per user has one column."""
-    common = sorted(set(reference.seeds) & set(other.seeds))
-    at = ([reference.seeds.index(s) for s in common], [other.seeds.index(s) for s in common])
-    paired = b[at[1]] - a[at[0]] if common else np.zeros((0, 0))
+def _tests(paired: FloatArray, users: int | None) -> tuple[list[Test], list[str]]:
+    """Tests on the paired differences [seeds, users], of which a metric without values per user has one column."""
+    n_seeds = len(paired)
     tests: list[Test] = []
     refused: list[str] = []
 
     def attempt(over: statistics.Over) -> None:
         try:
             if over == "seeds":
-                tests.append(statistics.over_seeds(paired.mean(1) if common else []))
+                tests.append(statistics.over_seeds(paired.mean(1)))
             elif over == "users":
-                d = paired.mean(0) if common else b.mean(0) - a.mean(0)
-                tests.append(statistics.over_users(d, n_seeds=max(len(common), 1)))
+                tests.append(statistics.over_users(paired.mean(0) if n_seeds else [], n_seeds=n_seeds))
             else:
                 tests.append(statistics.over_both(paired))
         except NoTestError as error:
@@ -219,7 +224,7 @@ def _tests(
     attempt("seeds")
     if users is not None:
         attempt("users")
-        if len(common) > 1:
+        if n_seeds > 1:
             attempt("both")
     return tests, refused
 
@@ -270,7 +275,7 @@ def _json_line(comparison: Comparison, line: Contrast) -> dict[str, Any]:
         "side": comparison.sides[line.side].label,
         "reference_summary": summary_json(line.reference),
         "side_summary": summary_json(line.other),
-        "difference": finite(line.other.mean - line.reference.mean),
+        "difference": finite(line.difference),
         "tests": [
             test_json(test) | {"p_holm": finite(p), "claim": claim}
             for test, p, claim in zip(line.tests, line.adjusted, line.claims, strict=True)

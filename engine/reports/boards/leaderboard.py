@@ -28,14 +28,16 @@ _CONDITIONS = ("data.", "evaluate.")
 class Versus:
     """A cell against the baseline's cell of its column (`marks`)."""
 
-    difference: float
-    """Over paired seeds where there are any, else of the means."""
+    difference: float | None
+    """Mean over paired seeds (`paired.mean_difference`); None where no seed is shared."""
     lo: float | None = None
     hi: float | None = None
     """95 % interval; None where there was no test."""
     p: float | None = None
     p_holm: float | None = None
     mark: Literal["", "better", "worse"] = ""
+    n_seeds: int = 0
+    """Paired seeds."""
     refused: str = ""
     """Why there was no test, in few words."""
 

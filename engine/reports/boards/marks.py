@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from engine.errors import UserError, nearest
+from engine.metrics import Metric
 from engine.reports.boards.arms import chosen, essence
 from engine.reports.boards.evidence import Evidence
 from engine.reports.boards.leaderboard import BoardCell, BoardRow, Leaderboard, Versus, shortened
 from engine.reports.stats import statistics
+from engine.reports.stats.paired import mean_difference, paired_differences, shared_seeds
 from engine.reports.stats.statistics import ALPHA, METHODS, NoTestError, Over, Test
 
 MARKS = {"better": "*", "worse": "°", "": ""}
@@ -147,37 +149,47 @@ def _reference(
 def _decided(board: Leaderboard, versus: Versus, p_holm: float | None) -> Versus:
     if p_holm is None or p_holm >= ALPHA:
         return replace(versus, p_holm=p_holm)
-    better = board.metric.better(versus.difference)
+    better = None if versus.difference is None else board.metric.better(versus.difference)
     return replace(versus, p_holm=p_holm, mark="" if better is None else "better" if better else "worse")
 
 
 def _versus(
     board: Leaderboard, evidence: Mapping[str, Evidence], cell: BoardCell, reference: BoardCell, over: Over
 ) -> tuple[Versus, Test | None]:
-    mine, its = dict(zip(cell.seeds, cell.runs, strict=True)), dict(zip(reference.seeds, reference.runs, strict=True))
-    seeds = sorted(set(mine) & set(its))
-    plain = Versus(cell.mean - reference.mean)
+    mine, its = (_by_seed(evidence, each) for each in (cell, reference))
+    values = [_values(runs, board.metric) for runs in (mine, its)]
+    plain = Versus(mean_difference(*values), n_seeds=len(shared_seeds(*values)))
     try:
         if over == "seeds":
-            pairs = [(evidence[mine[s]].value(board.metric), evidence[its[s]].value(board.metric)) for s in seeds]
-            test = statistics.over_seeds([a - b for a, b in pairs if a is not None and b is not None])
+            test = statistics.over_seeds(paired_differences(*values))
         else:
-            differences = _user_differences(board, evidence, [(mine[s], its[s]) for s in seeds])
+            differences = _user_differences(board.metric, mine, its)
             test = (
-                statistics.over_users(differences.mean(0), n_seeds=len(seeds))
+                statistics.over_users(differences.mean(0), n_seeds=len(differences))
                 if over == "users"
                 else statistics.over_both(differences)
             )
     except NoTestError as error:
         return replace(plain, refused=error.why), None
-    return Versus(test.difference, test.lo, test.hi, test.p), test
+    return Versus(test.difference, test.lo, test.hi, test.p, n_seeds=test.n_seeds), test
+
+
+def _by_seed(evidence: Mapping[str, Evidence], cell: BoardCell) -> dict[int, Evidence]:
+    return {seed: evidence[run] for seed, run in zip(cell.seeds, cell.runs, strict=True)}
+
+
+def _values(runs: Mapping[int, Evidence], metric: Metric) -> dict[int, float]:
+    """By seed, where it was measured."""
+    return {seed: value for seed, run in runs.items() if (value := run.value(metric)) is not None}
 
 
 def _user_differences(
-    board: Leaderboard, evidence: Mapping[str, Evidence], pairs: Sequence[tuple[str, str]]
+    metric: Metric, mine: Mapping[int, Evidence], its: Mapping[int, Evidence]
 ) -> statistics.FloatArray:
     """[seeds, users with a target]"""
-    if not pairs:
+    shared = shared_seeds(mine, its)
+    if not shared:
         raise NoTestError("no test over users: no seed that both have", "no seed is shared")
-    d = np.stack([evidence[a].per_user(board.metric) - evidence[b].per_user(board.metric) for a, b in pairs])
+    values = [{seed: runs[seed].per_user(metric) for seed in shared} for runs in (mine, its)]
+    d = np.stack(paired_differences(*values))
     return np.asarray(d[:, ~np.isnan(d).any(0)], dtype=np.float64)

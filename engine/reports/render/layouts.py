@@ -223,6 +223,8 @@ def _difference(cell: BoardCell | None, metric: Metric) -> Entry | None:
     if cell.versus is None:
         return Entry("0")
     versus = cell.versus
+    if versus.difference is None:
+        return None
     interval = ""
     if versus.lo is not None and versus.hi is not None:
         interval = f"[{metric.difference(versus.lo)}, {metric.difference(versus.hi)}]"

@@ -14,6 +14,7 @@ from scipy.special import ndtri
 from engine.metrics import parse_metric
 from engine.records import TableGeometry
 from engine.reports.boards.arms import Arm, Bench
+from engine.reports.stats.paired import mean_difference
 from engine.reports.stats.statistics import ALPHA
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
@@ -63,12 +64,12 @@ class Explained:
 
 def explained(bench: Bench, baseline: Arm) -> Explained:
     """Regress the mean gap in final training CE on the quantities that the arms' facts hold, one point per arm
-    that starts from vectors."""
-    b = float(np.mean(list(baseline.values(_CE).values())))
+    that starts from vectors and shares a seed with the baseline."""
+    b = baseline.values(_CE)
     points = [
-        {"gap": float(np.mean(list(arm.values(_CE).values()))) - b} | _quantities(arm)
+        {"gap": gap} | _quantities(arm)
         for arm in bench.arms
-        if arm.runs[0].experiment.reads_vectors
+        if arm.runs[0].experiment.reads_vectors and (gap := mean_difference(arm.values(_CE), b)) is not None
     ]
     return shares(points)
 

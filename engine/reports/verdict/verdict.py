@@ -14,6 +14,7 @@ from engine.errors import UserError
 from engine.metrics import Metric, parse_metric
 from engine.reports.boards.arms import Arm, Bench, benches, essence
 from engine.reports.boards.evidence import Evidence
+from engine.reports.stats.paired import paired_differences
 from engine.reports.stats.statistics import NoTestError, Summary, Test, holm, over_seeds, seeds_to_decide, summary
 from engine.reports.verdict.explain import Explained, explained
 from engine.spec import PCA, Experiment
@@ -211,7 +212,7 @@ def _is_rival(arm: Arm) -> bool:
 
 def _standing(arm: Arm, role: Role, best: Arm, margin: float) -> Standing:
     ce, b, ndcg = arm.values(_CE), best.values(_CE), arm.values(_NDCG)
-    differences = [ce[seed] - b[seed] for seed in sorted(set(ce) & set(b))]
+    differences = paired_differences(ce, b)
     gap = summary(differences) if differences and arm is not best else None
     outcome = None if role == "baseline" else judge(gap, margin)
     valid = [v for run in arm.runs if (v := run.result.valid_ce) is not None]

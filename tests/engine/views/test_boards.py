@@ -64,7 +64,7 @@ def test_marks_stand_on_the_boards_that_were_read(store: Store) -> None:
         (row.label, [cell and cell.mean for cell in row.cells]) for row in boards[0].rows
     ]
     (worse,) = [cell.versus for cell in marked.cells if cell.versus is not None]
-    assert worse.difference > 0 and worse.p is not None
+    assert worse.difference is not None and worse.difference > 0 and worse.p is not None
     with pytest.raises(UserError, match="no row of that name"):
         mark_boards(store, boards, "none-such", "seeds", tuned=True)
 

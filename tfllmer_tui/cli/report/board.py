@@ -30,7 +30,8 @@ LayoutName: TypeAlias = Annotated[
     typer.Option(
         "--layout",
         metavar="NAME",
-        help="backbones: arms by backbones; metrics: arms by data sets and metrics (NDCG@10, HR@10 and MRR unless --metric names others); difference: to the baseline.",
+        help="backbones: arms by backbones; metrics: arms by data sets and metrics (NDCG@10, HR@10 and MRR unless "
+        "--metric names others); difference: to the baseline.",
     ),
 ]
 
@@ -61,9 +62,8 @@ def leaderboard(
     tfllmer leaderboard --dataset ml-100k --metric valid.hr@20
     tfllmer leaderboard --baseline id --test both
     """
-    from tfllmer_tui.cli.output import print_rich, say
-
     from engine.views.boards import default_metrics
+    from tfllmer_tui.cli.output import print_rich, say
 
     metrics = metric or default_metrics(layout)
     boards = boards_of(db, dataset, backbone, metrics, study=study, baseline=baseline, test=test)

@@ -111,7 +111,6 @@ def _rows(comparison: Comparison, line: Contrast) -> list[tuple[object, ...]]:
     from engine.reports.boards.compare import GROUPS
     from engine.reports.stats.numbers import p_text
 
-    difference = line.other.mean - line.reference.mean
     group = "" if line.users is None else f"{GROUPS[line.group]} ({line.users:,})"
     head = (
         _title(line),
@@ -119,7 +118,7 @@ def _rows(comparison: Comparison, line: Contrast) -> list[tuple[object, ...]]:
         comparison.sides[line.side].label,
         _mean(line.metric, line.reference),
         _mean(line.metric, line.other),
-        line.metric.difference(difference),
+        "–" if line.difference is None else line.metric.difference(line.difference),
     )
     if not line.tests:
         return [(*head, "none", "", "", "", "")]

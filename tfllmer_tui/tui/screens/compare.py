@@ -218,11 +218,10 @@ def _number(value: ComparedNumber, first: ComparedValue, colors: Inks) -> CellTe
     """The mean, its spread, and the difference to the first side with the mark of its test."""
     mean, space, spread = value.told().partition(" ")
     pieces: list[tuple[str, Style]] = [(mean, colors["text"]), (space + spread, colors["dim"])]
-    difference = comparisons.against(value, first)
-    if difference is not None and value is not first:
-        better = value.metric.better(difference)
+    if value.difference is not None:
+        better = value.metric.better(value.difference)
         style = colors["dim" if better is None else "success" if better else "error"]
-        pieces.append((f" {value.metric.difference(difference)}{value.sign}", style))
+        pieces.append((f" {value.metric.difference(value.difference)}{value.sign}", style))
     return pieces
 
 

@@ -11,10 +11,10 @@ from rich.style import Style
 
 from engine.records import RunStatus
 from engine.views.folds import Spread
-from engine.views.runs import METRICS, RunGroup, TableRow, value_of
+from engine.views.runs import METRICS, RunGroup, TableRow, difference_of, value_of
 from engine.views.words import printable
 from tfllmer_tui.tui.palette import Inks
-from tfllmer_tui.tui.text import difference, span
+from tfllmer_tui.tui.text import span
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.text import STATUS, number, sparkline
 
@@ -128,9 +128,12 @@ class RunTable(VirtualTable[TableRow]):
             return [("–", colors["faint"])]
         spread: Spread | None = getattr(row, name) if isinstance(row, RunGroup) else None
         sd = "" if spread is None or spread.sd is None else f" ±{spread.sd:.4f}"
-        if base is not None and base.id != row.id and (zero := value_of(base, name, self.metric)) is not None:
-            better = "success" if value > zero else "error" if value < zero else "dim"
-            return [(difference(value, zero), colors[better]), (sd, colors["dim"])]
+        if base is not None and base.id != row.id and value_of(base, name, self.metric) is not None:
+            change = difference_of(row, base, name, self.metric)
+            if change is None:
+                return [("no seed shared", colors["faint"])]
+            better = "success" if change > 0 else "error" if change < 0 else "dim"
+            return [(f"{change:+.4f}", colors[better]), (sd, colors["dim"])]
         return [(number(value), colors["text"]), (sd, colors["dim"])]
 
 
