@@ -18,6 +18,7 @@ import numpy.typing as npt
 import polars as pl
 
 from engine.data.arrays import IntArray
+from engine.data.text import not_utf8, text_bytes
 from engine.data.timestamps import parse_times
 from engine.errors import UserError, nearest
 
@@ -32,7 +33,7 @@ class Log:
 
     `users` and `items` have one entry per interaction: indices into `user_ids` (order of first
     appearance) and into `item_ids` (the rows of `.item`; without that file, order of first
-    appearance). `item_text` runs along `item_ids`.
+    appearance). `item_text` runs along `item_ids`. `has_item_file`: the order of `item_ids` is that of a file.
     """
 
     user_ids: list[str]
@@ -42,6 +43,7 @@ class Log:
     items: IntArray
     times: IntArray | None
     ratings: npt.NDArray[np.float64] | None
+    has_item_file: bool = True
 
 
 def files(folder: Path, name: str) -> list[Path]:
@@ -88,6 +90,7 @@ def read_log(folder: Path, name: str) -> Log:
         items=_int64(items),
         times=_times(table),
         ratings=_ratings(table),
+        has_item_file=catalogue is not None,
     )
 
 
@@ -181,21 +184,11 @@ class _FileTable:
 
 
 def _text_bytes(path: Path) -> bytes:
-    """The file's UTF-8 text with unix line ends, no byte-order mark and no blank lines at its end."""
-    data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    if not data.isascii():
-        try:
-            data.decode("utf-8")
-        except UnicodeDecodeError as error:
-            line, field = _place(data, error.start)
-            byte = f"0x{data[error.start]:02x}"
-            raise UserError(
-                f"{path}:{line}: field {field}: byte {byte} is not UTF-8 text; save the file as UTF-8"
-            ) from None
-    if b"\r\n" in data:
-        data = data.replace(b"\r\n", b"\n")
-    if data.endswith(b"\n\n"):
-        data = data.rstrip(b"\n") + b"\n"
+    """The file's text, found to be UTF-8 and not empty."""
+    data = text_bytes(path)
+    if (bad := not_utf8(data)) is not None:
+        line, field = _place(data, bad[0])
+        raise UserError(f"{path}:{line}: field {field}: {bad[1]}")
     if not data.strip():
         raise UserError(f"{path}:1: the file is empty; it needs a header such as user_id:token<TAB>item_id:token")
     return data

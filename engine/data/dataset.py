@@ -28,6 +28,7 @@ class Dataset:
                     that a matrix X with one row per line aligns as X[item_rows]
     item_text:      readable text per catalogue item: "title: Toy Story. genres: Animation, Comedy"
     n_item_rows:    rows of .item (without that file: items of .inter)
+    has_item_file:  there is a .item, so rows of a matrix have an order to go by
     users, items:   [interactions] indices, sorted by user, then time; ties keep the file's order
     times:          [interactions] int64 of the file's unit (finer by a power of ten where some are
                     fractional); None where there is no timestamp
@@ -43,6 +44,7 @@ class Dataset:
     item_rows: IntArray
     item_text: list[str]
     n_item_rows: int
+    has_item_file: bool
     users: IntArray
     items: IntArray
     times: IntArray | None
@@ -90,6 +92,7 @@ def _assemble(name: str, log: Log, data: spec.Data, vectors: FloatArray | None) 
         item_rows=item_rows,
         item_text=[log.item_text[row] for row in item_rows],
         n_item_rows=len(log.item_ids),
+        has_item_file=log.has_item_file,
         users=(np.cumsum(active) - 1)[interactions.users],
         items=(np.cumsum(in_catalogue) - 1)[interactions.items],
         times=interactions.times,

@@ -21,10 +21,12 @@ from engine.embeddings.graph.laplacian import Laplacian, laplacian
 from engine.embeddings.reduce.reductions import LinearMap, fit, prepare, unit_rows
 from engine.embeddings.reduce.trade_off import trade_off
 from engine.embeddings.rows import FloatArray, Vectors
-from engine.embeddings.vectors import open_vectors
+from engine.embeddings.vectors import n_distinct, open_vectors
 from engine.errors import UserError
 from engine.files import make_folder, write_bytes
 
+_MANY_DISTINCT = 0.9
+"""Fewer vectors than this share of the items are worth a warning."""
 _VERSION = 2  # part of the cache key: raise it when the pipeline computes something else
 
 
@@ -76,7 +78,8 @@ def source_vectors(embedding: spec.Embedding, dataset: Dataset) -> Vectors:
 
 def _compute(experiment: spec.Experiment, dataset: Dataset, split: Split, id_table: FloatArray | None) -> ItemVectors:
     embedding = experiment.vectors
-    rows = prepare(source_vectors(embedding, dataset), embedding)
+    vectors = source_vectors(embedding, dataset)
+    rows = prepare(vectors, embedding)
     n, d = rows.shape
     diagnostics: dict[str, Any] = {"items": n, "dimensions": d, "norm_cv": _cv(rows.norms)}
     if embedding.center:
@@ -105,6 +108,9 @@ def _compute(experiment: spec.Experiment, dataset: Dataset, split: Split, id_tab
         "table_norm_cv": _cv(norms),
         "warnings": [],
     }
+    distinct = n_distinct(vectors)
+    if distinct < _MANY_DISTINCT * n:
+        diagnostics["warnings"].append(f"only {distinct} of {n} items' vectors differ; the others are copies")
     if reduction is not None and isinstance(embedding.reduce, spec.RecPCA):
         diagnostics["trade_off"] = trade_off(fitted.gram_sums, k, embedding.reduce.lambda_, reduction)
     if reduction is not None and reduction.positive < k:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from engine.data import Dataset
-from engine.embeddings.rows import BFLOAT16, Vectors
+from engine.data.text import read_lines
+from engine.embeddings.rows import BFLOAT16, Vectors, spans
 from engine.errors import UserError
 
 _TYPES: dict[str, np.dtype[Any]] = {
@@ -26,6 +28,11 @@ _TYPES: dict[str, np.dtype[Any]] = {
 }
 """safetensors' names of what vectors may be stored as."""
 Stored = npt.NDArray[Any]
+ID_NAMES = ("ids", "item_ids", "items", "item_id", "id")
+"""What ids are called in a file, besides its own convention."""
+MATRIX_NAMES = ("vectors", "embeddings", "vector", "embedding")
+_LARGEST = 1e15
+"""Above it sums of squares leave float32."""
 
 
 def open_vectors(path: Path, dataset: Dataset) -> Vectors:
@@ -35,34 +42,97 @@ def open_vectors(path: Path, dataset: Dataset) -> Vectors:
 
         .npy          one matrix (never a pickle); ids in a file of the same name ending in `.ids.txt`, one a line;
                       not held in memory
-        .npz          one matrix, or one named `vectors`; ids in an array `ids`
-        .safetensors  one matrix, or one named `vectors`, also of bfloat16; ids as a JSON list under the metadata
-                      key `ids`; not held in memory
-        .parquet      ids in the column `item_id`; vectors in a list column `vector`, or one column a dimension
+        .npz          one matrix, or one named as in `MATRIX_NAMES`; ids in an array named as in `ID_NAMES`
+        .safetensors  one matrix, or one named as in `MATRIX_NAMES`, also of bfloat16; ids as a JSON list under a
+                      metadata key of `ID_NAMES`; not held in memory
+        .parquet      ids in a column of `ID_NAMES`; vectors in a list column of `MATRIX_NAMES`, or one column a
+                      dimension
 
-    Raises UserError for a wrong shape or type, missing items or numbers that are not finite.
+    Raises UserError for a wrong shape or type, rows that cannot be told apart from one another or told which item
+    they belong to, missing items, and numbers that are not finite or too large.
     """
     matrix, ids = _read(path)
-    if matrix.ndim != 2 or not (matrix.dtype.kind == "f" or matrix.dtype == BFLOAT16):
+    if matrix.ndim != 2 or 0 in matrix.shape or not (matrix.dtype.kind == "f" or matrix.dtype == BFLOAT16):
         raise UserError(f"{path}: needs a matrix of floats (items x dimensions), not {matrix.dtype} {matrix.shape}")
     if ids is not None and len(matrix) != len(ids):
-        raise UserError(f"{path}: has {len(matrix)} rows but {len(ids)} ids")
+        raise UserError(f"{path}: has {len(matrix)} rows but {len(ids)} ids; give one id a row")
+    if ids is None:
+        _require_item_rows(matrix, dataset, path)
     rows = dataset.item_rows if ids is None else _rows_of(ids, dataset, path)
-    if ids is None and len(matrix) != dataset.n_item_rows:
-        raise UserError(
-            f"{path}: has {len(matrix)} rows, but {dataset.name}.item has {dataset.n_item_rows} items; "
-            "give one row per line of .item, or store the item ids with the vectors"
-        )
     vectors = Vectors(matrix, rows)
-    largest = [torch.linalg.vector_norm(block, ord=math.inf, dim=1) for _, block in vectors.blocks()]
-    bad = ~torch.cat(largest).isfinite().numpy()
-    if bad.any():
-        first = int(np.flatnonzero(bad)[0])
-        raise UserError(
-            f"{path}: row {int(rows[first])} (item {dataset.item_ids[first]}) holds numbers that are not finite"
-            f"{_also(int(bad.sum()) - 1, 'as do {} more')}; encode these items again"
-        )
+    _require_directions(vectors, dataset, path)
     return vectors
+
+
+def _require_item_rows(matrix: Stored, dataset: Dataset, path: Path) -> None:
+    """Rows without ids are those of `.item`."""
+    name, items = dataset.name, dataset.n_item_rows
+    if not dataset.has_item_file:
+        raise UserError(
+            f"{path}: has no item ids, and without {name}.item its rows have no order to go by; "
+            f"{_how_to_give_ids(path)}, or add {name}.item with one line a row"
+        )
+    if len(matrix) == items + 1:
+        first_is_zero = not Vectors.of(matrix).read(slice(0, 1)).any()
+        raise UserError(
+            f"{path}: has one row more than {name}.item has items ({items}), and row 0 "
+            f"{'is all zeros' if first_is_zero else 'may be'}: a padding row; "
+            f"save the matrix without it (matrix[1:]), or {_how_to_give_ids(path)}"
+        )
+    if len(matrix) != items:
+        raise UserError(
+            f"{path}: has {len(matrix)} rows, but {name}.item has {items} items; "
+            f"give one row per line of .item, or {_how_to_give_ids(path)}"
+        )
+
+
+def _how_to_give_ids(path: Path) -> str:
+    ways = {
+        ".npy": f"write the rows' ids to {path.stem}.ids.txt, one a line",
+        ".npz": "store the rows' ids in an array `ids`",
+        ".safetensors": "store the rows' ids as a JSON list under the metadata key `ids`",
+    }
+    return ways[path.suffix]
+
+
+def _require_directions(vectors: Vectors, dataset: Dataset, path: Path) -> None:
+    """Every number finite and its square too, and not all vectors the same."""
+    largest: list[torch.Tensor] = []
+    dtype = torch.float64 if vectors.matrix.dtype.itemsize > 4 else torch.float32
+    low = high = vectors.read(slice(0, 1), dtype)[0]
+    for which in spans(vectors.shape):
+        block = vectors.read(which, dtype)
+        largest.append(torch.linalg.vector_norm(block, ord=math.inf, dim=1))
+        low, high = torch.minimum(low, block.amin(0)), torch.maximum(high, block.amax(0))
+    vectors.let_go()
+    size = torch.cat(largest).numpy()
+    for bad, what, do in (
+        (~np.isfinite(size), "numbers that are not finite", "encode these items again"),
+        (size > _LARGEST, f"numbers up to {np.nanmax(size):.1e}, too large to square", "divide the whole matrix"),
+    ):
+        if bad.any():
+            first = int(np.flatnonzero(bad)[0])
+            also = _also(int(bad.sum()) - 1, "as do {} more")
+            item = f"row {int(vectors.rows[first])} (item {dataset.item_ids[first]})"
+            raise UserError(f"{path}: {item} holds {what}{also}; {do}")
+    if vectors.shape[1] == 1:
+        raise UserError(f"{path}: has one column only, so vectors differ in nothing but length; give two or more")
+    if not size.any():
+        raise UserError(f"{path}: all vectors are zero; encode the items again")
+    if size.max() < 1 / _LARGEST:
+        raise UserError(f"{path}: no number is above {size.max():.1e}, too small to square; multiply the whole matrix")
+    if len(size) > 1 and bool((low == high).all()):
+        raise UserError(f"{path}: all {len(size)} vectors are equal, so no two items differ; encode the items again")
+
+
+def n_distinct(vectors: Vectors) -> int:
+    """How many of the vectors differ, by their products with one random vector (to nine digits of the largest)."""
+    direction = torch.from_numpy(np.random.default_rng(0).standard_normal(vectors.shape[1]))
+    products = [vectors.read(which, torch.float64) @ direction for which in spans(vectors.shape)]
+    vectors.let_go()
+    values = torch.cat(products).numpy()
+    scale = float(np.abs(values).max())
+    return len(np.unique(np.round(values / scale, 9))) if scale > 0 else 1
 
 
 def _read(path: Path) -> tuple[Stored, list[str] | None]:
@@ -72,7 +142,7 @@ def _read(path: Path) -> tuple[Stored, list[str] | None]:
         except (ValueError, OSError, EOFError) as error:
             raise UserError(f"{path}: not a plain .npy matrix ({_first_line(error)})") from None
         ids_file = path.with_suffix(".ids.txt")
-        return matrix, ids_file.read_text("utf-8").splitlines() if ids_file.exists() else None
+        return matrix, read_lines(ids_file) if ids_file.exists() else None
     readers = {".npz": _read_npz, ".parquet": _read_parquet, ".safetensors": _read_safetensors}
     if path.suffix in readers:
         return readers[path.suffix](path)
@@ -87,15 +157,19 @@ def _read_npz(path: Path) -> tuple[Stored, list[str] | None]:
         if not isinstance(loaded, np.lib.npyio.NpzFile):
             raise UserError(f"{path}: holds one bare array; name it .npy")
         with loaded as file:
-            name = _one_of([key for key in file.files if key != "ids"], path)
-            matrix = file[name]
-            ids = file["ids"] if "ids" in file.files else None
+            names = _ids_name(file.files, "arrays", path)
+            matrix = file[_matrix_name([key for key in file.files if key != names], path)]
+            ids = None if names is None else file[names]
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a plain .npz file ({_first_line(error)})") from None
+        what = "an array of Python objects, a pickle; save ids as np.array(ids, dtype=str)"
+        reason = what if "Object arrays" in str(error) else _first_line(error)
+        raise UserError(f"{path}: not a plain .npz file ({reason})") from None
     if ids is None:
         return matrix, None
+    if ids.dtype.kind == "S":
+        ids = np.char.decode(ids, "utf-8", "replace")
     if ids.ndim != 1 or ids.dtype.kind not in "Uiu":
-        raise UserError(f"{path}: `ids` must be a list of texts or whole numbers, not {ids.dtype} {ids.shape}")
+        raise UserError(f"{path}: `{names}` must be a list of texts or whole numbers, not {ids.dtype} {ids.shape}")
     return matrix, [str(item) for item in ids.tolist()]
 
 
@@ -104,13 +178,16 @@ def _read_parquet(path: Path) -> tuple[Stored, list[str] | None]:
         table = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise UserError(f"{path}: not a readable parquet file ({_first_line(error)})") from None
-    if "item_id" not in table.columns:
+    # Beside item_id, a column named id or items may be anything.
+    name = "item_id" if "item_id" in table.columns else _ids_name(table.columns, "columns", path)
+    if name is None:
         raise UserError(f"{path}: no column item_id; it has {', '.join(table.columns) or 'no columns'}")
-    ids = table["item_id"]
+    ids = table[name]
     if not (ids.dtype.is_integer() or ids.dtype in (pl.String, pl.Categorical, pl.Enum)) or ids.null_count():
-        raise UserError(f"{path}: column item_id must be texts or whole numbers, none empty, not {ids.dtype}")
-    columns = table.drop("item_id")
-    matrix = _stacked(columns["vector"], path) if "vector" in columns.columns else _columns(columns, path)
+        raise UserError(f"{path}: column {name} must be texts or whole numbers, none empty, not {ids.dtype}")
+    columns = table.drop(name)
+    lists = [each for each in MATRIX_NAMES if each in columns.columns]
+    matrix = _stacked(columns[_only(lists, "columns", path)], path) if lists else _columns(columns, path)
     return matrix, ids.cast(pl.String).to_list()
 
 
@@ -119,11 +196,13 @@ def _stacked(vectors: pl.Series, path: Path) -> npt.NDArray[np.floating]:
     if isinstance(vectors.dtype, pl.Array):
         vectors = vectors.arr.to_list()
     if not isinstance(vectors.dtype, pl.List) or not vectors.dtype.inner.is_float():
-        raise UserError(f"{path}: column vector must hold lists of floats, not {vectors.dtype}")
+        raise UserError(f"{path}: column {vectors.name} must hold lists of floats, not {vectors.dtype}")
     lengths = vectors.list.len()
     wrong = (lengths.ne_missing(lengths.drop_nulls().first())).arg_true()
     if len(wrong) or not len(lengths) or not lengths[0]:
-        raise UserError(f"{path}: column vector: row {wrong[0] if len(wrong) else 0} is empty or differs in length")
+        raise UserError(
+            f"{path}: column {vectors.name}: row {wrong[0] if len(wrong) else 0} is empty or differs in length"
+        )
     return vectors.explode().to_numpy().reshape(len(vectors), -1)
 
 
@@ -140,8 +219,9 @@ def _columns(table: pl.DataFrame, path: Path) -> npt.NDArray[np.floating]:
 def _read_safetensors(path: Path) -> tuple[Stored, list[str] | None]:
     try:
         with safe_open(path, "np") as file:
-            name = _one_of(list(file.keys()), path)
-            listed = (file.metadata() or {}).get("ids")
+            name = _matrix_name(list(file.keys()), path)
+            metadata = file.metadata() or {}
+            key = _ids_name(metadata, "metadata keys", path)
             part = file.get_slice(name)
             dtype, shape = part.get_dtype(), tuple(part.get_shape())
     except (SafetensorError, OSError, TypeError) as error:
@@ -149,14 +229,14 @@ def _read_safetensors(path: Path) -> tuple[Stored, list[str] | None]:
     if dtype not in _TYPES or 0 in shape:
         raise UserError(f"{path}: needs a matrix of floats (items x dimensions), not {dtype} {shape}")
     matrix = np.memmap(path, _TYPES[dtype], "r", _begins(path, name), shape)
-    if listed is None:
+    if key is None:
         return matrix, None
     try:
-        ids = json.loads(listed)
+        ids = json.loads(metadata[key])
     except ValueError:
         ids = None
     if not isinstance(ids, list):
-        raise UserError(f"{path}: the metadata key `ids` is not a JSON list of item ids")
+        raise UserError(f"{path}: the metadata key `{key}` is not a JSON list of item ids")
     return matrix, [str(item) for item in ids]
 
 
@@ -167,26 +247,60 @@ def _begins(path: Path, name: str) -> int:
         return 8 + length + int(json.loads(file.read(length))[name]["data_offsets"][0])
 
 
-def _one_of(names: list[str], path: Path) -> str:
-    """The name of the matrix among those of a file."""
-    if "vectors" in names:
-        return "vectors"
+def _matrix_name(names: list[str], path: Path) -> str:
+    """The name of the matrix among those of a file: one of `MATRIX_NAMES`, or the only one."""
+    usual = [name for name in MATRIX_NAMES if name in names]
+    if usual:
+        return _only(usual, "matrices", path)
     if len(names) != 1:
         raise UserError(f"{path}: holds {', '.join(names) or 'no tensors'}; name the one to use `vectors`")
     return names[0]
 
 
+def _ids_name(names: Iterable[str], kind: str, path: Path) -> str | None:
+    """The name of the ids among those of a file; None where it has none."""
+    usual = [name for name in ID_NAMES if name in names]
+    return _only(usual, kind, path) if usual else None
+
+
+def _only(names: list[str], kind: str, path: Path) -> str:
+    if len(names) > 1:
+        raise UserError(f"{path}: the {kind} {' and '.join(names)} could each be meant; keep one of these names")
+    return names[0]
+
+
 def _rows_of(ids: list[str], dataset: Dataset, path: Path) -> npt.NDArray[np.int64]:
-    row = {item: n for n, item in enumerate(ids)}
-    if len(row) != len(ids):
-        double = next(item for n, item in enumerate(ids) if row[item] != n)
-        raise UserError(f"{path}: the id {double} occurs more than once; keep one row per item")
-    missing = [item for item in dataset.item_ids if item not in row]
+    """[items] the row of every item. Blanks around an id count only where ids differ in nothing else."""
+    wanted = dataset.item_ids
+    row = _by_id(ids, path)
+    if any(item not in row for item in wanted):
+        bare = [item.strip() for item in ids]
+        if len(set(bare)) == len(ids) and len({item.strip() for item in wanted}) == len(wanted):
+            row, wanted = _by_id(bare, path), [item.strip() for item in wanted]
+    missing = [item for item in wanted if item not in row]
+    if missing and len(missing) == len(wanted):
+        raise UserError(
+            f"{path}: none of its ids ({_shown(ids)}) is an item of {dataset.name} ({_shown(wanted)}); "
+            "give the ids of .inter"
+        )
     if missing:
         raise UserError(
             f"{path}: no vector for item {missing[0]} of {dataset.name}{_also(len(missing) - 1, 'nor for {} more')}"
         )
-    return np.array([row[item] for item in dataset.item_ids], dtype=np.int64)
+    return np.array([row[item] for item in wanted], dtype=np.int64)
+
+
+def _by_id(ids: list[str], path: Path) -> dict[str, int]:
+    row = {item: n for n, item in enumerate(ids)}
+    if len(row) != len(ids):
+        double = next(item for n, item in enumerate(ids) if row[item] != n)
+        raise UserError(f"{path}: the id {double} occurs more than once; keep one row per item")
+    return row
+
+
+def _shown(ids: list[str]) -> str:
+    """The first ids as messages show them."""
+    return ", ".join(repr(item[:30]) for item in ids[:3]) + (", ..." if len(ids) > 3 else "")
 
 
 def _first_line(error: Exception) -> str:

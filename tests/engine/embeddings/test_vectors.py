@@ -2,8 +2,10 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pytest
 import torch
@@ -11,7 +13,8 @@ from safetensors import torch as torch_file
 from safetensors.numpy import save_file
 
 from engine.data import Dataset, load_dataset
-from engine.embeddings.vectors import open_vectors
+from engine.embeddings.rows import Vectors
+from engine.embeddings.vectors import n_distinct, open_vectors
 from engine.errors import UserError
 from tests.engine.parts import files_at
 
@@ -162,3 +165,124 @@ def test_bad_files_are_refused_in_one_line(dataset: Dataset, tmp_path: Path) -> 
     save_file({"x": X}, tmp_path / "twice.safetensors", {"ids": json.dumps(list("abcaa"))})
     refused("twice.safetensors", "the id a occurs more than once")
     refused("x.csv", "vectors come as .npy, .npz, .parquet or .safetensors, not .csv")
+
+
+def test_rows_without_ids_need_an_item_file(tmp_path: Path) -> None:
+    """They were taken in order of first appearance in .inter, so most items had another item's vector."""
+    folder = tmp_path / "bare"
+    folder.mkdir()
+    rows = [(u, i) for u in "uvw" for i in "edba"]
+    (folder / "bare.inter").write_text("user_id:token\titem_id:token\n" + "".join(f"{u}\t{i}\n" for u, i in rows))
+    dataset = load_dataset(files_at("bare", folder))
+    matrix = X[:4].astype(np.float32)
+    np.save(folder / "x.npy", matrix)
+    np.savez(folder / "x.npz", vectors=matrix)
+    save_file({"vectors": matrix}, folder / "x.safetensors")
+    for name, way in (
+        ("x.npy", "x.ids.txt, one a line"),
+        ("x.npz", "an array `ids`"),
+        ("x.safetensors", "the metadata key `ids`"),
+    ):
+        with pytest.raises(UserError, match=f"has no item ids, and without bare.item .*{way}.*, or add bare.item"):
+            open_vectors(folder / name, dataset)
+    (folder / "x.ids.txt").write_text("a\nb\nd\ne\n")
+    np.testing.assert_array_equal(open_vectors(folder / "x.npy", dataset).array(), matrix[[3, 2, 1, 0]])
+
+
+@pytest.mark.parametrize(("first", "words"), [(0.0, "row 0 is all zeros"), (-0.0, "is all zeros"), (7.0, "may be")])
+def test_a_padding_row_is_named(dataset: Dataset, tmp_path: Path, first: float, words: str) -> None:
+    np.save(tmp_path / "pad.npy", np.vstack([np.full((1, 4), first), X]))
+    with pytest.raises(UserError, match=rf"one row more than tiny\.item has items \(5\).*{words}.*matrix\[1:\]"):
+        open_vectors(tmp_path / "pad.npy", dataset)
+    np.save(tmp_path / "pad.npy", np.vstack([np.full((1, 4), first), X])[1:])
+    np.testing.assert_array_equal(open_vectors(tmp_path / "pad.npy", dataset).array(), X[[0, 1, 3, 4]])
+
+
+IDS = ["e", "x", "d", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xef\xbb\xbfe\nx\nd\nb\na\n",
+        b"e\r\nx\r\nd\r\nb\r\na",
+        b"e \nx\t\nd\nb  \na\n\n\n",
+    ],
+    ids=["byte-order mark", "windows", "trailing blanks"],
+)
+def test_an_ids_file_is_read_like_other_text(dataset: Dataset, tmp_path: Path, text: bytes) -> None:
+    np.save(tmp_path / "x.npy", X)
+    (tmp_path / "x.ids.txt").write_bytes(text)
+    np.testing.assert_array_equal(open_vectors(tmp_path / "x.npy", dataset).array(), X[[4, 3, 2, 0]])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"e\nx\n\xe9\nb\na\n", r"x\.ids\.txt:3: byte 0xe9 is not UTF-8 text; save the file as UTF-8"),
+        ("e\nx\nd\nb\na\n".encode("utf-16"), r"x\.ids\.txt:1: byte 0xff is not UTF-8 text"),
+        (b"e\nx\n\nd\nb\na\n", "has 5 rows but 6 ids"),
+        (b"1\n2\n3\n4\n5\n", "none of its ids \\('1', '2', '3', ...\\) is an item of tiny \\('a', 'b', 'd', ...\\)"),
+    ],
+)
+def test_what_is_wrong_with_an_ids_file_is_said(dataset: Dataset, tmp_path: Path, text: bytes, message: str) -> None:
+    np.save(tmp_path / "x.npy", X)
+    (tmp_path / "x.ids.txt").write_bytes(text)
+    with pytest.raises(UserError, match=message):
+        open_vectors(tmp_path / "x.npy", dataset)
+
+
+@pytest.mark.parametrize("ids", ["ids", "item_ids", "items"])
+@pytest.mark.parametrize("vectors", ["vectors", "embedding", "embeddings"])
+def test_usual_names_are_taken(dataset: Dataset, tmp_path: Path, ids: str, vectors: str) -> None:
+    matrix = X.astype(np.float32)
+    text: dict[str, Any] = {ids: np.array(IDS), vectors: matrix, "other": np.ones(3)}
+    coded: dict[str, Any] = {ids: np.array([i.encode() for i in IDS]), vectors: matrix}
+    np.savez(tmp_path / "x.npz", **text)
+    np.savez(tmp_path / "bytes.npz", **coded)
+    save_file({vectors: matrix, "other": np.ones(3)}, tmp_path / "x.safetensors", {ids: json.dumps(IDS)})
+    pl.DataFrame({ids: IDS, vectors: matrix.tolist()}).write_parquet(tmp_path / "x.parquet")
+    for name in ("x.npz", "bytes.npz", "x.safetensors", "x.parquet"):
+        np.testing.assert_array_equal(open_vectors(tmp_path / name, dataset).array(), X[[4, 3, 2, 0]])
+
+
+def test_names_that_could_each_be_meant_are_refused(dataset: Dataset, tmp_path: Path) -> None:
+    matrix = X.astype(np.float32)
+    np.savez(tmp_path / "ids.npz", ids=np.array(IDS), items=np.array(IDS), vectors=matrix)
+    np.savez(tmp_path / "two.npz", ids=np.array(IDS), embeddings=matrix, vectors=matrix)
+    save_file({"x": matrix}, tmp_path / "ids.safetensors", {"ids": "[]", "item_ids": "[]"})
+    pl.DataFrame({"ids": IDS, "items": IDS, "vector": matrix.tolist()}).write_parquet(tmp_path / "ids.parquet")
+    for name, words in (
+        ("ids.npz", "arrays ids and items"),
+        ("two.npz", "matrices vectors and embeddings"),
+        ("ids.safetensors", "metadata keys ids and item_ids"),
+        ("ids.parquet", "columns ids and items"),
+    ):
+        with pytest.raises(UserError, match=f"the {words} could each be meant; keep one of these names"):
+            open_vectors(tmp_path / name, dataset)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (X.astype(np.float32) * 1e30, r"row 0 \(item a\) holds numbers up to 1\.9e\+31, too large to square"),
+        (X.astype(np.float64) * 1e40, r"row 0 \(item a\) holds numbers up to 1\.9e\+41, too large to square"),
+        (X.astype(np.float32) * 1e-30, r"no number is above 1\.9e-29, too small to square"),
+        (np.zeros((5, 4), np.float32), "all vectors are zero"),
+        (np.full((5, 4), 3, np.float16), "all 4 vectors are equal, so no two items differ"),
+        (np.repeat(X[2:3], 5, axis=0), "all 4 vectors are equal"),
+        (X[:, :1], "has one column only"),
+    ],
+)
+def test_vectors_that_say_nothing_are_refused(
+    dataset: Dataset, tmp_path: Path, matrix: npt.NDArray[np.floating], message: str
+) -> None:
+    np.save(tmp_path / "x.npy", matrix)
+    with pytest.raises(UserError, match=message):
+        open_vectors(tmp_path / "x.npy", dataset)
+
+
+@pytest.mark.parametrize("distinct", [1, 2, 7, 30])
+def test_copies_are_counted(distinct: int) -> None:
+    matrix = np.random.default_rng(1).standard_normal((30, 5)).astype(np.float32)[np.arange(30) % distinct]
+    assert n_distinct(Vectors.of(matrix)) == len(np.unique(matrix, axis=0)) == distinct
