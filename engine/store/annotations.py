@@ -21,13 +21,28 @@ MAX_NOTE = 10_000
 """Characters of one note."""
 
 
-def add_tag(store: Store, run_ids: Sequence[str], name: str) -> None:
-    """Hang a tag on runs; one that they have already stays. Raises UserError where the name would not fit a filter."""
+def check_tag(name: str) -> None:
+    """Raises UserError where the name would not fit a filter."""
     if not _TAG.fullmatch(name) or name.lower() == "none":
         raise UserError(
             f"tag {name!r}: a tag is up to 50 letters, digits and . @ / + - _, begins with a letter or digit,"
             " and is not none"
         )
+
+
+def check_name(store: Store, name: str) -> None:
+    """A run's name is a tag that no other run has and that is not taken for an id. Raises UserError."""
+    check_tag(name)
+    if not name[0].isalpha():
+        raise UserError(f"--name {name}: a name begins with a letter, since ids of runs begin with a digit")
+    with store.read() as session:
+        if taken := session.exec(select(Tag.run_id).where(col(Tag.name) == name).limit(1)).first():
+            raise UserError(f"--name {name}: run {taken} has this name or tag already; take another")
+
+
+def add_tag(store: Store, run_ids: Sequence[str], name: str) -> None:
+    """Hang a tag on runs; one that they have already stays. Raises UserError where the name would not fit a filter."""
+    check_tag(name)
     with store.write() as session:
         for run_id in run_ids:
             session.connection().execute(insert(Tag).values(run_id=run_id, name=name).on_conflict_do_nothing())

@@ -19,7 +19,7 @@ from engine.files import make_folder, write_text
 from engine.records import RunFacts, RunResult, RunStatus
 from engine.spec import Experiment
 from engine.store.core.database import Store
-from engine.store.core.tables import Artifact, Event, Run
+from engine.store.core.tables import Artifact, Event, Run, Tag
 
 
 def create_run(
@@ -102,18 +102,23 @@ def get_run(store: Store, run_id: str) -> Run:
 
 
 def find_run(store: Store, prefix: str) -> Run:
-    """The only run whose id begins so, in upper or lower case. Raises UserError where there is none, or several."""
+    """The only run whose id begins so, in upper or lower case; else the only one that has this tag, its name. Raises
+    UserError where there is none, or several."""
     start = prefix.strip().upper()
     if not start:
         raise UserError("the run's id is empty; give the beginning of an id that `tfllmer runs` lists")
     with store.read() as session:
         begins = select(Run).where(Run.id >= start, Run.id < start + "~").order_by(Run.id).limit(6)
         runs = list(session.exec(begins))
+        why = "begin so"
+        if not runs:
+            tagged = select(Run).join(Tag).where(col(Tag.name) == prefix.strip()).order_by(Run.id).limit(6)
+            runs, why = list(session.exec(tagged)), "have this tag"
     if not runs:
         raise unknown_run(store, prefix)
     if len(runs) > 1:
         several = ", ".join(run.id for run in runs[:5]) + (", ..." if len(runs) > 5 else "")
-        raise UserError(f"{prefix}: several runs begin so ({several}); give more of the id")
+        raise UserError(f"{prefix}: several runs {why} ({several}); give more of the id")
     return runs[0]
 
 

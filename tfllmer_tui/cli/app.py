@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tfllmer_tui.cli import tui
+from tfllmer_tui.cli import help, tui
 from tfllmer_tui.cli.data import data, diagnose, embed, preset
 from tfllmer_tui.cli.inspect import annotate, runs
 from tfllmer_tui.cli.queue import queue, worker
@@ -21,6 +21,7 @@ from tfllmer_tui.cli.study import study
 
 app = typer.Typer(
     name="tfllmer",
+    cls=help.CommandGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -72,6 +73,7 @@ for module in (
     doctor,
 ):
     module.add_to(app)
+help.use_in(app)
 
 
 def main() -> None:

@@ -16,6 +16,8 @@ from tfllmer_tui.view.chart import COLORS
 from tfllmer_tui.view.text import count, duration, number, plain, short_ids, sparkline, status_text
 
 _DIM = "bright_black"
+_REMARK = 40
+"""Characters of a note in a table."""
 
 
 def run_table(records: Sequence[RunRecord], width: int = 80) -> Table:
@@ -47,6 +49,7 @@ def run_table(records: Sequence[RunRecord], width: int = 80) -> Table:
             Text.assemble(
                 plain(arm_with_changes(record.arm, record.overrides)),
                 plain("".join(f" #{tag}" for tag in record.tags), COLORS[1]),
+                plain(_remark(record), _DIM),
             ),
             plain(record.dataset),
             plain(record.backbone),
@@ -57,6 +60,12 @@ def run_table(records: Sequence[RunRecord], width: int = 80) -> Table:
             number(record.result.test.get("ndcg@10")),
         )
     return table
+
+
+def _remark(record: RunRecord) -> str:
+    """The newest note, shortened to what a line of a table has room for."""
+    text = " ".join(record.notes[-1].text.split()) if record.notes else ""
+    return f" “{text if len(text) <= _REMARK else text[: _REMARK - 1] + '…'}”" if text else ""
 
 
 def _curve(record: RunRecord) -> list[float]:

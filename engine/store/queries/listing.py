@@ -6,7 +6,7 @@ A list of thousands reads only the columns it shows: specification and facts, th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -105,9 +105,9 @@ def record(store: Store, run: Run) -> RunRecord:
         connection = session.connection()
         about = select(_TAGS.label("tags"), _NOTES.label("notes")).select_from(Run).where(col(Run.id) == run.id)
         texts = connection.execute(about).mappings().one()
-        mask_seen = run.spec["evaluate"]["mask_seen"]
+        stored = {"mask_seen": run.spec["evaluate"]["mask_seen"], "first_note": run.spec.get("note")}
         own = {column.key: getattr(run, column.key) for column in _OWN}
-        return _decoded(connection, own | dict(texts) | {"mask_seen": mask_seen})
+        return _decoded(connection, own | dict(texts) | stored)
 
 
 # ------------------------------------------------------------------------------------ queries
@@ -148,6 +148,7 @@ _COLUMNS = (
     _TAGS.label("tags"),
     _NOTES.label("notes"),
     func.json_extract(col(Run.spec), "$.evaluate.mask_seen").label("mask_seen"),
+    func.json_extract(col(Run.spec), "$.note").label("first_note"),
 )
 
 
@@ -186,11 +187,19 @@ def _decoded(connection: Connection, row: Mapping[str, Any]) -> RunRecord:
         created=row["created"],
         trashed=row["trashed"],
         tags=tuple(_listed_in(row["tags"])),
-        notes=tuple(NoteRecord(_utc(note["at"]), note["text"]) for note in _listed_in(row["notes"])),
+        notes=tuple(_notes(row)),
         overrides=row["overrides"],
         mask_seen=bool(row["mask_seen"]),
         result=result,
     )
+
+
+def _notes(row: Mapping[str, Any]) -> Iterator[NoteRecord]:
+    """The note that the run was started with, and those written since."""
+    if row["first_note"]:
+        yield NoteRecord(row["created"], row["first_note"])
+    for note in _listed_in(row["notes"]):
+        yield NoteRecord(_utc(note["at"]), note["text"])
 
 
 def _listed_in(array: str) -> list[Any]:

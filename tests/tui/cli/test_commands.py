@@ -155,3 +155,14 @@ def test_doctor_tells_what_is_wrong(tmp_path: Path) -> None:
     assert report["packages"]["torch"]
     assert report["devices"]["cores"] >= 1
     assert [("nowhere" in p, "experiments.db" in p) for p in report["problems"]] == [(True, False), (False, True)]
+
+
+def test_a_hint_is_printed_once_for_several_runs(tmp_path: Path) -> None:
+    tiny = ["--set", "data.source.users=40", "--set", "data.source.items=32", "--set", "backbone.width=8"]
+    done = call(tmp_path, "run", "--method", "id", *tiny, "--set", "train.epochs=1", "--seeds", "2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Next:") == done.stdout.count("tfllmer leaderboard") == 1
+    done = call(tmp_path, "run", "--method", "id", *tiny, "--set", "train.lr=1e30", "--seeds", "2")
+    assert done.returncode == 1
+    assert done.stderr.count("failed: diverged") == 2
+    assert done.stderr.count("smaller learning rate") == 1

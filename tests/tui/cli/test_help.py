@@ -8,11 +8,27 @@ from pathlib import Path
 
 import pytest
 
+from tfllmer_tui.cli.help import Command
+
 COMMANDS = {
-    "run": ["--ablation", "--method", "--dataset", "--backbone", "--embedding", "--seed", "--seeds", "--set", "--json"],
+    "run": [
+        "--tag",
+        "--name",
+        "--note",
+        "--ablation",
+        "--method",
+        "--dataset",
+        "--backbone",
+        "--embedding",
+        "--seed",
+        "--seeds",
+        "--set",
+        "--json",
+    ],
     "resume": ["RUN", "--db", "--json"],
     "runs": ["--filter", "--sort", "--group", "--columns", "--dataset", "--status", "--limit", "--trashed", "--json"],
-    "tag": ["RUN... NAME", "--remove"],
+    "tag": ["RUN... NAME", "--remove", "--json"],
+    "logs": ["RUN", "--follow", "--json"],
     "note": ["RUN", "TEXT"],
     "rm": ["RUN...", "--purge", "--yes"],
     "trash list": ["--json"],
@@ -89,6 +105,7 @@ def test_help_of_a_command_has_its_options_and_an_example(pages: dict[str, str],
         assert option in page
     assert re.search(rf"^ +(TFLLMER_DATA=\S+ )?tfllmer {words}\b", page, re.MULTILINE), page
     assert "[env var" not in page.split("Usage")[0]
+    assert "<bool>" not in page
 
 
 def test_help_shows_its_brackets(pages: dict[str, str]) -> None:
@@ -110,8 +127,15 @@ def test_help_shows_its_brackets(pages: dict[str, str]) -> None:
 
 
 def test_help_lists_every_command(pages: dict[str, str]) -> None:
+    assert "<bool>" not in pages[""]
     for words in COMMANDS:
         assert re.search(rf"^│ {words.split()[0]} ", pages[""], re.MULTILINE), words
+
+
+def test_brackets_in_a_help_text_are_no_markup(pages: dict[str, str]) -> None:
+    assert "pip install 'tfllmer[figures]'" in pages["export figure"]
+    source = Command(name="x", help="take [it] or [/it], not \\[this]", callback=lambda: None)
+    assert source.help == "take \\[it] or \\[/it], not \\[this]"
 
 
 def test_no_help_imports_anything_heavy(pages: dict[str, str]) -> None:

@@ -183,3 +183,85 @@ def test_doctor_tells_of_runs_and_workers_that_are_gone(cli: Cli) -> None:
     assert report["store"]["free_gib"] > 0
     assert report["store"]["stale"]
     assert any("runs whose process is gone" in problem for problem in report["problems"])
+
+
+@pytest.mark.parametrize("status", ["finished", "failed"])
+def test_cancelling_what_has_ended_fails_and_says_so(cli: Cli, status: str) -> None:
+    run = cli.runs("--status", status)[0]["run"]
+    done = cli("cancel", run)
+    assert done.returncode == 1
+    assert "had ended already" in done.stdout
+    assert done.stderr == f"tfllmer: {run}: was not cancelled: it is {status}\n"
+    as_json = cli("cancel", run, "--json")
+    assert (as_json.returncode, json.loads(as_json.stdout)[0]["status"]) == (1, status)
+
+
+def test_one_of_several_that_has_ended_is_told(cli: Cli) -> None:
+    finished, queued = (cli.runs("--status", status)[0]["run"] for status in ("finished", "queued"))
+    done = cli("cancel", queued, finished)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert [run["run"] for run in cli.runs("--status", "cancelled")] == [queued]
+    assert cli("cancel", queued).returncode == 0  # it is as wished
+
+
+def test_log_and_tags_as_json(cli: Cli) -> None:
+    run = cli.runs("--status", "failed")[0]["run"]
+    folder = open_store(cli.folder / "experiments.db").folder(run)
+    folder.log.write_bytes(b"first\nsecond \xff \x1b[31m\n")
+    document = json.loads(cli("logs", run, "--json").stdout)
+    assert document["lines"] == ["first", "second \ufffd \x1b[31m"]
+    assert (document["run"], document["status"]) == (run, "failed")
+    assert [event["level"] for event in document["events"]].count("state") >= 1
+    assert json.loads(cli("logs", run, "--follow", "--json").stdout) == document
+    folder.log.unlink()
+    assert json.loads(cli("logs", run, "--json").stdout)["lines"] == []
+    (tagged,) = json.loads(cli("tag", run, "odd", "--json").stdout)
+    assert (tagged["run"], tagged["tags"]) == (run, ["odd"])
+    (bare,) = json.loads(cli("tag", run, "odd", "--remove", "--json").stdout)
+    assert bare["tags"] == []
+
+
+def test_a_note_and_tags_given_with_the_run_are_seen_everywhere(cli: Cli) -> None:
+    words = [
+        "run",
+        "--method",
+        "id",
+        "--note",
+        "lr from [the] paper",
+        "--tag",
+        "paper",
+        "--tag",
+        "try",
+        "--name",
+        "base",
+    ]
+    done = cli(*words, "--detach", "--no-worker", "--json")
+    assert done.returncode == 0, done.stderr
+    (made,) = json.loads(done.stdout)
+    assert made["tags"] == ["base", "paper", "try"]
+    assert [note["text"] for note in made["notes"]] == ["lr from [the] paper"]
+    cli("note", made["run"], "a later remark")
+    (row,) = cli.runs("--filter", "note~paper tag:try")
+    assert [note["text"] for note in row["notes"]] == ["lr from [the] paper", "a later remark"]
+    shown = cli("show", "base").stdout
+    assert "lr from [the] paper" in shown
+    assert "a later remark" in shown
+    assert "#base #paper #try" in cli("runs").stdout
+    assert "“a later remark”" in cli("runs").stdout
+    assert "lr from [the] paper; a later remark" in cli("runs", "--columns", "note").stdout
+
+
+def test_a_name_stands_for_the_id(cli: Cli) -> None:
+    words = ("run", "--method", "id", "--detach", "--no-worker", "--json")
+    (made,) = json.loads(cli(*words, "--name", "base").stdout)
+    assert json.loads(cli("show", "base", "--json").stdout)["run"] == made["run"]
+    assert "has this name or tag already" in cli.refusal(*words[:-1], "--name", "base")
+    assert "begins with a letter" in cli.refusal(*words[:-1], "--name", "01J")
+    assert "a tag is up to 50 letters" in cli.refusal(*words[:-1], "--name", "two words")
+    assert "a tag is up to 50 letters" in cli.refusal(*words[:-1], "--tag", "none")
+    assert "is for one run" in cli.refusal(*words[:-1], "--name", "other", "--seeds", "2")
+    assert len(cli.runs()) == 8  # nothing was made by what was refused
+    other = cli.runs("--status", "failed")[0]["run"]
+    cli("tag", other, "base")
+    assert "several runs have this tag" in cli.refusal("show", "base")
+    assert "no such run" in cli.refusal("show", "nobody")

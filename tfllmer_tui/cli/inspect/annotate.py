@@ -32,8 +32,11 @@ def tag(
     words: Annotated[list[str], typer.Argument(metavar="RUN... NAME", help="Runs, then the tag.")],
     remove: Annotated[bool, typer.Option("--remove", help="Take the tag off instead.")] = False,
     db: Db = None,
+    json: Json = False,
 ) -> None:
     """Hang a tag on runs, to find them again: tfllmer runs --filter tag:NAME.
+
+    A tag that one run alone has is its name: tfllmer show NAME.
 
     \b
     tfllmer tag 01JD 01JF baseline
@@ -46,12 +49,20 @@ def tag(
     if not prefixes:
         raise UserError(f"tag {name}: give the runs, then the tag, for instance tfllmer tag 01JD baseline")
     store = _store(db)
-    ids = [run.id for run in _find(store, prefixes)]
+    targets = _find(store, prefixes)
+    ids = [run.id for run in targets]
     if remove:
-        print(f"{name}: taken off {_runs(remove_tag(store, ids, name))}")
+        said = f"{name}: taken off {_runs(remove_tag(store, ids, name))}"
     else:
         add_tag(store, ids, name)
-        print(f"{name}: on {_runs(len(ids))}")
+        said = f"{name}: on {_runs(len(ids))}"
+    if json:
+        from engine.store import record
+        from tfllmer_tui.cli.output import print_json
+
+        print_json([record(store, run).to_json() for run in targets])
+    else:
+        print(said)
 
 
 def note(

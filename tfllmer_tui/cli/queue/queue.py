@@ -49,19 +49,27 @@ def cancel(runs: Runs, db: Db = None, json: Json = False) -> None:
     """Stop runs, queued or running; a running one saves its state first.
 
     One that has not ended after a few seconds is killed, with everything that it started. tfllmer retry
-    or tfllmer resume goes on with a cancelled run.
+    or tfllmer resume goes on with a cancelled run. Exit code 1 where a run has ended otherwise: it is left
+    as it is.
 
     \b
     tfllmer cancel 01JD
     tfllmer cancel 01JD8X 01JD9Y
     """
     from engine import queue as engine_queue
+    from engine.records import RunStatus
+    from tfllmer_tui.cli.output import say
 
     store, targets = _targets(db, runs)
     before = {run.id: run.status for run in targets}
     engine_queue.cancel(store, list(before))
     ended = engine_queue.see_off(store, list(before))
     _print_runs(store, ended, json, notes={run.id: _note(before[run.id]) for run in ended})
+    others = [run for run in ended if run.status is not RunStatus.CANCELLED]
+    for run in others:
+        say(f"tfllmer: {run.id}: was not cancelled: it is {run.status}")
+    if others:
+        raise typer.Exit(1)
 
 
 def _note(status: str) -> str:
@@ -194,19 +202,30 @@ def logs(
     run: RunId,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
     db: Db = None,
+    json: Json = False,
 ) -> None:
     """Print what a run has written to its log.
+
+    With --json it is an object with the run, its status, the lines of the log and its events; with --follow
+    as well, it is printed when the run has ended.
 
     \b
     tfllmer logs 01JD
     tfllmer logs 01JD -f
+    tfllmer logs 01JD --json
     """
     from engine.store import find_run
-    from tfllmer_tui.cli.output import settled_store
-    from tfllmer_tui.cli.queue.waiting import stream_log
+    from tfllmer_tui.cli.output import print_json, settled_store
+    from tfllmer_tui.cli.queue.waiting import log_document, stream_log, until_ended
 
     store = settled_store(db)
-    stream_log(store, find_run(store, run).id, follow=follow)
+    stored = find_run(store, run)
+    if not json:
+        stream_log(store, stored.id, follow=follow)
+        return
+    if follow:
+        until_ended(store, [stored.id], quiet=True)
+    print_json(log_document(store, stored.id))
 
 
 # ------------------------------------------------------------------------------------ shared

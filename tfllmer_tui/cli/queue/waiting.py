@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -14,7 +15,7 @@ from sqlmodel import select
 from engine import queue
 from engine.errors import UserError, nearest
 from engine.records import RunStatus
-from engine.store import Run, Store, get_run, list_runs
+from engine.store import Run, Store, events, get_run, list_runs
 from engine.store.core.tables import StoredStudy
 from tfllmer_tui.cli.output import say
 
@@ -77,6 +78,17 @@ def _comes_back(store: Store, run: Run) -> bool:
 
 def _counts(runs: Sequence[Run]) -> str:
     return ", ".join(f"{n} {status}" for status, n in sorted(Counter(run.status for run in runs).items()))
+
+
+def log_document(store: Store, run_id: str) -> dict[str, Any]:
+    """The run's log as its lines, and what it has told the store, for JSON."""
+    run, log = get_run(store, run_id), store.folder(run_id).log
+    text = log.read_text("utf-8", errors="replace") if log.exists() else ""
+    told = [
+        {"at": event.at.isoformat(timespec="seconds"), "level": event.level, "text": event.text}
+        for event in events(store, run_id)
+    ]
+    return {"run": run.id, "status": run.status, "lines": text.splitlines(), "events": told}
 
 
 def stream_log(store: Store, run_id: str, *, follow: bool) -> None:

@@ -44,6 +44,15 @@ def run(
     ] = None,
     threads: Threads = None,
     note: Annotated[str | None, typer.Option("--note", metavar="TEXT", help="Free text, kept with the run.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="NAME", help="Hang a tag on the run; repeat it.")
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name", metavar="NAME", help="A tag that no other run has: commands take it in place of the id."
+        ),
+    ] = None,
     show_config: Annotated[
         bool, typer.Option("--show-config", help="Print the complete specification with the origin of every value.")
     ] = False,
@@ -67,7 +76,9 @@ def run(
     tfllmer run --method id --backbone gru4rec --seeds 3
     tfllmer run --ablation full --seeds 5 --detach
     tfllmer run --set train.lr=3e-4 --set lambda=0.5 --show-config
+    tfllmer run --method id --name baseline --note "as in the paper"
     """
+    from engine.errors import UserError
     from engine.presets import resolve
 
     resolved = resolve(
@@ -88,15 +99,26 @@ def run(
     from engine import queue
     from engine.records import RunStatus
     from engine.store import create_run, open_store, record
+    from engine.store.annotations import MAX_NOTE, check_name, check_tag
     from tfllmer_tui.cli.output import print_json, print_rich
 
+    tags = [*(tag or []), *([name] if name is not None else [])]
+    for each in tags:
+        check_tag(each)
+    if name is not None and (seeds or 1) > 1:
+        raise UserError(f"--name {name}: is for one run; hang --tag {name} on the {seeds}")
+    if note is not None and len(note) > MAX_NOTE:
+        raise UserError(f"--note: a note has at most {MAX_NOTE} characters")
     store = open_store(db)
+    if name is not None:
+        check_name(store, name)
     queue.settle(store)
     first = resolved.experiment.seed
     experiments = [resolved.experiment.model_copy(update={"seed": first + n}) for n in range(seeds or 1)]
     if detach:
         changes, command = resolved.overrides, command_line()
         waiting = [queue.enqueue(store, e, overrides=changes, command=command, priority=priority) for e in experiments]
+        _tag(store, waiting, tags)
         say_queued(store, waiting, json=json, quiet=quiet, no_worker=no_worker)
         return
     mode, ended = _mode(json, quiet), []
@@ -104,6 +126,7 @@ def run(
         row = create_run(
             store, experiment, overrides=resolved.overrides, command=command_line(), status=RunStatus.RUNNING
         )
+        _tag(store, [row], tags)
         queue.start(store, row)
         ended.append(_watch(store, row, mode))
         if ended[-1].status == RunStatus.CANCELLED or ended[-1].reason.startswith("user error"):
@@ -116,6 +139,7 @@ def run(
         from tfllmer_tui.view.runs import run_table
 
         print_rich(run_table(records))
+    _say_next(ended, mode)
     _leave(ended)
 
 
@@ -147,7 +171,9 @@ def resume(
         say_queued(store, again, json=json, quiet=quiet, no_worker=no_worker)
         return
     taken = queue.resume(store, find_run(store, run).id)
-    ended = _watch(store, taken, _mode(json, quiet))
+    mode = _mode(json, quiet)
+    ended = _watch(store, taken, mode)
+    _say_next([ended], mode)
     if json:
         print_json(record(store, ended).to_json())
     _leave([ended])
@@ -237,7 +263,24 @@ def _print_result(store: Store, run: Run, mode: Mode) -> None:
         )
     elif mode != "json":
         print_rich(result_table(summary) if mode == "live" else picture(store, run))
-        print(f"Next: tfllmer show {run.id}\n      tfllmer leaderboard --dataset {run.dataset}")
+
+
+def _say_next(ended: list[Run], mode: Mode) -> None:
+    """What to do now: once, however many runs there were."""
+    from tfllmer_tui.cli.output import say
+
+    if any(run.reason.startswith("diverged") for run in ended):
+        say("Train it with a smaller learning rate, for instance --set train.lr=3e-4.")
+    finished = [run for run in ended if run.status == "finished"]
+    if finished and mode in ("live", "lines"):
+        print(f"Next: tfllmer show {finished[-1].id}\n      tfllmer leaderboard --dataset {finished[-1].dataset}")
+
+
+def _tag(store: Store, runs: list[Run], tags: list[str]) -> None:
+    from engine.store.annotations import add_tag
+
+    for name in tags:
+        add_tag(store, [run.id for run in runs], name)
 
 
 def _explain(store: Store, run: Run) -> None:
@@ -253,9 +296,7 @@ def _explain(store: Store, run: Run) -> None:
         text = log.read_text("utf-8", errors="replace") if log.exists() else ""
         tail = [line for line in text.splitlines() if line.strip()][-8:]
         say("".join(f"  | {line}\n" for line in tail) + f"The whole log: tfllmer show {run.id} --log")
-    if run.reason.startswith("diverged"):
-        say("Train it with a smaller learning rate, for instance --set train.lr=3e-4.")
-    else:
+    if not run.reason.startswith("diverged"):
         say(f"Go on with it: tfllmer resume {run.id}")
 
 
