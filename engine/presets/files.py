@@ -19,8 +19,8 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-import engine
 from engine.errors import UserError, nearest
+from engine.places import files_of, label_of
 from engine.spec import BACKBONES
 
 Kind = Literal["dataset", "backbone", "method", "ablation"]
@@ -80,34 +80,6 @@ def _of_part(name: str) -> Preset:
     meaning = inspect.cleandoc(part.__doc__ or name).splitlines()[0].removesuffix(".")
     file = Path(inspect.getfile(part))
     return Preset("backbone", name, file, meaning, "", None, {"backbone.name": Setting(name, str(file))})
-
-
-# ------------------------------------------------------------------------------------ places
-
-
-@lru_cache(maxsize=1)
-def _shipped() -> Path:
-    package = Path(engine.__file__).parent
-    inside = package / "configs"  # in a wheel; beside the packages in a checkout
-    return inside if inside.is_dir() else package.parent / "configs"
-
-
-def _overlay() -> Path | None:
-    here = Path("configs")
-    return here if here.is_dir() and here.resolve() != _shipped().resolve() else None
-
-
-def files_of(kind: str) -> dict[str, Path]:
-    """Name -> file; a file of the working folder replaces the shipped one of its name."""
-    roots = [_shipped(), overlay] if (overlay := _overlay()) else [_shipped()]
-    return {file.stem: file for root in roots for file in (root / kind).glob("*.yaml")}
-
-
-def label_of(file: Path) -> str:
-    """How messages call a file: shipped ones `configs/...`, those of the working folder `./configs/...`."""
-    if file.is_relative_to(_shipped()):
-        return f"configs/{file.relative_to(_shipped())}"
-    return f"./{file}"
 
 
 # ------------------------------------------------------------------------------------ reading

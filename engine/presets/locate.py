@@ -8,24 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from engine.errors import UserError, nearest
+from engine.places import data_roots, list_datasets
 from engine.spec import file_fingerprint
 
 VECTOR_SUFFIXES = (".npy", ".npz", ".parquet", ".safetensors")
-
-
-def data_roots() -> list[Path]:
-    """The folders named in $TFLLMER_DATA, in its order."""
-    return [Path(root).expanduser() for root in os.environ.get("TFLLMER_DATA", "").split(os.pathsep) if root]
-
-
-def list_datasets() -> list[tuple[str, Path]]:
-    """(name, folder) of every ROOT/NAME/NAME.inter, by name; an earlier root hides a later one."""
-    found: dict[str, Path] = {}
-    for root in data_roots():
-        for file in root.glob("*/*.inter"):
-            if file.stem == file.parent.name:
-                found.setdefault(file.stem, file.parent.resolve())
-    return sorted(found.items())
 
 
 def find_dataset(name_or_path: str) -> Path:

@@ -22,8 +22,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import UserError, nearest
+from engine.places import files_of, label_of
 from engine.presets.compose import AXIS_FIELDS, BACKBONE, DATASET, MEASURED, METHOD, ablations_of
-from engine.presets.files import Setting, files_of, label_of, leaves_of, list_presets, read_tree
+from engine.presets.files import Setting, leaves_of, list_presets, read_tree
 from engine.presets.layers import whole_name, whole_names
 from engine.presets.places import check_names, child_of, line_of
 from engine.spec import names_by_word

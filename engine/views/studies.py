@@ -57,8 +57,8 @@ class StudyRow:
 def study_files() -> list[StudyFile]:
     """Every study that can be run, by name; reads files."""
     from engine.errors import UserError
+    from engine.places import files_of
     from engine.presets import combinations, find_study
-    from engine.presets.files import files_of
 
     files = []
     for name in sorted(files_of("study")):
