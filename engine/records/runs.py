@@ -178,6 +178,8 @@ class RunRecord:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     """Settings that were changed by hand, by dotted name."""
     mask_seen: bool = True
+    budget: Mapping[str, Any] = field(default_factory=dict)
+    """How long it is trained, by dotted name, where that was read (`reports.boards.budgets`)."""
     result: RunResult = field(default_factory=RunResult)
     """Of a run that has not ended: how far it is."""
 

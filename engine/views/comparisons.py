@@ -209,7 +209,13 @@ def notes(comparison: reports.Comparison) -> list[str]:
 
     refused = dict.fromkeys(reason for line in comparison.lines for reason in line.refused)
     grouping = GROUPING if any(line.users is not None for line in comparison.lines) else ()
-    return [*comparison.notes, *refused, *grouping]
+    from engine.reports.stats.statistics import ALPHA, FEW_SEEDS, NOT_ADJUSTED, caution
+
+    tests = [(test, p) for line in comparison.lines for test, p in zip(line.tests, line.adjusted, strict=True)]
+    few = {test.n_seeds for test, p in tests if p < ALPHA and test.n_seeds < FEW_SEEDS}
+    weight = [NOT_ADJUSTED] if len(tests) > 1 else []
+    weight += [f"significant over {caution(few)}"] if few else []
+    return [*comparison.notes, *refused, *weight, *grouping]
 
 
 # ------------------------------------------------------------------------------------ lines

@@ -11,25 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from engine.metrics import SELECTION, Metric, parse_metric
+from engine.reports.boards.budgets import TUNED
 from engine.reports.boards.evidence import Evidence
 from engine.reports.boards.leaderboard import setting
 from engine.spec import BACKBONES, Experiment, identity
-
-TUNED = (
-    "train.lr",
-    "train.weight_decay",
-    "embedding.reduce.lambda",
-    "embedding.reduce.graph.window",
-    "embedding.reduce.graph.top_k",
-    "embedding.post.shrinkage",
-    "embedding.post.epsilon",
-    "embedding.post.groups",
-    "embedding.control.id_sd",
-    "table.tau",
-    "table.init.id_sd",
-    "table.inject.id_sd",
-)
-"""What an arm may choose on the validation split; another change by hand makes another arm."""
 
 CHOOSES = f"valid.{SELECTION}"
 _FIXED = ("data.", "evaluate.", "backbone.", "train.")

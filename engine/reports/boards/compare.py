@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.errors import UserError
 from engine.metrics import Metric, parse_metric
+from engine.reports.boards.budgets import budget_of, unequal_budgets
 from engine.reports.boards.evidence import Evidence
 from engine.reports.stats import statistics
 from engine.reports.stats.groups import BoolArray
@@ -131,6 +132,7 @@ def compare(sides: Sequence[Side], metrics: Iterable[str] = METRICS) -> Comparis
         reason = _unpaired(sides[0], sides[place])
         if reason:
             notes.append(f"{sides[place].label}: {reason}")
+        notes += _unequal(sides[0], sides[place])
         for name in metrics:
             metric = parse_metric(name)
             groups: tuple[Group, ...] = tuple(GROUPS) if metric.has_users else ("all",)
@@ -151,6 +153,16 @@ def _unpaired(reference: Side, other: Side) -> str | None:
     if a.experiment.evaluate.mask_seen != b.experiment.evaluate.mask_seen:
         return "seen items are masked on one side only, so ranking metrics are not comparable"
     return None
+
+
+def _unequal(reference: Side, other: Side) -> list[str]:
+    """What the two did not have alike in training."""
+    experiments = [side.runs[0].experiment for side in (reference, other)]
+    if reference.label == other.label or not all(each.backbone.is_trained for each in experiments):
+        return []
+    budgets = dict(zip((reference.label, other.label), map(budget_of, experiments), strict=True))
+    texts = [budget.text() for budget in unequal_budgets([budgets])]
+    return [f"budgets are not equal: {'; '.join(texts)}"] if texts else []
 
 
 def _line(sides: Sequence[Side], place: int, metric: Metric, group: Group, unpaired: str | None) -> Contrast | None:

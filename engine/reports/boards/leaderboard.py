@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 from engine.metrics import Metric, parse_metric
 from engine.records import RunRecord, RunStatus
+from engine.reports.boards.budgets import SEPARATOR, UnequalBudget, unequal_budgets
 
 _Protocol: TypeAlias = tuple[str, int, tuple[str, ...], bool, str]
 
@@ -86,6 +86,8 @@ class Leaderboard:
     backbones: tuple[str, ...]
     rows: tuple[BoardRow, ...]
     """Best first, by the best cell of the row."""
+    unequal: tuple[UnequalBudget, ...] = ()
+    """What the arms of a column did not have alike: epochs, early stopping, settings tried."""
     compared: str = ""
     """What the marks mean, with the baseline, the test and its correction; empty without marks."""
 
@@ -104,9 +106,6 @@ class Leaderboard:
         return " · ".join([self.dataset, *self.conditions, self.metric.title])
 
 
-_SEPARATOR = re.compile(r", (?=[a-z_.]+=)")  # between changes, not inside a list
-
-
 def setting(name: str, value: Any) -> str:
     """A changed setting as people write it: `train.lr=0.0003`."""
     return f"{name}={value if isinstance(value, str) else json.dumps(value)}"
@@ -115,7 +114,7 @@ def setting(name: str, value: Any) -> str:
 def shortened(labels: Sequence[str]) -> tuple[list[str], str]:
     """Labels of rows without the changes in brackets that all of them share, and these changes."""
     parts = [label.removesuffix("]").partition(" [") for label in labels]
-    changes = [[change for change in _SEPARATOR.split(text) if change] for _, _, text in parts]
+    changes = [[change for change in SEPARATOR.split(text) if change] for _, _, text in parts]
     shared = [change for change in changes[0] if all(change in each for each in changes)] if len(labels) > 1 else []
     rest = [", ".join(change for change in each if change not in shared) for each in changes]
     names = [name + (f" [{own}]" if own else "") for (name, _, _), own in zip(parts, rest, strict=True)]
@@ -164,7 +163,14 @@ def _board(
             by_label[_label(runs, name_embedding)][runs[0].backbone].append(cell)
     backbones = _ordered({backbone for by_backbone in by_label.values() for backbone in by_backbone})
     rows = sorted(_flagged(_rows(by_label, backbones), len(backbones), metric), key=_order(metric))
-    return Leaderboard(dataset, conditions, masked, metric, tuple(backbones), tuple(rows))
+    budgets = {runs[0].config_hash: runs[0].budget for runs in configs}
+    columns = [
+        {row.label: budgets[cell.config_hash] for row in rows if (cell := row.cells[column]) is not None}
+        for column in range(len(backbones))
+    ]
+    return Leaderboard(
+        dataset, conditions, masked, metric, tuple(backbones), tuple(rows), unequal=unequal_budgets(columns)
+    )
 
 
 def _newest(runs: Sequence[RunRecord]) -> list[RunRecord]:

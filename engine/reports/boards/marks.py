@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from engine.reports.boards.evidence import Evidence
 from engine.reports.boards.leaderboard import BoardCell, BoardRow, Leaderboard, Versus, shortened
 from engine.reports.stats import statistics
 from engine.reports.stats.paired import mean_difference, paired_differences, shared_seeds
-from engine.reports.stats.statistics import ALPHA, METHODS, NoTestError, Over, Test
+from engine.reports.stats.statistics import ALPHA, FEW_SEEDS, METHODS, NoTestError, Over, Test, caution
 
 MARKS = {"better": "*", "worse": "°", "": ""}
 
@@ -111,7 +111,13 @@ def _marked(
     why = ", ".join(reasons)
     notes = [what] if tested else []
     notes += [f"{'not tested where' if tested else f'Not tested against {name}:'} {why}"] if why else []
+    notes += _caution(cell.versus for row in rows for cell in row.cells if cell is not None and cell.versus is not None)
     return replace(board, rows=tuple(rows), compared="; ".join(notes))
+
+
+def _caution(tested: Iterable[Versus]) -> list[str]:
+    few = {versus.n_seeds for versus in tested if versus.mark and versus.n_seeds < FEW_SEEDS}
+    return [f"marks over {caution(few)}"] if few else []
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from sqlmodel import col
 
 from engine.metrics import parse_metric, with_values
 from engine.records import RunRecord, RunResult, RunStatus
+from engine.reports.boards.budgets import BUDGET
 from engine.store import Run, Store, list_values
 from engine.store.queries.filters import field_named
 
@@ -30,8 +31,8 @@ def measured_records(
     these `runs`, as `leaderboards` takes them: of what they reached only these metrics. To read thousands of whole
     records would take longer than everything else does. Raises UserError where a metric is unknown."""
     parsed = [parse_metric(name) for name in metrics]
-    fields = [field_named(name, "leaderboard") for name in (*_COLUMNS, *map(str, parsed))]
-    width = len(_COLUMNS)
+    fields = [field_named(name, "leaderboard") for name in (*_COLUMNS, *BUDGET, *map(str, parsed))]
+    width, measured = len(_COLUMNS), len(_COLUMNS) + len(BUDGET)
     where = None if runs is None else col(Run.id).in_(list(runs))
     records = []
     for run, *values in list_values(
@@ -39,6 +40,9 @@ def measured_records(
     ):
         columns = dict(zip(_COLUMNS, values[:width], strict=True))
         overrides, mask_seen = json.loads(columns.pop("overrides")), bool(columns.pop("evaluate.mask_seen"))
-        result = with_values(RunResult(), dict(zip(parsed, values[width:], strict=True)))
-        records.append(RunRecord(id=run, overrides=overrides, mask_seen=mask_seen, result=result, **columns))
+        result = with_values(RunResult(), dict(zip(parsed, values[measured:], strict=True)))
+        budget = dict(zip(BUDGET, values[width:measured], strict=True))
+        records.append(
+            RunRecord(id=run, overrides=overrides, mask_seen=mask_seen, budget=budget, result=result, **columns)
+        )
     return records

@@ -109,6 +109,7 @@ def _json_board(board: Leaderboard) -> dict[str, Any]:
         "metric": str(board.metric),
         "higher_is_better": board.metric.higher_is_better,
         "compared": board.compared,
+        "unequal_budgets": [budget.text() for budget in board.unequal],
         "backbones": list(board.backbones),
         "rows": [
             {

@@ -17,6 +17,10 @@ from engine.reports.boards.marks import MARKS
 
 Layout: TypeAlias = Literal["backbones", "metrics", "difference"]
 _MOST_COLUMNS = 6
+_DIFFERENCE = (
+    "Difference to the baseline over paired seeds with its 95 % interval, which is of each difference alone and not "
+    "adjusted as the marks are."
+)
 LAYOUTS: tuple[Layout, ...] = ("backbones", "metrics", "difference")
 
 
@@ -85,9 +89,10 @@ def _by_backbone(board: Leaderboard, *, difference: bool) -> Grid:
         )
         for label, row in zip(labels, board.rows, strict=True)
     )
-    spread = "Difference to the baseline with its 95 % interval." if difference else _spread(board.equal_n)
+    spread = _DIFFERENCE if difference else _spread(board.equal_n)
     best = [] if difference else _best([board])
-    caption = (f"{_data(board)}: {_measured([board])}", *_common(shared), spread, *best, *_compared([board]))
+    unequal = _unequal([board])
+    caption = (f"{_data(board)}: {_measured([board])}", *_common(shared), spread, *best, *unequal, *_compared([board]))
     title = f"{board.title} · difference" if difference else board.title
     return Grid(title, caption, "arm", (), board.backbones, rows)
 
@@ -145,6 +150,7 @@ def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
             *_common(shared),
             _spread(None if with_n else next(iter(counts), None)),
             *_best(here),
+            *_unequal(here),
             *_compared(here),
         ),
         corner="arm",
@@ -184,6 +190,12 @@ def _measured(boards: Sequence[Leaderboard]) -> str:
 def _best(boards: Sequence[Leaderboard]) -> list[str]:
     directed = any(board.metric.direction != "neither" for board in boards)
     return ["Best per column in bold, second best underlined."] if directed else []
+
+
+def _unequal(boards: Sequence[Leaderboard]) -> list[str]:
+    """Once for all columns, with what differs in one of them or more."""
+    texts = dict.fromkeys(budget.text() for board in boards for budget in board.unequal)
+    return [f"Budgets are not equal: {'; '.join(texts)}."] if texts else []
 
 
 def _spread(n: int | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from engine.reports.boards.compare import summary_json, test_json
 from engine.reports.render.layouts import Entry, Grid
 from engine.reports.stats.numbers import finite, p_text
-from engine.reports.stats.statistics import MOST_SEEDS, POWER, Summary
+from engine.reports.stats.statistics import FEW_SEEDS, MOST_SEEDS, POWER, Summary, caution
 from engine.reports.verdict.verdict import CORE, Effect, Standing, Verdict
 
 
@@ -15,6 +15,8 @@ def prose(verdict: Verdict) -> list[str]:
     """Paragraphs: the verdict, how it comes about, the 2 x 2, rivals, explained shares, reservations."""
     paragraphs = [_headline(verdict), _arms(verdict), _effects(verdict), _rivals(verdict), _explained(verdict)]
     notes = [f"Reservation: {note}." for note in verdict.notes]
+    few = {s.gap.n for s in verdict.standings if s.outcome in ("reaches", "misses") and s.gap and s.gap.n < FEW_SEEDS}
+    notes += [f"Caution: {caution(few)}."] if few else []
     return [paragraph for paragraph in [*paragraphs, *notes] if paragraph]
 
 
@@ -71,7 +73,7 @@ def _effects(verdict: Verdict) -> str:
         return ""
     effects = [f"{e.name} on {e.metric.title} {_effect(e)}" for e in verdict.effects]
     refused = dict.fromkeys(e.refused for e in verdict.effects if e.refused)
-    how = "; ".join(refused) or "paired over seeds, 95 % intervals, p after Holm"
+    how = "; ".join(refused) or "paired over seeds, 95 % intervals of each effect alone, not adjusted; p after Holm"
     return f"Effects in the 2 x 2 ({how}): {'; '.join(effects)}."
 
 

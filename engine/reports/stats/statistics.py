@@ -8,7 +8,7 @@ permutation test on one difference per user; it says nothing of another training
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -26,6 +26,9 @@ FloatArray: TypeAlias = npt.NDArray[np.float64]
 ALPHA = 0.05
 RESAMPLES = 10_000
 POWER = 0.8
+FEW_SEEDS = 5
+"""Below so many paired seeds what is significant carries a caution."""
+NOT_ADJUSTED = "95 % intervals are of each difference alone, not adjusted as p and the marks are"
 MOST_SEEDS = 1000
 _ONE_SEED, _NO_SPREAD = "there is one seed only", "differences do not vary over seeds"
 _DRAWS = 1 << 22  # numbers drawn at a time
@@ -103,6 +106,14 @@ class Test:
             return CLAIMS[self.over].format(f"of a {'higher' if self.difference > 0 else 'lower'} value")
         better = (self.difference > 0) == higher_is_better
         return CLAIMS[self.over].format("better" if better else "worse")
+
+
+def caution(n_seeds: Iterable[int]) -> str:
+    """How much weight differences over so few paired seeds bear."""
+    few = sorted(set(n_seeds))
+    seeds = f"{few[0]} to {few[-1]}" if len(few) > 1 else str(few[0])
+    plural = "" if few == [1] else "s"
+    return f"{seeds} paired seed{plural}, fewer than {FEW_SEEDS}, are weak evidence: train more seeds"
 
 
 # ------------------------------------------------------------------------------------ intervals

@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from engine import spec
 from engine.presets import Resolved, resolve
 from engine.records import CurvePoint, RunFacts, RunRecord, RunResult, RunStatus
+from engine.reports.boards.budgets import budget_of
 from engine.reports.boards.evidence import Evidence
 
 USERS = 40
@@ -65,6 +66,7 @@ def trial(
         created=datetime(2026, 1, 1, tzinfo=UTC),
         overrides=dict(resolved.overrides),
         mask_seen=e.evaluate.mask_seen,
+        budget=budget_of(e),
         result=RunResult(
             epochs=last,
             train_ce=(CurvePoint(0, ce + 2), CurvePoint(last, ce)),

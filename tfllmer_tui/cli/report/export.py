@@ -147,7 +147,7 @@ def figure(
 ) -> None:
     """Draw a figure: training curves, lambda's trade-off, dose-response, spectra or norms of the tables.
 
-    Needs matplotlib: pip install 'tfllmer\\[figures]'.
+    Needs matplotlib: pip install 'tfllmer[figures]'.
 
     \b
     tfllmer export figure -o curves.pdf

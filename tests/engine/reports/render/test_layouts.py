@@ -42,8 +42,8 @@ def test_marks_say_better_and_worse_whatever_the_direction() -> None:
     assert row(ce, "tf-llmer/no-both") == [":5.5000°"]
     assert row(ce, "id") == ["second:4.9993"]
     assert (
-        "* better, ° worse than id (paired t-test over seeds, Holm over the arms and backbones of a metric, p < 0.05)."
-        in ce.caption
+        "* better, ° worse than id (paired t-test over seeds, Holm over the arms and backbones of a metric, p < 0.05)"
+        in " ".join(ce.caption)
     )
 
 

@@ -1,0 +1,97 @@
+"""Arms that were trained for longer, by another rule, or chosen among more settings than those beside them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.spec import Experiment
+
+BUDGET = ("train.epochs", "train.batch_size", "train.until", "train.until.patience", "train.until.min_steps")
+"""How long an arm is trained: passes over the data, steps of a pass, and when it is stopped."""
+
+TUNED = (
+    "train.lr",
+    "train.weight_decay",
+    "embedding.reduce.lambda",
+    "embedding.reduce.graph.window",
+    "embedding.reduce.graph.top_k",
+    "embedding.post.shrinkage",
+    "embedding.post.epsilon",
+    "embedding.post.groups",
+    "embedding.control.id_sd",
+    "table.tau",
+    "table.init.id_sd",
+    "table.inject.id_sd",
+)
+"""What an arm may choose on the validation split; another change by hand makes another arm."""
+
+_MOST_NAMES = 3
+SEPARATOR = re.compile(r", (?=[a-z_.]+=)")  # between changes, not inside a list
+
+
+@dataclass(frozen=True)
+class UnequalBudget:
+    """One thing that is not the same for all arms of a column."""
+
+    setting: str
+    """`train.epochs`, or `settings tried`."""
+    by_value: tuple[tuple[str, tuple[str, ...]], ...]
+    """The arms that have each value; that of most arms last."""
+
+    def text(self, name: Callable[[str], str] = str) -> str:
+        """`train.epochs 40 for id, 20 for the others`."""
+        *few, (common, arms) = self.by_value
+        parts = [f"{value} for {_listed(list(map(name, labels)))}" for value, labels in few]
+        rest = "the others" if len(arms) > 1 else name(arms[0])
+        return f"{self.setting} {', '.join([*parts, f'{common} for {rest}'])}"
+
+
+def budget_of(experiment: Experiment) -> dict[str, Any]:
+    """What `BUDGET` names, as far as the experiment has it."""
+    from engine.spec import flat
+
+    settings = flat(experiment)
+    return {name: settings[name] for name in BUDGET if name in settings}
+
+
+def unequal_budgets(columns: Iterable[Mapping[str, Mapping[str, Any]]]) -> tuple[UnequalBudget, ...]:
+    """What differs between arms that are compared with each other, each difference once.
+
+    columns: for every column of a board the budget by the row's label.
+    """
+    found: dict[UnequalBudget, None] = {}
+    for budgets in columns:
+        for setting in BUDGET:
+            values = {label: budget[setting] for label, budget in budgets.items() if budget.get(setting) is not None}
+            found |= dict.fromkeys(_unequal(setting, values))
+        tried = Counter(map(_untuned, budgets))
+        found |= dict.fromkeys(_unequal("settings tried:", tried))
+    return tuple(found)
+
+
+def _unequal(setting: str, values: Mapping[str, Hashable]) -> list[UnequalBudget]:
+    arms: dict[Hashable, list[str]] = defaultdict(list)
+    for label, value in values.items():
+        arms[value].append(label)
+    if len(arms) < 2:
+        return []
+    ordered = sorted(arms.items(), key=lambda group: (len(group[1]), str(group[0])))
+    return [UnequalBudget(setting, tuple((str(value), tuple(sorted(labels))) for value, labels in ordered))]
+
+
+def _untuned(label: str) -> str:
+    """The arm whose settings were tuned: the label without what may be tuned."""
+    name, _, changes = label.removesuffix("]").partition(" [")
+    own = [change for change in SEPARATOR.split(changes) if change and change.partition("=")[0] not in TUNED]
+    return name + (f" [{', '.join(own)}]" if own else "")
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) <= _MOST_NAMES:
+        return " and ".join(names)
+    return f"{', '.join(names[:_MOST_NAMES])} and {len(names) - _MOST_NAMES} more"
