@@ -23,9 +23,12 @@ import numpy as np
 import torch
 
 from engine.data.atomic import read_items
+from engine.embeddings.encode.architecture import read_architecture
+from engine.embeddings.encode.declared import Recipe
 from engine.embeddings.encode.embed import DEFAULT_BATCH_TOKENS, Encoding, distinct
-from engine.embeddings.encode.encoder import Encoder, Tokenizer, locate
+from engine.embeddings.encode.encoder import Encoder, Tokenizer
 from engine.embeddings.encode.shards import Shards
+from engine.embeddings.encode.source import locate
 from engine.presets import find_dataset
 
 MAX_LENGTH = 128
@@ -85,8 +88,9 @@ def main() -> None:
     else:
         texts = mixed_texts(given.items)
     source = locate(given.encoder, None, print)
-    tokenizer = Tokenizer(source, MAX_LENGTH, "mean")
-    encoder = Encoder(source, "mean", "cpu", "fp32", tokenizer.pad)
+    architecture, recipe = read_architecture(source), Recipe(max_length=MAX_LENGTH, is_asked_length=True)
+    tokenizer = Tokenizer(source, architecture, recipe)
+    encoder = Encoder(source, architecture, recipe, tokenizer, device="cpu", precision="fp32")
     auto_tokenizer = AutoTokenizer.from_pretrained(source.folder)
     model = AutoModel.from_pretrained(source.folder, use_safetensors=True).eval()
 

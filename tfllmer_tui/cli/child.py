@@ -17,11 +17,13 @@ def run_child(
     take: Callable[[Record], None],
     *,
     failed: str,
+    lost: str | None = None,
     on_ctrl_c: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """Have `engine.job --KIND` answer the request; the values of its result.
 
-    `take` gets every record of its spool, `failed` begins the line about an end that is nobody's wrong use.
+    `take` gets every record of its spool, `failed` begins the line about an end that is nobody's wrong use, `lost`
+    that about a process that ended without a word, as killed ones do (`failed` where it is left out).
     With `on_ctrl_c` the first Ctrl-C calls it and asks the process to keep what it has and leave; otherwise, and the
     second time, it is killed. Raises UserError for wrong use, typer.Exit for any other end.
     """
@@ -46,7 +48,7 @@ def run_child(
             if child.poll() is None:
                 child.kill()
             child.wait()
-        return _result(last, folder.log, child.returncode, failed)
+        return _result(last, folder.log, child.returncode, failed, failed if lost is None else lost)
 
 
 def _follow(
@@ -78,7 +80,7 @@ def _follow(
             child.terminate()
 
 
-def _result(last: dict[str, Record], log: Path, code: int, failed: str) -> dict[str, Any]:
+def _result(last: dict[str, Record], log: Path, code: int, failed: str, lost: str) -> dict[str, Any]:
     """The result, or the error that the end of the process stands for."""
     from engine.errors import UserError
     from tfllmer_tui.cli.output import say
@@ -93,6 +95,6 @@ def _result(last: dict[str, Record], log: Path, code: int, failed: str) -> dict[
     if end["reason"].startswith("user error: "):
         raise UserError(end["reason"].removeprefix("user error: "))
     tail = [line for line in log.read_text("utf-8", errors="replace").splitlines() if line.strip()][-8:]
-    say(f"tfllmer: {failed}: {end['reason']}")
+    say(f"tfllmer: {lost if end['status'] == 'lost' else failed}: {end['reason']}")
     say("".join(f"  | {line}\n" for line in tail))
     raise typer.Exit(1)

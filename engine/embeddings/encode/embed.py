@@ -13,7 +13,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,8 +26,11 @@ from safetensors import SafetensorError, safe_open
 
 from engine import spec
 from engine.data.atomic import Items, read_items
-from engine.embeddings.encode.encoder import Encoder, Pooling, Precision, Source, Tokenizer, Tokens, locate
+from engine.embeddings.encode.architecture import read_architecture
+from engine.embeddings.encode.declared import Recipe, recipe
+from engine.embeddings.encode.encoder import Encoder, Precision, Tokenizer, Tokens
 from engine.embeddings.encode.shards import IntArray, Shards
+from engine.embeddings.encode.source import Source, locate
 from engine.embeddings.encode.template import ALL, parse, render_all
 from engine.errors import UserError
 from engine.files import held, make_folder
@@ -48,8 +51,10 @@ class Embed(spec.Part):
     encoder: str = Field(description="hub id or local directory")
     revision: str | None = Field(None, description="branch, tag or commit of a hub id")
     template: str = Field("{*}", description="text of an item, see engine.embeddings.encode.template")
-    pooling: Pooling = "mean"
-    max_length: int = Field(128, ge=1, description="tokens read of a text")
+    pooling: str | None = Field(None, description="kinds joined by +; none = as the encoder declares, else mean")
+    normalize: bool | None = Field(None, description="to length 1; none = as the encoder declares, else not")
+    prompt: str | None = Field(None, description="name of a prompt that the encoder declares, or `none`")
+    max_length: int | None = Field(None, ge=1, description="tokens read of a text; none = as declared, else 128")
     batch_tokens: int | None = Field(None, ge=1, description="tokens in a batch, padding included; none = by device")
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     device: str = Field("auto", description="auto, cpu, cuda, or several as cuda:0,cuda:1")
@@ -78,8 +83,23 @@ def embed(settings: Embed, recorder: Recorder, asked_to_stop: Stop) -> dict[str,
     devices = _devices(settings.device)
     precision = _precision(settings.dtype, devices)
     source = locate(settings.encoder, settings.revision, recorder.event)
-    identity = _identity(settings, source, precision, texts)
+    way = recipe(
+        source.declared,
+        source.name,
+        pooling=settings.pooling,
+        normalize=settings.normalize,
+        prompt=settings.prompt,
+        max_length=settings.max_length,
+    )
+    architecture = read_architecture(source)
+    tokenizer = Tokenizer(source, architecture, way)
+    recorder.event(f"{source.name}: {_in_words(source, way, tokenizer.max_length)}")
+    for warning in way.warnings:
+        recorder.event(warning, "warning")
+    facts = way.facts() | {"max_length": tokenizer.max_length, "dtype": precision}
+    identity = _identity(source, settings.template, facts, texts)
     summary = identity | {
+        "declared": source.declared.pooling is not None,
         "file": str(out),
         "dataset": settings.dataset,
         "device": ",".join(devices),
@@ -101,11 +121,12 @@ def embed(settings: Embed, recorder: Recorder, asked_to_stop: Stop) -> dict[str,
             shards.clear()
         todo = np.flatnonzero(~shards.done)
         if len(todo):
-            tokenizer = Tokenizer(source, settings.max_length, settings.pooling)
             recorder.event(f"tokenizing {len(unique):,} texts")
             tokens = tokenizer(unique, stop)
             recorder.event(f"loading {source.name} ({precision}, {', '.join(devices)})")
-            encoders = [Encoder(source, settings.pooling, device, precision, tokenizer.pad) for device in devices]
+            encoders = [
+                Encoder(source, architecture, way, tokenizer, device=device, precision=precision) for device in devices
+            ]
             for warning in encoders[0].warnings:
                 recorder.event(warning, "warning")
             budget = settings.batch_tokens or DEFAULT_BATCH_TOKENS[devices[0].split(":")[0]]
@@ -264,7 +285,14 @@ def _alone(cache: RunFolder, recorder: Recorder, stop: Stop) -> Iterator[bool]:
 # ------------------------------------------------------------------------------------ settings
 
 
-def _identity(settings: Embed, source: Source, precision: Precision, texts: Sequence[str]) -> dict[str, Any]:
+def _in_words(source: Source, way: Recipe, max_length: int) -> str:
+    """How a text becomes a vector, for the log."""
+    facts = [f"{name.replace('_', ' ')} {value}" for name, value in way.facts().items()]
+    origin = "as its files declare" if source.declared.pooling is not None else "its files declare no pooling"
+    return f"{', '.join(facts)}, at most {max_length} tokens ({origin})"
+
+
+def _identity(source: Source, template: str, facts: Mapping[str, Any], texts: Sequence[str]) -> dict[str, Any]:
     """What the vectors depend on, and its hash `key`."""
     digest = hashlib.sha256()
     for text in texts:
@@ -273,10 +301,8 @@ def _identity(settings: Embed, source: Source, precision: Precision, texts: Sequ
         "version": _VERSION,
         "encoder": source.name,
         "revision": source.revision,
-        "template": settings.template,
-        "pooling": settings.pooling,
-        "max_length": settings.max_length,
-        "dtype": precision,
+        "template": template,
+        **facts,
         "text_hash": digest.hexdigest()[:24],
     }
     named = {name: value for name, value in identity.items() if name != "encoder"}  # one model, however it is named
@@ -295,7 +321,9 @@ def _same_file(out: Path, key: str) -> dict[str, Any]:
         metadata = {}
     if metadata.get("key") != key:
         origin = ", ".join(
-            f"{name} {metadata[name]}" for name in ("encoder", "pooling", "template") if name in metadata
+            f"{name} {metadata[name]}"
+            for name in ("encoder", "pooling", "layers", "prompt", "template")
+            if name in metadata
         )
         raise UserError(
             f"{out}: is there already with other vectors{f' ({origin})' if origin else ''}; "

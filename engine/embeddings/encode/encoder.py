@@ -1,107 +1,42 @@
-"""A text encoder: where its files are, and text -> tokens -> vectors with transformers.
-
-Only safetensors weights are read and no code of a model's author is run: a model from a stranger cannot
-do anything here but compute.
-"""
+"""A text encoder: text -> tokens -> vectors with transformers."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.embeddings.encode.architecture import Architecture, import_transformers, load, load_model
+from engine.embeddings.encode.declared import Recipe
+from engine.embeddings.encode.pooling import pool
+from engine.embeddings.encode.source import Source, first_line
 from engine.errors import UserError
-from engine.spec import file_fingerprint
 
-Pooling: TypeAlias = Literal["mean", "last", "cls", "eos-weighted"]
 Precision: TypeAlias = Literal["fp32", "bf16", "fp16"]
-Tokens: TypeAlias = npt.NDArray[np.int32]
+IntArray: TypeAlias = npt.NDArray[np.int32]
 FloatArray: TypeAlias = npt.NDArray[np.float32]
+Batching: TypeAlias = Literal["padded", "equal lengths", "one by one"]
 
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-_FILES = [*_WEIGHTS, "model-*.safetensors", "config.json", "tokenizer*", "vocab*", "merges.txt", "*.model",
-          "special_tokens_map.json", "added_tokens.json"]  # fmt: skip
+DEFAULT_LENGTH = 128
+_NO_LIMIT = 1 << 30  # tokenizers without a limit say 10^30
 _TOKENIZED_AT_ONCE = 8192
 
 
 @dataclass(frozen=True)
-class Source:
-    """An encoder's files. `revision` tells its content: the hub's commit, or a hash of a local folder."""
+class Tokens:
+    """One text. `types` only where they are not all 0 (XLNet and Funnel mark the CLS token)."""
 
-    name: str
-    folder: Path
-    revision: str
+    ids: IntArray
+    types: IntArray | None = None
 
+    def __len__(self) -> int:
+        return len(self.ids)
 
-def locate(name: str, revision: str | None, say: Callable[[str], None]) -> Source:
-    """The files of a local directory or of a hub id, fetched where they are not in the hub's cache.
-
-    Raises UserError in one line where there is no such model, the hub cannot be reached, or the weights are
-    in another format than safetensors.
-    """
-    local = Path(name).expanduser()
-    if local.is_dir():
-        if revision is not None:
-            raise UserError(f"--revision {revision}: {local} is a directory, which has one state; leave it out")
-        return Source(name, local, _content(_checked(local)))
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise UserError(f"--encoder {name}: no such directory; give one, or a hub id such as intfloat/e5-small-v2")
-    folder = _checked(_fetch(name, revision, say), name)
-    return Source(name, folder, folder.name)
-
-
-def _fetch(name: str, revision: str | None, say: Callable[[str], None]) -> Path:
-    from huggingface_hub import constants, errors, snapshot_download
-
-    shown = f"--encoder {name}" + (f" --revision {revision}" if revision else "")
-    from_elsewhere = "give a local directory with the model's files"
-    try:
-        if not constants.HF_HUB_OFFLINE:
-            say(f"looking for {name} at {constants.ENDPOINT}")
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
-    except errors.GatedRepoError:
-        problem = "the hub asks for access rights; ask for them on the model's page and log in with `hf auth login`"
-    except errors.RepositoryNotFoundError:
-        problem = f"the hub knows no such model (or it is private); check the name, or {from_elsewhere}"
-    except errors.RevisionNotFoundError:
-        problem = "the hub has no such revision; leave --revision out for the newest"
-    except errors.HFValidationError:
-        problem = "neither a directory nor the form of a hub id (OWNER/NAME)"
-    except errors.LocalEntryNotFoundError:
-        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} cannot be reached"
-        problem = f"{why} and the model is not in the hub's cache; {from_elsewhere}"
-    except Exception as error:  # whatever the network does is not our fault, and is said in one line
-        problem = f"fetching it from {constants.ENDPOINT} failed ({_first_line(error)}); try again, or {from_elsewhere}"
-    raise UserError(f"{shown}: {problem}")
-
-
-def _checked(folder: Path, name: str | None = None) -> Path:
-    shown = name or folder
-    if not (folder / "config.json").is_file():
-        raise UserError(f"--encoder {shown}: no config.json in it; name a model that transformers can load")
-    if not any((folder / file).is_file() for file in _WEIGHTS):
-        pickled = sorted(path.name for path in folder.glob("*.bin"))
-        what = f"its weights are {pickled[0]}, a pickle" if pickled else f"no {_WEIGHTS[0]} in it"
-        raise UserError(
-            f"--encoder {shown}: {what}; only safetensors are read, so convert it "
-            "(model.save_pretrained(FOLDER, safe_serialization=True)) or take a revision that has them"
-        )
-    return folder
-
-
-def _content(folder: Path) -> str:
-    """Hash of the names and the content of the model's files."""
-    digest = hashlib.sha256()
-    for path in sorted({path for pattern in _FILES for path in folder.glob(pattern) if path.is_file()}):
-        digest.update(f"{path.name}\0{file_fingerprint([path])}\0".encode())
-    return f"sha256:{digest.hexdigest()[:24]}"
+    def __getitem__(self, part: slice) -> Tokens:
+        return Tokens(self.ids[part], self.types[part] if self.types is not None else None)
 
 
 # ------------------------------------------------------------------------------------ tokens
@@ -110,43 +45,89 @@ def _content(folder: Path) -> str:
 class Tokenizer:
     """Text -> token numbers, truncated, not padded."""
 
-    def __init__(self, source: Source, max_length: int, pooling: Pooling) -> None:
-        transformers = _transformers()
-        self._tokenizer = _load(source, transformers.AutoTokenizer)
-        if pooling == "cls" and self._tokenizer.cls_token_id is None:
+    def __init__(self, source: Source, architecture: Architecture, recipe: Recipe) -> None:
+        self._tokenizer = load(source, import_transformers().AutoTokenizer)
+        self._source, self._vocabulary = source.name, architecture.vocabulary
+        if "cls" in recipe.pooling and source.declared.pooling is None and self._tokenizer.cls_token_id is None:
             raise UserError(
                 f"--pooling cls: {source.name} has no CLS token (its first token has not seen the text); "
                 "use mean, last or eos-weighted"
             )
-        limit = min(self._tokenizer.model_max_length, _positions(source, transformers))
-        if max_length > limit:
-            raise UserError(f"--max-length {max_length}: {source.name} reads at most {limit} tokens")
-        self._max_length = max_length
-        tokenizer = self._tokenizer
-        spare = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id, 0)
-        self.pad: int = next(number for number in spare if number is not None)
-        """Fills rows up; masked, so that a decoder without a pad token may use its end token."""
+        self.max_length = _length(source, architecture, recipe, self._tokenizer.model_max_length)
+        """Tokens read of a text."""
+        self.pad = self._inside()
+        """Fills rows up; masked, so that any number inside the model's table will do."""
+        self._prompt, self._lower = recipe.prompt, recipe.lower_case
+        self.start = 0 if recipe.pools_prompt or not recipe.prompt else self._prompt_tokens()
+        """Tokens at the beginning that take no part in pooling."""
 
     def __call__(self, texts: Sequence[str], should_stop: Callable[[], bool] = lambda: False) -> list[Tokens]:
-        """Token numbers of each text, at least one. Fewer texts than given only where it was asked to stop."""
+        """Token numbers of each text, at least one. Fewer texts than given only where it was asked to stop.
+        Raises UserError where a token is outside the model's table."""
         tokens: list[Tokens] = []
         for at in range(0, len(texts), _TOKENIZED_AT_ONCE):
             if should_stop():
                 break
-            numbers = self._tokenizer(
-                list(texts[at : at + _TOKENIZED_AT_ONCE]),
-                truncation=True,
-                max_length=self._max_length,
-                return_attention_mask=False,
-                return_token_type_ids=False,
-            )["input_ids"]
-            tokens += [np.asarray(row or [self.pad], dtype=np.int32) for row in numbers]
+            tokens += self._tokenized([self._prompt + text for text in texts[at : at + _TOKENIZED_AT_ONCE]])
         return tokens
 
+    def _tokenized(self, texts: Sequence[str]) -> list[Tokens]:
+        if self._lower:
+            from tokenizers.normalizers import Lowercase
 
-def _positions(source: Source, transformers: Any) -> int:
-    config = _load(source, transformers.AutoConfig)
-    return int(getattr(config, "max_position_embeddings", None) or 1 << 30)
+            texts = [Lowercase().normalize_str(text) for text in texts]
+        tokens = self._numbers(texts)
+        outside = [place for place, row in enumerate(tokens) if self._is_outside(row)]
+        if outside:  # a text that has the name of such a token in it, as [PAD]: letters like others
+            for place, row in zip(
+                outside, self._numbers([texts[place] for place in outside], letters=True), strict=True
+            ):
+                tokens[place] = row
+                if self._is_outside(row):
+                    largest = int(row.ids.max())
+                    raise UserError(
+                        f"--encoder {self._source}: its tokenizer gives token number {largest} "
+                        f"({self._tokenizer.convert_ids_to_tokens(largest)}), its model knows {self._vocabulary}; take "
+                        "the tokenizer that belongs to the model"
+                    )
+        return tokens
+
+    def _numbers(self, texts: Sequence[str], *, letters: bool = False) -> list[Tokens]:
+        made = self._tokenizer(
+            list(texts),
+            truncation=True,
+            max_length=self.max_length,
+            return_attention_mask=False,
+            **({"split_special_tokens": True} if letters else {}),
+        )
+        rows = [np.asarray(row or [self.pad], dtype=np.int32) for row in made["input_ids"]]
+        types = [np.asarray(row, dtype=np.int32) for row in made.get("token_type_ids", [])]
+        has_types = [n < len(types) and bool(types[n].any()) for n in range(len(rows))]
+        return [Tokens(row, types[n] if has_types[n] else None) for n, row in enumerate(rows)]
+
+    def _is_outside(self, row: Tokens) -> bool:
+        return self._vocabulary is not None and int(row.ids.max()) >= self._vocabulary
+
+    def _inside(self) -> int:
+        tokenizer = self._tokenizer
+        spare = (tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id, 0)
+        rows = self._vocabulary or _NO_LIMIT
+        return next(int(number) for number in spare if number is not None and number < rows)
+
+    def _prompt_tokens(self) -> int:
+        """As sentence-transformers counts them: all but a special token at the end."""
+        ids = self._tokenized([self._prompt])[0].ids
+        return len(ids) - int(int(ids[-1]) in self._tokenizer.all_special_ids)
+
+
+def _length(source: Source, architecture: Architecture, recipe: Recipe, tokenizer_reads: float) -> int:
+    limit = int(min(tokenizer_reads, architecture.positions or _NO_LIMIT, _NO_LIMIT))
+    asked = recipe.max_length
+    if recipe.is_asked_length and asked is not None and asked > limit:
+        raise UserError(f"--max-length {asked}: {source.name} reads at most {limit} tokens")
+    if asked is None:
+        asked = limit if recipe.reads_all and limit < _NO_LIMIT else DEFAULT_LENGTH
+    return min(asked, limit)
 
 
 # ------------------------------------------------------------------------------------ vectors
@@ -155,38 +136,51 @@ def _positions(source: Source, transformers: Any) -> int:
 class Encoder:
     """A model on one device: tokens -> vectors."""
 
-    def __init__(self, source: Source, pooling: Pooling, device: str, precision: Precision, pad: int) -> None:
+    def __init__(
+        self,
+        source: Source,
+        architecture: Architecture,
+        recipe: Recipe,
+        tokenizer: Tokenizer,
+        *,
+        device: str,
+        precision: Precision,
+    ) -> None:
+        import inspect
+
         import torch
 
-        transformers = _transformers()
+        from engine.embeddings.encode.layers import load_layers
+
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-        name = "dtype" if int(transformers.__version__.split(".")[0]) >= 5 else "torch_dtype"
-        more = {name: dtype, "use_safetensors": True, "output_loading_info": True}
-        model, info = _load(source, transformers.AutoModel, **more)
-        lacking = sorted(key for key in info["missing_keys"] if "pooler" not in key)
+        model, lacking = load_model(source, architecture.kind, dtype)
         self.warnings = (
             [f"{source.name} lacks {len(lacking)} weights ({lacking[0]}, ...): they are random, and so are the vectors"]
             if lacking
             else []
         )
         """What a person should know of the model; the pooler, which is not used, may be missing."""
-        if model.config.is_encoder_decoder:
-            model = model.get_encoder()
-        model.config.use_cache = False
         self._model = model.to(device).eval()
-        self._device, self._pooling, self._precision, self._pad = torch.device(device), pooling, precision, pad
+        self._reads = set(inspect.signature(model.forward).parameters)
+        self._layers = [layer.to(device) for layer in load_layers(recipe.layers, source.name)]
+        self._name, self._recipe, self._start, self._pad = source.name, recipe, tokenizer.start, tokenizer.pad
+        self._device, self._precision = torch.device(device), precision
+        self.batching: Batching | None = "one by one" if hasattr(model.config, "expert_capacity") else None
+        """How texts may share a batch without changing one another's vectors; None until the first one is tried."""
 
     def __call__(self, rows: Sequence[Tokens]) -> npt.NDArray[np.floating]:
         """Vectors [len(rows) x D], float32 from fp32 and float16 from the half precisions where they fit.
 
         A batch too large for the device's memory is halved. Raises UserError where not even one text fits,
-        and where numbers overflow.
+        where the model cannot read it, and where numbers overflow.
         """
         import torch
 
         try:
             with torch.inference_mode():
-                vectors: FloatArray = self._pooled(rows).cpu().numpy()
+                if self.batching is None:
+                    self.batching = self._probe(rows)
+                vectors: FloatArray = self._vectors(rows).cpu().numpy()
         except torch.OutOfMemoryError:
             if len(rows) == 1:
                 raise UserError(
@@ -204,50 +198,69 @@ class Encoder:
             return vectors
         return vectors.astype(np.float16)
 
+    def _probe(self, rows: Sequence[Tokens]) -> Batching:
+        """Padding is masked and stands on the right, but some models mix it in (FNet, ConvBERT), and some let the
+        texts of a batch compete (experts with a capacity). So a text's beginning is encoded alone, and in a batch."""
+        longest = max(rows, key=len)
+        short = longest[: max(1, len(longest) // 3)]
+        other = longest[len(longest) - len(short) :]
+        alone = self._states([short])[0]
+        tolerance = (1e-3 if self._precision == "fp32" else 3e-2) * float(alone.norm())
+
+        def differs(states: Any) -> bool:
+            return float((states[0, : len(short)] - alone).norm()) > tolerance
+
+        if differs(self._states([short])):
+            self.warnings.append(f"{self._name} gives one text another vector each time: it draws at random")
+            return "padded"
+        if differs(self._states([short, other])):
+            return "one by one"
+        return "equal lengths" if differs(self._states([short, longest])) else "padded"
+
+    def _vectors(self, rows: Sequence[Tokens]) -> Any:
+        import torch
+
+        if self.batching == "padded":
+            return self._pooled(rows)
+        groups: dict[int, list[int]] = {}
+        for place, row in enumerate(rows):
+            groups.setdefault(len(row) if self.batching == "equal lengths" else -place, []).append(place)
+        made = torch.cat([self._pooled([rows[place] for place in group]) for group in groups.values()])
+        order = np.argsort(np.concatenate(list(groups.values())))
+        return made[torch.from_numpy(order).to(made.device)]
+
     def _pooled(self, rows: Sequence[Tokens]) -> Any:
-        """Padding stands on the right whatever the tokenizer's habit: positions then count from 0, and the
-        last real token is at length - 1, for encoders and decoders alike."""
+        vectors = pool(self._states(rows), [len(row) for row in rows], self._recipe.pooling, self._start)
+        for layer in self._layers:
+            vectors = layer(vectors)
+        return vectors
+
+    def _states(self, rows: Sequence[Tokens]) -> Any:
+        """The last layer's vectors [len(rows) x T x D].
+
+        Padding stands on the right whatever the tokenizer's habit: positions then count from 0, and the
+        last real token is at length - 1, for encoders and decoders alike.
+        """
         import torch
 
         lengths = np.array([len(row) for row in rows])
-        ids = np.full((len(rows), lengths.max()), self._pad, dtype=np.int64)
-        mask = np.arange(ids.shape[1]) < lengths[:, None]
-        ids[mask] = np.concatenate(rows)
-        inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
-        output = self._model(**{name: value.to(self._device) for name, value in inputs.items()})
-        hidden = output.last_hidden_state
-        if self._pooling == "cls":
-            return hidden[:, 0].float()
-        if self._pooling == "last":
-            at = torch.from_numpy(lengths - 1).to(self._device)
-            return hidden[torch.arange(len(rows), device=self._device), at].float()
-        weights = mask * (np.arange(1, ids.shape[1] + 1) if self._pooling == "eos-weighted" else 1.0)
-        weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-        shares = torch.from_numpy(weights).to(self._device)
-        return torch.bmm(shares[:, None], hidden.float())[:, 0]
-
-
-def _transformers() -> Any:
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    transformers = importlib.import_module("transformers")
-    transformers.utils.logging.disable_progress_bar()
-    return transformers
-
-
-def _load(source: Source, kind: Any, **more: Any) -> Any:
-    """A part of the model, from its folder alone."""
-    try:
-        return kind.from_pretrained(str(source.folder), trust_remote_code=False, local_files_only=True, **more)
-    except UserError:
-        raise
-    except Exception as error:
-        if "trust_remote_code" in str(error):
-            what = "it needs code by its author, which is never run; choose a model that transformers knows itself"
-        else:
-            what = f"transformers cannot load it ({type(error).__name__}: {_first_line(error)})"
-        raise UserError(f"--encoder {source.name}: {what}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        mask = np.arange(lengths.max()) < lengths[:, None]
+        ids, types = np.full(mask.shape, self._pad, dtype=np.int64), np.zeros(mask.shape, dtype=np.int64)
+        ids[mask] = np.concatenate([row.ids for row in rows])
+        for place, row in enumerate(rows):
+            if row.types is not None:
+                types[place, : len(row)] = row.types
+        inputs = {"input_ids": torch.from_numpy(ids)}
+        if "attention_mask" in self._reads:
+            inputs["attention_mask"] = torch.from_numpy(mask.astype(np.int64))
+        if types.any() and "token_type_ids" in self._reads:
+            inputs["token_type_ids"] = torch.from_numpy(types)
+        try:
+            return self._model(**{name: value.to(self._device) for name, value in inputs.items()}).last_hidden_state
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever a model lacks, it lacks at the next try as well
+            raise UserError(
+                f"--encoder {self._name}: {type(self._model).__name__} cannot encode text of {lengths.max()} tokens "
+                f"({type(error).__name__}: {first_line(error)}); give another encoder"
+            ) from error

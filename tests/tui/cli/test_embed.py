@@ -82,12 +82,13 @@ def test_ctrl_c_keeps_what_is_encoded(model: Path, tmp_path: Path) -> None:
 
 def test_help_states_template_and_pooling(tmp_path: Path) -> None:
     page = call(tmp_path, "embed", "--help", COLUMNS="200").stdout
-    for option in ("--dataset", "--encoder", "--pooling", "--template", "--max-length", "--batch-tokens", "--dtype",
+    for option in ("--dataset", "--encoder", "--pooling", "--normalize", "--prompt",
+                   "--template", "--max-length", "--batch-tokens", "--dtype",
                    "--device", "--revision", "--output", "--name", "--fresh", "--json"):  # fmt: skip
         assert option in page
     text = " ".join(page.split())
     assert 'every filled text field of the item as "field name: value"' in text
     assert "title: Toy Story. release year: 1995. genres: Animation, Comedy" in text
-    assert "The default pooling is the mean over real tokens, of at most 128." in text
+    assert "Where they declare nothing, the default pooling is the mean over real tokens, of at most 128." in text
     assert re.search(r"^ +\[\. genres: \{genres\}\]  left out as a whole", page, re.MULTILINE), page
     assert re.search(r"^ +\{\{ \}\} \[\[ \]\] ", page, re.MULTILINE), page

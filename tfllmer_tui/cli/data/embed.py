@@ -23,19 +23,43 @@ def embed(
         str, typer.Option("--encoder", metavar="MODEL", help="A local directory, or a hub id such as OWNER/NAME.")
     ],
     pooling: Annotated[
-        Literal["mean", "last", "cls", "eos-weighted"],
+        str | None,
         typer.Option(
             "--pooling",
-            help="From token vectors h_1..h_L (padding never counts) to one: mean; last = h_L; cls = h_1; "
-            "eos-weighted = sum_i i h_i / sum_i i, which leans to the end of the text.",
+            metavar="KIND",
+            help="From token vectors h_1..h_L (padding never counts) to one: mean; last = h_L; cls = h_1; max; "
+            "eos-weighted = sum_i i h_i / sum_i i, which leans to the end of the text; mean-sqrt-len = sum_i h_i / "
+            "sqrt(L). Several joined by + (cls+mean) stand side by side. What the encoder declares when left out, else "
+            "mean.",
         ),
-    ] = "mean",
+    ] = None,
+    normalize: Annotated[
+        bool | None,
+        typer.Option(
+            "--normalize/--no-normalize",
+            help="Scale vectors to length 1, or not; as the encoder declares when left out.",
+        ),
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            "--prompt",
+            metavar="NAME",
+            help="A prompt that the encoder declares, put before each text, or none; that for documents when left out.",
+        ),
+    ] = None,
     template: Annotated[
         str, typer.Option("--template", metavar="TEXT", help="The text of an item; see above.")
     ] = "{*}",
     max_length: Annotated[
-        int, typer.Option("--max-length", metavar="N", min=1, help="Tokens read of a text; the rest is cut off.")
-    ] = 128,
+        int | None,
+        typer.Option(
+            "--max-length",
+            metavar="N",
+            min=1,
+            help="Tokens read of a text; the rest is cut off. As the encoder declares when left out, else 128.",
+        ),
+    ] = None,
     batch_tokens: Annotated[
         int | None,
         typer.Option("--batch-tokens", metavar="N", min=1, help="Tokens in a batch; chosen by device when left out."),
@@ -70,8 +94,11 @@ def embed(
     The default template {*} is every filled text field of the item as
     "field name: value" (underscores as spaces), joined by ". ":
     "title: Toy Story. release year: 1995. genres: Animation, Comedy".
-    An item without text is "unknown". The default pooling is the mean over
-    real tokens, of at most 128. Other templates are made of
+    An item without text is "unknown". What the encoder's own files declare
+    (modules.json and its folders, as sentence-transformers writes them) is
+    the default for pooling, dense layers, normalisation, prompt and length.
+    Where they declare nothing, the default pooling is the mean over real
+    tokens, of at most 128. Other templates are made of
 
     \b
     {title}               a field of NAME.item; nothing where it is empty
@@ -109,6 +136,8 @@ def embed(
             "revision": revision,
             "template": template,
             "pooling": pooling,
+            "normalize": normalize,
+            "prompt": prompt,
             "max_length": max_length,
             "batch_tokens": batch_tokens,
             "dtype": dtype,
@@ -171,7 +200,8 @@ def _run(settings: dict[str, Any]) -> dict[str, Any]:
                 "embed",
                 settings,
                 shown.take,
-                failed="not encoded (the same command goes on from what is done)",
+                failed="not encoded",
+                lost="not encoded (the same command goes on from what is done)",
                 on_ctrl_c=lambda: shown.say("Stopping: what is encoded is kept. Ctrl-C again kills it."),
             )
     finally:
@@ -252,5 +282,16 @@ def _tell(result: dict[str, Any], then: str, *, as_json: bool) -> None:
     done = f"{result['encoded']:,} texts encoded" if result["encoded"] else "nothing left to encode"
     reused = f", {result['reused']:,} reused" if result["reused"] else ""
     print(f"{result['file']}: {result['items']:,} items x {result['dimensions']} {result['stored_as']}")
+    print(_recipe(result))
     print(f"{done}{reused} ({result['texts']:,} distinct texts), {duration(result['wall_s'])}")
     print(f"Next: {then}")
+
+
+def _recipe(result: dict[str, Any]) -> str:
+    """How a text became a vector, and who said so."""
+    parts = [f"pooling {result['pooling']}"]
+    parts += [f"then {result['layers']}"] if "layers" in result else []
+    parts += [f"prompt {result['prompt']!r}"] if "prompt" in result else []
+    parts += ["lower case"] if "lower_case" in result else []
+    origin = "the encoder's files declare the defaults" if result["declared"] else "the encoder declares no pooling"
+    return f"{', '.join(parts)}, at most {result['max_length']} tokens ({origin})"

@@ -65,25 +65,49 @@ def save_encoder_decoder(folder: Path) -> Path:
     return folder
 
 
+def save_model(
+    folder: Path,
+    model: str,
+    config: str,
+    shape: dict[str, Any],
+    special: dict[str, Any],
+    *,
+    cls_type: int = 0,
+    spare: int = 0,
+) -> Path:
+    """Any model of transformers by the names of its class and its configuration's. `spare` entries stand in the
+    vocabulary behind the words, so that a special token that is added gets a number behind them."""
+    import transformers
+
+    _save_tokenizer(folder, cls_type=cls_type, spare=spare, **special)
+    _save(getattr(transformers, model), getattr(transformers, config)(**shape), folder)
+    return folder
+
+
 def _save(kind: Any, config: Any, folder: Path) -> None:
     import torch
 
     torch.manual_seed(0)
-    config.initializer_range = 0.3
+    for part in (config, getattr(config, "text_config", None)):
+        if part is not None and hasattr(part, "initializer_range"):
+            part.initializer_range = 0.3
     kind(config).save_pretrained(folder)
 
 
-def _save_tokenizer(folder: Path, **special: str) -> None:
+def _save_tokenizer(folder: Path, *, cls_type: int = 0, spare: int = 0, **special: Any) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    names = ["[UNK]", "[PAD]", "[CLS]", "[EOS]", *WORDS]
+    names = ["[UNK]", "[PAD]", "[CLS]", "[EOS]", *WORDS, *(f"spare{n}" for n in range(spare))]
     tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(names)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     if "cls_token" in special:
-        tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", 2)])
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"[CLS]:{cls_type} $A:0", special_tokens=[("[CLS]", 2)]
+        )
     fast: Any = PreTrainedTokenizerFast
-    fast(tokenizer_object=tokenizer, unk_token="[UNK]", model_max_length=64, **special).save_pretrained(folder)
+    settings = {"tokenizer_object": tokenizer, "unk_token": "[UNK]", "model_max_length": 64} | special
+    fast(**settings).save_pretrained(folder)
 
 
 def write_items(folder: Path, texts: list[str], name: str = "shop") -> Path:

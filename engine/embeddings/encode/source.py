@@ -1,0 +1,136 @@
+"""Where an encoder's files are: a local folder, or the hub's cache.
+
+Only safetensors weights are read and no code of a model's author is run: a model from a stranger cannot
+do anything here but compute.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.embeddings.encode.declared import Declaration, read_declaration
+from engine.errors import UserError
+from engine.spec import file_fingerprint
+
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_OTHER_FORMATS = ("*.h5", "*.msgpack", "*.gguf", "*.onnx", "*.ot")
+_MODEL = [*_WEIGHTS, "model-*.safetensors", "config.json", "tokenizer*", "vocab*", "merges.txt", "*.model",
+          "special_tokens_map.json", "added_tokens.json", "sentence_*_config.json", "adapter_config.json"]  # fmt: skip
+_LAYERS = [f"[0-9]_{kind}/{file}" for kind in ("Pooling", "Dense", "LayerNorm", "Normalize")
+           for file in ("config.json", "model.safetensors")]  # fmt: skip
+_FILES = [*_MODEL, *(f"[0-9]_Transformer/{file}" for file in _MODEL), *_LAYERS,
+          "modules.json", "config_sentence_transformers.json"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Source:
+    """An encoder's files. `revision` tells its content: the hub's commit, or a hash of a local folder."""
+
+    name: str
+    folder: Path
+    revision: str
+    declared: Declaration
+
+
+def locate(name: str, revision: str | None, say: Callable[[str], None]) -> Source:
+    """The files of a local directory or of a hub id, fetched where they are not in the hub's cache.
+
+    Raises UserError in one line where there is no such model, the hub cannot be reached, or the weights are
+    in another format than safetensors.
+    """
+    local = Path(name).expanduser()
+    if local.is_dir():
+        if revision is not None:
+            raise UserError(f"--revision {revision}: {local} is a directory, which has one state; leave it out")
+        declared = _checked(local, str(local))
+        return Source(name, local, _content(local, declared), declared)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise UserError(f"--encoder {name}: no such directory; give one, or a hub id such as intfloat/e5-small-v2")
+    folder = _fetch(name, revision, say)
+    return Source(name, folder, folder.name, _checked(folder, name))
+
+
+def _fetch(name: str, revision: str | None, say: Callable[[str], None]) -> Path:
+    from huggingface_hub import constants, errors, snapshot_download
+
+    shown = f"--encoder {name}" + (f" --revision {revision}" if revision else "")
+    from_elsewhere = "give a local directory with the model's files"
+    try:
+        if not constants.HF_HUB_OFFLINE:
+            say(f"looking for {name} at {constants.ENDPOINT}")
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_FILES))
+    except errors.GatedRepoError:
+        problem = "the hub asks for access rights; ask for them on the model's page and log in with `hf auth login`"
+    except errors.RepositoryNotFoundError:
+        problem = f"the hub knows no such model (or it is private); check the name, or {from_elsewhere}"
+    except errors.RevisionNotFoundError:
+        problem = "the hub has no such revision; leave --revision out for the newest"
+    except errors.HFValidationError:
+        problem = "neither a directory nor the form of a hub id (OWNER/NAME)"
+    except errors.LocalEntryNotFoundError:
+        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{constants.ENDPOINT} cannot be reached"
+        problem = f"{why} and the model is not in the hub's cache; {from_elsewhere}"
+    except Exception as error:  # whatever the network does is not our fault, and is said in one line
+        problem = f"fetching it from {constants.ENDPOINT} failed ({first_line(error)}); try again, or {from_elsewhere}"
+    raise UserError(f"{shown}: {problem}")
+
+
+def _checked(folder: Path, shown: str) -> Declaration:
+    """What the folder declares. Raises UserError where it holds no model that can be read."""
+    _refuse_adapter(folder, shown)
+    declared = read_declaration(folder, shown)
+    place = declared.transformer
+    _refuse_adapter(place, shown)
+    if not (place / "config.json").is_file():
+        raise UserError(f"--encoder {shown}: no config.json in it; name a model that transformers can load")
+    if not any((place / file).is_file() for file in _WEIGHTS):
+        pickles = sorted(path.name for pattern in _PICKLES for path in place.glob(pattern))
+        others = sorted(path.name for pattern in _OTHER_FORMATS for path in place.glob(pattern))
+        what = f"no {_WEIGHTS[0]} in it"
+        if pickles:
+            what = f"its weights are {pickles[0]}, a pickle"
+        elif others:
+            what = f"its weights are {others[0]}"
+        raise UserError(
+            f"--encoder {shown}: {what}; only safetensors are read, so convert it "
+            "(model.save_pretrained(FOLDER, safe_serialization=True)) or take a revision that has them"
+        )
+    return declared
+
+
+def _refuse_adapter(folder: Path, shown: str) -> None:
+    """An adapter is a difference to a model, and what it adds is lost where only the model is loaded."""
+    path = folder / "adapter_config.json"
+    if not path.is_file():
+        return
+    try:
+        config = json.loads(path.read_text("utf-8"))
+        kind, base = str(config.get("peft_type") or "PEFT"), str(config.get("base_model_name_or_path") or "BASE")
+    except (ValueError, AttributeError):
+        kind, base = "PEFT", "BASE"
+    raise UserError(
+        f"--encoder {shown}: an adapter ({kind}) of {base}, not a whole model; merge the two and give the result: "
+        f"from peft import PeftModel; PeftModel.from_pretrained(AutoModel.from_pretrained({base!r}), {shown!r})"
+        ".merge_and_unload().save_pretrained('MERGED'), with the tokenizer beside it"
+    )
+
+
+def _content(folder: Path, declared: Declaration) -> str:
+    """Hash of the names and the content of the model's files, in whatever folders it has them."""
+    digest = hashlib.sha256()
+    paths = {path for pattern in _FILES for path in folder.glob(pattern)}
+    paths |= {path for pattern in _MODEL for path in declared.transformer.glob(pattern)}
+    paths |= {layer.folder / file for layer in declared.layers for file in ("config.json", "model.safetensors")}
+    for path in sorted(path for path in paths if path.is_file()):
+        digest.update(f"{path.relative_to(folder)}\0{file_fingerprint([path])}\0".encode())
+    return f"sha256:{digest.hexdigest()[:24]}"
+
+
+def first_line(error: Exception) -> str:
+    """An error in one line."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
