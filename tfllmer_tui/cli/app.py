@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tfllmer_tui.cli import help, tui
+from tfllmer_tui.cli import completion, help, tui
 from tfllmer_tui.cli.data import data, diagnose, embed, preset
 from tfllmer_tui.cli.inspect import annotate, runs
 from tfllmer_tui.cli.queue import queue, worker
@@ -78,6 +78,7 @@ help.use_in(app)
 
 def main() -> None:
     """The console script. Exit codes: 0 done, 1 a failed run or a fault of ours, 2 wrong use, 130 stopped by Ctrl-C."""
+    completion.join_words()
     gc.set_threshold(200_000, 20, 20)  # by default the collector visits what imports leave behind dozens of times
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1 or bool(os.environ.get("TFLLMER_DEBUG"))

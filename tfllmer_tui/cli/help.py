@@ -1,4 +1,5 @@
-"""Help pages as people read them: a flag has no type, and brackets in a text are brackets."""
+"""Commands as typer makes them, but for their help (a flag has no type, brackets in a text are brackets) and for the
+values that the Tab key offers."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
+
+from tfllmer_tui.cli.completion import complete_with, take_as_typed
 
 _BRACKET = re.compile(r"(?<!\\)\[(?=[a-z#/@])")
 """What Rich would take for markup: the [figures] of tfllmer[figures]."""
@@ -20,7 +23,10 @@ class Command(TyperCommand):
         self.help = _escaped(self.help)
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return _tidied(super().get_params(ctx))
+        params = _tidied(super().get_params(ctx), ctx)
+        for param in params:
+            complete_with(param, ctx.command_path.partition(" ")[2])
+        return params
 
 
 class CommandGroup(TyperGroup):
@@ -31,7 +37,7 @@ class CommandGroup(TyperGroup):
         self.help = _escaped(self.help)
 
     def get_params(self, ctx: Any) -> list[Any]:
-        return _tidied(super().get_params(ctx))
+        return _tidied(super().get_params(ctx), ctx)
 
 
 def use_in(app: typer.Typer) -> None:
@@ -44,8 +50,10 @@ def use_in(app: typer.Typer) -> None:
             use_in(group.typer_instance)
 
 
-def _tidied(params: list[Any]) -> list[Any]:
+def _tidied(params: list[Any], ctx: Any) -> list[Any]:
     for param in params:
+        if ctx.resilient_parsing:
+            take_as_typed(param)
         param.help = _escaped(getattr(param, "help", None))
         if isinstance(param, TyperOption) and param.is_bool_flag:
             param.metavar = ""
