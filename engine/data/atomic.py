@@ -1,28 +1,25 @@
 """RecBole atomic files: NAME.inter and NAME.item, tab-separated UTF-8 text.
 
 The first line names the fields and their types (`user_id:token`, `timestamp:float`, ...); types are
-token, token_seq, float and float_seq. Ids are text always: leading zeros survive. Quote characters
-are plain text. A good file is read without a Python loop over its lines; only a bad one is walked
-through to find the line and the field that its message names.
+token, token_seq, float and float_seq. Ids are text always: leading zeros survive.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from engine import spec
 from engine.data.arrays import IntArray
-from engine.data.text import not_utf8, text_bytes
+from engine.data.tables import FileTable
 from engine.data.timestamps import parse_times
 from engine.errors import UserError, nearest
 
-TYPES = ("token", "token_seq", "float", "float_seq")
 UNKNOWN_TEXT = "unknown"
 """The text of an item none of whose text fields is filled."""
 
@@ -34,6 +31,9 @@ class Log:
     `users` and `items` have one entry per interaction: indices into `user_ids` (order of first
     appearance) and into `item_ids` (the rows of `.item`; without that file, order of first
     appearance). `item_text` runs along `item_ids`. `has_item_file`: the order of `item_ids` is that of a file.
+    `time_field`: where the times came from; None where the order of the file is the order. `parts`: 0, 1 or 2 per
+    interaction where the file says which are for training, validation and test (its field `split`). `n_copies`:
+    interactions that are exact copies of an earlier one.
     """
 
     user_ids: list[str]
@@ -44,6 +44,9 @@ class Log:
     times: IntArray | None
     ratings: npt.NDArray[np.float64] | None
     has_item_file: bool = True
+    time_field: str | None = "timestamp"
+    parts: IntArray | None = None
+    n_copies: int = 0
 
 
 def files(folder: Path, name: str) -> list[Path]:
@@ -58,39 +61,49 @@ def files(folder: Path, name: str) -> list[Path]:
     return [inter, item] if item.is_file() else [inter]
 
 
-def read_log(folder: Path, name: str) -> Log:
+def read_log(folder: Path, name: str, columns: spec.FieldNames | None = None, *, rated: bool = True) -> Log:
     """Read NAME.inter and NAME.item (when there is one) of the folder.
 
-    Fields used: user_id, item_id, timestamp and rating of .inter; item_id and the text fields of
-    .item. Raises UserError with file, line and field for anything that is not as it should be."""
+    Fields used: those that `columns` names of .inter (ratings only if `rated`), and its `split`; item_id and the text
+    fields of .item. Raises UserError with file, line and field for anything that is not as it should be, for rows that
+    are histories and not interactions, and where the order would depend on a field that nobody named."""
+    columns = columns or spec.FieldNames()
     inter, *item = files(folder, name)
-    table = _FileTable.read(inter, required=("user_id", "item_id"))
-    catalogue = _FileTable.read(item[0], required=("item_id",)) if item else None
+    table = FileTable.read(inter, required=(columns.user_id, columns.item_id))
+    _require_interactions(table, columns.item_id)
+    catalogue = FileTable.read(item[0], required=("item_id",)) if item else None
 
-    user_ids = table.column("user_id").unique(maintain_order=True)
+    user_ids = table.column(columns.user_id).unique(maintain_order=True)
     if catalogue is None:
-        item_ids = table.column("item_id").unique(maintain_order=True)
+        item_ids = table.column(columns.item_id).unique(maintain_order=True)
         item_text = item_ids.to_list()
     else:
         item_ids = _unique_ids(catalogue)
         item_text = _item_text(catalogue)
 
-    items = _indices(table.column("item_id"), item_ids)
+    items = _indices(table.column(columns.item_id), item_ids)
     if catalogue is not None and items.null_count():
         row = int(items.is_null().arg_true()[0])
-        unknown = table.column("item_id").filter(items.is_null()).n_unique()
+        unknown = table.column(columns.item_id).filter(items.is_null()).n_unique()
         more = f" (and {unknown - 1} more such items)" if unknown > 1 else ""
-        table.fail(row, "item_id", f"item {table.shown(row, 'item_id')} is not in {catalogue.path.name}{more}",
+        what = f"item {table.shown(row, columns.item_id)} is not in {catalogue.path.name}{more}"
+        table.fail(row, columns.item_id, what,
                    f"add it to {catalogue.path.name}, or remove its lines here")  # fmt: skip
+    users = _int64(_indices(table.column(columns.user_id), user_ids))
+    time_field = _time_field(table, columns.timestamp, users)
+    times = None if time_field is None else _times(table, time_field)
     return Log(
         user_ids=user_ids.to_list(),
         item_ids=item_ids.to_list(),
         item_text=item_text,
-        users=_int64(_indices(table.column("user_id"), user_ids)),
+        users=users,
         items=_int64(items),
-        times=_times(table),
-        ratings=_ratings(table),
+        times=times,
+        ratings=_ratings(table, columns.rating) if rated else None,
         has_item_file=catalogue is not None,
+        time_field=time_field,
+        parts=_parts(table),
+        n_copies=_n_copies(users, items, times),
     )
 
 
@@ -108,136 +121,9 @@ def read_items(folder: Path, name: str) -> Items:
     _, *item = files(folder, name)
     if not item:
         raise UserError(f"{folder / name}.item: no such file, so the items have no text; put it there")
-    table = _FileTable.read(item[0], required=("item_id",))
+    table = FileTable.read(item[0], required=("item_id",))
     ids = _unique_ids(table).to_list()
     return Items(ids, {field: table.column(field).to_list() for field in table.types}, _item_text(table))
-
-
-@dataclass(frozen=True)
-class _FileTable:
-    """One atomic file as text columns; row r is line r + 2."""
-
-    path: Path
-    types: dict[str, str]
-    frame: pl.DataFrame
-
-    @classmethod
-    def read(cls, path: Path, required: Sequence[str]) -> _FileTable:
-        data = _text_bytes(path)
-        types = _header(path, data, required)
-        lines = data.count(b"\n") + (not data.endswith(b"\n")) - 1
-        if lines == 0:
-            raise UserError(f"{path}:2: the file ends behind its header; add one line for each row")
-        # Polars fills short lines with nulls without a word and refuses long ones; together with
-        # the number of tabs that leaves only lines of exactly the right number of fields.
-        if data.count(b"\t") != (len(types) - 1) * (lines + 1):
-            _wrong_width(path, data, list(types))
-        try:
-            frame = pl.read_csv(
-                data,
-                separator="\t",
-                quote_char=None,
-                has_header=False,
-                skip_rows=1,
-                schema=dict.fromkeys(types, pl.String),
-            )
-        except pl.exceptions.PolarsError:
-            _wrong_width(path, data, list(types))
-        table = cls(path, types, frame.with_columns(pl.all().fill_null("")))
-        for name in required:
-            table._require_ids(name)
-        for name in (n for n, kind in types.items() if kind == "float" and n != "timestamp"):
-            table.floats(name)
-        return table
-
-    def column(self, name: str) -> pl.Series:
-        return self.frame[name]
-
-    def floats(self, name: str) -> pl.Series:
-        """The field as float64; null where it is empty. Raises UserError at text that is no number."""
-        text = self.column(name)
-        values = text.cast(pl.Float64, strict=False)
-        bad = (values.is_null() & (text != "")).arg_true()
-        if len(bad):
-            self.fail(bad[0], name, f"{self.shown(bad[0], name)} is not a number", "its header says float")
-        return values
-
-    def shown(self, row: int, name: str) -> str:
-        """A cell as it appears in messages: quoted, shortened, always on one line."""
-        text = self.column(name)[row]
-        return repr(text if len(text) <= 40 else text[:37] + "...")
-
-    def fail(self, row: int, name: str, what: str, do: str) -> NoReturn:
-        raise UserError(f"{self.path}:{row + 2}: field {name}: {what}; {do}")
-
-    def _require_ids(self, name: str) -> None:
-        if self.types[name] != "token":
-            raise UserError(
-                f"{self.path}:1: field {name}: ids are text, not {self.types[name]}; write {name}:token in the header"
-            )
-        empty = (self.column(name) == "").arg_true()
-        if len(empty):
-            self.fail(empty[0], name, "empty", "every line needs an id")
-
-
-# --------------------------------------------------------------------------------- bytes and header
-
-
-def _text_bytes(path: Path) -> bytes:
-    """The file's text, found to be UTF-8 and not empty."""
-    data = text_bytes(path)
-    if (bad := not_utf8(data)) is not None:
-        line, field = _place(data, bad[0])
-        raise UserError(f"{path}:{line}: field {field}: {bad[1]}")
-    if not data.strip():
-        raise UserError(f"{path}:1: the file is empty; it needs a header such as user_id:token<TAB>item_id:token")
-    return data
-
-
-def _place(data: bytes, at: int) -> tuple[int, str]:
-    """Line number (1-based) and field name of a byte; fields without a readable name are numbered."""
-    line = data.count(b"\n", 0, at) + 1
-    column = data.count(b"\t", data.rfind(b"\n", 0, at) + 1, at)
-    names = data.split(b"\n", 1)[0].decode("utf-8", "replace").split("\t")
-    named = line > 1 and column < len(names)
-    return line, names[column].rsplit(":", 1)[0] if named else str(column + 1)
-
-
-def _header(path: Path, data: bytes, required: Sequence[str]) -> dict[str, str]:
-    """Field names and types of the first line."""
-    types: dict[str, str] = {}
-    example = "the first line must name fields and types, such as " + "<TAB>".join(f"{n}:token" for n in required)
-    for field in data.split(b"\n", 1)[0].decode("utf-8").split("\t"):
-        name, colon, kind = field.rpartition(":")
-        if not colon or not name:
-            raise UserError(f"{path}:1: field {field[:40]!r}: no type in the header; {example}")
-        if kind not in TYPES:
-            raise UserError(f"{path}:1: field {name[:40]!r}: no type {kind[:40]!r}{nearest(kind, TYPES)}; {example}")
-        if name in types:
-            raise UserError(f"{path}:1: field {name}: named twice in the header; rename or remove one")
-        types[name] = kind
-    for name in required:
-        if name not in types:
-            raise UserError(f"{path}:1: field {name}: not in the header, which has {', '.join(types)}; {example}")
-    return types
-
-
-def _wrong_width(path: Path, data: bytes, names: list[str]) -> NoReturn:
-    """Name the first line whose number of fields is not that of the header."""
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        fields = line.count(b"\t") + 1
-        if fields < len(names):
-            what = "the line is blank" if not line else f"missing: the line has {fields} of {len(names)} fields"
-            raise UserError(f"{path}:{number}: field {names[fields if line else 0]}: {what}; separate fields by tabs")
-        if fields > len(names):
-            raise UserError(
-                f"{path}:{number}: field {len(names) + 1}: the line has {fields} fields, the header names "
-                f"{len(names)}; remove the tabs inside a field"
-            )
-    raise AssertionError(f"{path}: polars could not read lines that all have {len(names)} fields")
-
-
-# ------------------------------------------------------------------------------------------ columns
 
 
 def _indices(values: pl.Series, ids: pl.Series) -> pl.Series:
@@ -249,7 +135,7 @@ def _int64(values: pl.Series) -> IntArray:
     return values.cast(pl.Int64).to_numpy()
 
 
-def _unique_ids(table: _FileTable) -> pl.Series:
+def _unique_ids(table: FileTable) -> pl.Series:
     ids = table.column("item_id")
     again = (~ids.is_first_distinct()).arg_true()
     if len(again):
@@ -261,7 +147,7 @@ def _unique_ids(table: _FileTable) -> pl.Series:
     return ids
 
 
-def _item_text(table: _FileTable) -> list[str]:
+def _item_text(table: FileTable) -> list[str]:
     """`title: Toy Story. genres: Animation, Comedy` from the filled text fields, in their order."""
     names = [name for name, kind in table.types.items() if kind.startswith("token") and name != "item_id"]
     if not names:
@@ -271,22 +157,78 @@ def _item_text(table: _FileTable) -> list[str]:
     return text.replace("", UNKNOWN_TEXT).to_list()
 
 
-def _times(table: _FileTable) -> IntArray | None:
-    if "timestamp" not in table.types:
-        return None
-    parsed = parse_times(table.column("timestamp"))
+def _times(table: FileTable, name: str) -> IntArray:
+    parsed = parse_times(table.column(name))
     if isinstance(parsed, int):
-        table.fail(parsed, "timestamp", f"{table.shown(parsed, 'timestamp')} is not a time",
-                   "write seconds as a number; without clock times leave the column out")  # fmt: skip
+        table.fail(parsed, name, f"{table.shown(parsed, name)} is not a time",
+                   "write seconds as a number, or an ISO date; without clock times leave the column out")  # fmt: skip
+    low, high = int(parsed.min()), int(parsed.max())
+    if low > _CLOCK and high > 100 * low:
+        row, other = int(parsed.argmin()), int(parsed.argmax())
+        table.fail(row, name, f"{table.shown(row, name)} and {table.shown(other, name)} (line {other + 2}) cannot both "
+                   "be times in one unit", "write all in seconds")  # fmt: skip
     return parsed
 
 
-def _ratings(table: _FileTable) -> npt.NDArray[np.float64] | None:
-    if "rating" not in table.types:
+_CLOCK = 10**8
+"""Seconds of 1973: times of any unit that are not below may be clock times."""
+_TIME_NAMES = ("time", "date", "datetime", "ts", "t", "t_dat", "day")
+_LIKE_A_TIME = re.compile(r"time|date|(^|_)(ts|dat|day|created|at)($|_)", re.IGNORECASE)
+
+
+def _time_field(table: FileTable, wanted: str | None, users: IntArray) -> str | None:
+    """The field that gives the order: the one asked for; None for the order of the file."""
+    if wanted is None or wanted in table.types:
+        return wanted
+    if wanted != spec.FieldNames().timestamp:
+        known = nearest(wanted, table.types)
+        raise UserError(f"{table.path}:1: data.columns.timestamp={wanted}: no such field in the header{known}")
+    for name in table.types:
+        if _LIKE_A_TIME.search(name) and _would_reorder(table, name, users):
+            raise UserError(
+                f"{table.path}:1: no field timestamp, but {name} looks like one and would change the order; "
+                f"--set data.columns.timestamp={name} goes by it, --set data.columns.timestamp=none by the file's lines"
+            )
+    return None
+
+
+def _would_reorder(table: FileTable, name: str, users: IntArray) -> bool:
+    times = parse_times(table.column(name))
+    if isinstance(times, int) or not (name.lower() in _TIME_NAMES or times.min() > _CLOCK):
+        return False
+    return not np.array_equal(np.lexsort((times, users)), np.argsort(users, kind="stable"))
+
+
+def _parts(table: FileTable) -> IntArray | None:
+    """0, 1, 2 for `train`, `valid`, `test` in the field `split`; None where it holds anything else."""
+    if "split" not in table.types:
         return None
-    values = table.floats("rating")
+    parts = table.column("split").replace_strict({"train": 0, "valid": 1, "test": 2}, default=None)
+    return None if parts.null_count() else _int64(parts)
+
+
+def _n_copies(users: IntArray, items: pl.Series, times: IntArray | None) -> int:
+    columns = {"users": users, "items": items} | ({} if times is None else {"times": times})
+    return len(users) - pl.DataFrame(columns).n_unique()
+
+
+def _require_interactions(table: FileTable, item_id: str) -> None:
+    """Raises UserError for rows of a history and the item that follows it."""
+    for name, kind in table.types.items():
+        base = name.removesuffix("_list")
+        if kind == "token_seq" and base != name and (base in table.types or base == item_id):
+            raise UserError(
+                f"{table.path}:1: field {name}: rows of a history and the item that follows it, not interactions; "
+                f"`tfllmer data import {table.path}` makes interactions of them"
+            )
+
+
+def _ratings(table: FileTable, name: str) -> npt.NDArray[np.float64] | None:
+    if name not in table.types:
+        return None
+    values = table.floats(name)
     bad = (~values.is_finite()).fill_null(True).arg_true()
     if len(bad):
-        table.fail(bad[0], "rating", f"{table.shown(bad[0], 'rating')} is not a rating",
+        table.fail(bad[0], name, f"{table.shown(bad[0], name)} is not a rating",
                    "fill it in; without ratings leave the column out")  # fmt: skip
     return values.to_numpy()

@@ -35,6 +35,9 @@ class Dataset:
     positions:      times are each user's own 1..n (or 0..n-1): an order, not a clock
     n_cold:         rows of .item that no interaction of .inter names
     n_file_interactions: interactions before the filters
+    order:          what gave the order within a user, in words
+    parts:          [interactions] 0 = train, 1 = valid, 2 = test where the file says so, sorted before time; or None
+    n_copies:       interactions of the file that are exact copies of an earlier one
     vectors:        demo only: the generated X, float32 [n_item_rows x D], in the order of .item
     """
 
@@ -51,6 +54,9 @@ class Dataset:
     positions: bool
     n_cold: int
     n_file_interactions: int
+    order: str
+    parts: IntArray | None
+    n_copies: int
     vectors: FloatArray | None
 
 
@@ -71,7 +77,8 @@ def load_dataset(data: spec.Data) -> Dataset:
             f"{paths[0]}: the files have changed: their fingerprint is {found}, the specification says "
             f"{data.fingerprint}; restore them, or start a new run"
         )
-    return _assemble(name, read_log(folder, name), data, None)
+    log = read_log(folder, name, data.columns, rated=data.rating_min is not None)
+    return _assemble(name, log, data, None)
 
 
 def _assemble(name: str, log: Log, data: spec.Data, vectors: FloatArray | None) -> Dataset:
@@ -99,8 +106,16 @@ def _assemble(name: str, log: Log, data: spec.Data, vectors: FloatArray | None) 
         positions=positions,
         n_cold=int((~named).sum()),
         n_file_interactions=len(rows),
+        order=_order(log),
+        parts=interactions.parts,
+        n_copies=log.n_copies,
         vectors=vectors,
     )
+
+
+def _order(log: Log) -> str:
+    by = "the order of the file" if log.time_field is None else f"field {log.time_field}"
+    return by if log.parts is None else f"field split, then {by}"
 
 
 def _mask(members: IntArray, size: int) -> BoolArray:

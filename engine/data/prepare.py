@@ -20,12 +20,13 @@ data set needs for nothing else."""
 
 @dataclass(frozen=True)
 class Interactions:
-    """One entry per interaction, sorted by user, then time; ties keep the order of the file."""
+    """One entry per interaction, sorted by user, then part of a given split, then time; ties keep the file's order."""
 
     users: IntArray
     items: IntArray
     times: IntArray | None
     ratings: npt.NDArray[np.float64] | None
+    parts: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -37,16 +38,18 @@ class Interactions:
             self.items[which],
             None if self.times is None else self.times[which],
             None if self.ratings is None else self.ratings[which],
+            None if self.parts is None else self.parts[which],
         )
 
 
 def in_order(log: Log) -> Interactions:
-    """Sorted by user, then time; without times, by user in the order of the file. Stable."""
-    rows = Interactions(log.users, log.items, log.times, log.ratings)
+    """Sorted by user, then by what there is of part and time; ties in the order of the file. Stable."""
+    rows = Interactions(log.users, log.items, log.times, log.ratings, log.parts)
+    keys = {"user": log.users, "part": log.parts, "time": log.times}
+    known = {name: key for name, key in keys.items() if key is not None}
     if len(rows) < _FEW:
-        return rows.take(np.lexsort((log.users,) if log.times is None else (log.times, log.users)))
-    keys = pl.DataFrame({"user": log.users} if log.times is None else {"user": log.users, "time": log.times})
-    order = keys.select(pl.arg_sort_by(*keys.columns, maintain_order=True)).to_series()
+        return rows.take(np.lexsort(tuple(reversed(known.values()))))
+    order = pl.DataFrame(known).select(pl.arg_sort_by(*known, maintain_order=True)).to_series()
     return rows.take(order.to_numpy().astype(np.int64))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 
@@ -61,12 +62,29 @@ class Split:
 
 def split_dataset(dataset: Dataset, data: spec.Data) -> Split:
     """Hold out validation and test targets as data.split says. Raises UserError where that leaves nothing to train
-    on, no validation target to choose an epoch by or no test target, and for a temporal split without clock times."""
-    rule = data.split
-    split = _temporal(dataset, rule) if isinstance(rule, spec.Temporal) else _leave_one_out(dataset)
+    on, no validation target to choose an epoch by or no test target, for a temporal split without clock times, for a
+    given split that the file does not have, and for any other where the file has one."""
+    split = _by_rule(dataset, data.split)
     if (reason := _useless(split, data)) is not None:
         raise UserError(f"{dataset.name}: {reason}")
     return split
+
+
+def _by_rule(dataset: Dataset, rule: spec.LeaveOneOut | spec.Temporal | spec.Given) -> Split:
+    if dataset.parts is not None and not isinstance(rule, spec.Given):
+        raise UserError(
+            f"{dataset.name}.inter is split already (its field split says train, valid or test); "
+            "--set data.split=given keeps that; to split it anew, leave the field out"
+        )
+    match rule:
+        case spec.LeaveOneOut():
+            return _leave_one_out(dataset)
+        case spec.Temporal():
+            return _temporal(dataset, rule)
+        case spec.Given():
+            return _given(dataset)
+        case _:
+            assert_never(rule)
 
 
 def _useless(split: Split, data: spec.Data) -> str | None:
@@ -98,7 +116,12 @@ def _useless(split: Split, data: spec.Data) -> str | None:
             "follows another; longer histories are needed, or less filtering (data.k_core, data.rating_min)",
         ),
     )
-    reasons = temporal if isinstance(data.split, spec.Temporal) else leave_one_out
+    given = (
+        (trains, "nothing to train on: its split leaves no user two interactions in train, so no item follows another"),
+        (validates, "its split has no interaction in valid of a user with a history, so no epoch could be chosen"),
+        (tests, "its split has no interaction in test of a user with a history"),
+    )
+    reasons = {"temporal": temporal, "given": given}.get(data.split.kind, leave_one_out)
     return next((reason for holds, reason in reasons if not holds), None)
 
 
@@ -176,6 +199,27 @@ def _temporal(dataset: Dataset, rule: spec.Temporal) -> Split:
         train_ends=before_t1,
         valid_at=_last(starts, before_t1, before_t2),
         test_at=_last(starts, before_t2, ends),
+    )
+
+
+def _given(dataset: Dataset) -> Split:
+    """Train, valid and test as the file's field `split` has them; targets as in `_temporal`."""
+    parts = dataset.parts
+    if parts is None:
+        raise UserError(
+            f"data.split=given: {dataset.name}.inter has no field split:token that says train, valid or test of every "
+            "interaction; use data.split=leave-one-out"
+        )
+    starts, ends = _bounds(dataset)
+    # A user's interactions are in order of the parts.
+    before_valid = starts + _count(dataset, parts < 1)
+    before_test = starts + _count(dataset, parts < 2)
+    return _held_out(
+        dataset,
+        starts,
+        train_ends=before_valid,
+        valid_at=_last(starts, before_valid, before_test),
+        test_at=_last(starts, before_test, ends),
     )
 
 

@@ -16,8 +16,9 @@ from engine.data.split import Split
 def statistics(dataset: Dataset, split: Split) -> dict[str, Any]:
     """JSON-ready figures. `per_item` counts the catalogue's items that have any interaction;
     `repeated_pairs` and `tied_timestamps` count interactions that share (user, item) or (user,
-    timestamp) with an earlier one; `test_ties` counts users whose test target shares its time with the
-    interaction before it; shares lie in 0..1."""
+    timestamp) with an earlier one, `copied_lines` those of the file that are exact copies of one;
+    `test_ties` counts users whose test target shares its time with the interaction before it; shares
+    lie in 0..1."""
     n_users, n_items, n = len(dataset.user_ids), len(dataset.item_ids), len(dataset.users)
     popularity = np.bincount(dataset.items, minlength=n_items)
     trained = np.bincount(split.train.items, minlength=n_items) > 0
@@ -34,6 +35,8 @@ def statistics(dataset: Dataset, split: Split) -> dict[str, Any]:
         "items_in_file": dataset.n_item_rows,
         "cold_items": dataset.n_cold,
         "repeated_pairs": n - int(first_of_pairs(dataset.users, dataset.items).sum()),
+        "copied_lines": dataset.n_copies,
+        "order": dataset.order,
         "timestamps": _timestamps(dataset),
         "tied_timestamps": None if dataset.times is None else int(_ties(dataset).sum()),
         "text_coverage": sum(text not in (UNKNOWN_TEXT, item) for item, text in texts) / n_items,

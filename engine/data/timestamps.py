@@ -8,19 +8,59 @@ import polars as pl
 from engine.data.arrays import IntArray
 
 _DECIMAL = r"^\s*([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,4}))?\s*$"
+_ISO = (
+    r"^\s*(\d{4}[-/]\d{1,2}[-/]\d{1,2})"
+    r"(?:[ T](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?\s*(Z|UTC|[+-]\d{2}:?\d{2})?\s*$"
+)
 _MAX_DIGITS = 18
+_MAX = 2**63 - 1024
+_MAX_SECONDS = 9_000_000_000
+"""Beyond it nanoseconds leave int64."""
 
 
 def parse_times(text: pl.Series) -> IntArray | int:
-    """Decimal numbers ('874965478', '8.74e8', '1700000000.25') as int64, in their order.
+    """Decimal numbers ('874965478', '8.74e8', '1700000000.25') or ISO dates as int64, in their order.
 
     Whole numbers keep their unit. Where some are fractional, all are multiplied by the smallest
     power of ten that makes every one of them whole, so that order and ties are exactly those of the
-    text. Returns the index of the first text that is no such number or needs more than 18 digits."""
+    text. Returns the index of the first text that is neither or leaves int64."""
     whole = text.cast(pl.Int64, strict=False)
     if not whole.null_count():
         return whole.to_numpy()
-    return _scaled(text)
+    scaled = _scaled(text)
+    if not isinstance(scaled, int):
+        return scaled
+    dates = _dates(text)
+    return max(scaled, dates) if isinstance(dates, int) else dates
+
+
+def _dates(text: pl.Series) -> IntArray | int:
+    """ISO dates and times as seconds since 1970 in UTC, or nanoseconds where some have fractions of a second."""
+    names = ("date", "hour", "minute", "second", "fraction", "zone")
+    parts = text.to_frame("text").select(
+        pl.col("text").str.extract(_ISO, n + 1).alias(name) for n, name in enumerate(names)
+    )
+    zone = pl.col("zone").str.replace(":", "", literal=True)
+    sign = pl.when(zone.str.starts_with("-")).then(-1).otherwise(1)
+    offset = sign * (zone.str.slice(1, 2).cast(pl.Int64, strict=False) * 3600
+                     + zone.str.slice(3, 2).cast(pl.Int64, strict=False) * 60)  # fmt: skip
+    number = {name: pl.col(name).cast(pl.Int64, strict=False).fill_null(0) for name in names[1:4]}
+    date = pl.col("date").str.replace_all("/", "-", literal=True)
+    columns = parts.select(
+        days=date.str.to_date("%Y-%m-%d", strict=False).cast(pl.Int64),
+        seconds=number["hour"] * 3600 + number["minute"] * 60 + number["second"] - offset.fill_null(0),
+        nano=pl.col("fraction").fill_null("").str.pad_end(9, "0").cast(pl.Int64),
+        wrong=(number["hour"] > 23) | (number["minute"] > 59) | (number["second"] > 60),
+    )
+    bad = (columns["days"].is_null() | columns["wrong"]).arg_true()
+    if len(bad):
+        return int(bad[0])
+    seconds: IntArray = (columns["days"] * 86400 + columns["seconds"]).to_numpy()
+    nano: IntArray = columns["nano"].to_numpy()
+    if not nano.any():
+        return seconds
+    outside = np.flatnonzero(np.abs(seconds) > _MAX_SECONDS)
+    return int(outside[0]) if len(outside) else seconds * 10**9 + nano
 
 
 def _scaled(text: pl.Series) -> IntArray | int:
@@ -51,7 +91,7 @@ def _scaled(text: pl.Series) -> IntArray | int:
     digits = parts["digits"].to_numpy()
     power = np.where(digits == 0, 0, parts["power"].to_numpy())
     power = power - min(0, int(power.min(initial=0)))
-    long = np.flatnonzero((digits != 0) & (parts["size"].to_numpy() + power > _MAX_DIGITS))
+    long = np.flatnonzero((power > _MAX_DIGITS) | (digits.astype(np.float64) * 10.0 ** np.minimum(power, 300) > _MAX))
     if len(long):
         return int(long[0])
     scaled: IntArray = digits * 10**power

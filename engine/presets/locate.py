@@ -13,6 +13,9 @@ from engine.spec import file_fingerprint
 
 VECTOR_SUFFIXES = (".npy", ".npz", ".parquet", ".safetensors")
 
+PARTS = ("train", "valid", "test")
+"""How the files of a data set that is split already are told apart: NAME.train.inter, ..."""
+
 
 def find_dataset(name_or_path: str) -> Path:
     """The folder of a data set, by name under $TFLLMER_DATA or as a path (the folder, or its .inter file).
@@ -56,6 +59,7 @@ def dataset_name(path: Path) -> str:
     if path.suffix == ".inter" and not path.is_dir():
         if not path.is_file():
             raise UserError(f"--dataset {path}: no such file")
+        _require_whole(path.parent, path.stem)
         return path.stem
     if not path.is_dir():
         raise UserError(f"--dataset {path}: no such folder")
@@ -63,11 +67,23 @@ def dataset_name(path: Path) -> str:
     own = path.resolve().name
     if own in names:
         return own
+    if names:
+        _require_whole(path, names[0])
     if len(names) == 1:
         return names[0]
     if not names:
         raise UserError(f"--dataset {path}: no NAME.inter in this folder (RecBole atomic files)")
     raise UserError(f"--dataset {path}: several data sets ({', '.join(names)}); name one as {path}/{names[0]}.inter")
+
+
+def _require_whole(folder: Path, name: str) -> None:
+    """Raises UserError where NAME.inter is one part of a data set that is split already."""
+    whole, dot, part = name.rpartition(".")
+    if dot and part in PARTS and any((folder / f"{whole}.{p}.inter").is_file() for p in PARTS if p != part):
+        raise UserError(
+            f"--dataset {folder}: {whole} is split already ({', '.join(f'{whole}.{p}.inter' for p in PARTS)}); "
+            f"`tfllmer data import {folder}` makes one data set of it that keeps the split"
+        )
 
 
 def list_vectors(folder: Path, dataset: str) -> dict[str, list[Path]]:

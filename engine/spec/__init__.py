@@ -34,7 +34,7 @@ from engine.spec.controls import (
     SpectrumMatched,
     UnitNorms,
 )
-from engine.spec.data import Data, Demo, Files, LeaveOneOut, Temporal
+from engine.spec.data import Data, Demo, FieldNames, Files, Given, LeaveOneOut, Temporal
 from engine.spec.documents import from_document, from_json, to_document, to_json
 from engine.spec.evaluate import Evaluate
 from engine.spec.execution import Execution
@@ -153,12 +153,14 @@ __all__ = [
     "Evaluate",
     "Execution",
     "Experiment",
+    "FieldNames",
     "Files",
     "FreeBias",
     "FromEmbedding",
     "Frozen",
     "GRU4Rec",
     "Gaussian",
+    "Given",
     "Graph",
     "GraphBackbone",
     "GraphPCA",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from engine.spec.part import NOT_IDENTITY, Part
+from engine.spec.part import NOT_IDENTITY, Neutral, Part
 
 
 class Demo(Part):
@@ -64,13 +64,34 @@ class Temporal(Part):
     test_share: float = Field(0.1, gt=0, lt=0.5, description="share of interactions held out as test")
 
 
-SplitRule: TypeAlias = Annotated[LeaveOneOut | Temporal, Field(discriminator="kind")]
+class Given(Part):
+    """The file's own split: its field `split` says train, valid or test of every interaction. A user's last
+    interaction of valid and of test is the target."""
+
+    kind: Literal["given"] = "given"
+
+
+class FieldNames(Part):
+    """What the fields of NAME.inter are called."""
+
+    user_id: str = Field("user_id", description="field of .inter that holds the user")
+    item_id: str = Field("item_id", description="field of .inter that holds the item")
+    timestamp: str | None = Field(
+        "timestamp", description="field of .inter that gives the order; none: the order of the file"
+    )
+    rating: str = Field("rating", description="field of .inter that holds the rating")
+
+
+SplitRule: TypeAlias = Annotated[LeaveOneOut | Temporal | Given, Field(discriminator="kind")]
 
 
 class Data(Part):
     """Which interactions, how they are filtered, and how they are split (docs/method.md C, D.4)."""
 
     source: Source = Field(default_factory=Demo, description="a data set generated on the spot, or files")
+    columns: Annotated[FieldNames, Neutral(FieldNames())] = Field(
+        default_factory=FieldNames, description="what the fields of .inter are called"
+    )
     k_core: int = Field(0, ge=0, description="keep users and items with at least this many interactions, repeatedly")
     rating_min: float | None = Field(None, description="keep interactions rated at least this")
     repeats: Literal["keep", "first"] = Field("keep", description="repeated (user, item) pairs: keep all, or the first")

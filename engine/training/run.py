@@ -51,6 +51,7 @@ def carry_out(
     )
     dataset = load_dataset(experiment.data)
     split = split_dataset(dataset, experiment.data)
+    _tell_of(dataset, experiment, recorder)
     for kind, path in _write_split(folder.root.parent / "splits", experiment, dataset, split).items():
         recorder.artifact(kind, path)
     recorder.facts(sizes(experiment, split, len(dataset.item_ids)))
@@ -61,6 +62,22 @@ def carry_out(
         return run.trained(device, should_stop)
     except loop.StoppedError:
         return None
+
+
+_MANY_COPIES = 0.05
+"""More copied lines than this share of a file are worth a warning."""
+
+
+def _tell_of(dataset: Dataset, experiment: spec.Experiment, recorder: SpoolWriter) -> None:
+    """What a person should know of how a file was read."""
+    if isinstance(experiment.data.source, spec.Files):
+        recorder.event(f"interactions are ordered by {dataset.order}")
+    if dataset.n_copies > _MANY_COPIES * dataset.n_file_interactions:
+        recorder.event(
+            f"{dataset.n_copies} of {dataset.n_file_interactions} interactions of {dataset.name} are exact copies of "
+            "another line; --set data.repeats=first drops repeated pairs",
+            "warning",
+        )
 
 
 @dataclass(frozen=True)

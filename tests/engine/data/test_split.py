@@ -197,6 +197,8 @@ def test_statistics_of_a_small_log(tmp_path: Path) -> None:
         "per_item": {"min": 1, "median": 1.0, "mean": 5 / 3, "max": 3},
         "items_in_file": 5,
         "cold_items": 2,
+        "copied_lines": 1,
+        "order": "field timestamp",
         "repeated_pairs": 1,
         "timestamps": "clock times",
         "tied_timestamps": 2,

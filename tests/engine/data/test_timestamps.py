@@ -76,7 +76,7 @@ def test_by_hand(texts: list[str], expected: list[int]) -> None:
         (["0x10"], 0),
         (["1", "2023-01-01"], 1),
         (["1", "1e19"], 1),
-        (["1.5", "123456789012345678"], 1),  # a digit more than 18, once all are in tenths
+        (["1.5", "1234567890123456789"], 1),  # beyond int64, once all are in tenths
         (["1", None], 1),
     ],
 )

@@ -1,0 +1,214 @@
+"""Tables of text: one header that names fields and types, then rows, separated by tabs or as spreadsheets write them.
+
+A good file is read without a Python loop over its lines; only a bad one, and one with quoted fields, is walked through.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import polars as pl
+
+from engine.data.text import not_utf8, text_bytes
+from engine.errors import UserError, nearest
+
+TYPES = ("token", "token_seq", "float", "float_seq")
+_FIELD = re.compile(r'"?[^":,;|]+:(token|token_seq|float|float_seq)"?')
+_QUOTED = r'^"(?:[^"]|"")*"$'
+"""A field as pandas and spreadsheets quote it."""
+
+
+@dataclass(frozen=True)
+class FileTable:
+    """One atomic file as text columns; row r is line r + 2 (where no quoted field holds a line end)."""
+
+    path: Path
+    types: dict[str, str]
+    frame: pl.DataFrame
+
+    @classmethod
+    def read(cls, path: Path, required: Sequence[str]) -> FileTable:
+        """Raises UserError with line and field for what is not UTF-8, has no header, lacks an id, or has a line of
+        another width."""
+        data = _text(path)
+        separator = _separator(data)
+        if separator != "\t" or data.startswith(b'"'):
+            types, frame = _read_quoted(path, data, separator, required)
+        else:
+            types, frame = _read_plain(path, data, required)
+        table = cls(path, types, frame)
+        for name in required:
+            table._require_ids(name)
+        return table
+
+    def column(self, name: str) -> pl.Series:
+        return self.frame[name]
+
+    def floats(self, name: str) -> pl.Series:
+        """The field as float64; null where it is empty. Raises UserError at text that is no number."""
+        text = self.column(name)
+        values = text.cast(pl.Float64, strict=False)
+        bad = (values.is_null() & (text != "")).arg_true()
+        if len(bad):
+            self.fail(bad[0], name, f"{self.shown(bad[0], name)} is not a number", "its header says float")
+        return values
+
+    def shown(self, row: int, name: str) -> str:
+        """A cell as it appears in messages: quoted, shortened, always on one line."""
+        text = self.column(name)[row]
+        return repr(text if len(text) <= 40 else text[:37] + "...")
+
+    def fail(self, row: int, name: str, what: str, do: str) -> NoReturn:
+        raise UserError(f"{self.path}:{row + 2}: field {name}: {what}; {do}")
+
+    def _require_ids(self, name: str) -> None:
+        if self.types[name] != "token":
+            raise UserError(
+                f"{self.path}:1: field {name}: ids are text, not {self.types[name]}; write {name}:token in the header"
+            )
+        empty = (self.column(name) == "").arg_true()
+        if len(empty):
+            self.fail(empty[0], name, "empty", "every line needs an id")
+
+
+def _read_plain(path: Path, data: bytes, required: Sequence[str]) -> tuple[dict[str, str], pl.DataFrame]:
+    types = _header(path, data.split(b"\n", 1)[0].decode("utf-8").split("\t"), required)
+    lines = data.count(b"\n") + (not data.endswith(b"\n")) - 1
+    _require_rows(path, lines)
+    # Polars fills short lines with nulls without a word and refuses long ones; together with
+    # the number of tabs that leaves only lines of exactly the right number of fields.
+    frame = None
+    if data.count(b"\t") == (len(types) - 1) * (lines + 1):
+        try:
+            frame = pl.read_csv(
+                data,
+                separator="\t",
+                quote_char=None,
+                has_header=False,
+                skip_rows=1,
+                schema=dict.fromkeys(types, pl.String),
+            )
+        except pl.exceptions.PolarsError:
+            frame = None
+    if frame is None:
+        if b'"' in data:  # a quoted field may hold tabs and line ends
+            try:
+                return _read_quoted(path, data, "\t", required)
+            except UserError:
+                pass  # the plain reading's message names the line
+        _wrong_width(path, data, list(types))
+    frame = frame.with_columns(pl.all().fill_null(""))
+    return types, _unquoted(frame) if b'"' in data else frame
+
+
+def _unquoted(frame: pl.DataFrame) -> pl.DataFrame:
+    """FieldNames in which every quote is of a quoted field: those of other columns are plain text."""
+    for name in frame.columns:
+        quotes = frame[name].filter(frame[name].str.contains('"', literal=True))
+        inner = quotes.str.slice(1, quotes.str.len_chars() - 2)
+        needed = inner.str.contains('""', literal=True) | inner.str.contains(",", literal=True)
+        if len(quotes) and bool((quotes.str.contains(_QUOTED) & needed).all()):
+            is_quoted = pl.col(name).str.contains('"', literal=True)
+            bare = pl.col(name).str.slice(1, pl.col(name).str.len_chars() - 2).str.replace_all('""', '"', literal=True)
+            frame = frame.with_columns(pl.when(is_quoted).then(bare).otherwise(pl.col(name)).alias(name))
+    return frame
+
+
+def _read_quoted(
+    path: Path, data: bytes, separator: str, required: Sequence[str]
+) -> tuple[dict[str, str], pl.DataFrame]:
+    reader = csv.reader(io.StringIO(data.decode("utf-8"), newline=""), delimiter=separator, strict=True)
+    rows: list[list[str]] = []
+    types: dict[str, str] | None = None
+    try:
+        for row in reader:
+            if types is None:
+                types = _header(path, row, required)
+            elif len(row) != len(types):
+                raise UserError(
+                    f"{path}:{reader.line_num}: the line has {len(row)} fields, the header names {len(types)}; "
+                    f"quote a field that holds {'a tab' if separator == chr(9) else separator!r}"
+                )
+            else:
+                rows.append(row)
+    except csv.Error as error:
+        raise UserError(f"{path}:{reader.line_num}: {error}; close the quotes") from None
+    assert types is not None
+    _require_rows(path, len(rows))
+    return types, pl.DataFrame(rows, schema=dict.fromkeys(types, pl.String), orient="row")
+
+
+def _separator(data: bytes) -> str:
+    """Tab, or the one that parts a header into fields with types."""
+    header = data.split(b"\n", 1)[0].decode("utf-8")
+    if "\t" not in header:
+        for separator in ",;|":
+            fields = header.split(separator)
+            if len(fields) > 1 and all(_FIELD.fullmatch(field) for field in fields):
+                return separator
+    return "\t"
+
+
+def _require_rows(path: Path, rows: int) -> None:
+    if rows == 0:
+        raise UserError(f"{path}:2: the file ends behind its header; add one line for each row")
+
+
+def _text(path: Path) -> bytes:
+    """The file's text, found to be UTF-8 and not empty."""
+    data = text_bytes(path)
+    if (bad := not_utf8(data)) is not None:
+        line, field = _place(data, bad[0])
+        raise UserError(f"{path}:{line}: field {field}: {bad[1]}")
+    if not data.strip():
+        raise UserError(f"{path}:1: the file is empty; it needs a header such as user_id:token<TAB>item_id:token")
+    return data
+
+
+def _place(data: bytes, at: int) -> tuple[int, str]:
+    """Line number (1-based) and field name of a byte; fields without a readable name are numbered."""
+    line = data.count(b"\n", 0, at) + 1
+    column = data.count(b"\t", data.rfind(b"\n", 0, at) + 1, at)
+    names = data.split(b"\n", 1)[0].decode("utf-8", "replace").split("\t")
+    named = line > 1 and column < len(names)
+    return line, names[column].rsplit(":", 1)[0] if named else str(column + 1)
+
+
+def _header(path: Path, fields: Sequence[str], required: Sequence[str]) -> dict[str, str]:
+    """Field names and types of the first line."""
+    types: dict[str, str] = {}
+    example = "the first line must name fields and types, such as " + "<TAB>".join(f"{n}:token" for n in required)
+    for field in fields:
+        name, colon, kind = field.rpartition(":")
+        if not colon or not name:
+            raise UserError(f"{path}:1: field {field[:40]!r}: no type in the header; {example}")
+        if kind not in TYPES:
+            raise UserError(f"{path}:1: field {name[:40]!r}: no type {kind[:40]!r}{nearest(kind, TYPES)}; {example}")
+        if name in types:
+            raise UserError(f"{path}:1: field {name}: named twice in the header; rename or remove one")
+        types[name] = kind
+    for name in required:
+        if name not in types:
+            raise UserError(f"{path}:1: field {name}: not in the header, which has {', '.join(types)}; {example}")
+    return types
+
+
+def _wrong_width(path: Path, data: bytes, names: list[str]) -> NoReturn:
+    """Name the first line whose number of fields is not that of the header."""
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        fields = line.count(b"\t") + 1
+        if fields < len(names):
+            what = "the line is blank" if not line else f"missing: the line has {fields} of {len(names)} fields"
+            raise UserError(f"{path}:{number}: field {names[fields if line else 0]}: {what}; separate fields by tabs")
+        if fields > len(names):
+            raise UserError(
+                f"{path}:{number}: field {len(names) + 1}: the line has {fields} fields, the header names "
+                f"{len(names)}; remove the tabs inside a field"
+            )
+    raise AssertionError(f"{path}: polars could not read lines that all have {len(names)} fields")
