@@ -4,6 +4,7 @@
     python -m engine.job --inspect SPEC_JSON OUT_JSON
     python -m engine.job --embed SPEC_JSON OUT_DIR
     python -m engine.job --diagnose REQUEST_JSON OUT_DIR
+    python -m engine.job --import-data REQUEST_JSON OUT_DIR
 
 A run's folder holds `spec.json`; everything that happens goes to its spool. `--device` is where a worker
 placed it. Exit codes: 0 finished or stopped as asked, 1 failed, 2 wrong use.
@@ -45,6 +46,8 @@ def main(arguments: list[str]) -> int:
         return embed(Path(arguments[1]), RunFolder(Path(arguments[2])))
     if len(arguments) == 3 and arguments[0] == "--diagnose":
         return diagnose(Path(arguments[1]), RunFolder(Path(arguments[2])))
+    if len(arguments) == 3 and arguments[0] == "--import-data":
+        return import_data(Path(arguments[1]), RunFolder(Path(arguments[2])))
     if len(arguments) in (1, 3) and not arguments[0].startswith("-") and arguments[1:2] in ([], ["--device"]):
         return run(RunFolder(Path(arguments[0]).resolve()), arguments[2] if len(arguments) == 3 else None)
     print(__doc__, file=sys.stderr)
@@ -233,6 +236,25 @@ def diagnose(request_file: Path, folder: RunFolder) -> int:
         from engine.training import diagnosis
 
         recorder.result(diagnosis.run(diagnosis.Diagnosis.model_validate_json(request_file.read_bytes()), recorder))
+    except UserError as error:
+        recorder.end("failed", f"user error: {error}")
+        return 2
+    except Exception as error:
+        return _failed(recorder, error)
+    recorder.end("finished", "")
+    return 0
+
+
+# ------------------------------------------------------------------------------------ import
+
+
+def import_data(request_file: Path, folder: RunFolder) -> int:
+    """Make an atomic file of data in another form; what was understood goes to the folder's spool."""
+    recorder = JobRecorder(folder)
+    try:
+        from engine.data import imports
+
+        recorder.result(imports.import_data(imports.Import.model_validate_json(request_file.read_bytes())))
     except UserError as error:
         recorder.end("failed", f"user error: {error}")
         return 2

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tfllmer_tui.cli.data.imports import import_
 from tfllmer_tui.cli.options import Json, Sets
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ group = typer.Typer(no_args_is_help=True, help="Data sets: which there are, and 
 
 
 def add_to(app: typer.Typer) -> None:
+    group.command("import")(import_)
     app.add_typer(group, name="data")
 
 
