@@ -23,7 +23,8 @@ def cancel(path: Path | None, run_ids: Sequence[str]) -> str:
     runs = queue.cancel(_store(path), run_ids)
     waiting = sum(run.status == RunStatus.RUNNING for run in runs)
     done = sum(run.status == RunStatus.CANCELLED for run in runs)
-    words = [f"{_runs(waiting)} stopping" if waiting else "", f"{_runs(done)} cancelled" if done else ""]
+    words = [f"{_runs(waiting)} stopping" if waiting else ""]
+    words += [f"{_runs(done)} cancelled; r queues {'it' if done == 1 else 'them'} again" if done else ""]
     return ", ".join(filter(None, words)) or "nothing to cancel: these runs have ended"
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import on, work
+from textual import events, on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -84,6 +84,7 @@ class TfllmerApp(App[None]):
         self.watcher = Watcher(path, self.post_message)
         self.traces = TraceCache()
         self.memory = Memory(path, read_only=read_only)
+        self.deaf_before = 0.0
         self._saving: Timer | None = None
         self._settling = False
         for theme in THEMES:
@@ -178,9 +179,14 @@ class TfllmerApp(App[None]):
     def _go(self, event: PlaceChosen) -> None:
         self.action_go(event.mode)
 
+    def on_key(self, event: events.Key) -> None:
+        """`q` twice on an overlay ends the overlay, and not the app too."""
+        if event.time <= self.deaf_before:
+            event.prevent_default()
+
     async def action_back(self) -> None:
-        """To the screen below."""
-        if len(self.screen_stack) > 1:
+        """To the screen below, from one that is whole: half of a screen cannot be taken away."""
+        if len(self.screen_stack) > 1 and not (isinstance(self.screen, Page) and not self.screen.is_whole):
             await self.pop_screen()
 
     def open_run(self, run_id: str) -> None:

@@ -24,6 +24,8 @@ class Context(Protocol):
     snapshot: StoreSnapshot
     traces: TraceCache
     memory: Memory
+    deaf_before: float
+    """A key that was pressed before this moment (monotonic) was meant for an overlay that has ended since."""
 
     @property
     def store(self) -> Store | None:

@@ -43,6 +43,7 @@ TITLES = {
     "ChartKeys": "On screens with charts",
     "Chart": "In a chart",
     "ColumnsScreen": "Choosing columns",
+    "ConfirmScreen": "When asked",
     "HelpScreen": "Help",
     "MetricScreen": "Choosing a metric",
     "FilterLine": "In the line that filters runs",

@@ -9,7 +9,6 @@ from engine.store.studies import study_runs
 from engine.views.plans import StudyPart
 from engine.views.studies import study_files
 from tests.tui.app.bench import EPOCHS, RUNS, app_of, opened, press, quiet, screen_text, until
-from tfllmer_tui.tui.screens.runs import RunsScreen
 from tfllmer_tui.tui.screens.studies import StudiesScreen
 from tfllmer_tui.tui.screens.study import StudyScreen, look_up
 from tfllmer_tui.tui.widgets.table import VirtualTable
@@ -92,8 +91,9 @@ async def test_a_study_is_planned_restricted_and_launched(filled: Path) -> None:
         assert pilot.app.clipboard == "tfllmer study run mine --only seed=0 --detach"
         await press(pilot, "ctrl+r")
         await until(pilot, lambda: len(app_of(pilot).snapshot.rows) == len(RUNS) + 1)
-        await until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen))
-        await press(pilot, "5")
+        await quiet(pilot)
+        assert pilot.app.screen is plan and pilot.app.current_mode == "studies"  # nobody is moved
+        await press(pilot, "escape")
         table = pilot.app.screen.query_one("#studies", VirtualTable)
         assert table.rows[0].id == "mine"  # the study with runs is first now
         assert table.rows[0].runs.states["finished"] == 1 and table.rows[0].total == 6
@@ -116,7 +116,8 @@ async def test_failed_runs_are_queued_again_where_that_is_asked(filled: Path) ->
         await press(pilot, "ctrl+t", "ctrl+y")
         assert pilot.app.clipboard == "tfllmer study run again --retry-failed --detach"
         await press(pilot, "ctrl+r")
-        await until(pilot, lambda: isinstance(pilot.app.screen, RunsScreen))
+        await until(pilot, lambda: all(row.status != "failed" for row in app_of(pilot).snapshot.rows.values()))
+        assert pilot.app.screen is plan
     assert "failed" not in {each.status for each in list_runs(open_store(filled))}
 
 

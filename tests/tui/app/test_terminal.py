@@ -139,6 +139,7 @@ def test_a_day_at_the_terminal(folder: Path, size: tuple[int, int]) -> None:
         app.shows("2 new runs")
         app.keys("C-r")
         app.shows("2 runs queued", "4 runs")
+        app.keys("M-1")
         reaches(folder, "no-norm 0", "running")
 
         # Its curve moves.
@@ -163,8 +164,11 @@ def test_a_day_at_the_terminal(folder: Path, size: tuple[int, int]) -> None:
         app.shows("1 new run")
         app.keys("C-r")
         app.shows("1 run queued", "5 runs")
+        app.keys("M-1")
         first = reaches(folder, "no-rec-pca 0", "running", seconds=400)
         app.keys("Home", "x")
+        app.shows("Stop", "y yes")
+        app.keys("y")
         app.shows("1 run stopping")
         reaches(folder, "no-rec-pca 0", "cancelled")
         app.when(lambda screen: "no-rec-pca" in screen and "■" in screen, "it is cancelled")

@@ -11,7 +11,11 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer
 
+from engine.records import RunStatus
 from engine.store.core.database import StoreError
+from engine.views.words import printable
+from tfllmer_tui.tui import actions
+from tfllmer_tui.tui.screens.overlay import ConfirmScreen
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.widgets.bars import Notice, TopBar
 
@@ -70,6 +74,11 @@ class Page(Screen[None]):
     _takes_news = False
     """Whether everything is there that news are shown in."""
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything is there that it is composed of."""
+        return self._takes_news
+
     def on_mount(self) -> None:
         self._takes_news = True
         self.set_class(self.context.spacious, "-spacious")
@@ -101,6 +110,27 @@ class Page(Screen[None]):
     def run_ids(self) -> list[str]:
         """The runs that an action is about."""
         return []
+
+    # -------------------------------------------------------------------------------- asking
+
+    def ask(self, title: str, question: str, then: Callable[[], object]) -> None:
+        """Do something only where the answer is yes."""
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                then()
+
+        self.app.push_screen(ConfirmScreen(title, question), answered)
+
+    def cancel(self, run_ids: Sequence[str]) -> None:
+        """Take queued runs from the queue; ask before running ones are stopped."""
+        running = [row for row in self.rows(run_ids) if row.status == RunStatus.RUNNING]
+        if not running or self.context.read_only:
+            self.context.do(actions.cancel, run_ids)
+            return
+        what = f"{running[0].arm} seed {running[0].seed}" if len(running) == 1 else f"{len(running)} running runs"
+        question = f"Stop {printable(what)}? State is saved; r goes on from the last checkpoint."
+        self.ask("cancel", question, lambda: self.context.do(actions.cancel, run_ids))
 
     # -------------------------------------------------------------------------------- threads
 

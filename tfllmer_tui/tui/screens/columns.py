@@ -7,14 +7,14 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
 from textual.widgets import SelectionList
 from textual.widgets.selection_list import Selection
 
+from tfllmer_tui.tui.screens.overlay import Overlay
 from tfllmer_tui.tui.widgets.table import Column
 
 
-class ColumnsScreen(ModalScreen[frozenset[str]]):
+class ColumnsScreen(Overlay[frozenset[str]]):
     """A list to choose from; it ends with the keys of the columns that are to be hidden."""
 
     DEFAULT_CSS = """
@@ -49,4 +49,4 @@ class ColumnsScreen(ModalScreen[frozenset[str]]):
 
     def action_done(self) -> None:
         selected = set(self.query_one(SelectionList).selected)
-        self.dismiss(frozenset(column.key for column in self._columns if column.key not in selected))
+        self.end(frozenset(column.key for column in self._columns if column.key not in selected))

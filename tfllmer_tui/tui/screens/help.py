@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -17,6 +17,7 @@ from tfllmer_tui.tui.keys import keys_file
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.compare import ComparisonTable
 from tfllmer_tui.tui.screens.geometry import GeometryTable
+from tfllmer_tui.tui.screens.overlay import Overlay
 from tfllmer_tui.tui.widgets.chart import Chart
 from tfllmer_tui.tui.widgets.filter_bar import FilterLine
 from tfllmer_tui.tui.widgets.form_line import FormLine
@@ -26,12 +27,12 @@ from tfllmer_tui.tui.widgets.table import VirtualTable
 from tfllmer_tui.view.text import STATUS
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Overlay[None]):
     """The keys that hold on the screen below."""
 
     CSS_PATH = "help.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark,f1", "dismiss", "Close", show=False, id="help.close")
+        Binding("escape,q,question_mark,f1", "end", "Close", show=False, id="help.close")
     ]
 
     def __init__(self, about: Screen[Any]) -> None:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from textual import events
 from textual.app import ComposeResult
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Label
+
+from tfllmer_tui.tui.screens.overlay import Overlay
 
 if TYPE_CHECKING:
     from tfllmer_tui.tui.screens.base import Page
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 LETTERS = "asdfjklghqwertyuiopzxcvbnm"
 
 
-class JumpScreen(ModalScreen[None]):
+class JumpScreen(Overlay[None]):
     """Letters over the screen below."""
 
     DEFAULT_CSS = """
@@ -39,6 +40,6 @@ class JumpScreen(ModalScreen[None]):
     def on_key(self, event: events.Key) -> None:
         event.stop()
         target = self._targets.get(event.character or "")
-        self.dismiss()
-        if target is not None:
+        if target is not None and self.is_active:
             target.focus()
+        self.end()

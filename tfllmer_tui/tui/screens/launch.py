@@ -73,6 +73,8 @@ class LaunchScreen(Page):
         """What the form held when the plan was made."""
         self._wanted: Mapping[str, str] | None = None
         """What the form held when the launch key was faster than the plan; it is launched once it is planned."""
+        self._launched: Mapping[str, str] | None = None
+        """What the form held at the last launch."""
         self._known: Mapping[str, str] = {}
         """Status of every run by what it computes."""
         self._soon: Timer | None = None
@@ -217,13 +219,18 @@ class LaunchScreen(Page):
         if self._plan.error or not self._plan.runs:
             self.notify(self._plan.error or "nothing to launch", severity="error", markup=False)
             return
-        runs = self._plan.launched
-        self.context.do(
-            actions.launch, [run.resolved for run in runs], [run.command for run in runs], then=self._launched
-        )
+        there = self._plan.there
+        if values == self._launched or there.total() == len(self._plan.runs):
+            states = ", ".join(f"{count} {status}" for status, count in there.items()) or "just launched"
+            question = f"These runs are there already ({states}). Launch the same once more?"
+            self.ask("launch again", question, lambda: self._launch(values))
+        else:
+            self._launch(values)
 
-    def _launched(self) -> None:
-        self.context.action_go("runs")
+    def _launch(self, values: Mapping[str, str]) -> None:
+        self._launched = values
+        runs = self._plan.launched
+        self.context.do(actions.launch, [run.resolved for run in runs], [run.command for run in runs])
 
     def action_copy(self) -> None:
         if self._plan.error or self._planned is None:

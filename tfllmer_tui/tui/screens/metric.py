@@ -7,16 +7,16 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
 from engine.errors import UserError
 from engine.metrics import measures, offered, parse_metric
+from tfllmer_tui.tui.screens.overlay import Overlay
 from tfllmer_tui.tui.widgets.completed import Completed
 
 
-class MetricScreen(ModalScreen[str | None]):
+class MetricScreen(Overlay[str]):
     """A line that takes a metric; it ends with the full name, or None where nothing was chosen."""
 
     DEFAULT_CSS = """
@@ -30,7 +30,7 @@ class MetricScreen(ModalScreen[str | None]):
     MetricScreen #about.-wrong { color: $error; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "dismiss_none", "Close", show=False, id="metric.close"),
+        Binding("escape", "end", "Close", show=False, id="metric.close"),
         Binding("tab", "complete", "Complete", show=False, priority=True, id="metric.complete"),
     ]
 
@@ -56,15 +56,12 @@ class MetricScreen(ModalScreen[str | None]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         try:
-            self.dismiss(str(parse_metric(event.value)))
+            self.end(str(parse_metric(event.value)))
         except UserError:
             self._explain(event.value)
 
     def action_complete(self) -> None:
         self.query_one(Completed).action_complete()
-
-    def action_dismiss_none(self) -> None:
-        self.dismiss(None)
 
     def _explain(self, name: str) -> None:
         about = self.query_one("#about", Static)

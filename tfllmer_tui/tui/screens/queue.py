@@ -139,10 +139,12 @@ class QueueScreen(Page):
 
     @on(RowChosen)
     def _open(self, event: RowChosen) -> None:
+        if not self.is_active:  # a second key, from before the first one's screen came
+            return
         self.context.open_run(event.row.id)
 
     def action_cancel(self) -> None:
-        self.context.do(actions.cancel, self.run_ids())
+        self.cancel(self.run_ids())
 
     def action_retry(self) -> None:
         self.context.do(actions.retry, self.run_ids())

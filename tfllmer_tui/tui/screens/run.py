@@ -234,7 +234,7 @@ class RunScreen(ChartKeys):
         return [self.run_id]
 
     def action_cancel(self) -> None:
-        self.context.do(actions.cancel, [self.run_id])
+        self.cancel([self.run_id])
 
     def action_retry(self) -> None:
         self.context.do(actions.retry, [self.run_id])

@@ -195,6 +195,8 @@ class RunsScreen(ChartKeys):
 
     @on(RowChosen)
     def _chosen(self, event: RowChosen) -> None:
+        if not self.is_active:  # a second key, from before the first one's screen came
+            return
         if isinstance(event.row, RunGroup):
             self.action_unfold(event.row.key not in self._view.open)
         else:
@@ -324,7 +326,7 @@ class RunsScreen(ChartKeys):
     # -------------------------------------------------------------------------------- actions
 
     def action_cancel(self) -> None:
-        self.context.do(actions.cancel, self.run_ids())
+        self.cancel(self.run_ids())
 
     def action_retry(self) -> None:
         self.context.do(actions.retry, self.run_ids())

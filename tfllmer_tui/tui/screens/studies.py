@@ -126,6 +126,8 @@ class StudiesScreen(Page):
 
     @on(RowChosen)
     def _chosen(self, event: RowChosen) -> None:
+        if not self.is_active:  # a second key, from before the first one's screen came
+            return
         if event.row.runs is None:
             self.action_plan()
         else:

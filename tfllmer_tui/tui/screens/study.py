@@ -156,15 +156,11 @@ class StudyScreen(Page):
         if self._preview.now is None:
             self.notify(self._preview.error or "still looking up its runs", severity="warning", markup=False)
             return
-        self.context.do(actions.launch_study, self._part, self._again, then=self._launched)
+        self.context.do(actions.launch_study, self._part, self._again)
 
     def action_again(self) -> None:
         self._again = not self._again
         self._show(self._preview)
-
-    async def _launched(self) -> None:
-        await self.context.action_back()
-        self.context.show_runs(f"study:{self._study}")
 
     def action_copy(self) -> None:
         if self._preview.now is None:
