@@ -19,6 +19,7 @@ from engine.reports.boards.doses import DIALS, LAMBDA, Family, dose_families, fa
 from engine.reports.boards.evidence import Evidence
 from engine.reports.render.latex import escape
 from engine.reports.render.panels import POPULARITY, looks, panel_grid, shared_legend, titles, wrapped
+from engine.reports.render.scripts import scripts_in
 from engine.reports.stats.statistics import FloatArray
 from engine.reports.verdict.verdict import BASELINES, CORE, RIVALS
 
@@ -90,6 +91,10 @@ def _pgf(figure: Figure, path: Path) -> str:
 
     if shutil.which("pdflatex") is None:
         raise UserError(f"{path}: PGF needs pdflatex, which is not there; PDF and SVG do not")
+    foreign = scripts_in("".join(escape(text.get_text()) for text in _names(figure)))
+    if foreign:
+        words = ", ".join(script.words for script in foreign)
+        raise UserError(f"{path}: PGF is set by pdflatex, which has no {words} letters; PDF and SVG have")
     for text in _names(figure):
         text.set_text("\n".join(map(escape, text.get_text().split("\n"))))
     for text in figure.findobj(Text):

@@ -1,4 +1,4 @@
-"""Tables as LaTeX that pdflatex compiles as it is."""
+"""Tables as LaTeX that pdflatex compiles as it is, or xelatex and lualatex where there are letters that it lacks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from engine.reports.render.layouts import Entry, Grid
+from engine.reports.render.scripts import needed, preamble, runs_of
 
 _COMMANDS = {
     "\\": r"\textbackslash{}",
@@ -43,11 +44,18 @@ _ACCENTS = {  # combining mark -> command; these work in every font encoding
     "\u0301": "'",
     "\u0302": "^",
     "\u0303": "~",
+    "\u0304": "=",
+    "\u0306": "u",
+    "\u0307": ".",
     "\u0308": '"',
     "\u030a": "r",
+    "\u030b": "H",
     "\u030c": "v",
+    "\u0323": "d",
     "\u0327": "c",
+    "\u0331": "b",
 }
+_ABOVE = frozenset(_ACCENTS) - {"\u0323", "\u0327", "\u0331"}
 _LETTERS = {"ß": r"{\ss}", "ø": r"{\o}", "Ø": r"{\O}", "ł": r"{\l}", "Ł": r"{\L}", "æ": r"{\ae}", "œ": r"{\oe}"}
 _DOTLESS = {"i": r"\i", "j": r"\j"}
 _PER_PAGE = 4  # LaTeX gives up on too many floats that wait for a place
@@ -62,10 +70,16 @@ _LIGATURE = re.compile(r"([-,'`?!])(?=[-,'`])")
 
 
 def escape(text: str) -> str:
-    """Any text as LaTeX that typesets it, in every font encoding: special characters by commands,
-    accented letters by accents, line breaks as spaces; a character that pdflatex's standard fonts
-    lack is written by its number, as {U+4E2D}."""
-    return "".join(map(_escape_char, _LIGATURE.sub("\\1\0", text.replace("\0", " "))))
+    """Any text as LaTeX that typesets it, in every font encoding: special characters by commands, accented letters
+    by accents, line breaks as spaces; letters of other scripts by the commands of `scripts.preamble`, for which the
+    document needs another engine than pdflatex; a character of none of them by its number, as {U+1F600}."""
+    pieces = []
+    for script, run in runs_of(text.replace("\0", " ")):
+        if script is None:
+            pieces.append("".join(map(_escape_char, _LIGATURE.sub("\\1\0", run))))
+        else:
+            pieces.append(f"{script.command}{{{run}}}")
+    return "".join(pieces)
 
 
 def _escape_char(char: str) -> str:
@@ -78,9 +92,12 @@ def _escape_char(char: str) -> str:
         return char
     if char.isspace() or unicodedata.category(char) == "Cc":
         return " "
-    parts = unicodedata.normalize("NFD", char)
-    if len(parts) == 2 and parts[0].isascii() and parts[0].isalpha() and parts[1] in _ACCENTS:
-        return f"\\{_ACCENTS[parts[1]]}{{{_DOTLESS.get(parts[0], parts[0])}}}"
+    letter, *accents = list(unicodedata.normalize("NFD", char))
+    if letter.isascii() and letter.isalpha() and accents and all(accent in _ACCENTS for accent in accents):
+        accented = _DOTLESS.get(letter, letter) if all(accent in _ABOVE for accent in accents) else letter
+        for accent in accents:
+            accented = f"\\{_ACCENTS[accent]}{{{accented}}}"
+        return accented
     return f"\\{{U+{ord(char):04X}\\}}"
 
 
@@ -92,12 +109,20 @@ def to_latex(grids: Sequence[Grid], *, fragment: bool = False, siunitx: bool = F
     tables = [table(grid, siunitx=siunitx) for grid in grids]
     scaled = [r"\usepackage{graphicx}"] if any(_width(grid) > _NARROW for grid in grids) else []
     packages = [r"\usepackage{booktabs}", *scaled, *(_SIUNITX if siunitx else [])]
+    packages += preamble("".join(tables))
+    engine = engine_lines("".join(tables))
     if fragment:
-        return "\n".join([*(f"% needs {line}" for line in packages), *tables])
+        return "\n".join([*engine, *(f"% needs {line}" for line in packages), *tables])
     pages = ["\n".join(tables[i : i + _PER_PAGE]) for i in range(0, len(tables), _PER_PAGE)]
     body = "\\clearpage\n".join(pages) or "No finished runs.\n"
-    head = "\n".join([r"\documentclass{article}", *packages])
+    head = "\n".join([*engine, r"\documentclass{article}", *packages])
     return f"{head}\n\\begin{{document}}\n{body}\\end{{document}}\n"
+
+
+def engine_lines(latex: str) -> list[str]:
+    """Comments that say which engine the LaTeX needs, the first for editors; none for pdflatex."""
+    engines = needed(latex)
+    return ["% !TeX program = xelatex", f"% Compile with {engines}."] if engines else []
 
 
 def table(grid: Grid, *, siunitx: bool = False) -> str:
@@ -148,8 +173,15 @@ def _width(grid: Grid) -> int:
     def length(entry: Entry | None) -> int:
         return 2 if entry is None else len(entry.text) + len(entry.spread) + len(entry.interval) + 2
 
-    columns = [max([len(name), *(length(cells[i]) for _, cells in grid.rows)]) for i, name in enumerate(grid.columns)]
-    return max((len(label) for label, _ in grid.rows), default=0) + sum(columns) + 2 * len(columns)
+    columns = [
+        max([_letters(name), *(length(cells[i]) for _, cells in grid.rows)]) for i, name in enumerate(grid.columns)
+    ]
+    return max((_letters(label) for label, _ in grid.rows), default=0) + sum(columns) + 2 * len(columns)
+
+
+def _letters(text: str) -> int:
+    """Widths of a Latin letter; a Chinese one has two."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
 
 
 def _spanning(heads: Sequence[tuple[str, int]]) -> list[str]:

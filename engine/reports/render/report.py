@@ -1,6 +1,6 @@
 """A folder that holds everything a study says: tables, figures, verdict, specifications, a paper's skeleton.
 
-main.tex        compiles with pdflatex as it is
+main.tex        compiles with pdflatex as it is (with xelatex or lualatex where names have letters that it lacks)
 verdict.md/json in words, as a table, as numbers
 doses.md/json   dose-response in the same forms, where a dial was turned
 tables/         one LaTeX file per table, and all of them as results.csv, .md, .json
@@ -27,8 +27,9 @@ from engine.reports.boards.evidence import Evidence
 from engine.reports.boards.leaderboard import Leaderboard, leaderboards
 from engine.reports.boards.marks import marked
 from engine.reports.render import dose_text, export, figures, verdict_text
-from engine.reports.render.latex import escape, table
+from engine.reports.render.latex import engine_lines, escape, table
 from engine.reports.render.layouts import Grid, grids
+from engine.reports.render.scripts import preamble
 from engine.reports.verdict.verdict import Verdict, verdicts
 
 METRICS = ("test.ndcg@10", "test.hr@10", "train_ce")
@@ -76,7 +77,7 @@ def _write(folder: Path, question: Question, evidence: Sequence[Evidence]) -> li
     boards = _boards(question, evidence, left_out)
     doses = dose_families(evidence)
     statements = [*map(verdict_text.grid, judged), *dose_text.grids(doses)]
-    tables, captions = _tables(folder / "tables", boards, statements)
+    tables, captions, letters = _tables(folder / "tables", boards, statements)
     heights = _figures(folder / "figures", evidence, left_out)
     if judged:
         parts = [
@@ -90,7 +91,7 @@ def _write(folder: Path, question: Question, evidence: Sequence[Evidence]) -> li
         _json(folder / "doses.json", dose_text.to_json(doses))
     for run in evidence:
         _text(folder / "specs" / f"{run.run}.json", spec.to_json(run.experiment) + "\n")
-    _text(folder / "main.tex", _main(question, evidence, _words(judged, doses), captions, heights))
+    _text(folder / "main.tex", _main(question, evidence, _words(judged, doses), captions, heights, letters=letters))
     _json(folder / _MANIFEST, _manifest(question, evidence, [*tables, *heights], left_out))
     return left_out
 
@@ -122,21 +123,25 @@ def _boards(question: Question, evidence: Sequence[Evidence], left_out: list[str
 # ------------------------------------------------------------------------------------ files
 
 
-def _tables(folder: Path, boards: Sequence[Leaderboard], statements: Sequence[Grid]) -> tuple[list[str], list[str]]:
+def _tables(
+    folder: Path, boards: Sequence[Leaderboard], statements: Sequence[Grid]
+) -> tuple[list[str], list[str], str]:
     """Write the tables, those of verdicts and doses first; returns the names of the LaTeX files, and of those that
-    the report shows: a table per metric is written for papers, and repeats what stands in those of all metrics."""
+    the report shows: a table per metric is written for papers, and repeats what stands in those of all metrics; last
+    all their LaTeX, whose letters the preamble must have fonts for."""
     tested = any(cell.versus and cell.versus.p is not None for board in boards for cell in board.cells)
     printed = [*statements, *grids(boards, "metrics"), *(grids(boards, "difference") if tested else [])]
     everything = [*printed, *grids(boards)]
-    names = []
+    names, texts = [], []
     for i, grid in enumerate(everything, 1):
         name = f"{i:02}-{grid.label.removeprefix('tab:')[:60].strip('-')}"
-        _text(folder / f"{name}.tex", table(grid))
+        texts.append(table(grid))
+        _text(folder / f"{name}.tex", texts[-1])
         names.append(f"tables/{name}.tex")
     _text(folder / "results.csv", export.to_csv(boards))
     _text(folder / "results.md", export.to_markdown(everything))
     _text(folder / "results.json", export.to_json(boards))
-    return names, names[: len(printed)]
+    return names, names[: len(printed)], "".join(texts)
 
 
 def _figures(folder: Path, evidence: Sequence[Evidence], left_out: list[str]) -> dict[str, float]:
@@ -192,12 +197,17 @@ def _main(
     words: Sequence[str],
     tables: Sequence[str],
     heights: Mapping[str, float],
+    *,
+    letters: str,
 ) -> str:
+    body = "\n".join([escape(f"{question.title} {question.asks} {' '.join(question.command)}"), *words, letters])
     lines = [
+        *engine_lines(body),
         r"\documentclass{article}",
         r"\usepackage[margin=2.5cm]{geometry}",
         r"\usepackage{booktabs}",
         r"\usepackage{graphicx}",
+        *preamble(body),
         rf"\title{{{escape(question.title)}}}",
         r"\author{}",
         r"\date{}",

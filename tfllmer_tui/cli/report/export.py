@@ -47,17 +47,24 @@ def latex(
 ) -> None:
     """Write the leaderboards as a LaTeX document that pdflatex compiles as it is.
 
+    Where names have letters that pdflatex lacks (Chinese, Cyrillic, Arabic, ...) it is for xelatex or lualatex.
+
     \b
     tfllmer export latex -o table.tex && pdflatex table.tex
     tfllmer export latex --dataset ml-100k --fragment -o table.tex
     tfllmer export latex --layout metrics --metric ndcg@10 --metric hr@10 --baseline id
     tfllmer export latex --study barrier --layout difference --baseline id-norm --test both
     """
+    from engine.reports.render.scripts import needed
     from engine.views.boards import file_text, layout_named
-    from tfllmer_tui.cli.output import write_or_print
+    from tfllmer_tui.cli.output import say, write_or_print
 
     boards = _boards(db, dataset, backbone, metric, study, baseline, test, layout)
-    write_or_print(file_text(boards, "latex", layout_named(layout), fragment=fragment, siunitx=siunitx), output)
+    text = file_text(boards, "latex", layout_named(layout), fragment=fragment, siunitx=siunitx)
+    engines = needed(text)
+    if engines:
+        say(f"compile it with {engines}")
+    write_or_print(text, output)
 
 
 @group.command()

@@ -35,9 +35,9 @@ def _has(file: str) -> bool:
     return subprocess.run(["kpsewhich", file], capture_output=True, check=False).returncode == 0
 
 
-def pdflatex(file: Path) -> str:
+def pdflatex(file: Path, engine: str = "pdflatex") -> str:
     """Compile the file in its folder; fails where TeX does. Returns TeX's log with its lines unbroken."""
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", file.name]
+    command = [engine, "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", file.name]
     wide = os.environ | {"max_print_line": "10000"}
     done = subprocess.run(
         command, cwd=file.parent, env=wide, capture_output=True, text=True, errors="replace", check=False
