@@ -198,10 +198,8 @@ class TfllmerApp(App[None]):
         self.push_screen(CompareScreen(tuple(run_ids)))
 
     def show_runs(self, text: str) -> None:
-        """The first place, filtered."""
-        self.action_go("runs")
-        if isinstance(self.screen, RunsScreen):
-            self.screen.set_filter(text)
+        """The runs that a filter lets through, over the screen that asks; the place Runs keeps its own filter."""
+        self.push_screen(RunsScreen(text))
 
     def launch_from(self, run_id: str) -> None:
         """Edit a copy of a run before it is launched."""

@@ -43,7 +43,7 @@ async def test_what_is_typed_filters_and_what_is_wrong_is_told(filled: Path) -> 
     async with opened(filled) as pilot:
         await press(pilot, "slash", *"status:queued")
         assert ids(pilot) == [id_of(8), id_of(7)]
-        table(pilot).screen.set_filter("status:queued nonsense:1")  # type: ignore[attr-defined]
+        pilot.app.screen.query_one(FilterBar).set_text("status:queued nonsense:1")
         await quiet(pilot)
         assert pilot.app.screen.query_one(FilterBar).has_class("-wrong")
         assert ids(pilot) == [id_of(8), id_of(7)]

@@ -66,8 +66,10 @@ class RunsScreen(ChartKeys):
         Binding("left", "unfold(False)", "Close a group", show=False, id="runs.close"),
     ]
 
-    def __init__(self) -> None:
+    def __init__(self, only: str | None = None) -> None:
+        """`only` is a filter to begin with in place of the remembered one; it is not remembered."""
         super().__init__()
+        self._only = only
         self._entries: tuple[TableRow, ...] = ()
         self._marked = MarkedRuns()
         self._listing = RunListing()
@@ -77,6 +79,8 @@ class RunsScreen(ChartKeys):
 
     def compose_body(self) -> Iterable[Widget]:
         self._listing = remembered_listing(self.context.memory.section("runs"))
+        if self._only is not None:
+            self._listing = replace(self._listing, filter=self._only)
         with Vertical(id="found"):
             yield FilterBar(self._complete, self._listing.filter)
             with Horizontal(id="panes"):
@@ -133,7 +137,9 @@ class RunsScreen(ChartKeys):
         table = self.table
         table.id_length = result.id_length
         table.sorted_by = (self._view.sort, self._view.descending)
-        table.empty_text = "no run passes the filter" if self._listing.filter else ""
+        is_read = self.context.snapshot.complete
+        filtered = "no run passes the filter" if self._listing.filter and self.context.snapshot.rows else ""
+        table.empty_text = filtered if is_read else "reading the runs…"
         table.marks, table.metric = self._marks(), self._view.metric
         columns = columns_of(self._view.grouped, table.id_length, self._baseline is not None, self._listing.hidden)
         if columns != table._columns:
@@ -222,10 +228,6 @@ class RunsScreen(ChartKeys):
     def _filtered(self, event: FilterChanged) -> None:
         self._list(filter=event.text.strip())
 
-    def set_filter(self, text: str) -> None:
-        """As if it had been typed."""
-        self.query_one(FilterBar).set_text(text)
-
     def action_filter(self) -> None:
         self.query_one(FilterBar).focus_line()
 
@@ -235,7 +237,8 @@ class RunsScreen(ChartKeys):
     def _list(self, **changes: Any) -> None:
         """List the runs in another way, now and in the next session."""
         self._listing = replace(self._listing, **changes)
-        self.context.keep("runs", self._listing.remembered())
+        if self._only is None:
+            self.context.keep("runs", self._listing.remembered())
         self._arrange()
 
     def action_columns(self) -> None:

@@ -56,6 +56,7 @@ class StudiesScreen(Page):
     def __init__(self) -> None:
         super().__init__()
         self._files: list[StudyFile] = []
+        self._has_read = False
 
     def compose_body(self) -> Iterable[Widget]:
         table: VirtualTable[StudyRow] = VirtualTable(COLUMNS, self._cells, id="studies")
@@ -71,7 +72,7 @@ class StudiesScreen(Page):
         self.think("files", study_files, self._take_files)  # a file may have come or changed
 
     def _take_files(self, files: list[StudyFile]) -> None:
-        self._files = files
+        self._files, self._has_read = files, True
         self.query_one("#studies", VirtualTable).empty_text = "no study; a file configs/study/NAME.yaml makes one"
         self.show_news(self.context.snapshot)
 
@@ -107,7 +108,8 @@ class StudiesScreen(Page):
         colors = inks(self.app.current_theme)
         text = Text()
         if line is not None and line.file is None:
-            text.append(f"{printable(line.id)}: ran here; its file is not there any more", colors["dim"])
+            gone = "ran here; its file is not there any more" if self._has_read else "reading its file…"
+            text.append(f"{printable(line.id)}: {gone}", colors["dim"])
         elif line is not None and line.file is not None and line.file.error:
             text.append(f"✗ {line.file.error}", colors["error"])
         elif line is not None and line.file is not None:

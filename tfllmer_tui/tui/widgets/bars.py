@@ -32,12 +32,14 @@ class TopBar(Widget):
         self._spans: list[tuple[int, int, str]] = []
         self._counts: Counter[str] = Counter()
         self._total = 0
+        self._is_reading = True
 
     def show(self, snapshot: StoreSnapshot) -> None:
         """Count the runs anew."""
         counts = Counter[str](row.status for row in snapshot.rows.values())
-        if counts != self._counts:
-            self._counts, self._total = counts, len(snapshot.rows)
+        is_reading = snapshot.state == "opening" or (snapshot.state == "open" and not snapshot.complete)
+        if counts != self._counts or is_reading != self._is_reading:
+            self._counts, self._total, self._is_reading = counts, len(snapshot.rows), is_reading
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
@@ -72,7 +74,8 @@ class TopBar(Widget):
                     Segment(f"{self._counts[status]} ", colors["text"]),
                 ]
         noun = "run" if self._total == 1 else "runs"
-        total = [Segment(f" {self._total:,} {noun} ", colors["dim"])]
+        counted = "reading… " if self._is_reading else f" {self._total:,} {noun} "
+        total = [Segment(counted, colors["dim"])]
         return statuses, total, [Segment(" read-only ", colors["warning"])] if self._read_only else []
 
     def on_click(self, event: events.Click) -> None:

@@ -19,7 +19,7 @@ from textual.widget import Widget
 from tfllmer_tui.tui.curves import Plot, value_at
 from tfllmer_tui.tui.messages import ChartZoomed, CrosshairMoved
 from tfllmer_tui.tui.palette import Inks, inks
-from tfllmer_tui.view.chart import AXIS, LABEL, REFERENCE, SERIES, Picture, draw
+from tfllmer_tui.view.chart import AXIS, LABEL, REFERENCE, SERIES, ChartSeries, Picture, draw
 
 
 class Chart(Widget, can_focus=True):
@@ -49,6 +49,8 @@ class Chart(Widget, can_focus=True):
         self.log_x = self.log_y = self.ascii_only = self.focus_y = False
         self.x_range: tuple[float, float] | None = None
         self.waiting = waiting
+        self.aspect = ""
+        """How it is looked at, in words, for as long as that is not the usual way."""
         self._picture: Picture | None = None
         self._drag: tuple[int, tuple[float, float]] | None = None
 
@@ -143,7 +145,9 @@ class Chart(Widget, can_focus=True):
     def _head(self, width: int, colors: Inks) -> Strip:
         """Title, then the legend, or what is under the crosshair."""
         segments = [Segment(self.title, colors["bold"])]
-        used = cell_len(self.title)
+        aspect = f" [{self.aspect}]" if self.aspect else ""
+        segments.append(Segment(aspect, colors["warning"]))
+        used = cell_len(self.title) + cell_len(aspect)
         place = ""
         if self.at is not None:
             name = {"minutes": "min"}.get(self.plot.x_name, self.plot.x_name)
@@ -153,7 +157,7 @@ class Chart(Widget, can_focus=True):
         named = [(s, c) for s, c in zip(self.plot.series, self.plot.colors, strict=True) if s.in_legend]
         room = width - used - 1
         for i, (series, color) in enumerate(named):
-            value = value_at(series, self.at) if self.at is not None else _last(series.y.tolist())
+            value = value_at(series, self.at) if self.at is not None else self._last_raw(series)
             number = "–" if value is None else f"{value:.4g}"
             sample = "##" if self.ascii_only else "━━"
             label = f" {series.name} "
@@ -173,6 +177,11 @@ class Chart(Widget, can_focus=True):
         if self.picture.clipped and room > len(hint):
             segments.append(Segment(hint, colors["dim"]))
         return Strip(segments).adjust_cell_length(width)
+
+    def _last_raw(self, series: ChartSeries) -> float | None:
+        """The last value as it was measured: of the ghost behind a smoothed curve where there is one."""
+        raw = next((ghost for ghost in self.plot.series if ghost.faint and ghost.name == series.name), series)
+        return _last(raw.y.tolist())
 
     # -------------------------------------------------------------------------------- crosshair, zoom, pan
 

@@ -72,6 +72,7 @@ class Charts(Widget):
     def load(self, runs: Sequence[DrawnRun]) -> None:
         """Show these runs: what is read already at once, the rest when it has been read."""
         self._wanted = tuple(runs)
+        self._say_waiting("reading…" if runs else "nothing measured yet")
         metrics, cache = self._metrics, self.page.context.traces
 
         def job(store: Store) -> tuple[list[list[Curve]], list[list[ReferenceLine]]]:
@@ -82,7 +83,14 @@ class Charts(Widget):
 
     def _loaded(self, result: tuple[list[list[Curve]], list[list[ReferenceLine]]]) -> None:
         self._curves, self._lines = result
+        self._say_waiting("nothing measured yet")
         self.draw()
+
+    def _say_waiting(self, text: str) -> None:
+        """What stands where there is no curve: not measured is said only when it has been read."""
+        for chart in self.charts:
+            chart.waiting = text
+            chart.refresh()
 
     def draw(self) -> None:
         """Draw what was read."""
@@ -91,6 +99,7 @@ class Charts(Widget):
 
     def _show(self, chart: Chart, content: Plot) -> None:
         look = self.look
+        chart.aspect = self.aspect(content.x_name)
         chart.show(content, log_x=look.log_x, log_y=look.log_y, focus=not look.whole)
 
     @on(CrosshairMoved)
@@ -146,6 +155,14 @@ class Charts(Widget):
         """log_x, log_y, bands or whole."""
         changed: dict[str, Any] = {name: not getattr(self.look, name)}
         self.change(replace(self.look, **changed))
+
+    def aspect(self, axis: str) -> str:
+        """What of the look is not the usual one, in short words for the title."""
+        look = self.look
+        parts = [f"smooth {look.smoothing:g}" if look.smoothing else ""]
+        parts += ["log x" if look.log_x else "", "log y" if look.log_y else ""]
+        parts += [f"by {axis}" if axis != Look().axis else "", "seeds as bands" if look.bands else ""]
+        return " · ".join(filter(None, parts))
 
     @property
     def words(self) -> str:
