@@ -12,6 +12,7 @@ placed it. Exit codes: 0 finished or stopped as asked, 1 failed, 2 wrong use.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -19,6 +20,7 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -40,6 +42,9 @@ class JobRecorder(SpoolWriter):
 
 
 def main(arguments: list[str]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what cannot be written to a log ends no run
     if len(arguments) == 3 and arguments[0] == "--inspect":
         return inspect(Path(arguments[1]), Path(arguments[2]))
     if len(arguments) == 3 and arguments[0] == "--embed":
@@ -77,9 +82,10 @@ def run(folder: RunFolder, device: str | None = None) -> int:
         attempt = 1 + sum(record["r"] == "start" for record in before)
         recorder = JobRecorder(folder)
         recorder.start(attempt, os.getpid(), psutil.Process().create_time())
-        from engine.training.run import StepTooLargeError, carry_out  # torch takes a while: the start is told first
-
+        experiment: spec.Experiment | None = None
         try:
+            from engine.training.run import carry_out  # torch takes a while: the start is told first
+
             experiment = _placed(folder, device, before)
             stop.limit(experiment.execution.time_limit_s)
             result = carry_out(experiment, folder, recorder, attempt, stop)
@@ -87,14 +93,12 @@ def run(folder: RunFolder, device: str | None = None) -> int:
             recorder.event(str(error), "error")
             recorder.end("failed", f"user error: {error}")
             return 2
-        except StepTooLargeError as error:
-            windows = experiment.execution.micro_batch or experiment.train.batch_size
-            if windows == 1 or _smaller(before):
-                return _failed(recorder, error.cause)
-            recorder.facts({_SMALLER: -(-windows // 2)})
-            recorder.event(f"out of memory ({_first_line(error.cause)}): starts again with half the batch", "warning")
-        except Exception as error:
-            return _failed(recorder, error)
+        except BaseException as error:  # a panic of Rust code is no Exception
+            windows = None if experiment is None or _smaller(before) else _half_step(error, experiment)
+            if windows is None:
+                return _failed(recorder, error)
+            recorder.facts({_SMALLER: windows})
+            recorder.event(f"out of memory ({_first_line(error)}): starts again with half the batch", "warning")
         else:
             return _ended(recorder, result, stop)
     again = [sys.executable, "-P", "-m", "engine.job", str(folder.root), *(["--device", device] if device else [])]
@@ -144,6 +148,15 @@ def _smaller(records: list[dict[str, Any]]) -> int | None:
     return int(told[-1][_SMALLER]) if told else None
 
 
+def _half_step(error: BaseException, experiment: spec.Experiment) -> int | None:
+    """Half the windows of a step that was too large for the memory; None where something else went wrong, or a step
+    has one window already."""
+    from engine.training.run import StepTooLargeError
+
+    windows = experiment.execution.micro_batch or experiment.train.batch_size
+    return -(-windows // 2) if isinstance(error, StepTooLargeError) and windows > 1 else None
+
+
 def _placed(folder: RunFolder, device: str | None, before: list[dict[str, Any]]) -> spec.Experiment:
     """The folder's experiment, as it is executed here and after what came before."""
     experiment = spec.from_json(folder.spec.read_text("utf-8"))
@@ -152,24 +165,26 @@ def _placed(folder: RunFolder, device: str | None, before: list[dict[str, Any]])
     return experiment.model_copy(update={"execution": experiment.execution.model_copy(update=here)})
 
 
-def _failed(recorder: JobRecorder, error: Exception) -> int:
-    from engine.training.loop import DivergedError
-    from engine.training.run import is_out_of_memory
+def _failed(recorder: JobRecorder, error: BaseException) -> int:
+    kind, detail = f"exception: {type(error).__name__}", "".join(traceback.format_exception(error))
+    with suppress(ImportError, OSError):  # where torch cannot be loaded, the error says so
+        from engine.training.loop import DivergedError
+        from engine.training.run import StepTooLargeError, is_out_of_memory
 
-    detail = "" if isinstance(error, DivergedError) else "".join(traceback.format_exception(error))
-    if isinstance(error, DivergedError):
-        kind = "diverged"
-    elif is_out_of_memory(error):
-        kind = "out of memory"
-    else:
-        kind = f"exception: {type(error).__name__}"
+        if isinstance(error, StepTooLargeError):
+            error = error.cause
+            kind, detail = f"exception: {type(error).__name__}", "".join(traceback.format_exception(error))
+        if isinstance(error, DivergedError):
+            kind, detail = "diverged", ""
+        elif is_out_of_memory(error):
+            kind = "out of memory"
     recorder.event(f"{kind}: {error}", "error")
     print(detail, flush=True)
     recorder.end("failed", f"{kind}: {_first_line(error)}", detail)
     return 1
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     """What the error says, on one line."""
     return (str(error).split("\n", 1)[0] or type(error).__name__).strip()
 
@@ -216,7 +231,7 @@ def embed(spec_file: Path, folder: RunFolder) -> int:
     except UserError as error:
         recorder.end("failed", f"user error: {error}")
         return 2
-    except Exception as error:
+    except BaseException as error:
         return _failed(recorder, error)
     if result is None:
         recorder.end("cancelled", "stopped as asked; what is encoded is kept")
@@ -239,7 +254,7 @@ def diagnose(request_file: Path, folder: RunFolder) -> int:
     except UserError as error:
         recorder.end("failed", f"user error: {error}")
         return 2
-    except Exception as error:
+    except BaseException as error:
         return _failed(recorder, error)
     recorder.end("finished", "")
     return 0

@@ -32,6 +32,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from engine.bounds import parse_json
+
 Level = Literal["info", "warning", "error"]
 EndStatus = Literal["finished", "failed", "cancelled"]
 
@@ -191,8 +193,8 @@ def to_json(value: Any) -> str:
 
 
 def from_json(text: str | bytes) -> Any:
-    """Inverse of `to_json`. Raises ValueError."""
-    return json.loads(text, object_hook=_float)
+    """Inverse of `to_json`. Raises ValueError, also for what is too long or nested too deep."""
+    return parse_json(text, _float)
 
 
 def _float(value: dict[str, Any]) -> Any:

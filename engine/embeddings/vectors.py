@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
+from engine.bounds import npz_names, one_line, parse_json, read_npy, read_npz, read_parquet
 from engine.data import Dataset
 from engine.data.text import read_lines
 from engine.embeddings.rows import BFLOAT16, Vectors, spans
@@ -137,10 +137,7 @@ def n_distinct(vectors: Vectors) -> int:
 
 def _read(path: Path) -> tuple[Stored, list[str] | None]:
     if path.suffix == ".npy":
-        try:
-            matrix = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            raise UserError(f"{path}: not a plain .npy matrix ({_first_line(error)})") from None
+        matrix = read_npy(path)
         ids_file = path.with_suffix(".ids.txt")
         return matrix, read_lines(ids_file) if ids_file.exists() else None
     readers = {".npz": _read_npz, ".parquet": _read_parquet, ".safetensors": _read_safetensors}
@@ -152,32 +149,21 @@ def _read(path: Path) -> tuple[Stored, list[str] | None]:
 
 
 def _read_npz(path: Path) -> tuple[Stored, list[str] | None]:
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise UserError(f"{path}: holds one bare array; name it .npy")
-        with loaded as file:
-            names = _ids_name(file.files, "arrays", path)
-            matrix = file[_matrix_name([key for key in file.files if key != names], path)]
-            ids = None if names is None else file[names]
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        what = "an array of Python objects, a pickle; save ids as np.array(ids, dtype=str)"
-        reason = what if "Object arrays" in str(error) else _first_line(error)
-        raise UserError(f"{path}: not a plain .npz file ({reason})") from None
+    names = npz_names(path)
+    key = _ids_name(names, "arrays", path)
+    matrix = read_npz(path, _matrix_name([name for name in names if name != key], path))
+    ids = None if key is None else read_npz(path, key)
     if ids is None:
         return matrix, None
     if ids.dtype.kind == "S":
         ids = np.char.decode(ids, "utf-8", "replace")
     if ids.ndim != 1 or ids.dtype.kind not in "Uiu":
-        raise UserError(f"{path}: `{names}` must be a list of texts or whole numbers, not {ids.dtype} {ids.shape}")
+        raise UserError(f"{path}: `{key}` must be a list of texts or whole numbers, not {ids.dtype} {ids.shape}")
     return matrix, [str(item) for item in ids.tolist()]
 
 
 def _read_parquet(path: Path) -> tuple[Stored, list[str] | None]:
-    try:
-        table = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise UserError(f"{path}: not a readable parquet file ({_first_line(error)})") from None
+    table = read_parquet(path, f"{path}: not a readable parquet file")
     # Beside item_id, a column named id or items may be anything.
     name = "item_id" if "item_id" in table.columns else _ids_name(table.columns, "columns", path)
     if name is None:
@@ -217,22 +203,19 @@ def _columns(table: pl.DataFrame, path: Path) -> npt.NDArray[np.floating]:
 
 
 def _read_safetensors(path: Path) -> tuple[Stored, list[str] | None]:
-    try:
-        with safe_open(path, "np") as file:
-            name = _matrix_name(list(file.keys()), path)
-            metadata = file.metadata() or {}
-            key = _ids_name(metadata, "metadata keys", path)
-            part = file.get_slice(name)
-            dtype, shape = part.get_dtype(), tuple(part.get_shape())
-    except (SafetensorError, OSError, TypeError) as error:
-        raise UserError(f"{path}: not a readable safetensors file ({_first_line(error)})") from None
+    with one_line(f"{path}: not a readable safetensors file"), safe_open(path, "np") as file:
+        name = _matrix_name(list(file.keys()), path)
+        metadata = file.metadata() or {}
+        key = _ids_name(metadata, "metadata keys", path)
+        part = file.get_slice(name)
+        dtype, shape = part.get_dtype(), tuple(part.get_shape())
     if dtype not in _TYPES or 0 in shape:
         raise UserError(f"{path}: needs a matrix of floats (items x dimensions), not {dtype} {shape}")
     matrix = np.memmap(path, _TYPES[dtype], "r", _begins(path, name), shape)
     if key is None:
         return matrix, None
     try:
-        ids = json.loads(metadata[key])
+        ids = parse_json(metadata[key])
     except ValueError:
         ids = None
     if not isinstance(ids, list):
@@ -301,10 +284,6 @@ def _by_id(ids: list[str], path: Path) -> dict[str, int]:
 def _shown(ids: list[str]) -> str:
     """The first ids as messages show them."""
     return ", ".join(repr(item[:30]) for item in ids[:3]) + (", ..." if len(ids) > 3 else "")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).split("\n", 1)[0]
 
 
 def _also(more: int, words: str) -> str:

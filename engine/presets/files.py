@@ -21,6 +21,7 @@ import yaml
 
 from engine.errors import UserError, nearest
 from engine.places import files_of, label_of
+from engine.presets.places import UNREADABLE, check_depth, check_nodes, read_text
 from engine.spec import BACKBONES
 
 Kind = Literal["dataset", "backbone", "method", "ablation"]
@@ -121,10 +122,10 @@ def _read_file(kind: Kind, name: str, file: Path, state: tuple[int, ...]) -> Pre
 def read_tree(file: Path, label: str) -> tuple[yaml.MappingNode, yaml.SafeLoader]:
     """The file's YAML tree, whose nodes know their lines, and the loader that turns leaves into values."""
     try:
-        loader = yaml.SafeLoader(file.read_text(encoding="utf-8"))
+        text = read_text(file, label)
+        check_depth(text, label)
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
-    except UnicodeDecodeError:
-        raise UserError(f"{label}: not UTF-8 text") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise UserError(f"{label}:{line}: not valid YAML: {error.problem}") from None
@@ -132,6 +133,7 @@ def read_tree(file: Path, label: str) -> tuple[yaml.MappingNode, yaml.SafeLoader
         raise UserError(f"{label}: not valid YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{label}:1: a preset is a list of `name: value` lines")
+    check_nodes(root, label)
     return root, loader
 
 
@@ -147,7 +149,7 @@ def leaves_of(
         if isinstance(value, yaml.ScalarNode):
             try:
                 yield path, Setting(loader.construct_object(value), origin)
-            except (yaml.YAMLError, ValueError):
+            except UNREADABLE:
                 raise UserError(f"{origin}: {path}: cannot read the value {value.value!r}") from None
         elif path.count(".") > 8:  # an alias inside its own anchor never ends
             raise UserError(f"{origin}: {path}: settings are not nested that deep")

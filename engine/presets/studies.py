@@ -26,7 +26,7 @@ from engine.places import files_of, label_of
 from engine.presets.compose import AXIS_FIELDS, BACKBONE, DATASET, MEASURED, METHOD, ablations_of
 from engine.presets.files import Setting, leaves_of, list_presets, read_tree
 from engine.presets.layers import whole_name, whole_names
-from engine.presets.places import check_names, child_of, line_of
+from engine.presets.places import UNREADABLE, check_names, child_of, line_of, read_text
 from engine.spec import names_by_word
 
 Value: TypeAlias = str | int | float | bool | None
@@ -156,8 +156,8 @@ def _read(name: str, file: Path) -> Study:
         read = _File.model_validate(loader.construct_object(root, deep=True))
     except ValidationError as error:
         raise UserError(_explain(error, root, label)) from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise UserError(f"{label}: cannot be read: {str(error).splitlines()[0]}") from None
+    except UNREADABLE as error:
+        raise UserError(f"{label}: cannot be read: {(str(error).splitlines() or ['?'])[0]}") from None
     set_node = child_of(root, "set")
     given = dict(leaves_of(set_node, loader, label)) if isinstance(set_node, yaml.MappingNode) and read.set else {}
     settings = whole_names(given)
@@ -166,7 +166,7 @@ def _read(name: str, file: Path) -> Study:
     study = Study(
         name,
         file,
-        file.read_text(encoding="utf-8"),
+        read_text(file, label),
         read.meaning,
         read.question,
         tuple(_arm(arm, f"{label}:{line_of(root, 'baseline', i)}") for i, arm in enumerate(read.baseline)),

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from engine.bounds import parse_json
 from engine.errors import UserError
 from engine.spec.experiment import Experiment
 from engine.spec.messages import explain
@@ -39,7 +40,7 @@ def to_json(experiment: Experiment) -> str:
 def from_json(text: str) -> Experiment:
     """Read what `to_json` wrote, as `from_document` does. Raises UserError also where it is no JSON."""
     try:
-        document = json.loads(text)
+        document = parse_json(text)
     except ValueError as error:
         raise UserError(f"the specification is not JSON: {error}") from None
     if not isinstance(document, dict):

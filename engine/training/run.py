@@ -155,7 +155,7 @@ def _memory_of_a_step() -> Iterator[None]:
         raise
 
 
-def is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Of the device or of the machine; torch tells the latter by a plain RuntimeError."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True

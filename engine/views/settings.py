@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,11 +62,9 @@ def _lines(tree: Mapping[str, Any], indent: str, prefix: str) -> list[tuple[str,
 def _scalar(value: Any) -> str:
     """A JSON scalar is a YAML scalar; words that stand for themselves go without quotes."""
     if isinstance(value, str) and value and value.isprintable() and "#" not in value and ": " not in value:
-        try:
+        with suppress(yaml.YAMLError, ValueError, ArithmeticError, LookupError, AttributeError):  # 2020-13-45, !!bool x
             if yaml.safe_load(value) == value:
                 return value
-        except yaml.YAMLError:
-            pass
     if isinstance(value, float):
         return str(yaml.safe_dump(value)).split("\n", 1)[0]  # 1e-06 is text in YAML, 1.0e-06 is a number
     return json.dumps(value, ensure_ascii=False)

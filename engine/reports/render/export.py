@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from engine.bounds import read_parquet
 from engine.errors import UserError
 from engine.files import replacing
 from engine.metrics import load_ranks
@@ -146,10 +147,7 @@ def export_ranks(ranks_file: Path, split_parquet: Path, out: Path) -> int:
     import polars as pl
 
     ranks = load_ranks(ranks_file)
-    try:
-        users = pl.read_parquet(split_parquet)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise UserError(f"{split_parquet}: no split can be read: {str(error).splitlines()[0]}") from None
+    users = read_parquet(split_parquet, f"{split_parquet}: no split can be read")
     parts = []
     for split in ("valid", "test"):
         if split not in ranks or ranks[split].shape != (users.height,):

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import UserError
+from engine.bounds import read_parquet
 from engine.metrics.formulas import HEAD_SHARE
 
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
@@ -23,13 +23,9 @@ def user_groups(split_parquet: Path, items_parquet: Path, split: str) -> dict[st
 
     Raises UserError where a file cannot be read.
     """
-    import polars as pl
-
-    try:
-        users = pl.read_parquet(split_parquet, columns=[f"{split}_item_id", "history"])
-        items = pl.read_parquet(items_parquet, columns=["item_id", "popularity"])
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise UserError(f"{split_parquet}: no split can be read: {str(error).splitlines()[0]}") from None
+    words = f"{split_parquet}: no split can be read"
+    users = read_parquet(split_parquet, words, [f"{split}_item_id", "history"])
+    items = read_parquet(items_parquet, words, ["item_id", "popularity"])
     targets = users.to_series(0)
     by_popularity = items.sort("popularity", "item_id", descending=[True, False])["item_id"]
     top = by_popularity.head(max(1, round(HEAD_SHARE * len(by_popularity))))

@@ -225,3 +225,22 @@ def test_the_time_limit_saves_the_state_and_says_so(tmp_path: Path) -> None:
     last = records(root)[-1]
     assert (last["status"], last["reason"]) == ("failed", "time limit: stopped after 0.01 s; the state is saved")
     assert (root / "last.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        "type('PanicException', (BaseException,), {})('index out of bounds')",
+        "SystemExit(3)",
+        "GeneratorExit()",
+        "OSError('\\udcff')",
+    ],
+)
+def test_whatever_a_library_raises_becomes_the_reason(tmp_path: Path, raised: str) -> None:
+    root = folder_with(tmp_path / "run")
+    broken = f"import engine.training.run as training\ndef broken(*given): raise {raised}\ntraining.carry_out = broken"
+    job([str(root)], broken, code=1)
+    end = records(root)[-1]
+    assert (end["r"], end["status"]) == ("end", "failed")
+    name = next(name for name in ("PanicException", "SystemExit", "GeneratorExit", "OSError") if name in raised)
+    assert end["reason"].startswith(f"exception: {name}: ")
