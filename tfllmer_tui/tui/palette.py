@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from rich.color import Color
 from rich.style import Style
+from textual.color import Color as ThemeColor
+from textual.color import ColorParseError
 from textual.theme import Theme
 
 DARK, LIGHT, CONTRAST = "tfllmer-dark", "tfllmer-light", "tfllmer-contrast"
@@ -117,41 +119,51 @@ _made: dict[str, Inks] = {}
 
 def _make(theme: Theme) -> Inks:
     dark = theme.dark
-    background = theme.background or ("#121212" if dark else "#ffffff")
-    text = theme.foreground or ("#e0e0e0" if dark else "#1f1f1f")
-    panel = theme.panel or mix(text, background, 0.12)
     contrast = theme.name == CONTRAST
     series = _SERIES.get(theme.name, _SERIES[DARK] if dark else _SERIES[LIGHT])
+    background = _rgb(theme.background, "#121212" if dark else "#ffffff")
+    text = _rgb(theme.foreground, "#e0e0e0" if dark else "#1f1f1f")
+    panel = _rgb(theme.panel, mix(text, background, 0.12))
+    primary = _rgb(theme.primary, series[0])
     colors = {
         "text": text,
         "dim": mix(text, background, 0.8 if contrast else 0.55),
         "faint": mix(text, background, 0.55 if contrast else 0.28),
-        "primary": theme.primary,
-        "success": theme.success or series[2],
-        "warning": theme.warning or series[1],
-        "error": theme.error or series[4],
+        "primary": primary,
+        "success": _rgb(theme.success, series[2]),
+        "warning": _rgb(theme.warning, series[1]),
+        "error": _rgb(theme.error, series[4]),
         "lost": series[3],
-        "accent": theme.accent or theme.primary,
+        "accent": _rgb(theme.accent, primary),
     }
     styles = {name: Style(color=color) for name, color in colors.items()}
     styles |= {
         "bold": Style(color=text, bold=True),
         "head": Style(color=colors["dim"], bold=True),
-        "sorted": Style(color=theme.primary, bold=True),
-        "cursor": Style(bgcolor=mix(theme.primary, background, 0.35 if contrast else 0.22)),
+        "sorted": Style(color=primary, bold=True),
+        "cursor": Style(bgcolor=mix(primary, background, 0.35 if contrast else 0.22)),
         "cursor-away": Style(bgcolor=panel),
-        "marked": Style(bgcolor=mix(theme.primary, background, 0.10)),
+        "marked": Style(bgcolor=mix(primary, background, 0.10)),
         "best": Style(color=colors["primary"], bold=True),
         "second": Style(color=text, underline=True),
         "crosshair": Style(color=mix(text, background, 0.5)),
         "found": Style(color=background, bgcolor=colors["warning"]),
-        "key": Style(color=theme.primary, bold=True),
+        "key": Style(color=primary, bold=True),
     }
     return Inks(
         styles=styles,
         curves=tuple(Style(color=color) for color in series),
         ghosts=tuple(Style(color=mix(color, background, 0.38)) for color in series),
     )
+
+
+def _rgb(color: str | None, otherwise: str) -> str:
+    """A theme's colour as `#rrggbb`; the other one where the theme names none, or leaves it to the terminal."""
+    try:
+        parsed = ThemeColor.parse(color or otherwise)
+    except ColorParseError:
+        return otherwise
+    return otherwise if parsed.ansi == -1 or parsed.a < 1 else parsed.hex6
 
 
 def mix(color: str, other: str, share: float) -> str:
