@@ -24,7 +24,7 @@ import torch
 
 from engine.data.atomic import read_items
 from engine.embeddings.encode.architecture import read_architecture
-from engine.embeddings.encode.declared import Recipe
+from engine.embeddings.encode.declared import TextRecipe
 from engine.embeddings.encode.embed import DEFAULT_BATCH_TOKENS, Encoding, distinct
 from engine.embeddings.encode.encoder import Encoder, Tokenizer
 from engine.embeddings.encode.shards import Shards
@@ -88,7 +88,7 @@ def main() -> None:
     else:
         texts = mixed_texts(given.items)
     source = locate(given.encoder, None, print)
-    architecture, recipe = read_architecture(source), Recipe(max_length=MAX_LENGTH, is_asked_length=True)
+    architecture, recipe = read_architecture(source), TextRecipe(max_length=MAX_LENGTH, is_asked_length=True)
     tokenizer = Tokenizer(source, architecture, recipe)
     encoder = Encoder(source, architecture, recipe, tokenizer, device="cpu", precision="fp32")
     auto_tokenizer = AutoTokenizer.from_pretrained(source.folder)

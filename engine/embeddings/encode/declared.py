@@ -19,12 +19,12 @@ from engine.errors import UserError
 LayerKind: TypeAlias = Literal["dense", "layer-norm", "normalize"]
 
 _LAYERS: dict[str, LayerKind] = {"Dense": "dense", "LayerNorm": "layer-norm", "Normalize": "normalize"}
-_DOCUMENT_PROMPTS = ("document", "passage", "corpus")  # in the order of SentenceTransformer.encode_document
+_DOCUMENT_PROMPTS = ("document", "passage", "corpus")  # an item is a document; SentenceTransformer.encode_document
 _ALONE = "for its transformer alone, give a copy of the folder without modules.json"
 
 
 @dataclass(frozen=True)
-class Layer:
+class VectorLayer:
     """A step behind the pooling. `folder` holds config.json and the weights of a dense layer or layer norm."""
 
     kind: LayerKind
@@ -48,20 +48,20 @@ class Declaration:
     """Whether there is a `modules.json`: the folder is one of sentence-transformers."""
     pooling: tuple[PoolingKind, ...] | None = None
     pools_prompt: bool = True
-    layers: tuple[Layer, ...] = ()
+    layers: tuple[VectorLayer, ...] = ()
     prompts: Mapping[str, str] = field(default_factory=dict)
     default_prompt: str | None = None
-    """The name of the prompt for a document (an item is one)."""
+    """The name of the prompt that is declared as the default, else of the one for documents."""
     max_length: int | None = None
     lower_case: bool = False
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TextRecipe:
     """How a text becomes a vector: what is declared, changed by what was asked for."""
 
     pooling: tuple[PoolingKind, ...] = ("mean",)
-    layers: tuple[Layer, ...] = ()
+    layers: tuple[VectorLayer, ...] = ()
     prompt: str = ""
     pools_prompt: bool = True
     max_length: int | None = None
@@ -88,26 +88,23 @@ class Recipe:
 def read_declaration(folder: Path, name: str) -> Declaration:
     """Raises UserError where a file is damaged or declares what cannot be done."""
     transformer, pooling, pools_prompt = folder, None, True
-    layers: list[Layer] = []
+    layers: list[VectorLayer] = []
     for kind, place in _modules(folder, name):
-        match kind:
-            case "Transformer":
-                transformer = place
-            case "Pooling":
-                config = _json(place / "config.json", name, required=True)
-                pooling, pools_prompt = _pooling(config, place, name), bool(config.get("include_prompt", True))
-            case "Dropout":
-                pass  # nothing at inference
-            case "Dense" | "LayerNorm" | "Normalize":
-                layers.append(_layer(kind, place, name, is_pooled=pooling is not None))
-            case _:
-                raise UserError(
-                    f"--encoder {name}: its modules.json declares a module {kind} ({place.name or '.'}), which is "
-                    f"not known here (known: Transformer, Pooling, Dense, LayerNorm, Normalize); {_ALONE}"
-                )
+        if kind == "Transformer":
+            transformer = place
+        elif kind == "Pooling":
+            config = _json(place / "config.json", name, required=True)
+            pooling, pools_prompt = _pooling(config, place, name), bool(config.get("include_prompt", True))
+        elif kind in _LAYERS:
+            layers.append(_layer(kind, place, name, is_pooled=pooling is not None))
+        elif kind != "Dropout":  # which does nothing at inference
+            raise UserError(
+                f"--encoder {name}: its modules.json declares a module {kind} ({place.name or '.'}), which is "
+                f"not known here (known: Transformer, Pooling, Dense, LayerNorm, Normalize); {_ALONE}"
+            )
     more = _json(folder / "config_sentence_transformers.json", name)
     prompts = {key: text for key, text in (more.get("prompts") or {}).items() if isinstance(text, str)}
-    default = next((key for key in _DOCUMENT_PROMPTS if key in prompts), more.get("default_prompt_name"))
+    default = more.get("default_prompt_name") or next((key for key in _DOCUMENT_PROMPTS if prompts.get(key)), None)
     reading: Mapping[str, Any] = {}
     for file in sorted(transformer.glob("sentence_*_config.json")):
         reading = _json(file, name)
@@ -134,7 +131,7 @@ def recipe(
     normalize: bool | None = None,
     prompt: str | None = None,
     max_length: int | None = None,
-) -> Recipe:
+) -> TextRecipe:
     """The declaration is the default; an option that contradicts it goes first and leaves a warning."""
     warnings: list[str] = []
 
@@ -151,17 +148,17 @@ def recipe(
         if normalize:
             if declared.pooling is not None:
                 contradicts("--normalize", "no normalisation")
-            layers = (*layers, Layer("normalize", declared.transformer))
+            layers = (*layers, VectorLayer("normalize", declared.transformer))
         else:
             contradicts("--no-normalize", "normalisation to length 1")
             layers = tuple(layer for layer in layers if layer.kind != "normalize")
     by_default = declared.prompts.get(declared.default_prompt or "", "")
     text = by_default if prompt is None else _prompt(declared, name, prompt)
     if text != by_default:
-        contradicts(f"--prompt {prompt}", f"the prompt {by_default!r} for documents" if by_default else "no prompt")
+        contradicts(f"--prompt {prompt}", f"the prompt {by_default!r}" if by_default else "no prompt")
     if max_length is not None and declared.max_length is not None and max_length != declared.max_length:
         contradicts(f"--max-length {max_length}", f"at most {declared.max_length} tokens")
-    return Recipe(
+    return TextRecipe(
         kinds,
         layers,
         text,
@@ -231,7 +228,7 @@ def _flag(mode: str) -> str:
     return f"pooling_mode_{endings.get(mode, f'{mode}_tokens')}"
 
 
-def _layer(module: str, place: Path, name: str, *, is_pooled: bool) -> Layer:
+def _layer(module: str, place: Path, name: str, *, is_pooled: bool) -> VectorLayer:
     config = _json(place / "config.json", name, required=module != "Normalize")
     reads = config.get("module_input_name") or "sentence_embedding"
     writes = config.get("module_output_name") or reads
@@ -245,7 +242,7 @@ def _layer(module: str, place: Path, name: str, *, is_pooled: bool) -> Layer:
             f"--encoder {name}: no model.safetensors in {place.name} (a pickle is never read); convert it with "
             f"python -c \"from sentence_transformers import SentenceTransformer as S; S('{name}').save('FOLDER')\""
         )
-    return Layer(_LAYERS[module], place, config)
+    return VectorLayer(_LAYERS[module], place, config)
 
 
 def _json(path: Path, name: str, *, required: bool = False) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from safetensors import SafetensorError, safe_open
 from engine import spec
 from engine.data.atomic import Items, read_items
 from engine.embeddings.encode.architecture import read_architecture
-from engine.embeddings.encode.declared import Recipe, recipe
+from engine.embeddings.encode.declared import TextRecipe, recipe
 from engine.embeddings.encode.encoder import Encoder, Precision, Tokenizer, Tokens
 from engine.embeddings.encode.shards import IntArray, Shards
 from engine.embeddings.encode.source import Source, locate
@@ -94,7 +94,7 @@ def embed(settings: Embed, recorder: Recorder, asked_to_stop: Stop) -> dict[str,
     architecture = read_architecture(source)
     tokenizer = Tokenizer(source, architecture, way)
     recorder.event(f"{source.name}: {_in_words(source, way, tokenizer.max_length)}")
-    for warning in way.warnings:
+    for warning in (*way.warnings, *tokenizer.warnings):
         recorder.event(warning, "warning")
     facts = way.facts() | {"max_length": tokenizer.max_length, "dtype": precision}
     identity = _identity(source, settings.template, facts, texts)
@@ -285,7 +285,7 @@ def _alone(cache: RunFolder, recorder: Recorder, stop: Stop) -> Iterator[bool]:
 # ------------------------------------------------------------------------------------ settings
 
 
-def _in_words(source: Source, way: Recipe, max_length: int) -> str:
+def _in_words(source: Source, way: TextRecipe, max_length: int) -> str:
     """How a text becomes a vector, for the log."""
     facts = [f"{name.replace('_', ' ')} {value}" for name, value in way.facts().items()]
     origin = "as its files declare" if source.declared.pooling is not None else "its files declare no pooling"

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.embeddings.encode.architecture import Architecture, import_transformers, load, load_model
-from engine.embeddings.encode.declared import Recipe
+from engine.embeddings.encode.declared import TextRecipe
 from engine.embeddings.encode.pooling import pool
 from engine.embeddings.encode.source import Source, first_line
 from engine.errors import UserError
@@ -45,7 +45,7 @@ class Tokens:
 class Tokenizer:
     """Text -> token numbers, truncated, not padded."""
 
-    def __init__(self, source: Source, architecture: Architecture, recipe: Recipe) -> None:
+    def __init__(self, source: Source, architecture: Architecture, recipe: TextRecipe) -> None:
         self._tokenizer = load(source, import_transformers().AutoTokenizer)
         self._source, self._vocabulary = source.name, architecture.vocabulary
         if "cls" in recipe.pooling and source.declared.pooling is None and self._tokenizer.cls_token_id is None:
@@ -53,8 +53,8 @@ class Tokenizer:
                 f"--pooling cls: {source.name} has no CLS token (its first token has not seen the text); "
                 "use mean, last or eos-weighted"
             )
-        self.max_length = _length(source, architecture, recipe, self._tokenizer.model_max_length)
-        """Tokens read of a text."""
+        self.max_length, self.warnings = _length(source, architecture, recipe, self._tokenizer.model_max_length)
+        """Tokens read of a text, and what a person should know of that."""
         self.pad = self._inside()
         """Fills rows up; masked, so that any number inside the model's table will do."""
         self._prompt, self._lower = recipe.prompt, recipe.lower_case
@@ -120,14 +120,25 @@ class Tokenizer:
         return len(ids) - int(int(ids[-1]) in self._tokenizer.all_special_ids)
 
 
-def _length(source: Source, architecture: Architecture, recipe: Recipe, tokenizer_reads: float) -> int:
-    limit = int(min(tokenizer_reads, architecture.positions or _NO_LIMIT, _NO_LIMIT))
+def _length(
+    source: Source, architecture: Architecture, recipe: TextRecipe, tokenizer_reads: float
+) -> tuple[int, list[str]]:
+    """Tokens to read of a text, and what to say of them. What the model has positions for is a limit; what the
+    tokenizer says it reads is a declaration."""
+    limit, declared = architecture.positions or _NO_LIMIT, int(min(tokenizer_reads, _NO_LIMIT))
     asked = recipe.max_length
-    if recipe.is_asked_length and asked is not None and asked > limit:
-        raise UserError(f"--max-length {asked}: {source.name} reads at most {limit} tokens")
+    if recipe.is_asked_length and asked is not None:
+        if asked > limit:
+            raise UserError(f"--max-length {asked}: {source.name} reads at most {limit} tokens")
+        if asked > declared and source.declared.max_length is None:
+            return asked, [
+                f"--max-length {asked} contradicts {source.name}, whose tokenizer declares {declared} tokens"
+            ]
+        return asked, []
+    limit = min(limit, declared)
     if asked is None:
         asked = limit if recipe.reads_all and limit < _NO_LIMIT else DEFAULT_LENGTH
-    return min(asked, limit)
+    return min(asked, limit), []
 
 
 # ------------------------------------------------------------------------------------ vectors
@@ -140,7 +151,7 @@ class Encoder:
         self,
         source: Source,
         architecture: Architecture,
-        recipe: Recipe,
+        recipe: TextRecipe,
         tokenizer: Tokenizer,
         *,
         device: str,

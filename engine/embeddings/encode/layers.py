@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from engine.embeddings.encode.declared import Layer
+from engine.embeddings.encode.declared import VectorLayer
 from engine.errors import UserError
 
 
-def load_layers(layers: Sequence[Layer], name: str) -> list[nn.Module]:
+def load_layers(layers: Sequence[VectorLayer], name: str) -> list[nn.Module]:
     """In order. Raises UserError where their files do not fit together or ask for an unknown activation."""
     return [_load(layer, name).eval().requires_grad_(False) for layer in layers]
 
@@ -29,7 +28,7 @@ class Normalized(nn.Module):
 class DenseLayer(nn.Module):
     """activation(x W^T + b), plus x or its projection where the layer has a residual connection."""
 
-    def __init__(self, layer: Layer, name: str) -> None:
+    def __init__(self, layer: VectorLayer, name: str) -> None:
         super().__init__()
         config = layer.config
         inner, outer = int(config["in_features"]), int(config["out_features"])
@@ -53,9 +52,9 @@ class DenseLayer(nn.Module):
 
 
 class NormLayer(nn.Module):
-    """Layer normalisation with learned scale and shift."""
+    """VectorLayer normalisation with learned scale and shift."""
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: VectorLayer) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(int(layer.config["dimension"]))
 
@@ -64,7 +63,7 @@ class NormLayer(nn.Module):
         return y
 
 
-def _load(layer: Layer, name: str) -> nn.Module:
+def _load(layer: VectorLayer, name: str) -> nn.Module:
     match layer.kind:
         case "normalize":
             return Normalized()
@@ -88,9 +87,9 @@ def _load(layer: Layer, name: str) -> nn.Module:
 def _activation(path: str, name: str) -> nn.Module:
     """Of torch's own activations one; a name from a file runs nothing else."""
     last = path.rsplit(".", 1)[-1]
-    known = {key: kind for key, kind in vars(torch.nn.modules.activation).items() if isinstance(kind, type)}
-    kind = {**known, "Identity": nn.Identity}.get(last) if path.startswith("torch.nn.") else None
-    if kind is None or not issubclass(kind, nn.Module):
+    known = nn.Identity if last == "Identity" else getattr(nn.modules.activation, last, None)
+    own = getattr(known, "__module__", "") in ("torch.nn.modules.activation", "torch.nn.modules.linear")
+    if not path.startswith("torch.nn.") or not own or not isinstance(known, type) or not issubclass(known, nn.Module):
         raise UserError(f"--encoder {name}: a dense layer declares the activation {path}, which is none of torch's own")
-    activation: nn.Module = kind()
+    activation: nn.Module = known()
     return activation

@@ -8,10 +8,13 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
+import typer
 
-from tests.engine.embeddings.encode.encoders import WORDS, save_encoder, write_items
+from tests.engine.embeddings.encode.encoders import WORDS, save_encoder, save_model, write_items
 from tests.tui.cli.calls import TFLLMER, call, refusal
+from tfllmer_tui.cli.child import run_child
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +95,59 @@ def test_help_states_template_and_pooling(tmp_path: Path) -> None:
     assert "Where they declare nothing, the default pooling is the mean over real tokens, of at most 128." in text
     assert re.search(r"^ +\[\. genres: \{genres\}\]  left out as a whole", page, re.MULTILINE), page
     assert re.search(r"^ +\{\{ \}\} \[\[ \]\] ", page, re.MULTILINE), page
+
+
+def test_what_the_encoder_declares_is_printed_and_an_option_against_it_warns(tmp_path: Path) -> None:
+    model = save_encoder(tmp_path / "Declared")
+    for name, config in (("1_Pooling", {"pooling_mode": ["cls", "max"]}), ("2_Normalize", {})):
+        (model / name).mkdir()
+        (model / name / "config.json").write_text(json.dumps(config))
+    (model / "sentence_bert_config.json").write_text('{"max_seq_length": 30}')
+    folder = write_items(tmp_path / "shop", [*WORDS])
+    env = {"TFLLMER_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    words = ["embed", "--dataset", str(folder), "--encoder", str(model)]
+    done = call(tmp_path, *words, **env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (
+        "pooling cls+max, then normalize, at most 30 tokens (the encoder's files declare the defaults)" in done.stdout
+    )
+    told = json.loads(call(tmp_path, *words, "--json", **env).stdout)
+    assert (told["pooling"], told["layers"], told["max_length"]) == ("cls+max", "normalize", 30)
+    done = call(tmp_path, *words, "--fresh", "--pooling", "mean", "--no-normalize", **env)
+    assert "pooling mean, at most 30 tokens" in done.stdout
+    assert re.findall(r"warning: (--\S+ ?\S*) contradicts", done.stderr) == ["--pooling mean", "--no-normalize"]
+    assert "--pooling medium: 'medium' is none of mean, last" in refusal(tmp_path, *words, "--pooling", "medium", **env)
+
+
+def test_a_failure_that_would_repeat_is_not_called_resumable(tmp_path: Path) -> None:
+    """A model that reads pictures fails in one line at every try; only a killed process may go on."""
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32,
+             "image_size": 8, "patch_size": 4}  # fmt: skip
+    model = save_model(tmp_path / "vit", "ViTModel", "ViTConfig", shape, {"cls_token": "[CLS]"})
+    folder = write_items(tmp_path / "shop", [*WORDS])
+    env = {"TFLLMER_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    said = refusal(tmp_path, "embed", "--dataset", str(folder), "--encoder", str(model), **env)
+    assert "ViTModel cannot encode text of" in said and "goes on" not in said
+    assert not (folder / "shop.vit.safetensors").exists()
+
+
+@pytest.mark.parametrize(("sent", "says"), [(signal.SIGKILL, "the same command goes on"), (None, "tfllmer: broken: ")])
+def test_only_a_lost_process_is_said_to_go_on(
+    sent: signal.Signals | None, says: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def take(record: dict[str, object]) -> None:
+        if sent is not None and record["r"] == "facts":
+            for child in psutil.Process().children():
+                if "--embed" in child.cmdline():
+                    child.send_signal(sent)
+
+    model = save_encoder(tmp_path / "bert")
+    folder = write_items(tmp_path / "shop", [*WORDS] * 40)
+    request = {"folder": str(folder), "dataset": "shop", "encoder": str(model), "out": str(tmp_path / "x.safetensors"),
+               "cache": str(tmp_path / "cache"), "batch_tokens": 1}  # fmt: skip
+    if sent is None:
+        request["batch_tokens"] = "many"  # a request that the process cannot read
+    with pytest.raises(typer.Exit) as caught:
+        run_child("embed", request, take, failed="broken", lost="lost (the same command goes on)")
+    assert caught.value.exit_code == 1
+    assert says in capfd.readouterr().err
