@@ -1,6 +1,7 @@
 """Presets as files: `configs/KIND/NAME.yaml`, shipped, and overlaid by name from the working folder.
 
-A preset is what it changes, with `meaning` (one line), and where useful `question` and `applies_to`:
+A preset is what it changes, with `meaning` (one line), and where useful `question`, `applies_to`, and `label`, which
+tables and figures print:
 
     meaning: item rows keep their own norms in the forward pass; Rec-PCA stays
     applies_to: tf-llmer
@@ -26,7 +27,7 @@ from engine.spec import BACKBONES
 
 Kind = Literal["dataset", "backbone", "method", "ablation"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-_WORDS = ("meaning", "question", "applies_to")
+_WORDS = ("meaning", "question", "applies_to", "label")
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Preset:
     question: str
     applies_to: str | None
     settings: dict[str, Setting]
+    label: str = ""
+    """What tables and figures call it; empty for its name."""
 
 
 def list_presets(kind: Kind) -> list[Preset]:
@@ -115,6 +118,7 @@ def _read_file(kind: Kind, name: str, file: Path, state: tuple[int, ...]) -> Pre
         meaning=words["meaning"].value,
         question=words["question"].value or "",
         applies_to=words["applies_to"].value,
+        label=words["label"].value or "",
         settings=leaves,
     )
 

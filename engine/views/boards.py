@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
 
 from engine.errors import UserError, nearest
@@ -103,22 +104,36 @@ def laid_out(boards: Sequence[Leaderboard], layout: Layout) -> list[Grid]:
 
 
 def file_text(
-    boards: Sequence[Leaderboard], form: Form, layout: Layout, *, fragment: bool = False, siunitx: bool = False
+    boards: Sequence[Leaderboard],
+    form: Form,
+    layout: Layout,
+    *,
+    fragment: bool = False,
+    siunitx: bool = False,
+    names: Path | None = None,
 ) -> str:
     """The boards as a file of that form holds them; CSV and JSON have no layout. `fragment` and `siunitx` are
-    LaTeX's: only the tables, and columns aligned by that package. Raises UserError where differences have no
+    LaTeX's: only the tables, and columns aligned by that package. `names` is a file of names for print, which CSV and
+    JSON keep as they are. Raises UserError where differences have no
     baseline."""
     from engine.reports.render.export import to_csv, to_json, to_markdown
     from engine.reports.render.latex import to_latex
 
     match form:
         case "latex":
-            return to_latex(laid_out(boards, layout), fragment=fragment, siunitx=siunitx)
+            return to_latex(_printed(boards, layout, names), fragment=fragment, siunitx=siunitx)
         case "markdown":
-            return to_markdown(laid_out(boards, layout))
+            return to_markdown(_printed(boards, layout, names))
         case "csv":
             return to_csv(boards)
         case "json":
             return to_json(boards)
         case _:
             assert_never(form)
+
+
+def _printed(boards: Sequence[Leaderboard], layout: Layout, file: Path | None) -> list[Grid]:
+    from engine.reports.render.names import names_on_boards
+
+    names = names_on_boards(boards, file)
+    return [names.grid(grid) for grid in laid_out(boards, layout)]

@@ -18,6 +18,7 @@ from engine.reports.boards.arms import Arm, Bench, benches
 from engine.reports.boards.doses import DIALS, LAMBDA, Family, dose_families, families
 from engine.reports.boards.evidence import Evidence
 from engine.reports.render.latex import escape
+from engine.reports.render.names import names_of_runs
 from engine.reports.render.panels import POPULARITY, looks, panel_grid, shared_legend, titles, wrapped
 from engine.reports.render.scripts import scripts_in
 from engine.reports.stats.statistics import FloatArray
@@ -49,8 +50,9 @@ _Part = TypeVar("_Part")
 """A part of what a run recorded of its table."""
 
 
-def figures(kind: str, evidence: Sequence[Evidence]) -> Figure:
-    """The figure of that kind from finished runs. Raises UserError for an unknown kind, where the runs hold
+def figures(kind: str, evidence: Sequence[Evidence], names: Path | None = None) -> Figure:
+    """The figure of that kind from finished runs, with names for print from a file (`names`).
+    Raises UserError for an unknown kind, where the runs hold
     nothing for it, and where matplotlib is not installed."""
     if kind not in KINDS:
         from engine.errors import nearest
@@ -62,8 +64,10 @@ def figures(kind: str, evidence: Sequence[Evidence]) -> Figure:
         raise UserError("figures need matplotlib: pip install 'tfllmer[figures]'") from None
     with mpl.rc_context(_STYLE):
         figure = KINDS[kind](evidence)
+    labels = names_of_runs(evidence, ("train_ce", "test.ndcg@10"), names)
     for text in _names(figure):
         text.set_parse_math(False)
+        text.set_text(labels.text(text.get_text()))
     return figure
 
 
@@ -145,8 +149,9 @@ def _curves(evidence: Sequence[Evidence]) -> Figure:
         seeds = sorted({len(arm.runs) for arm in few})
         seeds_text = f"{seeds[0]} seed{'s' * (seeds != [1])}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
         axes.set(xlabel="epoch", ylabel="training CE (nats)", ylim=_visible(axes))
+        cut = _clipped(axes)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        notes.append(seeds_text)
+        notes.append(" · ".join(filter(None, [seeds_text, cut])))
     titles(figure, panels, bench_list, notes)
     shared_legend(figure)
     return figure
@@ -166,6 +171,15 @@ def _curve(arm: Arm) -> tuple[FloatArray, FloatArray]:
     curves = [{epoch: v for epoch, v in run.result.train_ce if v is not None} for run in arm.runs]
     epochs = sorted(set.intersection(*map(set, curves)))
     return np.array(epochs, dtype=float), np.array([[c[e] for e in epochs] for c in curves], dtype=float)
+
+
+def _clipped(axes: Axes) -> str:
+    """What lies outside of the axes, in words; empty where nothing does."""
+    drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()])
+    low, high = axes.get_ylim()
+    above = f"clipped above {high:.2f}, highest {drawn.max():.2f}" if drawn.max() > high else ""
+    below = f"clipped below {low:.2f}, lowest {drawn.min():.2f}" if drawn.min() < low else ""
+    return " · ".join(filter(None, [above, below]))
 
 
 def _visible(axes: Axes) -> tuple[float, float]:
@@ -247,6 +261,8 @@ def _spectra(evidence: Sequence[Evidence]) -> Figure:
     """Eigenvalues of the curvature at uniform p, as shares of the largest, one panel per bench."""
 
     def draw(axes: Axes, by_arm: Mapping[str, tuple[float, ...]], styles: Mapping[str, Mapping[str, Any]]) -> None:
+        if any(min(values) < _FLOOR for values in by_arm.values()):
+            axes.text(0.02, 0.02, f"drawn at {_FLOOR:g} where smaller", transform=axes.transAxes, fontsize=6)
         for name, values in by_arm.items():
             shares = np.maximum(values, _FLOOR)
             axes.plot(np.linspace(0, 1, len(values)), shares, label=name, lw=1.2, **styles[name])

@@ -29,6 +29,7 @@ from engine.reports.boards.marks import marked
 from engine.reports.render import dose_text, export, figures, verdict_text
 from engine.reports.render.latex import engine_lines, escape, table
 from engine.reports.render.layouts import Grid, grids
+from engine.reports.render.names import PrintedNames, names_of_runs
 from engine.reports.render.scripts import preamble
 from engine.reports.verdict.verdict import Verdict, verdicts
 
@@ -50,14 +51,16 @@ class Question:
     command: Sequence[str]
 
 
-def write_report(folder: Path, question: Question, evidence: Sequence[Evidence]) -> list[str]:
+def write_report(
+    folder: Path, question: Question, evidence: Sequence[Evidence], names: Path | None = None
+) -> list[str]:
     """Make the folder from finished runs; an earlier report in its place is replaced when the new one is
     complete. Returns what was left out, and why. Raises UserError where the folder holds something else."""
     target = folder.resolve()
     if target.exists() and not _replaceable(target):
         raise UserError(f"{folder}: holds something that is no report of tfllmer; name another folder")
     with replacing_folder(target) as beside:
-        return _write(beside, question, evidence)
+        return _write(beside, question, evidence, names)
 
 
 def _replaceable(target: Path) -> bool:
@@ -71,14 +74,15 @@ def _replaceable(target: Path) -> bool:
         return False
 
 
-def _write(folder: Path, question: Question, evidence: Sequence[Evidence]) -> list[str]:
+def _write(folder: Path, question: Question, evidence: Sequence[Evidence], names: Path | None) -> list[str]:
     left_out: list[str] = []
+    labels = names_of_runs(evidence, METRICS, names)
     judged = _judged(question, evidence, left_out)
     boards = _boards(question, evidence, left_out)
     doses = dose_families(evidence)
     statements = [*map(verdict_text.grid, judged), *dose_text.grids(doses)]
-    tables, captions, letters = _tables(folder / "tables", boards, statements)
-    heights = _figures(folder / "figures", evidence, left_out)
+    tables, captions, letters = _tables(folder / "tables", boards, statements, labels)
+    heights = _figures(folder / "figures", evidence, left_out, names)
     if judged:
         parts = [
             "\n\n".join([export.to_markdown([verdict_text.grid(v)]), *verdict_text.prose(v)]) + "\n" for v in judged
@@ -89,9 +93,20 @@ def _write(folder: Path, question: Question, evidence: Sequence[Evidence]) -> li
         parts = [export.to_markdown(dose_text.grids(doses)), *dose_text.prose(doses)]
         _text(folder / "doses.md", "\n\n".join(parts) + "\n")
         _json(folder / "doses.json", dose_text.to_json(doses))
+    words = [labels.text(word) for word in _words(judged, doses)]
     for run in evidence:
         _text(folder / "specs" / f"{run.run}.json", spec.to_json(run.experiment) + "\n")
-    _text(folder / "main.tex", _main(question, evidence, _words(judged, doses), captions, heights, letters=letters))
+    _text(
+        folder / "main.tex",
+        _main(
+            question,
+            evidence,
+            words,
+            captions,
+            heights,
+            letters=letters,
+        ),
+    )
     _json(folder / _MANIFEST, _manifest(question, evidence, [*tables, *heights], left_out))
     return left_out
 
@@ -124,14 +139,14 @@ def _boards(question: Question, evidence: Sequence[Evidence], left_out: list[str
 
 
 def _tables(
-    folder: Path, boards: Sequence[Leaderboard], statements: Sequence[Grid]
+    folder: Path, boards: Sequence[Leaderboard], statements: Sequence[Grid], labels: PrintedNames
 ) -> tuple[list[str], list[str], str]:
     """Write the tables, those of verdicts and doses first; returns the names of the LaTeX files, and of those that
     the report shows: a table per metric is written for papers, and repeats what stands in those of all metrics; last
     all their LaTeX, whose letters the preamble must have fonts for."""
     tested = any(cell.versus and cell.versus.p is not None for board in boards for cell in board.cells)
     printed = [*statements, *grids(boards, "metrics"), *(grids(boards, "difference") if tested else [])]
-    everything = [*printed, *grids(boards)]
+    everything = [labels.grid(grid) for grid in [*printed, *grids(boards)]]
     names, texts = [], []
     for i, grid in enumerate(everything, 1):
         name = f"{i:02}-{grid.label.removeprefix('tab:')[:60].strip('-')}"
@@ -144,12 +159,12 @@ def _tables(
     return names, names[: len(printed)], "".join(texts)
 
 
-def _figures(folder: Path, evidence: Sequence[Evidence], left_out: list[str]) -> dict[str, float]:
+def _figures(folder: Path, evidence: Sequence[Evidence], left_out: list[str], names: Path | None) -> dict[str, float]:
     """Draw every kind for which the runs hold something; returns the files' names with their widths on paper."""
     widths = {}
     for kind in figures.KINDS:
         try:
-            figure = figures.figures(kind, evidence)
+            figure = figures.figures(kind, evidence, names)
         except UserError as error:
             left_out.append(str(error))
             continue

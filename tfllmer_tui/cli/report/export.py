@@ -17,6 +17,11 @@ Out: TypeAlias = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write, whole or not at all; - is stdout.")
 ]
 
+Names: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--names", metavar="FILE", help="YAML with names for print: arms, metrics, datasets, backbones."),
+]
+
 group = typer.Typer(no_args_is_help=True, help="Leaderboards as LaTeX, CSV, Markdown or JSON; figures; ranks as CSV.")
 
 
@@ -42,6 +47,7 @@ def latex(
     siunitx: Annotated[
         bool, typer.Option("--siunitx", help="Columns S of the package siunitx, aligned at the decimal point.")
     ] = False,
+    names: Names = None,
     output: Out = None,
     db: Db = None,
 ) -> None:
@@ -60,7 +66,7 @@ def latex(
     from tfllmer_tui.cli.output import say, write_or_print
 
     boards = _boards(db, dataset, backbone, metric, study, baseline, test, layout)
-    text = file_text(boards, "latex", layout_named(layout), fragment=fragment, siunitx=siunitx)
+    text = file_text(boards, "latex", layout_named(layout), fragment=fragment, siunitx=siunitx, names=names)
     engines = needed(text)
     if engines:
         say(f"compile it with {engines}")
@@ -101,6 +107,7 @@ def markdown(
     layout: LayoutName = "backbones",
     baseline: Baseline = None,
     test: Test = "seeds",
+    names: Names = None,
     output: Out = None,
     db: Db = None,
 ) -> None:
@@ -113,7 +120,7 @@ def markdown(
     from tfllmer_tui.cli.output import write_or_print
 
     boards = _boards(db, dataset, backbone, metric, study, baseline, test, layout)
-    write_or_print(file_text(boards, "markdown", layout_named(layout)), output)
+    write_or_print(file_text(boards, "markdown", layout_named(layout), names=names), output)
 
 
 @group.command()
@@ -150,6 +157,7 @@ def figure(
     study: StudyName = None,
     dataset: Dataset = None,
     backbone: Backbone = None,
+    names: Names = None,
     db: Db = None,
 ) -> None:
     """Draw a figure: training curves, lambda's trade-off, dose-response, spectra or norms of the tables.
@@ -164,7 +172,7 @@ def figure(
     from engine.views.selection import finished_evidence
     from tfllmer_tui.cli.output import settled_store
 
-    save(figures(kind, finished_evidence(settled_store(db), study, dataset, backbone)), output)
+    save(figures(kind, finished_evidence(settled_store(db), study, dataset, backbone), names), output)
 
 
 @group.command()

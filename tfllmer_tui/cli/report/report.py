@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tfllmer_tui.cli.options import Backbone, Dataset, Db
+from tfllmer_tui.cli.report.export import Names
 from tfllmer_tui.cli.report.verdict import Margin, Study
 
 
@@ -23,6 +24,7 @@ def report(
     dataset: Dataset = None,
     backbone: Backbone = None,
     margin: Margin = None,
+    names: Names = None,
     db: Db = None,
 ) -> None:
     """Write tables, figures, verdict, specifications and a main.tex that compiles into one folder.
@@ -46,6 +48,6 @@ def report(
     command = ["tfllmer", "report", *([study] if study else []), *narrowed, "-o", str(output)]
     title = f"Study {study}" if study else "Runs of " + ", ".join(sorted({e.experiment.data.name for e in evidence}))
     asks = known_study(store, study).question if study else ""
-    for reason in write_report(output, Question(title, asks, share, baselines, command), evidence):
+    for reason in write_report(output, Question(title, asks, share, baselines, command), evidence, names):
         say(f"left out: {reason}")
     print(output)
