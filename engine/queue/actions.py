@@ -10,7 +10,7 @@ from engine.errors import UserError
 from engine.files import is_held
 from engine.queue.fleet import workers
 from engine.queue.process import CANCEL_GRACE_S, ask_to_stop, find, is_alive, kill_group
-from engine.queue.recovery import settle_run
+from engine.queue.recovery import files_gone, settle_run
 from engine.records import RunStatus
 from engine.spec import Experiment
 from engine.store import Run, Store, create_run, get_run
@@ -99,7 +99,7 @@ def _retriable(store: Store, run_id: str) -> Run:
         raise UserError(f"{run.id}: is running; `tfllmer cancel {run.id}` stops it")
     folder = store.folder(run.id)
     if not folder.spec.exists():
-        raise UserError(f"{folder.root}: the files of the run are gone; `tfllmer clone {run.id}` makes a new run of it")
+        raise UserError(files_gone(store, run))
     if run.spool_offset > (folder.spool.stat().st_size if folder.spool.exists() else 0):
         raise UserError(f"{folder.spool}: is shorter than what was read from it; `tfllmer clone {run.id}` starts anew")
     return run

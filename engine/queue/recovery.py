@@ -16,6 +16,7 @@ from engine.queue.process import find, is_alive, start
 from engine.records import RunStatus
 from engine.store import Event, Run, Store, get_run, ingest, list_runs
 from engine.store.queue import unchanged
+from engine.store.runs import missing_files
 
 Ending: TypeAlias = Literal[RunStatus.LOST, RunStatus.CANCELLED, RunStatus.FAILED]
 """An end that somebody else writes down for a run that did not."""
@@ -88,13 +89,21 @@ def resume(store: Store, run_id: str, argv: Sequence[str] | None = None) -> Run:
         where = f" (pid {process.pid})" if process else ""
         raise UserError(f"{run.id}: is running{where}; stop it before you resume it")
     if not folder.spec.exists():
-        raise UserError(f"{folder.root}: the files of the run are gone; start a new one")
+        raise UserError(files_gone(store, run))
     if run.spool_offset > (folder.spool.stat().st_size if folder.spool.exists() else 0):
         raise UserError(f"{folder.spool}: is shorter than what was read from it; the run cannot go on, start a new one")
     if not _take(store, run):
         raise UserError(f"{run.id}: another process has just resumed it; `tfllmer show {run.id}` shows how it goes")
     start(store, run, argv)
     return get_run(store, run.id)
+
+
+def files_gone(store: Store, run: Run) -> str:
+    """Why a run cannot go on whose folder is not there: it alone, or those of all, as where a store was copied as a
+    single file."""
+    return missing_files(store) or (
+        f"{store.folder(run.id).root}: the files of the run are gone; `tfllmer clone {run.id}` makes a new run of it"
+    )
 
 
 def _take(store: Store, run: Run) -> bool:

@@ -74,6 +74,30 @@ def create_run(
     return run
 
 
+def missing_files(store: Store) -> str | None:
+    """What is wrong where a store has runs but not the folder beside it, as when it was copied as a single file."""
+    if store.files.is_dir():
+        return None
+    with store.read() as session:
+        if session.exec(select(Run.id).limit(1)).first() is None:
+            return None
+    return (
+        f"{store.files}: is not here, so logs, ranks and checkpoints are missing and no run can go on; it belongs"
+        f" beside {store.path.name}: copy it too"
+    )
+
+
+def relocate(store: Store, run_id: str, experiment: Experiment) -> None:
+    """Keep another place of the run's data or vectors, in its row and in its folder. Raises ValueError where the
+    identity would change with it."""
+    document = spec.to_document(experiment)
+    with store.write() as session:
+        here = update(Run).where(col(Run.id) == run_id, col(Run.spec_hash) == spec.spec_hash(experiment))
+        if session.connection().execute(here.values(spec=document)).rowcount != 1:
+            raise ValueError(f"{run_id}: another identity")
+        write_text(store.folder(run_id).spec, spec.to_json(experiment) + "\n")
+
+
 def experiment_of(run: Run) -> Experiment:
     """The run's complete specification. Raises UserError where this program cannot read it."""
     return spec.from_document(run.spec)

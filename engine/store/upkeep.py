@@ -17,6 +17,7 @@ from engine.records import RunStatus
 from engine.store.core.database import Store, backup, vacuum
 from engine.store.curves.intake import ingest
 from engine.store.curves.rollups import SIZES, SUMMARY, refresh
+from engine.store.runs import missing_files
 
 _ULID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 _CELL = "series_id, size, cell, count, nan, total, min, max"
@@ -26,7 +27,7 @@ _CELL = "series_id, size, cell, count, nan, total, min, max"
 class Finding:
     """Something that is not as it should be."""
 
-    kind: Literal["damaged", "reference", "no folder", "behind", "spool cut", "orphan folder", "roll-ups"]
+    kind: Literal["damaged", "reference", "no files", "no folder", "behind", "spool cut", "orphan folder", "roll-ups"]
     run: str | None
     problem: str
     """One line: what it is, and what to do."""
@@ -142,9 +143,11 @@ def _rollups(connection: Connection) -> Iterator[Finding]:
 def _folders(store: Store) -> Iterator[Finding]:
     with store.read() as session:
         rows = session.connection().exec_driver_sql("SELECT id, status, spool_offset FROM run").all()
-    ids = set()
+    ids = {str(run_id) for run_id, *_ in rows}
+    if why := missing_files(store):
+        yield Finding("no files", None, why)
+        return
     for run_id, status, offset in rows:
-        ids.add(str(run_id))
         folder = store.folder(run_id)
         if not folder.root.is_dir():
             yield Finding("no folder", run_id, f"{run_id} ({status}): its folder {folder.root} is gone")

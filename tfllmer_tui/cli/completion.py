@@ -29,7 +29,7 @@ Words: TypeAlias = Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Completion:
+class OfferedWord:
     """A value as the shells' formatters want it."""
 
     value: str
@@ -71,7 +71,7 @@ def complete_with(param: Any, path: str) -> None:
         param.shell_complete = lambda context, incomplete: _offers(words, context, incomplete)
 
 
-def _offers(words: Callable[[Any, str], Words], context: Any, incomplete: str) -> list[Completion]:
+def _offers(words: Callable[[Any, str], Words], context: Any, incomplete: str) -> list[OfferedWord]:
     try:
         found = dict(words(context, incomplete))
     except OSError:  # a folder that cannot be read: nothing is offered
@@ -79,7 +79,7 @@ def _offers(words: Callable[[Any, str], Words], context: Any, incomplete: str) -
     last = os.environ.get(_LAST, incomplete)
     cut = len(incomplete) - len(last) if incomplete.endswith(last) else 0
     return [
-        Completion(value[cut:], _clean(remark))
+        OfferedWord(value[cut:], _clean(remark))
         for value, remark in found.items()
         if value.startswith(incomplete) and _PLAIN.fullmatch(value)
     ]

@@ -92,8 +92,11 @@ def settled_store(db: str | None) -> Store:
     read as it is. Raises UserError where there is none."""
     from engine import queue
     from engine.store import StoreError, open_store
+    from engine.store.runs import missing_files
 
     reader = open_store(db, read_only=True)
+    if why := missing_files(reader):
+        say(f"tfllmer: {why}")
     try:
         store = open_store(db)
         queue.settle(store)

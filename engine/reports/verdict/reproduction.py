@@ -3,6 +3,7 @@ numbers come out the same."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -59,12 +60,7 @@ def recipe(run: Run, here: Provenance, *, same_diff: bool = True) -> Recipe:
         "seed": stored.seed,
     }
     sets = [_set(name, value) for name, value in run.overrides.items() if name not in ("seed", "note")]
-    try:
-        today = resolve(**flags_given, sets=sets).experiment
-    except UserError:  # neither under its name nor beside the data set: where they were
-        flags_given["dataset"] = flags_given["dataset"] and stored.data.path
-        flags_given["embedding"] = flags_given["embedding"] and stored.vectors.path
-        today = resolve(**flags_given, sets=sets).experiment
+    flags_given, today = _found(stored, flags_given, sets)
     then, now = _settings(stored), _settings(today)
     sets += [_set(name, value) for name, value in then.items() if _value(name, now, then) != value]
     flags = [word for name, value in flags_given.items() if value is not None for word in (f"--{name}", str(value))]
@@ -75,6 +71,31 @@ def recipe(run: Run, here: Provenance, *, same_diff: bool = True) -> Recipe:
     command = ("tfllmer", "run", *flags, *(word for text in sets for word in ("--set", text)))
     changes = (*_data_changes(stored, today), *_code_changes(facts.provenance, here, same_diff))
     return Recipe(command, _placed(stored, today), changes)
+
+
+def _found(stored: Experiment, given: dict[str, Any], sets: Sequence[str]) -> tuple[dict[str, Any], Experiment]:
+    """The flags that find the run's data and vectors, by name or else where they were, and what they give today: the
+    first that give the same content, else the first that give any. Raises UserError where none does."""
+    datasets, embeddings = [given["dataset"]], [given["embedding"]]
+    if given["dataset"] is not None and stored.data.path is not None:
+        datasets += [stored.data.path, str(Path(stored.data.path, f"{stored.data.name}.inter"))]
+    if given["embedding"] is not None and stored.vectors.path is not None:
+        embeddings.append(stored.vectors.path)
+    others: list[tuple[dict[str, Any], Experiment]] = []
+    refused: list[UserError] = []
+    for dataset, embedding in itertools.product(datasets, embeddings):
+        flags = given | {"dataset": dataset, "embedding": embedding}
+        try:
+            today = resolve(**flags, sets=sets).experiment
+        except UserError as error:
+            refused.append(error)
+            continue
+        if not _data_changes(stored, today) or dataset is None:
+            return flags, today
+        others.append((flags, today))
+    if not others:
+        raise refused[-1]
+    return others[0]
 
 
 def differences(then: RunResult, now: RunResult) -> list[tuple[str, float | None, float | None]]:
@@ -164,5 +185,5 @@ def steps(run: Run, diff: Path, way: Recipe) -> Sequence[str]:
             lines.append(f"git apply {shlex.quote(str(diff))}")
     packages = [f"{name}=={version}" for name, version in versions.items() if version]
     if others := [text for text in packages if not text.startswith("tfllmer==")]:
-        lines.append("pip install " + " ".join(others))
+        lines.append(shlex.join(["pip", "install", *others]))
     return [*lines, shlex.join(way.command)]

@@ -145,6 +145,12 @@ def run(
 
 def resume(
     run: RunId,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="PLACE=PATH", help="Where the same files lie now: data.source.path or embedding.path."
+        ),
+    ] = None,
     detach: Detach = False,
     no_worker: NoWorker = False,
     db: Db = None,
@@ -159,6 +165,7 @@ def resume(
     \b
     tfllmer resume 01JD
     tfllmer resume 01JD --detach
+    tfllmer resume 01JD --set data.source.path=/new/place/ml-1m
     """
     from engine import queue
     from engine.store import find_run, open_store, record
@@ -166,6 +173,8 @@ def resume(
 
     open_store(db, read_only=True)  # a store that is not there holds no run, and is not made
     store = open_store(db)
+    if sets:
+        _relocate(store, run, sets)
     if detach:
         again = queue.retry(store, [find_run(store, run).id])
         say_queued(store, again, json=json, quiet=quiet, no_worker=no_worker)
@@ -177,6 +186,22 @@ def resume(
     if json:
         print_json(record(store, ended).to_json())
     _leave([ended])
+
+
+def _relocate(store: Store, run: str, sets: list[str]) -> None:
+    """Keep where the data or vectors of a run lie now. Raises UserError where it cannot go on anyway."""
+    from engine import queue
+    from engine.errors import UserError
+    from engine.records import RunStatus
+    from engine.store import find_run
+    from engine.store.runs import relocate
+    from engine.views.relocate import relocated
+
+    queue.settle(store)
+    stored = find_run(store, run)
+    if stored.status in (RunStatus.FINISHED, RunStatus.RUNNING):
+        raise UserError(f"{stored.id}: is {stored.status}; its files stay where they were")
+    relocate(store, stored.id, relocated(stored, sets))
 
 
 def _mode(json: bool, quiet: bool) -> Mode:

@@ -153,12 +153,15 @@ def _health(store: Store, problems: list[str]) -> dict[str, Any]:
     from engine.queue import is_alive, workers
     from engine.records import RunStatus
     from engine.store import info, list_runs
+    from engine.store.runs import missing_files
     from engine.store.upkeep import looks_sound
 
     sound = looks_sound(store)
     if not sound:
         problems.append(f"{store.path} is damaged; tfllmer db check tells more, a backup takes its place")
         return {"path": str(store.path), "sound": False}
+    if why := missing_files(store):
+        problems.append(why)
     stale = [run.id for run in list_runs(store, status=RunStatus.RUNNING) if not is_alive(store, run)]
     gone = [f"{worker.id} (pid {worker.pid} on {worker.host})" for worker in workers(store) if not worker.alive]
     if stale:
