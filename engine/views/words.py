@@ -18,6 +18,11 @@ def printable(text: str) -> str:
     return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _UNSAFE else c for c in text)
 
 
+def printable_lines(text: str) -> str:
+    """The same for text of several lines: line ends and tabs stay."""
+    return "".join(c if c in "\n\t" else printable(c) for c in text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
 def value_text(value: object) -> str:
     """A value of a specification."""
     if value is None:

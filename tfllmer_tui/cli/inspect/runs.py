@@ -227,7 +227,9 @@ def show(
         print(config_yaml(stored.spec, dict.fromkeys(stored.overrides, "--set")), end="")
     elif log:
         file = store.folder(stored.id).log
-        sys.stdout.write(file.read_text("utf-8", errors="replace") if file.exists() else "")
+        from engine.views.words import printable_lines
+
+        sys.stdout.write(printable_lines(file.read_text("utf-8", errors="replace")) if file.exists() else "")
     elif svg is not None:
         from tfllmer_tui.cli.run.picture import WIDTH, picture
         from tfllmer_tui.view.svg import save_svg

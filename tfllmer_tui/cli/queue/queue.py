@@ -201,10 +201,11 @@ def wait(
 def logs(
     run: RunId,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="As it is, control characters too.")] = False,
     db: Db = None,
     json: Json = False,
 ) -> None:
-    """Print what a run has written to its log.
+    """Print what a run has written to its log. Control characters, which steer a terminal, are shown as �.
 
     With --json it is an object with the run, its status, the lines of the log and its events; with --follow
     as well, it is printed when the run has ended.
@@ -221,7 +222,7 @@ def logs(
     store = settled_store(db)
     stored = find_run(store, run)
     if not json:
-        stream_log(store, stored.id, follow=follow)
+        stream_log(store, stored.id, follow=follow, raw=raw)
         return
     if follow:
         until_ended(store, [stored.id], quiet=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from engine.errors import UserError, nearest
 from engine.records import RunStatus
 from engine.store import Run, Store, events, get_run, list_runs
 from engine.store.core.tables import StoredStudy
+from engine.views.words import printable_lines
 from tfllmer_tui.cli.output import say
 
 _EVERY_S = 0.5
@@ -91,8 +93,9 @@ def log_document(store: Store, run_id: str) -> dict[str, Any]:
     return {"run": run.id, "status": run.status, "lines": text.splitlines(), "events": told}
 
 
-def stream_log(store: Store, run_id: str, *, follow: bool) -> None:
-    """Copy the run's log to stdout; with `follow` until the run has ended."""
+def stream_log(store: Store, run_id: str, *, follow: bool, raw: bool = False) -> None:
+    """Copy the run's log to stdout, as it is with `raw`; with `follow` until the run has ended."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
     log, offset = store.folder(run_id).log, 0
     while True:
         over = not follow or get_run(store, run_id).status.has_ended
@@ -101,7 +104,8 @@ def stream_log(store: Store, run_id: str, *, follow: bool) -> None:
                 file.seek(offset)
                 block = file.read()
             offset += len(block)
-            sys.stdout.write(block.decode("utf-8", errors="replace"))
+            text = decoder.decode(block)
+            sys.stdout.write(text if raw else printable_lines(text))
             sys.stdout.flush()
         if over:
             return
