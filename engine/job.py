@@ -5,6 +5,7 @@
     python -m engine.job --embed SPEC_JSON OUT_DIR
     python -m engine.job --diagnose REQUEST_JSON OUT_DIR
     python -m engine.job --import-data REQUEST_JSON OUT_DIR
+    python -m engine.job --import-vectors REQUEST_JSON OUT_DIR
 
 A run's folder holds `spec.json`; everything that happens goes to its spool. `--device` is where a worker
 placed it. Exit codes: 0 finished or stopped as asked, 1 failed, 2 wrong use.
@@ -20,6 +21,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -47,12 +49,14 @@ def main(arguments: list[str]) -> int:
             stream.reconfigure(errors="backslashreplace")  # what cannot be written to a log ends no run
     if len(arguments) == 3 and arguments[0] == "--inspect":
         return inspect(Path(arguments[1]), Path(arguments[2]))
-    if len(arguments) == 3 and arguments[0] == "--embed":
-        return embed(Path(arguments[1]), RunFolder(Path(arguments[2])))
-    if len(arguments) == 3 and arguments[0] == "--diagnose":
-        return diagnose(Path(arguments[1]), RunFolder(Path(arguments[2])))
-    if len(arguments) == 3 and arguments[0] == "--import-data":
-        return import_data(Path(arguments[1]), RunFolder(Path(arguments[2])))
+    answers = {
+        "--embed": embed,
+        "--diagnose": diagnose,
+        "--import-data": import_data,
+        "--import-vectors": import_vectors,
+    }
+    if len(arguments) == 3 and arguments[0] in answers:
+        return answers[arguments[0]](Path(arguments[1]), RunFolder(Path(arguments[2])))
     if len(arguments) in (1, 3) and not arguments[0].startswith("-") and arguments[1:2] in ([], ["--device"]):
         return run(RunFolder(Path(arguments[0]).resolve()), arguments[2] if len(arguments) == 3 else None)
     print(__doc__, file=sys.stderr)
@@ -265,11 +269,30 @@ def diagnose(request_file: Path, folder: RunFolder) -> int:
 
 def import_data(request_file: Path, folder: RunFolder) -> int:
     """Make an atomic file of data in another form; what was understood goes to the folder's spool."""
-    recorder = JobRecorder(folder)
-    try:
+
+    def result() -> dict[str, Any]:
         from engine.data import imports
 
-        recorder.result(imports.import_data(imports.Import.model_validate_json(request_file.read_bytes())))
+        return imports.import_data(imports.Import.model_validate_json(request_file.read_bytes()))
+
+    return _answered(folder, result)
+
+
+def import_vectors(request_file: Path, folder: RunFolder) -> int:
+    """Make a file of vectors of one in another form; what was understood goes to the folder's spool."""
+
+    def result() -> dict[str, Any]:
+        from engine.embeddings import imports
+
+        return imports.import_vectors(imports.VectorsImport.model_validate_json(request_file.read_bytes()))
+
+    return _answered(folder, result)
+
+
+def _answered(folder: RunFolder, result: Callable[[], dict[str, Any]]) -> int:
+    recorder = JobRecorder(folder)
+    try:
+        recorder.result(result())
     except UserError as error:
         recorder.end("failed", f"user error: {error}")
         return 2

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from tfllmer_tui.cli import completion, help, tui
-from tfllmer_tui.cli.data import data, diagnose, embed, preset
+from tfllmer_tui.cli.data import data, diagnose, embed, preset, vectors
 from tfllmer_tui.cli.inspect import annotate, runs
 from tfllmer_tui.cli.queue import queue, worker
 from tfllmer_tui.cli.report import board, compare, export, metrics, report, verdict
@@ -68,6 +68,7 @@ for module in (
     preset,
     data,
     embed,
+    vectors,
     diagnose,
     store,
     doctor,

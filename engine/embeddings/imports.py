@@ -1,0 +1,171 @@
+"""Vectors as people have them -> a .safetensors file with ids: tensors of torch, word2vec text, JSONL, raw floats.
+
+Nothing is executed: torch files are read with `weights_only`, pickles are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import BaseModel
+from safetensors.numpy import save
+
+from engine.data.text import not_utf8, read_lines, text_bytes
+from engine.embeddings.vectors import ID_NAMES, MATRIX_NAMES
+from engine.errors import UserError
+from engine.files import make_folder, write_bytes
+
+Matrix = npt.NDArray[np.float32]
+
+
+class VectorsImport(BaseModel):
+    """What to read and what to write. `ids`: a text file, one a line; `key`: which tensor; `width`: of raw floats."""
+
+    source: str
+    out: str
+    ids: str | None = None
+    key: str | None = None
+    width: int | None = None
+
+
+def import_vectors(request: VectorsImport) -> dict[str, Any]:
+    """Write the file; what was understood, as JSON. Raises UserError in one line."""
+    source, out = Path(request.source), Path(request.out)
+    if out.exists():
+        raise UserError(f"{out}: there is such a file already; choose another name")
+    if not source.is_file():
+        raise UserError(f"{source}: no such file")
+    read_as, matrix, ids = _read(source, request)
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise UserError(f"{source}: holds {matrix.shape}, not a matrix (items x dimensions)")
+    if request.ids is not None:
+        ids = read_lines(Path(request.ids))
+    if ids is not None and len(ids) != len(matrix):
+        raise UserError(f"{source}: has {len(matrix)} rows but {len(ids)} ids; give one id a row")
+    make_folder(out.parent)
+    matrix = np.ascontiguousarray(matrix)
+    write_bytes(out, save({"vectors": matrix}, None if ids is None else {"ids": json.dumps(ids)}))
+    return {
+        "file": str(out),
+        "read_as": read_as,
+        "items": len(matrix),
+        "dimensions": matrix.shape[1],
+        "ids": None if ids is None else len(ids),
+    }
+
+
+def _read(source: Path, request: VectorsImport) -> tuple[str, Matrix, list[str] | None]:
+    with open(source, "rb") as file:
+        start = file.read(4)
+    ending = source.suffix.lower()
+    if ending in (".npy", ".npz", ".parquet", ".safetensors"):
+        raise UserError(f"{source}: is read as it is; give it to --embedding, or put it at NAME.SOURCE{ending}")
+    if request.width is not None:
+        return _raw(source, request.width)
+    if start.startswith((b"PK\x03\x04", b"\x80")) and ending in (".pt", ".pth", ".bin", ".ckpt"):
+        return _torch(source, request.key)
+    if start.startswith(b"\x80"):
+        raise UserError(f"{source}: a pickle, which runs code when it is read; convert it where you trust it")
+    if ending in (".jsonl", ".ndjson"):
+        return _jsonl(source)
+    if ending in (".bin", ".raw", ".f32", ".dat"):
+        raise UserError(f"{source}: raw numbers need their width; --width D says how many float32 make a vector")
+    return _word2vec(source)
+
+
+def _torch(source: Path, key: str | None) -> tuple[str, Matrix, list[str] | None]:
+    try:
+        loaded: Any = torch.load(source, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, AttributeError, ModuleNotFoundError):
+        raise UserError(f"{source}: a pickle, which runs code when it is read; convert it where you trust it") from None
+    except (RuntimeError, OSError, EOFError, ValueError) as error:
+        raise UserError(f"{source}: not a readable file of torch ({str(error).splitlines()[0]})") from None
+    ids: list[str] | None = None
+    if isinstance(loaded, dict):
+        named = [name for name in ID_NAMES if isinstance(loaded.get(name), list | tuple | torch.Tensor)]
+        if len(named) > 1:
+            raise UserError(f"{source}: {' and '.join(named)} could each be the ids; keep one")
+        ids = [str(item) for item in torch_list(loaded[named[0]])] if named else None
+        matrices = {n: t for n, t in loaded.items() if isinstance(t, torch.Tensor) and t.ndim == 2 and n not in named}
+        usual = [name for name in MATRIX_NAMES if name in matrices]
+        choices = [key] if key is not None else usual or list(matrices)
+        if len(choices) != 1 or choices[0] not in matrices:
+            raise UserError(
+                f"{source}: which tensor? --key names one; there are {', '.join(map(str, matrices)) or 'no matrices'}"
+            )
+        loaded = matrices[choices[0]]
+    if not isinstance(loaded, torch.Tensor) or not loaded.is_floating_point():
+        raise UserError(f"{source}: holds {type(loaded).__name__}, not a tensor of floats or a dictionary of them")
+    return "a tensor of torch", loaded.detach().float().numpy(), ids
+
+
+def torch_list(values: Any) -> list[Any]:
+    """A list of what may be a tensor."""
+    return list(values.tolist() if isinstance(values, torch.Tensor) else values)
+
+
+def _raw(source: Path, width: int) -> tuple[str, Matrix, list[str] | None]:
+    size = source.stat().st_size
+    if size % (4 * width):
+        raise UserError(f"{source}: {size} bytes are no whole number of rows of {width} float32; set another --width")
+    return f"raw float32, {width} a row", np.fromfile(source, "<f4").reshape(-1, width), None
+
+
+def _jsonl(source: Path) -> tuple[str, Matrix, list[str] | None]:
+    rows: list[Any] = []
+    ids: list[str] = []
+    for number, line in enumerate(read_lines(source), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):
+            raise UserError(f"{source}:{number}: not a JSON object")
+        keys = [name for name in ID_NAMES if name in record], [name for name in MATRIX_NAMES if name in record]
+        if any(len(names) != 1 for names in keys):
+            raise UserError(
+                f"{source}:{number}: needs one of {', '.join(ID_NAMES)} and one of {', '.join(MATRIX_NAMES)}; "
+                f"it has {', '.join(record)}"
+            )
+        ids.append(str(record[keys[0][0]]))
+        rows.append(_numbers(record[keys[1][0]], len(rows[0]) if rows else None, f"{source}:{number}"))
+    if not rows:
+        raise UserError(f"{source}: the file is empty")
+    return "an id and a vector a line (JSON)", np.array(rows, np.float32), ids
+
+
+def _word2vec(source: Path) -> tuple[str, Matrix, list[str] | None]:
+    data = text_bytes(source)
+    if not_utf8(data) is not None:
+        raise UserError(f"{source}: neither text nor a file of torch; raw float32 need --width D")
+    lines = data.decode("utf-8").rstrip("\n").split("\n")
+    first = lines[0].split()
+    begins = 1 if len(first) == 2 and all(word.isdigit() for word in first) else 0
+    rows: list[list[float]] = []
+    ids: list[str] = []
+    for number, line in enumerate(lines[begins:], start=begins + 1):
+        name, *numbers = line.split() or [""]
+        width = int(first[1]) if begins else len(rows[0]) if rows else None
+        rows.append(_numbers(numbers, width, f"{source}:{number}"))
+        ids.append(name)
+    if begins and len(rows) != int(first[0]):
+        raise UserError(f"{source}: its first line says {first[0]} vectors, {len(rows)} follow; it may be cut off")
+    return "word2vec text: an id and its numbers a line", np.array(rows, np.float32), ids
+
+
+def _numbers(values: Any, width: int | None, where: str) -> list[float]:
+    try:
+        numbers = [float(value) for value in values]
+    except (TypeError, ValueError):
+        raise UserError(f"{where}: its vector is no list of numbers") from None
+    if not numbers or (width is not None and len(numbers) != width):
+        raise UserError(f"{where}: has {len(numbers)} numbers, not {width or 'a vector'}")
+    return numbers

@@ -1,0 +1,125 @@
+"""Vectors from other files: forms that people have, each to the right vectors or one line."""
+
+import json
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from engine.embeddings.imports import VectorsImport, import_vectors
+from engine.errors import UserError
+from tests.tui.cli.calls import call
+
+X = np.arange(12, dtype=np.float32).reshape(3, 4) / 8
+IDS = ["a", "b", "7"]
+TEXT = "".join(f"{name} {' '.join(map(str, row))}\n" for name, row in zip(IDS, X, strict=True))
+LINES = "".join(json.dumps({"id": n, "embedding": r}) + "\n" for n, r in zip(IDS, X.tolist(), strict=True))
+
+
+def request(folder: Path, name: str, *words: str) -> VectorsImport:
+    options = dict(zip((word.removeprefix("--") for word in words[::2]), words[1::2], strict=True))
+    if "ids" in options:
+        options["ids"] = str(folder / options["ids"])
+    given = {"source": str(folder / name), "out": str(folder / "x.safetensors"), **options}
+    return VectorsImport.model_validate(given)
+
+
+def imported(folder: Path, name: str, *words: str) -> list[str] | None:
+    """The ids that came along; the vectors are X."""
+    import_vectors(request(folder, name, *words))
+    with safe_open(folder / "x.safetensors", "np") as file:
+        np.testing.assert_array_equal(file.get_tensor("vectors"), X)
+        listed = (file.metadata() or {}).get("ids")
+    ids: list[str] | None = None if listed is None else json.loads(listed)
+    return ids
+
+
+def tensors(value: Any) -> Callable[[Path], object]:
+    return lambda file: torch.save(value, file)
+
+
+def raw(file: Path) -> None:
+    X.tofile(file)
+
+
+T = torch.from_numpy(X)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "words", "ids"),
+    [
+        ("x.pt", tensors(T), (), None),
+        ("x.pth", tensors({"item_ids": IDS, "vectors": T.double(), "more": torch.ones(2, 2)}), (), IDS),
+        ("x.bin", tensors({"a.weight": T, "b.weight": T + 1}), ("--key", "a.weight"), None),
+        ("x.pt", tensors(torch.nn.Parameter(T)), ("--ids", "ids.txt"), IDS),
+        ("x.txt", lambda file: file.write_text("3 4\n" + TEXT), (), IDS),
+        ("x.vec", lambda file: file.write_text(TEXT), (), IDS),
+        ("x.jsonl", lambda file: file.write_text(LINES), (), IDS),
+        ("x.f32", raw, ("--width", "4"), None),
+        ("x.bin", raw, ("--width", "4", "--ids", "ids.txt"), IDS),
+    ],
+)
+def test_forms(
+    tmp_path: Path, name: str, write: Callable[[Path], object], words: tuple[str, ...], ids: list[str] | None
+) -> None:
+    (tmp_path / "ids.txt").write_bytes(b"\xef\xbb\xbfa\r\nb\r\n7\r\n")
+    write(tmp_path / name)
+    assert imported(tmp_path, name, *words) == ids
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "words", "match"),
+    [
+        ("x.pt", tensors({"a": T, "b": T}), (), "which tensor? --key names one; there are a, b"),
+        ("x.pt", tensors({"a": T}), ("--key", "z"), "which tensor? --key names one; there are a"),
+        ("x.pt", tensors(T.long()), (), "not a tensor of floats"),
+        ("x.pt", tensors(T[0]), (), "not a matrix"),
+        ("x.pt", lambda file: file.write_bytes(b"PK\x03\x04junk"), (), "not a readable file of torch"),
+        ("x.bin", raw, (), "--width D says how many float32 make a vector"),
+        ("x.bin", raw, ("--width", "5"), "48 bytes are no whole number of rows of 5 float32"),
+        ("x.txt", lambda file: file.write_text("4 4\n" + TEXT), (), "its first line says 4 vectors, 3 follow"),
+        ("x.txt", lambda file: file.write_text(TEXT + "c 1 2\n"), (), "x.txt:4: has 2 numbers, not 4"),
+        ("x.jsonl", lambda file: file.write_text('{"id": 1}\n'), (), "x.jsonl:1: needs one of ids"),
+        ("x.npy", lambda file: np.save(file, X), (), "is read as it is; give it to --embedding"),
+    ],
+)
+def test_what_is_not_clear_is_one_line_and_nothing_is_written(
+    tmp_path: Path, name: str, write: Callable[[Path], object], words: tuple[str, ...], match: str
+) -> None:
+    write(tmp_path / name)
+    with pytest.raises(UserError, match=re.escape(match)) as refused:
+        import_vectors(request(tmp_path, name, *words))
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "x.safetensors").exists()
+
+
+class Trap:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.mkdir, (self.folder,)
+
+
+@pytest.mark.parametrize("name", ["x.pkl", "x.pt"])
+def test_a_pickle_is_never_read(tmp_path: Path, name: str) -> None:
+    trap = {"a": Trap(tmp_path / "sprung")}
+    if name == "x.pt":
+        torch.save(trap, tmp_path / name)
+    else:
+        (tmp_path / name).write_bytes(pickle.dumps(trap))
+    done = call(tmp_path, "vectors", "import", name, "-o", "x.safetensors")
+    assert done.returncode == 2
+    *convert, line = done.stderr.splitlines()
+    assert "a pickle, which runs code when it is read" in line
+    assert len(convert) == 3
+    assert "pickle.load" in convert[1]
+    assert not (tmp_path / "sprung").exists()
