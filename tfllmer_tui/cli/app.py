@@ -96,12 +96,12 @@ def main() -> None:
 
 def _report(error: Exception) -> int:
     from engine.errors import UserError
-    from engine.views.words import printable
+    from engine.views.words import printable, printable_lines
 
     if isinstance(error, UserError):
         print(f"tfllmer: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         if pointer := getattr(error, "pointer", ""):  # the place in a filter
-            print(printable(pointer), file=sys.stderr)
+            print(printable_lines(pointer), file=sys.stderr)
         return 2
     what = " ".join(f"{type(error).__name__}: {error}".split())
     print(f"tfllmer: a fault of tfllmer itself: {printable(what)} (--debug shows where)", file=sys.stderr)
