@@ -11,6 +11,8 @@ from tfllmer_tui.tui.palette import THEMES, inks
 from tfllmer_tui.tui.screens.base import PLACES
 
 OFFERED = BUILTIN_THEMES | {theme.name: theme for theme in THEMES}
+USUAL = {*(theme.name for theme in THEMES), *(name for name in OFFERED if name.startswith("ansi"))}
+DRAWN = [pytest.param(name, marks=() if name in USUAL else pytest.mark.slow) for name in sorted(OFFERED)]
 
 
 @pytest.mark.parametrize("name", sorted(OFFERED))
@@ -23,7 +25,7 @@ def test_every_theme_has_colours_that_can_be_drawn_and_mixed(name: str) -> None:
     assert (sum(text.get_truecolor()) > sum(found.get_truecolor())) == dark  # text on its own background
 
 
-@pytest.mark.parametrize("name", sorted(OFFERED))
+@pytest.mark.parametrize("name", DRAWN)
 async def test_every_theme_starts_and_draws_every_place(filled: Path, name: str) -> None:
     memory = Memory(filled)
     memory.keep("theme", name)
