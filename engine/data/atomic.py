@@ -162,8 +162,9 @@ def _times(table: FileTable, name: str) -> IntArray:
     if isinstance(parsed, int):
         table.fail(parsed, name, f"{table.shown(parsed, name)} is not a time",
                    "write seconds as a number, or an ISO date; without clock times leave the column out")  # fmt: skip
-    low, high = int(parsed.min()), int(parsed.max())
-    if low > _CLOCK and high > 100 * low:
+    numbers = table.column(name).cast(pl.Float64, strict=False)  # as written: `parsed` may be scaled to be whole
+    low, high = numbers.min(), numbers.max()
+    if not numbers.null_count() and low > _CLOCK and high > 100 * low:  # type: ignore[operator]
         row, other = int(parsed.argmin()), int(parsed.argmax())
         table.fail(row, name, f"{table.shown(row, name)} and {table.shown(other, name)} (line {other + 2}) cannot both "
                    "be times in one unit", "write all in seconds")  # fmt: skip

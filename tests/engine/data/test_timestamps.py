@@ -5,7 +5,7 @@ from decimal import Decimal, localcontext
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.data.timestamps import parse_times
@@ -34,6 +34,7 @@ scientific = st.tuples(st.integers(-999, 999), st.integers(0, 99), st.integers(-
 )
 
 
+@settings(deadline=None)
 @given(st.lists(whole | fractional | scientific, min_size=1, max_size=20))
 def test_as_decimals_have_it(texts: list[str]) -> None:
     found = parse_times(pl.Series(texts, dtype=pl.String))
