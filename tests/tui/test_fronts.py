@@ -106,7 +106,7 @@ async def test_comparisons(filled: Path) -> None:
     shown = {str(line.metric): line for line in tested.lines if line.group == "all"}
     for line in whole:
         own = shown[line["metric"]]
-        assert line["difference"] == own.other.mean - own.reference.mean
+        assert line["difference"] == own.difference
         assert [test["p"] for test in line["tests"]] == [test.p for test in own.tests]
         assert f"{line['side_summary']['mean']:.4f}" in text
         assert f"{line['difference']:+.4f}" in text

@@ -98,7 +98,7 @@ def test_eight_writers_a_reader_and_a_backup_lose_and_double_nothing(store: Stor
             partial += 0 < told < len(steps)
     assert partial, "the backup was made in the middle"
     assert check(store) == []
-    assert {finding.kind for finding in check(copy)} == {"no folder"}
+    assert {finding.kind for finding in check(copy)} == {"no files"}
 
 
 # ------------------------------------------------------------------------------------ disks
