@@ -20,10 +20,10 @@ demo: $(VENV)/ready
 	$(BIN)/tfllmer run --ablation no-norm
 
 test: $(VENV)/ready-test
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 slow: $(VENV)/ready-test
-	$(BIN)/pytest -m slow -n $(WORKERS) --dist loadgroup
+	$(BIN)/pytest -m slow -n $(WORKERS) --dist loadfile
 
 snapshots: $(VENV)/ready-test
 	TFLLMER_UPDATE_SNAPSHOTS=1 $(BIN)/pytest tests/tui/app/test_snapshots.py

@@ -2,10 +2,11 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 # Several OpenMP threads wait by spinning: beside other processes they are many times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -15,12 +16,17 @@ os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib")
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Beside one another (`make test`) whole files run, so that what a file shares is made once; files that want
-    the machine's terminal or browser to themselves are marked as one group."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+@pytest.fixture(autouse=True)
+def alone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Beside one another (`make test`) whole files run in processes; tests of one group, which want the machine's
+    terminal or browser to themselves, wait for one another."""
+    mark = request.node.get_closest_marker("xdist_group")
+    if mark is None:
+        yield
+        return
+    name = mark.args[0] if mark.args else mark.kwargs["name"]
+    with FileLock(tmp_path_factory.getbasetemp().parent / f"{name}.lock"):
+        yield
 
 
 _KEPT = ("TFLLMER_DATA", "TFLLMER_UPDATE_SNAPSHOTS")
