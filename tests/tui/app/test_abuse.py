@@ -42,6 +42,7 @@ def reporting(store: Path) -> Iterator[str]:
     assert series(kept, run_id, "train_ce").steps.tolist() == list(range(steps))
 
 
+@pytest.mark.slow
 def test_killed_and_resized_the_terminal_hurts_no_run(filled: Path) -> None:
     with reporting(filled) as run_id:
         tty = Tty(filled.parent, *TUI)

@@ -78,6 +78,9 @@ class TopBar(Widget):
         total = [Segment(counted, colors["dim"])]
         return statuses, total, [Segment(" read-only ", colors["warning"])] if self._read_only else []
 
+    def on_resize(self) -> None:
+        self.refresh()  # what fits depends on the width
+
     def on_click(self, event: events.Click) -> None:
         for start, end, mode in self._spans:
             if start <= event.x < end:
