@@ -10,7 +10,7 @@ from engine.queue.fleet import WorkerView, drain, ensure_worker, workers
 from engine.queue.foreground import supervise
 from engine.queue.process import Process, is_alive, start
 from engine.queue.recovery import resume, settle
-from engine.store.queue import queued
+from engine.store.queue import queued, take_back, withdraw
 
 __all__ = [
     "Process",
@@ -30,5 +30,7 @@ __all__ = [
     "settle",
     "start",
     "supervise",
+    "take_back",
+    "withdraw",
     "workers",
 ]

@@ -192,6 +192,34 @@ def cancel_rows(store: Store, run_ids: Iterable[str]) -> None:
             connection.execute(running.values(cancel_requested=True))
 
 
+_OF_QUEUE = ("status", "reason", "detail", "ended", "result", "crashes", "cancel_requested", "priority", "position")
+"""What queueing, cancelling and moving a run change in its row, beside the process that had it."""
+
+
+def take_back(store: Store, before: Run, now: RunStatus) -> bool:
+    """Make a row what it was before a person queued, cancelled or moved the run. False where its status is not `now`
+    any more, or a process took it up meanwhile."""
+    same = (col(Run.id) == before.id, col(Run.status) == now, col(Run.attempt) == before.attempt)
+    values = {name: getattr(before, name) for name in _OF_QUEUE}
+    with store.write() as session:
+        done = session.connection().execute(update(Run).where(*same).values(**values)).rowcount == 1
+        if done and before.status != now:
+            _log(session, before.id, f"{before.status} again: taken back by the user")
+    return done
+
+
+def withdraw(store: Store, run_ids: Iterable[str]) -> list[str]:
+    """Take new runs that nobody has taken up out of the queue, into the trash; which ones these were."""
+    now, reason = datetime.now(UTC), "taken back by the user"
+    with store.write() as session:
+        new = update(Run).where(col(Run.id).in_(list(run_ids)), *_waiting(), col(Run.attempt) == 0)
+        ended = new.values(status=RunStatus.CANCELLED, reason=reason, ended=now, cancel_requested=True, trashed=now)
+        withdrawn = list(session.connection().execute(ended.returning(col(Run.id))).scalars())
+        for run_id in withdrawn:
+            _log(session, run_id, f"cancelled: {reason}")
+    return withdrawn
+
+
 def _log(session: Session, run_id: str, text: str) -> None:
     session.add(Event(run_id=run_id, at=datetime.now(UTC), level="state", text=text))
 

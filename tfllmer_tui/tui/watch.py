@@ -38,7 +38,7 @@ class Watcher:
 
     def __init__(self, path: Path, post: Callable[[Message], object]) -> None:
         self._path, self._post = path, post
-        self._wake, self._stopped = threading.Event(), threading.Event()
+        self._wake, self._stopped, self._changed = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="store-reader", daemon=True)
         self._store: Store | None = None
         self._feed: Feed | None = None
@@ -60,7 +60,8 @@ class Watcher:
         self._wake.set()
 
     def wake(self) -> None:
-        """Look at once: something was just done."""
+        """Look at once, and at all of it: something was just done."""
+        self._changed.set()
         self._wake.set()
 
     # -------------------------------------------------------------------------------- in the thread
@@ -80,6 +81,9 @@ class Watcher:
             assert self._feed is not None
             if not self._same_file():
                 raise FileNotFoundError
+            if self._changed.is_set():
+                self._changed.clear()
+                self._feed.look_at_all()
             if not self._feed.changed() and self._snapshot.state == "open":
                 return False
             delta = self._feed.read() if self._rows else self._feed.read(AT_FIRST)

@@ -33,14 +33,17 @@ ShownStatus: TypeAlias = RunStatus | Literal["stopping"]
 
 _ACTIVE = (RunStatus.QUEUED, RunStatus.RUNNING)
 _STAMPS = (
-    "SELECT id, status, spool_offset, attempt, cancel_requested, priority, position, worker_id, study_id, ended"
-    " FROM run"
+    "SELECT id, status, spool_offset, attempt, cancel_requested, priority, position, worker_id, study_id, ended,"
+    " json_extract(spec, '$.note'), (SELECT group_concat(name) FROM tag WHERE run_id = run.id),"
+    " (SELECT group_concat(text) FROM note WHERE run_id = run.id) FROM run"
 )
 _COLUMNS = (
     "run.id, method, ablation, arm, dataset, backbone, embedding, seed, config_hash, spec_hash, study.name, overrides,"
     " status, reason, cancel_requested, attempt, run.created, started, ended, result,"
     " json_extract(run.spec, '$.train.epochs'), worker_id, device, priority, position,"
-    " json_extract(facts, '$.popularity_train_ce')"
+    " json_extract(facts, '$.popularity_train_ce'), trashed IS NOT NULL, json_extract(run.spec, '$.note'),"
+    " (SELECT json_group_array(name) FROM (SELECT name FROM tag WHERE run_id = run.id ORDER BY name)),"
+    " (SELECT json_group_array(text) FROM (SELECT text FROM note WHERE run_id = run.id ORDER BY id))"
 )
 
 
@@ -85,6 +88,11 @@ class RunRow:
     position: float
     popularity_ce: float | None
     """Training CE of guessing by popularity on its data."""
+    tags: tuple[str, ...]
+    notes: tuple[str, ...]
+    """The one that it was started with, and those written since."""
+    removed: bool
+    """Whether it is in the trash."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +130,15 @@ class Feed:
         """Whether anybody has written since the last `read`, or it left something for later."""
         return bool(self._waiting) or (self._partial and self._due()) or self._data_version() != self._version
 
+    def look_at_all(self) -> None:
+        """Let the next `read` look at every run: something was changed that may be about any of them."""
+        self._swept, self._partial = -math.inf, True
+
+    def removed(self) -> list[RunRow]:
+        """The runs in the trash, the newest first."""
+        ids = [row[0] for row in self._connection.execute("SELECT id FROM run WHERE trashed IS NOT NULL ORDER BY id")]
+        return sorted(map(self._decoded, self._wide(ids)), key=lambda row: row.id, reverse=True)
+
     def read(self, most: int = AT_ONCE) -> Delta:
         """What has changed since the last call, at most so many rows of it; at first every run is new. Raises
         StoreError where the schema is no longer ours, sqlite3.Error where the file cannot be read just now."""
@@ -140,7 +157,7 @@ class Feed:
             found = self._wide(now)
         finally:
             query("COMMIT")
-        rows = [_row(row, self._live(row[0]) if row[19] is None and row[15] > 0 else _Live()) for row in found]
+        rows = [self._decoded(row) for row in found]
         self._partial = not sweep and (self._partial or version != self._version)
         self._version = version
         return Delta(tuple(rows), gone, bool(self._waiting))
@@ -175,6 +192,9 @@ class Feed:
             for part in _parts(ids)
             for row in self._connection.execute(f"{sql} ({','.join('?' * len(part))})", part)
         ]
+
+    def _decoded(self, row: tuple[Any, ...]) -> RunRow:
+        return _row(row, self._live(row[0]) if row[19] is None and row[15] > 0 else _Live())
 
     def _live(self, run_id: str) -> _Live:
         """How far a run without a result is, from its series."""
@@ -280,6 +300,9 @@ def _row(row: tuple[Any, ...], live: _Live) -> RunRow:
         priority=row[23],
         position=row[24],
         popularity_ce=row[25],
+        tags=tuple(map(sys.intern, json.loads(row[28]))),
+        notes=(*([row[27]] if row[27] else []), *json.loads(row[29])),
+        removed=bool(row[26]),
     )
 
 

@@ -23,6 +23,9 @@ from engine.store.core.tables import Note, Run, StoredStudy, Tag
 Expression: TypeAlias = Any
 """A mapped column, or what SQLAlchemy makes of columns."""
 
+TRASHED = "trashed"
+"""Whether a run was removed. A list has no removed runs unless its filter asks by this name."""
+
 Kind: TypeAlias = Literal["text", "number", "flag", "time", "age", "run", "tag", "note"]
 
 
@@ -80,6 +83,7 @@ def all_fields() -> dict[str, Field]:
     fields.append(Field("age", "age", col(Run.created)))
     fields += [_measured(name, _number_in_result(f"$.{name}")) for name in _OF_RESULT]
     fields += [Field(name, "text", getattr(Run, name)) for name in _HASHES]
+    fields.append(Field(TRASHED, "flag", col(Run.trashed).is_not(None), ("true", "false")))
     fields.append(Field("overrides", "text", func.json_extract(col(Run.overrides), "$")))
     columns = {field.name: field for field in fields}
     return columns | {name: field for name, field in _spec_fields().items() if name not in columns}

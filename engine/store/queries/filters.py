@@ -26,7 +26,15 @@ from sqlmodel import col, select
 from engine.errors import UserError
 from engine.store.core.database import Store
 from engine.store.core.tables import Run, Tag
-from engine.store.queries.filter_fields import Expression, Field, all_fields, find_field, near_field, notes_of_run
+from engine.store.queries.filter_fields import (
+    TRASHED,
+    Expression,
+    Field,
+    all_fields,
+    find_field,
+    near_field,
+    notes_of_run,
+)
 from engine.store.queries.filter_grammar import (
     BARE_VALUE,
     And,
@@ -55,6 +63,12 @@ class Filter:
 
     text: str
     root: Node
+
+    @property
+    def trashed(self) -> bool | None:
+        """Which runs a list of them is made from, as `list_records` takes it: also removed ones (None) where the
+        filter asks about that."""
+        return None if TRASHED in _fields_of(self.root) else False
 
     def clause(self) -> ColumnElement[bool]:
         """The condition on rows of `Run`, with every value bound. Spans (2d) count back from now."""
@@ -85,6 +99,21 @@ def field_named(name: str, where: str) -> Field:
     if field is None:
         raise UserError(f"{where} {name}: no such field{near_field(name)}")
     return field
+
+
+def _fields_of(node: Node) -> set[str]:
+    """The fields that are compared, lower case."""
+    match node:
+        case And(parts) | Or(parts):
+            return set().union(*map(_fields_of, parts))
+        case Not(part):
+            return _fields_of(part)
+        case Word():
+            return set()
+        case Compare(name):
+            return {name.lower()}
+        case _:
+            assert_never(node)
 
 
 # ------------------------------------------------------------------------------------ to SQL

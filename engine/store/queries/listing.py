@@ -48,11 +48,11 @@ def list_records(
     *,
     order: Sequence[Expression] = (),
     limit: int | None = None,
-    trashed: bool = False,
+    trashed: bool | None = False,
     **wanted: str | None,
 ) -> list[RunRecord]:
     """The records (`record`) of the runs that meet a condition (`filters`) and have exactly the `wanted`
-    columns where they are not None; newest first, or in an order. `trashed` lists the trash instead."""
+    columns where they are not None; newest first, or in an order. `trashed` lists the trash instead, None both."""
     chosen = _listed(select(col(Run.id)), where, wanted, trashed=trashed).order_by(*order, *_NEWEST_FIRST).limit(limit)
     wide = _listed(select(*_COLUMNS), where, wanted, trashed=trashed)
     with store.read() as session:
@@ -71,7 +71,7 @@ def list_values(
     *,
     order: Sequence[Expression] = (),
     limit: int | None = None,
-    trashed: bool = False,
+    trashed: bool | None = False,
     **wanted: str | None,
 ) -> list[tuple[Any, ...]]:
     """Chosen fields of the same runs, one tuple per run: its id, then a value per field (an age in seconds)."""
@@ -91,7 +91,7 @@ def list_values(
 
 
 def count_runs(
-    store: Store, where: ColumnElement[bool] | None = None, *, trashed: bool = False, **wanted: str | None
+    store: Store, where: ColumnElement[bool] | None = None, *, trashed: bool | None = False, **wanted: str | None
 ) -> int:
     """How many runs such a list has without its limit."""
     query = _listed(select(func.count()).select_from(Run), where, wanted, trashed=trashed)
@@ -122,9 +122,10 @@ def _equal(values: Mapping[str, str | None]) -> ColumnElement[bool]:
 
 
 def _listed(
-    query: Select[Any], where: ColumnElement[bool] | None, values: Mapping[str, str | None], *, trashed: bool
+    query: Select[Any], where: ColumnElement[bool] | None, values: Mapping[str, str | None], *, trashed: bool | None
 ) -> Select[Any]:
-    here = col(Run.trashed).is_not(None) if trashed else col(Run.trashed).is_(None)
+    removed = col(Run.trashed)
+    here = true() if trashed is None else removed.is_not(None) if trashed else removed.is_(None)
     return query.where(here, _equal(values), true() if where is None else where)
 
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import UserError
-from engine.queue import cancel, clone, queued, reorder, retry, set_priority, workers
+from engine.queue import cancel, clone, queued, reorder, retry, set_priority, take_back, withdraw, workers
 from engine.records import RunStatus
 from engine.spec import Experiment
 from engine.store import Run, Store, get_run, open_store, set_status
@@ -167,3 +167,54 @@ def test_cancelled_runs_are_not_taken(store: Store) -> None:
     assert (ended.status, ended.reason) == ("cancelled", "cancelled by the user")
     assert ended.ended
     assert take(store) is None
+
+
+# ------------------------------------------------------------------------------------ taken back
+
+
+def test_what_was_cancelled_moved_or_queued_again_becomes_what_it_was(store: Store) -> None:
+    a, b, c = (queue_double(store, "") for _ in range(3))
+    set_priority(store, [b.id], 3)
+    failed = queue_double(store, "")
+    set_status(store, failed.id, RunStatus.FAILED, "diverged")
+    before = {run.id: get_run(store, run.id) for run in (a, b, c, failed)}
+    order = ids(store)
+    cancel(store, [b.id, c.id])
+    reorder(store, [a.id], last=True)
+    retry(store, [failed.id])
+    assert all(take_back(store, before[i], RunStatus.CANCELLED) for i in (b.id, c.id))
+    assert take_back(store, before[a.id], RunStatus.QUEUED) and take_back(store, before[failed.id], RunStatus.QUEUED)
+    assert ids(store) == order
+    after = get_run(store, failed.id)
+    assert (after.status, after.reason, after.ended) == ("failed", "diverged", before[failed.id].ended)
+    assert not take_back(store, before[b.id], RunStatus.CANCELLED), "it waits again"
+
+
+@pytest.mark.parametrize("what", ["taken", "finished", "cancelled elsewhere"])
+def test_nothing_is_taken_back_that_went_on_meanwhile(store: Store, what: str) -> None:
+    run = queue_double(store, "")
+    before = get_run(store, run.id)
+    cancel(store, [run.id])
+    if what == "taken":
+        retry(store, [run.id])
+        assert take(store) is not None
+    elif what == "finished":
+        set_status(store, run.id, RunStatus.FINISHED, "")
+    else:
+        retry(store, [run.id])
+    status = get_run(store, run.id).status
+    assert not take_back(store, before, RunStatus.CANCELLED) and get_run(store, run.id).status == status
+
+
+def test_a_launch_is_withdrawn_as_far_as_nobody_has_taken_it_up(store: Store) -> None:
+    runs = [queue_double(store, "") for _ in range(3)]
+    taken = take(store)
+    assert taken is not None
+    again = queue_double(store, "")
+    with store.write() as session:
+        session.get_one(Run, again.id).attempt = 1
+    left = [run.id for run in runs if run.id != taken.id]
+    assert sorted(withdraw(store, [*(run.id for run in runs), again.id])) == sorted(left)
+    assert ids(store) == [again.id] and get_run(store, taken.id).status == "running"
+    assert all(get_run(store, run_id).trashed for run_id in left)
+    assert withdraw(store, left) == []

@@ -5,7 +5,17 @@ import pytest
 from engine.errors import UserError
 from engine.records import RunStatus
 from engine.store import Store, find_run, get_run, info, ingest, list_runs, record, series_names, set_status
-from engine.store.annotations import add_note, add_tag, purge, remove_tag, restore, trash
+from engine.store.annotations import (
+    MAX_NOTE,
+    add_note,
+    add_tag,
+    edit_note,
+    purge,
+    remove_tag,
+    restore,
+    trash,
+    undo_note,
+)
 
 from .helpers import new_run, spool_of
 
@@ -23,12 +33,12 @@ def ended(store: Store, seed: int = 0) -> str:
 
 def test_a_tag_hangs_once_and_comes_off(store: Store) -> None:
     one, two = ended(store), ended(store, 1)
-    add_tag(store, [one, two], "baseline")
-    add_tag(store, [one], "baseline")
+    assert add_tag(store, [one], "baseline") == [one]
+    assert add_tag(store, [one, two], "baseline") == [two]
     assert record(store, get_run(store, one)).tags == ("baseline",)
     assert record(store, get_run(store, two)).tags == ("baseline",)
-    assert remove_tag(store, [one], "baseline") == 1
-    assert remove_tag(store, [one], "baseline") == 0
+    assert remove_tag(store, [one], "baseline") == [one]
+    assert remove_tag(store, [one], "baseline") == []
     assert record(store, get_run(store, two)).tags == ("baseline",)
 
 
@@ -50,15 +60,51 @@ def test_notes_are_kept_in_order(store: Store) -> None:
             add_note(store, run, text)
 
 
+def texts(store: Store, run: str) -> list[str]:
+    return [note.text for note in record(store, get_run(store, run)).notes]
+
+
+@pytest.mark.parametrize("started_with", ["", "lr from the paper"])
+@pytest.mark.parametrize("written", [[], ["flat"], ["flat", "two\nlines"]])
+@pytest.mark.parametrize("text", ["", "new", " a\n\nb [red] ", "x" * MAX_NOTE])
+def test_the_newest_note_is_edited_in_place_and_back(
+    store: Store, started_with: str, written: list[str], text: str
+) -> None:
+    run = new_run(store, note=started_with).id
+    for each in written:
+        add_note(store, run, each)
+    spec_hash, before = get_run(store, run).spec_hash, record(store, get_run(store, run))
+    edit = edit_note(store, run, text)
+    others = ([started_with] if started_with else []) + written
+    assert texts(store, run) == [each for each in [*others[:-1], text.strip()] if each]
+    assert get_run(store, run).spec_hash == spec_hash
+    if edit is not None:
+        assert undo_note(store, edit)
+    assert record(store, get_run(store, run)) == before
+    assert edit_note(store, run, others[-1] if others else " ") is None
+
+
+def test_a_note_that_was_changed_meanwhile_is_left_alone(store: Store) -> None:
+    run = ended(store)
+    first = edit_note(store, run, "mine")
+    assert first is not None and edit_note(store, run, "theirs") is not None
+    assert not undo_note(store, first) and texts(store, run) == ["theirs"]
+    removed = edit_note(store, run, "")
+    assert removed is not None and not undo_note(store, first)
+    assert undo_note(store, removed) and texts(store, run) == ["theirs"]
+    with pytest.raises(UserError, match="1 to 10000 characters"):
+        edit_note(store, run, "x" * (MAX_NOTE + 1))
+
+
 def test_a_run_goes_into_the_trash_and_comes_back_as_it_was(store: Store) -> None:
     run = ended(store)
     before = record(store, get_run(store, run))
-    assert (trash(store, [run]), trash(store, [run])) == (1, 0)
+    assert (trash(store, [run]), trash(store, [run])) == ([run], [])
     assert list_runs(store) == []
     assert find_run(store, run[:20]).id == run
     assert (info(store)["runs"], info(store)["trash"]) == ({}, 1)
     assert store.folder(run).spool.exists()
-    assert (restore(store, [run]), restore(store, [run])) == (1, 0)
+    assert (restore(store, [run]), restore(store, [run])) == ([run], [])
     assert record(store, get_run(store, run)) == before
 
 
@@ -71,7 +117,7 @@ def test_a_live_run_is_refused_and_nothing_is_removed(store: Store, status: str)
         trash(store, [done, live])
     assert get_run(store, done).trashed is None
     set_status(store, live, RunStatus.CANCELLED, "by the user")
-    assert trash(store, [done, live]) == 2
+    assert sorted(trash(store, [done, live])) == sorted([done, live])
 
 
 def test_purge_deletes_rows_and_files_of_what_is_in_the_trash(store: Store) -> None:

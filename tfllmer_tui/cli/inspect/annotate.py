@@ -52,7 +52,7 @@ def tag(
     targets = _find(store, prefixes)
     ids = [run.id for run in targets]
     if remove:
-        said = f"{name}: taken off {_runs(remove_tag(store, ids, name))}"
+        said = f"{name}: taken off {_runs(len(remove_tag(store, ids, name)))}"
     else:
         add_tag(store, ids, name)
         said = f"{name}: on {_runs(len(ids))}"
@@ -67,20 +67,42 @@ def tag(
 
 def note(
     run: RunId,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to remember of the run.")],
+    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="What to remember of the run.")] = None,
+    edit: Annotated[bool, typer.Option("--edit", help="In the place of its newest note.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Take its newest note off.")] = False,
     db: Db = None,
+    json: Json = False,
 ) -> None:
     """Write a remark to a run; tfllmer show prints it, tfllmer runs --filter note~WORD finds it.
 
     \b
     tfllmer note 01JD "flat from epoch 20 on: lr too small"
+    tfllmer note 01JD "flat from epoch 30 on" --edit
+    tfllmer note 01JD --remove
     """
-    from engine.store.annotations import add_note
+    from engine.errors import UserError
+    from engine.store.annotations import add_note, edit_note
 
+    if edit and remove:
+        raise UserError(f"note {run}: give one of --edit and --remove")
+    if (text is not None) == remove:
+        raise UserError(f"note {run}: --remove takes no text" if remove else f"note {run}: give the text, in quotes")
     store = _store(db)
     (target,) = _find(store, [run])
-    add_note(store, target.id, text)
-    print(f"{target.id}: noted")
+    if remove:
+        said = "its newest note is gone" if edit_note(store, target.id, "") else "has no note"
+    elif edit and (text or "").strip():
+        said = "noted" if edit_note(store, target.id, text or "") else "is the note already"
+    else:
+        add_note(store, target.id, text or "")
+        said = "noted"
+    if json:
+        from engine.store import get_run, record
+        from tfllmer_tui.cli.output import print_json
+
+        print_json(record(store, get_run(store, target.id)).to_json())
+    else:
+        print(f"{target.id}: {said}")
 
 
 def rm(
@@ -105,7 +127,7 @@ def rm(
     targets = _find(store, run)
     if purge and not _sure(targets, yes):
         return
-    removed = trash(store, [each.id for each in targets])
+    removed = len(trash(store, [each.id for each in targets]))
     if purge:
         _purge(store, targets)
     else:
@@ -144,7 +166,7 @@ def restore(run: Runs, db: Db = None) -> None:
 
     store = _store(db)
     back = take_back(store, [each.id for each in _find(store, run)])
-    print(f"{_runs(back)} taken back" if back else "none of them is in the trash")
+    print(f"{_runs(len(back))} taken back" if back else "none of them is in the trash")
 
 
 @group.command()

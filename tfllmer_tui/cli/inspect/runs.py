@@ -58,7 +58,8 @@ def runs(
     A filter is made of terms that must all hold: a field, an operator and a
     value, or several values with commas of which one must fit. Operators are
     = != < <= > >= and ~ !~ (contains); or, not, - and parentheses combine terms.
-    Fields are status, arm, dataset, backbone, seed, study, tag, note, age ...,
+    Fields are status, arm, dataset, backbone, seed, study, tag, note, age,
+    trashed (removed runs are listed only where the filter asks for them),
     metrics (ndcg@10, valid.hr@20, train_ce@20) and every setting (train.lr).
     Times are UTC; created>2d is within the last two days.
 
@@ -81,7 +82,9 @@ def runs(
     if filter_ or sort or columns:  # the fields there are cost a little to describe
         from engine.store.queries.filters import field_named, order_by, parse
 
-        query |= {"where": parse(filter_ or "").clause(), "order": order_by(sort) if sort else ()}
+        read = parse(filter_ or "")
+        query |= {"where": read.clause(), "order": order_by(sort) if sort else ()}
+        query["trashed"] = trashed or read.trashed
         fields = [field_named(name.strip(), "--columns") for name in columns.split(",")] if columns else []
     limit = limit if limit is not None else None if json else PAGE
     store = settled_store(db)

@@ -1,10 +1,13 @@
 """What a screen that polls is told, and series as charts show them."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from engine.records import RunStatus
 from engine.store import Store, ingest, series, set_status
+from engine.store.annotations import add_note, add_tag, edit_note, remove_tag, restore, trash
 from engine.store.curves.traces import trace
 from engine.store.queries.feed import AT_ONCE, Feed
 from tests.engine.store.helpers import new_run, spool_of, write_points
@@ -51,6 +54,39 @@ def test_many_runs_come_in_parts_newest_first(store: Store) -> None:
     assert len(first.rows) == AT_ONCE and first.more and set(made) <= {row.id for row in first.rows}
     second = feed.read()
     assert len(second.rows) == 3 and not second.more
+
+
+def test_tags_notes_and_the_trash_are_told(store: Store) -> None:
+    runs = [new_run(store, seed=seed, note=note).id for seed, note in enumerate(["", "from the start"])]
+    for run in runs:
+        set_status(store, run, RunStatus.FAILED, "why")
+    feed = Feed(store)
+    assert [(row.tags, row.notes, row.removed) for row in sorted(feed.read().rows, key=lambda row: row.id)] == [
+        ((), (), False),
+        ((), ("from the start",), False),
+    ]
+    changes: tuple[Callable[[], object], ...] = (
+        lambda: add_tag(store, runs, "b"),
+        lambda: add_tag(store, runs[:1], "a"),
+        lambda: edit_note(store, runs[0], "two\nlines"),
+        lambda: edit_note(store, runs[0], "two\nlines more"),
+        lambda: edit_note(store, runs[1], "edited"),
+        lambda: remove_tag(store, runs, "b"),
+    )
+    for change, told in zip(changes, (2, 1, 1, 1, 1, 2), strict=True):
+        change()
+        feed.look_at_all()
+        assert feed.changed() and len(feed.read().rows) == told
+    add_note(store, runs[1], "more")
+    trash(store, runs[:1])
+    feed.look_at_all()
+    delta = feed.read()
+    assert delta.gone == (runs[0],) and [row.notes for row in delta.rows] == [("edited", "more")]
+    (removed,) = feed.removed()
+    assert (removed.id, removed.tags, removed.notes, removed.removed) == (runs[0], ("a",), ("two\nlines more",), True)
+    restore(store, runs)
+    feed.look_at_all()
+    assert [row.id for row in feed.read().rows] == [runs[0]] and feed.removed() == []
 
 
 def test_a_trace_of_few_points_is_exact(store: Store) -> None:

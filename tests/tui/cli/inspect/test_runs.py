@@ -114,6 +114,36 @@ def test_tags_and_notes(cli: Cli) -> None:
     assert "a tag is up to" in cli.refusal("tag", one, "two words")
 
 
+def test_a_note_is_edited_in_place_and_taken_off(cli: Cli) -> None:
+    run = cli.runs("--status", "failed")[0]["run"]
+
+    def notes(*words: str) -> list[str]:
+        return [note["text"] for note in json.loads(cli("note", run, *words, "--json").stdout)["notes"]]
+
+    assert notes("first") == ["first"] and notes("second") == ["first", "second"]
+    assert notes("second\nand a line", "--edit") == ["first", "second\nand a line"]
+    assert notes("--remove") == ["first"] and notes("--remove") == [] and notes("--remove") == []
+    assert notes("again", "--edit") == ["again"]
+    assert cli("note", run, "again", "--edit").stdout == f"{run}: is the note already\n"
+    assert "--remove takes no text" in cli.refusal("note", run, "text", "--remove")
+    assert "give the text" in cli.refusal("note", run)
+    assert "one of --edit and --remove" in cli.refusal("note", run, "text", "--edit", "--remove")
+    assert "1 to 10000 characters" in cli.refusal("note", run, " ", "--edit")
+
+
+def test_a_filter_that_asks_for_the_trash_lists_it(cli: Cli) -> None:
+    gone = cli.runs("--status", "failed")[0]["run"]
+    assert cli("rm", gone).returncode == 0 and len(cli.runs()) == 6
+    assert [each["run"] for each in cli.runs("--filter", "trashed:true")] == [gone]
+    assert len(cli.runs("--filter", "trashed:true,false")) == 7
+    assert len(cli.runs("--filter", "status:failed or TRASHED:true")) == 1
+    assert len(cli.runs("--filter", "-trashed:true")) == 6 and cli.runs("--filter", "status:failed") == []
+    assert [each["run"] for each in cli.runs("--trashed", "--filter", "trashed:true")] == [gone]
+    rows = cli.runs("--filter", "trashed:true", "--columns", "arm,trashed")
+    assert [row["trashed"] for row in rows] == [True]
+    assert "trashed is true or false" in cli("runs", "--filter", "trashed:maybe").stderr
+
+
 def test_the_way_into_the_trash_and_out_of_it(cli: Cli) -> None:
     best = cli.runs("--sort", "-ndcg@10", "--limit", "1")[0]["run"]
     assert "1 run put into the trash" in cli("rm", best.lower()).stdout
