@@ -7,6 +7,7 @@ its specification. A name never becomes SQL: it is looked up here, and its path 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from types import UnionType
 from typing import Any, Literal, TypeAlias, Union, assert_never, get_args, get_origin
@@ -14,7 +15,6 @@ from typing import Any, Literal, TypeAlias, Union, assert_never, get_args, get_o
 from sqlalchemy import Select, case, func, literal, null, union_all
 from sqlmodel import col, select
 
-from engine.errors import nearest
 from engine.metrics import CurveMeasure, ListMeasure, Metric, RankMeasure, is_metric_name, offered, parse_metric
 from engine.records import STATUSES, RunStatus
 from engine.spec import leaves
@@ -33,6 +33,22 @@ _TEXT = ("status", "arm", "ablation", "method", "dataset", "backbone", "embeddin
 _HASHES = ("config_hash", "spec_hash", "data_hash")
 _NUMBERS = ("seed", "attempt", "priority", "crashes")
 _TIMES = ("created", "started", "ended")
+_CALLED = {
+    "data": "dataset",
+    "data_set": "dataset",
+    "model": "backbone",
+    "vectors": "embedding",
+    "id": "run",
+    "ce": "train_ce",
+    "epoch": "epochs",
+    "time": "wall_s",
+    "changes": "overrides",
+    "prio": "priority",
+}
+"""What people, and other tools, call some fields."""
+_CLOSE = 0.5
+"""How alike (0 to 1, difflib) a name has to be to be suggested."""
+_MEANT = 4
 _OF_RESULT = ("epochs", "best_epoch", "wall_s", "targets_per_s")
 
 
@@ -48,6 +64,8 @@ class Field:
     """All values there can be, where they are few and known."""
     measured: bool = False
     """A number that a run reached, not one that it was given."""
+    short: Expression = None
+    """A shorter name that its value goes by as well: the ablation of an arm."""
 
 
 def find_field(name: str) -> Field | None:
@@ -64,16 +82,44 @@ def _measured(name: str, expression: Expression) -> Field:
 
 
 def near_field(name: str) -> str:
-    """The nearest name to one that is none, for a message."""
-    close = nearest(name.lower(), all_fields())
-    return close if "did you mean" in close else " (for instance status, arm, dataset, seed, ndcg@10, train.lr, tag)"
+    """The fields that a name which is none may stand for, for a message."""
+    if meant := meant_fields(name):
+        return f" (did you mean {' or '.join(meant[:_MEANT])}?)"
+    return " (for instance status, arm, dataset, seed, ndcg@10, train.lr, tag)"
+
+
+def meant_fields(name: str) -> list[str]:
+    """Full names for one that is none: what it is called elsewhere, what ends with it (`lr`, `graph.window`), what
+    begins with it (`valid`), else the one that is spelt most like it, whole or by its last part."""
+    word, known = name.lower(), list(all_fields())
+    if word in _CALLED:
+        return [_CALLED[word]]
+    ends = [field for field in known if field.endswith(f".{word}")]
+    if ends:
+        return ends
+    if begins := [field for field in known if field.startswith(f"{word}.")]:
+        return begins[:1]
+    by_last: dict[str, list[str]] = {}
+    for field in known:
+        by_last.setdefault(field if "@" in field else field.rpartition(".")[2], []).append(field)
+    (close, *_) = [*get_close_matches(word, [*known, *by_last], n=1, cutoff=_CLOSE), ""]
+    return [close] if close in known else by_last.get(close, [])
 
 
 @cache
 def all_fields() -> dict[str, Field]:
     """Every name that can be listed, the ones people use most first."""
     fields = [Field("run", "run", col(Run.id))]
-    fields += [Field(name, "text", getattr(Run, name), STATUSES if name == "status" else ()) for name in _TEXT]
+    fields += [
+        Field(
+            name,
+            "text",
+            getattr(Run, name),
+            STATUSES if name == "status" else (),
+            short=col(Run.ablation) if name == "arm" else None,
+        )
+        for name in _TEXT
+    ]
     fields.append(Field("study", "text", _study()))
     fields += [Field(name, "number", getattr(Run, name)) for name in _NUMBERS]
     fields += [Field("tag", "tag", _tags()), Field("note", "note", _notes())]

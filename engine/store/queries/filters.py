@@ -9,7 +9,7 @@ a field (`filter_fields`), an operator and a value, or several values with comma
     < <= > >=  numbers, times (2026-11-01, 2026-11-01T12:30, in UTC; 2d = the moment two days ago) and age (2d, 3h)
 
 A word alone is looked for in id, status, arm, data set, backbone, embedding, tags and notes. `none` means that
-there is no value. A run that lacks a value meets no comparison with it; != and !~ are the opposites of = and ~.
+there is no value. An arm goes by its ablation alone, too (`arm:no-norm` finds `tf-llmer/no-norm`). A run that lacks a value meets no comparison with it; != and !~ are the opposites of = and ~.
 """
 
 from __future__ import annotations
@@ -164,6 +164,8 @@ def _holds(field: Field, op: str, value: Value) -> Expression:
         return expression == int(value.text.lower() == "true")
     if field.kind in ("time", "age"):
         return _at(expression, field.kind, op, value.text)
+    if op == "=" and field.short is not None:
+        return or_(expression == value.text, func.coalesce(field.short == value.text, false()))
     return _equal(expression, field.kind, value) if op == "=" else _text(expression, op, value)
 
 
@@ -226,9 +228,15 @@ def complete(text: str, cursor: int, store: Store | None = None) -> list[str]:
         except UserError:  # a metric's name that is not complete
             field = None
         known = _values(field, store) if field else []
-    begins = [name for name in known if name.lower().startswith(typed)]
-    holds = [name for name in known if typed in name.lower() and name not in begins]
-    return (begins + holds)[:_SUGGESTIONS]
+    return sorted((name for name in known if typed in name.lower()), key=lambda name: _distance(typed, name.lower()))[
+        :_SUGGESTIONS
+    ]
+
+
+def _distance(typed: str, name: str) -> int:
+    """How far in a name what was typed of it stands: at its beginning, at that of its last part, of another, within."""
+    last = re.split(r"[./]", name)[-1]
+    return 0 if name.startswith(typed) else 1 if last == typed else 2 if last.startswith(typed) else 3
 
 
 def _asks_for_value(before: str) -> str | None:

@@ -150,6 +150,8 @@ def _fits_time(found: datetime, op: str, start: datetime) -> bool:
 def _fits_text(found: str, field: str, op: str, text: str) -> bool:
     if op == "~":
         return text.lower() in found.lower()
+    if field == "arm" and found.rpartition("/")[2] == text and "/" in found:
+        return True
     return found.startswith(text.upper()) if field == "run" else found == text
 
 
@@ -259,6 +261,10 @@ def test_any_text_is_read_or_refused_with_its_column(runs: tuple[Store, list[dic
         ("created>=2026-11-03 created<2026-11-04", "created=2026-11-03"),
         ("created=2026-11-01T07:00", "created=2026-11-01T08:00+01:00"),
         ("status='failed'", 'status="failed"'),
+        ("arm:no-norm", "arm=tf-llmer/no-norm"),
+        ("arm!=full,no-norm", "-ablation:full -ablation:no-norm"),
+        ("arm=id", "method=id"),
+        ("-arm:'no-norm'", "arm!=tf-llmer/no-norm"),
     ],
 )
 def test_ways_to_say_the_same(runs: tuple[Store, list[dict[str, Any]]], text: str, same: str) -> None:
@@ -288,6 +294,16 @@ def test_a_setting_that_an_old_specification_lacks_has_its_default(store: Store)
         ("stats=failed", 1, "'stats' is no field (did you mean status?)"),
         ("seed=0 train.lrr>1", 8, "did you mean train.lr?"),
         ("ndgc@10>1", 1, "did you mean ndcg@10?"),
+        ("lr>1e-3", 1, "'lr' is no field (did you mean train.lr?)"),
+        ("lambda=1", 1, "did you mean embedding.reduce.lambda?"),
+        ("graph.window=3", 1, "did you mean embedding.reduce.graph.window?"),
+        ("dropot=.1", 1, "did you mean backbone.dropout?"),
+        ("norm_sd=1", 1, "did you mean data.source.norm_sd or embedding.control.norm_sd?"),
+        ("valid>.1", 1, "did you mean valid.ndcg@10?"),
+        ("test>.1", 1, "did you mean test.ndcg@10?"),
+        ("data:demo", 1, "did you mean dataset?"),
+        ("CE<5", 1, "did you mean train_ce?"),
+        ("zzzz=1", 1, "for instance status, arm"),
         ("status=fialed", 8, "never 'fialed' (did you mean failed?)"),
         ("table.normalize=inputs", 17, "did you mean input?"),
         ("seed~3", 5, "seed is a number and takes"),
@@ -345,6 +361,8 @@ def test_sorting_by_any_field_puts_what_lacks_it_last(runs: tuple[Store, list[di
     assert newest == [run["run"] for run in sorted(made, key=lambda run: run["created"], reverse=True)]
     with pytest.raises(UserError, match=r"--sort sed: no such field \(did you mean seed\?\)"):
         order_by("-sed")
+    with pytest.raises(UserError, match=r"--columns lr: no such field \(did you mean train.lr\?\)"):
+        field_named("lr", "--columns")
 
 
 def test_every_field_can_be_filtered_sorted_and_listed(store: Store) -> None:
@@ -369,6 +387,9 @@ def test_completion(runs: tuple[Store, list[dict[str, Any]]]) -> None:
     assert at_end("backbone=") == ["gru4rec", "sasrec"]
     assert at_end("table.normalize=")[0] == "none"
     assert at_end("nothing=") == []
+    assert at_end("lr")[0] == "train.lr" and at_end("seed=0 -lr")[0] == "train.lr"
+    assert at_end("normalize")[0] == "table.normalize"
+    assert at_end("arm:no-n") == ["tf-llmer/no-norm"]
     assert complete("status=f", 8) == ["finished", "failed"]
     assert complete("sta seed=1", 3)[0] == "status"
     assert word_start("seed=0 -ta", 10) == 8
