@@ -64,7 +64,8 @@ class TfllmerApp(App[None]):
             Binding(f"{number},alt+{number}", f"go('{mode}')", title, show=False, id=f"go.{mode}")
             for number, (mode, title) in enumerate(PLACES, 1)
         ),
-        Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
+        Binding("question_mark", "help", "Help", key_display="?", id="app.help"),
+        Binding("f1", "help", "Help", id="app.help-anywhere"),
         Binding("ctrl+o", "jump", "Jump", show=False, id="app.jump"),
         Binding("q", "quit", "Quit", show=False, id="app.quit"),
         Binding("ctrl+t", "next_theme", "Theme", show=False, id="app.theme"),

@@ -54,14 +54,14 @@ def is_key(text: str) -> bool:
     name = _MODIFIERS.sub("", text)
     if len(name) <= 1:
         return name.isprintable() and name.strip() != ""
-    return name in _NAMED or name in _character_names()
+    return name in _NAMED or name in character_names()
 
 
 _NAMED = {key.value for key in Keys}
 
 
 @lru_cache(1)
-def _character_names() -> frozenset[str]:
+def character_names() -> frozenset[str]:
     """What Textual calls the characters of a keyboard."""
     return frozenset(_character_to_key(chr(code)) for code in range(32, 0x2100) if chr(code).isprintable())
 

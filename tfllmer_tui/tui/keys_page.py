@@ -51,6 +51,7 @@ TITLES = {
     "LogView": "In a log or another text",
     "SettingLine": "In a line of the list of settings",
     "SettingsTable": "In the list of settings",
+    "TextLine": "In every line of text on a screen",
     "VirtualTable": "In every table",
 }
 """Headings of classes that have none of their own."""

@@ -19,6 +19,7 @@ from tfllmer_tui.tui.screens.compare import ComparisonTable
 from tfllmer_tui.tui.screens.geometry import GeometryTable
 from tfllmer_tui.tui.screens.overlay import Overlay
 from tfllmer_tui.tui.widgets.chart import Chart
+from tfllmer_tui.tui.widgets.completed import TextLine
 from tfllmer_tui.tui.widgets.filter_bar import FilterLine
 from tfllmer_tui.tui.widgets.form_line import FormLine
 from tfllmer_tui.tui.widgets.log_view import LogView
@@ -108,5 +109,6 @@ _TITLES: tuple[tuple[type[Widget], str], ...] = (
     (FilterLine, "in the filter"),
     (SettingLine, "in a line of the settings"),
     (FormLine, "in the form"),
+    (TextLine, "in a line of text"),
     (LogView, "in the text"),
 )

@@ -31,18 +31,24 @@ from tfllmer_tui.view.text import STATUS
 
 @dataclass(frozen=True)
 class FormBox:
-    """A line of the form. `flag` is the option of `tfllmer run` that it stands for."""
+    """A line of the form. `flag` is the option of `tfllmer run` that it stands for, `hint` what holds where nothing is
+    typed, or what may be; where there are presets to choose from, the hint goes on with their names."""
 
     name: str
     flag: str
     hint: str
 
+    def hint_with(self, known: Sequence[str]) -> str:
+        """The hint, and what else there is."""
+        others = [name for name in known if name != self.hint]
+        return f"{self.hint}; or {', '.join(others)}" if others else self.hint
+
 
 FORM = (
-    FormBox("method", "--method", "tf-llmer; several with commas"),
-    FormBox("ablation", "--ablation", "full, no-norm, no-both"),
+    FormBox("method", "--method", "tf-llmer"),
+    FormBox("ablation", "--ablation", "full"),
     FormBox("dataset", "--dataset", "demo"),
-    FormBox("backbone", "--backbone", "sasrec, gru4rec, bert4rec"),
+    FormBox("backbone", "--backbone", "sasrec"),
     FormBox("embedding", "--embedding", "the data set's own"),
     FormBox("seeds", "--seeds", "how many, from 0; or 3,4,5"),
     FormBox("set", "--set", "train.epochs=20 backbone.width=32"),
@@ -62,6 +68,7 @@ class LaunchScreen(Page):
         Binding("ctrl+r", "launch", "Launch", id="launch.go"),
         Binding("ctrl+s,f2", "settings", "Settings", id="launch.settings"),
         Binding("ctrl+y", "copy", "Copy the command", id="launch.copy"),
+        Binding("i", "form", "Type in the form", id="launch.form"),
         Binding("escape", "leave", "Back", id="launch.back"),
     ]
 
@@ -113,7 +120,7 @@ class LaunchScreen(Page):
         self._plan_soon()
 
     def on_screen_resume(self) -> None:
-        if not self._in_settings:  # a screen that lay over the settings leads back to them
+        if self.focused is None:  # a screen that lay over this one leads back to where one was
             self.start_typing()
 
     def start_typing(self) -> None:
@@ -128,8 +135,11 @@ class LaunchScreen(Page):
             self._show_plan(self._plan, self._planned)
 
     def _show_words(self, words: Mapping[str, Sequence[str]]) -> None:
-        for name, known in words.items():
-            self.query_one(f"#{name}", FormLine).suggester = Words(known)
+        for box in FORM:
+            if known := words.get(box.name, ()):
+                line = self.query_one(f"#{box.name}", FormLine)
+                line.suggester = Words(known)
+                line.placeholder = box.hint if box.name == "set" else box.hint_with(known)
 
     def _fill(self, values: Mapping[str, str]) -> None:
         for name, value in values.items():
@@ -190,6 +200,10 @@ class LaunchScreen(Page):
         line = self.query_one("#set", FormLine)
         line.value = with_value(line.value, event.path, event.value)
         self._show_settings()
+
+    def action_form(self) -> None:
+        """Back into the form, from the keys."""
+        self.start_typing()
 
     def action_settings(self) -> None:
         """To the list of settings; once more, and back to the form."""

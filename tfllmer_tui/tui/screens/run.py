@@ -26,6 +26,7 @@ from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.text import span
 from tfllmer_tui.tui.traces import DrawnRun
 from tfllmer_tui.tui.widgets.charts import Charts
+from tfllmer_tui.tui.widgets.completed import TextLine
 from tfllmer_tui.tui.widgets.log_view import LogView, read_more
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.text import STATUS, number
@@ -95,6 +96,8 @@ class RunScreen(ChartKeys):
         self._row: RunRow | None = None
         self._story: Story | None = None
         self._log_at = 0
+        self._searches = False
+        """Whether the tab of the log was opened to search it."""
 
     def compose_body(self) -> Iterable[Widget]:
         look = remembered_look(self.context.memory.section("look"))
@@ -108,7 +111,7 @@ class RunScreen(ChartKeys):
                 with TabPane("Config", id="config"):
                     yield _table("settings-table", ("setting", 26), ("value", 18), ("origin", 30))
                 with TabPane("Log", id="log"):
-                    yield Input(placeholder="search the log", id="needle", compact=True)
+                    yield TextLine(placeholder="search the log", id="needle", compact=True)
                     yield LogView(id="log-view")
                 with TabPane("Events", id="events"):
                     yield _table("events-table", ("time", 19), ("what", 30), ("", 0))
@@ -193,8 +196,11 @@ class RunScreen(ChartKeys):
             view.add(text)
 
     def action_search(self) -> None:
-        self.query_one(TabbedContent).active = "log"
-        self.query_one("#needle", Input).focus()
+        tabs = self.query_one(TabbedContent)
+        self._searches = tabs.active != "log"
+        tabs.active = "log"
+        if not self._searches:
+            self.query_one("#needle", Input).focus()
 
     @on(Input.Changed, "#needle")
     def _search(self, event: Input.Changed) -> None:
@@ -225,7 +231,10 @@ class RunScreen(ChartKeys):
         inside = {"config": "#settings-table", "log": "#log-view", "events": "#events-table", "about": "#about-table"}
         if self.query_one(TabbedContent).active != name:
             return
-        if name in inside:
+        if name == "log" and self._searches:
+            self._searches = False
+            self.query_one("#needle", Input).focus()
+        elif name in inside:
             self.query_one(inside[name]).focus()
         else:
             self._charts_in_sight[-1].charts[0].focus()

@@ -14,7 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from tfllmer_tui.tui.messages import FilterChanged
-from tfllmer_tui.tui.widgets.completed import Completed
+from tfllmer_tui.tui.widgets.completed import TextLine, suggestion_of
 
 
 class FilterWords(Suggester):
@@ -28,19 +28,16 @@ class FilterWords(Suggester):
         if not value or value[-1].isspace():
             return None
         completions = await asyncio.to_thread(self._words, value)
-        return completions[0] if completions else None
+        return suggestion_of(value, completions[0]) if completions and completions[0] != value else None
 
 
-class FilterLine(Completed):
+class FilterLine(TextLine):
     """The line itself."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab", "complete", "Complete", show=False, id="filter.complete"),
-        Binding("escape,down", "leave", "Back to the table", show=False, id="filter.leave"),
+        Binding("tab", "complete", "Complete", id="filter.complete"),
+        Binding("escape,down", "leave", "Back to the table", key_display="esc", id="filter.leave"),
     ]
-
-    def action_leave(self) -> None:
-        self.screen.focus_next()
 
 
 class FilterBar(Widget):

@@ -9,7 +9,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.suggester import Suggester
 
-from tfllmer_tui.tui.widgets.completed import Completed
+from tfllmer_tui.tui.widgets.completed import TextLine, suggestion_of
 
 
 class Words(Suggester):
@@ -22,11 +22,16 @@ class Words(Suggester):
     async def get_suggestion(self, value: str) -> str | None:
         start = re.search(r"[^,\s]*$", value)
         typed = start[0] if start else ""
-        completion = next((word for word in self.words if word.startswith(typed)), None) if typed else None
-        return None if completion is None else value[: len(value) - len(typed)] + completion
+        completion = self._best(typed) if typed else None
+        return None if completion is None else suggestion_of(value, value[: len(value) - len(typed)] + completion)
+
+    def _best(self, typed: str) -> str | None:
+        """The first word that begins so, else the first whose last part does: `lr` is `train.lr`."""
+        by_last = (word for word in self.words if re.split(r"[./]", word)[-1].startswith(typed))
+        return next((word for word in self.words if word.startswith(typed)), next(by_last, None))
 
 
-class FormLine(Completed):
+class FormLine(TextLine):
     """A line that Tab completes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

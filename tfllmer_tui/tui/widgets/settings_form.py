@@ -21,7 +21,7 @@ from engine.views.plans import FieldState, value_in
 from engine.views.words import printable
 from tfllmer_tui.tui.messages import ChoiceTurned, FindRequested, LineLeft, RowChosen, RowReached, SettingEdited
 from tfllmer_tui.tui.palette import Inks, inks
-from tfllmer_tui.tui.widgets.completed import Completed
+from tfllmer_tui.tui.widgets.completed import TextLine
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 
 
@@ -76,11 +76,11 @@ class SettingsTable(VirtualTable[FormRow]):
         self.post_message(FindRequested())
 
 
-class SettingLine(Completed):
+class SettingLine(TextLine):
     """A line that gives way to the list. Escape takes back what was typed since it was entered."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave(True)", "Take back", show=False, id="settings.back"),
+        Binding("escape", "leave(True)", "Take back", id="settings.back"),
         Binding("down,enter", "leave(False)", "To the list", show=False, id="settings.leave"),
         Binding("tab", "complete", "Complete", show=False, id="settings.complete"),
     ]
@@ -89,7 +89,7 @@ class SettingLine(Completed):
     def on_focus(self) -> None:
         self.before = self.value
 
-    def action_leave(self, back: bool) -> None:
+    def action_leave(self, back: bool = False) -> None:
         if back:
             self.value = self.before
         self.post_message(LineLeft())
@@ -121,7 +121,7 @@ class SettingsForm(Vertical):
         columns = (
             Column("name", "setting", 24, 0, grow=1, most=32),
             Column("value", "value", 14, 1, grow=1, most=40),
-            Column("origin", "from", 14, 2, grow=2, most=44),
+            Column("origin", "origin", 14, 2, grow=2, most=44),
         )
         yield SettingsTable(columns, self._cells, id="fields")
         yield Static(id="about-field", markup=False)
