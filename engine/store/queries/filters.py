@@ -9,7 +9,8 @@ a field (`filter_fields`), an operator and a value, or several values with comma
     < <= > >=  numbers, times (2026-11-01, 2026-11-01T12:30, in UTC; 2d = the moment two days ago) and age (2d, 3h)
 
 A word alone is looked for in id, status, arm, data set, backbone, embedding, tags and notes. `none` means that
-there is no value. An arm goes by its ablation alone, too (`arm:no-norm` finds `tf-llmer/no-norm`). A run that lacks a value meets no comparison with it; != and !~ are the opposites of = and ~.
+there is no value. An arm goes by its ablation alone, too: `arm:no-norm` finds `tf-llmer/no-norm`. A run that lacks a
+value meets no comparison with it; != and !~ are the opposites of = and ~.
 """
 
 from __future__ import annotations
