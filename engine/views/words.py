@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
-_UNSAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+from engine.text import printable, printable_lines
 
-
-@lru_cache(4096)
-def printable(text: str) -> str:
-    """The text on one line; control and direction characters, which would steer a terminal, are shown as �."""
-    if text.isprintable():
-        return text
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in _UNSAFE else c for c in text)
-
-
-def printable_lines(text: str) -> str:
-    """The same for text of several lines: line ends and tabs stay."""
-    return "".join(c if c in "\n\t" else printable(c) for c in text.replace("\r\n", "\n").replace("\r", "\n"))
+__all__ = ["dotted", "printable", "printable_lines", "value_text"]
 
 
 def value_text(value: object) -> str:

@@ -18,6 +18,7 @@ from tfllmer_tui.cli.report import board, compare, export, metrics, report, verd
 from tfllmer_tui.cli.run import reproduce, run
 from tfllmer_tui.cli.store import doctor, store
 from tfllmer_tui.cli.study import study
+from tfllmer_tui.view.printing import put, say
 
 app = typer.Typer(
     name="tfllmer",
@@ -32,7 +33,7 @@ def _version(value: bool) -> None:
     if value:
         from importlib.metadata import version
 
-        typer.echo(f"tfllmer {version('tfllmer')}")
+        put(f"tfllmer {version('tfllmer')}")
         raise typer.Exit
 
 
@@ -87,22 +88,29 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ?
     try:
-        app(arguments, prog_name="tfllmer")
+        code = app(arguments, prog_name="tfllmer", standalone_mode=False)
     except Exception as error:
         if debug:
             raise
-        sys.exit(_report(error))
+        code = _report(error)
+    sys.exit(code or 0)
 
 
 def _report(error: Exception) -> int:
     from engine.errors import UserError
-    from engine.views.words import printable, printable_lines
+    from engine.text import printable
 
     if isinstance(error, UserError):
-        print(f"tfllmer: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+        say(f"tfllmer: {printable(' '.join(str(error).split()))}")
         if pointer := getattr(error, "pointer", ""):  # the place in a filter
-            print(printable_lines(pointer), file=sys.stderr)
+            say(pointer)
         return 2
+    if isinstance(error, typer.Abort):
+        say("Aborted.")
+        return 1
+    if isinstance(error, typer.exceptions.TyperException):
+        help.say_usage(error)
+        return getattr(error, "exit_code", 2)
     what = " ".join(f"{type(error).__name__}: {error}".split())
-    print(f"tfllmer: a fault of tfllmer itself: {printable(what)} (--debug shows where)", file=sys.stderr)
+    say(f"tfllmer: a fault of tfllmer itself: {printable(what)} (--debug shows where)")
     return 1

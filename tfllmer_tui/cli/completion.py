@@ -23,6 +23,8 @@ _PLAIN = re.compile(r"[\w.@/+:=,-]+", re.ASCII)
 _BREAKS = re.compile(r"[=:@]+")
 _MOST = 200
 """Runs that are offered, the newest first."""
+_READ = 1 << 16
+"""Bytes of a preset that are looked through."""
 
 Words: TypeAlias = Iterable[tuple[str, str]]
 """Values, each with a remark for shells that show one."""
@@ -86,7 +88,7 @@ def _offers(words: Callable[[Any, str], Words], context: Any, incomplete: str) -
 
 
 def _clean(text: str) -> str:
-    from engine.views.words import printable
+    from engine.text import printable
 
     return printable(" ".join(text.split()))[:80]
 
@@ -105,7 +107,11 @@ def _presets(kind: str) -> Callable[[Any, str], Words]:
 
 def _line(file: Any, word: str) -> str:
     """What stands behind `word:` at the beginning of a line of a preset."""
-    found = re.search(rf"^{word}:\s*(.*)$", file.read_text("utf-8", errors="replace"), re.MULTILINE)
+    if not file.is_file():
+        return ""
+    with open(file, "rb") as opened:
+        text = opened.read(_READ).decode("utf-8", errors="replace")
+    found = re.search(rf"^{word}:\s*(.*)$", text, re.MULTILINE)
     return found[1].strip("'\" ") if found else ""
 
 

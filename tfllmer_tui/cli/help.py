@@ -50,6 +50,17 @@ def use_in(app: typer.Typer) -> None:
             use_in(group.typer_instance)
 
 
+def say_usage(error: Any) -> None:
+    """A command line that is wrong, as typer draws it; what was typed may come from the name of a file."""
+    from typer import rich_utils
+
+    from engine.text import printable_lines
+
+    message = printable_lines(error.format_message())
+    error.format_message = lambda: message
+    rich_utils.rich_format_error(error)
+
+
 def _tidied(params: list[Any], ctx: Any) -> list[Any]:
     for param in params:
         if ctx.resilient_parsing:

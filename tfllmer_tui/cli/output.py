@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from engine.text import printable_lines
+from tfllmer_tui.view.printing import hand_out, put, say, terminal
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -15,25 +17,42 @@ if TYPE_CHECKING:
     from engine.store import Store
 
 
+__all__ = [
+    "ask_whether",
+    "hand_out",
+    "no_caret_c",
+    "pairs",
+    "print_json",
+    "print_rich",
+    "put",
+    "say",
+    "settled_store",
+    "table",
+    "terminal",
+    "write_or_print",
+]
+
+
 def print_json(value: Any) -> None:
     """One JSON value on stdout; numbers that are not finite are null."""
     from engine.spool import only_finite
+    from engine.text import json_text
 
-    print(json.dumps(only_finite(value), indent=2, ensure_ascii=False, allow_nan=False, default=str))
+    put(json_text(only_finite(value), indent=2))
 
 
 def print_rich(*renderables: RenderableType) -> None:
     """To a terminal as it fits; elsewhere wide enough that nothing is cut, without control codes."""
-    from rich.console import Console
-
-    console = Console() if sys.stdout.isatty() else Console(width=200, force_terminal=False)
+    console = terminal() if sys.stdout.isatty() else terminal(width=200, force_terminal=False)
     for renderable in renderables:
         console.print(renderable)
 
 
-def say(text: str) -> None:
-    """A line for a person, beside the output."""
-    print(text, file=sys.stderr, flush=True)
+def ask_whether(question: str) -> bool:
+    """Ask for y or n; Ctrl-C and an end of the input leave the command."""
+    import typer
+
+    return typer.confirm(printable_lines(question))
 
 
 @contextmanager
@@ -57,7 +76,7 @@ def no_caret_c() -> Iterator[None]:
 def write_or_print(text: str, out: Path | None) -> None:
     """To the file, whole or not at all; to stdout where it is `-` or none."""
     if out is None or str(out) == "-":
-        sys.stdout.write(text)
+        put(text, end="")
         return
     from engine.files import write_text
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import events, on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.timer import Timer
 
 from engine.errors import UserError
 from engine.files import store_path
 from engine.records import RunStatus
+from engine.text import printable_lines
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.keys import keys_file, own_keys
 from tfllmer_tui.tui.memory import Memory
@@ -32,6 +34,7 @@ from tfllmer_tui.tui.screens.run import RunScreen
 from tfllmer_tui.tui.screens.runs import RunsScreen
 from tfllmer_tui.tui.screens.studies import StudiesScreen
 from tfllmer_tui.tui.snapshot import StoreSnapshot
+from tfllmer_tui.tui.text import PrintableLines
 from tfllmer_tui.tui.traces import TraceCache
 from tfllmer_tui.tui.watch import Watcher
 
@@ -86,6 +89,7 @@ class TfllmerApp(App[None]):
         self.traces = TraceCache()
         self.memory = Memory(path, read_only=read_only)
         self.deaf_before = 0.0
+        self._printable = PrintableLines()
         self._saving: Timer | None = None
         self._settling = False
         for theme in THEMES:
@@ -97,6 +101,10 @@ class TfllmerApp(App[None]):
     def check_keys() -> dict[str, str]:
         """The user's own keys by binding id. Raises UserError where they are wrong."""
         return own_keys(keys_file())
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's, and what keeps control characters from the terminal."""
+        return [*super().get_line_filters(), self._printable]
 
     def on_mount(self) -> None:
         self.watcher.start()
@@ -218,7 +226,7 @@ class TfllmerApp(App[None]):
 
     def copy(self, what: str, text: str) -> None:
         """To the clipboard of the terminal (OSC 52), also through SSH and tmux."""
-        self.copy_to_clipboard(text)
+        self.copy_to_clipboard(printable_lines(text))
         self.notify(f"{what} copied", timeout=2, markup=False)
 
     def export_screenshot(self, *, title: str | None = None, simplify: bool = False) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from tfllmer_tui.tui import app  # noqa: F401 - the page lists what is imported
 from tfllmer_tui.tui.keys import bound, shortcuts
+from tfllmer_tui.view.printing import put
 
 PAGE = """\
 # Keys
@@ -74,4 +75,4 @@ def _sections() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    print(page(), end="")
+    put(page(), end="")

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import math
 
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual.color import Color
+from textual.filter import LineFilter
+
 from engine.errors import UserError
 from engine.metrics import parse_metric
 from engine.views.words import printable
@@ -49,3 +54,17 @@ def span(seconds: float | None) -> str:
 def difference(value: float, base: float, digits: int = 4) -> str:
     """With its sign."""
     return f"{value - base:+.{digits}f}"
+
+
+class PrintableLines(LineFilter):
+    """Every line of every widget on its way to the terminal: what would steer it is shown as �, and left out where the
+    layout has counted no cell for it. Names are cleaned before that, where they are laid out; this is for the rest."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        if all(segment.control or segment.text.isprintable() for segment in segments):
+            return segments
+        return [Segment(_of_cells(text) if not control else text, style, control) for text, style, control in segments]
+
+
+def _of_cells(text: str) -> str:
+    return "".join(c if (shown := printable(c)) == c else shown * cell_len(c) for c in text)

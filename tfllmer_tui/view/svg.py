@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from engine.files import write_text
+from engine.text import printable
+from tfllmer_tui.view.printing import terminal
 
 _SVG = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
@@ -44,7 +46,7 @@ def save_svg(renderable: RenderableType, path: Path, width: int, title: str = "t
 
 def to_svg(renderable: RenderableType, width: int, title: str, height: int | None = None) -> str:
     """What a terminal would show, as SVG text."""
-    console = Console(
+    console = terminal(
         record=True,
         width=width,
         height=height,
@@ -55,4 +57,4 @@ def to_svg(renderable: RenderableType, width: int, title: str, height: int | Non
         safe_box=False,
     )
     console.print(renderable)
-    return console.export_svg(title=title, code_format=_SVG)
+    return console.export_svg(title=printable(title), code_format=_SVG)

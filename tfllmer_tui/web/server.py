@@ -15,6 +15,7 @@ from textual_serve.server import Server
 
 from engine.errors import UserError
 from tfllmer_tui.tui.app import TfllmerApp
+from tfllmer_tui.view.printing import put
 from tfllmer_tui.web.guard import Guard, is_loopback
 
 POLICY = (
@@ -70,10 +71,10 @@ def serve(db: str | None, host: str, port: int, *, read_only: bool) -> None:
     # `exec`: the shell that textual-serve starts makes way, so that the app's parent is the server itself.
     server = WebServer(f"exec {shlex.join(command)}", Guard(loopback, token, f"tfllmer-{port}"))
     may = "read-only" if read_only else "runs can be launched and cancelled"
-    print(f"tfllmer in the browser ({may}): {_address(host, port, token)}")
+    put(f"tfllmer in the browser ({may}): {_address(host, port, token)}")
     if not loopback:
-        print("Not encrypted: where others can listen, leave --host out and use ssh -L.")
-    print("Ctrl-C ends it, runs go on.", flush=True)
+        put("Not encrypted: where others can listen, leave --host out and use ssh -L.")
+    put("Ctrl-C ends it, runs go on.")
     web.run_app(server._make_app(), sock=listening, print=None, access_log=None, shutdown_timeout=2.0)
 
 

@@ -11,6 +11,7 @@ import time
 
 from engine.errors import UserError
 from tfllmer_tui.tui.app import TfllmerApp
+from tfllmer_tui.view.printing import say
 
 LOOK_S = 2.0
 """How often it looks whether its server still lives."""
@@ -26,7 +27,7 @@ def main() -> None:
     try:
         app = TfllmerApp(given.db, read_only=given.read_only)
     except UserError as error:
-        print(error, file=sys.stderr)
+        say(error)
         sys.exit(2)
     app.run()
 

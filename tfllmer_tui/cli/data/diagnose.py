@@ -158,12 +158,12 @@ def _answered(
 
 def _measured(request: dict[str, Any]) -> dict[str, Any]:
     """Have the science wing's process do it, and say how far it is."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from tfllmer_tui.cli.child import run_child
+    from tfllmer_tui.cli.output import terminal
 
-    console = Console(stderr=True)
+    console = terminal(stderr=True)
     bar = Progress(
         BarColumn(24),
         TextColumn("{task.description}", markup=False),
@@ -178,7 +178,7 @@ def _measured(request: dict[str, Any]) -> dict[str, Any]:
         if record["r"] == "event" and record["level"] == "info":
             bar.update(task, description=record["text"])
         elif record["r"] == "event":
-            console.print(f"{record['level']}: {record['text']}", markup=False, highlight=False)
+            console.print(f"{record['level']}: {record['text']}")
         elif record["r"] == "points" and "done" in record["values"]:
             bar.update(task, completed=record["values"]["done"])
 

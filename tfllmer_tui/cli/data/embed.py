@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from tfllmer_tui.cli.options import Json
+from tfllmer_tui.view.printing import put, terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -188,12 +189,10 @@ def _cache() -> Path:
 
 def _run(settings: dict[str, Any]) -> dict[str, Any]:
     """Have the science wing's process do it, show how far it is, and return its result."""
-    from rich.console import Console
-
     from tfllmer_tui.cli.child import run_child
     from tfllmer_tui.cli.output import no_caret_c
 
-    shown = _Bar(Console(stderr=True))
+    shown = _Bar(terminal(stderr=True))
     try:
         with no_caret_c():
             return run_child(
@@ -241,7 +240,7 @@ class _Bar:
             self._move(record["step"], record["values"]["tokens"])
 
     def say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(text, soft_wrap=True)
 
     def close(self) -> None:
         if self._task is not None:
@@ -281,10 +280,10 @@ def _tell(result: dict[str, Any], then: str, *, as_json: bool) -> None:
         return
     done = f"{result['encoded']:,} texts encoded" if result["encoded"] else "nothing left to encode"
     reused = f", {result['reused']:,} reused" if result["reused"] else ""
-    print(f"{result['file']}: {result['items']:,} items x {result['dimensions']} {result['stored_as']}")
-    print(_recipe(result))
-    print(f"{done}{reused} ({result['texts']:,} distinct texts), {duration(result['wall_s'])}")
-    print(f"Next: {then}")
+    put(f"{result['file']}: {result['items']:,} items x {result['dimensions']} {result['stored_as']}")
+    put(_recipe(result))
+    put(f"{done}{reused} ({result['texts']:,} distinct texts), {duration(result['wall_s'])}")
+    put(f"Next: {then}")
 
 
 def _recipe(result: dict[str, Any]) -> str:

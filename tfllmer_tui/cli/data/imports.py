@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from tfllmer_tui.cli.options import Json
+from tfllmer_tui.view.printing import put
 
 
 def import_(
@@ -67,11 +68,11 @@ def import_(
 
 def _tell(result: dict[str, Any], folder: Path) -> None:
     sizes = ", ".join(f"{result[what]:,} {what}" for what in ("interactions", "users", "items"))
-    print(f"{result['file']}: {sizes}")
-    print(f"Read as {result['read_as']}; ordered by {result['order']}")
+    put(f"{result['file']}: {sizes}")
+    put(f"Read as {result['read_as']}; ordered by {result['order']}")
     given = ""
     if result["split"] is not None:
-        print("Split as given: " + ", ".join(f"{part} {n:,}" for part, n in result["split"].items()))
+        put("Split as given: " + ", ".join(f"{part} {n:,}" for part, n in result["split"].items()))
         given = " --set data.split=given"
     where = folder if folder.is_absolute() or str(folder).startswith(".") else f"./{folder}"
-    print(f"Next: tfllmer data show {where}{given}")
+    put(f"Next: tfllmer data show {where}{given}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tfllmer_tui.cli.options import Json
+from tfllmer_tui.view.printing import put
 
 group = typer.Typer(no_args_is_help=True)
 
@@ -71,6 +72,6 @@ def import_(
     if json:
         print_json(result)
         return
-    print(f"{result['file']}: {result['items']:,} x {result['dimensions']} float32")
-    print(f"Read as {result['read_as']}; {'with ids' if result['ids'] else 'without ids: rows are those of .item'}")
-    print(f"Next: tfllmer run --dataset {output.parent} --embedding {output}")
+    put(f"{result['file']}: {result['items']:,} x {result['dimensions']} float32")
+    put(f"Read as {result['read_as']}; {'with ids' if result['ids'] else 'without ids: rows are those of .item'}")
+    put(f"Next: tfllmer run --dataset {output.parent} --embedding {output}")

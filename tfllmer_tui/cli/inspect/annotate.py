@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from tfllmer_tui.cli.options import Db, Json, RunId
+from tfllmer_tui.view.printing import put
 
 if TYPE_CHECKING:
     from engine.store import Run, Store
@@ -62,7 +63,7 @@ def tag(
 
         print_json([record(store, run).to_json() for run in targets])
     else:
-        print(said)
+        put(said)
 
 
 def note(
@@ -102,7 +103,7 @@ def note(
 
         print_json(record(store, get_run(store, target.id)).to_json())
     else:
-        print(f"{target.id}: {said}")
+        put(f"{target.id}: {said}")
 
 
 def rm(
@@ -131,7 +132,7 @@ def rm(
     if purge:
         _purge(store, targets)
     else:
-        print(f"{_runs(removed)} put into the trash; tfllmer trash restore takes back" if removed else "already there")
+        put(f"{_runs(removed)} put into the trash; tfllmer trash restore takes back" if removed else "already there")
 
 
 @group.command("list")
@@ -166,7 +167,7 @@ def restore(run: Runs, db: Db = None) -> None:
 
     store = _store(db)
     back = take_back(store, [each.id for each in _find(store, run)])
-    print(f"{_runs(len(back))} taken back" if back else "none of them is in the trash")
+    put(f"{_runs(len(back))} taken back" if back else "none of them is in the trash")
 
 
 @group.command()
@@ -185,7 +186,7 @@ def purge(run: SomeRuns = None, yes: Yes = False, db: Db = None) -> None:
     if kept := [each.id for each in targets if each.trashed is None]:
         raise UserError(f"{kept[0]}: is not in the trash; tfllmer rm {kept[0]} puts it there")
     if not targets:
-        print("The trash is empty.")
+        put("The trash is empty.")
     elif _sure(targets, yes):
         _purge(store, targets)
 
@@ -213,19 +214,20 @@ def _sure(targets: Sequence[Run], yes: bool) -> bool:
     import sys
 
     from engine.errors import UserError
+    from tfllmer_tui.cli.output import ask_whether
 
     if yes:
         return True
     if not sys.stdin.isatty():
         raise UserError(f"{_runs(len(targets))} would be deleted for good; say --yes where nobody can be asked")
     names = ", ".join(run.id for run in targets[:3]) + (", ..." if len(targets) > 3 else "")
-    return typer.confirm(f"Delete {_runs(len(targets))} for good, with all files ({names})?")
+    return ask_whether(f"Delete {_runs(len(targets))} for good, with all files ({names})?")
 
 
 def _purge(store: Store, targets: Sequence[Run]) -> None:
     from engine.store.annotations import purge
 
-    print(f"{_runs(purge(store, [run.id for run in targets]))} deleted")
+    put(f"{_runs(purge(store, [run.id for run in targets]))} deleted")
 
 
 def _runs(count: int) -> str:

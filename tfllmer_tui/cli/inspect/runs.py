@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tfllmer_tui.cli.options import Dataset, Db, Json, RunId
+from tfllmer_tui.view.printing import put
 
 if TYPE_CHECKING:
     from engine.store import Store
@@ -209,7 +210,6 @@ def show(
     tfllmer show 01JD --config
     tfllmer show 01JD --facts --json
     """
-    import sys
 
     from engine.store import find_run, record
     from tfllmer_tui.cli.output import pairs, print_json, print_rich, settled_store
@@ -227,12 +227,10 @@ def show(
     elif config:
         from engine.views.settings import config_yaml
 
-        print(config_yaml(stored.spec, dict.fromkeys(stored.overrides, "--set")), end="")
+        put(config_yaml(stored.spec, dict.fromkeys(stored.overrides, "--set")), end="")
     elif log:
         file = store.folder(stored.id).log
-        from engine.views.words import printable_lines
-
-        sys.stdout.write(printable_lines(file.read_text("utf-8", errors="replace")) if file.exists() else "")
+        put(file.read_text("utf-8", errors="replace") if file.exists() else "", end="")
     elif svg is not None:
         from tfllmer_tui.cli.run.picture import WIDTH, picture
         from tfllmer_tui.view.svg import save_svg

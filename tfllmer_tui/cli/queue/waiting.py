@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import codecs
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from sqlmodel import select
 
@@ -18,8 +16,8 @@ from engine.errors import UserError, nearest
 from engine.records import RunStatus
 from engine.store import Run, Store, events, get_run, list_runs
 from engine.store.core.tables import StoredStudy
-from engine.views.words import printable_lines
 from tfllmer_tui.cli.output import say
+from tfllmer_tui.view.printing import hand_out, put, terminal
 
 _EVERY_S = 0.5
 
@@ -41,7 +39,7 @@ def unended(store: Store) -> list[Run]:
 def until_ended(store: Store, run_ids: Sequence[str], *, quiet: bool) -> list[Run]:
     """Wait for the runs; a bar on a terminal, a line for each end elsewhere. A lost run has ended where no
     worker will take it up again."""
-    console = Console(stderr=quiet)
+    console = terminal(stderr=quiet)
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -61,7 +59,7 @@ def until_ended(store: Store, run_ids: Sequence[str], *, quiet: bool) -> list[Ru
             bar.update(task, completed=len(ended), description=_counts(runs))
             for run in ended:
                 if run.id not in ended_ids and not console.is_terminal and not quiet:
-                    print(f"{run.id} {run.status}" + (f": {run.reason}" if run.reason else ""), flush=True)
+                    put(f"{run.id} {run.status}" + (f": {run.reason}" if run.reason else ""))
                 ended_ids.add(run.id)
             if len(ended) == len(runs):
                 return runs
@@ -105,8 +103,10 @@ def stream_log(store: Store, run_id: str, *, follow: bool, raw: bool = False) ->
                 block = file.read()
             offset += len(block)
             text = decoder.decode(block)
-            sys.stdout.write(text if raw else printable_lines(text))
-            sys.stdout.flush()
+            if raw:
+                hand_out(text)
+            else:
+                put(text, end="")
         if over:
             return
         queue.settle(store)

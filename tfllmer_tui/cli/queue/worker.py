@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tfllmer_tui.cli.options import Db
+from tfllmer_tui.view.printing import put
 
 
 def add_to(app: typer.Typer) -> None:
@@ -67,11 +68,11 @@ def worker(
 
     if drain:
         leaving = queue.drain(open_store(db))
-        print("\n".join(f"worker {one.id} (pid {one.pid}) drains" for one in leaving) or "No worker is alive.")
+        put("\n".join(f"worker {one.id} (pid {one.pid}) drains" for one in leaving) or "No worker is alive.")
         return
     devices = choose(gpus, exclude, slots_per_gpu, cpu_slots)
 
     def say(text: str) -> None:
-        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+        put(f"{time.strftime('%H:%M:%S')} {text}")
 
     Worker(open_store(db), devices, say, 0.0 if until_empty else None).run()

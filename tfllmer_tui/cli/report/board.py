@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from tfllmer_tui.cli.options import Backbone, Dataset, Db, Json
+from tfllmer_tui.view.printing import put
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +71,7 @@ def leaderboard(
     if json:
         from engine.views.boards import file_text
 
-        print(file_text(boards, "json", "backbones"), end="")
+        put(file_text(boards, "json", "backbones"), end="")
         return
     if not boards:
         say("No finished run yet for this board; tfllmer runs lists all, tfllmer run makes one.")

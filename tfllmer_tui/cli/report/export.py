@@ -9,6 +9,7 @@ import typer
 
 from tfllmer_tui.cli.options import Backbone, Dataset, Db, RunId
 from tfllmer_tui.cli.report.board import Baseline, LayoutName, Metrics, StudyName, Test
+from tfllmer_tui.view.printing import hand_out, put
 
 if TYPE_CHECKING:
     from engine.reports.boards.leaderboard import Leaderboard
@@ -182,8 +183,6 @@ def ranks(run: RunId, output: Out = None, db: Db = None) -> None:
     \b
     tfllmer export ranks 01JD -o ranks.csv
     """
-    import shutil
-    import sys
     import tempfile
 
     from engine.errors import UserError
@@ -205,8 +204,7 @@ def ranks(run: RunId, output: Out = None, db: Db = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "ranks.csv"
         export_ranks(files["ranks"], files["split"], file)
-        with open(file, encoding="utf-8") as text:
-            shutil.copyfileobj(text, sys.stdout)
+        put(file.read_text("utf-8"), end="")
 
 
 @group.command("map")
@@ -226,7 +224,6 @@ def linear_map(
     tfllmer export map 01JD -o map.safetensors
     """
     import shutil
-    import sys
 
     from engine.errors import UserError
     from engine.files import replacing
@@ -242,7 +239,7 @@ def linear_map(
     if not source.is_file():
         raise UserError(f"export map {run}: {source} is gone")
     if str(output) == "-":
-        sys.stdout.buffer.write(source.read_bytes())
+        hand_out(source.read_bytes())
         return
     with replacing(output) as temporary:
         shutil.copyfile(source, temporary)

@@ -10,6 +10,7 @@ import typer
 from tfllmer_tui.cli.options import Backbone, Dataset, Db
 from tfllmer_tui.cli.report.export import Names
 from tfllmer_tui.cli.report.verdict import Margin, Study
+from tfllmer_tui.view.printing import put
 
 
 def add_to(app: typer.Typer) -> None:
@@ -50,4 +51,4 @@ def report(
     asks = known_study(store, study).question if study else ""
     for reason in write_report(output, Question(title, asks, share, baselines, command), evidence, names):
         say(f"left out: {reason}")
-    print(output)
+    put(output)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO, TypeAlias
+from typing import TypeAlias
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -15,6 +15,7 @@ from engine.store import Run, Store
 from tfllmer_tui.cli.output import no_caret_c
 from tfllmer_tui.cli.run.picture import Snapshot, draw, snapshot
 from tfllmer_tui.view.live import RunProgress
+from tfllmer_tui.view.printing import put
 from tfllmer_tui.view.text import count, duration
 
 OnUpdate: TypeAlias = Callable[[Run], None]
@@ -49,7 +50,7 @@ def live(store: Store, run: Run, console: Console) -> Iterator[OnUpdate]:
 
 
 @contextmanager
-def lines(store: Store, run: Run, out: TextIO) -> Iterator[OnUpdate]:
+def lines(store: Store, run: Run) -> Iterator[OnUpdate]:
     """One line per epoch, without control codes."""
     began, first = time.monotonic(), snapshot(store, run)
     steps = set(first.series["train_ce"][0].tolist())
@@ -58,12 +59,12 @@ def lines(store: Store, run: Run, out: TextIO) -> Iterator[OnUpdate]:
     def update(run: Run) -> None:
         if run.cancel_requested and not stopping[0] and run.status is RunStatus.RUNNING:
             stopping[0] = True
-            print(_STOPPING, file=out, flush=True)
+            put(_STOPPING)
         current = snapshot(store, run)
         for step in current.series["train_ce"][0].tolist():
             if step not in steps:
                 steps.add(step)
-                print(_line(current, step, time.monotonic() - began, first.epoch), file=out, flush=True)
+                put(_line(current, step, time.monotonic() - began, first.epoch))
 
     yield update
 

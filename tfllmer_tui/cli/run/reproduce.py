@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tfllmer_tui.cli.options import Db, Json, RunId
+from tfllmer_tui.view.printing import put
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,15 +100,15 @@ print(json.dumps(provenance(Path(sys.argv[1]))))
 def _print(run: Run, lines: Any, rebuild: Recipe) -> None:
     from tfllmer_tui.cli.output import print_rich, table
 
-    print(f"# run {run.id} of {run.created:%Y-%m-%d %H:%M} UTC, {run.arm} on {run.dataset}")
+    put(f"# run {run.id} of {run.created:%Y-%m-%d %H:%M} UTC, {run.arm} on {run.dataset}")
     for line in lines:
-        print(line)
-    print(f"# or, from its stored specification: tfllmer reproduce {run.id} --run")
+        put(line)
+    put(f"# or, from its stored specification: tfllmer reproduce {run.id} --run")
     if rebuild.changes:
         rows = [(c.what, c.then, c.now, "other numbers" if c.decisive else "maybe") for c in rebuild.changes]
         print_rich(table(("changed since", "then", "now", "matters"), rows))
     else:
-        print("# code, packages, data and vectors are as they were")
+        put("# code, packages, data and vectors are as they were")
 
 
 def _again(store: Store, run: Run, rebuild: Recipe, *, quiet: bool) -> tuple[Run, list[tuple[str, Any, Any]]]:
@@ -130,7 +131,7 @@ def _again(store: Store, run: Run, rebuild: Recipe, *, quiet: bool) -> tuple[Run
     command = ["tfllmer", *sys.argv[1:]]
     again = create_run(store, rebuild.experiment, overrides=run.overrides, command=command, status=RunStatus.RUNNING)
     queue.start(store, again)
-    following = follow.nothing() if quiet else follow.lines(store, again, sys.stdout)
+    following = follow.nothing() if quiet else follow.lines(store, again)
     with following as on_update:
         again = queue.supervise(store, again, on_update)
     after = result_of(again)
@@ -144,6 +145,6 @@ def _compare(run: Run, again: Run, differing: list[tuple[str, Any, Any]]) -> Non
         say(f"tfllmer: run {again.id} {again.status}: {again.reason}")
     elif differing:
         print_rich(table(("number", "then", "now"), differing))
-        print(f"{len(differing)} numbers differ between {run.id} and {again.id}.")
+        put(f"{len(differing)} numbers differ between {run.id} and {again.id}.")
     else:
-        print(f"The same numbers to the last bit: {again.id}.")
+        put(f"The same numbers to the last bit: {again.id}.")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from tfllmer_tui.cli.options import Ablation, DatasetName, Db, Embedding, Json, Method, RunId, Sets, Threads
+from tfllmer_tui.view.printing import draws, put, terminal
 
 if TYPE_CHECKING:
     from engine.presets import Resolved
@@ -205,19 +206,11 @@ def _relocate(store: Store, run: str, sets: list[str]) -> None:
 
 
 def _mode(json: bool, quiet: bool) -> Mode:
-    import sys
-
     if json:
         return "json"
     if quiet:
         return "quiet"
-    return "live" if _draws(sys.stdout) else "lines"
-
-
-def _draws(stream: TextIO) -> bool:
-    import os
-
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
+    return "live" if draws() else "lines"
 
 
 def say_queued(store: Store, waiting: list[Run], *, json: bool, quiet: bool, no_worker: bool) -> None:
@@ -231,7 +224,7 @@ def say_queued(store: Store, waiting: list[Run], *, json: bool, quiet: bool, no_
         print_json([record(store, run).to_json() for run in waiting])
         return
     for run in waiting:
-        print(f"{run.id}  queued  {run.arm} {run.dataset} {run.backbone} seed {run.seed}", flush=True)
+        put(f"{run.id}  queued  {run.arm} {run.dataset} {run.backbone} seed {run.seed}")
     if started:
         say("Started a worker in the background; it leaves when the queue is empty.")
     if not quiet:
@@ -247,18 +240,15 @@ def command_line() -> list[str]:
 
 def _watch(store: Store, run: Run, mode: Mode) -> Run:
     """Follow a run that has been started to its end, and say how it ended."""
-    import sys
-
-    from rich.console import Console
 
     from engine import queue
     from tfllmer_tui.cli.run import follow
 
-    console = Console(stderr=mode == "json")
-    if mode == "live" or (mode == "json" and _draws(sys.stderr)):
+    console = terminal(stderr=mode == "json")
+    if mode == "live" or (mode == "json" and draws(stderr=True)):
         following = follow.live(store, run, console)
     elif mode == "lines":
-        following = follow.lines(store, run, sys.stdout)
+        following = follow.lines(store, run)
     else:
         following = follow.nothing()
     with following as on_update:
@@ -280,11 +270,10 @@ def _print_result(store: Store, run: Run, mode: Mode) -> None:
     summary = record(store, run)
     if mode == "quiet":
         reached = summary.result
-        print(
+        put(
             f"{run.id}  {run.arm} {run.dataset} {run.backbone} seed {run.seed}  "
             f"test NDCG@10 {number(reached.test.get('ndcg@10'))} HR@10 {number(reached.test.get('hr@10'))}  "
             f"best epoch {reached.best_epoch} of {reached.epochs}  {duration(reached.wall_s)}",
-            flush=True,
         )
     elif mode != "json":
         print_rich(result_table(summary) if mode == "live" else picture(store, run))
@@ -298,7 +287,7 @@ def _say_next(ended: list[Run], mode: Mode) -> None:
         say("Train it with a smaller learning rate, for instance --set train.lr=3e-4.")
     finished = [run for run in ended if run.status == "finished"]
     if finished and mode in ("live", "lines"):
-        print(f"Next: tfllmer show {finished[-1].id}\n      tfllmer leaderboard --dataset {finished[-1].dataset}")
+        put(f"Next: tfllmer show {finished[-1].id}\n      tfllmer leaderboard --dataset {finished[-1].dataset}")
 
 
 def _tag(store: Store, runs: list[Run], tags: list[str]) -> None:
@@ -348,4 +337,4 @@ def _print_config(resolved: Resolved, *, as_json: bool) -> None:
         values = flat(resolved.experiment)
         print_json({path: {"value": values[path], "origin": origin} for path, origin in resolved.origins.items()})
     else:
-        print(config_yaml(tree, resolved.origins), end="")
+        put(config_yaml(tree, resolved.origins), end="")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tfllmer_tui.cli.options import Db, Json
+from tfllmer_tui.view.printing import put
 
 if TYPE_CHECKING:
     from engine.store import Store
@@ -49,7 +50,7 @@ def doctor(db: Db = None, json: Json = False) -> None:
         print_rich(pairs(report))
         for problem in problems:
             say(f"problem: {problem}")
-        print("Nothing is wrong." if not problems else f"{len(problems)} problem(s).")
+        put("Nothing is wrong." if not problems else f"{len(problems)} problem(s).")
     if problems:
         raise typer.Exit(1)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tfllmer_tui.cli.options import Db, Json
+from tfllmer_tui.view.printing import put
 
 group = typer.Typer(no_args_is_help=True, help="The store: what it holds, backups, checks.")
 
@@ -51,7 +52,7 @@ def backup(
     from engine.store import open_store
     from engine.store.upkeep import backup_beside
 
-    print(backup_beside(open_store(db, read_only=True), target))
+    put(backup_beside(open_store(db, read_only=True), target))
 
 
 @group.command()
@@ -84,8 +85,8 @@ def check(
         print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            print(f"{finding.kind}: {finding.problem}")
-        print("Nothing is wrong." if not findings else f"{len(findings)} problem(s).")
+            put(f"{finding.kind}: {finding.problem}")
+        put("Nothing is wrong." if not findings else f"{len(findings)} problem(s).")
     if findings:
         raise typer.Exit(1)
 
@@ -102,7 +103,7 @@ def migrate(db: Db = None) -> None:
 
     before = schema_of(db)
     store = open_store(db, read_only=True)
-    print(f"{store.path}: schema {HEAD}" + ("" if before == HEAD else f", was {before}; a backup is beside it"))
+    put(f"{store.path}: schema {HEAD}" + ("" if before == HEAD else f", was {before}; a backup is beside it"))
 
 
 @group.command()
@@ -117,4 +118,4 @@ def vacuum(db: Db = None) -> None:
 
     open_store(db, read_only=True)  # a store that is not there is not made
     before, after = reclaim(open_store(db))
-    print(f"{before / 2**20:.1f} MiB before, {after / 2**20:.1f} MiB after")
+    put(f"{before / 2**20:.1f} MiB before, {after / 2**20:.1f} MiB after")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from tfllmer_tui.cli.options import Db, Json, Sets
+from tfllmer_tui.view.printing import put
 
 if TYPE_CHECKING:
     from engine.presets import Cell, Study
@@ -175,11 +176,11 @@ def status(name: Name, db: Db = None, json: Json = False) -> None:
         return
     print_rich(plain(f"{name}: {known_study(store, name).meaning}", "bold"), "", picture(now))
     if former:
-        print(f"No longer in the file as it was run, kept ({len(former)}):")
+        put(f"No longer in the file as it was run, kept ({len(former)}):")
         for cell in former[:10]:
-            print(f"  {cell.run}  {label(cell.axes)}")
+            put(f"  {cell.run}  {label(cell.axes)}")
         if len(former) > 10:
-            print("  ...; --json lists all")
+            put("  ...; --json lists all")
 
 
 # ------------------------------------------------------------------------------------ shared
@@ -200,7 +201,7 @@ def _dry_run(study: Study, cells: list[Cell], db: str | None, json: bool) -> Non
         print_json({"study": study.name, "runs": len(cells), **now.to_json()})
         return
     print_rich(plain(f"{study.name}: {study.meaning}", "bold"), "", picture(now))
-    print(f"{len(cells)} runs, {now.counts.get('missing', 0)} to be made.")
+    put(f"{len(cells)} runs, {now.counts.get('missing', 0)} to be made.")
 
 
 def _print_end(store: Store, study: Study, cells: list[Cell], now: StudyState) -> None:
@@ -217,9 +218,9 @@ def _print_end(store: Store, study: Study, cells: list[Cell], now: StudyState) -
         boards = boards_of_runs(store, finished, ["train_ce", DEFAULT_METRIC])
         print_rich(*(leaderboard_table(board) for board in boards))
     datasets = sorted({str(cell.axes["dataset"]) for cell in cells})
-    print(f"Next: tfllmer study status {study.name}\n      tfllmer verdict {study.name}")
+    put(f"Next: tfllmer study status {study.name}\n      tfllmer verdict {study.name}")
     for dataset in datasets[:3]:
-        print(f"      tfllmer leaderboard --dataset {dataset}")
+        put(f"      tfllmer leaderboard --dataset {dataset}")
 
 
 def _about(study: Study, rule: Any, seeds: int | None) -> Any:

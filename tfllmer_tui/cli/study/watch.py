@@ -19,6 +19,7 @@ from engine.records import RunStatus
 from engine.store import Store
 from engine.views.study import StudyState, planned_state
 from tfllmer_tui.cli.output import no_caret_c, say
+from tfllmer_tui.view.printing import put, terminal
 from tfllmer_tui.view.study import failures, label, legend, running, time_text
 from tfllmer_tui.view.text import duration, plain
 
@@ -32,7 +33,7 @@ def watch(store: Store, cells: Sequence[Cell], *, quiet: bool, keep_worker: bool
 
     Where `keep_worker` is set and all workers are gone while runs wait, another one is started.
     """
-    console = Console(stderr=quiet)
+    console = terminal(stderr=quiet)
     draws = console.is_terminal and not console.is_dumb_terminal
     lost_since: float | None = None
     nobody_told = False
@@ -87,7 +88,7 @@ def _lines(quiet: bool) -> Iterator[Any]:
             left = f"  {duration(now.time.left_s)} left" if now.time.left_s else ""
             why = f": {cell.reason}" if cell.reason else ""
             words = f"{cell.run}  {label(cell.axes)}  {cell.state}{why}{left}"
-            print(f"{place}/{len(now.cells)}  {words}", flush=True)
+            put(f"{place}/{len(now.cells)}  {words}")
         known = set(ended)
 
     yield show

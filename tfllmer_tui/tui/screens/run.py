@@ -29,6 +29,7 @@ from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.completed import TextLine
 from tfllmer_tui.tui.widgets.log_view import LogView, read_more
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
+from tfllmer_tui.view.printing import put
 from tfllmer_tui.view.text import STATUS, number
 
 if TYPE_CHECKING:
@@ -271,7 +272,7 @@ class RunScreen(ChartKeys):
             return
         try:
             with self.app.suspend():
-                print(f"{self._story.folder}\n`exit` leads back to tfllmer")
+                put(f"{self._story.folder}\n`exit` leads back to tfllmer")
                 subprocess.run([os.environ.get("SHELL") or "sh"], cwd=self._story.folder, check=False)
         except (OSError, SuspendNotSupported) as error:
             self.notify(f"no shell here: {error}; D copies the path", severity="warning", markup=False)
