@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import engine
+from engine.errors import UserError
 
 # ------------------------------------------------------------------------------------ presets
 
@@ -41,6 +42,12 @@ def label_of(file: Path) -> str:
 
 # ------------------------------------------------------------------------------------ data sets
 
+PACKED = ("", ".gz", ".zip")
+"""How an atomic file may be packed, by what stands behind its ending."""
+PARTS = ("train", "valid", "test")
+PART_NAMES = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "test": "test"}
+"""What the parts of a data set that is split already are called, in file names and in fields."""
+
 
 def data_roots() -> list[Path]:
     """The folders named in $TFLLMER_DATA, in its order."""
@@ -49,9 +56,33 @@ def data_roots() -> list[Path]:
 
 def list_datasets() -> list[tuple[str, Path]]:
     """(name, folder) of every ROOT/NAME/NAME.inter, by name; an earlier root hides a later one."""
-    found: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     for root in data_roots():
-        for file in root.glob("*/*.inter"):
-            if file.stem == file.parent.name:
-                found.setdefault(file.stem, file.parent.resolve())
-    return sorted(found.items())
+        for file in root.glob("*/*.inter*"):
+            if inter_name(file.name) == file.parent.name:
+                folders.setdefault(file.parent.name, file.parent.resolve())
+    return sorted(folders.items())
+
+
+def inter_name(file: str) -> str | None:
+    """NAME of NAME.inter, NAME.inter.gz or NAME.inter.zip; None for another file."""
+    for packed in PACKED:
+        if file.endswith(f".inter{packed}") and not file.startswith("."):
+            return file.removesuffix(f".inter{packed}")
+    return None
+
+
+def atomic_file(folder: Path, name: str, ending: str) -> Path:
+    """NAME.ENDING of the folder, or the packed one; the plain name where there is neither.
+
+    Raises UserError where there are several: they may differ."""
+    files = [file for packed in PACKED if (file := folder / f"{name}.{ending}{packed}").is_file()]
+    if len(files) > 1:
+        raise UserError(f"{files[0]}: {files[1].name} lies beside it, and either could be meant; keep one of them")
+    return files[0] if files else folder / f"{name}.{ending}"
+
+
+def part_files(folder: Path, name: str) -> list[Path]:
+    """NAME.train.inter, NAME.valid.inter, ... of a data set that is split already, as many as there are."""
+    files = [atomic_file(folder, f"{name}.{part}", "inter") for part in PART_NAMES]
+    return [file for file in files if file.is_file()]

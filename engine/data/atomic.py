@@ -6,7 +6,6 @@ token, token_seq, float and float_seq. Ids are text always: leading zeros surviv
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +15,10 @@ import polars as pl
 
 from engine import spec
 from engine.data.arrays import IntArray
+from engine.data.fields import part_field, parts_of, require_interactions, time_field, times_of
 from engine.data.tables import FileTable
-from engine.data.timestamps import parse_times
 from engine.errors import UserError, nearest
+from engine.places import atomic_file
 
 UNKNOWN_TEXT = "unknown"
 """The text of an item none of whose text fields is filled."""
@@ -32,7 +32,7 @@ class Log:
     appearance) and into `item_ids` (the rows of `.item`; without that file, order of first
     appearance). `item_text` runs along `item_ids`. `has_item_file`: the order of `item_ids` is that of a file.
     `time_field`: where the times came from; None where the order of the file is the order. `parts`: 0, 1 or 2 per
-    interaction where the file says which are for training, validation and test (its field `split`). `n_copies`:
+    interaction where the file says which are for training, validation and test (in `part_field`). `n_copies`:
     interactions that are exact copies of an earlier one.
     """
 
@@ -46,16 +46,17 @@ class Log:
     has_item_file: bool = True
     time_field: str | None = "timestamp"
     parts: IntArray | None = None
+    part_field: str | None = None
     n_copies: int = 0
 
 
 def files(folder: Path, name: str) -> list[Path]:
-    """The atomic files of a data set: NAME.inter and, where it exists, NAME.item.
+    """The atomic files of a data set, plain or packed: NAME.inter and, where it exists, NAME.item.
 
     Raises UserError where NAME.inter does not exist."""
-    inter, item = folder / f"{name}.inter", folder / f"{name}.item"
+    inter, item = (atomic_file(folder, name, ending) for ending in ("inter", "item"))
     if not inter.is_file():
-        names = sorted(path.name for path in folder.glob("*.inter"))
+        names = sorted(path.name for path in folder.glob("*.inter*"))
         hint = nearest(inter.name, names) if names else " (the folder holds no .inter file)"
         raise UserError(f"{inter}: no such file{hint}; put it there, or set --dataset to the folder that has it")
     return [inter, item] if item.is_file() else [inter]
@@ -69,11 +70,14 @@ def read_log(folder: Path, name: str, columns: spec.FieldNames | None = None, *,
     are histories and not interactions, and where the order would depend on a field that nobody named."""
     columns = columns or spec.FieldNames()
     inter, *item = files(folder, name)
-    table = FileTable.read(inter, required=(columns.user_id, columns.item_id))
-    _require_interactions(table, columns.item_id)
+    used = tuple(dict.fromkeys((columns.timestamp or "timestamp", columns.rating, "split")))
+    table = FileTable.read(inter, required=(columns.user_id, columns.item_id), used=used)
+    require_interactions(table, columns.user_id, columns.item_id)
     catalogue = FileTable.read(item[0], required=("item_id",)) if item else None
 
     user_ids = table.column(columns.user_id).unique(maintain_order=True)
+    _require_distinct(table, columns.user_id, user_ids)
+    _require_distinct(table, columns.item_id, table.column(columns.item_id).unique(maintain_order=True))
     if catalogue is None:
         item_ids = table.column(columns.item_id).unique(maintain_order=True)
         item_text = item_ids.to_list()
@@ -90,8 +94,9 @@ def read_log(folder: Path, name: str, columns: spec.FieldNames | None = None, *,
         table.fail(row, columns.item_id, what,
                    f"add it to {catalogue.path.name}, or remove its lines here")  # fmt: skip
     users = _int64(_indices(table.column(columns.user_id), user_ids))
-    time_field = _time_field(table, columns.timestamp, users)
-    times = None if time_field is None else _times(table, time_field)
+    ordered_by = time_field(table, columns.timestamp, users)
+    times = None if ordered_by is None else times_of(table, ordered_by)
+    split_by = part_field(table, (columns.user_id, columns.item_id, columns.rating, ordered_by))
     return Log(
         user_ids=user_ids.to_list(),
         item_ids=item_ids.to_list(),
@@ -101,8 +106,9 @@ def read_log(folder: Path, name: str, columns: spec.FieldNames | None = None, *,
         times=times,
         ratings=_ratings(table, columns.rating) if rated else None,
         has_item_file=catalogue is not None,
-        time_field=time_field,
-        parts=_parts(table),
+        time_field=ordered_by,
+        parts=None if split_by is None else parts_of(table, split_by),
+        part_field=split_by,
         n_copies=_n_copies(users, items, times),
     )
 
@@ -157,71 +163,19 @@ def _item_text(table: FileTable) -> list[str]:
     return text.replace("", UNKNOWN_TEXT).to_list()
 
 
-def _times(table: FileTable, name: str) -> IntArray:
-    parsed = parse_times(table.column(name))
-    if isinstance(parsed, int):
-        table.fail(parsed, name, f"{table.shown(parsed, name)} is not a time",
-                   "write seconds as a number, or an ISO date; without clock times leave the column out")  # fmt: skip
-    numbers = table.column(name).cast(pl.Float64, strict=False)  # as written: `parsed` may be scaled to be whole
-    low, high = numbers.min(), numbers.max()
-    if not numbers.null_count() and low > _CLOCK and high > 100 * low:  # type: ignore[operator]
-        row, other = int(parsed.argmin()), int(parsed.argmax())
-        table.fail(row, name, f"{table.shown(row, name)} and {table.shown(other, name)} (line {other + 2}) cannot both "
-                   "be times in one unit", "write all in seconds")  # fmt: skip
-    return parsed
-
-
-_CLOCK = 10**8
-"""Seconds of 1973: times of any unit that are not below may be clock times."""
-_TIME_NAMES = ("time", "date", "datetime", "ts", "t", "t_dat", "day")
-_LIKE_A_TIME = re.compile(r"time|date|(^|_)(ts|dat|day|created|at)($|_)", re.IGNORECASE)
-
-
-def _time_field(table: FileTable, wanted: str | None, users: IntArray) -> str | None:
-    """The field that gives the order: the one asked for; None for the order of the file."""
-    if wanted is None or wanted in table.types:
-        return wanted
-    if wanted != spec.FieldNames().timestamp:
-        known = nearest(wanted, table.types)
-        raise UserError(f"{table.path}:1: data.columns.timestamp={wanted}: no such field in the header{known}")
-    for name in table.types:
-        if _LIKE_A_TIME.search(name) and _would_reorder(table, name, users):
-            raise UserError(
-                f"{table.path}:1: no field timestamp, but {name} looks like one and would change the order; "
-                f"--set data.columns.timestamp={name} goes by it, --set data.columns.timestamp=none by the file's lines"
-            )
-    return None
-
-
-def _would_reorder(table: FileTable, name: str, users: IntArray) -> bool:
-    times = parse_times(table.column(name))
-    if isinstance(times, int) or not (name.lower() in _TIME_NAMES or times.min() > _CLOCK):
-        return False
-    return not np.array_equal(np.lexsort((times, users)), np.argsort(users, kind="stable"))
-
-
-def _parts(table: FileTable) -> IntArray | None:
-    """0, 1, 2 for `train`, `valid`, `test` in the field `split`; None where it holds anything else."""
-    if "split" not in table.types:
-        return None
-    parts = table.column("split").replace_strict({"train": 0, "valid": 1, "test": 2}, default=None)
-    return None if parts.null_count() else _int64(parts)
-
-
 def _n_copies(users: IntArray, items: pl.Series, times: IntArray | None) -> int:
     columns = {"users": users, "items": items} | ({} if times is None else {"times": times})
     return len(users) - pl.DataFrame(columns).n_unique()
 
 
-def _require_interactions(table: FileTable, item_id: str) -> None:
-    """Raises UserError for rows of a history and the item that follows it."""
-    for name, kind in table.types.items():
-        base = name.removesuffix("_list")
-        if kind == "token_seq" and base != name and (base in table.types or base == item_id):
-            raise UserError(
-                f"{table.path}:1: field {name}: rows of a history and the item that follows it, not interactions; "
-                f"`tfllmer data import {table.path}` makes interactions of them"
-            )
+def _require_distinct(table: FileTable, name: str, ids: pl.Series) -> None:
+    """Raises UserError for two ids that differ in the blanks around them alone: are they one, or two?"""
+    bare = ids.str.strip_chars()
+    again = (~bare.is_first_distinct()).arg_true()
+    if len(again):
+        one, other = ids[int((bare == bare[again[0]]).arg_true()[0])], ids[again[0]]
+        row = int((table.column(name) == other).arg_true()[0])
+        table.fail(row, name, f"{other!r} and {one!r} differ only by blanks", "write an id in one way")
 
 
 def _ratings(table: FileTable, name: str) -> npt.NDArray[np.float64] | None:

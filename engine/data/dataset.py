@@ -37,6 +37,7 @@ class Dataset:
     n_file_interactions: interactions before the filters
     order:          what gave the order within a user, in words
     parts:          [interactions] 0 = train, 1 = valid, 2 = test where the file says so, sorted before time; or None
+    part_field:     the field that says so
     n_copies:       interactions of the file that are exact copies of an earlier one
     vectors:        demo only: the generated X, float32 [n_item_rows x D], in the order of .item
     """
@@ -56,6 +57,7 @@ class Dataset:
     n_file_interactions: int
     order: str
     parts: IntArray | None
+    part_field: str | None
     n_copies: int
     vectors: FloatArray | None
 
@@ -108,6 +110,7 @@ def _assemble(name: str, log: Log, data: spec.Data, vectors: FloatArray | None) 
         n_file_interactions=len(rows),
         order=_order(log),
         parts=interactions.parts,
+        part_field=log.part_field,
         n_copies=log.n_copies,
         vectors=vectors,
     )
@@ -115,7 +118,7 @@ def _assemble(name: str, log: Log, data: spec.Data, vectors: FloatArray | None) 
 
 def _order(log: Log) -> str:
     by = "the order of the file" if log.time_field is None else f"field {log.time_field}"
-    return by if log.parts is None else f"field split, then {by}"
+    return by if log.parts is None else f"field {log.part_field}, then {by}"
 
 
 def _mask(members: IntArray, size: int) -> BoolArray:

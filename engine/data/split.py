@@ -73,7 +73,7 @@ def split_dataset(dataset: Dataset, data: spec.Data) -> Split:
 def _by_rule(dataset: Dataset, rule: spec.LeaveOneOut | spec.Temporal | spec.Given) -> Split:
     if dataset.parts is not None and not isinstance(rule, spec.Given):
         raise UserError(
-            f"{dataset.name}.inter is split already (its field split says train, valid or test); "
+            f"{dataset.name}.inter is split already (its field {dataset.part_field} says train, valid or test); "
             "--set data.split=given keeps that; to split it anew, leave the field out"
         )
     match rule:

@@ -25,6 +25,47 @@ _QUOTED = r'^"(?:[^"]|"")*"$'
 
 
 @dataclass(frozen=True)
+class Header:
+    """What the first line must hold. `used`: the fields that are read; None: all."""
+
+    required: Sequence[str]
+    used: Sequence[str] | None = None
+
+    def types(self, path: Path, fields: Sequence[str]) -> dict[str, str]:
+        """Field names and types of the first line. Raises UserError."""
+        types: dict[str, str] = {}
+        example = "the first line must name fields and types, such as "
+        example += "<TAB>".join(f"{name}:token" for name in self.required or ("user_id", "item_id"))
+        for field in fields:
+            name, colon, kind = field.rpartition(":")
+            known = bool(colon and name) and kind in TYPES
+            if self._is_unused(fields, name if known else field):
+                name = name if known else field
+                types[name if name not in types else f"{name} ({len(types) + 1})"] = kind if known else ""
+                continue
+            if not colon or not name:
+                raise UserError(f"{path}:1: field {field[:40]!r}: no type in the header; {example}")
+            if kind not in TYPES:
+                raise UserError(
+                    f"{path}:1: field {name[:40]!r}: no type {kind[:40]!r}{nearest(kind, TYPES)}; {example}"
+                )
+            if name in types:
+                raise UserError(f"{path}:1: field {name}: named twice in the header; rename or remove one")
+            types[name] = kind
+        for name in self.required:
+            if name not in types:
+                raise UserError(f"{path}:1: field {name}: not in the header, which has {', '.join(types)}; {example}")
+        return types
+
+    def _is_unused(self, fields: Sequence[str], name: str) -> bool:
+        """Whether the file is one of atomic fields, and nothing asks for this one."""
+        if self.used is None or name.partition(":")[0] in self.used:
+            return False
+        names = [field.rpartition(":")[0] for field in fields]
+        return all(names.count(each) == 1 for each in self.required)
+
+
+@dataclass(frozen=True)
 class FileTable:
     """One atomic file as text columns; row r is line r + 2 (where no quoted field holds a line end)."""
 
@@ -33,15 +74,17 @@ class FileTable:
     frame: pl.DataFrame
 
     @classmethod
-    def read(cls, path: Path, required: Sequence[str]) -> FileTable:
+    def read(cls, path: Path, required: Sequence[str], used: Sequence[str] | None = None) -> FileTable:
         """Raises UserError with line and field for what is not UTF-8, has no header, lacks an id, or has a line of
-        another width."""
+        another width. Where nothing but `required` and `used` is read, other fields may have any type, or a name twice
+        (the second is then numbered)."""
         data = _text(path)
         separator = _separator(data)
+        header = Header(required, None if used is None else (*required, *used))
         if separator != "\t" or data.startswith(b'"'):
-            types, frame = _read_quoted(path, data, separator, required)
+            types, frame = _read_quoted(path, data, separator, header)
         else:
-            types, frame = _read_plain(path, data, required)
+            types, frame = _read_plain(path, data, header)
         table = cls(path, types, frame)
         for name in required:
             table._require_ids(name)
@@ -77,8 +120,8 @@ class FileTable:
             self.fail(empty[0], name, "empty", "every line needs an id")
 
 
-def _read_plain(path: Path, data: bytes, required: Sequence[str]) -> tuple[dict[str, str], pl.DataFrame]:
-    types = _header(path, data.split(b"\n", 1)[0].decode("utf-8").split("\t"), required)
+def _read_plain(path: Path, data: bytes, header: Header) -> tuple[dict[str, str], pl.DataFrame]:
+    types = header.types(path, data.split(b"\n", 1)[0].decode("utf-8").split("\t"))
     lines = data.count(b"\n") + (not data.endswith(b"\n")) - 1
     _require_rows(path, lines)
     # Polars fills short lines with nulls without a word and refuses long ones; together with
@@ -99,7 +142,7 @@ def _read_plain(path: Path, data: bytes, required: Sequence[str]) -> tuple[dict[
     if frame is None:
         if b'"' in data:  # a quoted field may hold tabs and line ends
             try:
-                return _read_quoted(path, data, "\t", required)
+                return _read_quoted(path, data, "\t", header)
             except UserError:
                 pass  # the plain reading's message names the line
         _wrong_width(path, data, list(types))
@@ -120,16 +163,14 @@ def _unquoted(frame: pl.DataFrame) -> pl.DataFrame:
     return frame
 
 
-def _read_quoted(
-    path: Path, data: bytes, separator: str, required: Sequence[str]
-) -> tuple[dict[str, str], pl.DataFrame]:
+def _read_quoted(path: Path, data: bytes, separator: str, header: Header) -> tuple[dict[str, str], pl.DataFrame]:
     reader = csv.reader(io.StringIO(data.decode("utf-8"), newline=""), delimiter=separator, strict=True)
     rows: list[list[str]] = []
     types: dict[str, str] | None = None
     try:
         for row in reader:
             if types is None:
-                types = _header(path, row, required)
+                types = header.types(path, row)
             elif len(row) != len(types):
                 raise UserError(
                     f"{path}:{reader.line_num}: the line has {len(row)} fields, the header names {len(types)}; "
@@ -150,7 +191,7 @@ def _separator(data: bytes) -> str:
     if "\t" not in header:
         for separator in ",;|":
             fields = header.split(separator)
-            if len(fields) > 1 and all(_FIELD.fullmatch(field) for field in fields):
+            if sum(_FIELD.fullmatch(field) is not None for field in fields) > 1:
                 return separator
     return "\t"
 
@@ -178,25 +219,6 @@ def _place(data: bytes, at: int) -> tuple[int, str]:
     names = data.split(b"\n", 1)[0].decode("utf-8", "replace").split("\t")
     named = line > 1 and column < len(names)
     return line, names[column].rsplit(":", 1)[0] if named else str(column + 1)
-
-
-def _header(path: Path, fields: Sequence[str], required: Sequence[str]) -> dict[str, str]:
-    """Field names and types of the first line."""
-    types: dict[str, str] = {}
-    example = "the first line must name fields and types, such as " + "<TAB>".join(f"{n}:token" for n in required)
-    for field in fields:
-        name, colon, kind = field.rpartition(":")
-        if not colon or not name:
-            raise UserError(f"{path}:1: field {field[:40]!r}: no type in the header; {example}")
-        if kind not in TYPES:
-            raise UserError(f"{path}:1: field {name[:40]!r}: no type {kind[:40]!r}{nearest(kind, TYPES)}; {example}")
-        if name in types:
-            raise UserError(f"{path}:1: field {name}: named twice in the header; rename or remove one")
-        types[name] = kind
-    for name in required:
-        if name not in types:
-            raise UserError(f"{path}:1: field {name}: not in the header, which has {', '.join(types)}; {example}")
-    return types
 
 
 def _wrong_width(path: Path, data: bytes, names: list[str]) -> NoReturn:

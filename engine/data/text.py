@@ -6,6 +6,7 @@ import gzip
 import io
 import zipfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 from engine.errors import UserError
@@ -22,6 +23,22 @@ def text_bytes(path: Path) -> bytes:
     return data
 
 
+def packed_name(path: Path) -> str:
+    """The name of the file inside where it is gzip or a zip archive of one file, else its own."""
+    name = path.name
+    if name.lower().endswith(".gz"):
+        return name[:-3]
+    if name.lower().endswith(".zip"):
+        with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+            return next(iter(_members(archive)), name)
+    return name
+
+
+def _members(archive: zipfile.ZipFile) -> list[str]:
+    names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    return [name for name in names if not name.startswith("__MACOSX/")]
+
+
 def unpacked(path: Path) -> bytes:
     """The file's bytes; those of the file inside where it is gzip or a zip archive of one file."""
     data = path.read_bytes()
@@ -30,8 +47,7 @@ def unpacked(path: Path) -> bytes:
             return gzip.decompress(data)
         if data.startswith(b"PK\x03\x04"):
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                names = [info.filename for info in archive.infolist() if not info.is_dir()]
-                names = [name for name in names if not name.startswith("__MACOSX/")]
+                names = _members(archive)
                 if len(names) != 1:
                     raise UserError(f"{path}: a zip archive of {len(names)} files ({', '.join(names[:4])}); unpack it")
                 return archive.read(names[0])

@@ -14,6 +14,8 @@ _ISO = (
 )
 _MAX_DIGITS = 18
 _MAX = 2**63 - 1024
+CLOCK = 10**8
+"""Seconds of 1973: times of any unit that are not below may be clock times."""
 _MAX_SECONDS = 9_000_000_000
 """Beyond it nanoseconds leave int64."""
 
@@ -32,6 +34,18 @@ def parse_times(text: pl.Series) -> IntArray | int:
         return scaled
     dates = _dates(text)
     return max(scaled, dates) if isinstance(dates, int) else dates
+
+
+def mixed_units(text: pl.Series) -> tuple[int, int] | None:
+    """The places of the lowest and the highest of clock times that cannot be in one unit, as seconds and milliseconds
+    are; None where there are none, or the texts are dates."""
+    numbers = text.cast(pl.Float64, strict=False)
+    if numbers.null_count() or not len(numbers):
+        return None
+    low, high = numbers.arg_min(), numbers.arg_max()
+    if low is None or high is None or not (numbers[low] > CLOCK and numbers[high] > 100 * numbers[low]):
+        return None
+    return low, high
 
 
 def _dates(text: pl.Series) -> IntArray | int:

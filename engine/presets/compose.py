@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine.errors import UserError, nearest
+from engine.places import atomic_file
 from engine.presets.files import Preset, Setting, find_preset, has_preset, list_presets
 from engine.presets.layers import Layer, Merged, at, merge, tree_of, whole_name, whole_names
 from engine.presets.locate import (
@@ -216,9 +217,9 @@ def _find(experiment: Experiment, where: str, merged: Merged) -> dict[str, Setti
     name = experiment.data.name
     if name == "demo":
         raise UserError(f"--dataset {where}: demo is the name of the generated data set; rename the files")
-    if not (folder / f"{name}.inter").is_file():
+    files = [atomic_file(folder, name, ending) for ending in ("inter", "item")]
+    if not files[0].is_file():
         raise UserError(f"--dataset {where}: no {name}.inter in {folder}")
-    files = [folder / f"{name}.inter", folder / f"{name}.item"]
     by = "--dataset" if is_path(where) else "$TFLLMER_DATA"
     found = {
         "data.source.path": Setting(str(folder), by),

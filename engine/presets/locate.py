@@ -8,30 +8,29 @@ from functools import lru_cache
 from pathlib import Path
 
 from engine.errors import UserError, nearest
-from engine.places import data_roots, list_datasets
+from engine.places import PART_NAMES, atomic_file, data_roots, inter_name, list_datasets, part_files
 from engine.spec import file_fingerprint
 
 VECTOR_SUFFIXES = (".npy", ".npz", ".parquet", ".safetensors")
-
-PARTS = ("train", "valid", "test")
-"""How the files of a data set that is split already are told apart: NAME.train.inter, ..."""
 
 
 def find_dataset(name_or_path: str) -> Path:
     """The folder of a data set, by name under $TFLLMER_DATA or as a path (the folder, or its .inter file).
 
-    Raises UserError that names the roots searched and the data sets found there.
+    Raises UserError that names the roots searched and the data sets there, and where the folder holds two data sets
+    of that name.
     """
-    found = dict(list_datasets())
-    if name_or_path in found:
-        return found[name_or_path]
+    known = dict(list_datasets())
+    if name_or_path in known:
+        _require_one_reading(known[name_or_path], name_or_path)
+        return known[name_or_path]
     path = Path(name_or_path).expanduser()
-    if path.is_dir() or path.suffix == ".inter":
+    if path.is_dir() or inter_name(path.name) is not None:
         dataset_name(path)
         return (path if path.is_dir() else path.parent).resolve()
     if os.sep in name_or_path:
         raise UserError(f"--dataset {name_or_path}: no such folder")
-    raise UserError(f"--dataset {name_or_path}: no data set {name_or_path!r}{_searched(name_or_path, list(found))}")
+    raise UserError(f"--dataset {name_or_path}: no data set {name_or_path!r}{_searched(name_or_path, list(known))}")
 
 
 def _searched(name: str, names: list[str]) -> str:
@@ -50,40 +49,65 @@ def _searched(name: str, names: list[str]) -> str:
 def is_path(name_or_path: str) -> bool:
     """Whether `find_dataset` takes it for a path (a name under $TFLLMER_DATA comes first)."""
     return name_or_path not in dict(list_datasets()) and (
-        os.sep in name_or_path or name_or_path.endswith(".inter") or Path(name_or_path).is_dir()
+        os.sep in name_or_path or inter_name(name_or_path) is not None or Path(name_or_path).is_dir()
     )
 
 
 def dataset_name(path: Path) -> str:
-    """NAME of the NAME.inter at `path` (a folder, or the file). Raises UserError where it is not clear."""
-    if path.suffix == ".inter" and not path.is_dir():
+    """NAME of the NAME.inter (.gz, .zip) at `path` (a folder, or the file). Raises UserError where it is not clear."""
+    named = inter_name(path.name)
+    if named is not None and not path.is_dir():
         if not path.is_file():
             raise UserError(f"--dataset {path}: no such file")
-        _require_whole(path.parent, path.stem)
-        return path.stem
+        atomic_file(path.parent, named, "inter")
+        _require_whole(path.parent, named)
+        return named
     if not path.is_dir():
         raise UserError(f"--dataset {path}: no such folder")
-    names = sorted(file.stem for file in path.glob("*.inter"))
+    names = sorted({name for file in path.glob("*.inter*") if (name := inter_name(file.name)) is not None})
     own = path.resolve().name
-    if own in names:
-        return own
-    if names:
-        _require_whole(path, names[0])
-    if len(names) == 1:
-        return names[0]
+    whole = [name for name in names if not _is_part(path, name)]
+    chosen = own if own in names else whole[0] if len(whole) == 1 else None
+    if chosen is not None:
+        atomic_file(path, chosen, "inter")
+        _require_one_reading(path, chosen)
+        return chosen
+    for name in names if not whole else ():
+        _require_whole(path, name)
     if not names:
         raise UserError(f"--dataset {path}: no NAME.inter in this folder (RecBole atomic files)")
     raise UserError(f"--dataset {path}: several data sets ({', '.join(names)}); name one as {path}/{names[0]}.inter")
 
 
+def _is_part(folder: Path, name: str) -> bool:
+    """Whether NAME is WHOLE.train, say, beside WHOLE.test."""
+    whole, dot, part = name.rpartition(".")
+    return bool(dot) and part in PART_NAMES and len(part_files(folder, whole)) > 1
+
+
 def _require_whole(folder: Path, name: str) -> None:
     """Raises UserError where NAME.inter is one part of a data set that is split already."""
-    whole, dot, part = name.rpartition(".")
-    if dot and part in PARTS and any((folder / f"{whole}.{p}.inter").is_file() for p in PARTS if p != part):
+    if _is_part(folder, name):
+        whole = name.rpartition(".")[0]
         raise UserError(
-            f"--dataset {folder}: {whole} is split already ({', '.join(f'{whole}.{p}.inter' for p in PARTS)}); "
+            f"--dataset {folder}: {whole} is split already ({_listed(part_files(folder, whole))}); "
             f"`tfllmer data import {folder}` makes one data set of it that keeps the split"
         )
+
+
+def _require_one_reading(folder: Path, name: str) -> None:
+    """Raises UserError where the folder holds a data set both whole and split. Only the file's own path says which."""
+    parts = part_files(folder, name)
+    if parts:
+        whole = atomic_file(folder, name, "inter")
+        raise UserError(
+            f"--dataset {folder}: holds {whole.name} and, split already, {_listed(parts)}; --dataset {whole} takes the "
+            f"first and splits it anew, `tfllmer data import {parts[0]} --name {name}-split` keeps the given split"
+        )
+
+
+def _listed(files: Iterable[Path]) -> str:
+    return ", ".join(file.name for file in files)
 
 
 def list_vectors(folder: Path, dataset: str) -> dict[str, list[Path]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import UserError
+from engine.places import atomic_file, inter_name
 
 if TYPE_CHECKING:
     from engine.spec import Experiment
@@ -35,8 +36,8 @@ def relocated(run: Run, sets: Sequence[str]) -> Experiment:
         if name == "data.source.path":
             if not isinstance(source, Files):
                 raise UserError(f"--set {name}: the data of {run.id} are generated; leave it out")
-            folder = path.parent if path.suffix == ".inter" else path
-            files = [folder / f"{source.name}.inter", folder / f"{source.name}.item"]
+            folder = path if inter_name(path.name) is None else path.parent
+            files = [atomic_file(folder, source.name, ending) for ending in ("inter", "item")]
             _require(files[0], name)
             _compare(name, folder, fingerprint_of(file for file in files if file.exists()), source.fingerprint)
             data = experiment.data.model_copy(update={"source": source.model_copy(update={"path": str(folder)})})

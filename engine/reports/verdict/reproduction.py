@@ -13,6 +13,7 @@ from typing import Any
 
 from engine import spec
 from engine.errors import UserError
+from engine.places import atomic_file
 from engine.presets import resolve
 from engine.records import Provenance, RunResult
 from engine.spec import Experiment, Files, flat, leaves_by_name
@@ -78,7 +79,7 @@ def _found(stored: Experiment, given: dict[str, Any], sets: Sequence[str]) -> tu
     first that give the same content, else the first that give any. Raises UserError where none does."""
     datasets, embeddings = [given["dataset"]], [given["embedding"]]
     if given["dataset"] is not None and stored.data.path is not None:
-        datasets += [stored.data.path, str(Path(stored.data.path, f"{stored.data.name}.inter"))]
+        datasets += [stored.data.path, str(atomic_file(Path(stored.data.path), stored.data.name, "inter"))]
     if given["embedding"] is not None and stored.vectors.path is not None:
         embeddings.append(stored.vectors.path)
     others: list[tuple[dict[str, Any], Experiment]] = []

@@ -13,7 +13,8 @@ from engine import spec
 from engine.data import load_dataset, split_dataset, statistics
 from engine.data.atomic import read_log
 from engine.errors import UserError
-from engine.presets import find_dataset
+from engine.places import list_datasets
+from engine.presets import find_dataset, resolve
 from tests.engine.data.files import INTER, ITEM, lines, write
 
 PAIR = "user_id:token\titem_id:token"
@@ -60,12 +61,40 @@ def test_a_time_under_another_name_is_asked_for_and_found(tmp_path: Path, field:
     assert load_dataset(with_columns(data, timestamp=None)).order == "the order of the file"
 
 
+@pytest.mark.parametrize(
+    ("field", "cells", "match"),
+    [
+        ("Timestamp", ["3", "1", "2"], "but Timestamp looks like one and would change the order"),
+        ("createdAt", ["1600000300", "1600000100", "1600000200"], "but createdAt looks like one and would"),
+        ("reviewTime", ["09 13, 2009", "01 1, 2008", "12 3, 2009"], r"a form that is not read here \('09 13, 2009'\)"),
+        ("date", ["31.12.2020", "01.01.2020", "02.01.2020"], "a form that is not read here .*write ISO dates"),
+        ("date", ["Sep 13, 2009", "Jan 1, 2008", "Dec 3, 2009"], "a form that is not read here"),
+        ("t_dat", ["2020-09-03", "", "2020-09-02"], "looks like one and is empty in line 3; fill it in, or"),
+        ("position", ["3", "1", "2"], "looks like a place in the order and would change the order"),
+        ("order_id", ["2", "0", "1"], "looks like a place in the order"),
+        ("seq", ["30", "10", "20"], "looks like a place in the order"),
+    ],
+)
+def test_no_field_that_may_give_the_order_is_passed_over(
+    tmp_path: Path, field: str, cells: list[str], match: str
+) -> None:
+    data = write(
+        tmp_path, f"{PAIR}\t{field}:token\n" + lines([("u", *pair) for pair in zip("cab", cells, strict=True)])
+    )
+    with pytest.raises(UserError, match=rf"{match}.*--set data\.columns\.timestamp=none goes by the file's lines"):
+        load_dataset(data)
+    assert orders(with_columns(data, timestamp=None)) == {"u": "cab"}
+
+
 def test_what_cannot_change_the_order_is_not_asked_about(tmp_path: Path) -> None:
     for number, (field, cells) in enumerate(
         [
             ("date", ["2020-01-01", "2020-01-02", "2020-01-03"]),  # the order of the file already
             ("watch_time", ["310", "5", "20"]),  # a duration
             ("update", ["weekly", "daily", ""]),
+            ("position", ["2", "2", "1"]),  # of a shelf, say: no order of the user's
+            ("order", ["1", "2", "3"]),
+            ("date_label", ["soon", "2 of 3", "now"]),
         ]
     ):
         folder = tmp_path / str(number)
@@ -123,9 +152,30 @@ def test_histories_are_no_interactions(tmp_path: Path, header: str) -> None:
         read_log(tmp_path, "x")
 
 
+@pytest.mark.parametrize(
+    ("field", "cells"),
+    [
+        ("history:token_seq", ["a", "a b"]),
+        ("item_seq:token", ["a", "a b"]),
+        ("hist_items:token_seq", ["a b", "a"]),  # longest first
+        ("past:token_seq", ["a", "b"]),  # cut off at one item
+    ],
+)
+def test_histories_of_another_name_are_found(tmp_path: Path, field: str, cells: list[str]) -> None:
+    items = "cb" if cells[0] == "a b" else "bc"
+    rows = [("u", item, cell) for item, cell in zip(items, cells, strict=True)]
+    data = write(tmp_path, f"{PAIR}\t{field}\n" + lines([*rows, ("v", "a", "c")]))
+    name = field.partition(":")[0]
+    with pytest.raises(UserError, match=rf"field {name}: rows of a history .*`tfllmer data import .*--history {name}`"):
+        load_dataset(data)
+
+
 def test_other_lists_are_left_alone(tmp_path: Path) -> None:
     data = write(tmp_path, f"{PAIR}\ttag_list:token_seq\n" + lines([("u", "a", "x y"), ("u", "b", "")]))
     assert orders(data) == {"u": "ab"}
+    shelves = [("u", "a", "a b"), ("u", "b", "a b"), ("v", "b", "a b")]  # items, and no history
+    data = write(tmp_path, f"{PAIR}\twish_list:token_seq\n" + lines(shelves))
+    assert orders(data) == {"u": "ab", "v": "b"}
 
 
 PARTS = [
@@ -162,7 +212,8 @@ def test_a_given_split_is_kept_and_never_made_again(tmp_path: Path) -> None:
         ([row for row in PARTS if row[2] != "train"], "nothing to train on: its split"),
         ([row for row in PARTS if row[2] != "valid"], "has no interaction in valid"),
         ([row for row in PARTS if row[2] != "test"], "has no interaction in test"),
-        ([*PARTS, ("z", "a", "dev")], "has no field split:token that says"),
+        ([*PARTS, ("z", "a", "extra")], r"x\.inter:12: field split: 'extra' is none of train, valid, test, others are"),
+        ([(u, i, "fold1") for u, i, _ in PARTS], "has no field split:token that says"),
     ],
 )
 def test_a_given_split_that_says_too_little_is_refused(
@@ -171,6 +222,26 @@ def test_a_given_split_that_says_too_little_is_refused(
     data = write(tmp_path, f"{PAIR}\tsplit:token\n" + lines(rows)).model_copy(update={"split": spec.Given()})
     with pytest.raises(UserError, match=match):
         split_dataset(load_dataset(data), data)
+
+
+@pytest.mark.parametrize(
+    ("field", "valid"), [("split", "VALID"), ("subset", "dev"), ("fold", "val"), ("set", "validation")]
+)
+def test_a_given_split_has_many_names(tmp_path: Path, field: str, valid: str) -> None:
+    rows = [(user, item, valid if part == "valid" else part) for user, item, part in PARTS]
+    data = write(tmp_path, f"{PAIR}\t{field}:token\n" + lines(rows))
+    with pytest.raises(UserError, match=rf"is split already \(its field {field} says .*data\.split=given keeps that"):
+        split_dataset(load_dataset(data), data)
+    data = data.model_copy(update={"split": spec.Given()})
+    dataset = load_dataset(data)
+    assert dataset.order == f"field {field}, then the order of the file"
+    assert statistics(dataset, split_dataset(dataset, data))["train_interactions"] == 4
+
+
+def test_two_fields_that_split_are_refused(tmp_path: Path) -> None:
+    rows = [(*row, row[2]) for row in PARTS]
+    with pytest.raises(UserError, match="split and set each say which part of a split a line is of; keep one"):
+        load_dataset(write(tmp_path, f"{PAIR}\tsplit:token\tset:token\n" + lines(rows)))
 
 
 # ------------------------------------------------------------------------------------ as others write it
@@ -212,6 +283,31 @@ def test_quotes_that_are_text_stay(tmp_path: Path) -> None:
     titles = ['"Great"', 'the "best" one', '12" vinyl']
     write(tmp_path, INTER + lines([("u", "a", 5, 1)]), ITEM + lines(list(zip("abc", titles, strict=True))))
     assert read_log(tmp_path, "x").item_text == [f"title: {title}" for title in titles]
+
+
+@pytest.mark.parametrize("ending", ["", ".gz", ".zip"])
+def test_packed_files_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    folder = tmp_path / "x"
+    folder.mkdir()
+    for kind, text in (("inter", INTER + lines([("u", "a", 5, 1)])), ("item", ITEM + lines([("a", "Alpha")]))):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr(f"x.{kind}", text)
+        content = {"": text.encode(), ".gz": gzip.compress(text.encode()), ".zip": packed.getvalue()}[ending]
+        (folder / f"x.{kind}{ending}").write_bytes(content)
+    monkeypatch.setenv("TFLLMER_DATA", str(tmp_path))
+    assert list_datasets() == [("x", folder)]
+    for name in ("x", str(folder), str(folder / f"x.inter{ending}")):
+        assert find_dataset(name) == folder
+        experiment = resolve(method="id", dataset=name).experiment
+        assert load_dataset(experiment.data).item_text == ["title: Alpha"]
+
+
+def test_two_packings_of_one_file_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.inter").write_text(INTER)
+    (tmp_path / "x.inter.gz").write_bytes(gzip.compress(INTER.encode()))
+    with pytest.raises(UserError, match=r"x\.inter: x\.inter\.gz lies beside it, and either could be meant; keep one"):
+        find_dataset(str(tmp_path))
 
 
 @pytest.mark.parametrize("ending", ["gzip", "zip", "plain"])
@@ -270,6 +366,45 @@ def test_unused_columns_never_stop_a_run(tmp_path: Path) -> None:
         load_dataset(data.model_copy(update={"rating_min": 3}))
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        f"{PAIR}\tprice:int\tx:string",
+        f"{PAIR}\tprice\tx",
+        f"{PAIR}\tx:token\tx:float",
+        "x:a:b\tx:\t" + PAIR,
+        PAIR.replace("\t", ",") + ",price:int,x:string",
+    ],
+)
+def test_headers_of_unused_columns_never_stop_a_run(tmp_path: Path, header: str) -> None:
+    cells = {"item_id:token": ["a", "b"], "user_id:token": ["u", "u"]}
+    separator = "," if "," in header else "\t"
+    names = header.split(separator)
+    rows = [separator.join(cells.get(name, ["7", ""])[row] for name in names) for row in range(2)]
+    assert orders(write(tmp_path, "\n".join([header, *rows, ""]))) == {"u": "ab"}
+
+
+def test_a_column_that_is_used_needs_its_type_and_stands_once(tmp_path: Path) -> None:
+    for header, match in (
+        (f"{PAIR}\ttimestamp", "field 'timestamp': no type in the header"),
+        (f"{PAIR}\ttimestamp:time", "field 'timestamp': no type 'time'"),
+        (f"{PAIR}\ttimestamp:float\ttimestamp:float", "field timestamp: named twice"),
+    ):
+        data = write(tmp_path, header + "\nu\ta" + "\t1" * header.count("\t", 16) + "\n")
+        with pytest.raises(UserError, match=match):
+            load_dataset(data)
+
+
+@pytest.mark.parametrize(
+    ("cells", "field"), [((("u", "a"), ("u", "a ")), "item_id"), ((("u ", "a"), ("u", "b")), "user_id")]
+)
+def test_ids_that_differ_by_blanks_alone_are_refused(tmp_path: Path, cells: tuple[tuple[str, str]], field: str) -> None:
+    with pytest.raises(
+        UserError, match=rf"x\.inter:3: field {field}: .* differ only by blanks; write an id in one way"
+    ):
+        load_dataset(write(tmp_path, f"{PAIR}\n" + lines(cells)))
+
+
 @pytest.mark.parametrize(("copies", "told"), [(0, 0), (1, 1), (3, 3)])
 def test_copied_lines_are_counted(tmp_path: Path, copies: int, told: int) -> None:
     rows = [("u", "a", 5, 1), ("u", "a", 5, 2), ("u", "b", 5, 1), *[("u", "a", 5, 1)] * copies]
@@ -277,9 +412,28 @@ def test_copied_lines_are_counted(tmp_path: Path, copies: int, told: int) -> Non
     assert read_log(tmp_path, "x").n_copies == told
 
 
-@pytest.mark.parametrize("given", [".", "x.train.inter", "x.valid.inter"])
-def test_one_part_is_not_taken_for_the_whole(tmp_path: Path, given: str) -> None:
-    for part in ("train", "valid", "test"):
+@pytest.mark.parametrize("given", [".", "x.train.inter", "x.{valid}.inter"])
+@pytest.mark.parametrize("valid", ["valid", "dev", "val"])
+def test_one_part_is_not_taken_for_the_whole(tmp_path: Path, given: str, valid: str) -> None:
+    for part in ("train", valid, "test"):
         write(tmp_path, INTER + lines([("u", "a", 5, 1)]), name=f"x.{part}")
     with pytest.raises(UserError, match=r"x is split already \(x\.train\.inter, .*`tfllmer data import "):
-        find_dataset(str(tmp_path / given))
+        find_dataset(str(tmp_path / given.format(valid=valid)))
+
+
+@pytest.mark.parametrize("parts", [("train", "valid", "test"), ("train", "test"), ("test",)])
+def test_a_whole_beside_its_parts_is_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "x"
+    folder.mkdir()
+    for name in ("x", *(f"x.{part}" for part in parts)):
+        write(folder, INTER + lines([("u", "a", 5, 1)]), name=name)
+    monkeypatch.setenv("TFLLMER_DATA", str(tmp_path))
+    for given in ("x", str(folder)):
+        with pytest.raises(
+            UserError, match=rf"holds x\.inter and, split already, x\.{parts[0]}\.inter.*--dataset .*x\.inter"
+        ):
+            find_dataset(given)
+    assert find_dataset(str(folder / "x.inter")) == folder
+    assert resolve(method="id", dataset=str(folder / "x.inter")).experiment.data.path == str(folder)

@@ -119,6 +119,7 @@ def embed(
     """
     import os
 
+    from engine.places import inter_name
     from engine.presets.locate import dataset_name, find_dataset
 
     if dataset == "demo":
@@ -126,7 +127,7 @@ def embed(
 
         raise UserError("--dataset demo: its vectors are generated with it; name a data set that has a NAME.item file")
     folder = find_dataset(dataset)
-    which = dataset_name(Path(dataset)) if dataset.endswith(".inter") else dataset_name(folder)
+    which = dataset_name(Path(dataset) if inter_name(dataset) is not None else folder)
     source = _source(name, encoder)
     out = _output(output, folder, which, source)
     result = _run(

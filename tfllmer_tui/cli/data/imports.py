@@ -32,32 +32,55 @@ def import_(
     rating: Annotated[
         str | None, typer.Option("--rating", metavar="COLUMN", help="Column of the rating, or none.")
     ] = None,
+    history: Annotated[
+        str | None, typer.Option("--history", metavar="COLUMN", help="Column of the items before the item, or none.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", metavar="COLUMN", help="Column that says train, valid or test, or none."),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            "--text",
+            metavar="COLUMNS",
+            help="Columns of the item's text for NAME.item, with commas between them; none: no NAME.item. The title "
+            "when left out.",
+        ),
+    ] = None,
+    header: Annotated[
+        str | None,
+        typer.Option("--header", metavar="NAMES", help="Names of the columns where no line has them: user,item,time."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Make a data set of interactions that come in another form, and say what was understood.
 
     Read are CSV, TSV, JSONL and Parquet (also .gz and .zip), text with a user and an
-    item or a user and its items a line, histories with the next item
-    (item_id_list:token_seq), and NAME.train/.valid/.test.inter, whose split is kept
-    (--set data.split=given).
+    item or a user and its items a line, and histories with the next item
+    (item_id_list:token_seq). A split that is given, by files (train, valid or dev,
+    test) or by a column, is kept (--set data.split=given).
 
     \b
     tfllmer data import reviews.csv --user reviewer --item asin --time unixReviewTime
+    tfllmer data import ratings.dat --header user,item,rating,time --name ml-1m
     tfllmer data import sequences.txt --name beauty
     tfllmer data import ./ml-100k-split --output ./ml-100k
     """
     from tfllmer_tui.cli.child import run_child
     from tfllmer_tui.cli.output import print_json
 
-    chosen = name or (output.name if output is not None else source.resolve().name.split(".")[0])
-    folder = output if output is not None else Path(chosen)
-    columns = {"user": user, "item": item, "time": time, "rating": rating}
+    named = name or (output.name if output is not None else _name_of(source.expanduser().resolve()))
+    folder = output if output is not None else Path(named)
+    columns = {"user": user, "item": item, "time": time, "rating": rating, "history": history, "split": split}
     request = {
         "source": str(source.expanduser().resolve()),
         "folder": str(folder.expanduser().resolve()),
-        "name": chosen,
+        "name": named,
         "shape": shape,
         "columns": {role: column for role, column in columns.items() if column is not None},
+        "texts": _listed(text),
+        "header": _listed(header),
     }
     result = run_child("import-data", request, lambda record: None, failed="not imported")
     if json:
@@ -66,13 +89,28 @@ def import_(
     _tell(result, folder)
 
 
+def _name_of(source: Path) -> str:
+    """The file's name, or its folder's for one called `train`; other than that of a folder that stands here already."""
+    from engine.places import PART_NAMES
+
+    stem = source.name.split(".")[0]
+    name = source.parent.name if stem.lower() in PART_NAMES else stem
+    return f"{name}-whole" if Path(name).is_dir() else name
+
+
+def _listed(words: str | None) -> list[str]:
+    return [] if words is None else [word.strip() for word in words.split(",")]
+
+
 def _tell(result: dict[str, Any], folder: Path) -> None:
     sizes = ", ".join(f"{result[what]:,} {what}" for what in ("interactions", "users", "items"))
     put(f"{result['file']}: {sizes}")
     put(f"Read as {result['read_as']}; ordered by {result['order']}")
-    given = ""
+    if result["text"] is not None:
+        put(f"Text of the items: {result['text']}")
+    option = ""
     if result["split"] is not None:
         put("Split as given: " + ", ".join(f"{part} {n:,}" for part, n in result["split"].items()))
-        given = " --set data.split=given"
+        option = " --set data.split=given"
     where = folder if folder.is_absolute() or str(folder).startswith(".") else f"./{folder}"
-    put(f"Next: tfllmer data show {where}{given}")
+    put(f"Next: tfllmer data show {where}{option}")

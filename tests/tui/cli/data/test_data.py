@@ -32,6 +32,27 @@ def test_show_says_what_gave_the_order(tmp_path: Path, field: str, words: tuple[
     assert json.loads(done.stdout)["order"] == order
 
 
+def test_an_import_says_what_it_understood_and_what_comes_next(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for part, rows in (("train", "u,a,A\nu,b,B\nu,c,C\n"), ("dev", "u,d,\n"), ("test", "u,a,A\n")):
+        (tmp_path / "in" / f"{part}.csv").write_text(f"user,item,title\n{rows}")
+    done = call(tmp_path, "data", "import", "in")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        f"{tmp_path}/in-whole/in-whole.inter: 5 interactions, 1 users, 4 items",
+        "Read as interactions (user = user, item = item), split already; ordered by the order of the files",
+        "Text of the items: of column title",
+        "Split as given: train 3, valid 1, test 1",
+        "Next: tfllmer data show ./in-whole --set data.split=given",
+    ]
+    shown = call(tmp_path, *done.stdout.splitlines()[-1].split()[2:], "--json")
+    assert json.loads(shown.stdout)["users_test"] == 1
+    (tmp_path / "r.dat").write_text("1::2::5::3\n")
+    words = ("--header", "user,item,rating,when", "--time", "when", "--rating", "none", "-o", "mine")
+    assert call(tmp_path, "data", "import", "r.dat", *words).returncode == 0
+    assert (tmp_path / "mine" / "mine.inter").read_text().splitlines()[1] == "1\t2\t3"
+
+
 def test_a_run_says_the_order_and_warns_of_copies(tmp_path: Path) -> None:
     rows = [f"u{user}\ti{(user + item) % 9}\t{item}" for user in range(8) for item in range(6)]
     write(tmp_path, "timestamp:float", [row for row in rows for _ in range(2)])
