@@ -29,7 +29,7 @@ _IDS = (pl.String, pl.Categorical, pl.Enum)
 
 
 @dataclass(frozen=True)
-class Rows:
+class ImportedRows:
     """Interactions as text: user_id, item_id, and history (lists), rating, timestamp, split where there are such
     columns; `texts` are fields of the item."""
 
@@ -39,7 +39,7 @@ class Rows:
     order: str
 
 
-def rows_of(table: SourceTable, wanted: Mapping[str, str], texts: Sequence[str], *, is_part: bool) -> Rows:
+def rows_of(table: SourceTable, wanted: Mapping[str, str], texts: Sequence[str], *, is_part: bool) -> ImportedRows:
     """Raises UserError where a role has no column or several, and where cells are not what their column is for."""
     roles = {role: _column(table, role, wanted.get(role)) for role in NAMES}
     if roles["item"] is None:
@@ -79,7 +79,7 @@ def rows_of(table: SourceTable, wanted: Mapping[str, str], texts: Sequence[str],
         _require_numbers(table, frame, named["rating"])
     said = ", ".join(f"{role} = {name}" for role, name in (named | ({"split": split} if split else {})).items())
     said = "" if table.form != "a table" or (table.is_atomic and "history" not in named) else f" ({said})"
-    return Rows(frame.select(columns), tuple(fields), f"{form}{said}", order)
+    return ImportedRows(frame.select(columns), tuple(fields), f"{form}{said}", order)
 
 
 # ------------------------------------------------------------------------------------ roles

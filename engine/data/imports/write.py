@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from engine.data.atomic import read_log
 from engine.data.histories import joined
-from engine.data.imports.columns import Rows, rows_of
+from engine.data.imports.columns import ImportedRows, rows_of
 from engine.data.imports.parts import files_of
 from engine.data.imports.sources import Shape, read_source
 from engine.data.text import text_bytes
@@ -101,7 +101,7 @@ def _require_cells(source: Path, frame: pl.DataFrame) -> None:
 # ------------------------------------------------------------------------------------ parts
 
 
-def _merged(files: Sequence[Path], parts: Sequence[Rows]) -> Rows:
+def _merged(files: Sequence[Path], parts: Sequence[ImportedRows]) -> ImportedRows:
     """The rows of one file, or those of train, valid and test with the part that each belongs to."""
     first = parts[0]
     for file, part in zip(files, parts, strict=True):
@@ -111,10 +111,10 @@ def _merged(files: Sequence[Path], parts: Sequence[Rows]) -> Rows:
     is_split = len(parts) > 1
     form = f"{first.form.replace('a table', 'interactions')}, split already" if is_split else first.form
     if "history" in first.frame.columns:
-        return Rows(_continued(files, parts), (), form, first.order)
+        return ImportedRows(_continued(files, parts), (), form, first.order)
     order = first.order.replace("the file", "the files") if is_split else first.order
     if not is_split:
-        return Rows(_with_names(first.frame), first.texts, form, order)
+        return ImportedRows(_with_names(first.frame), first.texts, form, order)
     frames = [p.frame.select(first.frame.columns) for p in parts]
     for later in (1, 2):
         for earlier in range(later):
@@ -124,7 +124,7 @@ def _merged(files: Sequence[Path], parts: Sequence[Rows]) -> Rows:
                     "belongs to one part"
                 )
     frame = pl.concat([frame.with_columns(split=pl.lit(part)) for frame, part in zip(frames, PARTS, strict=True)])
-    return Rows(frame, first.texts, form, order)
+    return ImportedRows(frame, first.texts, form, order)
 
 
 def _with_names(frame: pl.DataFrame) -> pl.DataFrame:
@@ -132,7 +132,7 @@ def _with_names(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.col("split").replace(PART_NAMES)) if "split" in frame.columns else frame
 
 
-def _continued(files: Sequence[Path], parts: Sequence[Rows]) -> pl.DataFrame:
+def _continued(files: Sequence[Path], parts: Sequence[ImportedRows]) -> pl.DataFrame:
     rows = [part.frame.select("user_id", "history", "item_id").iter_rows() for part in parts]
     interactions, broken = joined(rows)
     if broken is not None:
@@ -149,7 +149,7 @@ def _continued(files: Sequence[Path], parts: Sequence[Rows]) -> pl.DataFrame:
 # ------------------------------------------------------------------------------------ text of the items
 
 
-def _items(source: Path, rows: Rows, *, by_name: bool) -> tuple[bytes | None, str | None]:
+def _items(source: Path, rows: ImportedRows, *, by_name: bool) -> tuple[bytes | None, str | None]:
     """NAME.item, and what is to be said of it: a copy of the one beside atomic files, or made of the columns of text.
     A column that nobody named is taken only where it says one thing of every item."""
     name = inter_name(source.name)
