@@ -60,7 +60,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_compare_names_the_claim_of_every_test(bench: Path) -> None:
     text = call(bench, "compare", "id", "full", "--backbone", "sasrec").stdout
-    assert re.search(r"train CE at the last epoch .*full .*5\.1993 ±0\.\d+ .*5\.0000 ±0\.0100", text)
+    assert re.search(r"train CE at the last epoch\n.*\n.*\nid +5\.1993 ±0\.\d+ *\nfull +5\.0000 ±0\.0100", text)
     assert "full, train CE at the last epoch: over seeds: the method is better when trained again" in text
     assert "over users: these trained models differ on these users (better)" in text
     assert "table.init" in text
