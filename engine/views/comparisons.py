@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from engine.metrics import CUTOFFS, Metric, offered, parse_metric
+from engine.reports.boards.leaderboard import MARKS
 from engine.reports.stats.paired import mean_difference
 from engine.views.folds import fold_seeds, spread
 from engine.views.runs import names
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from engine.reports.stats.statistics import Summary, Test
     from engine.store import Store
     from engine.store.queries.feed import RunRow
+    from engine.views.baselines import Baseline
 
 SHOWN = (
     "train_ce",
@@ -27,15 +29,27 @@ SHOWN = (
 """The metrics of the table, as far as a run has them."""
 
 
+Mark: TypeAlias = Literal["", "better", "worse"]
+
+
 @dataclass(frozen=True)
 class ComparedSide:
     """A column: a configuration with the runs that were chosen of it, or one run. Runs are ordered by seed."""
 
     name: str
     rows: tuple[RunRow, ...]
+    of_seeds: int = 0
+    """Finished seeds of the configuration that there are; 0 where one run is meant."""
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the configuration has more finished seeds than were chosen."""
+        return len(self.rows) < self.of_seeds
 
     @property
     def title(self) -> str:
+        if self.is_part:
+            return f"{self.name} ({len(self.rows)} of {self.of_seeds} seeds)"
         return f"{self.name} ({len(self.rows)} seeds)" if len(self.rows) > 1 else self.name
 
 
@@ -48,7 +62,12 @@ class ComparedNumber:
     sd: float | None = None
     difference: float | None = None
     """To the first side, over the seeds that both have; None for the first, and where they share none."""
-    sign: str = ""
+    mark: Mark = ""
+    """What its test shows."""
+
+    @property
+    def sign(self) -> str:
+        return MARKS[self.mark]
 
     def told(self) -> str:
         mean = self.metric.text(self.mean)
@@ -94,15 +113,27 @@ class ComparedRuns:
     notes: tuple[str, ...] = ()
 
 
-def sides_of(rows: Sequence[RunRow]) -> tuple[ComparedSide, ...]:
-    """Runs by configuration, in the order given; seeds of one configuration alone are sides of their own."""
+def sides_of(
+    rows: Sequence[RunRow], among: Iterable[RunRow] = (), baselines: Mapping[str, Baseline] | None = None
+) -> tuple[ComparedSide, ...]:
+    """Runs by configuration, in the order given but for the baseline's, which comes first; seeds of one configuration
+    alone are sides of their own. `among` are all runs there are: a side says how many of its seeds were chosen."""
     by_config: dict[str, list[RunRow]] = {}
     for row in rows:
         by_config.setdefault(row.config_hash, []).append(row)
-    groups = list(by_config.values()) if len(by_config) > 1 else [[row] for row in rows]
+    is_whole = len(by_config) > 1
+    groups = list(by_config.values()) if is_whole else [[row] for row in rows]
+    known = baselines or {}
+    at = next((i for i, (row, *_) in enumerate(groups) if row.dataset in known and known[row.dataset].is_of(row)), 0)
+    groups = [groups[at], *groups[:at], *groups[at + 1 :]] if groups else []
     named = names([group[0] for group in groups], seeds=all(len(group) == 1 for group in groups))
+    seeds = {fold.first.config_hash: len({run.seed for run in fold.counted}) for fold in fold_seeds(among, {})}
     return tuple(
-        ComparedSide(name, tuple(sorted(group, key=lambda row: row.seed)))
+        ComparedSide(
+            name,
+            tuple(sorted(group, key=lambda row: row.seed)),
+            seeds.get(group[0].config_hash, 0) if is_whole else 0,
+        )
         for name, group in zip(named, groups, strict=True)
     )
 
@@ -243,10 +274,10 @@ def _metrics(compared: ComparedRuns) -> Iterable[TableLine]:
         values: list[ComparedValue] = []
         for place, by_seed in enumerate(by_side):
             own = means.get((str(metric), place)) or spread(by_seed.values())
-            sign = marks.get((str(metric), place), "")
+            mark = marks.get((str(metric), place), "")
             difference = mean_difference(by_seed, by_side[0]) if place else None
             difference = tested.get((str(metric), place), difference)
-            values.append(None if own is None else ComparedNumber(metric, own.mean, own.sd, difference, sign))
+            values.append(None if own is None else ComparedNumber(metric, own.mean, own.sd, difference, mark))
         if any(value is not None for value in values):
             yield TableLine(str(metric), metric.short, tuple(values))
 
@@ -275,21 +306,19 @@ def _means(comparison: reports.Comparison | None) -> dict[tuple[str, int], Summa
     }
 
 
-def _marks(comparison: reports.Comparison | None) -> dict[tuple[str, int], str]:
+def _marks(comparison: reports.Comparison | None) -> dict[tuple[str, int], Mark]:
     """By metric and side: what is significant, over seeds where that was tested, else over users."""
     if comparison is None:
         return {}
     whole = (line for line in comparison.lines if line.group == "all")
-    return {(str(line.metric), line.side): _sign(line) for line in whole}
+    return {(str(line.metric), line.side): _mark(line) for line in whole}
 
 
-def _sign(line: reports.Contrast) -> str:
-    from engine.reports.boards.marks import MARKS
-
+def _mark(line: reports.Contrast) -> Mark:
     if not line.tests:
         return ""
     better = _better(line, line.tests[0], line.adjusted[0])
-    return "" if better is None else MARKS["better" if better else "worse"]
+    return "" if better is None else "better" if better else "worse"
 
 
 def _better(line: reports.Contrast, test: Test, p: float) -> bool | None:
@@ -328,7 +357,7 @@ def _groups(comparison: reports.Comparison) -> Iterable[TableLine]:
         own = [line for line in grouped if line.group == group and line.metric == metric]
         if own:
             values = {
-                line.side: ComparedNumber(metric, line.other.mean, line.other.sd, line.difference, _sign(line))
+                line.side: ComparedNumber(metric, line.other.mean, line.other.sd, line.difference, _mark(line))
                 for line in own
             }
             reference = own[0].reference
@@ -341,7 +370,6 @@ def _notes(compared: ComparedRuns) -> Iterable[TableLine]:
     texts = list(compared.notes)
     comparison = compared.tested
     if comparison is not None:
-        from engine.reports.boards.marks import MARKS
         from engine.reports.stats.statistics import ALPHA, METHODS
 
         made = dict.fromkeys(line.tests[0].over for line in comparison.lines if line.tests)

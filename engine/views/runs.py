@@ -30,6 +30,10 @@ class RunGroup:
     key: str
     metric: str
     fold: Fold[RunRow]
+    of_seeds: int
+    """Seeds of its configuration, with those that a filter leaves out."""
+    is_cut: bool = False
+    """Whether a filter leaves out seeds that would count."""
 
     @property
     def id(self) -> str:
@@ -61,6 +65,12 @@ class RunGroup:
         """Of all its runs, finished or not."""
         return sorted({run.seed for run in self.runs})
 
+    @property
+    def counted_text(self) -> str:
+        """Over how many seeds its numbers are: `×3`, or `2 of 5` where not every seed counts."""
+        counted = len({run.seed for run in self.fold.counted})
+        return f"×{counted}" if counted == self.of_seeds else f"{counted} of {self.of_seeds}"
+
     def missing(self, n: int) -> list[int]:
         """Seeds below n that no run of it has."""
         return sorted(set(range(n)) - set(self.seeds))
@@ -84,18 +94,18 @@ class RunView:
 
 def arrange(rows: Iterable[RunRow], view: RunView) -> tuple[TableRow, ...]:
     """Rows as the view wants them: filtered, sorted, folded. What a column lacks comes last."""
+    rows = list(rows)
     shown = [row for row in rows if view.only is None or row.id in view.only]
     key = _sort_key(view)
     if not view.grouped:
         return tuple(_sorted(shown, key, view.descending))
-    by_config = defaultdict(list)
-    for row in sorted(shown, key=lambda row: row.id, reverse=True):
-        by_config[row.config_hash].append(row)
+    whole = by_configuration(rows)
     table: list[TableRow] = []
-    groups = [group(config, runs, view.metric) for config, runs in by_config.items()]
+    groups = [group(config, runs, view.metric, whole[config]) for config, runs in by_configuration(shown).items()]
     for each in _sorted(groups, lambda g: _group_key(g, view.sort, key), view.descending):
-        table.append(each if len(each.runs) > 1 else each.first)
-        if each.key in view.open and len(each.runs) > 1:
+        is_group = len(whole[each.key]) > 1
+        table.append(each if is_group else each.first)
+        if each.key in view.open and is_group:
             table += sorted(each.runs, key=SORT_KEYS["seed"])
     return tuple(table)
 
@@ -117,14 +127,25 @@ def _sort_key(view: RunView) -> Callable[[Any], Any]:
     return SORT_KEYS.get(view.sort, SORT_KEYS["created"])
 
 
-def group(config: str, runs: Sequence[RunRow], metric: str) -> RunGroup:
-    """Fold runs of one configuration, newest first."""
+def by_configuration(rows: Iterable[RunRow]) -> dict[str, list[RunRow]]:
+    """Runs by their configuration, the newest first."""
+    by_config = defaultdict(list)
+    for row in sorted(rows, key=lambda row: row.id, reverse=True):
+        by_config[row.config_hash].append(row)
+    return by_config
+
+
+def group(config: str, runs: Sequence[RunRow], metric: str, whole: Sequence[RunRow] = ()) -> RunGroup:
+    """Fold runs of one configuration, newest first; `whole` is all of it where these runs are a part."""
     measures: dict[str, Callable[[RunRow], float | None]] = {
         "valid": lambda run: run.valid.get(metric),
         "test": lambda run: run.test.get(metric),
         "train_ce": lambda run: run.train_ce,
     }
-    return RunGroup(config, metric, fold(runs, measures))
+    there = [run for run in whole if run.removed == runs[0].removed]  # what is in the trash is a list of its own
+    own, every = fold(runs, measures), fold(there or runs, {})
+    seeds = len({run.seed for run in every.runs})
+    return RunGroup(config, metric, own, seeds, is_cut=len(own.counted) < len(every.counted))
 
 
 def _group_key(own: RunGroup, sort: str, key: Callable[[Any], Any]) -> Any:
@@ -162,10 +183,11 @@ def value_of(row: TableRow, name: str, metric: str = METRICS[0]) -> float | None
 
 def difference_of(row: TableRow, base: TableRow, name: str, metric: str = METRICS[0]) -> float | None:
     """The row minus the baseline, over the seeds that both have; None where they share none."""
-    return mean_difference(_by_seed(row, name, metric), _by_seed(base, name, metric))
+    return mean_difference(values_by_seed(row, name, metric), values_by_seed(base, name, metric))
 
 
-def _by_seed(row: TableRow, name: str, metric: str) -> dict[int, float]:
+def values_by_seed(row: TableRow, name: str, metric: str) -> dict[int, float]:
+    """What `value_of` gives for each run that counts, by its seed, where it was measured."""
     runs = row.fold.counted if isinstance(row, RunGroup) else (row,)
     return {run.seed: value for run in runs if (value := value_of(run, name, metric)) is not None}
 

@@ -29,7 +29,8 @@ _SUFFIX: dict[Form, str] = {"latex": ".tex", "markdown": ".md", "csv": ".csv", "
 
 @dataclass(frozen=True)
 class BoardChoice:
-    """A board's numbers and looks, as `tfllmer leaderboard` and `tfllmer export` take them."""
+    """A board's numbers and looks, as `tfllmer leaderboard` and `tfllmer export` take them; `baseline` is the label
+    of a row of the board."""
 
     metric: str = METRICS[0]
     study: str | None = None
@@ -65,8 +66,8 @@ class BoardChoice:
     # -------------------------------------------------------------------------------- remembered
 
     def remembered(self) -> dict[str, Any]:
-        """What the next session begins with: all but the study."""
-        return {name: value for name, value in asdict(self).items() if name != "study"}
+        """What the next session begins with: all but the study, and the baseline, which is kept by data set."""
+        return {name: value for name, value in asdict(self).items() if name not in ("study", "baseline")}
 
     # -------------------------------------------------------------------------------- commands
 
@@ -105,10 +106,8 @@ class BoardChoice:
 def remembered_choice(kept: Mapping[str, Any]) -> BoardChoice:
     """The choice that was kept, as far as it makes sense."""
     default = BoardChoice()
-    baseline = kept.get("baseline")
     return BoardChoice(
         metric=_known_metric(kept.get("metric")) or default.metric,
-        baseline=baseline if isinstance(baseline, str) else None,
         over=next((name for name in OVER if name == kept.get("over")), default.over),
         layout=next((name for name in LAYOUTS if name == kept.get("layout")), default.layout),
         form=next((name for name in FORMS if name == kept.get("form")), default.form),

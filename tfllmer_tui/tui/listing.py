@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import UserError
+from engine.views.baselines import Baseline, ComparedRows, compared_rows, with_verdicts
 from engine.views.runs import METRICS, RunView, TableRow, arrange
 from tfllmer_tui.view.text import short_ids
 
@@ -20,19 +21,17 @@ ID_LENGTH = 12
 
 @dataclass(frozen=True)
 class RunListing:
-    """The filter as it is typed, the columns that are hidden, the run that others are compared with, and order,
-    folds and metric."""
+    """The filter as it is typed, the columns that are hidden, and order, folds and metric."""
 
     filter: str = ""
     hidden: frozenset[str] = frozenset()
-    baseline: str | None = None
     view: RunView = field(default_factory=RunView)
 
     def remembered(self) -> dict[str, Any]:
         """What the next session begins with: all but which groups are open."""
         view = self.view
         kept = {"sort": view.sort, "descending": view.descending, "grouped": view.grouped, "metric": view.metric}
-        return {"filter": self.filter, "hidden": sorted(self.hidden), "baseline": self.baseline, **kept}
+        return {"filter": self.filter, "hidden": sorted(self.hidden), **kept}
 
 
 @dataclass(frozen=True)
@@ -42,11 +41,12 @@ class ListedRuns:
     entries: tuple[TableRow, ...] = ()
     id_length: int = 8
     error: str = ""
+    compared: ComparedRows = field(default_factory=ComparedRows)
 
 
 def remembered_listing(kept: Mapping[str, Any]) -> RunListing:
     """The listing that was kept, as far as it makes sense."""
-    hidden, baseline = kept.get("hidden"), kept.get("baseline")
+    hidden = kept.get("hidden")
     view = RunView(
         sort=str(kept.get("sort", "created")),
         descending=bool(kept.get("descending", True)),
@@ -56,20 +56,29 @@ def remembered_listing(kept: Mapping[str, Any]) -> RunListing:
     return RunListing(
         filter=str(kept.get("filter", "")),
         hidden=frozenset(map(str, hidden)) if isinstance(hidden, list) else frozenset(),
-        baseline=baseline if isinstance(baseline, str) else None,
         view=view,
     )
 
 
-def listed(store: Store, rows: Mapping[str, RunRow], listing: RunListing) -> ListedRuns:
-    """Filter, sort and fold; for threads."""
+def listed(
+    store: Store,
+    rows: Mapping[str, RunRow],
+    listing: RunListing,
+    baselines: Mapping[str, Baseline],
+    before: ComparedRows,
+) -> ListedRuns:
+    """Filter, sort, fold and compare, as far as it is not what was compared before; for threads."""
     try:
         only = _matching(store, listing.filter)
     except UserError as error:
         return ListedRuns(error=str(error))
     newest = sorted(rows, reverse=True)[:500]
     length = min(len(short_ids(newest)[0]), ID_LENGTH) if newest else 8
-    return ListedRuns(arrange(rows.values(), replace(listing.view, only=only)), length)
+    entries = arrange(rows.values(), replace(listing.view, only=only))
+    compared = compared_rows(rows.values(), baselines, listing.view.metric)
+    if listing.view.grouped:  # a run alone has no test
+        compared = with_verdicts(compared, rows.values(), before)
+    return ListedRuns(entries, length, compared=compared)
 
 
 def _matching(store: Store, text: str) -> frozenset[str] | None:

@@ -20,6 +20,8 @@ from engine.reports.boards.budgets import SEPARATOR, UnequalBudget, unequal_budg
 
 _Protocol: TypeAlias = tuple[str, int, tuple[str, ...], bool, str]
 
+MARKS = {"better": "*", "worse": "°", "": ""}
+"""What stands behind a number that a test has shown to be so."""
 _UNNAMED = ("execution.", "note", "seed")
 _CONDITIONS = ("data.", "evaluate.")
 
@@ -111,6 +113,17 @@ def setting(name: str, value: Any) -> str:
     return f"{name}={value if isinstance(value, str) else json.dumps(value)}"
 
 
+def conditions_of(overrides: Mapping[str, Any]) -> tuple[str, ...]:
+    """What was changed of data and evaluation: numbers are comparable where it is the same."""
+    return tuple(setting(name, overrides[name]) for name in sorted(overrides) if name.startswith(_CONDITIONS))
+
+
+def changes_of(overrides: Mapping[str, Any]) -> tuple[str, ...]:
+    """What was changed of the arm."""
+    unnamed = (*_UNNAMED, *_CONDITIONS)
+    return tuple(setting(name, overrides[name]) for name in sorted(overrides) if not name.startswith(unnamed))
+
+
 def shortened(labels: Sequence[str]) -> tuple[list[str], str]:
     """Labels of rows without the changes in brackets that all of them share, and these changes."""
     parts = [label.removesuffix("]").partition(" [") for label in labels]
@@ -147,8 +160,7 @@ def leaderboards(records: Iterable[RunRecord], metrics: Sequence[str] = ("test.n
 def _protocol(record: RunRecord) -> _Protocol:
     """What must be equal for numbers to be comparable; runs of one configuration may have it from
     presets or by hand, and go by what needs the fewest changes."""
-    overrides = record.overrides
-    conditions = tuple(setting(name, overrides[name]) for name in sorted(overrides) if name.startswith(_CONDITIONS))
+    conditions = conditions_of(record.overrides)
     return record.dataset, len(conditions), conditions, not record.mask_seen, record.data_hash
 
 
@@ -205,11 +217,7 @@ def _label(runs: Sequence[RunRecord], name_embedding: bool) -> str:
     names: dict[str, int] = {}
     for run in runs:
         vectors = f" ({run.embedding})" if name_embedding and run.embedding else ""
-        changes = [
-            setting(name, value)
-            for name, value in sorted(run.overrides.items())
-            if not name.startswith((*_UNNAMED, *_CONDITIONS))
-        ]
+        changes = changes_of(run.overrides)
         names[run.arm + vectors + (f" [{', '.join(changes)}]" if changes else "")] = len(changes)
     fewest = min(names.values())
     return " = ".join(sorted(name for name, changes in names.items() if changes == fewest))

@@ -12,8 +12,7 @@ from typing import Literal, TypeAlias
 
 from engine.errors import UserError
 from engine.metrics import Metric
-from engine.reports.boards.leaderboard import BoardCell, Leaderboard, shortened
-from engine.reports.boards.marks import MARKS
+from engine.reports.boards.leaderboard import MARKS, BoardCell, Leaderboard, shortened
 
 Layout: TypeAlias = Literal["backbones", "metrics", "difference"]
 _MOST_COLUMNS = 6

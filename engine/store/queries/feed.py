@@ -43,7 +43,7 @@ _COLUMNS = (
     " json_extract(run.spec, '$.train.epochs'), worker_id, device, priority, position,"
     " json_extract(facts, '$.popularity_train_ce'), trashed IS NOT NULL, json_extract(run.spec, '$.note'),"
     " (SELECT json_group_array(name) FROM (SELECT name FROM tag WHERE run_id = run.id ORDER BY name)),"
-    " (SELECT json_group_array(text) FROM (SELECT text FROM note WHERE run_id = run.id ORDER BY id))"
+    " (SELECT json_group_array(text) FROM (SELECT text FROM note WHERE run_id = run.id ORDER BY id)), data_hash"
 )
 
 
@@ -88,6 +88,7 @@ class RunRow:
     position: float
     popularity_ce: float | None
     """Training CE of guessing by popularity on its data."""
+    data_hash: str
     tags: tuple[str, ...]
     notes: tuple[str, ...]
     """The one that it was started with, and those written since."""
@@ -300,6 +301,7 @@ def _row(row: tuple[Any, ...], live: _Live) -> RunRow:
         priority=row[23],
         position=row[24],
         popularity_ce=row[25],
+        data_hash=sys.intern(row[30]),
         tags=tuple(map(sys.intern, json.loads(row[28]))),
         notes=(*([row[27]] if row[27] else []), *json.loads(row[29])),
         removed=bool(row[26]),

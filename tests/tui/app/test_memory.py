@@ -109,21 +109,21 @@ async def test_the_filter_of_one_store_is_not_that_of_another(filled: Path, tmp_
     assert "seed:1" in await look(tmp_path / "link.db")  # the same store by another name
 
 
-async def test_the_baseline_is_there_again_for_as_long_as_its_run_is(filled: Path) -> None:
+async def test_the_baseline_is_there_again_for_as_long_as_its_runs_are(filled: Path) -> None:
     async with opened(filled, (100, 40)) as pilot:
         await press(pilot, "b")
-        assert "Δ to baseline" in screen_text(pilot)
+        assert "Δ to tf-llmer/no-rec-pca" in screen_text(pilot)
     async with opened(filled, (100, 40)) as pilot:
-        assert "Δ to baseline" in screen_text(pilot)
-    memory = Memory(filled)
-    kept(filled, runs={**memory.section("runs"), "baseline": "01GONE"})
+        assert "Δ to tf-llmer/no-rec-pca" in screen_text(pilot)
+    gone = {"arm": "tf-llmer/gone", "embedding": "demo", "changes": [], "config": "0123"}
+    kept(filled, baselines={"demo": gone, "other": 3})
     async with opened(filled, (100, 40)) as pilot:
-        assert "Δ to baseline" not in screen_text(pilot)
+        assert "Δ to" not in screen_text(pilot)
 
 
 async def test_a_broken_file_is_told_on_screen_and_nonsense_in_a_file_ends_nothing(filled: Path) -> None:
     nonsense = {"theme": ["x"], "spacious": "?", "runs": 3, "board": [1], "look": {"axis": 5}, "run tab": {"a": 1}}
-    nonsense |= {"geometry": "x", "preview": None}
+    nonsense |= {"geometry": "x", "preview": None, "baselines": "x"}
     kept(filled, **nonsense)
     async with opened(filled, (100, 40)) as pilot:
         assert app_of(pilot).theme == "tfllmer-dark"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,16 +15,17 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from engine.views import comparisons
+from engine.views.baselines import Baseline, baseline_by
 from engine.views.comparisons import (
     ComparedInterval,
     ComparedNumber,
     ComparedRuns,
-    ComparedSide,
     ComparedValue,
     TableLine,
 )
 from engine.views.runs import names
 from engine.views.words import printable
+from tfllmer_tui.tui.baselines import choose_baseline, chosen_baselines
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.snapshot import StoreSnapshot
@@ -52,11 +53,12 @@ class CompareScreen(ChartKeys):
     HEADING = "Compare"
     ABOUT = (
         "Runs over one another, seeds of a configuration in one column. Differences and paired tests are against the "
-        "first column; d makes the next one the first, the arrows go on to columns that there is no room for."
+        "first column: the baseline of the data set where there is one. d makes the next one the baseline, the arrows "
+        "go on to columns that there is no room for."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,backspace", "app.back", "Back", id="compare.back"),
-        Binding("d", "next_first", "Next as first", id="compare.first"),
+        Binding("d", "next_first", "Next as baseline", id="compare.first"),
         Binding("left", "aside(-1)", "Columns to the left", show=False, id="compare.left"),
         Binding("right", "aside(1)", "Columns to the right", show=False, id="compare.right"),
         Binding("S", "seeds", "All seeds", id="compare.seeds"),
@@ -69,6 +71,7 @@ class CompareScreen(ChartKeys):
         super().__init__()
         self._ids = list(run_ids)
         self._rows: list[RunRow] = []
+        self._baselines: Mapping[str, Baseline] = {}
         self._found = ComparedRuns()
         self._testing = False
         self._passed = 0
@@ -87,14 +90,16 @@ class CompareScreen(ChartKeys):
     # -------------------------------------------------------------------------------- reading
 
     def show_news(self, snapshot: StoreSnapshot) -> None:
-        rows = self.rows(self._ids)
-        if [id(row) for row in rows] == [id(row) for row in self._rows]:
+        rows, baselines = self.rows(self._ids), chosen_baselines(self.context)
+        if [id(row) for row in rows] == [id(row) for row in self._rows] and baselines == self._baselines:
             return
+        self._baselines = baselines
         self._rows = rows
         self._read()
 
     def _read(self) -> None:
-        rows, sides = self._rows, comparisons.sides_of(self._rows)
+        rows, everything = self._rows, self.context.snapshot.newest()
+        sides = comparisons.sides_of(rows, everything, self._baselines)
         color = {row.id: place for place, side in enumerate(sides) for row in side.rows}
         self.charts.load([DrawnRun(row, color[row.id], name) for row, name in zip(rows, names(rows), strict=True)])
         self.read("documents", lambda store: comparisons.with_settings(store, sides), self._settled)
@@ -127,7 +132,10 @@ class CompareScreen(ChartKeys):
         seen = len(table.shown_columns) - 2
         hidden = len(sides) - 1 - seen
         here = str(self._passed + 2) + (f" to {self._passed + 1 + seen}" if seen > 1 else "")
-        parts = [f"{len(sides)} sides, differences to {sides[0].title}" if len(sides) > 1 else sides[0].title]
+        first = sides[0].rows[0]
+        is_baseline = first.dataset in self._baselines and self._baselines[first.dataset].is_of(first)
+        to = f"the baseline {sides[0].title}" if is_baseline else sides[0].title
+        parts = [f"{len(sides)} sides, differences to {to}" if len(sides) > 1 else sides[0].title]
         parts += [f"{here} of {len(sides)} by ← →" if hidden > 0 else "", "testing…" if self._testing else ""]
         self.query_one("#lines-title", Static).update(" · ".join(filter(None, parts)))
 
@@ -152,11 +160,15 @@ class CompareScreen(ChartKeys):
     # -------------------------------------------------------------------------------- keys
 
     def action_next_first(self) -> None:
-        """The runs of the next column to the front."""
+        """The runs of the next column to the front, as the baseline of their data set on every screen."""
+        if len(self._found.sides) < 2:
+            return
         self._passed = 0
-        first, *others = self._found.sides or (ComparedSide("", ()),)
+        first, *others = self._found.sides
         self._ids = [row.id for side in (*others, first) for row in side.rows]
-        self._rows = self.rows(self._ids)
+        row = others[0].rows[0]
+        choose_baseline(self.context, row.dataset, baseline_by(row))
+        self._rows, self._baselines = self.rows(self._ids), chosen_baselines(self.context)
         self._read()
 
     def action_aside(self, by: int) -> None:
@@ -178,7 +190,9 @@ class CompareScreen(ChartKeys):
         self.show_news(self.context.snapshot)
 
     def action_copy_command(self) -> None:
-        self.context.copy("command", comparisons.command(self._found.sides))
+        part = any(side.is_part and len(side.rows) > 1 for side in self._found.sides)
+        what = "command, which counts every finished seed," if part else "command"
+        self.context.copy(what, comparisons.command(self._found.sides))
 
     def action_copy(self) -> None:
         lines = ["\t".join(["", *(side.title for side in self._found.sides)])]
@@ -188,7 +202,7 @@ class CompareScreen(ChartKeys):
         self.context.copy("comparison", "\n".join(lines))
 
     def commands(self) -> Iterable[SystemCommand]:
-        yield SystemCommand("Next as first", "Differences are to the first column", self.action_next_first)
+        yield SystemCommand("Next as baseline", "Differences are to the first column", self.action_next_first)
         yield SystemCommand("All seeds", "With every finished seed of these configurations", self.action_seeds)
         yield SystemCommand("Seeds as bands", "Mean and spread per configuration", lambda: self.action_look("bands"))
         yield SystemCommand("Copy the command", "The same on the command line", self.action_copy_command)
@@ -215,12 +229,11 @@ def _cell(value: ComparedValue, first: ComparedValue, colors: Inks) -> CellText:
 
 
 def _number(value: ComparedNumber, first: ComparedValue, colors: Inks) -> CellText:
-    """The mean, its spread, and the difference to the first side with the mark of its test."""
+    """The mean, its spread, and the difference to the first side: in colour, with a mark, where its test shows it."""
     mean, space, spread = value.told().partition(" ")
     pieces: list[tuple[str, Style]] = [(mean, colors["text"]), (space + spread, colors["dim"])]
     if value.difference is not None:
-        better = value.metric.better(value.difference)
-        style = colors["dim" if better is None else "success" if better else "error"]
+        style = colors["success" if value.mark == "better" else "error" if value.mark == "worse" else "dim"]
         pieces.append((f" {value.metric.difference(value.difference)}{value.sign}", style))
     return pieces
 

@@ -16,9 +16,11 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from engine.records import RunStatus
-from engine.reports.boards.leaderboard import shortened
+from engine.reports.boards.leaderboard import MARKS, shortened
+from engine.views.baselines import baseline_on, row_of
 from engine.views.words import printable
 from tfllmer_tui.tui import board as boards
+from tfllmer_tui.tui.baselines import choose_baseline, chosen_baselines
 from tfllmer_tui.tui.board import FORMS, OVER, BoardChoice, remembered_choice
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.base import Page
@@ -72,7 +74,9 @@ class LeaderboardScreen(Page):
         """Labels of rows as they are shown."""
         self._with_marks: Leaderboard | None = None
         self._untested = ""
-        self._seen: tuple[str, str | None, int] = ("", None, -1)
+        self._absent = ""
+        """The baseline of the data set, where the board has no row of it."""
+        self._seen: tuple[object, ...] = ()
 
     def compose_body(self) -> Iterable[Widget]:
         self._choice = remembered_choice(self.context.memory.section("board"))
@@ -95,7 +99,7 @@ class LeaderboardScreen(Page):
     def show_news(self, snapshot: StoreSnapshot) -> None:
         """Only what has finished counts: read again when that changes."""
         finished = [row.id for row in snapshot.rows.values() if row.status == RunStatus.FINISHED]
-        seen = (self._choice.metric, self._choice.study, hash(frozenset(finished)))
+        seen = (self._choice.metric, self._choice.study, hash(frozenset(finished)), chosen_baselines(self.context))
         if seen == self._seen or snapshot.state != "open":
             return
         self._seen = seen
@@ -110,8 +114,12 @@ class LeaderboardScreen(Page):
         self._boards = found
         self._at = min(self._at, max(len(found) - 1, 0))
         self._with_marks, self._untested = None, ""
+        board = self.board
+        baseline = None if board is None else chosen_baselines(self.context).get(board.dataset)
+        row = None if board is None else row_of(board, baseline, self.context.snapshot.rows)
+        self._choice = choice = replace(self._choice, baseline=None if row is None else row.label)
+        self._absent = baseline.name if baseline is not None and row is None else ""
         self._show_board()
-        board, choice = self.board, self._choice
         if board is not None and choice.baseline is not None:
             self._untested = "testing…"
             self.read("marks", lambda store: boards.marked(store, board, choice), self._show_marks)
@@ -154,6 +162,8 @@ class LeaderboardScreen(Page):
     def _about_marks(self) -> str:
         if self.board is not None and self.board.compared:
             return f"{self.board.compared} (o: test over {self._choice.next_over})"
+        if self._absent:
+            return f"the baseline {self._absent} has no number here; b: test all against the arm under the cursor"
         if self._choice.baseline is None:
             return "b: test all against the arm under the cursor"
         return f"against {self._choice.baseline}: {self._untested}"
@@ -291,9 +301,11 @@ class LeaderboardScreen(Page):
     def action_baseline(self) -> None:
         """Test all arms against the one under the cursor; once more, and nothing is tested."""
         row: BoardRow | None = self.query_one("#board", VirtualTable).row
-        if row is not None:
-            self._choose(baseline=None if row.label == self._choice.baseline else row.label)
-            self._show(self._boards)
+        if row is None or self.board is None:
+            return
+        chosen = None if row.label == self._choice.baseline else baseline_on(row, self.context.snapshot.rows)
+        choose_baseline(self.context, self.board.dataset, chosen)
+        self._show(self._boards)
 
     def action_over(self) -> None:
         self._test_over(self._choice.next_over)
@@ -338,7 +350,7 @@ def _numbers(cell: BoardCell | None, metric: Metric, with_n: bool, colors: Inks)
     spread = "" if cell.sd is None else f" ±{metric.text(cell.sd)}"
     pieces = [(metric.text(cell.mean), style)]
     if cell.versus is not None:
-        mark = {"better": "*", "worse": "°", "": " "}[cell.versus.mark]
+        mark = MARKS[cell.versus.mark] or " "
         pieces.append((mark, colors["error" if cell.versus.mark == "worse" else "success"]))
     return [*pieces, (f"{spread} ({cell.n})" if with_n else spread, colors["dim"])]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import SystemCommand
@@ -14,8 +14,10 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from engine.records import RunStatus
-from engine.views.runs import METRICS, RunGroup, RunView, TableRow, group
+from engine.views.baselines import ComparedRows, baseline_by
+from engine.views.runs import METRICS, RunGroup, RunView, TableRow
 from tfllmer_tui.tui import actions
+from tfllmer_tui.tui.baselines import choose_baseline, chosen_baselines
 from tfllmer_tui.tui.listing import ListedRuns, RunListing, listed, remembered_listing
 from tfllmer_tui.tui.marks import MarkedRuns, runs_of
 from tfllmer_tui.tui.messages import DemoRequested, FilterChanged, LaunchRequested, RowChosen, RowReached, SortChosen
@@ -26,9 +28,6 @@ from tfllmer_tui.tui.widgets.filter_bar import FilterBar
 from tfllmer_tui.tui.widgets.preview import Preview
 from tfllmer_tui.tui.widgets.run_table import RUNS, Marks, RunTable, columns_of
 from tfllmer_tui.tui.widgets.welcome import Welcome
-
-if TYPE_CHECKING:
-    pass
 
 SEEDS = 5
 """How many seeds a configuration should have; `missing` queues those that are not there."""
@@ -76,6 +75,7 @@ class RunsScreen(ChartKeys):
         self._soon: Timer | None = None
         self._looks: tuple[Any, ...] = ()
         self._under = ""
+        self._compared = ComparedRows()
 
     def compose_body(self) -> Iterable[Widget]:
         self._listing = remembered_listing(self.context.memory.section("runs"))
@@ -97,11 +97,6 @@ class RunsScreen(ChartKeys):
     @property
     def _view(self) -> RunView:
         return self._listing.view
-
-    @property
-    def _baseline(self) -> str | None:
-        """The run that the others are compared with, while it is there."""
-        return self._listing.baseline if self._listing.baseline in self.context.snapshot.rows else None
 
     # -------------------------------------------------------------------------------- news
 
@@ -125,8 +120,9 @@ class RunsScreen(ChartKeys):
 
     def _arrange(self) -> None:
         """Filter, sort and fold in a thread, then show."""
-        rows, listing = self.context.snapshot.rows, self._listing
-        self.read("arrange", lambda store: listed(store, rows, listing), self._arranged)
+        rows, listing, baselines = self.context.snapshot.rows, self._listing, chosen_baselines(self.context)
+        before = self._compared
+        self.read("arrange", lambda store: listed(store, rows, listing, baselines, before), self._arranged)
 
     def _arranged(self, result: ListedRuns) -> None:
         bar = self.query_one(FilterBar)
@@ -134,6 +130,7 @@ class RunsScreen(ChartKeys):
             bar.say(result.error, wrong=True)
             return
         self._entries = result.entries
+        self._compared = result.compared
         table = self.table
         table.id_length = result.id_length
         table.sorted_by = (self._view.sort, self._view.descending)
@@ -141,7 +138,7 @@ class RunsScreen(ChartKeys):
         filtered = "no run passes the filter" if self._listing.filter and self.context.snapshot.rows else ""
         table.empty_text = filtered if is_read else "reading the runs…"
         table.marks, table.metric = self._marks(), self._view.metric
-        columns = columns_of(self._view.grouped, table.id_length, self._baseline is not None, self._listing.hidden)
+        columns = columns_of(self._view.grouped, table.id_length, bool(self._compared.baselines), self._listing.hidden)
         if columns != table._columns:
             table.set_columns(columns)
         ages = self.context.clock() // AGES_S
@@ -174,7 +171,7 @@ class RunsScreen(ChartKeys):
             else ""
         ]
         words += [f"{len(self._marked)} marked" if self._marked else ""]
-        words += ["Δ to baseline" if self._baseline else ""]
+        words += [self._compared.words]
         words += [self._view.metric.upper() if self._view.metric != METRICS[0] else ""]
         return " · ".join(filter(None, words))
 
@@ -290,15 +287,7 @@ class RunsScreen(ChartKeys):
         return [run.id for run in self.rows(self._marked.colors)] or self._here()
 
     def _marks(self) -> Marks:
-        rows = self.context.snapshot.rows
-        base: TableRow | None = None
-        if self._baseline is not None:
-            base = rows[self._baseline]
-            if self._view.grouped:
-                members = [row for row in rows.values() if row.config_hash == base.config_hash]
-                base = group(base.config_hash, sorted(members, key=lambda row: row.id, reverse=True), self._view.metric)
-                base = base if len(members) > 1 else members[0]
-        return Marks(dict(self._marked.colors), base)
+        return Marks(dict(self._marked.colors), self._compared)
 
     def _remark(self) -> None:
         self.table.marks = self._marks()
@@ -316,8 +305,11 @@ class RunsScreen(ChartKeys):
         self._remark()
 
     def action_baseline(self) -> None:
-        here = self._here()
-        self._list(baseline=None if not here or self._baseline in here else here[0])
+        """Compare the data set with the arm under the cursor, here and on every screen; once more, with none."""
+        if (entry := self.table.row) is not None:
+            chosen = baseline_by(run := runs_of(entry)[0])
+            choose_baseline(self.context, run.dataset, None if self._compared.is_baseline(entry) else chosen)
+            self._arrange()
 
     def action_compare(self) -> None:
         ids = self.run_ids()

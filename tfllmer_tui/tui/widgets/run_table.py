@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rich.style import Style
 
 from engine.records import RunStatus
+from engine.reports.boards.leaderboard import MARKS
+from engine.views.baselines import ComparedRows
 from engine.views.folds import Spread
 from engine.views.runs import METRICS, RunGroup, TableRow, difference_of, value_of
 from engine.views.words import printable
@@ -50,7 +52,7 @@ GROUPS = (
     ARM,
     DATASET,
     BACKBONE,
-    Column("seed", "seeds", 5, 2, right=True),
+    Column("seed", "seeds", 7, 0, right=True),
     CURVE,
     TRAIN_CE,
     Column("valid", "valid", 14, 3, right=True),
@@ -67,18 +69,18 @@ def columns_of(grouped: bool, id_length: int, against: bool, hidden: Collection[
             continue
         if column.key == "id":
             column = replace(column, width=id_length)  # noqa: PLW2901
-        elif against and not grouped and column.key in ("valid", "test"):
-            column = replace(column, title=f"Δ{column.title}", width=7)  # noqa: PLW2901
+        elif against and column.key in ("valid", "test"):
+            column = replace(column, title=f"Δ{column.title}", width=16 if grouped else 7)  # noqa: PLW2901
         columns.append(column)
     return tuple(columns)
 
 
 @dataclass(frozen=True)
 class Marks:
-    """What a person has put on runs: `colors` of the marked ones by id, and the baseline."""
+    """What a person has put on runs: `colors` of the marked ones by id, and what they are compared with."""
 
     colors: Mapping[str, int]
-    baseline: TableRow | None = None
+    compared: ComparedRows = field(default_factory=ComparedRows)
 
 
 class RunTable(VirtualTable[TableRow]):
@@ -102,7 +104,7 @@ class RunTable(VirtualTable[TableRow]):
         color = next((self.marks.colors[i] for i in ids if i in self.marks.colors), None)
         if color is not None:
             return "▌", colors.curves[color % len(colors.curves)]
-        if self.marks.baseline is not None and self.marks.baseline.id == row.id:
+        if self.marks.compared.is_baseline(row):
             return "»", colors["accent"]
         return " ", Style.null()
 
@@ -121,20 +123,21 @@ class RunTable(VirtualTable[TableRow]):
         return _CELLS[column.key](row, run, column, colors)
 
     def _metric(self, row: TableRow, name: str, colors: Inks) -> CellText:
-        """The value, or its difference to the baseline's where there is one."""
+        """The value, or its difference to the baseline's where there is one; in colour where a test says so."""
         value = value_of(row, name, self.metric)
-        base = self.marks.baseline
         if value is None:
             return [("–", colors["faint"])]
         spread: Spread | None = getattr(row, name) if isinstance(row, RunGroup) else None
         sd = "" if spread is None or spread.sd is None else f" ±{spread.sd:.4f}"
-        if base is not None and base.id != row.id and value_of(base, name, self.metric) is not None:
-            change = difference_of(row, base, name, self.metric)
-            if change is None:
-                return [("no seed shared", colors["faint"])]
-            better = "success" if change > 0 else "error" if change < 0 else "dim"
-            return [(f"{change:+.4f}", colors[better]), (sd, colors["dim"])]
-        return [(number(value), colors["text"]), (sd, colors["dim"])]
+        base = self.marks.compared.reference_of(row)
+        if base is None or value_of(base, name, self.metric) is None:
+            return [(number(value), colors["text"]), (sd, colors["dim"])]
+        change = difference_of(row, base, name, self.metric)
+        if change is None:
+            return [("no pair", colors["faint"])]
+        verdict = self.marks.compared.verdict_of(row, name)
+        style = colors["text" if verdict is None else "success" if verdict == "better" else "error"]
+        return [(f"{change:+.4f}{MARKS[verdict or '']}", style), (sd, colors["dim"])]
 
 
 def _status(row: TableRow, colors: Inks) -> CellText:
@@ -181,7 +184,9 @@ _TIMES: dict[str, Callable[[RunRow, float], tuple[str, str]]] = {
 
 
 def _seed(row: TableRow, run: RunRow, column: Column, colors: Inks) -> CellText:
-    return [(f"×{len(row.seeds)}" if isinstance(row, RunGroup) else str(run.seed), colors["text"])]
+    if not isinstance(row, RunGroup):
+        return [(str(run.seed), colors["text"])]
+    return [(row.counted_text, colors["warning" if row.is_cut else "text"])]
 
 
 def _epoch(row: TableRow, run: RunRow, column: Column, colors: Inks) -> CellText:
