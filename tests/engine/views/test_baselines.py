@@ -47,7 +47,7 @@ def add(store: Store, value: float, **flags: object) -> None:
     resolved = resolve(**flags)  # type: ignore[arg-type]
     run = create_run(store, resolved.experiment, overrides=resolved.overrides, command=["tfllmer", "run"])
     result = {"epochs": 1, "best_epoch": 1, "valid": {METRIC: value + 0.01}, "test": {METRIC: value}}
-    result["train_ce"] = [{"epoch": 1, "value": 5.0}]  # type: ignore[assignment]
+    result["train_ce"] = [{"epoch": 1, "value": 5.0}]
     with store.write() as session:
         ended = update(Run).where(col(Run.id) == run.id).values(status="finished", result=result)
         session.connection().execute(ended)
