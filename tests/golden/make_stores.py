@@ -1,8 +1,10 @@
-"""Write `stores/0001` or `stores/0002`, one of them a call, from a checkout with this folder in it:
+"""Write `stores/0001`, `stores/0002` or `stores/0003`, one of them a call, from a checkout with this folder in it:
 
     python -m tests.golden.make_stores 0001      in commit d751d14, the last one of schema 0001
     python -m tests.golden.make_stores 0002      in commit ec201ce, the last one before the specification was rebuilt
-    python -m tests.golden.make_stores expect    in commit ec201ce, after both: what it prints of them, `expected.json`
+    python -m tests.golden.make_stores 0003      in commit 43dcb28, the last one of schema 0003
+    python -m tests.golden.make_stores expect 0001 0002    in commit ec201ce: what it prints of them, `expected.json`
+    python -m tests.golden.make_stores expect 0003         in commit 43dcb28
 
 Everything is made by the program's own commands. What names the machine is left out by giving it another name.
 """
@@ -18,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.golden.stores import HERE, QUESTIONS
+from tests.golden.stores import HERE, QUESTIONS, as_named, study_text
 
 BENCH = Path(tempfile.gettempdir()) / "bench" / sys.argv[1]
 PROGRAM = [sys.executable, "-c", "from tfllmer_tui.cli import main; main()"]
@@ -41,7 +43,7 @@ def _env() -> dict[str, str]:
 
 
 def _sets(epochs: int) -> list[str]:
-    return [word for text in (*DIALS, f"train.epochs={epochs}") for word in ("--set", text)]
+    return [word for text in (*DIALS, f"train.epochs={epochs}") for word in ("--set", as_named(text, sys.argv[1]))]
 
 
 def make(schema: str) -> None:
@@ -52,17 +54,23 @@ def make(schema: str) -> None:
         for arm in ARMS:
             tfllmer("run", "--method", *arm, *_sets(3), "--seeds", "2", "--quiet")
     else:
-        shutil.copytree(HERE / "configs", BENCH / "configs")
+        _configs(schema)
         tfllmer("study", "run", "small", "--json")
     for arm in (ARMS[0], ARMS[2]):
         tfllmer("run", "--method", *arm, "--backbone", "gru4rec", *_sets(3), "--quiet")
     tfllmer("run", "--ablation", "no-both", *_sets(3), "--set", "train.lr=1e30", "--quiet", check=False)
     _cancel()
-    if schema == "0002":
+    if schema != "0001":
         tfllmer("run", "--ablation", "rescale", *_sets(3), "--detach", "--no-worker", "--priority", "2")
         _annotate()
         tfllmer("diagnose", *_sets(3), "--json")
     _keep(schema)
+
+
+def _configs(schema: str) -> None:
+    target = BENCH / "configs" / "study" / "small.yaml"
+    target.parent.mkdir(parents=True)
+    target.write_text(study_text(schema), "utf-8")
 
 
 def _cancel() -> None:
@@ -109,19 +117,20 @@ def _keep(schema: str) -> None:
             (target / "experiments.files" / run / name).unlink(missing_ok=True)
 
 
-def expect() -> None:
-    for schema in ("0001", "0002"):
+def expect(schemas: list[str]) -> None:
+    for schema in schemas:
         shutil.rmtree(BENCH, ignore_errors=True)
         (BENCH / "nameless").mkdir(parents=True)
-        shutil.copytree(HERE / "configs", BENCH / "configs")
+        _configs(schema)
         shutil.copytree(HERE / schema, BENCH, dirs_exist_ok=True)
         runs = json.loads(tfllmer("runs", "--json", "--limit", "0"))
         answers = {}
         for question in QUESTIONS[schema]:
-            words = question.format(**{f"{run['arm']}-{run['backbone']}-{run['seed']}": run["run"] for run in runs})
+            ids = {f"{run['arm']}-{run['backbone']}-{run['seed']}": run["run"] for run in runs}
+            words = as_named(question, schema).format(**ids)
             answers[question] = json.loads(tfllmer(*words.split(), "--json"))
         (HERE / schema / "expected.json").write_text(json.dumps(answers, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
-    expect() if sys.argv[1] == "expect" else make(sys.argv[1])
+    expect(sys.argv[2:]) if sys.argv[1] == "expect" else make(sys.argv[1])

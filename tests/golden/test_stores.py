@@ -1,7 +1,6 @@
 """Stores made by earlier code open, and answer as that code did: boards, verdict, lists, recipes, studies."""
 
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.golden import weights
-from tests.golden.stores import HERE, QUESTIONS, RENAMED
+from tests.golden.stores import HERE, QUESTIONS, renamed, study_text
 from tests.tui.cli.calls import Cli
 
 _SAME_BITS = weights.key() == json.loads(weights.GOLDEN.read_text("utf-8"))["key"]
@@ -22,8 +21,7 @@ def cli(schema: str, tmp_path: Path) -> Cli:
     shutil.copytree(HERE / schema, tmp_path, dirs_exist_ok=True)
     study = tmp_path / "configs" / "study" / "small.yaml"
     study.parent.mkdir(parents=True)
-    text = (HERE / "configs" / "study" / "small.yaml").read_text("utf-8")
-    study.write_text(text.replace("data.demo:", "data.source:").replace("patience: null", "until: budget"), "utf-8")
+    study.write_text(study_text("0003"), "utf-8")
     return Cli(tmp_path)
 
 
@@ -47,12 +45,6 @@ def comparable(value: Any) -> Any:
     if isinstance(value, list):
         return [comparable(inner) for inner in value]
     return renamed(value) if isinstance(value, str) else value
-
-
-def renamed(text: str) -> str:
-    for old, new in RENAMED.items():
-        text = re.sub(rf"(?<![\w.]){re.escape(old)}(?![\w.])", new, text)
-    return text
 
 
 def assert_holds(now: Any, was: Any, place: str = "") -> None:

@@ -1,5 +1,6 @@
 """Small stores as earlier code wrote them (`make_stores` says by which), and what is asked about them."""
 
+import re
 from pathlib import Path
 
 from engine.spec.upgrade import MOVED
@@ -24,18 +25,16 @@ _ALL = (
     "reproduce {tf-llmer/no-norm-sasrec-1}",
     "study run small --dry-run",
 )
-QUESTIONS = {
-    "0001": _ALL,
-    "0002": (
-        *_ALL,
-        "runs --filter tag:core",
-        "queue",
-        "leaderboard --study small",
-        "verdict small",
-        "study status small",
-        "diagnose --set data.demo.users=60 --set data.demo.items=60 --set data.demo.dim=32 --set backbone.width=16",
-    ),
-}
+_WITH_STUDY = (
+    *_ALL,
+    "runs --filter tag:core",
+    "queue",
+    "leaderboard --study small",
+    "verdict small",
+    "study status small",
+    "diagnose --set data.demo.users=60 --set data.demo.items=60 --set data.demo.dim=32 --set backbone.width=16",
+)
+QUESTIONS = {"0001": _ALL, "0002": _WITH_STUDY, "0003": _WITH_STUDY}
 """Commands of each store, without --json; {ARM-BACKBONE-SEED} is the id of a run."""
 
 RENAMED: dict[str, str] = {
@@ -44,3 +43,22 @@ RENAMED: dict[str, str] = {
     "train.patience=null": "train.until=budget",
 }
 """Settings and what they are called now, wherever they stand in questions and answers."""
+
+
+def renamed(text: str) -> str:
+    """Settings by their present names."""
+    for old, new in RENAMED.items():
+        text = re.sub(rf"(?<![\w.]){re.escape(old)}(?![\w.])", new, text)
+    return text
+
+
+def as_named(text: str, schema: str) -> str:
+    """Settings by the names that they had in code of that schema."""
+    return text if schema < "0003" else renamed(text)
+
+
+def study_text(schema: str) -> str:
+    """The file of the study `small`, as code of that schema reads it."""
+    text = (HERE / "configs" / "study" / "small.yaml").read_text("utf-8")
+    present = text.replace("data.demo:", "data.source:").replace("patience: null", "until: budget")
+    return text if schema < "0003" else present
