@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 JSON_BYTES = 1 << 26
 """Of a JSON document from outside. The longest we know, the ids of ten million items, have about so many."""
+JSON_DEPTH = 100
+"""Lists and objects inside one another. A few hundred are more than Python, SQLite or a screen go through."""
 ENTRIES = 64
 """Of an archive: a matrix, its ids and what else people keep beside them."""
 RATIO = 200
@@ -45,15 +47,33 @@ def one_line(words: str) -> Iterator[None]:
         raise UserError(f"{words} ({first or type(error).__name__})") from None
 
 
-def parse_json(text: str | bytes, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
-    """`json.loads` for what others wrote. Raises ValueError also where it is larger than `JSON_BYTES` or nested so
-    deep that reading it would end the program."""
+def parse_json(text: str | bytes, hook: Callable[[dict[str, Any]], Any] | None = None, *, finite: bool = False) -> Any:
+    """`json.loads` for what others wrote. Raises ValueError also where it is larger than `JSON_BYTES`, or nested deeper
+    than `JSON_DEPTH`; with `finite` also for NaN and Infinity, which are no JSON."""
     if len(text) > JSON_BYTES:
         raise ValueError(f"{len(text):,} bytes of JSON, at most {JSON_BYTES:,} are read")
     try:
-        return json.loads(text, object_hook=hook)
+        value = json.loads(text, object_hook=hook, parse_constant=_no_number if finite else None)
     except RecursionError:
         raise ValueError("nested too deep") from None
+    opened = text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
+    if opened > JSON_DEPTH and _is_deep(value):
+        raise ValueError("nested too deep")
+    return value
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(JSON_DEPTH + 1):
+        inner = (part for each in level for part in (each.values() if isinstance(each, dict) else each))
+        level = [part for part in inner if isinstance(part, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def read_npy(path: Path) -> npt.NDArray[Any]:

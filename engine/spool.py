@@ -2,7 +2,8 @@
 
 The second room in which the two wings meet. A run appends to `spool.jsonl` in its own folder and
 never touches a database; whoever supervises it reads the records behind a byte offset. A record is
-complete once its newline is there, so a torn last line (the process was killed) is never read.
+complete once its newline is there, so a torn last line (the process was killed) is never read, and the next
+process to write takes it away.
 
 Records, by their key `r`:
 
@@ -22,17 +23,19 @@ it stands, by `SpoolWriter`, and is a float again in what `read_records` returns
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from engine.bounds import parse_json
+from engine.bounds import JSON_BYTES, parse_json
 
 Level = Literal["info", "warning", "error"]
 EndStatus = Literal["finished", "failed", "cancelled"]
@@ -113,9 +116,24 @@ class SpoolWriter:
     def __init__(self, folder: RunFolder) -> None:
         self._root = folder.root
         self._file = os.open(folder.spool, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        size = os.fstat(self._file).st_size
-        if size and os.pread(self._file, 1, size - 1) != b"\n":
-            os.write(self._file, b"\n")  # closes the line that a killed process left torn
+        self._end_last_line()
+
+    def _end_last_line(self) -> None:
+        """A line that a killed process left torn goes; one that lacks only its newline gets it."""
+        size = start = os.fstat(self._file).st_size
+        newline = -1
+        while start and newline < 0:
+            step = min(start, _STEP)
+            start -= step
+            newline = os.pread(self._file, step, start).rfind(b"\n")
+        start += newline + 1
+        if start == size:
+            return
+        last = os.pread(self._file, size - start, start) if size - start <= JSON_BYTES else b""
+        if isinstance(_record(last), dict):
+            os.write(self._file, b"\n")
+        else:
+            os.ftruncate(self._file, start)
 
     def _append(self, record: Mapping[str, Any]) -> None:
         line = to_json(record).encode() + b"\n"
@@ -147,7 +165,8 @@ class SpoolWriter:
         self._append({"r": "result", "values": dict(values)})
 
     def end(self, status: EndStatus, reason: str, detail: str = "") -> None:
-        """The last word, made durable at once."""
+        """The last word, made durable at once, after the names of the files that it speaks of."""
+        _sync_folder(self._root)
         self._append({"r": "end", "at": _now(), "status": status, "reason": reason, "detail": detail})
         os.fsync(self._file)
 
@@ -155,9 +174,17 @@ class SpoolWriter:
         os.close(self._file)
 
 
+def _sync_folder(folder: Path) -> None:
+    names = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(names)
+    finally:
+        os.close(names)
+
+
 def read_records(spool: Path, offset: int = 0, limit: int = 1 << 24) -> tuple[list[dict[str, Any]], int]:
     """Complete records from byte `offset` on, at most about `limit` bytes of them, and the offset
-    behind the last. A torn line that a later process closed is skipped. No file means no records."""
+    behind the last. Lines that are no records are skipped. No file means no records."""
     try:
         with open(spool, "rb") as file:
             file.seek(offset)
@@ -167,15 +194,141 @@ def read_records(spool: Path, offset: int = 0, limit: int = 1 << 24) -> tuple[li
     except FileNotFoundError:
         return [], offset
     end = block.rfind(b"\n") + 1
-    records = []
-    for line in block[:end].splitlines():
+    return [record for _, record in _lines(block[:end]) if isinstance(record, dict)], offset + end
+
+
+def _lines(block: bytes) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """(place in the block, record) by line; in place of a record the reason why a line cannot be read. What is JSON but
+    no record is left out."""
+    place = 0
+    for line in block.split(b"\n")[:-1]:
+        if (record := _record(line)) is not None:
+            yield place, record
+        place += len(line) + 1
+
+
+def _record(line: bytes) -> dict[str, Any] | str | None:
+    try:
+        record = from_json(line)
+    except ValueError as error:
+        return str(error)
+    return record if isinstance(record, dict) and "r" in record else None
+
+
+# ------------------------------------------------------------------------------------ a spool that was read before
+
+_MARKED = 4096
+_STEP = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolMark:
+    """How far a spool was read, or written when a checkpoint was made, and what stood there: it tells the spool that
+    was read from one that has lost its end when the machine went down, and from one that has taken its place."""
+
+    offset: int = 0
+    digest: str = ""
+    """Of at most 4096 bytes before the offset, 16 hex digits. Empty where an earlier version kept the offset alone."""
+
+    def holds_in(self, spool: Path) -> bool:
+        """Whether the spool still has these bytes. One that is gone has not, unless there were none."""
         try:
-            record = from_json(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict) and "r" in record:
-            records.append(record)
-    return records, offset + end
+            file = os.open(spool, os.O_RDONLY)
+        except FileNotFoundError:
+            return self.offset == 0
+        try:
+            return _holds(file, self)
+        finally:
+            os.close(file)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A complete line of a spool that is no record; `place` is its first byte."""
+
+    place: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """What follows a mark in a spool, and the mark behind it."""
+
+    records: tuple[dict[str, Any] | Unreadable, ...]
+    mark: SpoolMark
+
+
+def secured(spool: Path) -> SpoolMark:
+    """What the spool holds now, once that is on the disk: a checkpoint written after it is never ahead of its records.
+    Nothing where there is no spool."""
+    try:
+        file = os.open(spool, os.O_RDWR)
+    except FileNotFoundError:
+        return SpoolMark()
+    try:
+        os.fsync(file)
+        return _mark(file, os.fstat(file).st_size)
+    finally:
+        os.close(file)
+
+
+def read_on(spool: Path, mark: SpoolMark, limit: int) -> Portion | None:
+    """The complete records behind the mark, about `limit` bytes of them; None where the spool is not the one that was
+    read so far. No file means no records.
+
+    Lines that cannot be read are told, but not those before a process's start: the process before it was killed while
+    it wrote. Those that nothing follows yet are left for the next call.
+    """
+    try:
+        file = os.open(spool, os.O_RDONLY)
+    except FileNotFoundError:
+        return Portion((), mark)
+    try:
+        if not _holds(file, mark):
+            return None
+        block, lines = b"", list[tuple[int, dict[str, Any] | str]]()
+        while not any(isinstance(record, dict) for _, record in lines):
+            more = os.pread(file, limit, mark.offset + len(block))
+            block += more
+            whole = block.rfind(b"\n") + 1
+            if len(block) > JSON_BYTES:  # not a record in all of it: what is left of its last line will not be one
+                noise = Unreadable(mark.offset, f"{len(block):,} bytes without a record")
+                return Portion((noise,), _mark(file, mark.offset + len(block)))
+            lines = list(_lines(block[:whole]))
+            if not more:
+                break
+        while lines and isinstance(lines[-1][1], str):
+            whole, _ = lines.pop()
+        if not whole:
+            return Portion((), mark)
+        return Portion(tuple(_told(lines, mark.offset)), _mark(file, mark.offset + whole))
+    finally:
+        os.close(file)
+
+
+def _told(lines: Sequence[tuple[int, dict[str, Any] | str]], offset: int) -> Iterator[dict[str, Any] | Unreadable]:
+    behind = [record for _, record in lines[1:]]
+    for (place, record), after in zip_longest(lines, behind):
+        if isinstance(record, dict):
+            yield record
+        elif not (isinstance(after, dict) and after["r"] == "start"):
+            yield Unreadable(offset + place, record)
+
+
+def _holds(file: int, mark: SpoolMark) -> bool:
+    if mark.offset == 0:
+        return True
+    if os.fstat(file).st_size < mark.offset:
+        return False
+    if mark.digest:
+        return _mark(file, mark.offset) == mark
+    return os.pread(file, 1, mark.offset - 1) == b"\n"
+
+
+def _mark(file: int, offset: int) -> SpoolMark:
+    start = max(0, offset - _MARKED)
+    before = os.pread(file, offset - start, start)
+    return SpoolMark(offset, hashlib.blake2b(before, digest_size=8).hexdigest() if offset else "")
 
 
 # ------------------------------------------------------------------------------------ numbers that are not finite
@@ -193,8 +346,8 @@ def to_json(value: Any) -> str:
 
 
 def from_json(text: str | bytes) -> Any:
-    """Inverse of `to_json`. Raises ValueError, also for what is too long or nested too deep."""
-    return parse_json(text, _float)
+    """Inverse of `to_json`. Raises ValueError, also for what is too long or nested too deep, and for a bare NaN."""
+    return parse_json(text, _float, finite=True)
 
 
 def _float(value: dict[str, Any]) -> Any:

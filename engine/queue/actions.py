@@ -9,8 +9,8 @@ from typing import Any
 from engine.errors import UserError
 from engine.files import is_held
 from engine.queue.fleet import workers
-from engine.queue.process import CANCEL_GRACE_S, ask_to_stop, find, is_alive, kill_group
-from engine.queue.recovery import files_gone, settle_run
+from engine.queue.process import CANCEL_GRACE_S, ask_to_stop, find, kill_group
+from engine.queue.recovery import settle_run, stopped_run
 from engine.records import RunStatus
 from engine.spec import Experiment
 from engine.store import Run, Store, create_run, get_run
@@ -75,9 +75,9 @@ def see_off(store: Store, run_ids: Sequence[str], grace_s: float = CANCEL_GRACE_
 
 
 def retry(store: Store, run_ids: Sequence[str], fresh: bool = False) -> list[Run]:
-    """Queue failed, cancelled and lost runs again, from their last checkpoint, or with `fresh` from the
+    """Queue runs again that may go on (`stopped_run`), from their last checkpoint, or with `fresh` from the
     beginning. Raises UserError, before anything is changed, where a run is not one of these."""
-    runs = [_retriable(store, run_id) for run_id in run_ids]
+    runs = [stopped_run(store, run_id) for run_id in run_ids]
     for run in runs:
         if fresh:
             folder = store.folder(run.id)
@@ -87,22 +87,6 @@ def retry(store: Store, run_ids: Sequence[str], fresh: bool = False) -> list[Run
         if not rows.queue_again(store, run, why):
             raise UserError(f"{run.id}: another process has just taken it up; see `tfllmer show {run.id}`")
     return [get_run(store, run.id) for run in runs]
-
-
-def _retriable(store: Store, run_id: str) -> Run:
-    run = settle_run(store, run_id)
-    if run.status == RunStatus.FINISHED:
-        raise UserError(f"{run.id}: is finished; `tfllmer clone {run.id}` makes a new run of it")
-    if run.status == RunStatus.QUEUED:
-        raise UserError(f"{run.id}: is queued already; `tfllmer queue` shows its place")
-    if run.status == RunStatus.RUNNING or is_alive(store, run):
-        raise UserError(f"{run.id}: is running; `tfllmer cancel {run.id}` stops it")
-    folder = store.folder(run.id)
-    if not folder.spec.exists():
-        raise UserError(files_gone(store, run))
-    if run.spool_offset > (folder.spool.stat().st_size if folder.spool.exists() else 0):
-        raise UserError(f"{folder.spool}: is shorter than what was read from it; `tfllmer clone {run.id}` starts anew")
-    return run
 
 
 def clone(

@@ -110,7 +110,7 @@ def _same_process(pid: int, pid_start: float) -> psutil.Process | None:
         process = psutil.Process(pid)
         same = abs(process.create_time() - pid_start) <= _CLOCK_SLACK_S
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, ValueError, OverflowError, TypeError):  # also a number that no process can have
         return None
 
 
@@ -120,6 +120,8 @@ def _same_process(pid: int, pid_start: float) -> psutil.Process | None:
 def group_lives(pid: int, pid_start: float) -> bool:
     """Whether anything lives in the group that the process led, or still leads. (The kernel gives no
     number to a new process while a group has it; so with the leader gone, what is left is of that group.)"""
+    if pid <= 1:
+        return False
     if not psutil.pid_exists(pid):
         return any(_group_of(p.pid) == pid and p.status() != psutil.STATUS_ZOMBIE for p in psutil.process_iter())
     return process_lives(pid, pid_start)
@@ -127,6 +129,8 @@ def group_lives(pid: int, pid_start: float) -> bool:
 
 def kill_group(pid: int, pid_start: float) -> None:
     """SIGKILL to everything in the group that the process led, or still leads."""
+    if pid <= 1:
+        return  # to the system these are other groups: our own, everybody's
     if psutil.pid_exists(pid) and not (process_lives(pid, pid_start) and _group_of(pid) == pid):
         return  # the number belongs to somebody else by now, or it never led a group
     with suppress(ProcessLookupError, PermissionError):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
@@ -14,9 +15,10 @@ from sqlmodel import col, update
 from engine.errors import UserError
 from engine.queue.process import find, is_alive, start
 from engine.records import RunStatus
-from engine.store import Event, Run, Store, get_run, ingest, list_runs
+from engine.spool import SpoolMark
+from engine.store import Event, Run, Store, StoreError, get_run, ingest, list_runs
 from engine.store.queue import unchanged
-from engine.store.runs import missing_files
+from engine.store.runs import mark_damaged, missing_files
 
 Ending: TypeAlias = Literal[RunStatus.LOST, RunStatus.CANCELLED, RunStatus.FAILED]
 """An end that somebody else writes down for a run that did not."""
@@ -26,22 +28,36 @@ def settle(store: Store) -> list[Run]:
     """Bring runs up to date that nobody may be following: ingest what running ones have spooled, and
     mark those as lost whose process is gone without an end. Returns the runs that have ended by it.
 
-    A lost run whose spool grows again (its process was only slow to begin) becomes what its spool says.
+    A lost run whose spool grows again (its process was only slow to begin) becomes what its spool says. One whose row
+    or records cannot be dealt with is damaged from then on, and the others go on. Raises StoreError.
     """
     ended = []
     for run in [*list_runs(store, status=RunStatus.RUNNING), *_grown(store)]:
         before = run.status
-        now = settle_run(store, run.id)
-        if now.status not in (before, RunStatus.RUNNING):
-            ended.append(now)
+        with alone(store, run.id):
+            now = settle_run(store, run.id)
+            if now.status not in (before, RunStatus.RUNNING):
+                ended.append(now)
     return ended
+
+
+@contextmanager
+def alone(store: Store, run_id: str) -> Iterator[None]:
+    """What the block raises because of this run damages it, and nothing else. StoreError, which concerns all runs,
+    passes."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        mark_damaged(store, run_id, f"it cannot be followed: {type(error).__name__}: {error}")
 
 
 def _grown(store: Store) -> list[Run]:
     lost = []
     for run in list_runs(store, status=RunStatus.LOST):
         spool = store.folder(run.id).spool
-        if spool.exists() and spool.stat().st_size > run.spool_offset:
+        if spool.exists() and spool.stat().st_size != run.spool_offset:
             lost.append(run)
     return lost
 
@@ -73,29 +89,38 @@ def conclude(store: Store, run: Run, status: Ending, reason: str, crashes: int |
 
 
 def resume(store: Store, run_id: str, argv: Sequence[str] | None = None) -> Run:
-    """Start a run again that was lost, cancelled or failed: the same folder, from its last checkpoint.
+    """Start a run again that may go on (`stopped_run`): the same folder, from its last checkpoint.
 
-    Returns the run, running as a child of this process, for `supervise`. Raises UserError where the
-    run is finished, queued, running, or taken up by another process at the same moment.
+    Returns the run, running as a child of this process, for `supervise`. Raises UserError where it may not, or is
+    taken up by another process at the same moment.
     """
-    run = settle_run(store, run_id)
-    folder = store.folder(run.id)
-    if run.status == RunStatus.FINISHED:
-        raise UserError(f"{run.id}: is finished; `tfllmer show {run.id}` shows it, `tfllmer run` makes a new one")
-    if run.status == RunStatus.QUEUED:
-        raise UserError(f"{run.id}: is queued; a worker takes it up, or `tfllmer cancel {run.id}` first")
-    if run.status == RunStatus.RUNNING or is_alive(store, run):
-        process = find(run)
-        where = f" (pid {process.pid})" if process else ""
-        raise UserError(f"{run.id}: is running{where}; stop it before you resume it")
-    if not folder.spec.exists():
-        raise UserError(files_gone(store, run))
-    if run.spool_offset > (folder.spool.stat().st_size if folder.spool.exists() else 0):
-        raise UserError(f"{folder.spool}: is shorter than what was read from it; the run cannot go on, start a new one")
+    run = stopped_run(store, run_id)
     if not _take(store, run):
         raise UserError(f"{run.id}: another process has just resumed it; `tfllmer show {run.id}` shows how it goes")
     start(store, run, argv)
     return get_run(store, run.id)
+
+
+def stopped_run(store: Store, run_id: str) -> Run:
+    """The run, brought up to date, where it may go on: lost, cancelled, failed, or finished though its result is lost.
+
+    Whether it goes on from its last checkpoint is for its process to see, which knows the files. Raises UserError
+    where it is finished, queued or running, or its files are gone.
+    """
+    run = settle_run(store, run_id)
+    folder = store.folder(run.id)
+    read = SpoolMark(run.spool_offset, run.spool_mark)
+    if run.status == RunStatus.FINISHED and (run.result is not None or read.holds_in(folder.spool)):
+        raise UserError(f"{run.id}: is finished; `tfllmer clone {run.id}` makes a new run of it")
+    if run.status == RunStatus.QUEUED:
+        raise UserError(f"{run.id}: is queued already; a worker takes it up, `tfllmer queue` shows its place")
+    if run.status == RunStatus.RUNNING or is_alive(store, run):
+        process = find(run)
+        where = f" (pid {process.pid})" if process else ""
+        raise UserError(f"{run.id}: is running{where}; `tfllmer cancel {run.id}` stops it")
+    if not folder.spec.exists():
+        raise UserError(files_gone(store, run))
+    return run
 
 
 def files_gone(store: Store, run: Run) -> str:
@@ -110,11 +135,7 @@ def _take(store: Store, run: Run) -> bool:
     """Make the run ours in one statement; False where another process was faster."""
     me = psutil.Process(os.getpid())
     with store.write() as session:
-        free = update(Run).where(
-            col(Run.id) == run.id,
-            col(Run.status) == run.status,
-            col(Run.status).in_([RunStatus.LOST, RunStatus.CANCELLED, RunStatus.FAILED]),
-        )
+        free = update(Run).where(col(Run.id) == run.id, col(Run.status) == run.status)
         mine = free.values(
             status=RunStatus.RUNNING,
             reason="",

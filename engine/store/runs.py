@@ -187,6 +187,18 @@ def set_status(store: Store, run_id: str, status: RunStatus, reason: str, *, end
     return get_run(store, run_id)
 
 
+def mark_damaged(store: Store, run_id: str, reason: str) -> None:
+    """Store why the run cannot be trusted; the first reason stays."""
+    line = " ".join(reason.encode(errors="backslashreplace").decode().split())[:_REASON]
+    with store.write() as session:
+        sound = update(Run).where(col(Run.id) == run_id, col(Run.damage) == "")
+        if session.connection().execute(sound.values(damage=line)).rowcount:
+            _log(session, run_id, "error", line)
+
+
+_REASON = 500
+
+
 def request_cancel(store: Store, run_id: str) -> None:
     """Ask whoever supervises the run to stop it."""
     with store.write() as session:

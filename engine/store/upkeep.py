@@ -3,63 +3,92 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from array import array
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import psutil
 from sqlalchemy import Connection
 
 from engine.errors import UserError
 from engine.records import RunStatus
+from engine.spool import SpoolMark
 from engine.store.core.database import Store, backup, vacuum
-from engine.store.curves.intake import ingest
+from engine.store.curves.intake import all_records, ingest, read_again
 from engine.store.curves.rollups import SIZES, SUMMARY, refresh
-from engine.store.runs import missing_files
+from engine.store.runs import get_run, missing_files
 
 _ULID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 _CELL = "series_id, size, cell, count, nan, total, min, max"
+
+
+FindingKind: TypeAlias = Literal[
+    "damaged",
+    "reference",
+    "no files",
+    "no folder",
+    "behind",
+    "spool cut",
+    "spool differs",
+    "no result",
+    "points",
+    "damaged run",
+    "orphan folder",
+    "roll-ups",
+]
 
 
 @dataclass(frozen=True)
 class Finding:
     """Something that is not as it should be."""
 
-    kind: Literal["damaged", "reference", "no files", "no folder", "behind", "spool cut", "orphan folder", "roll-ups"]
+    kind: FindingKind
     run: str | None
     problem: str
     """One line: what it is, and what to do."""
 
 
 def check(store: Store) -> list[Finding]:
-    """SQLite's integrity check and foreign keys; runs without their folder; spools that hold more than the
-    tables, or less; folders without a run; roll-ups that differ from their points. Reads every page and every
+    """SQLite's integrity check and foreign keys; runs that are damaged, without their folder, or finished without a
+    result; spools that hold more than the tables, or less, or something else; folders without a run; roll-ups that
+    differ from their points, points from their spool. Reads every page, every spool and every
     point. Raises StoreError where the file cannot be read at all."""
     with store.read() as session:
         connection = session.connection()
         damage = [Finding("damaged", None, text) for text in _integrity(connection)]
         if damage:  # what a damaged file says of its rows means nothing
             return damage
-        findings = [*_references(connection), *_rollups(connection)]
-    return [*findings, *_folders(store)]
+        findings = [*_references(connection), *_rollups(connection), *_damaged(connection)]
+    findings += _folders(store)
+    told = {finding.run for finding in findings}
+    return [*findings, *_points(store, told)]
 
 
 def repair(store: Store) -> int:
-    """Mend what can be mended without guessing: read spools that are ahead, compute roll-ups anew. How many
-    findings it dealt with."""
-    findings = check(store)
+    """Mend what can be mended without guessing: read spools that are ahead, and those again that the tables differ
+    from; compute roll-ups anew. How many findings it dealt with."""
+    findings = [each for each in check(store) if each.kind in _MENDED and each.run]
     for finding in findings:
-        if finding.kind == "behind" and finding.run:
-            ingest(store, finding.run)
-    stale = {finding.run for finding in findings if finding.kind == "roll-ups"}
-    for run_id in sorted(run for run in stale if run):
-        with store.write() as session:
-            connection = session.connection()
-            for (series_id,) in connection.exec_driver_sql("SELECT id FROM series WHERE run_id = ?", (run_id,)).all():
-                refresh(connection, series_id, 0, None)
-    return sum(finding.kind in ("behind", "roll-ups") for finding in findings)
+        run_id = finding.run or ""
+        if finding.kind == "behind":
+            ingest(store, run_id)
+        elif finding.kind == "roll-ups":
+            with store.write() as session:
+                connection = session.connection()
+                mine = "SELECT id FROM series WHERE run_id = ?"
+                for (series_id,) in connection.exec_driver_sql(mine, (run_id,)).all():
+                    refresh(connection, series_id, 0, None)
+        else:
+            read_again(store, run_id)
+    for finding in _points(store, set()):  # points that had gone were told by the roll-ups over them
+        read_again(store, finding.run or "")
+    return len(findings)
+
+
+_MENDED = ("behind", "roll-ups", "points", "no result")
 
 
 def reclaim(store: Store) -> tuple[int, int]:
@@ -140,40 +169,90 @@ def _rollups(connection: Connection) -> Iterator[Finding]:
         )
 
 
+def _damaged(connection: Connection) -> Iterator[Finding]:
+    for run, reason in connection.exec_driver_sql("SELECT id, damage FROM run WHERE damage <> '' ORDER BY id"):
+        yield Finding("damaged run", run, f"{run}: {reason}; `tfllmer clone {run}` makes a new run of it")
+
+
 def _folders(store: Store) -> Iterator[Finding]:
     with store.read() as session:
-        rows = session.connection().exec_driver_sql("SELECT id, status, spool_offset FROM run").all()
-    ids = {str(run_id) for run_id, *_ in rows}
+        rows = session.connection().exec_driver_sql("SELECT id, status FROM run").all()
+    ids = {str(run_id) for run_id, _ in rows}
     if why := missing_files(store):
         yield Finding("no files", None, why)
         return
-    for run_id, status, offset in rows:
+    for run_id, status in rows:
         folder = store.folder(run_id)
         if not folder.root.is_dir():
             yield Finding("no folder", run_id, f"{run_id} ({status}): its folder {folder.root} is gone")
-            continue
-        size = folder.spool.stat().st_size if folder.spool.exists() else 0
-        if size < offset:
-            yield Finding(
-                "spool cut",
-                run_id,
-                f"{run_id}: {folder.spool} has {size} bytes, but {offset} were read from it; what was read is kept",
-            )
-        elif status != RunStatus.RUNNING and size > offset and size - offset > _torn(store, run_id, offset):
-            yield Finding(
-                "behind",
-                run_id,
-                f"{run_id} ({status}): {size - offset} bytes of its spool are not read yet; `tfllmer db check --fix`",
-            )
+        else:
+            yield from _records(store, run_id)
     if store.files.is_dir():
         for path in sorted(store.files.iterdir()):
             if _ULID.fullmatch(path.name) and path.name not in ids:
                 yield Finding("orphan folder", None, f"{path}: belongs to no run of this store; remove it by hand")
 
 
-def _torn(store: Store, run_id: str, offset: int) -> int:
+def _records(store: Store, run_id: str) -> Iterator[Finding]:
+    """How the spool and what was read of it differ, and whether the result is there."""
+    run, spool = get_run(store, run_id), store.folder(run_id).spool
+    size, read = spool.stat().st_size if spool.exists() else 0, run.spool_offset
+    if size < read:
+        text = f"{run_id}: {spool} has {size} bytes, but {read} were read from it; what was read is kept"
+        yield Finding("spool cut", run_id, text)
+    elif not SpoolMark(read, run.spool_mark).holds_in(spool):
+        text = f"{run_id}: {spool} is not what was read from it; what was read is kept"
+        yield Finding("spool differs", run_id, text)
+    elif run.status != RunStatus.RUNNING and size - read > _torn(spool, read):
+        text = f"{run_id} ({run.status}): {size - read} bytes of its spool are not read yet; `tfllmer db check --fix`"
+        yield Finding("behind", run_id, text)
+    elif run.status == RunStatus.FINISHED and run.result is None and _tells_a_result(spool):
+        yield Finding("no result", run_id, f"{run_id}: is finished without its result; `tfllmer db check --fix`")
+
+
+def _tells_a_result(spool: Path) -> bool:
+    return any(record["r"] == "result" for record in all_records(spool))
+
+
+def _torn(spool: Path, offset: int) -> int:
     """Bytes behind the last complete line: the line in which a process was killed is never read."""
-    with open(store.folder(run_id).spool, "rb") as file:
+    if not spool.exists():
+        return 0
+    with open(spool, "rb") as file:
         file.seek(offset)
         rest = file.read()
     return len(rest) - (rest.rfind(b"\n") + 1)
+
+
+def _points(store: Store, but: Collection[str | None]) -> Iterator[Finding]:
+    """Runs whose points are not those of their spool, by the number and the last step of each series."""
+    still = "SELECT id FROM run WHERE status <> 'running' AND damage = '' ORDER BY id"
+    points = "FROM series JOIN point ON series_id = series.id WHERE run_id = ? GROUP BY name"
+    with store.read() as session:
+        query = session.connection().exec_driver_sql
+        for run_id in query(still).scalars().all():
+            spool = store.folder(run_id).spool
+            if run_id in but or not spool.exists():
+                continue
+            stored = {
+                name: (count, last)
+                for name, count, last in query(f"SELECT name, count(*), max(step) {points}", (run_id,))
+            }
+            told = _told(spool)
+            if stored != told:
+                name = min(name for name in stored.keys() | told.keys() if stored.get(name) != told.get(name))
+                (kept, _), (there, _) = stored.get(name, (0, 0)), told.get(name, (0, 0))
+                text = f"{run_id}: {kept} points of {name} are stored, its spool has {there}; `tfllmer db check --fix`"
+                yield Finding("points", run_id, text)
+
+
+def _told(spool: Path) -> dict[str, tuple[int, int]]:
+    """How many points each series of a spool has, and at which step the last, after what resumed attempts void."""
+    steps: dict[str, array[int]] = {}
+    for record in all_records(spool):
+        if record["r"] == "points":
+            for name in record["values"]:
+                steps.setdefault(name, array("q")).append(record["step"])
+        elif record["r"] == "resume":
+            steps = {name: array("q", [n for n in own if n <= record["step"]]) for name, own in steps.items()}
+    return {name: (len(set(own)), max(own)) for name, own in steps.items() if own}

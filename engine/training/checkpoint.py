@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from engine.bounds import parse_json
 from engine.errors import UserError
 from engine.files import write_bytes
 
@@ -76,7 +77,7 @@ def _write(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {})["about"])
+            about = parse_json((file.metadata() or {})["about"])
             return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: not a checkpoint of tfllmer ({error}); remove it to start anew") from None
+        raise UserError(f"{path}: not a checkpoint of tfllmer ({error})") from None

@@ -13,9 +13,10 @@ import torch
 from engine import spec
 from engine.data import Split
 from engine.data.cases import held_out, training_probe
+from engine.errors import UserError
 from engine.metrics import SELECTION, rank_metrics
 from engine.models.base import Criterion, Trained, TrainingBatch
-from engine.spool import Recorder, RunFolder
+from engine.spool import Recorder, RunFolder, SpoolMark, secured
 from engine.training import checkpoint, losses, ranking
 from engine.training.curvature import CurvatureProbe
 from engine.training.outcome import tested
@@ -46,6 +47,8 @@ class LoopState:
     wall_s: float = 0.0  # time in all, over all attempts
     targets: int = 0
     train_ce: list[dict[str, float]] = field(default_factory=list)
+    spool_offset: int = 0  # what was on the disk of the run's records before the checkpoint was written
+    spool_digest: str = ""
 
 
 def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
@@ -80,6 +83,8 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
 
     def save() -> None:
         progress.wall_s = time.perf_counter() - began
+        durable = secured(folder.spool)
+        progress.spool_offset, progress.spool_digest = durable.offset, durable.digest
         checkpoint.save_state(folder.last, model, optimizer, asdict(progress))
 
     def measure() -> None:
@@ -201,3 +206,16 @@ def _patience_is_over(progress: LoopState, until: spec.Budget | spec.Patience) -
 def saved_step(folder: RunFolder) -> int:
     """The step of the last checkpoint."""
     return int(checkpoint.read_about(folder.last)["step"])
+
+
+def why_unusable(folder: RunFolder) -> str | None:
+    """Why training cannot go on from the last checkpoint that there is; None where it can. To go on from one that is
+    ahead of the records would leave a gap in the curves."""
+    try:
+        about = checkpoint.read_about(folder.last)
+        if about.get("train_ce"):
+            checkpoint.read_about(folder.best)
+    except (UserError, OSError) as error:
+        return str(error)
+    mark = SpoolMark(about.get("spool_offset", 0), about.get("spool_digest", ""))
+    return None if mark.holds_in(folder.spool) else f"{folder.spool} has lost records from before it"

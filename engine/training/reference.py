@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from engine import spec
+from engine.bounds import parse_json
 from engine.data import Split
 from engine.files import held, make_folder, write_bytes
 from engine.models.base import Trained
@@ -103,7 +104,7 @@ def _train(
     should_stop: Callable[[], bool],
 ) -> None:
     """Train the freshly built reference, or go on, and leave its table in the folder in place of the checkpoints."""
-    resume = folder.last.exists()
+    resume = folder.last.exists() and loop.why_unusable(folder) is None
     news = _News(recorder, reference.train.epochs)
     news.say(checkpoint.read_about(folder.last)["epoch"] if resume else 0)
     try:
@@ -167,7 +168,7 @@ def _key(reference: spec.Experiment, split: Split, device: torch.device) -> str:
 def _read(folder: RunFolder) -> tuple[FloatArray, dict[str, Any]] | None:
     try:
         with safe_open(folder.root / "table.safetensors", "np") as file:
-            return file.get_tensor("table"), json.loads((file.metadata() or {})["about"])
+            return file.get_tensor("table"), parse_json((file.metadata() or {})["about"])
     except (OSError, SafetensorError, KeyError, ValueError):
         return None  # absent or damaged: trained again
 

@@ -107,14 +107,26 @@ class _Run:
         model.to(device)
         parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
         self.recorder.facts({"n_targets": model.n_targets, "parameters": parameters})
-        resume = self.folder.last.exists()
+        step = self._saved_step()
+        resume = step is not None
         if not resume:
             self.recorder.facts({"geometry": start_facts(self.experiment, self.split, model)})
-        self._resumed(loop.saved_step(self.folder) if resume else None)
+        self._resumed(step)
         with _memory_of_a_step():
             return loop.train(
                 self.experiment, self.split, model, self.recorder, self.folder, resume=resume, should_stop=should_stop
             )
+
+    def _saved_step(self) -> int | None:
+        """The step of the last checkpoint where training can go on from it."""
+        if not self.folder.last.exists():
+            return None
+        lost = f"{self.folder.spool} has lost every record from before it" if self.attempt == 1 else None
+        if why := lost or loop.why_unusable(self.folder):
+            self.recorder.event(f"the last checkpoint is left aside: {why}", "warning")
+            self.folder.last.unlink()
+            return None
+        return loop.saved_step(self.folder)
 
     def _vectors(self, device: torch.device, should_stop: Callable[[], bool]) -> FloatArray | None:
         """The item table's initial rows where they are not random."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlmodel import Session
 
-HEAD = "0003"
+HEAD = "0004"
 """The schema of `tables`: the newest revision in `migrations/versions`."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

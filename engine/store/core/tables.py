@@ -113,6 +113,16 @@ class Run(SQLModel, table=True):
     ended: datetime | None = Field(default=None, sa_type=UTCDateTime)
 
     spool_offset: int = Field(default=0, description="bytes of the spool that the rows here account for")
+    spool_mark: str = Field(
+        default="",
+        sa_column_kwargs={"server_default": ""},
+        description="digest of what stands before that offset; empty for rows of an earlier version",
+    )
+    damage: str = Field(
+        default="",
+        sa_column_kwargs={"server_default": ""},
+        description="why what the run has told, or its row, cannot be trusted",
+    )
     facts: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
     result: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
 

@@ -11,6 +11,7 @@ import pytest
 from engine import spec
 from engine.spec.upgrade import upgraded_settings
 from engine.store import Store, experiment_of, list_runs, open_store
+from engine.store.core.database import HEAD
 from engine.store.diagnoses import question
 from tests.golden.stores import HERE
 
@@ -31,7 +32,7 @@ def rows(path: Path, query: str, *values: Any) -> list[Any]:
 
 def opened(path: Path) -> Store:
     store = open_store(path)
-    assert rows(path, "SELECT version_num FROM alembic_version") == [("0003",)]
+    assert rows(path, "SELECT version_num FROM alembic_version") == [(HEAD,)]
     return store
 
 
