@@ -94,7 +94,7 @@ def measured(what: str, given: argparse.Namespace) -> dict[str, Any]:
 
 def of_communities(what: str, given: argparse.Namespace) -> dict[str, Any]:
     from engine.geometry.graph.agreement import agreement
-    from engine.geometry.graph.communities import leiden
+    from engine.geometry.graph.leiden import leiden
     from engine.geometry.graph.louvain import louvain
     from engine.geometry.graph.modularity import modularity
 

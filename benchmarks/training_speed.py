@@ -28,6 +28,7 @@ from engine.models.sequential.recommender import SequentialRecommender, build
 from engine.presets import resolve
 from engine.training import loop
 from engine.training.losses import criterion
+from engine.training.optimizer import make_optimizer
 
 
 def plain_step(model: SequentialRecommender, optimizer: torch.optim.Optimizer, batch: Batch, length: int) -> None:
@@ -104,7 +105,7 @@ def main() -> None:
         step: Callable[[SequentialRecommender, torch.optim.Optimizer, Batch], object],
     ) -> Callable[[], float]:
         model = build(experiment, split.train, n_items)
-        optimizer = loop.make_optimizer(model, experiment.train)
+        optimizer = make_optimizer(model, experiment.train)
         model.train()
 
         def round_() -> float:

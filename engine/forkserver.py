@@ -33,12 +33,12 @@ from typing import Any, NoReturn
 import psutil
 
 _MODULES = (
-    *("torch._dynamo", "torch._inductor.config", "scipy.linalg", "scipy.sparse.linalg", "scipy.stats"),
-    *("igraph", "sklearn.cluster", "sklearn.metrics"),
+    *("scipy.linalg", "scipy.sparse.linalg", "scipy.stats", "sklearn.cluster", "sklearn.metrics"),
+    "engine.geometry.graph.leiden",
     *("safetensors.torch", "engine.data", "engine.embeddings.pipeline"),
     *("engine.provenance", "engine.training.run", "engine.models.sequential.recommender"),
 )
-"""What a run imports besides torch; torch itself takes the first two when it makes an optimiser."""
+"""What a run imports besides torch."""
 
 Work = Callable[[list[str]], int]
 

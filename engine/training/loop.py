@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, assert_never
+from typing import Any
 
 import torch
 
@@ -19,6 +19,7 @@ from engine.models.base import Criterion, Trained, TrainingBatch
 from engine.spool import Recorder, RunFolder, SpoolMark, secured
 from engine.training import checkpoint, losses, ranking
 from engine.training.curvature import CurvatureProbe
+from engine.training.optimizer import make_optimizer
 from engine.training.outcome import tested
 from engine.training.usage import Usage
 
@@ -162,20 +163,6 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
         "wall_s": round(time.perf_counter() - began, 3),
         "targets_per_s": round(progress.targets / progress.train_s, 1) if progress.train_s else 0.0,
     }
-
-
-def make_optimizer(model: Trained, settings: spec.Train) -> torch.optim.Optimizer:
-    trained = [p for p in model.parameters() if p.requires_grad]
-    lr, decay = settings.lr, settings.weight_decay
-    match settings.optimizer:
-        case spec.SGD(momentum=momentum):
-            return torch.optim.SGD(trained, lr=lr, momentum=momentum, weight_decay=decay, fused=True)
-        case spec.Adam():
-            return torch.optim.Adam(trained, lr=lr, weight_decay=decay, fused=True)
-        case spec.AdamW():
-            return torch.optim.AdamW(trained, lr=lr, weight_decay=decay, fused=True)
-        case _:
-            assert_never(settings.optimizer)
 
 
 def train_step(

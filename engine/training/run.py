@@ -45,7 +45,8 @@ def carry_out(
     step, and what data, vectors and loop raise."""
     device = _device(experiment.execution.device)
     torch.set_num_threads(experiment.execution.threads)
-    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+    # As use_deterministic_algorithms, which imports the compiler in order to tell it as well.
+    torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "warn")
     recorder.facts(
         {"device": str(device), "threads": experiment.execution.threads, "provenance": provenance(folder.root)}
     )

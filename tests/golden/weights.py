@@ -63,7 +63,7 @@ def train(arm: str, backbone: str, root: Path) -> dict[str, Any]:
             code = job.main([str(folder.root)])
         finally:
             signal.signal(signal.SIGTERM, before)
-            torch.use_deterministic_algorithms(False)
+            torch.set_deterministic_debug_mode("default")
     assert code == 0, output.getvalue()
     records = [json.loads(line) for line in folder.spool.read_text("utf-8").splitlines()]
     result = next(record["values"] for record in records if record["r"] == "result")

@@ -5,11 +5,6 @@
 
 from __future__ import annotations
 
-import random
-
-import numpy as np
-from scipy import sparse
-
 from engine.embeddings.graph.cooccurrence import Matrix
 from engine.geometry.graph.louvain import louvain
 from engine.geometry.table.rows import IntArray
@@ -26,18 +21,6 @@ def communities(adjacency: Matrix, seed: int = 0) -> IntArray:
     """
     if adjacency.nnz // 2 > LEIDEN_EDGES:
         return louvain(adjacency, seed)
+    from engine.geometry.graph.leiden import leiden  # igraph takes a while
+
     return leiden(adjacency, seed)
-
-
-def leiden(adjacency: Matrix, seed: int = 0) -> IntArray:
-    """Labels [n] by igraph's Leiden; see `communities`."""
-    import igraph
-
-    n = adjacency.shape[0]
-    upper = sparse.triu(adjacency, k=1, format="coo")
-    if not upper.nnz:
-        return np.arange(n)
-    igraph.set_random_number_generator(random.Random(seed))
-    graph = igraph.Graph(n=n, edges=np.column_stack(upper.coords), directed=False)
-    found = graph.community_leiden("modularity", weights=upper.data, n_iterations=-1)
-    return np.array(found.membership, dtype=np.int64)

@@ -8,8 +8,9 @@ from engine import spec
 from engine.data import Sequences
 from engine.errors import UserError
 from engine.models.sequential.recommender import SequentialRecommender, build
-from engine.training.loop import make_optimizer, train_step
+from engine.training.loop import train_step
 from engine.training.losses import criterion
+from engine.training.optimizer import make_optimizer
 from tests.engine.data.test_windows import batches, sequences
 from tests.engine.parts import table_of
 

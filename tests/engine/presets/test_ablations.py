@@ -11,8 +11,9 @@ from engine.embeddings.pipeline import item_vectors
 from engine.models.registry import build
 from engine.presets import list_presets, resolve
 from engine.spec import config_hash
-from engine.training.loop import make_optimizer, train_step
+from engine.training.loop import train_step
 from engine.training.losses import criterion
+from engine.training.optimizer import make_optimizer
 from tests.engine.data.test_windows import batches
 
 ABLATIONS = [preset.name for preset in list_presets("ablation")]

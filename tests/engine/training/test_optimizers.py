@@ -11,7 +11,7 @@ from engine import spec
 from engine.data import load_dataset, split_dataset
 from engine.models.registry import build
 from engine.training import loop
-from engine.training.loop import make_optimizer
+from engine.training.optimizer import make_optimizer
 from tests.engine.training.test_loop import BACKBONES, DATA, DEMO, Notes, comparable, experiment, train
 
 SGD: list[dict[str, Any]] = [

@@ -12,8 +12,9 @@ from engine import spec
 from engine.data import load_dataset, split_dataset
 from engine.data.windows import Batch, epoch_batches
 from engine.models.registry import build
-from engine.training.loop import make_optimizer, train_step
+from engine.training.loop import train_step
 from engine.training.losses import criterion
+from engine.training.optimizer import make_optimizer
 
 DATA = spec.Data(source=spec.Demo(users=60, items=50, communities=4, dim=16))
 BACKBONES: list[spec.Backbone] = [

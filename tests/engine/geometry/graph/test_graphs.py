@@ -12,9 +12,10 @@ from engine.embeddings.graph.cooccurrence import Matrix
 from engine.embeddings.graph.laplacian import laplacian
 from engine.embeddings.graph.null_graphs import rewired
 from engine.geometry.graph import links, spectra
-from engine.geometry.graph.communities import communities, leiden
+from engine.geometry.graph.communities import communities
 from engine.geometry.graph.edges import edge_auc, matched_pairs
 from engine.geometry.graph.kernel import centred_alignment
+from engine.geometry.graph.leiden import leiden
 from engine.geometry.graph.links import link_energy
 from engine.geometry.graph.louvain import louvain
 from engine.geometry.graph.modularity import modularity
