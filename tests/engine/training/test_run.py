@@ -16,6 +16,7 @@ from engine import spec
 from engine.presets import resolve
 from engine.queue.process import thread_environment
 from engine.spool import RunFolder, read_records
+from tests.jobs import do
 
 SETS = ("data.source.users=80", "data.source.items=60", "data.source.communities=4", "data.source.dim=16")
 LONG = ("train.epochs=12", "train.batch_size=64", "backbone.width=16", "execution.checkpoint_s=0.001")
@@ -63,10 +64,10 @@ def test_killed_and_started_again_it_has_the_numbers_of_an_undisturbed_run(
     backbone: str, sets: tuple[str, ...], after: str, tmp_path: Path
 ) -> None:
     whole, pieces = (folder_of(tmp_path / name, backbone, sets) for name in ("whole/run", "pieces/run"))
-    assert started(whole).wait(120) == 0, whole.log.read_text()
+    assert do(whole) == 0, whole.log.read_text()
     killed(pieces, after)
     assert not records(pieces, "end")
-    assert started(pieces).wait(120) == 0, pieces.log.read_text()
+    assert do(pieces) == 0, pieces.log.read_text()
     assert outcome(pieces) == outcome(whole)
     assert [record["attempt"] for record in records(pieces, "resume")] == [2]
     kept = [load_file(folder.ranks) for folder in (whole, pieces)]
@@ -78,7 +79,7 @@ def test_killed_and_started_again_it_has_the_numbers_of_an_undisturbed_run(
 
 def test_facts_and_record_of_a_closed_form(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "run", "ease", ())
-    assert started(folder).wait(120) == 0, folder.log.read_text()
+    assert do(folder) == 0, folder.log.read_text()
     facts: dict[str, Any] = {}
     for record in records(folder, "facts"):
         facts |= record["values"]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.jobs import jobs_here
 from tfllmer_tui.cli import main
 
 TFLLMER = [sys.executable, "-c", "from tfllmer_tui.cli import main; main()"]
@@ -19,10 +20,10 @@ TFLLMER = [sys.executable, "-c", "from tfllmer_tui.cli import main; main()"]
 
 
 def call(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """`tfllmer` in this process, which costs no imports, as if it had been started in the folder, with these
-    variables and no other TFLLMER_* ones."""
+    """`tfllmer` and its jobs in this process, which costs no imports, as if it had been started in the folder, with
+    these variables and no other TFLLMER_* ones."""
     out, errors = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(errors):
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(errors), jobs_here():
         for name in [name for name in os.environ if name.startswith("TFLLMER_")]:
             patch.delenv(name)
         for name, value in env.items():
