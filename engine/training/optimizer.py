@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 import torch
 from torch.optim import Optimizer
@@ -14,7 +14,10 @@ from engine.models.base import Trained
 _LEFT_ALONE = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 
 
-def _without_compiler(kind: type[Optimizer]) -> type[Optimizer]:
+_Kind = TypeVar("_Kind", bound=Optimizer)
+
+
+def _without_compiler(kind: type[_Kind]) -> type[_Kind]:
     """The class with its methods as they are written.
 
     torch wraps them, so that its compiler leaves them alone, and the wrappers import the whole compiler: 2 CPU seconds
@@ -25,7 +28,9 @@ def _without_compiler(kind: type[Optimizer]) -> type[Optimizer]:
     return type(kind.__name__, (kind,), methods)
 
 
-_SGD, _ADAM, _ADAMW = map(_without_compiler, (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW))
+_SGD = _without_compiler(torch.optim.SGD)
+_ADAM = _without_compiler(torch.optim.Adam)
+_ADAMW = _without_compiler(torch.optim.AdamW)
 
 
 def make_optimizer(model: Trained, settings: spec.Train) -> Optimizer:

@@ -147,7 +147,8 @@ def work(arguments):
     environment = {k: v for k, v in os.environ.items() if k in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")}
     from engine import job
     code = job.main(arguments)
-    Path(arguments[0], "told.json").write_text(json.dumps([sorted(set(sys.modules) - before), environment]))
+    never = sorted({"torch._dynamo", "matplotlib"} & set(sys.modules))
+    Path(arguments[0], "told.json").write_text(json.dumps([sorted(set(sys.modules) - before), environment, never]))
     return code
 forkserver.serve = (lambda serve: lambda answers, _: serve(answers, work))(forkserver.serve)
 forkserver.main()
@@ -174,7 +175,8 @@ def test_a_server_has_imported_what_a_run_needs_and_started_no_thread(tmp_path: 
         child = json.loads(server.stdout.readline())
         assert child["folder"] == str(tmp_path)
         assert json.loads(server.stdout.readline()) == {"ended": child["pid"], "code": 0}
-    imported, seen = json.loads((tmp_path / "told.json").read_text())
+    imported, seen, never = json.loads((tmp_path / "told.json").read_text())
+    assert never == [], "a run compiles nothing and draws nothing"
     assert seen == environment
     late = [name for name in imported if name.partition(".")[0] in ("torch", "scipy", "numpy", "engine", "sympy")]
     assert len(late) < 5, late  # a torch of another version may want a module or two
