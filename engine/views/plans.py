@@ -270,6 +270,15 @@ def command_of(values: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
+def study_command(part: StudyPart, retry_failed: bool) -> str:
+    """The command line that queues what is missing of a part of a study."""
+    given = [word for text in part.only.split() for word in ("--only", text)]
+    given += ["--seeds", part.seeds] if part.seeds else []
+    given += [word for text in sets_of(part.sets) for word in ("--set", text)]
+    given += ["--retry-failed"] if retry_failed else []
+    return shlex.join(["tfllmer", "study", "run", part.study, *given, "--detach"])
+
+
 def words() -> dict[str, list[str]]:
     """What each line completes to."""
     from engine.presets import list_datasets, list_presets, setting_fields

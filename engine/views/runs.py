@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from engine.metrics import offered
+from engine.records import RunStatus
 from engine.reports.stats.paired import mean_difference
 from engine.views.folds import Fold, Spread, fold
 from engine.views.words import printable
@@ -190,6 +191,13 @@ def values_by_seed(row: TableRow, name: str, metric: str) -> dict[int, float]:
     """What `value_of` gives for each run that counts, by its seed, where it was measured."""
     runs = row.fold.counted if isinstance(row, RunGroup) else (row,)
     return {run.seed: value for run in runs if (value := value_of(run, name, metric)) is not None}
+
+
+def missing_seeds(rows: Iterable[RunRow], config_hash: str, n: int) -> list[int]:
+    """Seeds below n that the configuration has no run of, but for failed and cancelled ones."""
+    gone = (RunStatus.FAILED, RunStatus.CANCELLED)
+    there = {row.seed for row in rows if row.config_hash == config_hash and row.status not in gone}
+    return sorted(set(range(n)) - there)
 
 
 def names(rows: Sequence[RunRow], *, seeds: bool = True) -> list[str]:

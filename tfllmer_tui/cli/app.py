@@ -12,7 +12,7 @@ import typer
 
 from tfllmer_tui.cli import completion, help, tui
 from tfllmer_tui.cli.data import data, diagnose, embed, preset, vectors
-from tfllmer_tui.cli.inspect import annotate, runs
+from tfllmer_tui.cli.inspect import annotate, runs, views
 from tfllmer_tui.cli.queue import queue, worker
 from tfllmer_tui.cli.report import board, compare, export, metrics, report, verdict
 from tfllmer_tui.cli.run import reproduce, run
@@ -59,6 +59,7 @@ for module in (
     queue,
     worker,
     annotate,
+    views,
     reproduce,
     board,
     compare,

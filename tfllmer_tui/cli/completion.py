@@ -207,6 +207,18 @@ def _arms(context: Any, incomplete: str) -> Words:
         yield arm, f"{runs} run{'' if runs == 1 else 's'}"
 
 
+def _views(context: Any, incomplete: str) -> Words:
+    from engine.errors import UserError
+    from engine.files import store_path
+    from engine.views.saved import saved_views
+
+    try:
+        views = saved_views(store_path(context.params.get("db")))
+    except UserError:
+        return []
+    return [(name, view.told()) for name, view in views.items()]
+
+
 def _sides(context: Any, incomplete: str) -> Words:
     yield from _arms(context, incomplete)
     yield from _runs(context, incomplete)
@@ -293,6 +305,8 @@ _OF: Mapping[str, Callable[[Any, str], Words]] = {
     "study status NAME": _studies,
     "KIND": _few("dataset", "backbone", "method", "ablation"),
     "--tag": _tags,
+    "--view": _views,
+    "VIEW": _views,
     "--set": _settings,
     "--only": _axes,
     "--metric": _metrics,

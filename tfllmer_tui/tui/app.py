@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events, on, work
@@ -18,6 +20,8 @@ from engine.files import store_path
 from engine.records import RunStatus
 from engine.text import printable_lines
 from tfllmer_tui.tui import actions
+from tfllmer_tui.tui.alerts import ALERTS, AlertKind, alert_kind, alert_text
+from tfllmer_tui.tui.endings import Endings
 from tfllmer_tui.tui.keys import keys_file, own_keys
 from tfllmer_tui.tui.memory import Memory
 from tfllmer_tui.tui.messages import PlaceChosen, StoreNews
@@ -36,6 +40,7 @@ from tfllmer_tui.tui.screens.studies import StudiesScreen
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.text import PrintableLines
 from tfllmer_tui.tui.traces import TraceCache
+from tfllmer_tui.tui.undo import ActionOutcome, UndoStack
 from tfllmer_tui.tui.watch import Watcher
 
 if TYPE_CHECKING:
@@ -84,10 +89,12 @@ class TfllmerApp(App[None]):
         super().__init__()
         self.clock, self.read_only = clock, read_only
         self.snapshot = StoreSnapshot()
-        path = store_path(db)
+        self.store_file = path = store_path(db)
         self.watcher = Watcher(path, self.post_message)
         self.traces = TraceCache()
         self.memory = Memory(path, read_only=read_only)
+        self.changes = UndoStack()
+        self._endings = Endings()
         self.deaf_before = 0.0
         self._printable = PrintableLines()
         self._saving: Timer | None = None
@@ -124,6 +131,8 @@ class TfllmerApp(App[None]):
         before, self.snapshot = self.snapshot, news.snapshot
         if isinstance(self.screen, Page):
             self.screen.take_news(news.snapshot)
+        for ended in self._endings.between(before, news.snapshot):
+            self._alert(ended)
         if before.state != "open" and news.snapshot.state == "open":
             self._settle()
 
@@ -142,25 +151,74 @@ class TfllmerApp(App[None]):
         finally:
             self._settling = False
 
-    def _change(self, action: Callable[..., str], *given: Any) -> str:
+    def _change(self, action: Callable[..., str | ActionOutcome], *given: Any) -> str | ActionOutcome:
         """The one way from the app to anything that writes. Raises UserError where it was opened for reading only."""
         if self.read_only:
             raise UserError("read-only: this view shows runs and changes nothing")
         return action(self.snapshot.path, *given)
 
-    @work(thread=True, group="actions", exit_on_error=False)
-    def do(self, action: Callable[..., str], *given: Any, then: Callable[[], object] | None = None) -> None:
+    def do(
+        self, action: Callable[..., str | ActionOutcome], *given: Any, then: Callable[[], object] | None = None
+    ) -> None:
         """Change something in a thread, and say what came of it."""
+        self.changes.busy += 1
+        self._do(action, given, then)
+
+    @work(thread=True, group="actions", exit_on_error=False)
+    def _do(
+        self, action: Callable[..., str | ActionOutcome], given: Sequence[Any], then: Callable[[], object] | None
+    ) -> None:
         try:
-            message = self._change(action, *given)
+            outcome = self._change(action, *given)
         except Exception as error:
-            self.call_from_thread(self.tell_error, error)
+            self.call_from_thread(self._done, error, None)
             return
         self.watcher.wake()
-        if message:
-            self.call_from_thread(self.notify, message, markup=False)
+        self.call_from_thread(self._done, outcome, then)
+
+    def _done(self, outcome: str | ActionOutcome | Exception, then: Callable[[], object] | None) -> None:
+        """Say what an action did, keep what takes it back, and go on with what waited for it."""
+        self.changes.busy -= 1
+        if isinstance(outcome, Exception):
+            self.changes.waiting = 0  # what was to be undone has not happened
+            self.tell_error(outcome)
+        elif isinstance(outcome, ActionOutcome):
+            self.changes.push(outcome)
+            self._endings.launched(outcome.launched)
+        if (
+            message := outcome.said
+            if isinstance(outcome, ActionOutcome)
+            else outcome
+            if isinstance(outcome, str)
+            else ""
+        ):
+            self.notify(message, markup=False)
         if then is not None:
-            self.call_from_thread(then)
+            then()
+        if self.changes.waiting:
+            self.changes.waiting -= 1
+            self.action_undo()
+
+    def action_undo(self) -> None:
+        """Take back the newest change of this session; the one before it with the next key. What was asked for while
+        an action goes on is about that action."""
+        if self.changes.busy:
+            self.changes.waiting += 1
+        elif (change := self.changes.pop()) is None:
+            self.notify("nothing to undo: nothing was changed in this session", markup=False)
+        elif change.undo is not None:
+            self.do(_undone, change.undo, then=self._after_undo)
+
+    def _after_undo(self) -> None:
+        if isinstance(self.screen, Page):
+            self.screen.after_undo()
+
+    def action_copy_action(self) -> None:
+        """The command line that does what was done last."""
+        if self.changes.command:
+            self.copy("command of the last action", self.changes.command)
+        else:
+            self.notify("nothing was done in this session that a command would do", markup=False)
 
     @property
     def store(self) -> Store | None:
@@ -171,6 +229,25 @@ class TfllmerApp(App[None]):
         """An error as one line on screen."""
         text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         self.notify(" ".join(text.split()), severity="error", timeout=8, markup=False)
+
+    # -------------------------------------------------------------------------------- alerts
+
+    @property
+    def alerts(self) -> AlertKind:
+        """How one is told that a study or a launch has ended."""
+        return "off" if self.read_only else alert_kind(self.memory.get("alerts"), os.environ)
+
+    def set_alerts(self, kind: AlertKind) -> None:
+        """From now on, in every store."""
+        self.keep("alerts", kind)
+        self.notify(ALERTS[kind][0], timeout=2, markup=False)
+
+    def _alert(self, words: str) -> None:
+        if (kind := self.alerts) == "off":
+            return
+        self.notify(words, timeout=10, markup=False)
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(alert_text(kind, words, os.environ))
 
     # -------------------------------------------------------------------------------- going about
 
@@ -287,6 +364,13 @@ class TfllmerApp(App[None]):
         yield SystemCommand("Theme", "Choose colours: dark, light, high contrast, and Textual's", self.search_themes)
         other = "Compact spacing" if self.spacious else "Standard spacing"
         yield SystemCommand(other, "How much air there is between things", self.action_spacing)
+        for kind, (title, about) in ALERTS.items():
+            if kind != self.alerts and not self.read_only:
+                yield SystemCommand(title, about, lambda kind=kind: self.set_alerts(kind))
+        if (newest := self.changes.newest) is not None:
+            yield SystemCommand(f"Undo: {newest.said}", "Take it back; u does the same", self.action_undo)
+        if self.changes.command:
+            yield SystemCommand("Copy the command of the last action", self.changes.command, self.action_copy_action)
         yield SystemCommand("Start a worker", "It takes queued runs, in the background", self._start_worker)
         yield SystemCommand("Help", "Keys of this screen", self.action_help)
         yield SystemCommand("Screenshot", "Save this screen as SVG", self.deliver_screenshot)
@@ -294,6 +378,10 @@ class TfllmerApp(App[None]):
 
     def _start_worker(self) -> None:
         self.do(actions.start_worker)
+
+
+def _undone(path: Path | None, undo: Callable[[Path | None], str]) -> str:
+    return f"undone: {undo(path)}"
 
 
 if TYPE_CHECKING:

@@ -4,11 +4,13 @@ that it knows has to know it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tfllmer_tui.tui.memory import Memory
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.traces import TraceCache
+from tfllmer_tui.tui.undo import ActionOutcome
 
 if TYPE_CHECKING:
     from engine.store import Store
@@ -24,6 +26,8 @@ class Context(Protocol):
     snapshot: StoreSnapshot
     traces: TraceCache
     memory: Memory
+    store_file: Path
+    """Where the store is, whether it is there or not."""
     deaf_before: float
     """A key that was pressed before this moment (monotonic) was meant for an overlay that has ended since."""
 
@@ -57,7 +61,9 @@ class Context(Protocol):
 
     # -------------------------------------------------------------------------------- doing
 
-    def do(self, action: Callable[..., str], *given: Any, then: Callable[[], object] | None = None) -> Any:
+    def do(
+        self, action: Callable[..., str | ActionOutcome], *given: Any, then: Callable[[], object] | None = None
+    ) -> None:
         """Change something in a thread: `action` gets the store's path and `given`, and says what came of it."""
 
     def keep(self, name: str, value: Any) -> None:

@@ -37,7 +37,7 @@ def keys_file() -> Path:
 def bound() -> list[type[DOMNode]]:
     """Every class of ours that binds keys, as far as it is imported: the app first, then by module and name."""
     return sorted(
-        (node for node in _below(DOMNode) if node.__module__.startswith("tfllmer_tui.") and _own(node)),
+        (node for node in dict.fromkeys(_below(DOMNode)) if node.__module__.startswith("tfllmer_tui.") and _own(node)),
         key=lambda node: (not node.__module__.endswith(".app"), node.__module__, node.__qualname__),
     )
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import UserError
 from engine.views.baselines import Baseline, ComparedRows, compared_rows, with_verdicts
-from engine.views.runs import METRICS, RunView, TableRow, arrange
+from engine.views.runs import RunView, TableRow, arrange
+from engine.views.saved import SavedView, decode
 from tfllmer_tui.view.text import short_ids
 
 if TYPE_CHECKING:
@@ -29,9 +30,18 @@ class RunListing:
 
     def remembered(self) -> dict[str, Any]:
         """What the next session begins with: all but which groups are open."""
+        return self.saved.to_json()
+
+    @property
+    def saved(self) -> SavedView:
+        """What can be kept under a name, which is empty."""
         view = self.view
-        kept = {"sort": view.sort, "descending": view.descending, "grouped": view.grouped, "metric": view.metric}
-        return {"filter": self.filter, "hidden": sorted(self.hidden), **kept}
+        return SavedView("", self.filter, view.sort, view.descending, view.grouped, view.metric, self.hidden)
+
+    def as_saved(self, view: SavedView) -> RunListing:
+        """The runs as they were listed when the view was kept."""
+        order = RunView(sort=view.sort, descending=view.descending, grouped=view.grouped, metric=view.metric)
+        return replace(self, filter=view.filter, hidden=view.hidden, view=order)
 
 
 @dataclass(frozen=True)
@@ -42,22 +52,13 @@ class ListedRuns:
     id_length: int = 8
     error: str = ""
     compared: ComparedRows = field(default_factory=ComparedRows)
+    removed: Mapping[str, RunRow] = field(default_factory=dict)
+    """Runs that are in the trash, where the filter asks about them."""
 
 
 def remembered_listing(kept: Mapping[str, Any]) -> RunListing:
     """The listing that was kept, as far as it makes sense."""
-    hidden = kept.get("hidden")
-    view = RunView(
-        sort=str(kept.get("sort", "created")),
-        descending=bool(kept.get("descending", True)),
-        grouped=bool(kept.get("grouped", False)),
-        metric=next((name for name in METRICS if name == kept.get("metric")), METRICS[0]),
-    )
-    return RunListing(
-        filter=str(kept.get("filter", "")),
-        hidden=frozenset(map(str, hidden)) if isinstance(hidden, list) else frozenset(),
-        view=view,
-    )
+    return RunListing().as_saved(decode("", kept))
 
 
 def listed(
@@ -69,26 +70,47 @@ def listed(
 ) -> ListedRuns:
     """Filter, sort, fold and compare, as far as it is not what was compared before; for threads."""
     try:
-        only = _matching(store, listing.filter)
+        only, removed = _matching(store, listing.filter)
     except UserError as error:
         return ListedRuns(error=str(error))
     newest = sorted(rows, reverse=True)[:500]
     length = min(len(short_ids(newest)[0]), ID_LENGTH) if newest else 8
-    entries = arrange(rows.values(), replace(listing.view, only=only))
+    entries = arrange([*rows.values(), *removed.values()], replace(listing.view, only=only))
     compared = compared_rows(rows.values(), baselines, listing.view.metric)
     if listing.view.grouped:  # a run alone has no test
         compared = with_verdicts(compared, rows.values(), before)
-    return ListedRuns(entries, length, compared=compared)
+    return ListedRuns(entries, length, compared=compared, removed=removed)
 
 
-def _matching(store: Store, text: str) -> frozenset[str] | None:
-    """The ids that a filter lets through; None for all."""
+def completed(store: Store | None, text: str) -> list[str]:
+    """The texts of the filter that the word at its end may become, best first; for threads."""
+    from engine.store.queries.filters import complete, word_start
+
+    start = word_start(text, len(text))
+    return [text[:start] + word for word in complete(text, len(text), store)]
+
+
+def _matching(store: Store, text: str) -> tuple[frozenset[str] | None, dict[str, RunRow]]:
+    """The ids that a filter lets through, None for all; and the removed runs where it asks about them."""
     if not text:
-        return None
+        return None, {}
     from sqlmodel import select
 
     from engine.store import Run
     from engine.store.queries.filters import parse
 
+    parsed = parse(text)
     with store.read() as session:
-        return frozenset(session.exec(select(Run.id).where(parse(text).clause())))
+        only = frozenset(session.exec(select(Run.id).where(parsed.clause())))
+    return only, {} if parsed.trashed is False else removed_rows(store)
+
+
+def removed_rows(store: Store) -> dict[str, RunRow]:
+    """The runs in the trash by id, the newest first; for threads."""
+    from engine.store.queries.feed import Feed
+
+    feed = Feed(store)
+    try:
+        return {row.id: row for row in feed.removed()}
+    finally:
+        feed.close()

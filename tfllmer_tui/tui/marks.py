@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from rich.style import Style
+
 from engine.views.runs import RunGroup, TableRow, names
+from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.traces import DrawnRun
 
 if TYPE_CHECKING:
@@ -18,6 +21,12 @@ MOST_DRAWN = 14
 def runs_of(entry: TableRow | None) -> tuple[RunRow, ...]:
     """The runs that a row of the table stands for."""
     return entry.runs if isinstance(entry, RunGroup) else () if entry is None else (entry,)
+
+
+def gutter_of(colors: Mapping[str, int], run_ids: Iterable[str], inked: Inks) -> tuple[str, Style] | None:
+    """What stands before the row of these runs: a bar in the colour of the first that is marked, if any is."""
+    color = next((colors[run_id] for run_id in run_ids if run_id in colors), None)
+    return None if color is None else ("▌", inked.curves[color % len(inked.curves)])
 
 
 class MarkedRuns:
@@ -42,6 +51,11 @@ class MarkedRuns:
     def clear(self) -> None:
         """No run is marked."""
         self.colors.clear()
+
+    def keep(self, run_ids: Iterable[str]) -> None:
+        """Forget the marks of all other runs."""
+        for run_id in self.colors.keys() - set(run_ids):
+            self.colors.pop(run_id)
 
     def drawn(self, known: Mapping[str, RunRow], entry: TableRow | None) -> list[DrawnRun]:
         """The marked runs and those of the row under the cursor, as curves."""

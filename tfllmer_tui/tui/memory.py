@@ -1,8 +1,8 @@
 """What is remembered from one session to the next: of a person in one small JSON file, of each store in another.
 
-How one looks at runs (filter, columns, smoothing, baseline, ...) belongs to the store they are in; colours and spacing
-belong to the person, whichever store it is. Nothing here ends a session: a file that makes no sense is set aside, and
-`notices` says so; a home that cannot be written is no error.
+How one looks at runs (filter, columns, smoothing, baseline, ...) belongs to the store they are in; colours, spacing
+and alerts belong to the person, whichever store it is. Nothing here ends a session: a file that makes no sense is set
+aside, and `notices` says so; a home that cannot be written is no error.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from engine.errors import UserError
 from engine.files import make_folder, state_folder, user_state, write_text
 
-PERSONAL = ("theme", "spacious")
+PERSONAL = ("theme", "spacious", "alerts")
 """What belongs to the person; everything else belongs to the store."""
 
 

@@ -182,7 +182,7 @@ def test_a_day_at_the_terminal(folder: Path, size: tuple[int, int]) -> None:
             reaches(folder, f"no-norm {seed}", "finished", seconds=400)
         app.keys("Down", "Space", "Space", "c")
         app.shows("test NDCG@10", "seed 0", "seed 1")
-        app.keys("Escape", "u")
+        app.keys("Escape", "U")
 
         # Seeds fold into one row.
         app.keys("f")

@@ -41,6 +41,10 @@ def runs(
     columns: Annotated[
         str | None, typer.Option("--columns", metavar="FIELDS", help="Show these fields, for instance seed,train.lr.")
     ] = None,
+    view: Annotated[
+        str | None,
+        typer.Option("--view", metavar="VIEW", help="As a saved view has it; what else is given counts more."),
+    ] = None,
     dataset: Dataset = None,
     status: Annotated[
         str | None, typer.Option("--status", metavar="STATUS", help=f"Only these: {', '.join(STATUSES)}.")
@@ -70,6 +74,7 @@ def runs(
     tfllmer runs --filter "ndcg@10>0.1 seed=0,1 -tag:old" --sort -ndcg@10 --limit 10
     tfllmer runs --filter "created>2d (dataset=ml-1m or train.lr>=1e-3)" --group seed
     tfllmer runs --columns seed,train.lr,ndcg@10 --json
+    tfllmer runs --view paper
     """
     from engine.errors import UserError, nearest
     from tfllmer_tui.cli.output import settled_store
@@ -78,6 +83,15 @@ def runs(
         raise UserError(f"--status {status}: no such status{nearest(status, STATUSES)}")
     if group is not None and group != "seed":
         raise UserError(f"--group {group}: runs are grouped by seed only; write --group seed")
+    if view is not None:
+        from engine.files import store_path
+        from engine.views.saved import find_view
+
+        saved = find_view(store_path(db), view)
+        filter_ = " ".join(f"({text})" for text in (saved.filter, filter_) if text)
+        sort, group = sort or saved.order, group or ("seed" if saved.grouped else None)
+        shown = saved.measured_fields if group else saved.fields
+        columns = columns or (",".join(shown) if shown else None)
     query: dict[str, Any] = {"trashed": trashed, "dataset": dataset, "status": status}
     fields = []
     if filter_ or sort or columns:  # the fields there are cost a little to describe

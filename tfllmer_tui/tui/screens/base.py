@@ -44,6 +44,8 @@ class Page(Screen[None]):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (14, "-short"), (34, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "app.back", "Back", show=False, id="page.back"),
+        Binding("u,alt+u", "app.undo", "Undo", show=False, id="page.undo"),
+        Binding("ctrl+y", "app.copy_action", "Copy the command of the last action", show=False, id="page.copy-action"),
     ]
     AUTO_FOCUS = ""
     HEADING: ClassVar[str] = ""
@@ -102,6 +104,9 @@ class Page(Screen[None]):
 
     def show_news(self, snapshot: StoreSnapshot) -> None:
         """For subclasses."""
+
+    def after_undo(self) -> None:
+        """For subclasses: something was taken back that no news of the store tells."""
 
     def commands(self) -> Iterable[SystemCommand]:
         """Entries of the command palette that make sense here and now."""

@@ -28,6 +28,7 @@ from engine.views.words import printable
 from tfllmer_tui.tui.baselines import choose_baseline, chosen_baselines
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
+from tfllmer_tui.tui.screens.run_keys import RunKeys
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.traces import DrawnRun
 from tfllmer_tui.tui.widgets.charts import Charts
@@ -46,7 +47,7 @@ class ComparisonTable(VirtualTable[TableLine]):
         return None if row.values else (printable(row.name), colors["dim" if row.note else "head"])
 
 
-class CompareScreen(ChartKeys):
+class CompareScreen(RunKeys, ChartKeys):
     """Some runs; the first is what the others are measured against."""
 
     CSS_PATH = "compare.tcss"
@@ -207,6 +208,7 @@ class CompareScreen(ChartKeys):
         yield SystemCommand("Seeds as bands", "Mean and spread per configuration", lambda: self.action_look("bands"))
         yield SystemCommand("Copy the command", "The same on the command line", self.action_copy_command)
         yield SystemCommand("Copy the comparison", "As text with tabs", self.action_copy)
+        yield from self.run_commands()
 
 
 def _mark(place: int) -> str:

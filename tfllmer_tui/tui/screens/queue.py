@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.style import Style
 from rich.table import Table as Grid
 from rich.text import Text
 from textual import on
@@ -17,9 +18,10 @@ from engine.records import RunStatus
 from engine.views.queue import DeviceState, WorkerState, in_order, living_workers
 from engine.views.words import printable
 from tfllmer_tui.tui import actions
+from tfllmer_tui.tui.marks import MarkedRuns, gutter_of
 from tfllmer_tui.tui.messages import RowChosen
 from tfllmer_tui.tui.palette import Inks, inks
-from tfllmer_tui.tui.screens.base import Page
+from tfllmer_tui.tui.screens.run_keys import RunKeys
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.text import span
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
@@ -42,25 +44,42 @@ COLUMNS = (
     Column("device", "device", 7, 6),
     Column("since", "since", 6, 8, right=True),
     Column("priority", "prio", 4, 9, right=True),
+    Column("tag", "tag", 8, 11, grow=1, most=20),
     Column("reason", "", 4, 10, grow=2, most=60),
 )
 
 
-class QueueScreen(Page):
+class QueueTable(VirtualTable["RunRow"]):
+    """Runs of the queue; marked ones have their colour before them."""
+
+    def __init__(self, cells: Callable[[RunRow, Sequence[Column], Inks], Sequence[CellText]], id: str) -> None:
+        super().__init__(COLUMNS, cells, id=id)
+        self.marked = MarkedRuns()
+
+    def background_of(self, row: RunRow, colors: Inks) -> Style | None:
+        return colors["marked"] if row.id in self.marked.colors else None
+
+    def gutter_of(self, row: RunRow, colors: Inks) -> tuple[str, Style]:
+        return gutter_of(self.marked.colors, [row.id], colors) or (" ", Style.null())
+
+
+class QueueScreen(RunKeys):
     """Workers above, runs below: running, then queued in their order, then what has just ended badly."""
 
     CSS_PATH = "queue.tcss"
     HEADING = "Queue"
     ABOUT = "What runs, what is next, and on which devices."
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "mark", "Mark", id="queue.mark"),
         Binding("x", "cancel", "Cancel", id="queue.cancel"),
         Binding("r", "retry", "Retry", id="queue.retry"),
         Binding("shift+up,K", "earlier", "Earlier", key_display="K", id="queue.earlier"),
         Binding("shift+down,J", "later", "Later", key_display="J", id="queue.later"),
         Binding("t", "first", "First", id="queue.first"),
         Binding("T", "last", "Last", show=False, id="queue.last"),
+        Binding("U", "unmark", "Unmark all", show=False, id="queue.unmark"),
         Binding("w", "worker", "Worker", id="queue.worker"),
-        Binding("y", "copy", "Copy the id", show=False, id="queue.copy"),
+        Binding("y", "copy_ids", "Copy the id", show=False, id="queue.copy"),
     ]
 
     def __init__(self) -> None:
@@ -69,10 +88,14 @@ class QueueScreen(Page):
 
     def compose_body(self) -> Iterable[Widget]:
         yield Static(id="workers")
-        yield VirtualTable(COLUMNS, self._cells, id="queue")
+        yield QueueTable(self._cells, id="queue")
+
+    @property
+    def table(self) -> QueueTable:
+        return self.query_one(QueueTable)
 
     def on_mount(self) -> None:
-        self.query_one("#queue", VirtualTable).focus()
+        self.table.focus()
         self.set_interval(2.0, self._read_workers)
 
     def show_news(self, snapshot: StoreSnapshot) -> None:
@@ -83,8 +106,9 @@ class QueueScreen(Page):
         self._queued = in_order(rows)
         bad = [r for r in rows if r.status in (RunStatus.FAILED, RunStatus.LOST, RunStatus.CANCELLED)]
         ended = sorted(bad, key=lambda r: r.ended or r.created, reverse=True)[:ENDED_SHOWN]
-        table = self.query_one("#queue", VirtualTable)
+        table = self.table
         table.empty_text = "nothing runs and nothing waits; n on the first page launches a run"
+        table.marked.keep({row.id for row in (*running, *self._queued, *ended)})
         table.show([*running, *self._queued, *ended])
         self._read_workers()
 
@@ -95,9 +119,11 @@ class QueueScreen(Page):
     def _show_workers(self, workers: Sequence[WorkerState]) -> None:
         colors = inks(self.app.current_theme)
         running = sum(r.status in (RunStatus.RUNNING, "stopping") for r in self.context.snapshot.rows.values())
-        self.query_one("#workers", Static).update(
-            _fleet(workers, running, len(self._queued), colors, self.context.clock())
-        )
+        grid = _fleet(workers, running, len(self._queued), colors, self.context.clock())
+        if self.table.marked:
+            keys = "x r t T K J # i are about them; U unmarks"
+            grid.add_row(Text(f"{len(self.table.marked)} marked", colors["accent"]), Text(keys, colors["dim"]))
+        self.query_one("#workers", Static).update(grid)
 
     def _cells(self, row: RunRow, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
         text, dim, now = colors["text"], colors["dim"], self.context.clock()
@@ -123,19 +149,17 @@ class QueueScreen(Page):
             "device": [(printable(row.device or ""), dim)],
             "since": [(span(now - since) if since else "", dim)],
             "priority": [(str(row.priority) if row.priority else "", dim)],
+            "tag": [(printable(" ".join(row.tags)), colors["accent"])],
             "reason": [(printable(row.reason), colors.status(row.status))],
         }
         return [told[column.key] for column in columns]
 
     # -------------------------------------------------------------------------------- keys
 
-    @property
-    def _here(self) -> RunRow | None:
-        row: RunRow | None = self.query_one("#queue", VirtualTable).row
-        return row
-
     def run_ids(self) -> list[str]:
-        return [self._here.id] if self._here is not None else []
+        """The marked runs in the order of the table, or the one under the cursor."""
+        marked = [row.id for row in self.table.rows if row.id in self.table.marked.colors]
+        return marked or ([self.table.row.id] if self.table.row is not None else [])
 
     @on(RowChosen)
     def _open(self, event: RowChosen) -> None:
@@ -143,51 +167,61 @@ class QueueScreen(Page):
             return
         self.context.open_run(event.row.id)
 
-    def action_cancel(self) -> None:
-        self.cancel(self.run_ids())
+    def action_mark(self) -> None:
+        if self.table.row is not None:
+            self.table.marked.toggle([self.table.row.id])
+            self._remark()
+            self.table.action_move(1)
 
-    def action_retry(self) -> None:
-        self.context.do(actions.retry, self.run_ids())
+    def action_unmark(self) -> None:
+        self.table.marked.clear()
+        self._remark()
+
+    def _remark(self) -> None:
+        self.table.refresh_rows()
+        self._read_workers()
 
     def action_first(self) -> None:
-        self.context.do(actions.first, self.run_ids())
+        if ids := self._waiting():
+            self.context.do(actions.first, ids)
 
     def action_last(self) -> None:
-        self.context.do(actions.last, self.run_ids())
+        if ids := self._waiting():
+            self.context.do(actions.last, ids)
 
     def action_earlier(self) -> None:
-        self._move(-1)
+        """One place up: the run before the first of them goes behind the last."""
+        ids, order = self._waiting(), [row.id for row in self._queued]
+        if ids and (at := order.index(ids[0])) > 0:
+            self.context.do(actions.before, ids, order[at - 1])
 
     def action_later(self) -> None:
-        self._move(1)
+        """One place down: before the run behind the one that follows them."""
+        ids, order = self._waiting(), [row.id for row in self._queued]
+        if ids and (behind := order[order.index(ids[-1]) + 1 :]):
+            self.context.do(actions.behind, ids, behind[0])
 
-    def _move(self, by: int) -> None:
-        row = self._here
-        if row is None or row.status != "queued":
+    def _waiting(self) -> list[str]:
+        """The runs that are meant, as far as they wait, in their order; where none does, that is said."""
+        wanted = set(self.run_ids())
+        ids = [row.id for row in self._queued if row.id in wanted]
+        if not ids:
             self.notify("only a queued run has a place to move from", markup=False)
-            return
-        at = self._queued.index(row)
-        if by < 0 and at > 0:
-            self.context.do(actions.before, row.id, self._queued[at - 1].id)
-        elif by > 0 and at + 1 < len(self._queued):
-            self.context.do(actions.before, self._queued[at + 1].id, row.id)
+        return ids
 
     def action_worker(self) -> None:
         self.context.do(actions.start_worker, then=self._read_workers)
 
-    def action_copy(self) -> None:
-        if ids := self.run_ids():
-            self.context.copy("id", ids[0])
-
     def commands(self) -> Iterable[SystemCommand]:
-        row = self._here
-        if row is not None and row.status in (RunStatus.QUEUED, RunStatus.RUNNING):
-            yield SystemCommand("Cancel this run", "It saves its state and stops", self.action_cancel)
-        if row is not None and row.status in (RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.LOST):
-            yield SystemCommand("Retry this run", "Queue it again, from its last checkpoint", self.action_retry)
-        if row is not None and row.status == "queued":
-            yield SystemCommand("To the front", "The next one to be taken", self.action_first)
-            yield SystemCommand("To the end", "The last one to be taken", self.action_last)
+        if (count := len(self.run_ids())) > 1:
+            title = f"Compare {count} runs"
+            yield SystemCommand(title, "Curves, settings and metrics side by side", self.action_compare)
+        yield from self.run_commands()
+        if any(row.status == RunStatus.QUEUED for row in self.rows(self.run_ids())):
+            yield SystemCommand("To the front", "The next ones to be taken", self.action_first)
+            yield SystemCommand("To the end", "The last ones to be taken", self.action_last)
+        if self.table.marked:
+            yield SystemCommand("Unmark all", "No run is marked", self.action_unmark)
 
 
 def _fleet(workers: Sequence[WorkerState], running: int, waiting: int, colors: Inks, now: float) -> Grid:

@@ -19,9 +19,10 @@ from textual.widgets import Input, Static, TabbedContent, TabPane
 
 from engine.records import RunStatus
 from engine.views.words import dotted, printable, value_text
-from tfllmer_tui.tui import actions
+from tfllmer_tui.tui.listing import removed_rows
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
+from tfllmer_tui.tui.screens.run_keys import RunKeys
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.text import span
 from tfllmer_tui.tui.traces import DrawnRun
@@ -70,7 +71,7 @@ class Story:
     folder: str
 
 
-class RunScreen(ChartKeys):
+class RunScreen(RunKeys, ChartKeys):
     """One run."""
 
     CSS_PATH = "run.tcss"
@@ -132,17 +133,28 @@ class RunScreen(ChartKeys):
     # -------------------------------------------------------------------------------- news
 
     def show_news(self, snapshot: StoreSnapshot) -> None:
-        row = snapshot.rows.get(self.run_id)
-        if row is None:
+        if (row := snapshot.rows.get(self.run_id)) is not None:
+            self._show_row(row)
+        elif snapshot.complete:
+            self.read("removed", removed_rows, self._show_removed)
+        else:
+            self.query_one("#head", Static).update("reading…")
+
+    def _show_removed(self, removed: Mapping[str, RunRow]) -> None:
+        """It is in the trash, or gone for good."""
+        if (row := removed.get(self.run_id)) is not None:
+            self._show_row(row)
+        elif self.run_id not in self.context.snapshot.rows:
             self.query_one("#head", Static).update(f"{self.run_id} is not in the store any more")
-            return
+
+    def _show_row(self, row: RunRow) -> None:
         self.query_one("#head", Static).update(
             _head(row, inks(self.app.current_theme), self.context.clock(), self.size.width)
         )
         if row is not self._row:
             self._row = row
             known = self._story.settings if self._story else None
-            self.read("story", lambda store: _story(store, row.id, known), self._show_story)
+            self.read("story", lambda store: _story(store, row, known), self._show_story)
             self._load()
 
     def _load(self) -> None:
@@ -243,11 +255,9 @@ class RunScreen(ChartKeys):
     def run_ids(self) -> list[str]:
         return [self.run_id]
 
-    def action_cancel(self) -> None:
-        self.cancel([self.run_id])
-
-    def action_retry(self) -> None:
-        self.context.do(actions.retry, [self.run_id])
+    def rows(self, ids: Iterable[str]) -> list[RunRow]:
+        """This run, also where it was removed."""
+        return [self._row] if self._row is not None and self.run_id in ids else []
 
     def action_edit(self) -> None:
         self.context.launch_from(self.run_id)
@@ -278,11 +288,7 @@ class RunScreen(ChartKeys):
             self.notify(f"no shell here: {error}; D copies the path", severity="warning", markup=False)
 
     def commands(self) -> Iterable[SystemCommand]:
-        status = self._row.status if self._row else ""
-        if status in ("running", "queued"):
-            yield SystemCommand("Cancel this run", "It saves its state and stops", self.action_cancel)
-        if status in ("failed", "cancelled", "lost"):
-            yield SystemCommand("Resume this run", "Queue it again, from its last checkpoint", self.action_retry)
+        yield from self.run_commands()
         yield SystemCommand("Edit a copy", "Change settings and launch a new run", self.action_edit)
         for what in ("id", "command", "config", "folder"):
             yield SystemCommand(f"Copy {what}", "To the clipboard", lambda what=what: self.action_copy(what))
@@ -321,6 +327,10 @@ def _head(row: RunRow, colors: Inks, now: float, width: int) -> Text:
     text.append(f"  {printable(row.arm)}", colors["bold"])
     text.append(printable(f" · {row.dataset}{vectors} · {row.backbone} · seed {row.seed}"), colors["text"])
     text.append(f"   {row.id}", colors["dim"])
+    if row.tags:
+        text.append(f"   {printable(' '.join(row.tags))}", colors["accent"])
+    if row.removed:
+        text.append("   removed; R restores", colors["warning"])
     text.append("\n")
     done = row.epoch or 0.0
     share = min(done / row.epochs, 1.0) if row.epochs else 0.0
@@ -341,18 +351,21 @@ def _head(row: RunRow, colors: Inks, now: float, width: int) -> Text:
     return text
 
 
-def _story(store: Store, run_id: str, settings: Settings | None) -> Story:
+def _story(store: Store, row: RunRow, settings: Settings | None) -> Story:
     """Read and put in order what is shown of a run, whose settings may be known already; for threads."""
     from engine.store.queries.documents import documents
 
-    stored = documents(store, run_id)
+    stored = documents(store, row.id)
     styles = {"error": "error", "warning": "warning", "state": "primary"}
     told = tuple(
         Fact(f"{at.astimezone():%Y-%m-%d %H:%M:%S}\0{number}", text, style=styles.get(level, "text"))
         for number, at, level, text in stored.events
     )
-    command, folder = shlex.join(stored.command), str(store.folder(run_id).root)
-    about = {"command": command, "folder": folder, "attempts": stored.attempt, **dotted(stored.facts)}
+    command, folder = shlex.join(stored.command), str(store.folder(row.id).root)
+    noted = [line for note in row.notes for line in note.splitlines()]
+    about: dict[str, Any] = {"tags": ", ".join(row.tags)} if row.tags else {}
+    about |= {f"note {number}" if len(noted) > 1 else "note": line for number, line in enumerate(noted, 1)}
+    about |= {"command": command, "folder": folder, "attempts": stored.attempt, **dotted(stored.facts)}
     if stored.detail:
         about |= {f"detail {i}": line for i, line in enumerate(stored.detail.splitlines(), 1)}
     about |= {f"file: {kind}": path for kind, path in stored.artifacts}

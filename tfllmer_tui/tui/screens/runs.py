@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.app import SystemCommand
@@ -13,21 +13,27 @@ from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 from textual.widget import Widget
 
-from engine.records import RunStatus
 from engine.views.baselines import ComparedRows, baseline_by
-from engine.views.runs import METRICS, RunGroup, RunView, TableRow
+from engine.views.runs import METRICS, RunGroup, RunView, TableRow, missing_seeds
+from engine.views.saved import SavedView
+from engine.views.words import printable
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.baselines import choose_baseline, chosen_baselines
-from tfllmer_tui.tui.listing import ListedRuns, RunListing, listed, remembered_listing
+from tfllmer_tui.tui.listing import ListedRuns, RunListing, completed, listed, remembered_listing
 from tfllmer_tui.tui.marks import MarkedRuns, runs_of
 from tfllmer_tui.tui.messages import DemoRequested, FilterChanged, LaunchRequested, RowChosen, RowReached, SortChosen
 from tfllmer_tui.tui.screens.columns import ColumnsScreen
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
+from tfllmer_tui.tui.screens.run_keys import RunKeys
+from tfllmer_tui.tui.screens.view_keys import ViewKeys
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.widgets.filter_bar import FilterBar
 from tfllmer_tui.tui.widgets.preview import Preview
-from tfllmer_tui.tui.widgets.run_table import RUNS, Marks, RunTable, columns_of
+from tfllmer_tui.tui.widgets.run_table import RUNS, Marks, RunTable, columns_of, unused_columns
 from tfllmer_tui.tui.widgets.welcome import Welcome
+
+if TYPE_CHECKING:
+    from engine.store.queries.feed import RunRow
 
 SEEDS = 5
 """How many seeds a configuration should have; `missing` queues those that are not there."""
@@ -37,7 +43,7 @@ AGES_S = 5
 """How often ages and remaining times are written anew in rows that stay as they are."""
 
 
-class RunsScreen(ChartKeys):
+class RunsScreen(RunKeys, ViewKeys, ChartKeys):
     """The table of runs."""
 
     CSS_PATH = "runs.tcss"
@@ -56,10 +62,10 @@ class RunsScreen(ChartKeys):
         Binding("O", "reverse", "Reverse the order", show=False, id="runs.reverse"),
         Binding("M", "metric", "Next metric", show=False, id="runs.metric"),
         Binding("vertical_line", "columns", "Choose columns", show=False, key_display="|", id="runs.columns"),
-        Binding("u", "unmark", "Unmark all", show=False, id="runs.unmark"),
+        Binding("U", "unmark", "Unmark all", show=False, id="runs.unmark"),
         Binding("m", "missing", "Queue missing seeds", show=False, id="runs.missing"),
         Binding("e", "edit", "Edit a copy and launch it", show=False, id="runs.edit"),
-        Binding("y", "copy", "Copy the id", show=False, id="runs.copy"),
+        Binding("y", "copy_ids", "Copy the id", show=False, id="runs.copy"),
         Binding("v", "preview", "Show or hide the curves", show=False, id="runs.preview"),
         Binding("right", "unfold(True)", "Open a group", show=False, id="runs.open"),
         Binding("left", "unfold(False)", "Close a group", show=False, id="runs.close"),
@@ -76,6 +82,8 @@ class RunsScreen(ChartKeys):
         self._looks: tuple[Any, ...] = ()
         self._under = ""
         self._compared = ComparedRows()
+        self._removed: Mapping[str, RunRow] = {}
+        """Runs in the trash that the filter asks for."""
 
     def compose_body(self) -> Iterable[Widget]:
         self._listing = remembered_listing(self.context.memory.section("runs"))
@@ -129,7 +137,7 @@ class RunsScreen(ChartKeys):
         if result.error:
             bar.say(result.error, wrong=True)
             return
-        self._entries = result.entries
+        self._entries, self._removed = result.entries, result.removed
         self._compared = result.compared
         table = self.table
         table.id_length = result.id_length
@@ -138,7 +146,8 @@ class RunsScreen(ChartKeys):
         filtered = "no run passes the filter" if self._listing.filter and self.context.snapshot.rows else ""
         table.empty_text = filtered if is_read else "reading the runs…"
         table.marks, table.metric = self._marks(), self._view.metric
-        columns = columns_of(self._view.grouped, table.id_length, bool(self._compared.baselines), self._listing.hidden)
+        hidden = self._listing.hidden | unused_columns(result.entries)
+        columns = columns_of(self._view.grouped, table.id_length, bool(self._compared.baselines), hidden)
         if columns != table._columns:
             table.set_columns(columns)
         ages = self.context.clock() // AGES_S
@@ -170,6 +179,7 @@ class RunsScreen(ChartKeys):
             if self._listing.filter or self._view.grouped
             else ""
         ]
+        words += [f"view {printable(self.view_name)}" if self.view_name else ""]
         words += [f"{len(self._marked)} marked" if self._marked else ""]
         words += [self._compared.words]
         words += [self._view.metric.upper() if self._view.metric != METRICS[0] else ""]
@@ -216,10 +226,7 @@ class RunsScreen(ChartKeys):
     # -------------------------------------------------------------------------------- filter, order, folds
 
     def _complete(self, text: str) -> list[str]:
-        from engine.store.queries.filters import complete, word_start
-
-        start = word_start(text, len(text))
-        return [text[:start] + word for word in complete(text, len(text), self.context.store)]
+        return completed(self.context.store, text)
 
     @on(FilterChanged)
     def _filtered(self, event: FilterChanged) -> None:
@@ -227,6 +234,19 @@ class RunsScreen(ChartKeys):
 
     def action_filter(self) -> None:
         self.query_one(FilterBar).focus_line()
+
+    def present_view(self) -> SavedView:
+        return self._listing.saved
+
+    def show_view(self, view: SavedView) -> None:
+        """As if it had been chosen by hand, filter and all."""
+        listing = self._listing.as_saved(view)
+        self._list(**{name: getattr(listing, name) for name in ("filter", "hidden", "view")})
+        self.query_one(FilterBar).set_text(view.filter)
+        self.query_one(Preview).show_metrics(self._drawn_metrics)
+
+    def name_view(self) -> None:
+        self.query_one(FilterBar).say(self._count())
 
     def _look_at(self, **changes: Any) -> None:
         self._list(view=replace(self._view, **changes))
@@ -286,6 +306,11 @@ class RunsScreen(ChartKeys):
         """The marked runs, or what is under the cursor."""
         return [run.id for run in self.rows(self._marked.colors)] or self._here()
 
+    def rows(self, ids: Iterable[str]) -> list[RunRow]:
+        """These runs as far as they are there, removed ones that are listed too."""
+        known = {**self._removed, **self.context.snapshot.rows}
+        return [known[run_id] for run_id in ids if run_id in known]
+
     def _marks(self) -> Marks:
         return Marks(dict(self._marked.colors), self._compared)
 
@@ -311,20 +336,7 @@ class RunsScreen(ChartKeys):
             choose_baseline(self.context, run.dataset, None if self._compared.is_baseline(entry) else chosen)
             self._arrange()
 
-    def action_compare(self) -> None:
-        ids = self.run_ids()
-        if len(ids) < 2:
-            self.notify("mark two runs or more with Space, then compare them", markup=False)
-            return
-        self.context.compare(ids)
-
     # -------------------------------------------------------------------------------- actions
-
-    def action_cancel(self) -> None:
-        self.cancel(self.run_ids())
-
-    def action_retry(self) -> None:
-        self.context.do(actions.retry, self.run_ids())
 
     def action_launch(self) -> None:
         self.context.action_go("launch")
@@ -339,21 +351,11 @@ class RunsScreen(ChartKeys):
         if entry is None:
             return
         run = entry.first if isinstance(entry, RunGroup) else entry
-        rows = self.context.snapshot.rows.values()
-        there = {
-            row.seed
-            for row in rows
-            if row.config_hash == run.config_hash and row.status not in (RunStatus.FAILED, RunStatus.CANCELLED)
-        }
-        lacking = sorted(set(range(SEEDS)) - there)
+        lacking = missing_seeds(self.context.snapshot.rows.values(), run.config_hash, SEEDS)
         if not lacking:
             self.notify(f"all of the seeds 0 to {SEEDS - 1} are there", markup=False)
             return
         self.context.do(actions.more_seeds, run.id, lacking)
-
-    def action_copy(self) -> None:
-        if ids := self.run_ids():
-            self.context.copy("id" if len(ids) == 1 else f"{len(ids)} ids", " ".join(ids))
 
     def action_preview(self) -> None:
         self.toggle_class("-no-preview")
@@ -371,15 +373,11 @@ class RunsScreen(ChartKeys):
     def commands(self) -> Iterable[SystemCommand]:
         ids = self.run_ids()
         many = f"{len(ids)} runs" if len(ids) != 1 else "this run"
-        rows = self.rows(ids)
         if len(ids) > 1:
             yield SystemCommand(f"Compare {many}", "Curves, settings and metrics side by side", self.action_compare)
-        if any(row.status in (RunStatus.RUNNING, RunStatus.QUEUED) for row in rows):
-            yield SystemCommand(f"Cancel {many}", "They save their state and stop", self.action_cancel)
-        if rows and all(row.status in (RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.LOST) for row in rows):
-            yield SystemCommand(f"Retry {many}", "Queue them again, from their last checkpoint", self.action_retry)
+        yield from self.run_commands()
         if ids:
-            yield SystemCommand(f"Copy id of {many}", "To the clipboard", self.action_copy)
+            yield SystemCommand(f"Copy id of {many}", "To the clipboard", self.action_copy_ids)
             yield SystemCommand("Queue missing seeds", f"So that seeds 0 to {SEEDS - 1} are there", self.action_missing)
             yield SystemCommand("Baseline", "Show the others as differences to this one", self.action_baseline)
         yield SystemCommand(
@@ -387,5 +385,6 @@ class RunsScreen(ChartKeys):
         )
         yield SystemCommand("Next metric", "NDCG@10, HR@10, MRR and at other cut-offs", self.action_metric)
         yield SystemCommand("Choose columns", "Which ones the table shows", self.action_columns)
+        yield from self.view_commands()
         if self._marked:
             yield SystemCommand("Unmark all", "No run is marked", self.action_unmark)

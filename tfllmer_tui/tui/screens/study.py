@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -17,7 +16,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from engine.views.plans import StudyPart, sets_of
+from engine.views.plans import StudyPart, study_command
 from engine.views.words import printable
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.palette import inks
@@ -143,12 +142,7 @@ class StudyScreen(Page):
     @property
     def _command(self) -> str:
         """Of what is on screen: what is being typed may be no command yet."""
-        part = self._preview.part
-        words = ["tfllmer", "study", "run", part.study]
-        words += [word for text in part.only.split() for word in ("--only", text)]
-        words += ["--seeds", part.seeds] if part.seeds else []
-        words += [word for text in sets_of(part.sets) for word in ("--set", text)]
-        return shlex.join([*words, *(("--retry-failed",) if self._again else ()), "--detach"])
+        return study_command(self._preview.part, self._again)
 
     # -------------------------------------------------------------------------------- keys
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.style import Style
 from rich.table import Table
@@ -14,6 +15,13 @@ from engine.views.runs import RunGroup, TableRow
 from engine.views.words import printable
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.view.text import STATUS, number
+
+if TYPE_CHECKING:
+    from engine.store.queries.feed import RunRow
+
+
+NOTE_LINES = 4
+"""Lines of a note that are shown beside a chart."""
 
 
 class Details(Static):
@@ -56,13 +64,26 @@ def _lines(entry: TableRow, colors: Inks) -> list[tuple[str, Text]]:
         for name, spread in (("valid", entry.valid), ("test", entry.test)):
             if spread is not None:
                 lines.append((name, _spread(spread, entry.metric, colors)))
-        return lines
+        return lines + _annotations(run, colors)
     mark, word = STATUS.get(run.status, ("?", ""))[0], run.status + (f": {run.reason}" if run.reason else "")
     told = Text.assemble((run.id, text), "  ", (f"{mark} {printable(word)}", colors.status(run.status)))
     lines.insert(0, ("run", told))
     for name, values in (("valid", run.valid), ("test", run.test)):
         if values:
             lines.append((name, _metrics(values, colors["text"], colors["dim"])))
+    if run.removed:
+        lines.append(("trash", Text("removed; R restores", colors["warning"])))
+    return lines + _annotations(run, colors)
+
+
+def _annotations(run: RunRow, colors: Inks) -> list[tuple[str, Text]]:
+    """Tags, and the first lines of each note."""
+    lines = [("tags", Text(printable(" ".join(run.tags)), colors["accent"]))] if run.tags else []
+    for note in run.notes:
+        head, *others = note.splitlines()[:NOTE_LINES] or [""]
+        cut = "…" if len(note.splitlines()) > NOTE_LINES else ""
+        lines += [("note", Text(printable(head), colors["text"])), *(("", Text(printable(o))) for o in others)]
+        lines[-1][1].append(cut, colors["dim"])
     return lines
 
 

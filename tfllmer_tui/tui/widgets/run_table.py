@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from engine.views.baselines import ComparedRows
 from engine.views.folds import Spread
 from engine.views.runs import METRICS, RunGroup, TableRow, difference_of, value_of
 from engine.views.words import printable
+from tfllmer_tui.tui.marks import gutter_of
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.text import span
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
@@ -28,7 +29,12 @@ ARM = Column("arm", "arm", 13, 0, grow=3, most=44)
 DATASET = Column("dataset", "data", 8, 5, grow=1, most=16)
 BACKBONE = Column("backbone", "backbone", 8, 4)
 CURVE = Column("curve", "train CE", 8, 3, grow=2, most=16)
+TAG = Column("tag", "tag", 8, 8, grow=1, most=20)
+NOTE = Column("note", "note", 10, 9, grow=2, most=40)
 TRAIN_CE = Column("train_ce", "CE", 6, 8, right=True)
+
+REMOVED = "~"
+"""Before a run that is in the trash."""
 
 RUNS = (
     STATUS_COLUMN,
@@ -46,6 +52,8 @@ RUNS = (
     Column("time", "time", 6, 10, right=True),
     Column("created", "age", 6, 11, right=True),
     Column("study", "study", 10, 12, grow=1, most=20),
+    TAG,
+    NOTE,
 )
 GROUPS = (
     STATUS_COLUMN,
@@ -58,6 +66,8 @@ GROUPS = (
     Column("valid", "valid", 14, 3, right=True),
     Column("test", "test", 14, 0, right=True),
     Column("study", "study", 10, 12, grow=1, most=20),
+    TAG,
+    NOTE,
 )
 
 
@@ -101,11 +111,12 @@ class RunTable(VirtualTable[TableRow]):
 
     def gutter_of(self, row: TableRow, colors: Inks) -> tuple[str, Style]:
         ids = [run.id for run in row.runs] if isinstance(row, RunGroup) else [row.id]
-        color = next((self.marks.colors[i] for i in ids if i in self.marks.colors), None)
-        if color is not None:
-            return "▌", colors.curves[color % len(colors.curves)]
+        if (mark := gutter_of(self.marks.colors, ids, colors)) is not None:
+            return mark
         if self.marks.compared.is_baseline(row):
             return "»", colors["accent"]
+        if not isinstance(row, RunGroup) and row.removed:
+            return REMOVED, colors["warning"]
         return " ", Style.null()
 
     def _cells(self, row: TableRow, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
@@ -205,6 +216,25 @@ def _train_ce(row: TableRow, run: RunRow, column: Column, colors: Inks) -> CellT
     return [(number(value_of(row, "train_ce"), 3), colors["text"])]
 
 
+def _tags(row: TableRow) -> str:
+    """Of a group those that any of its runs has."""
+    runs = row.runs if isinstance(row, RunGroup) else (row,)
+    return " ".join(sorted({tag for run in runs for tag in run.tags}))
+
+
+def _note(row: TableRow) -> str:
+    """The newest one, in a line; of a group that of the newest run that has one."""
+    runs = row.runs if isinstance(row, RunGroup) else (row,)
+    return " ".join(next((run.notes[-1] for run in runs if run.notes), "").split())
+
+
+def unused_columns(rows: Iterable[TableRow]) -> frozenset[str]:
+    """Columns that would be empty: tags and notes while no run has any."""
+    runs = [run for row in rows for run in (row.runs if isinstance(row, RunGroup) else (row,))]
+    used = {"tag": any(run.tags for run in runs), "note": any(run.notes for run in runs)}
+    return frozenset(key for key, is_used in used.items() if not is_used)
+
+
 _CELLS: dict[str, Callable[[TableRow, RunRow, Column, Inks], CellText]] = {
     "status": lambda row, run, column, colors: _status(row, colors),
     "arm": lambda row, run, column, colors: _arm(run, column.width, colors),
@@ -215,4 +245,6 @@ _CELLS: dict[str, Callable[[TableRow, RunRow, Column, Inks], CellText]] = {
     "curve": lambda row, run, column, colors: [(_shape(run, column.width), colors["primary"])],
     "train_ce": _train_ce,
     "study": lambda row, run, column, colors: [(printable(run.study or ""), colors["dim"])],
+    "tag": lambda row, run, column, colors: [(printable(_tags(row)), colors["accent"])],
+    "note": lambda row, run, column, colors: [(printable(_note(row)), colors["dim"])],
 }

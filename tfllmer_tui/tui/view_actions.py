@@ -1,0 +1,58 @@
+"""What the screens do with saved views: plain functions for a thread as in `actions`, each with what takes it back."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from engine.files import store_path
+from engine.metrics import SELECTION
+from engine.views.saved import SavedView, remove_view, rename_view, save_view
+from tfllmer_tui.tui.undo import ActionOutcome
+
+
+def save(path: Path | None, view: SavedView) -> ActionOutcome:
+    """Keep a view under its name, in place of one that has it."""
+    before = save_view(store_path(path), view)
+    said = f"view {view.name} kept" + ("" if before is None else ", in place of an older one; u takes it back")
+
+    def undo(path: Path | None) -> str:
+        if before is None:
+            remove_view(store_path(path), view.name)
+            return f"view {view.name} forgotten"
+        save_view(store_path(path), before)
+        return f"view {view.name} as before"
+
+    return ActionOutcome(said, undo, save_command(view))
+
+
+def rename(path: Path | None, name: str, new: str) -> ActionOutcome:
+    """Another name for a view."""
+    rename_view(store_path(path), name, new)
+
+    def undo(path: Path | None) -> str:
+        rename_view(store_path(path), new, name)
+        return f"view {new} is {name} again"
+
+    return ActionOutcome(f"view {name} is {new} now", undo, shlex.join(["tfllmer", "view", "rename", name, new]))
+
+
+def remove(path: Path | None, name: str) -> ActionOutcome:
+    """Forget a view."""
+    view = remove_view(store_path(path), name)
+
+    def undo(path: Path | None) -> str:
+        save_view(store_path(path), view)
+        return f"view {name} is back"
+
+    return ActionOutcome(f"view {name} removed; u takes back", undo, shlex.join(["tfllmer", "view", "remove", name]))
+
+
+def save_command(view: SavedView) -> str:
+    """The command line that keeps the view."""
+    words = ["--filter", view.filter] if view.filter else []
+    words += ["--sort", view.order] if view.order else []
+    words += ["--group", "seed"] if view.grouped else []
+    words += ["--metric", view.metric] if view.metric != SELECTION else []
+    words += ["--hide", ",".join(view.hidden_fields)] if view.hidden_fields else []
+    return shlex.join(["tfllmer", "view", "save", view.name, *words])
