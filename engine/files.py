@@ -19,15 +19,18 @@ from engine.errors import UserError
 # ------------------------------------------------------------------------------------ written whole or not at all
 
 _SUFFIX = ".tmp"
+_PRIVATE = 0o600
+"""Of a file that only its user may read."""
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, private: bool = False) -> Iterator[Path]:
     """A file name beside `path` to write to. When the block ends well, what was written is on the disk and takes the
     place of `path`; when it does not, or the machine goes down, `path` is as it was.
 
-    Links are followed; a device or a pipe is written to directly. Raises UserError where the file cannot be
-    written, and whatever the block raises, also where it cannot be tidied up after it.
+    Who may read it is for the umask to say; with `private` only the user may. Links are followed; a device or a pipe
+    is written to directly. Raises UserError where the file cannot be written, and whatever the block raises, also
+    where it cannot be tidied up after it.
     """
     target = path.resolve()
     with _explained(path, target):
@@ -41,6 +44,8 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = _partial(target)
     try:
         with _explained(path, partial):
+            if private:
+                os.close(os.open(partial, os.O_WRONLY | os.O_CREAT, _PRIVATE))
             yield partial
             _sync(partial)
             partial.replace(target)
@@ -50,15 +55,15 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, *, private: bool = False) -> None:
     """Write the bytes, see `replacing`."""
-    with replacing(path) as partial:
+    with replacing(path, private=private) as partial:
         partial.write_bytes(data)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, private: bool = False) -> None:
     """Write the text as UTF-8 with the line ends it has, see `replacing`."""
-    write_bytes(path, text.encode("utf-8"))
+    write_bytes(path, text.encode("utf-8"), private=private)
 
 
 @contextmanager
@@ -87,13 +92,33 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def make_folder(path: Path) -> Path:
-    """The folder, made with its parents where it is missing. Raises UserError where it cannot be made."""
+def make_folder(path: Path, *, private: bool = False) -> Path:
+    """The folder, made with its parents where it is missing; with `private` what is made is the user's alone. Raises
+    UserError where it cannot be made."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+        for folder in reversed(missing):
+            folder.mkdir(0o700 if private else 0o777, exist_ok=True)
+        path.mkdir(exist_ok=True)
     except OSError as error:
         raise UserError(f"{path}: the folder cannot be made: {_reason(error)}") from error
     return path
+
+
+def own_log(folder: Path, name: str) -> Path:
+    """NAME.log in a folder that several people may write to, for nobody's eyes but the user's: a worker tells of files
+    and settings. NAME-UID.log where the first is somebody else's, or a link. Raises UserError where neither can be
+    written."""
+    for path in (folder / f"{name}.log", folder / f"{name}-{os.geteuid()}.log"):
+        with suppress(OSError):
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, _PRIVATE)
+            try:
+                if os.fstat(file).st_uid == os.geteuid():
+                    os.fchmod(file, _PRIVATE)
+                    return path
+            finally:
+                os.close(file)
+    raise UserError(f"{folder / name}.log: cannot be written; see who owns it and the folder")
 
 
 def clear_leftovers(folder: Path) -> None:
@@ -147,7 +172,7 @@ def held(lock: Path, patience_s: float = 0.0) -> Iterator[bool]:
     from filelock import FileLock, Timeout
 
     # Never a soft lock: those outlive a process that is killed.
-    file = FileLock(lock, timeout=patience_s, poll_interval=0.01, mode=0o644, fallback_to_soft=False)
+    file = FileLock(lock, timeout=patience_s, poll_interval=0.01, fallback_to_soft=False)
     try:
         file.acquire()
     except Timeout:
@@ -162,13 +187,16 @@ def held(lock: Path, patience_s: float = 0.0) -> Iterator[bool]:
 
 
 def is_held(lock: Path) -> bool:
-    """Whether a living process holds the lock file. It may lie where nothing can be written."""
+    """Whether a living process holds the lock file. It may lie where nothing can be written; where it cannot be read
+    either, somebody else's process may hold it."""
     from filelock import lock_descriptor
 
     try:
         file = os.open(lock, os.O_RDONLY)
     except FileNotFoundError:
         return False
+    except PermissionError:
+        return True
     try:
         return not lock_descriptor(file, blocking=False)
     finally:

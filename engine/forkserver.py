@@ -153,7 +153,7 @@ def _run(request: dict[str, Any], work: Work, private: Iterable[int]) -> NoRetur
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         folder = Path(request["folder"])
         nothing = os.open(os.devnull, os.O_RDONLY)
-        log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         for source, target in ((nothing, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
         for file in private:  # the worker must see the end of the answers when the server ends

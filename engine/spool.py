@@ -115,7 +115,7 @@ class SpoolWriter:
 
     def __init__(self, folder: RunFolder) -> None:
         self._root = folder.root
-        self._file = os.open(folder.spool, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._file = os.open(folder.spool, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)  # as the umask lets it be
         self._end_last_line()
 
     def _end_last_line(self) -> None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from engine.errors import UserError
-from engine.files import make_folder
+from engine.files import make_folder, own_log
 from engine.queue.process import process_lives
 from engine.store import Store
 from engine.store import queue as rows
@@ -75,11 +75,11 @@ def ensure_worker(store: Store) -> bool:
     """Start a worker in the background unless one lives that takes new runs; True where it was started.
 
     It uses every device of this machine, outlives the terminal, leaves when nothing has been queued for
-    a while, and writes to `worker.log` beside the runs. Raises UserError where it cannot be started.
+    a while, and writes to a log of the user's own beside the runs. Raises UserError where it cannot be started.
     """
     if somebody_works(store):
         return False
-    log = make_folder(store.files) / "worker.log"
+    log = own_log(make_folder(store.files), "worker")
     try:
         with open(log, "ab") as out:
             process = subprocess.Popen(

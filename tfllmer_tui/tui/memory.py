@@ -85,7 +85,7 @@ class Memory:
 
 def _write(file: Path, values: Mapping[str, Any]) -> None:
     try:
-        make_folder(file.parent)
-        write_text(file, json.dumps(values, indent=1) + "\n")
+        make_folder(file.parent, private=True)
+        write_text(file, json.dumps(values, indent=1) + "\n", private=True)
     except (OSError, UserError):
         return

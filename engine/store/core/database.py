@@ -241,6 +241,7 @@ def _revision(connection: sqlite3.Connection) -> str | None:
 
 def _prepare(path: Path) -> None:
     """Switch the file to WAL and make the tables where it is empty. Safe when several processes do it at once."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o666))  # SQLite's own 0644 would keep a group out
     with closing(connect(path, BUSY_S, read_only=False)) as connection:
         empty = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
         if not empty and _revision(connection) is None:
