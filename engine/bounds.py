@@ -7,6 +7,7 @@ line that names the file.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -74,6 +75,15 @@ def _is_deep(value: Any) -> bool:
         if not level:
             return False
     return True
+
+
+def read_json(path: Path) -> Any:
+    """The JSON of a file that others wrote. Raises ValueError as `parse_json` does, and for what is not UTF-8; OSError
+    where it cannot be read."""
+    if not path.is_file():  # a pipe would be waited for
+        raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
+    with open(path, "rb") as file:
+        return parse_json(file.read(JSON_BYTES + 1).decode("utf-8"))
 
 
 def read_npy(path: Path) -> npt.NDArray[Any]:

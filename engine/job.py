@@ -226,11 +226,11 @@ def inspect(spec_file: Path, out: Path) -> int:
 
 def embed(spec_file: Path, folder: RunFolder) -> int:
     """Encode the text of a data set's items; the folder's spool tells how far it is and how it ended."""
-    from engine.embeddings.encode import embed as encode
-
     stop = _StopRequest()
     recorder = JobRecorder(folder)
     try:
+        from engine.embeddings.encode import embed as encode
+
         result = encode.embed(encode.Embed.model_validate_json(spec_file.read_bytes()), recorder, stop)
     except UserError as error:
         recorder.end("failed", f"user error: {error}")
@@ -296,7 +296,7 @@ def _answered(folder: RunFolder, result: Callable[[], dict[str, Any]]) -> int:
     except UserError as error:
         recorder.end("failed", f"user error: {error}")
         return 2
-    except Exception as error:
+    except BaseException as error:
         return _failed(recorder, error)
     recorder.end("finished", "")
     return 0

@@ -16,6 +16,7 @@ import torch
 from pydantic import BaseModel
 from safetensors.numpy import save
 
+from engine.bounds import parse_json
 from engine.data.text import not_utf8, read_lines, text_bytes
 from engine.embeddings.vectors import ID_NAMES, MATRIX_NAMES
 from engine.errors import UserError
@@ -124,7 +125,7 @@ def _jsonl(source: Path) -> tuple[str, Matrix, list[str] | None]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except ValueError:
             record = None
         if not isinstance(record, dict):

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from engine import spec
+from engine.bounds import parse_json
 from engine.data import Dataset, Split
 from engine.embeddings.controls import controlled
 from engine.embeddings.graph.item_graph import item_graph
@@ -158,7 +159,7 @@ def _read(path: Path) -> ItemVectors | None:
     try:
         with safe_open(path, "np") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            diagnostics = json.loads((file.metadata() or {})["diagnostics"])
+            diagnostics = parse_json((file.metadata() or {})["diagnostics"])
         return ItemVectors(tensors["z"], diagnostics, LinearMap.from_tensors(tensors))
     except (OSError, SafetensorError, KeyError, ValueError):
         return None  # absent or damaged: computed again

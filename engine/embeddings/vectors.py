@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -227,7 +226,7 @@ def _begins(path: Path, name: str) -> int:
     """Where the tensor begins in a safetensors file that was found valid: length of the header, header, data."""
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        return 8 + length + int(json.loads(file.read(length))[name]["data_offsets"][0])
+        return 8 + length + int(parse_json(file.read(length))[name]["data_offsets"][0])
 
 
 def _matrix_name(names: list[str], path: Path) -> str:

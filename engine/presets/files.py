@@ -136,7 +136,7 @@ def read_tree(file: Path, label: str) -> tuple[yaml.MappingNode, yaml.SafeLoader
     except yaml.YAMLError as error:
         raise UserError(f"{label}: not valid YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(root, yaml.MappingNode):
-        raise UserError(f"{label}:1: a preset is a list of `name: value` lines")
+        raise UserError(f"{label}:1: needs a list of `name: value` lines")
     check_nodes(root, label)
     return root, loader
 

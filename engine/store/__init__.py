@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from engine.store.queries.listing import count_runs, list_records, list_runs, list_values, record
     from engine.store.queries.overview import info
     from engine.store.runs import (
+        artifact_files,
         artifacts,
         create_run,
         events,
@@ -34,6 +35,7 @@ else:
         "queries.listing": ("count_runs", "list_records", "list_runs", "list_values", "record"),
         "queries.overview": ("info",),
         "runs": (
+            "artifact_files",
             "artifacts",
             "create_run",
             "events",
@@ -64,6 +66,7 @@ __all__ = [
     "Store",
     "StoreError",
     "Window",
+    "artifact_files",
     "artifacts",
     "count_runs",
     "create_run",

@@ -7,6 +7,7 @@ import platform
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import psutil
@@ -172,6 +173,15 @@ def artifacts(store: Store, run_id: str) -> list[Artifact]:
         return list(
             session.exec(select(Artifact).where(Artifact.run_id == run_id).order_by(Artifact.kind, Artifact.path))
         )
+
+
+def artifact_files(store: Store, run_id: str) -> dict[str, Path]:
+    """Those files by kind, the last by name of each. A record that leads out of the run's folder and the store's
+    splits, by its words or by a link, is no file of the run: a spool from elsewhere must not have others read."""
+    root, splits = store.folder(run_id).root, store.files / "splits"
+    files = {artifact.kind: root / artifact.path for artifact in artifacts(store, run_id)}
+    inside = (root.resolve(), splits.resolve())
+    return {kind: file for kind, file in files.items() if any(map(file.resolve().is_relative_to, inside))}
 
 
 # ------------------------------------------------------------------------------------ changing

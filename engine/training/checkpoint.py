@@ -78,6 +78,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, "pt") as file:
             about = parse_json((file.metadata() or {})["about"])
+            if not isinstance(about, dict):
+                raise ValueError("its header holds no object")
             return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{path}: not a checkpoint of tfllmer ({error})") from None

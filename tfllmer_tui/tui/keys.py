@@ -14,6 +14,7 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.keys import Keys, _character_to_key
 
+from engine.bounds import read_json
 from engine.errors import UserError
 from engine.files import user_config
 
@@ -70,12 +71,12 @@ def own_keys(file: Path) -> dict[str, str]:
     """A user's keys by binding id; none where there is no file. Raises UserError for a file that is wrong: no JSON, an
     unknown id, a key that no terminal sends, or two bindings of one class with the same key."""
     try:
-        keymap = json.loads(file.read_text("utf-8"))
+        keymap = read_json(file)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise UserError(f"{file}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{file} is no JSON ({error}); see docs/keys.md") from error
     if not isinstance(keymap, dict):
         raise UserError(f'{file}: give ids and keys, such as {{"runs.mark": "m"}}; see docs/keys.md')

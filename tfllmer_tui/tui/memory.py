@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from engine.bounds import read_json
 from engine.errors import UserError
 from engine.files import make_folder, state_folder, user_state, write_text
 
@@ -59,14 +60,14 @@ class Memory:
 
     def _recall(self, file: Path) -> dict[str, Any]:
         try:
-            values = json.loads(file.read_text("utf-8"))
+            values = read_json(file)
             if not isinstance(values, dict):
                 raise ValueError("no object")
         except FileNotFoundError:
             return {}
         except OSError as error:
             self.notices.append(f"{file}: {error.strerror or error}; this session begins without it")
-        except (ValueError, RecursionError):
+        except ValueError:
             self.notices.append(f"{file} makes no sense{self._set_aside(file)}; this session begins without it")
         else:
             return values

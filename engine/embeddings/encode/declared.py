@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from engine.bounds import read_json
 from engine.embeddings.encode.pooling import NAMES_ELSEWHERE, PoolingKind, parse_pooling
 from engine.errors import UserError
 
@@ -190,7 +190,7 @@ def _modules(folder: Path, name: str) -> list[tuple[str, Path]]:
         known = ("Transformer", "Pooling", *_LAYERS)
         return [(path.name[2:], path) for path in places if path.name[2:] in known]
     modules: list[tuple[str, Path]] = []
-    listed = _parsed(file, name)
+    listed = read_declared(file, name)
     try:
         for module in listed:
             kind, path = str(module["type"]), str(module["path"])
@@ -250,14 +250,15 @@ def _json(path: Path, name: str, *, required: bool = False) -> dict[str, Any]:
         if required:
             raise UserError(f"--encoder {name}: no {path.parent.name}/{path.name}, which its modules need; copy it too")
         return {}
-    content = _parsed(path, name)
+    content = read_declared(path, name)
     if not isinstance(content, dict):
         raise UserError(f"--encoder {name}: {path.name} of {path.parent.name} is no JSON object; repair it")
     return content
 
 
-def _parsed(path: Path, name: str) -> Any:
+def read_declared(path: Path, name: str) -> Any:
+    """The JSON of a file of the encoder. Raises UserError where it is none."""
     try:
-        return json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+        return read_json(path)
+    except (ValueError, OSError) as error:
         raise UserError(f"--encoder {name}: {path} is no JSON ({error}); repair it") from None

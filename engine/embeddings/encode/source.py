@@ -7,12 +7,12 @@ do anything here but compute.
 from __future__ import annotations
 
 import hashlib
-import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.embeddings.encode.declared import Declaration, read_declaration
+from engine.embeddings.encode.declared import Declaration, read_declaration, read_declared
 from engine.errors import UserError
 from engine.spec import file_fingerprint
 
@@ -100,7 +100,22 @@ def _checked(folder: Path, shown: str) -> Declaration:
             f"--encoder {shown}: {what}; only safetensors are read, so convert it "
             "(model.save_pretrained(FOLDER, safe_serialization=True)) or take a revision that has them"
         )
+    _require_safetensors(place, shown)
     return declared
+
+
+def _require_safetensors(place: Path, shown: str) -> None:
+    """Raises UserError where the index of weights in several files names anything but safetensors beside it."""
+    index = place / _WEIGHTS[1]
+    if not index.is_file():
+        return
+    content = read_declared(index, shown)
+    files = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(files, dict) or not files:
+        raise UserError(f"--encoder {shown}: {index.name} names no files of weights; copy it again")
+    for file in files.values():
+        if not isinstance(file, str) or not re.fullmatch(r"[\w-][\w.-]*\.safetensors", file):
+            raise UserError(f"--encoder {shown}: {index.name} names {file!r}; only safetensors in its folder are read")
 
 
 def _refuse_adapter(folder: Path, shown: str) -> None:
@@ -108,11 +123,9 @@ def _refuse_adapter(folder: Path, shown: str) -> None:
     path = folder / "adapter_config.json"
     if not path.is_file():
         return
-    try:
-        config = json.loads(path.read_text("utf-8"))
-        kind, base = str(config.get("peft_type") or "PEFT"), str(config.get("base_model_name_or_path") or "BASE")
-    except (ValueError, AttributeError):
-        kind, base = "PEFT", "BASE"
+    config = read_declared(path, shown)
+    named = config if isinstance(config, dict) else {}
+    kind, base = str(named.get("peft_type") or "PEFT"), str(named.get("base_model_name_or_path") or "BASE")
     raise UserError(
         f"--encoder {shown}: an adapter ({kind}) of {base}, not a whole model; merge the two and give the result: "
         f"from peft import PeftModel; PeftModel.from_pretrained(AutoModel.from_pretrained({base!r}), {shown!r})"

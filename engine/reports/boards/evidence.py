@@ -94,14 +94,12 @@ class Evidence:
 
 def evidence_of(store: Store, runs: Iterable[Run]) -> list[Evidence]:
     """The finished ones of these runs, the newest of each specification, oldest first."""
-    from engine.store import artifacts, experiment_of, facts_of, record
+    from engine.store import artifact_files, experiment_of, facts_of, record
 
     newest = {run.spec_hash: run for run in sorted(runs, key=lambda run: run.id) if run.status == RunStatus.FINISHED}
     evidence = []
     for run in sorted(newest.values(), key=lambda run: run.id):
-        root = store.folder(run.id).root
-        files = {artifact.kind: root / artifact.path for artifact in artifacts(store, run.id)}
         experiment = experiment_of(run)
         own = replace(record(store, run), budget=budget_of(experiment))
-        evidence.append(Evidence(own, experiment, facts_of(run), files))
+        evidence.append(Evidence(own, experiment, facts_of(run), artifact_files(store, run.id)))
     return evidence

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from engine.metrics import load_ranks
 from engine.reports.boards.leaderboard import BoardCell, Leaderboard
 from engine.reports.render.layouts import Entry, Grid
 from engine.reports.stats.numbers import finite
+from engine.text import json_text, printable, printable_lines
 
 _FORMULA = r"^\s*[=+\-@＝＋－＠]"
 _VERSUS = ("difference", "lo", "hi", "p", "p_holm")
@@ -56,7 +56,7 @@ def to_csv(boards: Sequence[Leaderboard]) -> str:
 
 
 def _cell_text(text: str) -> str:
-    return guarded(text.replace("\r", " "))  # the csv module leaves a lone carriage return unquoted
+    return guarded(printable_lines(text.replace("\r", " ")))  # the csv module leaves a lone carriage return unquoted
 
 
 def to_markdown(grids: Sequence[Grid]) -> str:
@@ -93,13 +93,13 @@ def _markdown_entry(entry: Entry | None) -> str:
 
 
 def _markdown(text: str) -> str:
-    escaped = re.sub(r"([\\`*_{}\[\]<>#|~&$])", r"\\\1", " ".join(text.split()))
+    escaped = re.sub(r"([\\`*_{}\[\]<>#|~&$])", r"\\\1", printable(" ".join(text.split())))
     return re.sub(r"(https?)://", r"\1:\\/\\/", escaped)
 
 
 def to_json(boards: Sequence[Leaderboard]) -> str:
     """An array of boards with everything they hold; numbers that are not finite become null."""
-    return json.dumps([_json_board(board) for board in boards], indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text([_json_board(board) for board in boards], indent=2) + "\n"
 
 
 def _json_board(board: Leaderboard) -> dict[str, Any]:

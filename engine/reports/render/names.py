@@ -14,7 +14,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from engine.errors import UserError, nearest
 from engine.metrics import Metric, parse_metric
@@ -102,14 +101,14 @@ def _of_presets(words: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, s
 
 
 def _read(file: Path) -> dict[str, dict[str, str]]:
-    import yaml
+    from engine.presets.files import read_tree
+    from engine.presets.places import UNREADABLE
 
     try:
-        document: Any = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        root, loader = read_tree(file, f"--names {file}")
+        document: dict[str, dict[str, str]] = loader.construct_document(root)
+    except UNREADABLE as error:
         raise UserError(f"--names {file}: cannot be read: {str(error).splitlines()[0]}") from None
-    if not isinstance(document, dict):
-        raise UserError(f"--names {file}: needs sections {', '.join(SECTIONS)} with `name: label` lines")
     for section, given in document.items():
         if section not in SECTIONS:
             raise UserError(f"--names {file}: {section}: no such section{nearest(str(section), SECTIONS)}")

@@ -11,7 +11,6 @@ manifest.json   run ids with their identities, what was left out and why
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import spec
+from engine.bounds import read_json
 from engine.errors import UserError
 from engine.files import replacing_folder
 from engine.reports.boards.doses import Family, dose_families
@@ -32,6 +32,7 @@ from engine.reports.render.layouts import Grid, grids
 from engine.reports.render.names import PrintedNames, names_of_runs
 from engine.reports.render.scripts import preamble
 from engine.reports.verdict.verdict import Verdict, verdicts
+from engine.text import json_text
 
 METRICS = ("test.ndcg@10", "test.hr@10", "train_ce")
 _PAGE = (6.2, 8.0)  # inches that a figure may take
@@ -69,7 +70,7 @@ def _replaceable(target: Path) -> bool:
     if not any(target.iterdir()):
         return True
     try:
-        return bool(json.loads((target / _MANIFEST).read_text("utf-8")).get("kind") == _KIND)
+        return bool(read_json(target / _MANIFEST).get("kind") == _KIND)
     except (OSError, ValueError, AttributeError):
         return False
 
@@ -309,4 +310,4 @@ def _text(path: Path, text: str) -> None:
 
 
 def _json(path: Path, value: Any) -> None:
-    _text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    _text(path, json_text(value, indent=2) + "\n")

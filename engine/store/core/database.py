@@ -60,7 +60,9 @@ class Store:
         return self.path.with_suffix(".files")
 
     def folder(self, run_id: str) -> RunFolder:
-        """The folder of a run."""
+        """The folder of a run. Raises StoreError for a name that leads elsewhere: what is deleted goes by it."""
+        if run_id in ("", ".", "..") or "/" in run_id or "\0" in run_id:
+            raise StoreError(f"{self.path}: holds {run_id!r}, which is no run; it is damaged or was tampered with")
         return RunFolder(self.files / run_id)
 
     @property

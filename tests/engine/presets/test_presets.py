@@ -347,7 +347,7 @@ def test_the_working_folder_overlays_presets_by_name(overlay: Any) -> None:
             "table: {tau: 1}\n",
             "./configs/method/x.yaml:1: a preset starts with `meaning:`, one line that says what it is",
         ),
-        ("", "./configs/method/x.yaml:1: a preset is a list of `name: value` lines"),
+        ("", "./configs/method/x.yaml:1: needs a list of `name: value` lines"),
         ("meaning: [m]\n", "./configs/method/x.yaml:1: a preset takes `name: value` lines, no lists"),
         ("meaning: 3\n", "./configs/method/x.yaml:1: meaning must be text, not 3"),
         (

@@ -187,13 +187,12 @@ def ranks(run: RunId, output: Out = None, db: Db = None) -> None:
 
     from engine.errors import UserError
     from engine.reports.render.export import export_ranks
-    from engine.store import artifacts, find_run
+    from engine.store import artifact_files, find_run
     from tfllmer_tui.cli.output import settled_store
 
     store = settled_store(db)
     stored = find_run(store, run)
-    root = store.folder(stored.id).root
-    files = {artifact.kind: root / artifact.path for artifact in artifacts(store, stored.id)}
+    files = artifact_files(store, stored.id)
     if "ranks" not in files or "split" not in files:
         raise UserError(
             f"export ranks {run}: the run is {stored.status} and has no ranks; only finished runs have them"
@@ -227,15 +226,14 @@ def linear_map(
 
     from engine.errors import UserError
     from engine.files import replacing
-    from engine.store import artifacts, find_run
+    from engine.store import artifact_files, find_run
     from tfllmer_tui.cli.output import settled_store
 
     store = settled_store(db)
     stored = find_run(store, run)
-    paths = [artifact.path for artifact in artifacts(store, stored.id) if artifact.kind == "map"]
-    if not paths:
+    source = artifact_files(store, stored.id).get("map")
+    if source is None:
         raise UserError(f"export map {run}: the run has no map; only runs that start from LLM vectors have one")
-    source = store.folder(stored.id).root / paths[-1]
     if not source.is_file():
         raise UserError(f"export map {run}: {source} is gone")
     if str(output) == "-":

@@ -67,8 +67,8 @@ def test_a_name_is_replaced_as_a_word_alone() -> None:
         ("arm: {id: x}", "no such section; did you mean arms"),
         ("arms: [id]", "takes `name: label` lines"),
         ("arms: {id: 3}", "takes `name: label` lines"),
-        ("- a", "needs sections"),
-        ("arms: {", "cannot be read"),
+        ("- a", "needs a list of `name: value` lines"),
+        ("arms: {", "not valid YAML"),
     ],
 )
 def test_what_is_wrong_with_the_file_is_one_line(tmp_path: Path, text: str, says: str) -> None:
