@@ -3,6 +3,7 @@
 # make slow      the longer checks
 # make snapshots write the tests' pictures of the screens anew, after a change of how they look
 # make check     lint, format, types and import contracts
+# make audit     known advisories for the pinned packages (needs a network that knows them)
 #
 # PYTHON=python3.12     another interpreter (3.11 or newer)
 # TORCH_INDEX=URL       where pip finds a special torch build, such as the CPU-only one (see README)
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: demo test slow snapshots check benchmarks clean
+.PHONY: demo test slow snapshots check audit benchmarks clean
 
 demo: $(VENV)/ready
 	$(BIN)/tfllmer run --ablation no-norm
@@ -34,11 +35,17 @@ check: $(VENV)/ready-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# In an environment of its own, as its packages are none of ours. --strict: what could not be asked about is an error.
+audit:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet --disable-pip-version-check 'pip-audit>=2.7,<3'
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
+
 benchmarks: $(VENV)/ready
 	$(BIN)/python benchmarks/front_start.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) .venv-audit build dist *.egg-info
 
 # Each stamp is newer than what it was installed from, so a second call installs nothing.
 $(BIN)/python:

@@ -8,9 +8,11 @@ line that names the file.
 from __future__ import annotations
 
 import errno
+import io
 import json
 import math
 import os
+import stat
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from engine.errors import UserError
+from engine.parquet_pages import page_sizes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -46,6 +49,12 @@ def one_line(words: str) -> Iterator[None]:
     except BaseException as error:
         first = (str(error).strip().splitlines() or [""])[0][:200]
         raise UserError(f"{words} ({first or type(error).__name__})") from None
+
+
+def require_honest(data: bytes, unpacked: int) -> None:
+    """Raises ValueError where packed data says that far more comes of it than of honest data."""
+    if unpacked > max(SMALL, RATIO * len(data)):
+        raise ValueError(f"{len(data):,} bytes would unpack to {unpacked:,} or more")
 
 
 def parse_json(text: str | bytes, hook: Callable[[dict[str, Any]], Any] | None = None, *, finite: bool = False) -> Any:
@@ -80,8 +89,8 @@ def _is_deep(value: Any) -> bool:
 def read_json(path: Path) -> Any:
     """The JSON of a file that others wrote. Raises ValueError as `parse_json` does, and for what is not UTF-8; OSError
     where it cannot be read."""
-    if not path.is_file():  # a pipe would be waited for
-        raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
+    if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+        raise OSError(errno.EINVAL, "is no file", str(path))
     with open(path, "rb") as file:
         return parse_json(file.read(JSON_BYTES + 1).decode("utf-8"))
 
@@ -147,19 +156,29 @@ def _check_array(file: IO[bytes], size: int) -> None:
         raise ValueError(f"the header declares {declared:,} bytes, the file holds {size - file.tell():,}")
 
 
-def read_parquet(path: Path, words: str, columns: list[str] | None = None) -> pl.DataFrame:
-    """A Parquet file; UserError with these words where it cannot be read or declares far more than it holds."""
+def read_parquet(source: Path | bytes, words: str, columns: list[str] | None = None) -> pl.DataFrame:
+    """A Parquet file; UserError with these words where it cannot be read or declares far more than it holds: rows,
+    values of its lists, bytes that its pages unpack to, or texts that one entry repeats."""
     import polars as pl
 
-    with one_line(words), _quiet():
-        with open(path, "rb") as file:  # a file, no pattern of files and no address
-            size = os.fstat(file.fileno()).st_size
-        source = pl.scan_parquet(path, glob=False)
-        width = len(source.collect_schema()) if columns is None else len(columns)
-        rows = int(source.select(pl.len()).collect().item())
+    with one_line(words), _quiet(), open(source, "rb") if isinstance(source, Path) else io.BytesIO(source) as file:
+        size = file.seek(0, io.SEEK_END)
+        pages = list(page_sizes(file, size))
+        values, unpacked = sum(page.values for page in pages), sum(page.unpacked for page in pages)
+        if 8 * values > max(4 * SMALL, RATIO * size) or unpacked > max(4 * SMALL, RATIO * size):
+            raise ValueError(f"{size:,} bytes declare {values:,} values of {unpacked:,} bytes")
+        file.seek(0)
+        scanned = pl.scan_parquet(file)
+        width = len(scanned.collect_schema()) if columns is None else len(columns)
+        rows = int(scanned.select(pl.len()).collect().item())
         if rows * max(1, width) > max(SMALL, RATIO * size):
             raise ValueError(f"{size:,} bytes declare {rows:,} rows of {width} columns")
-        return pl.read_parquet(path, columns=columns, glob=False)
+        file.seek(0)
+        table = pl.read_parquet(file, columns=columns)
+        for column in table.get_columns():
+            if column.dtype == pl.String and int(column.str.len_bytes().sum()) > max(4 * SMALL, RATIO * size):
+                raise ValueError(f"{size:,} bytes repeat texts of column {column.name}")
+        return table
 
 
 @contextmanager

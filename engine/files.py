@@ -216,6 +216,8 @@ def store_path(given: str | Path | None = None) -> Path:
     if isinstance(given, Path):
         return given.expanduser().resolve()
     text = given if given is not None else os.environ.get("TFLLMER_DB") or DEFAULT_STORE
+    if "\0" in text:
+        raise UserError(f"--db {text}: names no file")
     scheme, colon, rest = text.partition("://")
     if not colon:
         scheme, rest = "sqlite", f"/{text}"
@@ -227,7 +229,10 @@ def store_path(given: str | Path | None = None) -> Path:
         raise UserError(f"{_without_password(text)}: is no store; give a path, or sqlite:///PATH")
     if rest in ("/", "/:memory:"):
         raise UserError(f"{text or '--db'}: names no file; give the path of one, for instance {DEFAULT_STORE}")
-    return Path(rest[1:]).expanduser().resolve()
+    try:
+        return Path(rest[1:]).expanduser().resolve()
+    except (RuntimeError, OSError) as error:  # ~NAME of nobody; a circle of links
+        raise UserError(f"--db {text}: names no file ({error})") from None
 
 
 def _without_password(url: str) -> str:

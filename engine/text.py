@@ -36,6 +36,12 @@ def printable_lines(text: str) -> str:
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines.split("\n"))
 
 
+def single_line(text: object, most: int = 2000) -> str:
+    """What an error says, on one line of a bearable length: some repeat what a file of a megabyte held."""
+    line = printable(" ".join(str(text).split()))
+    return line if len(line) <= most else f"{line[: most - 20]} ... (cut off)"
+
+
 def json_text(value: Any, indent: int | None = None) -> str:
     """JSON in which people can read every letter, and control and direction characters are escapes (\\u202e)."""
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False, default=str)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 import zipfile
-import zlib
 from contextlib import suppress
 from pathlib import Path
 
+from engine.bounds import RATIO, SMALL, one_line, require_honest
 from engine.errors import UserError
 
 
@@ -29,7 +29,7 @@ def packed_name(path: Path) -> str:
     if name.lower().endswith(".gz"):
         return name[:-3]
     if name.lower().endswith(".zip"):
-        with suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        with suppress(Exception), zipfile.ZipFile(path) as archive:
             return next(iter(_members(archive)), name)
     return name
 
@@ -42,17 +42,19 @@ def _members(archive: zipfile.ZipFile) -> list[str]:
 def unpacked(path: Path) -> bytes:
     """The file's bytes; those of the file inside where it is gzip or a zip archive of one file."""
     data = path.read_bytes()
-    try:
+    with one_line(f"{path}: cannot be unpacked; pack it again"):
         if data.startswith(b"\x1f\x8b"):
-            return gzip.decompress(data)
+            with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+                text = file.read(max(SMALL, RATIO * len(data)) + 1)
+            require_honest(data, len(text))
+            return text
         if data.startswith(b"PK\x03\x04"):
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 names = _members(archive)
                 if len(names) != 1:
                     raise UserError(f"{path}: a zip archive of {len(names)} files ({', '.join(names[:4])}); unpack it")
+                require_honest(data, archive.getinfo(names[0]).file_size)
                 return archive.read(names[0])
-    except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: cannot be unpacked ({str(error).splitlines()[0]}); pack it again") from None
     return data
 
 

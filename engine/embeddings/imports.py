@@ -21,6 +21,7 @@ from engine.data.text import not_utf8, read_lines, text_bytes
 from engine.embeddings.vectors import ID_NAMES, MATRIX_NAMES
 from engine.errors import UserError
 from engine.files import make_folder, write_bytes
+from engine.text import single_line
 
 Matrix = npt.NDArray[np.float32]
 
@@ -49,6 +50,7 @@ def import_vectors(request: VectorsImport) -> dict[str, Any]:
         ids = read_lines(Path(request.ids))
     if ids is not None and len(ids) != len(matrix):
         raise UserError(f"{source}: has {len(matrix)} rows but {len(ids)} ids; give one id a row")
+    _require_finite(source, matrix)
     make_folder(out.parent)
     matrix = np.ascontiguousarray(matrix)
     write_bytes(out, save({"vectors": matrix}, None if ids is None else {"ids": json.dumps(ids)}))
@@ -59,6 +61,13 @@ def import_vectors(request: VectorsImport) -> dict[str, Any]:
         "dimensions": matrix.shape[1],
         "ids": None if ids is None else len(ids),
     }
+
+
+def _require_finite(source: Path, matrix: Matrix) -> None:
+    """Raises UserError for numbers that are none, or too large for float32."""
+    bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
+    if len(bad):
+        raise UserError(f"{source}: vector {bad[0] + 1} holds a number that is not finite in float32; repair it")
 
 
 def _read(source: Path, request: VectorsImport) -> tuple[str, Matrix, list[str] | None]:
@@ -85,8 +94,8 @@ def _torch(source: Path, key: str | None) -> tuple[str, Matrix, list[str] | None
         loaded: Any = torch.load(source, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, AttributeError, ModuleNotFoundError):
         raise UserError(f"{source}: a pickle, which runs code when it is read; convert it where you trust it") from None
-    except (RuntimeError, OSError, EOFError, ValueError) as error:
-        raise UserError(f"{source}: not a readable file of torch ({str(error).splitlines()[0]})") from None
+    except Exception as error:  # of a damaged archive torch raises whatever comes
+        raise UserError(f"{source}: not a readable file of torch ({single_line(error, 200)})") from None
     ids: list[str] | None = None
     if isinstance(loaded, dict):
         named = [name for name in ID_NAMES if isinstance(loaded.get(name), list | tuple | torch.Tensor)]
@@ -140,7 +149,7 @@ def _jsonl(source: Path) -> tuple[str, Matrix, list[str] | None]:
         rows.append(_numbers(record[keys[1][0]], len(rows[0]) if rows else None, f"{source}:{number}"))
     if not rows:
         raise UserError(f"{source}: the file is empty")
-    return "an id and a vector a line (JSON)", np.array(rows, np.float32), ids
+    return "an id and a vector a line (JSON)", _matrix(rows), ids
 
 
 def _word2vec(source: Path) -> tuple[str, Matrix, list[str] | None]:
@@ -159,7 +168,12 @@ def _word2vec(source: Path) -> tuple[str, Matrix, list[str] | None]:
         ids.append(name)
     if begins and len(rows) != int(first[0]):
         raise UserError(f"{source}: its first line says {first[0]} vectors, {len(rows)} follow; it may be cut off")
-    return "word2vec text: an id and its numbers a line", np.array(rows, np.float32), ids
+    return "word2vec text: an id and its numbers a line", _matrix(rows), ids
+
+
+def _matrix(rows: list[Any]) -> Matrix:
+    with np.errstate(over="ignore"):  # what is too large is told as not finite
+        return np.array(rows, np.float32)
 
 
 def _numbers(values: Any, width: int | None, where: str) -> list[float]:

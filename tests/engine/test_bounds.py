@@ -1,11 +1,13 @@
 """Files that ask for more than they are: refused in one line, before the work."""
 
+import gzip
 import json
 import struct
 import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,7 +18,10 @@ from hypothesis import strategies as st
 
 from engine import bounds, spec, spool
 from engine.bounds import npz_names, one_line, parse_json, read_npy, read_npz, read_parquet
+from engine.data import text
+from engine.data.text import unpacked
 from engine.errors import UserError
+from engine.parquet_pages import page_sizes
 from engine.presets.files import read_tree
 from engine.presets.studies import find_study
 from engine.views.settings import config_yaml
@@ -182,7 +187,52 @@ def test_damaged_parquet_is_one_line(tmp_path: Path, place: int, capfd: pytest.C
 def test_parquet_that_declares_more_than_it_holds(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     pl.select(item_id=pl.lit(1).repeat_by(1)).select(pl.repeat(1, 100_000_000, dtype=pl.Int8)).write_parquet(path)
-    assert "declare 100,000,000 rows" in refused(lambda: read_parquet(path, "x"))
+    assert "declare 100,000,814 values" in refused(lambda: read_parquet(path, "x"))
+
+
+@pytest.mark.parametrize(
+    ("column", "says"),
+    [
+        (pl.repeat(0.0, 200_000).implode().alias("vector"), "values"),  # one long list
+        (pl.repeat(0.0, 200_000).implode().implode().alias("vector"), "values"),
+        (pl.lit("x" * 30_000).repeat_by(100).explode().alias("item_id"), "repeat texts"),
+    ],
+)
+def test_parquet_whose_lists_or_texts_outgrow_it(
+    tmp_path: Path, column: pl.Expr, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.parquet"
+    pl.select(column).write_parquet(path)
+    assert path.stat().st_size < 1 << 12
+    monkeypatch.setattr(bounds, "SMALL", 1 << 14)
+    assert says in refused(lambda: read_parquet(path, "x"))
+    assert says in refused(lambda: read_parquet(path.read_bytes(), "x"))
+
+
+@pytest.mark.parametrize("compression", ["zstd", "snappy", "gzip", "brotli", "lz4", "uncompressed"])
+def test_pages_of_honest_parquet_are_counted(tmp_path: Path, compression: Any) -> None:
+    path = tmp_path / "x.parquet"
+    frame = pl.DataFrame({"id": [f"i{n}" for n in range(5000)], "v": [[float(n), 1.0] for n in range(5000)]})
+    frame = frame.with_columns(c=pl.lit("a").cast(pl.Categorical), n=pl.lit(None, pl.Int64))
+    frame.write_parquet(path, compression=compression, row_group_size=1000)
+    with open(path, "rb") as file:
+        pages = list(page_sizes(file, path.stat().st_size))
+    assert 5000 * 5 <= sum(page.values for page in pages) < 5000 * 7  # with dictionaries
+    assert frame.equals(read_parquet(path, "x"))
+    assert read_parquet(path, "x", ["id"]).columns == ["id"]
+
+
+def test_packed_text_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "SMALL", 1 << 20)
+    monkeypatch.setattr(bounds, "SMALL", 1 << 20)
+    path = tmp_path / "x.inter.gz"
+    path.write_bytes(gzip.compress(bytes(1 << 22)))
+    assert "would unpack to" in refused(lambda: unpacked(path))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x", bytes(1 << 22))
+    assert "would unpack to" in refused(lambda: unpacked(path))
+    path.write_bytes(gzip.compress(b"a\tb\n") + gzip.compress(b"c\td\n"))
+    assert unpacked(path) == b"a\tb\nc\td\n"
 
 
 def test_panics_are_one_line_and_ctrl_c_is_none() -> None:

@@ -99,10 +99,10 @@ def main() -> None:
 
 def _report(error: Exception) -> int:
     from engine.errors import UserError
-    from engine.text import printable
+    from engine.text import single_line
 
     if isinstance(error, UserError):
-        say(f"tfllmer: {printable(' '.join(str(error).split()))}")
+        say(f"tfllmer: {single_line(error)}")
         if pointer := getattr(error, "pointer", ""):  # the place in a filter
             say(pointer)
         return 2
@@ -112,6 +112,6 @@ def _report(error: Exception) -> int:
     if isinstance(error, typer.exceptions.TyperException):
         help.say_usage(error)
         return getattr(error, "exit_code", 2)
-    what = " ".join(f"{type(error).__name__}: {error}".split())
-    say(f"tfllmer: a fault of tfllmer itself: {printable(what)} (--debug shows where)")
+    what = single_line(f"{type(error).__name__}: {error}")
+    say(f"tfllmer: a fault of tfllmer itself: {what} (--debug shows where)")
     return 1

@@ -18,7 +18,7 @@ from textual.timer import Timer
 from engine.errors import UserError
 from engine.files import store_path
 from engine.records import RunStatus
-from engine.text import printable_lines
+from engine.text import printable_lines, single_line
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.alerts import ALERTS, AlertKind, alert_kind, alert_text
 from tfllmer_tui.tui.endings import Endings
@@ -228,7 +228,7 @@ class TfllmerApp(App[None]):
     def tell_error(self, error: Exception) -> None:
         """An error as one line on screen."""
         text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        self.notify(" ".join(text.split()), severity="error", timeout=8, markup=False)
+        self.notify(single_line(text), severity="error", timeout=8, markup=False)
 
     # -------------------------------------------------------------------------------- alerts
 

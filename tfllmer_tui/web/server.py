@@ -7,30 +7,39 @@ import secrets
 import shlex
 import socket
 import sys
+import time
 from importlib.resources import files
 from string import Template
+from typing import assert_never
 
-from aiohttp import web
+from aiohttp import WSCloseCode, WSMsgType, web
+from textual_serve.app_service import AppService
 from textual_serve.server import Server
 
 from engine.errors import UserError
 from tfllmer_tui.tui.app import TfllmerApp
 from tfllmer_tui.view.printing import put
 from tfllmer_tui.web.guard import Guard, is_loopback
+from tfllmer_tui.web.messages import LONGEST, PageMessage, bounded, parsed
 
 POLICY = (
     "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'unsafe-inline'; font-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """What the page may load: from here alone. The terminal makes its styles as it goes, hence `unsafe-inline`."""
+MOST_PAGES = 16
+"""Pages that are open at once; each is a process of its own."""
+IDLE_S = 4 * 3600.0
+"""A page in which nothing has been typed for so long ends; runs go on, and one button opens it again."""
 
 
 class WebServer(Server):
     """Serves `command`, the app of one page, to those whom the guard lets in."""
 
-    def __init__(self, command: str, guard: Guard) -> None:
+    def __init__(self, command: str, guard: Guard, *, most_pages: int = MOST_PAGES, idle_s: float = IDLE_S) -> None:
         super().__init__(command, title="tfllmer")
-        self._guard = guard
+        self._guard, self._most_pages, self._idle_s = guard, most_pages, idle_s
+        self._pages = 0
         self._page = Template(files("tfllmer_tui.web").joinpath("page.html").read_text("utf-8"))
 
     async def _make_app(self) -> web.Application:
@@ -49,6 +58,74 @@ class WebServer(Server):
         text = self._page.substitute(nonce=nonce, fontsize=min(max(int(size), 6), 64) if size.isdecimal() else 16)
         headers = {"Content-Security-Policy": POLICY.format(nonce=nonce), "Cache-Control": "no-store"}
         return web.Response(text=text, content_type="text/html", headers=headers)
+
+    async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
+        """A page's terminal: a process until the page goes, says what no page of ours says, or has long been idle."""
+        websocket = web.WebSocketResponse(heartbeat=15, max_msg_size=2 * LONGEST)
+        await websocket.prepare(request)
+        if self._pages >= self._most_pages:
+            await websocket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"too many pages are open; close one")
+            return websocket
+
+        async def close() -> None:
+            await websocket.close()
+
+        self._pages += 1
+        service = AppService(
+            self.command,
+            write_bytes=websocket.send_bytes,
+            write_str=websocket.send_str,
+            close=close,
+            download_manager=self.download_manager,
+        )
+        try:
+            await service.start(*(_size(request.query.get(side)) for side in ("width", "height")))
+            await self._process_messages(websocket, service)
+        finally:
+            self._pages -= 1
+            await service.stop()
+        return websocket
+
+    async def _process_messages(self, websocket: web.WebSocketResponse, app_service: AppService) -> None:
+        typed_at = time.monotonic()
+        while (left := typed_at + self._idle_s - time.monotonic()) > 0:
+            try:
+                received = await websocket.receive(timeout=left)
+            except TimeoutError:
+                break
+            if received.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+                return
+            try:
+                message = parsed(received.data if received.type == WSMsgType.TEXT else "")
+            except ValueError:
+                await websocket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"no message of this page")
+                return
+            if message.kind in ("stdin", "resize"):
+                typed_at = time.monotonic()
+            await _passed_on(message, websocket, app_service)
+        await websocket.close(code=WSCloseCode.GOING_AWAY, message=b"nothing was typed for long")
+
+
+async def _passed_on(message: PageMessage, websocket: web.WebSocketResponse, app_service: AppService) -> None:
+    """Tell the app what a page says."""
+    match message.kind:
+        case "stdin":
+            await app_service.send_bytes(message.text.encode())
+        case "resize":
+            await app_service.set_terminal_size(message.width, message.height)
+        case "ping":
+            await websocket.send_json(["pong", message.text])
+        case "blur":
+            await app_service.blur()
+        case "focus":
+            await app_service.focus()
+        case kind:
+            assert_never(kind)
+
+
+def _size(given: str | None) -> int:
+    """Of the page's address; the size that follows from the window comes with the first message."""
+    return bounded(int(given)) if given and given.isdecimal() and len(given) < 6 else 80
 
 
 async def _close_up(request: web.Request, response: web.StreamResponse) -> None:

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 import polars as pl
 
-from engine.bounds import one_line
+from engine.bounds import one_line, read_parquet
 from engine.data.tables import FileTable
 from engine.data.text import not_utf8, packed_name, text_bytes, unpacked
 from engine.errors import UserError
@@ -45,8 +45,7 @@ def read_source(path: Path, shape: Shape, header: Sequence[str]) -> SourceTable:
         fields = FileTable.read(path, required=(), used=())
         return SourceTable(path, fields.frame, is_atomic=True)
     if ending == ".parquet":
-        with one_line(f"{path}: not a readable Parquet file"):
-            return SourceTable(path, pl.read_parquet(io.BytesIO(unpacked(path))))
+        return SourceTable(path, read_parquet(unpacked(path), f"{path}: not a readable Parquet file"))
     if ending in (".jsonl", ".ndjson", ".json"):
         with one_line(f"{path}: not one JSON object a line; write it so"):
             return SourceTable(path, pl.read_ndjson(io.BytesIO(text_bytes(path)), infer_schema_length=None))
