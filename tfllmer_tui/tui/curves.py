@@ -53,12 +53,19 @@ class Plot:
     lines: tuple[ReferenceLine, ...] = ()
     x_name: str = "epoch"
     points: int = 0
+    last: tuple[float | None, ...] = ()
+    """The last value of each series as it was measured, however it is drawn; of a band's mean, the mean of them."""
+
+    def __post_init__(self) -> None:
+        if not self.last:
+            object.__setattr__(self, "last", tuple(_last(series.y) for series in self.series))
 
 
 def plot(curves: Sequence[Curve], look: Look, lines: Sequence[ReferenceLine] = ()) -> Plot:
     """The curves as they are looked at: smoothed ones in front of the ghosts of the raw ones, or one mean per
     configuration with a band of one standard deviation over its seeds."""
-    axis = look.axis if any(np.isfinite(along(curve.trace, look.axis)).any() for curve in curves) else "step"
+    known = not curves or any(np.isfinite(along(curve.trace, look.axis)).any() for curve in curves)
+    axis = look.axis if known else "step"
     if look.bands:
         return _banded(curves, replace(look, axis=axis), lines)
     front: list[tuple[ChartSeries, int]] = []
@@ -83,6 +90,7 @@ def plot(curves: Sequence[Curve], look: Look, lines: Sequence[ReferenceLine] = (
         tuple(lines),
         axis,
         sum(curve.trace.points for curve in curves),
+        (*(curve.trace.last for curve in curves), *(None for _ in ghosts)),
     )
 
 
@@ -93,6 +101,7 @@ def _banded(curves: Sequence[Curve], look: Look, lines: Sequence[ReferenceLine])
         by_config.setdefault(curve.config or curve.run, []).append(curve)
     front: list[tuple[ChartSeries, int]] = []
     bands: list[tuple[ChartSeries, int]] = []
+    last: list[float | None] = []
     for members in by_config.values():
         first = members[0]
         xs = [along(member.trace, look.axis) for member in members]
@@ -103,6 +112,8 @@ def _banded(curves: Sequence[Curve], look: Look, lines: Sequence[ReferenceLine])
         kept = count == count.max(initial=0)  # where all seeds are: a run that is behind must not bend the mean
         grid, stacked = grid[kept], stacked[:, kept]
         mean = stacked.mean(axis=0) if len(grid) else grid
+        ends = [_on(grid[-1:], x, member.trace.mean) for x, member in zip(xs, members, strict=True)]
+        last.append(_last(np.mean(ends, axis=0)) if len(members) > 1 else first.trace.last)
         name = first.name if len(members) == 1 else f"{first.name} ({len(members)} seeds)"
         front.append((ChartSeries(name, grid, mean, dash=first.color // 7), first.color))
         if len(members) > 1:
@@ -110,7 +121,21 @@ def _banded(curves: Sequence[Curve], look: Look, lines: Sequence[ReferenceLine])
             bands.append((ChartSeries(name, grid, mean - sd, high=mean + sd), first.color))
     drawn = [*front, *bands]
     points = sum(curve.trace.points for curve in curves)
-    return Plot(tuple(series for series, _ in drawn), tuple(c for _, c in drawn), (), tuple(lines), look.axis, points)
+    return Plot(
+        tuple(series for series, _ in drawn),
+        tuple(c for _, c in drawn),
+        (),
+        tuple(lines),
+        look.axis,
+        points,
+        (*last, *(None for _ in bands)),
+    )
+
+
+def _last(values: FloatArray) -> float | None:
+    """The last finite one."""
+    finite = values[np.isfinite(values)]
+    return float(finite[-1]) if len(finite) else None
 
 
 def _on(grid: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:

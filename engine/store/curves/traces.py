@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from engine.spool import decode_number
 from engine.store.core.database import Store
 from engine.store.curves.curves import FloatArray, Window, series_in, window_in
 
@@ -27,6 +28,7 @@ class Trace:
     gaps:             [g] places in `steps` at which a value was not finite
     restarts:         [r] first places of later attempts
     points:           how many points this stands for
+    last:             the last finite value of the whole series; None where there is none
     """
 
     steps: FloatArray
@@ -38,6 +40,7 @@ class Trace:
     gaps: npt.NDArray[np.int64]
     restarts: npt.NDArray[np.int64]
     points: int
+    last: float | None
 
 
 def trace(  # noqa: PLR0917
@@ -83,7 +86,13 @@ def _trace(  # noqa: PLR0917
         gaps=np.flatnonzero(bad),
         restarts=np.unique(np.searchsorted(steps, bounds)[np.searchsorted(steps, bounds) < len(steps)]),
         points=points,
+        last=_last(connection, series_id),
     )
+
+
+def _last(connection: sqlite3.Connection, series_id: int) -> float | None:
+    rows = connection.execute("SELECT value FROM point WHERE series_id = ? ORDER BY step DESC", (series_id,))
+    return next((value for (stored,) in rows if np.isfinite(value := decode_number(stored))), None)
 
 
 def _middles(window: Window) -> FloatArray:

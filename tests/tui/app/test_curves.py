@@ -16,7 +16,8 @@ floats = st.floats(-1e3, 1e3) | st.just(math.nan)
 def trace_of(values: list[float], **changes: object) -> Trace:
     y, n = np.array(values, dtype=np.float64), len(values)
     steps = np.arange(n, dtype=np.float64)
-    given = {"low": y, "mean": y, "high": y} | changes
+    finite = [value for value in values if math.isfinite(value)]
+    given = {"low": y, "mean": y, "high": y, "last": finite[-1] if finite else None} | changes
     gaps = np.flatnonzero(~np.isfinite(y))
     nothing = np.zeros(0, dtype=np.int64)
     return Trace(steps=steps, epochs=steps / 10, minutes=steps / 60, gaps=gaps, restarts=nothing, points=n, **given)  # type: ignore[arg-type]
@@ -57,3 +58,17 @@ def test_the_crosshair_reads_the_nearest_value_and_nothing_beside_the_curve() ->
     series = plot([Curve("r", "a", 0, trace_of([1.0, math.nan, 3.0]))], Look(axis="step")).series[0]
     assert value_at(series, 0.4) == 1.0 and value_at(series, 1.1) is None and value_at(series, 1.9) == 3.0
     assert value_at(series, 2.5) is None
+
+
+@pytest.mark.parametrize("look", [Look(), Look(smoothing=0.9), Look(bands=True), Look(bands=True, smoothing=0.9)])
+def test_the_legend_has_the_last_value_as_it_was_measured(look: Look) -> None:
+    falls = [Curve(str(i), "a", 0, trace_of([9.0, 5.0, 1.0 + i, math.nan]), f"c{i}") for i in range(2)]
+    shown = plot(falls, look)
+    assert shown.last[:2] == (1.0, 2.0)
+    assert len(shown.last) == len(shown.series)
+    seeds = [Curve(str(i), "a", 0, trace_of([9.0, 5.0, 1.0 + i]), "same") for i in range(2)]
+    assert plot(seeds, Look(bands=True, smoothing=look.smoothing)).last[0] == 1.5
+
+
+def test_the_axis_is_not_another_while_there_is_no_curve() -> None:
+    assert plot([], Look()).x_name == "epoch"

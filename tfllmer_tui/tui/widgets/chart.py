@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -19,7 +18,7 @@ from textual.widget import Widget
 from tfllmer_tui.tui.curves import Plot, value_at
 from tfllmer_tui.tui.messages import ChartZoomed, CrosshairMoved
 from tfllmer_tui.tui.palette import Inks, inks
-from tfllmer_tui.view.chart import AXIS, LABEL, REFERENCE, SERIES, ChartSeries, Picture, draw
+from tfllmer_tui.view.chart import AXIS, LABEL, REFERENCE, SERIES, Picture, draw
 
 
 class Chart(Widget, can_focus=True):
@@ -100,7 +99,7 @@ class Chart(Widget, can_focus=True):
     def render_line(self, y: int) -> Strip:
         width, colors = self.size.width, inks(self.app.current_theme)
         if y == 0:
-            return self._head(width, colors).apply_style(self.rich_style)
+            return self._head(width, colors, self.picture).apply_style(self.rich_style)
         picture = self.picture
         if y - 1 >= len(picture.chars):
             return Strip.blank(width, self.rich_style)
@@ -142,10 +141,18 @@ class Chart(Widget, can_focus=True):
             return shades[color % len(shades)]
         return {AXIS: colors["faint"], LABEL: colors["dim"], REFERENCE: colors["dim"]}.get(ink, Style.null())
 
-    def _head(self, width: int, colors: Inks) -> Strip:
-        """Title, then the legend, or what is under the crosshair."""
+    def _aspect(self, picture: Picture) -> str:
+        """What of the picture is not the whole curve as it was measured, in short words."""
+        parts = [self.aspect, "log x" if self.log_x else "", "log y" if self.log_y else ""]
+        parts += ["zoomed" if self.x_range is not None else ""]
+        parts += ["clipped, z shows all" if picture.clipped and self.focus_y else ""]
+        return " · ".join(filter(None, parts))
+
+    def _head(self, width: int, colors: Inks, picture: Picture) -> Strip:
+        """Title with how it is looked at, then the legend, or what is under the crosshair."""
         segments = [Segment(self.title, colors["bold"])]
-        aspect = f" [{self.aspect}]" if self.aspect else ""
+        looks = self._aspect(picture)
+        aspect = f" [{looks}]" if looks else ""
         segments.append(Segment(aspect, colors["warning"]))
         used = cell_len(self.title) + cell_len(aspect)
         place = ""
@@ -157,7 +164,7 @@ class Chart(Widget, can_focus=True):
         named = [(s, c) for s, c in zip(self.plot.series, self.plot.colors, strict=True) if s.in_legend]
         room = width - used - 1
         for i, (series, color) in enumerate(named):
-            value = value_at(series, self.at) if self.at is not None else self._last_raw(series)
+            value = value_at(series, self.at) if self.at is not None else self.plot.last[i]
             number = "–" if value is None else f"{value:.4g}"
             sample = "##" if self.ascii_only else "━━"
             label = f" {series.name} "
@@ -173,15 +180,7 @@ class Chart(Widget, can_focus=True):
             segments += [Segment("  "), Segment(sample, style), Segment(label, colors["dim"])]
             segments.append(Segment(number, colors["text"]))
             room -= size
-        hint = "  z shows all"
-        if self.picture.clipped and room > len(hint):
-            segments.append(Segment(hint, colors["dim"]))
         return Strip(segments).adjust_cell_length(width)
-
-    def _last_raw(self, series: ChartSeries) -> float | None:
-        """The last value as it was measured: of the ghost behind a smoothed curve where there is one."""
-        raw = next((ghost for ghost in self.plot.series if ghost.faint and ghost.name == series.name), series)
-        return _last(raw.y.tolist())
 
     # -------------------------------------------------------------------------------- crosshair, zoom, pan
 
@@ -297,8 +296,8 @@ class PrintedChart:
 
     def __init__(self, chart: Chart, width: int, height: int, colors: Inks) -> None:
         self._chart, self._colors = chart, colors
-        self._head = chart._head(width, colors)
         self._picture = chart._draw(width, height - 1)
+        self._head = chart._head(width, colors, self._picture)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield from self._head
@@ -307,7 +306,3 @@ class PrintedChart:
             for text, ink in self._picture.runs(row):
                 yield Segment(text, self._chart.ink_style(ink, self._colors))
             yield Segment.line()
-
-
-def _last(values: Sequence[float]) -> float | None:
-    return next((value for value in reversed(values) if math.isfinite(value)), None)

@@ -157,10 +157,9 @@ class Charts(Widget):
         self.change(replace(self.look, **changed))
 
     def aspect(self, axis: str) -> str:
-        """What of the look is not the usual one, in short words for the title."""
+        """What of the look is not the usual one, in short words for the title; the chart adds what is its own."""
         look = self.look
         parts = [f"smooth {look.smoothing:g}" if look.smoothing else ""]
-        parts += ["log x" if look.log_x else "", "log y" if look.log_y else ""]
         parts += [f"by {axis}" if axis != Look().axis else "", "seeds as bands" if look.bands else ""]
         return " · ".join(filter(None, parts))
 
