@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
 
 from engine.errors import UserError, nearest
-from engine.reports.boards.leaderboard import Leaderboard, leaderboards
+from engine.reports.boards.leaderboard import Leaderboard, leaderboards, part_of
 from engine.reports.boards.measured import measured_records
 from engine.store import Store, get_run
-from engine.views.selection import check_names, finished_runs
+from engine.views.selection import check_names, finished_runs, finished_seeds
 
 if TYPE_CHECKING:
     from engine.reports.render.layouts import Grid, Layout
@@ -39,7 +39,7 @@ def read_boards(store: Store, query: BoardQuery) -> list[Leaderboard]:
     metric, the study, or a name among all runs is unknown."""
     if query.study is not None:
         runs = finished_runs(store, query.study, query.dataset, query.backbone)
-        return boards_of_runs(store, [run.id for run in runs], query.metrics)
+        return part_of(boards_of_runs(store, [run.id for run in runs], query.metrics), finished_seeds(store))
     records = measured_records(store, query.metrics, dataset=query.dataset, backbone=query.backbone)
     if not records:
         check_names(store, dataset=query.dataset, backbone=query.backbone)

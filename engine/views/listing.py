@@ -12,6 +12,7 @@ from engine.store import Store, list_values
 from engine.store.queries.filter_fields import Field
 from engine.store.queries.filters import field_named
 from engine.views.folds import Fold, fold_seeds
+from engine.views.selection import finished_seeds
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,12 @@ class ListedFold:
     """The runs that are counted, in the order of `seeds`."""
     statuses: Mapping[str, int]
     values: Mapping[str, Any]
+    of_seeds: int = 0
+    """Finished seeds of the configuration that there are, with those that a filter leaves out."""
+
+    @property
+    def is_part(self) -> bool:
+        return len(set(self.seeds)) < self.of_seeds
 
 
 _KEYS = ("config_hash", "spec_hash", "status", "seed")
@@ -58,7 +65,9 @@ def folded_runs(store: Store, columns: Sequence[Field], sort: str = "", **asked:
     if by and by[0].measured:
         name, sign = by[0].name, -1 if key.startswith("-") else 1
         folds.sort(key=lambda fold: math.inf if (own := fold.spreads[name]) is None else sign * own.mean)
-    return [_columns(each, [field.name for field in columns], measured) for each in folds]
+    seeds = finished_seeds(store, trashed=bool(asked.get("trashed")))
+    names = [field.name for field in columns]
+    return [_columns(each, names, measured, seeds.get(each.first.config_hash, 0)) for each in folds]
 
 
 def _listed(run: str, values: Mapping[str, Any]) -> ListedRun:
@@ -73,7 +82,7 @@ def _value_of(name: str) -> Callable[[ListedRun], float | None]:
     return value
 
 
-def _columns(own: Fold[ListedRun], names: Sequence[str], measured: set[str]) -> ListedFold:
+def _columns(own: Fold[ListedRun], names: Sequence[str], measured: set[str], of_seeds: int) -> ListedFold:
     first = own.first
     about = {"config_hash": first.config_hash} | {name: first.values[name] for name in _ABOUT}
     return ListedFold(
@@ -85,6 +94,7 @@ def _columns(own: Fold[ListedRun], names: Sequence[str], measured: set[str]) -> 
             name: own.spreads[name] if name in measured else _agreed([run.values[name] for run in own.counted])
             for name in names
         },
+        of_seeds=of_seeds,
     )
 
 

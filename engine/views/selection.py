@@ -41,6 +41,15 @@ def finished_evidence(
     return evidence
 
 
+def finished_seeds(store: Store, *, trashed: bool = False) -> dict[str, int]:
+    """By configuration, how many seeds of it have finished, in the whole store or in the trash."""
+    seeds: dict[str, set[int]] = {}
+    fields = [field_named("config_hash", "field"), field_named("seed", "field")]
+    for _, config, seed in list_values(store, fields, trashed=trashed, status=RunStatus.FINISHED):
+        seeds.setdefault(config, set()).add(seed)
+    return {config: len(each) for config, each in seeds.items()}
+
+
 def check_names(store: Store, **wanted: str | None) -> None:
     """Raises UserError where no run at all has the name that was asked for."""
     for column, name in wanted.items():

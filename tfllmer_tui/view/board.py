@@ -38,6 +38,8 @@ def board_notes(board: Leaderboard) -> str:
     n = board.equal_n
     spread = {None: "mean ± sd over seeds (number of seeds)", 1: "one seed, no spread"}
     notes = [spread.get(n, f"mean ± sd over {n} seeds")]
+    if board.parts:
+        notes.append(board.parts)
     if board.metric.direction != "neither":
         notes.append("best bold, second underlined")
     if not board.metric.is_curve:
@@ -55,4 +57,4 @@ def _cell(cell: BoardCell | None, metric: Metric, *, with_n: bool) -> Text:
         return Text("–", _DIM)
     text = Text(metric.text(cell.mean), "bold" if cell.best else "underline" if cell.second else "")
     spread = "" if cell.sd is None else f" ±{metric.text(cell.sd)}"
-    return Text.assemble(text, (f"{spread} ({cell.n})" if with_n else spread, _DIM))
+    return Text.assemble(text, (f"{spread} ({cell.n_text})" if with_n or cell.is_part else spread, _DIM))

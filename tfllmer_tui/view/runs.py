@@ -34,11 +34,11 @@ def run_table(records: Sequence[RunRecord], width: int = 80) -> Table:
     )
     table.add_column("run", no_wrap=True)
     table.add_column("arm", overflow="fold")
-    for name in ("data", "backbone"):
+    for name in ("dataset", "backbone"):
         table.add_column(name, no_wrap=True, overflow="ellipsis")
-    for name in ("seed", "epoch"):
+    for name in ("seed", "epochs"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("train CE" if roomy else "train\nCE", justify="left" if roomy else "right", no_wrap=True)
+    table.add_column("train_ce", justify="left" if roomy else "right", no_wrap=True)
     for name in ("valid", "test"):
         table.add_column(name, justify="right", no_wrap=True)
     for record, run in zip(records, short_ids([record.id for record in records]), strict=True):
@@ -92,10 +92,10 @@ def result_table(record: RunRecord) -> Table:
         status.append_text(plain(f": {record.reason}"))
     grid.add_row("run", Text.assemble(plain(record.id, "bold"), "  ", status))
     grid.add_row("arm", plain(arm_with_changes(record.arm, record.overrides), "bold"))
-    grid.add_row("data", plain(f"{record.dataset}{vectors} · {record.backbone} · seed {record.seed}"))
+    grid.add_row("dataset", plain(f"{record.dataset}{vectors} · {record.backbone} · seed {record.seed}"))
     if curve:
         shape = (sparkline(curve, 24), COLORS[0])
-        grid.add_row("train CE", Text.assemble(f"{curve[0]:.3f} → ", (f"{curve[-1]:.3f}", "bold"), "  ", shape))
+        grid.add_row("train_ce", Text.assemble(f"{curve[0]:.3f} → ", (f"{curve[-1]:.3f}", "bold"), "  ", shape))
     for name, values in (("valid", reached.valid), ("test", reached.test)):
         if values:
             shown = Text.assemble("NDCG@10 ", (number(values.get("ndcg@10")), "bold"))
@@ -104,12 +104,12 @@ def result_table(record: RunRecord) -> Table:
                 shown.append(f"   at epoch {reached.best_epoch} of {reached.epochs}", _DIM)
             grid.add_row(name, shown)
     if record.tags:
-        grid.add_row("tags", plain(" ".join(record.tags)))
+        grid.add_row("tag", plain(" ".join(record.tags)))
     for note in record.notes:
         grid.add_row("note", Text.assemble(plain(note.text), (f"  {note.at:%Y-%m-%d}", _DIM)))
     if record.trashed:
         removed = record.trashed.isoformat(timespec="seconds")
         grid.add_row("trash", plain(f"removed {removed}; tfllmer trash restore {record.id}"))
     speed = f"   {count(reached.targets_per_s)} targets/s" if reached.targets_per_s is not None else ""
-    grid.add_row("time", f"{duration(reached.wall_s)}{speed}")
+    grid.add_row("wall_s", f"{duration(reached.wall_s)}{speed}")
     return grid

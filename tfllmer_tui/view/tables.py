@@ -36,7 +36,7 @@ def fold_table(folds: Sequence[ListedFold], names: Sequence[str]) -> Table:
     values folded."""
     table = _empty()
     table.add_column("arm", overflow="fold")
-    for name in ("data", "backbone"):
+    for name in ("dataset", "backbone"):
         table.add_column(name, no_wrap=True, overflow="ellipsis")
     table.add_column("seeds", overflow="fold")
     table.add_column("runs", overflow="fold")
@@ -48,11 +48,16 @@ def fold_table(folds: Sequence[ListedFold], names: Sequence[str]) -> Table:
             plain(arm_with_changes(about["arm"], about["overrides"])),
             plain(about["dataset"]),
             plain(about["backbone"]),
-            _seeds(fold.seeds),
+            _seeds(fold.seeds) + (f" ({len(set(fold.seeds))} of {fold.of_seeds})" if fold.is_part else ""),
             Text(" ").join(_state(status, count) for status, count in fold.statuses.items()),
             *(cell_text(fold.values[name]) for name in names),
         )
-    table.caption = Text("mean ± sd over seeds (their number): the newest finished run of each seed", "bright_black")
+    part = next((fold for fold in folds if fold.is_part), None)
+    few = f"{len(set(part.seeds))} of {part.of_seeds}" if part else ""
+    parts = f"; ({few}): so many of the finished seeds are in this list" if part else ""
+    table.caption = Text(
+        f"mean ± sd over seeds (their number): the newest finished run of each seed{parts}", "bright_black"
+    )
     table.caption_justify = "left"
     return table
 

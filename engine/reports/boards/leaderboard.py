@@ -61,10 +61,22 @@ class BoardCell:
     """Best mean of its column behind the best."""
     versus: Versus | None = None
     """None for the baseline itself, and where no baseline was named."""
+    of_seeds: int = 0
+    """Finished seeds of the configuration in the whole store, where the board is of a part of it; else 0."""
 
     @property
     def n(self) -> int:
         return len(self.seeds)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether seeds that there are were left out."""
+        return self.n < self.of_seeds
+
+    @property
+    def n_text(self) -> str:
+        """`5`, or `2 of 5`."""
+        return f"{self.n} of {self.of_seeds}" if self.is_part else str(self.n)
 
 
 @dataclass(frozen=True)
@@ -104,8 +116,31 @@ class Leaderboard:
         return counts.pop() if len(counts) == 1 else None
 
     @property
+    def parts(self) -> str:
+        """How many seeds of how many stand behind the cells that are a part; empty where all seeds count."""
+        parts = dict.fromkeys(cell.n_text for cell in self.cells if cell.is_part)
+        return f"not every seed that there is counts here: {', '.join(parts)} seeds" if parts else ""
+
+    @property
     def title(self) -> str:
         return " · ".join([self.dataset, *self.conditions, self.metric.title])
+
+
+def part_of(boards: Iterable[Leaderboard], seeds: Mapping[str, int]) -> list[Leaderboard]:
+    """The same boards, whose cells know how many seeds their configurations have (`seeds`) elsewhere too."""
+    return [
+        replace(
+            board,
+            rows=tuple(
+                replace(
+                    row,
+                    cells=tuple(cell and replace(cell, of_seeds=seeds.get(cell.config_hash, 0)) for cell in row.cells),
+                )
+                for row in board.rows
+            ),
+        )
+        for board in boards
+    ]
 
 
 def setting(name: str, value: Any) -> str:

@@ -90,7 +90,7 @@ def _by_backbone(board: Leaderboard, *, difference: bool) -> Grid:
     )
     spread = _DIFFERENCE if difference else _spread(board.equal_n)
     best = [] if difference else _best([board])
-    unequal = _unequal([board])
+    unequal = [*_parts([board]), *_unequal([board])]
     caption = (f"{_data(board)}: {_measured([board])}", *_common(shared), spread, *best, *unequal, *_compared([board]))
     title = f"{board.title} · difference" if difference else board.title
     return Grid(title, caption, "arm", (), board.backbones, rows)
@@ -149,6 +149,7 @@ def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
             *_common(shared),
             _spread(None if with_n else next(iter(counts), None)),
             *_best(here),
+            *_parts(here),
             *_unequal(here),
             *_compared(here),
         ),
@@ -195,6 +196,11 @@ def _unequal(boards: Sequence[Leaderboard]) -> list[str]:
     """Once for all columns, with what differs in one of them or more."""
     texts = dict.fromkeys(budget.text() for board in boards for budget in board.unequal)
     return [f"Budgets are not equal: {'; '.join(texts)}."] if texts else []
+
+
+def _parts(boards: Sequence[Leaderboard]) -> list[str]:
+    texts = dict.fromkeys(board.parts for board in boards if board.parts)
+    return [f"{text[0].upper()}{text[1:]}." for text in texts]
 
 
 def _spread(n: int | None) -> str:

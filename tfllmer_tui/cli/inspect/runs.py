@@ -171,7 +171,14 @@ def _fold_json(fold: ListedFold) -> dict[str, Any]:
     from engine.views.folds import Spread
 
     values = {name: asdict(value) if isinstance(value, Spread) else value for name, value in fold.values.items()}
-    return {**fold.about, "seeds": fold.seeds, "runs": fold.runs, "statuses": fold.statuses, "values": values}
+    return {
+        **fold.about,
+        "seeds": fold.seeds,
+        "of_seeds": fold.of_seeds,
+        "runs": fold.runs,
+        "statuses": fold.statuses,
+        "values": values,
+    }
 
 
 def _say_none(store: Store, query: dict[str, Any]) -> None:

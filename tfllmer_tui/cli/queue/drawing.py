@@ -60,7 +60,7 @@ def _workers(workers: Sequence[WorkerState]) -> RenderableType:
 
 
 def _running_table(runs: Sequence[RunningRun], short: Mapping[str, str]) -> Table:
-    table = _table("running", "arm", "data", "backbone", "seed", "device", "epoch", "left", right=("seed", "left"))
+    table = _table("running", "arm", "dataset", "backbone", "seed", "device", "epochs", "left", right=("seed", "left"))
     for run in runs:
         table.add_row(
             Text.assemble(status_text(run.status, word=False), " ", plain(short[run.run])),
@@ -73,7 +73,7 @@ def _running_table(runs: Sequence[RunningRun], short: Mapping[str, str]) -> Tabl
 
 
 def _queued_table(runs: Sequence[WaitingRun], short: Mapping[str, str]) -> Table:
-    table = _table("queued", "arm", "data", "backbone", "seed", "priority", "takes", "", right=("seed", "priority"))
+    table = _table("queued", "arm", "dataset", "backbone", "seed", "priority", "takes", "", right=("seed", "priority"))
     for run in runs:
         table.add_row(
             Text.assemble(status_text("queued", word=False), " ", plain(short[run.run])),

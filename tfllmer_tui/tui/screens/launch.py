@@ -101,10 +101,10 @@ class LaunchScreen(Page):
                     (
                         Column("status", "", 1),
                         Column("arm", "arm", 14, 0, grow=3, most=40),
-                        Column("dataset", "data", 8, 3, grow=1, most=16),
+                        Column("dataset", "dataset", 8, 3, grow=1, most=16),
                         Column("backbone", "backbone", 8, 2),
                         Column("seed", "seed", 4, 1, right=True),
-                        Column("changes", "changes", 8, 4, grow=2, most=60),
+                        Column("changes", "overrides", 9, 4, grow=2, most=60),
                     ),
                     _cells,
                     id="grid",

@@ -49,7 +49,7 @@ class LeaderboardScreen(Page):
         "metrics beside one another, or as differences to the baseline; s shows the runs of one study."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("d", "next_board", "Data set", id="board.dataset"),
+        Binding("d", "next_board", "Dataset", id="board.dataset"),
         Binding("m", "next_metric", "Metric", id="board.metric"),
         Binding("M", "any_metric", "Any metric, by its name", show=False, id="board.any-metric"),
         Binding("s", "next_study", "Study", id="board.study"),
@@ -146,7 +146,7 @@ class LeaderboardScreen(Page):
         layout = f"   layout {choice.layout}" if choice.is_laid_out else ""
         name = printable(board.dataset if choice.layout == "metrics" else board.title)
         title.update(f"{name}{study}{place}{layout}")
-        room = (7 if board.equal_n == 1 else 15 if board.equal_n else 19) + bool(board.compared)
+        room = (7 if board.equal_n == 1 else 15 if board.equal_n else 19) + bool(board.compared) + 9 * bool(board.parts)
         columns = [Column("label", "arm", 18, 0, grow=2, most=48)]
         for at, name in enumerate(map(printable, board.backbones)):
             columns.append(Column(str(at), name, max(room, len(name)), at + 1, right=True))
@@ -330,7 +330,7 @@ class LeaderboardScreen(Page):
         yield SystemCommand("Next layout", "Backbones, metrics, difference to the baseline", self.action_next_layout)
         yield SystemCommand("Next study", "Only its runs; all after the last", self.action_next_study)
         if len(self._boards) > 1:
-            yield SystemCommand("Next data set", "Another board", self.action_next_board)
+            yield SystemCommand("Next dataset", "Another board", self.action_next_board)
         for form in FORMS:
             yield SystemCommand(
                 f"Export as {form}", "Preview, then w writes it", lambda form=form: self._export_as(form)
@@ -352,7 +352,7 @@ def _numbers(cell: BoardCell | None, metric: Metric, with_n: bool, colors: Inks)
     if cell.versus is not None:
         mark = MARKS[cell.versus.mark] or " "
         pieces.append((mark, colors["error" if cell.versus.mark == "worse" else "success"]))
-    return [*pieces, (f"{spread} ({cell.n})" if with_n else spread, colors["dim"])]
+    return [*pieces, (f"{spread} ({cell.n_text})" if with_n or cell.is_part else spread, colors["dim"])]
 
 
 def _write(path: Path | None, file: Path, text: str) -> str:

@@ -36,16 +36,16 @@ COLUMNS = (
     Column("place", "next", 4, 3, right=True),
     Column("id", "run", 10, 2),
     Column("arm", "arm", 14, 0, grow=3, most=40),
-    Column("dataset", "data", 8, 4, grow=1, most=16),
+    Column("dataset", "dataset", 8, 4, grow=1, most=16),
     Column("backbone", "backbone", 8, 5),
     Column("seed", "seed", 4, 7, right=True),
-    Column("epoch", "epoch", 7, 1, right=True),
+    Column("epoch", "epochs", 7, 1, right=True),
     Column("left", "left", 6, 2, right=True),
     Column("device", "device", 7, 6),
     Column("since", "since", 6, 8, right=True),
-    Column("priority", "prio", 4, 9, right=True),
+    Column("priority", "priority", 8, 9, right=True),
     Column("tag", "tag", 8, 11, grow=1, most=20),
-    Column("reason", "", 4, 10, grow=2, most=60),
+    Column("reason", "reason", 6, 10, grow=2, most=60),
 )
 
 

@@ -147,7 +147,7 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
         table.empty_text = filtered if is_read else "reading the runs…"
         table.marks, table.metric = self._marks(), self._view.metric
         hidden = self._listing.hidden | unused_columns(result.entries)
-        columns = columns_of(self._view.grouped, table.id_length, bool(self._compared.baselines), hidden)
+        columns = columns_of(self._view, table.id_length, bool(self._compared.baselines), hidden)
         if columns != table._columns:
             table.set_columns(columns)
         ages = self.context.clock() // AGES_S

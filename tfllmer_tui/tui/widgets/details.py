@@ -54,16 +54,19 @@ def _lines(entry: TableRow, colors: Inks) -> list[tuple[str, Text]]:
     vectors = f" · {run.embedding}" if run.embedding else ""
     lines = [
         ("arm", Text(printable(run.arm), colors["bold"])),
-        ("data", Text(printable(f"{run.dataset}{vectors} · {run.backbone}"), text)),
+        ("dataset", Text(printable(f"{run.dataset}{vectors} · {run.backbone}"), text)),
     ]
     if run.overrides:
         changes = ", ".join(f"{name}={value}" for name, value in sorted(run.overrides.items()))
-        lines.append(("changed", Text(printable(changes), text)))
+        lines.append(("overrides", Text(printable(changes), text)))
     if isinstance(entry, RunGroup):
-        lines.append(("seeds", Text(", ".join(map(str, entry.seeds)), text)))
+        seeds = Text(", ".join(map(str, entry.seeds)), text)
+        if entry.is_cut:
+            seeds.append(f"  the filter leaves {entry.counted_text} seeds", colors["warning"])
+        lines.append(("seeds", seeds))
         for name, spread in (("valid", entry.valid), ("test", entry.test)):
             if spread is not None:
-                lines.append((name, _spread(spread, entry.metric, colors)))
+                lines.append((name, _spread(spread, entry, colors)))
         return lines + _annotations(run, colors)
     mark, word = STATUS.get(run.status, ("?", ""))[0], run.status + (f": {run.reason}" if run.reason else "")
     told = Text.assemble((run.id, text), "  ", (f"{mark} {printable(word)}", colors.status(run.status)))
@@ -87,12 +90,13 @@ def _annotations(run: RunRow, colors: Inks) -> list[tuple[str, Text]]:
     return lines
 
 
-def _spread(spread: Spread, metric: str, colors: Inks) -> Text:
+def _spread(spread: Spread, entry: RunGroup, colors: Inks) -> Text:
+    of = f" of {entry.of_seeds} seeds" if spread.n < entry.of_seeds else ""
     sd = f" ± {spread.sd:.4f}" if spread.sd is not None else ""
     return Text.assemble(
-        (f"{metric.upper()} ", colors["dim"]),
+        (f"{entry.metric.upper()} ", colors["dim"]),
         (f"{spread.mean:.4f}{sd}", colors["bold"]),
-        (f"  n = {spread.n}", colors["dim"]),
+        (f"  n = {spread.n}{of}", colors["dim"]),
     )
 
 

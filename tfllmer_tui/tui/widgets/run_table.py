@@ -13,7 +13,7 @@ from engine.records import RunStatus
 from engine.reports.boards.leaderboard import MARKS
 from engine.views.baselines import ComparedRows
 from engine.views.folds import Spread
-from engine.views.runs import METRICS, RunGroup, TableRow, difference_of, value_of
+from engine.views.runs import METRICS, RunGroup, RunView, TableRow, difference_of, value_of
 from engine.views.words import printable
 from tfllmer_tui.tui.marks import gutter_of
 from tfllmer_tui.tui.palette import Inks
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 STATUS_COLUMN = Column("status", "", 1)
 ARM = Column("arm", "arm", 13, 0, grow=3, most=44)
-DATASET = Column("dataset", "data", 8, 5, grow=1, most=16)
+DATASET = Column("dataset", "dataset", 8, 5, grow=1, most=16)
 BACKBONE = Column("backbone", "backbone", 8, 4)
-CURVE = Column("curve", "train CE", 8, 3, grow=2, most=16)
+CURVE = Column("curve", "curve", 8, 3, grow=2, most=16)
 TAG = Column("tag", "tag", 8, 8, grow=1, most=20)
 NOTE = Column("note", "note", 10, 9, grow=2, most=40)
-TRAIN_CE = Column("train_ce", "CE", 6, 8, right=True)
+TRAIN_CE = Column("train_ce", "train_ce", 8, 8, right=True)
 
 REMOVED = "~"
 """Before a run that is in the trash."""
@@ -43,13 +43,13 @@ RUNS = (
     DATASET,
     BACKBONE,
     Column("seed", "seed", 4, 6, right=True),
-    Column("epoch", "epoch", 7, 1, right=True),
+    Column("epoch", "epochs", 7, 1, right=True),
     Column("left", "left", 6, 9, right=True),
     CURVE,
     TRAIN_CE,
-    Column("valid", "valid", 6, 7, right=True),
-    Column("test", "test", 6, 0, right=True),
-    Column("time", "time", 6, 10, right=True),
+    Column("valid", "valid", 6, 7, right=True, grow=1, most=14),
+    Column("test", "test", 6, 0, right=True, grow=1, most=14),
+    Column("time", "wall_s", 6, 10, right=True),
     Column("created", "age", 6, 11, right=True),
     Column("study", "study", 10, 12, grow=1, most=20),
     TAG,
@@ -71,16 +71,19 @@ GROUPS = (
 )
 
 
-def columns_of(grouped: bool, id_length: int, against: bool, hidden: Collection[str]) -> tuple[Column, ...]:
-    """The columns that are not hidden: the id as wide as it must be, metrics `against` a baseline named so."""
+def columns_of(view: RunView, id_length: int, against: bool, hidden: Collection[str]) -> tuple[Column, ...]:
+    """The columns that are not hidden (how many seeds a mean is of never is): the id as wide as it must be, metrics
+    `against` a baseline named so. Titles are the names of filters."""
     columns = []
-    for column in GROUPS if grouped else RUNS:
-        if column.key in hidden:
+    for column in GROUPS if view.grouped else RUNS:
+        if column.key in hidden and not (view.grouped and column.key == "seed"):
             continue
         if column.key == "id":
             column = replace(column, width=id_length)  # noqa: PLW2901
-        elif against and column.key in ("valid", "test"):
-            column = replace(column, title=f"Δ{column.title}", width=16 if grouped else 7)  # noqa: PLW2901
+        elif column.key in ("valid", "test"):
+            delta, width = "Δ" * against, (16 if view.grouped else 7) if against else column.width
+            full = f"{delta}{column.key}.{view.metric}"
+            column = replace(column, title=f"{delta}{column.title}", full=full, width=width)  # noqa: PLW2901
         columns.append(column)
     return tuple(columns)
 

@@ -27,7 +27,8 @@ CellText: TypeAlias = "Sequence[tuple[str, Style]]"
 
 @dataclass(frozen=True)
 class Column:
-    """A column: it gives way first where `rank` is largest, and takes spare room by `grow`."""
+    """A column: it gives way first where `rank` is largest, and takes spare room by `grow`. `full` is its title where
+    there is room for it."""
 
     key: str
     title: str
@@ -36,6 +37,7 @@ class Column:
     right: bool = False
     grow: int = 0
     most: int = 60
+    full: str = ""
 
 
 class VirtualTable(ScrollView, Generic[Row], can_focus=True):
@@ -194,6 +196,8 @@ class VirtualTable(ScrollView, Generic[Row], can_focus=True):
         segments = [Segment(" ")]
         for column in self._fitted:
             style, title = colors["head"], column.title
+            if column.full and cell_len(column.full) < column.width:
+                title = column.full
             if self.sorted_by and self.sorted_by[0] == column.key:
                 style = colors["sorted"]
                 arrow = "↓" if self.sorted_by[1] else "↑"

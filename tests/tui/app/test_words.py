@@ -1,0 +1,72 @@
+"""Words on screen are those of the filter and of the options; a fold that a filter cuts says so."""
+
+from pathlib import Path
+
+from rich.text import Text
+
+from engine.store.queries.filters import field_named
+from engine.views.runs import RunGroup, RunView
+from tests.tui.app.bench import app_of, opened, press, screen_text
+from tfllmer_tui.tui.palette import inks
+from tfllmer_tui.tui.screens.launch import FORM
+from tfllmer_tui.tui.screens.queue import COLUMNS
+from tfllmer_tui.tui.screens.runs import RunsScreen
+from tfllmer_tui.tui.widgets.details import _lines
+from tfllmer_tui.tui.widgets.run_table import columns_of
+from tfllmer_tui.tui.widgets.table import VirtualTable
+
+OF_THE_MOMENT = {"", "curve", "left", "next", "since", "seeds"}
+"""Titles of what is drawn, of what time makes of a run, and of how many seeds there are: nothing stored has them."""
+
+
+def test_titles_of_columns_are_fields_of_filters() -> None:
+    for view in (RunView(), RunView(grouped=True), RunView(metric="hr@20")):
+        for column in columns_of(view, 10, False, ()):
+            name = column.full or column.title
+            if name not in OF_THE_MOMENT:
+                field_named(name, "--columns")
+    for column in COLUMNS:
+        if column.title not in OF_THE_MOMENT:
+            field_named(column.title, "--columns")
+
+
+async def test_titles_of_the_plan_and_words_of_the_details_are_fields_too(filled: Path) -> None:
+    async with opened(filled, (200, 50)) as pilot:
+        await press(pilot, "end")
+        screen = pilot.app.screen
+        assert isinstance(screen, RunsScreen)
+        rows = list(screen.table.rows)
+        await press(pilot, "f")
+        assert "test.ndcg@10" in screen_text(pilot) and "valid.ndcg@10" in screen_text(pilot)
+        for row in [*rows, *screen.table.rows]:
+            words = _lines(row, inks(app_of(pilot).current_theme))
+            for name, text in words:
+                assert isinstance(text, Text)
+                field_named({"valid": "valid.mrr", "test": "test.mrr", "seeds": "seed"}.get(name, name), "--columns")
+        await press(pilot, "4")
+        for column in pilot.app.screen.query_one("#grid", VirtualTable).shown_columns:
+            if column.title:
+                field_named(column.title, "--columns")
+        for box in FORM:
+            assert box.flag == f"--{box.name}"
+
+
+async def test_a_filter_that_cuts_a_fold_says_so_wherever_its_mean_stands(filled: Path) -> None:
+    async with opened(filled, (100, 40)) as pilot:
+        await press(pilot, "f", "slash", *"seed:0,1", "enter")
+        screen = pilot.app.screen
+        assert isinstance(screen, RunsScreen)
+        row = next(row for row in screen.table.rows if isinstance(row, RunGroup) and row.first.arm.endswith("/full"))
+        assert row.is_cut and row.test is not None and row.test.n == 2
+        assert "2 of 3" in screen_text(pilot)
+        screen._list(hidden=frozenset({"seed"}))  # how many seeds a mean is of is never hidden
+        screen.table.cursor = list(screen.table.rows).index(row)
+        await press(pilot, "slash", "escape")
+        assert "2 of 3" in screen_text(pilot)
+        told = {name: text.plain for name, text in _lines(row, inks(app_of(pilot).current_theme))}
+        assert "the filter leaves 2 of 3 seeds" in told["seeds"] and "n = 2 of 3 seeds" in told["test"]
+        await press(pilot, "slash", "ctrl+u", *"seed:2", "enter")
+        row = next(row for row in screen.table.rows if isinstance(row, RunGroup) and row.first.arm.endswith("/full"))
+        assert "1 of 3" in screen_text(pilot)  # one run that is left is no run without seeds
+        await press(pilot, "slash", "ctrl+u", "enter")
+        assert "×3" in screen_text(pilot) and "0 of 3" in screen_text(pilot)  # no-both has not finished
