@@ -81,7 +81,7 @@ def _lines(entry: TableRow, colors: Inks) -> list[tuple[str, Text]]:
 
 def _annotations(run: RunRow, colors: Inks) -> list[tuple[str, Text]]:
     """Tags, and the first lines of each note."""
-    lines = [("tags", Text(printable(" ".join(run.tags)), colors["accent"]))] if run.tags else []
+    lines = [("tag", Text(printable(" ".join(run.tags)), colors["accent"]))] if run.tags else []
     for note in run.notes:
         head, *others = note.splitlines()[:NOTE_LINES] or [""]
         cut = "…" if len(note.splitlines()) > NOTE_LINES else ""
