@@ -40,7 +40,7 @@ from sqlmodel import col
 from engine.presets import resolve
 from engine.spool import SpoolWriter
 from engine.store import Run, Store, create_run, ingest, list_values, open_store
-from engine.store.core.database import backup
+from engine.store.core.connections import backup
 from tfllmer_tui.tui.palette import THEMES, inks
 
 FRONT = "from tfllmer_tui.cli import main; main()"

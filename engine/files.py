@@ -24,9 +24,10 @@ _PRIVATE = 0o600
 
 
 @contextmanager
-def replacing(path: Path, *, private: bool = False) -> Iterator[Path]:
+def replacing(path: Path, *, private: bool = False, sync: bool = True) -> Iterator[Path]:
     """A file name beside `path` to write to. When the block ends well, what was written is on the disk and takes the
-    place of `path`; when it does not, or the machine goes down, `path` is as it was.
+    place of `path`; when it does not, or the machine goes down, `path` is as it was. Without `sync` the disk is not
+    waited for: after a power failure the file may be the former one, or empty.
 
     Who may read it is for the umask to say; with `private` only the user may. Links are followed; a device or a pipe
     is written to directly. Raises UserError where the file cannot be written, and whatever the block raises, also
@@ -47,7 +48,8 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[Path]:
             if private:
                 os.close(os.open(partial, os.O_WRONLY | os.O_CREAT, _PRIVATE))
             yield partial
-            _sync(partial)
+            if sync:
+                _sync(partial)
             partial.replace(target)
     except BaseException:
         with suppress(OSError):
@@ -55,15 +57,15 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[Path]:
         raise
 
 
-def write_bytes(path: Path, data: bytes, *, private: bool = False) -> None:
+def write_bytes(path: Path, data: bytes, *, private: bool = False, sync: bool = True) -> None:
     """Write the bytes, see `replacing`."""
-    with replacing(path, private=private) as partial:
+    with replacing(path, private=private, sync=sync) as partial:
         partial.write_bytes(data)
 
 
-def write_text(path: Path, text: str, *, private: bool = False) -> None:
+def write_text(path: Path, text: str, *, private: bool = False, sync: bool = True) -> None:
     """Write the text as UTF-8 with the line ends it has, see `replacing`."""
-    write_bytes(path, text.encode("utf-8"), private=private)
+    write_bytes(path, text.encode("utf-8"), private=private, sync=sync)
 
 
 @contextmanager
@@ -214,7 +216,7 @@ def store_path(given: str | Path | None = None) -> Path:
     A path, or the URL `sqlite:///relative/path`, `sqlite:////absolute/path`. Raises UserError for anything else.
     """
     if isinstance(given, Path):
-        return given.expanduser().resolve()
+        return _no_file_of_a_store(given.expanduser().resolve())
     text = given if given is not None else os.environ.get("TFLLMER_DB") or DEFAULT_STORE
     if "\0" in text:
         raise UserError(f"--db {text}: names no file")
@@ -230,9 +232,18 @@ def store_path(given: str | Path | None = None) -> Path:
     if rest in ("/", "/:memory:"):
         raise UserError(f"{text or '--db'}: names no file; give the path of one, for instance {DEFAULT_STORE}")
     try:
-        return Path(rest[1:]).expanduser().resolve()
+        path = Path(rest[1:]).expanduser().resolve()
     except (RuntimeError, OSError) as error:  # ~NAME of nobody; a circle of links
         raise UserError(f"--db {text}: names no file ({error})") from None
+    return _no_file_of_a_store(path)
+
+
+def _no_file_of_a_store(path: Path) -> Path:
+    if path.name.endswith((".files", "-wal", "-shm", "-journal")):
+        raise UserError(
+            f"{path}: {path.name} is a name that stores give to files of their own; take one such as {DEFAULT_STORE}"
+        )
+    return path
 
 
 def _without_password(url: str) -> str:

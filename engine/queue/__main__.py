@@ -9,7 +9,7 @@ import sys
 import time
 
 from engine.errors import UserError
-from engine.files import held, make_folder
+from engine.files import held
 from engine.queue.devices import choose
 from engine.queue.fleet import somebody_works
 from engine.queue.worker import Worker
@@ -23,7 +23,7 @@ _PATIENCE_S = 15.0
 def main(path: str) -> int:
     store = open_store(path)
     try:
-        with held(make_folder(store.files) / "worker.lock", _PATIENCE_S) as alone:
+        with held(store.make_files() / "worker.lock", _PATIENCE_S) as alone:
             if alone and not somebody_works(store):
                 Worker(store, choose(None, None, 1, None), say, _LINGER_S).run()
     except UserError as error:

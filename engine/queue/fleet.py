@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from engine.errors import UserError
-from engine.files import make_folder, own_log
+from engine.files import own_log
 from engine.queue.process import process_lives
 from engine.store import Store
 from engine.store import queue as rows
@@ -79,7 +79,7 @@ def ensure_worker(store: Store) -> bool:
     """
     if somebody_works(store):
         return False
-    log = own_log(make_folder(store.files), "worker")
+    log = own_log(store.make_files(), "worker")
     try:
         with open(log, "ab") as out:
             process = subprocess.Popen(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from engine.errors import UserError
-from engine.files import held, make_folder
+from engine.files import held
 from engine.presets import Cell, Study, cell_key, combinations
 from engine.queue.actions import enqueue, retry
 from engine.records import RunStatus, StudyCell, StudyRecord
@@ -149,5 +149,5 @@ def _document(
 @contextmanager
 def _alone(store: Store) -> Iterator[None]:
     """One submission at a time: a lock on the folder of the runs, gone with the process that holds it."""
-    with held(make_folder(store.files) / "submit.lock", math.inf):
+    with held(store.make_files() / "submit.lock", math.inf):
         yield

@@ -14,7 +14,7 @@ from types import FrameType
 from ulid import ULID
 
 from engine.errors import UserError
-from engine.files import make_folder, own_log
+from engine.files import own_log
 from engine.queue.devices import Devices, Placed
 from engine.queue.fleet import HEARTBEAT_S, worker_lives
 from engine.queue.launcher import Launcher
@@ -76,11 +76,11 @@ class Worker:
         self._store, self._devices, self._say, self._linger_s = store, devices, say, linger_s
         self._jobs: dict[str, _Job] = {}
         self._draining = False
-        self._launcher = Launcher(own_log(make_folder(store.files), "worker"), server)
+        self._launcher = Launcher(own_log(store.make_files(), "worker"), server)
 
     def run(self) -> None:
         """Work until it is told to leave. Raises UserError where no run can be started here."""
-        make_folder(self._store.files)
+        self._store.make_files()
         with _signals() as came:
             settle(self._store)
             self._launcher.ready()

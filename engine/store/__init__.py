@@ -8,7 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from engine.store.core.database import Store, StoreError, open_store
+    from engine.store.core.connections import StoreError, StoreLostError
+    from engine.store.core.database import Store, existing_store, open_store
     from engine.store.core.tables import Artifact, Event, Run
     from engine.store.curves.curves import Series, Window, series, series_names, window
     from engine.store.curves.intake import ingest
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 else:
     _MODULES = {
         "curves.curves": ("Series", "Window", "series", "series_names", "window"),
-        "core.database": ("Store", "StoreError", "open_store"),
+        "core.connections": ("StoreError", "StoreLostError"),
+        "core.database": ("Store", "existing_store", "open_store"),
         "curves.intake": ("ingest",),
         "queries.listing": ("count_runs", "list_records", "list_runs", "list_values", "record"),
         "queries.overview": ("info",),
@@ -65,12 +67,14 @@ __all__ = [
     "Series",
     "Store",
     "StoreError",
+    "StoreLostError",
     "Window",
     "artifact_files",
     "artifacts",
     "count_runs",
     "create_run",
     "events",
+    "existing_store",
     "experiment_of",
     "facts_of",
     "find_run",

@@ -37,8 +37,39 @@ def create_run(
     process until `queue.start` hands it to the process that does the work; a queued one stands behind
     the others of its priority."""
     now, me = datetime.now(UTC), psutil.Process()
-    run = Run(
-        id=str(ULID.from_datetime(now)),
+    run = row_of(
+        str(ULID.from_datetime(now)), experiment, created=now, overrides=overrides, command=command, status=status
+    )
+    run.study_id, run.priority = study_id, priority
+    if status is RunStatus.RUNNING:
+        run.pid, run.pid_start, run.host = me.pid, me.create_time(), platform.node()
+    store.make_files()
+    folder = store.folder(run.id)
+    make_folder(folder.root)
+    write_text(folder.spec, spec.to_json(experiment) + "\n")
+    try:
+        with store.write() as session:
+            session.add(run)
+            session.flush()
+            _log(session, run.id, "state", status)
+    except BaseException:
+        shutil.rmtree(folder.root, ignore_errors=True)
+        raise
+    return run
+
+
+def row_of(
+    run_id: str,
+    experiment: Experiment,
+    *,
+    created: datetime,
+    overrides: Mapping[str, Any],
+    command: Sequence[str],
+    status: RunStatus,
+) -> Run:
+    """The row of a run, with what follows from its specification."""
+    return Run(
+        id=run_id,
         method=experiment.method,
         ablation=experiment.ablation,
         arm=experiment.arm,
@@ -53,26 +84,9 @@ def create_run(
         overrides=dict(overrides),
         command=list(command),
         status=status,
-        pid=me.pid if status is RunStatus.RUNNING else None,
-        pid_start=me.create_time() if status is RunStatus.RUNNING else None,
-        host=platform.node() if status is RunStatus.RUNNING else None,
-        created=now,
-        study_id=study_id,
-        priority=priority,
-        position=now.timestamp(),
+        created=created,
+        position=created.timestamp(),
     )
-    folder = store.folder(run.id)
-    make_folder(folder.root)
-    write_text(folder.spec, spec.to_json(experiment) + "\n")
-    try:
-        with store.write() as session:
-            session.add(run)
-            session.flush()
-            _log(session, run.id, "state", status)
-    except BaseException:
-        shutil.rmtree(folder.root, ignore_errors=True)
-        raise
-    return run
 
 
 def missing_files(store: Store) -> str | None:

@@ -16,7 +16,8 @@ from sqlalchemy import Connection
 from engine.errors import UserError
 from engine.records import RunStatus
 from engine.spool import SpoolMark
-from engine.store.core.database import Store, backup, vacuum
+from engine.store.core.connections import backup, vacuum
+from engine.store.core.database import Store
 from engine.store.curves.intake import all_records, ingest, read_again
 from engine.store.curves.rollups import SIZES, SUMMARY, refresh
 from engine.store.runs import get_run, missing_files

@@ -76,6 +76,7 @@ def test_the_answer_is_that_of_the_code_that_made_it(question: str, schema: str,
 
 @pytest.mark.parametrize("schema", QUESTIONS)
 def test_a_study_that_had_finished_has_nothing_to_queue(schema: str, cli: Cli) -> None:
+    assert cli("db", "migrate").returncode == 0
     cells = asked(cli, "study run small --dry-run")
     assert cells["counts"] == {"finished": 10}
     done = cli("study", "run", "small", "--no-worker", "--detach", "--json")

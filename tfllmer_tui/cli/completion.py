@@ -151,10 +151,10 @@ def _rows(context: Any, query: str) -> list[tuple[Any, ...]]:
     """None where the store is not there or cannot be read just now."""
     from engine.errors import UserError
     from engine.files import store_path
+    from engine.store.core.connections import connect
 
     try:
-        address = f"{store_path(context.params.get('db')).as_uri()}?mode=ro"
-        with closing(sqlite3.connect(address, uri=True, timeout=0.2)) as connection:
+        with closing(connect(store_path(context.params.get("db")), 0.1, read_only=True)) as connection:
             connection.text_factory = lambda data: data.decode("utf-8", errors="replace")
             return connection.execute(query).fetchall()
     except (UserError, sqlite3.Error):

@@ -110,16 +110,15 @@ def settled_store(db: str | None) -> Store:
     """The store that is there, with runs settled whose process is gone. Where it cannot be written it is
     read as it is. Raises UserError where there is none."""
     from engine import queue
-    from engine.store import StoreError, open_store
+    from engine.store import StoreError, existing_store, open_store
     from engine.store.runs import missing_files
 
-    reader = open_store(db, read_only=True)
-    if why := missing_files(reader):
-        say(f"tfllmer: {why}")
     try:
-        store = open_store(db)
+        store = existing_store(db)
         queue.settle(store)
     except StoreError as error:
+        store = open_store(db, read_only=True)
         say(f"tfllmer: shown as it was last written: {error}")
-        return reader
+    if why := missing_files(store):
+        say(f"tfllmer: {why}")
     return store

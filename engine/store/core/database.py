@@ -1,7 +1,7 @@
 """The SQLite file: opened, made, migrated, and shared by many processes.
 
-WAL, so that readers never wait for a writer; every write is one `BEGIN IMMEDIATE` transaction, so
-that writers queue at its start, where the busy timeout holds, and never fail half-way.
+Every write is one `BEGIN IMMEDIATE` transaction, so that writers queue at its start, where they wait, and never fail
+half-way. What a write changes of a run is kept in the run's folder too (`folders`), before it is committed.
 
 Runs, events and the like are rows of SQLModel classes (`Store.read`, `Store.write`); points are read through a
 connection of the standard library (`Store.rows`), so that who only draws curves never imports SQLAlchemy.
@@ -9,21 +9,34 @@ connection of the standard library (`Store.rows`), so that who only draws curves
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.errors import UserError
-from engine.files import DEFAULT_STORE, replacing, store_path
-from engine.spool import RunFolder, only_finite
+from engine.files import DEFAULT_STORE, store_path
+from engine.spool import RunFolder
+from engine.store.core import places
+from engine.store.core.connections import (
+    BUSY_S,
+    StoreError,
+    StoreLostError,
+    backup,
+    begin,
+    connect,
+    engine_of,
+    immediate,
+    patiently,
+    translated,
+    wal,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -33,31 +46,28 @@ HEAD = "0004"
 """The schema of `tables`: the newest revision in `migrations/versions`."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-BUSY_S = 30.0
-"""How long a write waits for another process's write, and anything for a file that is locked, in seconds."""
-
-
-class StoreError(UserError):
-    """The store cannot be read or written just now: locked, full, read-only or damaged."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """An open store. `files` holds one folder per run."""
+    """An open store. `files` holds one folder per run; `file` (device, inode) is the database that was opened; what is
+    written of runs is kept in their folders too unless `keeps` is false."""
 
     path: Path
     read_only: bool
     wait_s: float
+    files: Path
+    file: tuple[int, int]
+    keeps: bool = True
 
     @cached_property
     def engine(self) -> Engine:
         """SQLAlchemy's, made when it is first needed."""
-        return _engine(self.path, self.wait_s, read_only=self.read_only)
+        return engine_of(self.path, self.wait_s, read_only=self.read_only, watched=self.keeps and not self.read_only)
 
-    @property
-    def files(self) -> Path:
-        """`experiments.files` beside `experiments.db`."""
-        return self.path.with_suffix(".files")
+    def waiting(self, wait_s: float) -> Store:
+        """The same store; a lock is waited for so long."""
+        return replace(self, wait_s=wait_s)
 
     def folder(self, run_id: str) -> RunFolder:
         """The folder of a run. Raises StoreError for a name that leads elsewhere: what is deleted goes by it."""
@@ -65,28 +75,33 @@ class Store:
             raise StoreError(f"{self.path}: holds {run_id!r}, which is no run; it is damaged or was tampered with")
         return RunFolder(self.files / run_id)
 
+    def make_files(self) -> Path:
+        """The folder of the runs, made where it is missing. Raises UserError where it is another database's."""
+        return places.claim_files(self.path)
+
     @property
     def size(self) -> int:
         """Bytes on disk, with the write-ahead log."""
-        return sum(file.stat().st_size for file in (self.path, _wal(self.path)) if file.exists())
+        return sum(file.stat().st_size for file in (self.path, wal(self.path)) if file.exists())
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one consistent state. Raises StoreError."""
         from sqlmodel import Session
 
-        with _translated(self.path, self.wait_s), Session(self.engine) as session:
-            yield session
+        with translated(self.path, self.wait_s):
+            self.require()
+            with Session(self.engine) as session:
+                yield session
 
     @contextmanager
     def rows(self) -> Iterator[sqlite3.Connection]:
         """A plain connection that sees one consistent state. Raises StoreError."""
-        with (
-            _translated(self.path, self.wait_s),
-            closing(connect(self.path, self.wait_s, read_only=True)) as connection,
-        ):
-            connection.execute("BEGIN")
-            yield connection
+        with translated(self.path, self.wait_s):
+            self.require()
+            with closing(connect(self.path, self.wait_s, read_only=True)) as connection:
+                begin(connection, "", self.wait_s)
+                yield connection
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -96,139 +111,98 @@ class Store:
             raise StoreError(f"{self.path}: opened for reading only")
         from sqlmodel import Session
 
-        with _translated(self.path, self.wait_s), Session(_immediate(self.engine), expire_on_commit=False) as session:
-            session.connection()
-            yield session
-            session.commit()
+        from engine.store.core.folders import keep_changes
+
+        with translated(self.path, self.wait_s):
+            self.require()
+            with Session(immediate(self.engine), expire_on_commit=False) as session:
+                session.connection()
+                yield session
+                session.flush()
+                if self.keeps:
+                    keep_changes(session.connection(), self.files)
+                session.commit()
+            self.require()  # what was written into a file that is gone was not written
+
+    def require(self) -> None:
+        """Raises StoreLostError where the file at the path is not the one that was opened."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            raise StoreLostError(
+                f"{self.path}: was deleted while it was in use; `tfllmer db rebuild` makes it anew from the folders of"
+                " its runs"
+            ) from None
+        if (status.st_dev, status.st_ino) != self.file:
+            raise StoreLostError(f"{self.path}: was replaced by another file while it was in use")
 
 
 def open_store(url: str | Path | None = None, *, read_only: bool = False, wait_s: float | None = None) -> Store:
     """Open the store at a path (or `sqlite:///path`), by default $TFLLMER_DB or ./experiments.db.
 
-    A missing store is made, an older one migrated after a backup beside it. With `read_only` nothing
-    is made and the file is opened with SQLite's `mode=ro`. `wait_s` (default BUSY_S) is how long a lock is waited
-    for. Raises UserError where it is no store of
-    ours, is newer than this program, or cannot be opened.
+    A missing store is made, an older one migrated after a backup beside it. With `read_only` nothing is made, migrated
+    or changed. `wait_s` (default BUSY_S) is how long a lock is waited for. Raises UserError where it is no store of
+    ours, is newer than this program (read-only: or older), has lost its database, or cannot be opened.
     """
     path, wait_s = store_path(url), BUSY_S if wait_s is None else wait_s
     if path.is_dir():
         raise UserError(f"{path}: is a folder, not a store; name a file, for instance {path / DEFAULT_STORE}")
+    runs = places.holds_runs(path)  # before anything else: who makes runs has made the tables
     if not path.exists():
+        if runs:
+            raise UserError(places.lost_database(path))
         if read_only:
             raise UserError(f"{path}: no such store; `tfllmer run` makes one, --db or $TFLLMER_DB names another")
         if not path.parent.is_dir():
             raise UserError(f"{path}: the folder {path.parent} does not exist; make it, or name another with --db")
-    with _translated(path, wait_s):
+    if not read_only:
+        places.check_files(path)
+    with translated(path, wait_s):
         if not read_only:
-            _prepare(path)
-        if (revision := _revision_at(path, wait_s)) != HEAD:
-            _migrate(path, revision)
-    return Store(path, read_only, wait_s)
+            _prepare(path, wait_s, runs=runs)
+        if (revision := _revision_at(path, wait_s, runs=runs)) != HEAD:
+            if read_only:
+                if revision > HEAD:
+                    raise UserError(_newer(path, revision))
+                raise UserError(
+                    f"{path}: was made by an older tfllmer (schema {revision}, this one reads {HEAD}); `tfllmer db"
+                    " migrate` brings it up to date, after a backup beside it"
+                )
+            _migrate(path, revision, wait_s)
+        status = path.stat()
+    return Store(path, read_only, wait_s, places.files_of(path), (status.st_dev, status.st_ino))
+
+
+def existing_store(url: str | Path | None = None, *, wait_s: float | None = None) -> Store:
+    """`open_store` for those who change what is there: a store that is not there is not made. Raises UserError."""
+    path = store_path(url)
+    if not path.exists():
+        open_store(path, read_only=True)  # says what is missing
+    return open_store(path, wait_s=wait_s)
 
 
 def schema_of(url: str | Path | None = None) -> str:
     """The schema of a store as it is on disk, without opening (and so migrating) it. Raises UserError."""
     path = store_path(url)
     if not path.is_file():
-        raise UserError(f"{path}: no such store; --db or $TFLLMER_DB names another")
-    with _translated(path, BUSY_S):
-        return _revision_at(path, BUSY_S)
-
-
-# ------------------------------------------------------------------------------------ connections
-
-
-def connect(path: Path, wait_s: float, *, read_only: bool) -> sqlite3.Connection:
-    """A connection without transactions of its own: they begin where we say so."""
-    mode = "ro" if read_only else "rwc"
-    if read_only and not os.access(path.parent, os.W_OK) and not _wal(path).exists():
-        mode = "ro&immutable=1"  # readers share a file beside the store, which they cannot make here
-    connection = sqlite3.connect(
-        f"{path.as_uri()}?mode={mode}",
-        uri=True,
-        timeout=wait_s,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    connection.create_function("metric_value", 3, partial(_metric_value, path.with_suffix(".files")))
-    return connection
-
-
-def _metric_value(files: Path, name: str, run_id: str, counts: str | None) -> float | None:
-    """In SQL: a metric that a run's result does not hold by its name, from its counts of ranks or its files."""
-    from engine.metrics import from_row
-
-    folder = RunFolder(files / run_id)
-    return from_row(name, counts, folder.ranks, folder.top)
-
-
-def _wal(path: Path) -> Path:
-    return path.with_name(path.name + "-wal")
-
-
-def _engine(path: Path, wait_s: float, *, read_only: bool, foreign_keys: bool = True) -> Engine:
-    from sqlalchemy import create_engine, event
-    from sqlalchemy.pool import QueuePool
-
-    def connected() -> sqlite3.Connection:
-        connection = connect(path, wait_s, read_only=read_only)
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
-        return connection
-
-    engine = create_engine("sqlite://", creator=connected, poolclass=QueuePool, json_serializer=_json)
-    event.listen(engine, "begin", _begin)
-    return engine
-
-
-def _json(document: Any) -> str:
-    """What is not finite becomes null: SQLite's functions refuse a document with NaN in it, and with it the query."""
-    return json.dumps(only_finite(document))
-
-
-def _begin(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get("immediate", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
-
-
-def _immediate(engine: Engine) -> Engine:
-    return engine.execution_options(immediate=True)
-
-
-@contextmanager
-def _translated(path: Path, wait_s: float) -> Iterator[None]:
-    """Errors of SQLite that are nobody's programming error, as one line."""
-    try:
-        yield
-    except Exception as error:
-        cause = getattr(error, "orig", error)  # SQLAlchemy wraps the error that it was given
-        ours = isinstance(cause, sqlite3.IntegrityError | sqlite3.ProgrammingError)
-        if ours or not isinstance(cause, sqlite3.DatabaseError):
-            raise
-        raise StoreError(f"{path}: {_meaning(str(cause), wait_s)}") from error
-
-
-def _meaning(message: str, wait_s: float) -> str:
-    """What SQLite's message means for a person, and what to do."""
-    messages = {
-        "file is not a database": "is not a SQLite file; name another store with --db or $TFLLMER_DB",
-        "database is locked": f"another program has kept it locked for {wait_s:g} s; end that program and try again",
-        "readonly database": "cannot be written: no permission for the file or its folder",
-        "unable to open database file": "cannot be opened: no permission for file or folder, or a read-only disk",
-        "database or disk is full": "the disk is full; make room and try again",
-        "malformed": "is damaged (database disk image is malformed); put a backup in its place",
-        "disk I/O error": "the disk reports an I/O error; see that it is mounted, healthy and not full",
-    }
-    return next((meaning for part, meaning in messages.items() if part in message), message)
+        raise UserError(
+            places.lost_database(path)
+            if places.holds_runs(path)
+            else f"{path}: no such store; --db or $TFLLMER_DB names another"
+        )
+    with translated(path, BUSY_S):
+        return _revision_at(path, BUSY_S, runs=False)
 
 
 # ------------------------------------------------------------------------------------ the schema
 
 
-def _revision_at(path: Path, wait_s: float) -> str:
+def _revision_at(path: Path, wait_s: float, *, runs: bool) -> str:
     with closing(connect(path, wait_s, read_only=True)) as connection:
-        revision = _revision(connection)
+        revision, empty = patiently(lambda: (_revision(connection), _is_empty(connection)), wait_s)
     if revision is None:
+        if empty and runs:
+            raise UserError(places.lost_database(path))
         raise UserError(f"{path}: is a SQLite file, but not a store of tfllmer; name another with --db or $TFLLMER_DB")
     return revision
 
@@ -241,19 +215,28 @@ def _revision(connection: sqlite3.Connection) -> str | None:
     return str(row[0]) if row else None
 
 
-def _prepare(path: Path) -> None:
-    """Switch the file to WAL and make the tables where it is empty. Safe when several processes do it at once."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o666))  # SQLite's own 0644 would keep a group out
-    with closing(connect(path, BUSY_S, read_only=False)) as connection:
-        empty = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
-        if not empty and _revision(connection) is None:
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+
+
+def _prepare(path: Path, wait_s: float, *, runs: bool) -> None:
+    """Switch the file to WAL and make the tables where it is empty. Safe when several processes do it at once. Raises
+    UserError where there are `runs` whose database this was."""
+    if not path.exists():
+        with suppress(OSError):  # SQLite says what is wrong; its own 0644 would keep a group out
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o666))
+    with closing(connect(path, wait_s, read_only=False)) as connection:
+        empty = patiently(lambda: _is_empty(connection), wait_s)
+        if empty and runs:
+            raise UserError(places.lost_database(path))
+        if not empty and patiently(lambda: _revision(connection), wait_s) is None:
             return  # somebody else's file: leave it as it is
-        _use_wal(connection)
+        _use_wal(connection, wait_s)
     if empty:
         from engine.store.core.tables import Run
 
-        engine = _engine(path, BUSY_S, read_only=False)
-        with _immediate(engine).begin() as connection_:
+        engine = engine_of(path, wait_s, read_only=False)
+        with immediate(engine).begin() as connection_:
             if connection_.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1").first() is None:
                 Run.metadata.create_all(connection_)
                 _stamp(connection_)
@@ -269,9 +252,9 @@ def _stamp(connection: Connection) -> None:
     connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (HEAD,))
 
 
-def _use_wal(connection: sqlite3.Connection) -> None:
+def _use_wal(connection: sqlite3.Connection, wait_s: float) -> None:
     """The switch does not heed the busy timeout, so it is tried until it has passed."""
-    give_up = time.monotonic() + BUSY_S
+    give_up = time.monotonic() + wait_s
     while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         with suppress(sqlite3.OperationalError):
             if connection.execute("PRAGMA journal_mode=WAL").fetchone()[0] == "wal":
@@ -281,45 +264,45 @@ def _use_wal(connection: sqlite3.Connection) -> None:
         time.sleep(0.02)
 
 
-def _migrate(path: Path, revision: str) -> None:
-    """Bring an older store to HEAD in one transaction, after a backup beside it."""
+def make_database(path: Path) -> None:
+    """A database without rows. Raises StoreError."""
+    with translated(path, BUSY_S):
+        _prepare(path, BUSY_S, runs=False)
+
+
+def bring_up_to_date(path: Path, revision: str, wait_s: float) -> None:
+    """Bring a copy of an older database to HEAD, as it is. Raises UserError where it is newer."""
+    if revision != HEAD:
+        with translated(path, wait_s):
+            _migrate(path, revision, wait_s, copies=False)
+
+
+def _migrate(path: Path, revision: str, wait_s: float, *, copies: bool = True) -> None:
+    """Bring an older store to HEAD in one transaction, after a backup beside it (`copies`); then the folders of its
+    runs keep what their rows have."""
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
+    from engine.store.core.folders import keep_all
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     if revision not in {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}:
-        raise UserError(
-            f"{path}: was made by a newer tfllmer (schema {revision}, this one knows {HEAD}); update tfllmer to open it"
-        )
-    engine = _engine(path, BUSY_S, read_only=False, foreign_keys=False)  # rebuilding a table must not cascade
-    with _immediate(engine).begin() as connection:
+        raise UserError(_newer(path, revision))
+    engine = engine_of(path, wait_s, read_only=False, foreign_keys=False)  # rebuilding a table must not cascade
+    with immediate(engine).begin() as connection:
         revision_now = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
         if revision_now == revision:  # else another process was faster
-            backup(
-                path, path.with_name(f"{path.stem}.{revision}-{datetime.now(UTC):%Y%m%dT%H%M%S}.backup{path.suffix}")
-            )
+            if copies:
+                at = f"{revision}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+                backup(path, path.with_name(f"{path.stem}.{at}.backup{path.suffix}"))
             config.attributes["connection"] = connection
             command.upgrade(config, HEAD)
+            if copies:
+                keep_all(connection, places.files_of(path))
     engine.dispose()
 
 
-def backup(path: Path, target: Path) -> None:
-    """Copy the last committed state, while others read and write, by way of a file beside the target.
-    Raises StoreError where the target cannot be written."""
-    with (
-        replacing(target) as beside,
-        _translated(target, BUSY_S),
-        closing(connect(path, BUSY_S, read_only=True)) as source,
-        closing(sqlite3.connect(beside)) as copy,
-    ):
-        source.backup(copy)
-
-
-def vacuum(path: Path) -> None:
-    """Give free pages back to the disk, and the write-ahead log; writers wait meanwhile. Raises StoreError."""
-    with _translated(path, BUSY_S), closing(connect(path, BUSY_S, read_only=False)) as connection:
-        connection.execute("VACUUM")
-        connection.execute("PRAGMA optimize")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+def _newer(path: Path, revision: str) -> str:
+    return f"{path}: was made by a newer tfllmer (schema {revision}, this one knows {HEAD}); update tfllmer to open it"

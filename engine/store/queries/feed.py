@@ -19,7 +19,8 @@ from typing import Any, Literal, TypeAlias
 from engine.metrics import SELECTION, metrics_of_test
 from engine.records import RunResult, RunStatus, best_epoch
 from engine.records.decoding import number, numbers
-from engine.store.core.database import HEAD, Store, StoreError, connect
+from engine.store.core.connections import StoreError, begin, connect
+from engine.store.core.database import HEAD, Store
 from engine.store.curves.curves import window_in
 
 AT_ONCE = 500
@@ -144,7 +145,7 @@ class Feed:
         """What has changed since the last call, at most so many rows of it; at first every run is new. Raises
         StoreError where the schema is no longer ours, sqlite3.Error where the file cannot be read just now."""
         version, query, sweep = self._data_version(), self._connection.execute, self._due()
-        query("BEGIN")
+        begin(self._connection, "", self.store.wait_s)
         try:
             (revision,) = query("SELECT version_num FROM alembic_version").fetchone()
             if revision != HEAD:

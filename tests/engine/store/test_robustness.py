@@ -213,7 +213,7 @@ def test_a_backup_in_place_of_a_damaged_store_catches_up_from_the_spools(store: 
         file.write(os.urandom(store.path.stat().st_size - 4096))
     with pytest.raises(StoreError) as error:
         ingest(open_store(store.path), run.id)
-    assert "put a backup in its place" in str(error.value)
+    assert "`tfllmer db restore BACKUP` puts a backup in its place" in str(error.value)
     assert "\n" not in str(error.value)
     write_points(writer, {2000: 1.0})  # the run does not care
     writer.close()

@@ -108,13 +108,12 @@ def _check_table(experiment: Experiment) -> None:
 def _of_run(db: str | None, prefix: str, flags: list[str], *, threads: int | None, fresh: bool) -> dict[str, Any]:
     from engine.errors import UserError
     from engine.records import RunStatus
-    from engine.store import experiment_of, find_run, open_store
+    from engine.store import existing_store, experiment_of, find_run
     from engine.store.diagnoses import question_of_run
 
     if flags:
         raise UserError(f"{flags[0]}: run {prefix} says this already; give RUN alone")
-    open_store(db, read_only=True)  # a store that is not there holds no run, and is not made
-    store = open_store(db)
+    store = existing_store(db)
     run = find_run(store, prefix)
     experiment = experiment_of(run)
     _check_table(experiment)

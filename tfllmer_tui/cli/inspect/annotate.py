@@ -194,10 +194,9 @@ def purge(run: SomeRuns = None, yes: Yes = False, db: Db = None) -> None:
 def _store(db: str | None) -> Store:
     """The store that is there, settled, for a command that changes it."""
     from engine import queue
-    from engine.store import open_store
+    from engine.store import existing_store
 
-    open_store(db, read_only=True)  # a store that is not there holds no run, and is not made
-    store = open_store(db)
+    store = existing_store(db)
     queue.settle(store)
     return store
 

@@ -234,10 +234,9 @@ def logs(
 
 def _store(db: str | None) -> Store:
     from engine import queue as engine_queue
-    from engine.store import open_store
+    from engine.store import existing_store
 
-    open_store(db, read_only=True)  # a store that is not there holds no run, and is not made
-    store = open_store(db)
+    store = existing_store(db)
     engine_queue.settle(store)
     return store
 

@@ -169,11 +169,10 @@ def resume(
     tfllmer resume 01JD --set data.source.path=/new/place/ml-1m
     """
     from engine import queue
-    from engine.store import find_run, open_store, record
+    from engine.store import existing_store, find_run, record
     from tfllmer_tui.cli.output import print_json
 
-    open_store(db, read_only=True)  # a store that is not there holds no run, and is not made
-    store = open_store(db)
+    store = existing_store(db)
     if sets:
         _relocate(store, run, sets)
     if detach:

@@ -71,14 +71,13 @@ def check(
     """
     from dataclasses import asdict
 
-    from engine.store import open_store
+    from engine.store import existing_store, open_store
     from engine.store.upkeep import check as look_over
     from engine.store.upkeep import repair
     from tfllmer_tui.cli.output import print_json, say
 
-    store = open_store(db, read_only=True)
+    store = existing_store(db) if fix else open_store(db, read_only=True)
     if fix:
-        store = open_store(db)
         say(f"mended: {repair(store)}")
     findings = look_over(store)
     if json:
@@ -98,11 +97,11 @@ def migrate(db: Db = None) -> None:
     \b
     tfllmer db migrate
     """
-    from engine.store import open_store
+    from engine.store import existing_store
     from engine.store.core.database import HEAD, schema_of
 
     before = schema_of(db)
-    store = open_store(db, read_only=True)
+    store = existing_store(db)
     put(f"{store.path}: schema {HEAD}" + ("" if before == HEAD else f", was {before}; a backup is beside it"))
 
 
@@ -113,9 +112,8 @@ def vacuum(db: Db = None) -> None:
     \b
     tfllmer db vacuum
     """
-    from engine.store import open_store
+    from engine.store import existing_store
     from engine.store.upkeep import reclaim
 
-    open_store(db, read_only=True)  # a store that is not there is not made
-    before, after = reclaim(open_store(db))
+    before, after = reclaim(existing_store(db))
     put(f"{before / 2**20:.1f} MiB before, {after / 2**20:.1f} MiB after")

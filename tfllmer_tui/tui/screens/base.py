@@ -12,7 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Footer
 
 from engine.records import RunStatus
-from engine.store.core.database import StoreError
+from engine.store.core.connections import StoreError
 from engine.views.words import printable
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.screens.overlay import ConfirmScreen
