@@ -1,4 +1,4 @@
-"""Vectors as people have them -> a .safetensors file with ids: tensors of torch, word2vec text, JSONL, raw floats.
+"""Vectors as people have them -> a .safetensors file with ids: tensors of torch, word2vec, JSONL, raw floats.
 
 Nothing is executed: torch files are read with `weights_only`, pickles are refused.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from pydantic import BaseModel
 from safetensors.numpy import save
 
 from engine.bounds import parse_json
-from engine.data.text import not_utf8, read_lines, text_bytes
+from engine.data.text import not_utf8, packed_name, read_lines, text_bytes, unpacked
 from engine.embeddings.vectors import ID_NAMES, MATRIX_NAMES
 from engine.errors import UserError
 from engine.files import make_folder, write_bytes
@@ -41,15 +43,22 @@ def import_vectors(request: VectorsImport) -> dict[str, Any]:
     source, out = Path(request.source), Path(request.out)
     if out.exists():
         raise UserError(f"{out}: there is such a file already; choose another name")
-    if not source.is_file():
-        raise UserError(f"{source}: no such file")
+    for file in (source, *([Path(request.ids)] if request.ids is not None else [])):
+        if not file.is_file():
+            raise UserError(f"{file}: no such file")
     read_as, matrix, ids = _read(source, request)
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise UserError(f"{source}: holds {matrix.shape}, not a matrix (items x dimensions)")
     if request.ids is not None:
-        ids = read_lines(Path(request.ids))
+        listed = read_lines(Path(request.ids))
+        if ids is not None and ids != listed:
+            raise UserError(f"{source}: has ids of its own, and {request.ids} has others; leave --ids out")
+        ids = listed
     if ids is not None and len(ids) != len(matrix):
         raise UserError(f"{source}: has {len(matrix)} rows but {len(ids)} ids; give one id a row")
+    if ids is not None and len(set(ids)) != len(ids):
+        double = Counter(ids).most_common(1)[0][0]
+        raise UserError(f"{source}: the id {double} occurs more than once; keep one row per item")
     _require_finite(source, matrix)
     make_folder(out.parent)
     matrix = np.ascontiguousarray(matrix)
@@ -73,17 +82,20 @@ def _require_finite(source: Path, matrix: Matrix) -> None:
 def _read(source: Path, request: VectorsImport) -> tuple[str, Matrix, list[str] | None]:
     with open(source, "rb") as file:
         start = file.read(4)
-    ending = source.suffix.lower()
+    ending = Path(packed_name(source)).suffix.lower() if start.startswith(b"\x1f\x8b") else source.suffix.lower()
     if ending in (".npy", ".npz", ".parquet", ".safetensors"):
         raise UserError(f"{source}: is read as it is; give it to --embedding, or put it at NAME.SOURCE{ending}")
     if request.width is not None:
         return _raw(source, request.width)
-    if start.startswith((b"PK\x03\x04", b"\x80")) and ending in (".pt", ".pth", ".bin", ".ckpt"):
+    if start.startswith(b"PK\x03\x04") or (start.startswith(b"\x80") and ending in (".pt", ".pth", ".bin", ".ckpt")):
         return _torch(source, request.key)
     if start.startswith(b"\x80"):
         raise UserError(f"{source}: a pickle, which runs code when it is read; convert it where you trust it")
     if ending in (".jsonl", ".ndjson"):
         return _jsonl(source)
+    binary = _word2vec_binary(source)
+    if binary is not None:
+        return binary
     if ending in (".bin", ".raw", ".f32", ".dat"):
         raise UserError(f"{source}: raw numbers need their width; --width D says how many float32 make a vector")
     return _word2vec(source)
@@ -102,7 +114,10 @@ def _torch(source: Path, key: str | None) -> tuple[str, Matrix, list[str] | None
         if len(named) > 1:
             raise UserError(f"{source}: {' and '.join(named)} could each be the ids; keep one")
         ids = [str(item) for item in torch_list(loaded[named[0]])] if named else None
-        matrices = {n: t for n, t in loaded.items() if isinstance(t, torch.Tensor) and t.ndim == 2 and n not in named}
+        matrices = {n: t for n, t in _flat(loaded).items() if t.ndim == 2 and n not in named}
+        by_item = _by_item(loaded)
+        if by_item is not None and key is None:
+            return "a tensor of torch for each id", *by_item
         usual = [name for name in MATRIX_NAMES if name in matrices]
         choices = [key] if key is not None else usual or list(matrices)
         if len(choices) != 1 or choices[0] not in matrices:
@@ -112,7 +127,30 @@ def _torch(source: Path, key: str | None) -> tuple[str, Matrix, list[str] | None
         loaded = matrices[choices[0]]
     if not isinstance(loaded, torch.Tensor) or not loaded.is_floating_point():
         raise UserError(f"{source}: holds {type(loaded).__name__}, not a tensor of floats or a dictionary of them")
+    if loaded.layout != torch.strided:
+        raise UserError(f"{source}: holds a sparse tensor; save it as tensor.to_dense()")
     return "a tensor of torch", loaded.detach().float().numpy(), ids
+
+
+def _flat(loaded: dict[Any, Any], before: str = "") -> dict[str, torch.Tensor]:
+    """The tensors of a dictionary and of those in it, by names with dots."""
+    tensors: dict[str, torch.Tensor] = {}
+    for name, value in loaded.items():
+        if isinstance(value, torch.Tensor):
+            tensors[f"{before}{name}"] = value
+        elif isinstance(value, dict):
+            tensors |= _flat(value, f"{before}{name}.")
+    return tensors
+
+
+def _by_item(loaded: dict[Any, Any]) -> tuple[Matrix, list[str]] | None:
+    """The matrix of a dictionary from ids to vectors of one width; None where it is another."""
+    vectors = list(loaded.values())
+    if not vectors or not all(isinstance(v, torch.Tensor) and v.ndim == 1 and v.is_floating_point() for v in vectors):
+        return None
+    if len({len(vector) for vector in vectors}) != 1:
+        return None
+    return torch.stack([vector.detach().float() for vector in vectors]).numpy(), [str(item) for item in loaded]
 
 
 def torch_list(values: Any) -> list[Any]:
@@ -152,6 +190,36 @@ def _jsonl(source: Path) -> tuple[str, Matrix, list[str] | None]:
     return "an id and a vector a line (JSON)", _matrix(rows), ids
 
 
+def _word2vec_binary(source: Path) -> tuple[str, Matrix, list[str] | None] | None:
+    """word2vec's own format: a line with the number and the width of the vectors; of each the id, a blank and float32.
+    None where the file is text, or begins otherwise. Raises UserError where it holds less or more than it says."""
+    data = unpacked(source)
+    head = _HEAD.match(data)
+    if head is None or not_utf8(data) is None:
+        return None
+    count, width = int(head[1]), int(head[2])
+    if not 0 < count * width <= len(data):
+        raise UserError(f"{source}: its first line says {count} vectors of {width} numbers, more than it holds")
+    rows, ids, at = np.empty((count, width), "<f4"), [], head.end()
+    for row in range(count):
+        blank = data.find(b" ", at)
+        end = blank + 1 + 4 * width
+        if blank < 0 or end > len(data):
+            raise UserError(f"{source}: its first line says {count} vectors, {row} follow; it may be cut off")
+        name = data[at:blank].lstrip(b"\n")
+        if (bad := not_utf8(name)) is not None:
+            raise UserError(f"{source}: id {row + 1}: {bad[1].replace('file', 'ids')}")
+        ids.append(name.decode("utf-8"))
+        rows[row] = np.frombuffer(data, "<f4", width, blank + 1)
+        at = end
+    if data[at:].strip():
+        raise UserError(f"{source}: its first line says {count} vectors of {width} numbers, more follow; repair it")
+    return "word2vec's binary format", rows, ids
+
+
+_HEAD = re.compile(rb"(\d{1,10}) (\d{1,6})\r?\n")
+
+
 def _word2vec(source: Path) -> tuple[str, Matrix, list[str] | None]:
     data = text_bytes(source)
     if not_utf8(data) is not None:
@@ -159,21 +227,28 @@ def _word2vec(source: Path) -> tuple[str, Matrix, list[str] | None]:
     lines = data.decode("utf-8").rstrip("\n").split("\n")
     first = lines[0].split()
     begins = 1 if len(first) == 2 and all(word.isdigit() for word in first) else 0
+    counted, width = map(int, first) if begins else (None, None)
+    if not begins and _SEPARATOR.split(lines[0].strip())[0].strip('"') in ID_NAMES:
+        lines, begins = ["", *lines[1:]], 1  # a line that names the columns
     rows: list[list[float]] = []
     ids: list[str] = []
     for number, line in enumerate(lines[begins:], start=begins + 1):
-        name, *numbers = line.split() or [""]
-        width = int(first[1]) if begins else len(rows[0]) if rows else None
-        rows.append(_numbers(numbers, width, f"{source}:{number}"))
-        ids.append(name)
-    if begins and len(rows) != int(first[0]):
-        raise UserError(f"{source}: its first line says {first[0]} vectors, {len(rows)} follow; it may be cut off")
+        width = width or (len(rows[0]) if rows else None)
+        words = _SEPARATOR.split(line.strip())
+        n_numbers = width if width is not None and len(words) > width else len(words) - 1
+        rows.append(_numbers(words[len(words) - n_numbers :], width, f"{source}:{number}"))
+        ids.append(" ".join(words[: len(words) - n_numbers]).strip('"'))  # word2vec's ids may hold blanks
+    if counted is not None and len(rows) != counted:
+        raise UserError(f"{source}: its first line says {counted} vectors, {len(rows)} follow; it may be cut off")
     return "word2vec text: an id and its numbers a line", _matrix(rows), ids
 
 
 def _matrix(rows: list[Any]) -> Matrix:
     with np.errstate(over="ignore"):  # what is too large is told as not finite
         return np.array(rows, np.float32)
+
+
+_SEPARATOR = re.compile(r"\s*[,;\t]\s*|\s+")
 
 
 def _numbers(values: Any, width: int | None, where: str) -> list[float]:

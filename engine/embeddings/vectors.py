@@ -54,7 +54,12 @@ def open_vectors(path: Path, dataset: Dataset) -> Vectors:
     if matrix.ndim != 2 or 0 in matrix.shape or not (matrix.dtype.kind == "f" or matrix.dtype == BFLOAT16):
         raise UserError(f"{path}: needs a matrix of floats (items x dimensions), not {matrix.dtype} {matrix.shape}")
     if ids is not None and len(matrix) != len(ids):
-        raise UserError(f"{path}: has {len(matrix)} rows but {len(ids)} ids; give one id a row")
+        why = ""
+        if len(matrix) == len(ids) + 1:
+            why = " (a padding row, first or last? save the matrix without it)"
+        elif len(ids) == len(matrix) + 1 and ids[0].lower() in ID_NAMES:
+            why = f" (the first, {ids[0]}, is the name of a column: leave it out)"
+        raise UserError(f"{path}: has {len(matrix)} rows but {len(ids)} ids{why}; give one id a row")
     if ids is None:
         _require_item_rows(matrix, dataset, path)
     rows = dataset.item_rows if ids is None else _rows_of(ids, dataset, path)
@@ -72,11 +77,12 @@ def _require_item_rows(matrix: Stored, dataset: Dataset, path: Path) -> None:
             f"{_how_to_give_ids(path)}, or add {name}.item with one line a row"
         )
     if len(matrix) == items + 1:
-        first_is_zero = not Vectors.of(matrix).read(slice(0, 1)).any()
+        first_is_zero, last_is_zero = (not Vectors.of(matrix).read(slice(row, row + 1)).any() for row in (0, items))
+        at_end = last_is_zero and not first_is_zero
         raise UserError(
-            f"{path}: has one row more than {name}.item has items ({items}), and row 0 "
-            f"{'is all zeros' if first_is_zero else 'may be'}: a padding row; "
-            f"save the matrix without it (matrix[1:]), or {_how_to_give_ids(path)}"
+            f"{path}: has one row more than {name}.item has items ({items}), and row {items if at_end else 0} "
+            f"{'is all zeros' if first_is_zero or at_end else 'may be'}: a padding row; "
+            f"save the matrix without it (matrix[{':-1' if at_end else '1:'}]), or {_how_to_give_ids(path)}"
         )
     if len(matrix) != items:
         raise UserError(
@@ -155,7 +161,11 @@ def _read_npz(path: Path) -> tuple[Stored, list[str] | None]:
     if ids is None:
         return matrix, None
     if ids.dtype.kind == "S":
-        ids = np.char.decode(ids, "utf-8", "replace")
+        try:
+            ids = np.char.decode(ids, "utf-8")
+        except UnicodeDecodeError as error:
+            byte = error.object[error.start]
+            raise UserError(f"{path}: `{key}`: byte 0x{byte:02x} is not UTF-8 text; save the ids as UTF-8") from None
     if ids.ndim != 1 or ids.dtype.kind not in "Uiu":
         raise UserError(f"{path}: `{key}` must be a list of texts or whole numbers, not {ids.dtype} {ids.shape}")
     return matrix, [str(item) for item in ids.tolist()]

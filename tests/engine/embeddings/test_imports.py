@@ -1,5 +1,6 @@
 """Vectors from other files: forms that people have, each to the right vectors or one line."""
 
+import gzip
 import json
 import pickle
 import re
@@ -40,6 +41,13 @@ def imported(folder: Path, name: str, *words: str) -> list[str] | None:
     return ids
 
 
+def binary(behind: bytes = b"") -> bytes:
+    """As word2vec and gensim write it, with or without a line end behind each vector."""
+    return b"3 4\n" + b"".join(
+        f"{name} ".encode() + row.astype("<f4").tobytes() + behind for name, row in zip(IDS, X, strict=True)
+    )
+
+
 def tensors(value: Any) -> Callable[[Path], object]:
     return lambda file: torch.save(value, file)
 
@@ -61,6 +69,16 @@ T = torch.from_numpy(X)
         ("x.txt", lambda file: file.write_text("3 4\n" + TEXT), (), IDS),
         ("x.vec", lambda file: file.write_text(TEXT), (), IDS),
         ("x.jsonl", lambda file: file.write_text(LINES), (), IDS),
+        ("x.bin", lambda file: file.write_bytes(binary()), (), IDS),
+        ("x.vec", lambda file: file.write_bytes(binary(b"\n")), (), IDS),
+        ("x.bin.gz", lambda file: file.write_bytes(gzip.compress(binary())), (), IDS),
+        ("x.jsonl.gz", lambda file: file.write_bytes(gzip.compress(LINES.encode())), (), IDS),
+        ("x.csv", lambda file: file.write_text("item_id,0,1,2,3\n" + TEXT.replace(" ", ",")), (), IDS),
+        ("x.tsv", lambda file: file.write_text(TEXT.replace(" ", "\t")), (), IDS),
+        ("x", tensors(T), (), None),  # a file of torch without an ending
+        ("x.pt", tensors(dict(zip(IDS, T, strict=True))), (), IDS),
+        ("x.pt", tensors({"state": {"items.weight": T}}), (), None),
+        ("x.pt", tensors(T.to(torch.bfloat16)), (), None),
         ("x.f32", raw, ("--width", "4"), None),
         ("x.bin", raw, ("--width", "4", "--ids", "ids.txt"), IDS),
     ],
@@ -87,12 +105,29 @@ def test_forms(
         ("x.txt", lambda file: file.write_text(TEXT + "c 1 2\n"), (), "x.txt:4: has 2 numbers, not 4"),
         ("x.jsonl", lambda file: file.write_text('{"id": 1}\n'), (), "x.jsonl:1: needs one of ids"),
         ("x.npy", lambda file: np.save(file, X), (), "is read as it is; give it to --embedding"),
+        (
+            "x.bin",
+            lambda file: file.write_bytes(binary()[:-3]),
+            (),
+            "its first line says 3 vectors, 2 follow; it may be",
+        ),
+        ("x.bin", lambda file: file.write_bytes(binary() + b"\xff\xff"), (), "3 vectors of 4 numbers, more follow"),
+        ("x.bin", lambda file: file.write_bytes(binary().replace(b"3 4", b"3 9")), (), "1 follow; it may be cut off"),
+        ("x.bin", lambda file: file.write_bytes(binary().replace(b"a ", b"\xe9 ")), (), "id 1: byte 0xe9 is not UTF-8"),
+        ("x.bin", lambda file: file.write_bytes(b"999999999 999\n\xff"), (), "of 999 numbers, more than it holds"),
+        ("x.pt", tensors(T.to_sparse()), (), "holds a sparse tensor; save it as tensor.to_dense()"),
+        ("x.pt", tensors(T.double() * 1e300), (), "vector 1 holds a number that is not finite in float32"),
+        ("x.pt", tensors([T, IDS]), (), "holds list, not a tensor of floats"),
+        ("x.txt", lambda file: file.write_text(TEXT.replace("b ", "a ")), (), "the id a occurs more than once"),
+        ("x.txt", lambda file: file.write_text(TEXT), ("--ids", "no.txt"), "no.txt: no such file"),
+        ("x.txt", lambda file: file.write_text(TEXT), ("--ids", "other.txt"), "has ids of its own, and"),
     ],
 )
 def test_what_is_not_clear_is_one_line_and_nothing_is_written(
     tmp_path: Path, name: str, write: Callable[[Path], object], words: tuple[str, ...], match: str
 ) -> None:
     write(tmp_path / name)
+    (tmp_path / "other.txt").write_text("x\ny\nz\n")
     with pytest.raises(UserError, match=re.escape(match)) as refused:
         import_vectors(request(tmp_path, name, *words))
     assert "\n" not in str(refused.value)
@@ -123,3 +158,8 @@ def test_a_pickle_is_never_read(tmp_path: Path, name: str) -> None:
     assert len(convert) == 3
     assert "pickle.load" in convert[1]
     assert not (tmp_path / "sprung").exists()
+
+
+def test_ids_of_word2vec_may_hold_blanks(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("3 4\n" + TEXT.replace("a ", "the matrix "))
+    assert imported(tmp_path, "x.txt") == ["the matrix", "b", "7"]

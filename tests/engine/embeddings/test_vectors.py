@@ -286,3 +286,22 @@ def test_vectors_that_say_nothing_are_refused(
 def test_copies_are_counted(distinct: int) -> None:
     matrix = np.random.default_rng(1).standard_normal((30, 5)).astype(np.float32)[np.arange(30) % distinct]
     assert n_distinct(Vectors.of(matrix)) == len(np.unique(matrix, axis=0)) == distinct
+
+
+def test_what_stands_beside_the_ids_is_named(dataset: Dataset, tmp_path: Path) -> None:
+    last = np.concatenate([X, np.zeros((1, 4), X.dtype)]) + np.float16(0)
+    last[0] = 9
+    np.save(tmp_path / "x.npy", last)
+    with pytest.raises(
+        UserError, match=r"row 5 is all zeros: a padding row; save the matrix without it \(matrix\[:-1\]\)"
+    ):
+        open_vectors(tmp_path / "x.npy", dataset)
+    (tmp_path / "x.ids.txt").write_text("a\nb\nc\nd\ne\n")
+    with pytest.raises(UserError, match="6 rows but 5 ids .a padding row, first or last"):
+        open_vectors(tmp_path / "x.npy", dataset)
+    (tmp_path / "x.ids.txt").write_text("item_id\na\nb\nc\nd\ne\nf\n")
+    with pytest.raises(UserError, match="6 rows but 7 ids .the first, item_id, is the name of a column: leave it out"):
+        open_vectors(tmp_path / "x.npy", dataset)
+    np.savez(tmp_path / "x.npz", ids=np.array([b"a", b"b", b"c", b"d", b"\xe9"]), vectors=X)
+    with pytest.raises(UserError, match="`ids`: byte 0xe9 is not UTF-8 text"):
+        open_vectors(tmp_path / "x.npz", dataset)
