@@ -297,10 +297,10 @@ def test_what_stands_beside_the_ids_is_named(dataset: Dataset, tmp_path: Path) -
     ):
         open_vectors(tmp_path / "x.npy", dataset)
     (tmp_path / "x.ids.txt").write_text("a\nb\nc\nd\ne\n")
-    with pytest.raises(UserError, match="6 rows but 5 ids .a padding row, first or last"):
+    with pytest.raises(UserError, match=r"6 rows but 5 ids .a padding row, first or last"):
         open_vectors(tmp_path / "x.npy", dataset)
     (tmp_path / "x.ids.txt").write_text("item_id\na\nb\nc\nd\ne\nf\n")
-    with pytest.raises(UserError, match="6 rows but 7 ids .the first, item_id, is the name of a column: leave it out"):
+    with pytest.raises(UserError, match=r"6 rows but 7 ids .the first, item_id, is the name of a column: leave it out"):
         open_vectors(tmp_path / "x.npy", dataset)
     np.savez(tmp_path / "x.npz", ids=np.array([b"a", b"b", b"c", b"d", b"\xe9"]), vectors=X)
     with pytest.raises(UserError, match="`ids`: byte 0xe9 is not UTF-8 text"):
