@@ -51,11 +51,14 @@ class Grid:
     """Names above the columns with the number of columns they span; empty where one row of names is enough."""
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Entry | None, ...]], ...]
+    plain_title: str = ""
+    """The title in the workbench's own names, where it has names for print."""
 
     @property
     def label(self) -> str:
-        """`tab:ml-100k-test-ndcg-10`: only letters, digits and hyphens after the colon."""
-        return "tab:" + (re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") or "table")
+        """`tab:ml-100k-test-ndcg-10`: only letters, digits and hyphens after the colon; other names change nothing."""
+        title = self.plain_title or self.title
+        return "tab:" + (re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "table")
 
 
 def grids(boards: Sequence[Leaderboard], layout: Layout = "backbones") -> list[Grid]:

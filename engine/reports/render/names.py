@@ -13,10 +13,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from engine.errors import UserError, nearest
 from engine.metrics import Metric, parse_metric
+from engine.places import files_of
 from engine.reports.boards.evidence import Evidence
 from engine.reports.boards.leaderboard import Leaderboard
 from engine.reports.render.layouts import Grid
@@ -38,9 +40,11 @@ class PrintedNames:
         return re.sub(rf"(?<![\w/.@-])(?:{words})(?![\w/@-])", lambda found: self.labels[found[0]], text)
 
     def grid(self, grid: Grid) -> Grid:
-        """The table with its names for print; its title, of which LaTeX makes the label, stays."""
+        """The table with its names for print; LaTeX's label stays."""
         return replace(
             grid,
+            title=self.text(grid.title),
+            plain_title=grid.plain_title or grid.title,
             caption=tuple(map(self.text, grid.caption)),
             heads=tuple((self.text(name), width) for name, width in grid.heads),
             columns=tuple(map(self.text, grid.columns)),
@@ -76,17 +80,35 @@ def _names(
         words["arms"][arm] = [arm]
         words["arms"].setdefault(arm.rpartition("/")[2], []).append(arm)
     for metric in dict.fromkeys(metrics):
+        titles = [metric.title, metric.short, *(["training CE", "Training CE"] if metric.is_curve else [])]
         for name in (str(metric), str(metric).removeprefix("test.")):
-            words["metrics"][name] = [metric.title, metric.short]
+            words["metrics"][name] = titles
     words["datasets"] = {name: [name] for name in datasets}
     words["backbones"] = {name: [name] for name in backbones}
     labels = _of_presets(words)
     for section, given in (_read(file) if file is not None else {}).items():
         for name, label in given.items():
-            if name not in words[section]:
+            if name not in words[section] and not _is_known(section, name, words[section]):
                 raise UserError(f"{file}: {section}: {name}: stands in no table{nearest(name, words[section])}")
-            labels |= dict.fromkeys(words[section][name], label)
+            labels |= dict.fromkeys(words[section].get(name, ()), label)
     return PrintedNames(labels)
+
+
+def _is_known(section: str, name: str, here: Iterable[str]) -> bool:
+    """Whether a name that stands in none of these tables may stand in others: one file serves a whole paper."""
+    match section:
+        case "arms":
+            return any(name.rpartition("/")[2] in files_of(kind) for kind in ("method", "ablation"))
+        case "metrics":
+            try:
+                parse_metric(name)
+            except UserError:
+                return False
+            return True
+        case "backbones":
+            return name in files_of("backbone")
+        case _:  # a data set may be any folder's name, but hardly one so near to a name that is here
+            return not get_close_matches(name, list(here), n=1, cutoff=0.7)
 
 
 def _of_presets(words: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, str]:

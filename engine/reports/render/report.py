@@ -86,15 +86,20 @@ def _write(folder: Path, question: Question, evidence: Sequence[Evidence], names
     heights = _figures(folder / "figures", evidence, left_out, names)
     if judged:
         parts = [
-            "\n\n".join([export.to_markdown([verdict_text.grid(v)]), *verdict_text.prose(v)]) + "\n" for v in judged
+            "\n\n".join(
+                [export.to_markdown([labels.grid(verdict_text.grid(v))]), *map(labels.text, verdict_text.prose(v))]
+            )
+            + "\n"
+            for v in judged
         ]
         _text(folder / "verdict.md", "\n".join(parts))
         _json(folder / "verdict.json", [verdict_text.to_json(v) for v in judged])
     if doses:
-        parts = [export.to_markdown(dose_text.grids(doses)), *dose_text.prose(doses)]
+        parts = [export.to_markdown(list(map(labels.grid, dose_text.grids(doses))))]
+        parts += map(labels.text, dose_text.prose(doses))
         _text(folder / "doses.md", "\n\n".join(parts) + "\n")
         _json(folder / "doses.json", dose_text.to_json(doses))
-    words = [labels.text(word) for word in _words(judged, doses)]
+    words = _words(judged, doses, labels)
     for run in evidence:
         _text(folder / "specs" / f"{run.run}.json", spec.to_json(run.experiment) + "\n")
     _text(
@@ -106,6 +111,7 @@ def _write(folder: Path, question: Question, evidence: Sequence[Evidence], names
             captions,
             heights,
             letters=letters,
+            labels=labels,
         ),
     )
     _json(folder / _MANIFEST, _manifest(question, evidence, [*tables, *heights], left_out))
@@ -189,16 +195,17 @@ _CAPTIONS = {
 }
 
 
-def _words(judged: Sequence[Verdict], doses: Sequence[Family]) -> list[str]:
-    """The sections that are prose."""
+def _words(judged: Sequence[Verdict], doses: Sequence[Family], labels: PrintedNames) -> list[str]:
+    """The sections that are prose, as LaTeX."""
     paragraphs = [r"\section{Verdict}"]
     for verdict in judged:
-        paragraphs.append(rf"\subsection{{\raggedright {escape(verdict.bench.title)}}}")
-        paragraphs += [f"{_prose(paragraph)}\n" for paragraph in verdict_text.prose(verdict)]
+        paragraphs.append(rf"\subsection{{\raggedright {escape(labels.text(verdict.bench.title))}}}")
+        paragraphs += [f"{_prose(labels.text(paragraph))}\n" for paragraph in verdict_text.prose(verdict)]
     if not judged:
         paragraphs.append("These runs allow no verdict: a baseline or an arm of the 2 x 2 is missing.\n")
     if doses:
-        paragraphs += [r"\section{Dose-response}", *(f"{_prose(sentence)}\n" for sentence in dose_text.prose(doses))]
+        sentences = map(labels.text, dose_text.prose(doses))
+        paragraphs += [r"\section{Dose-response}", *(f"{_prose(sentence)}\n" for sentence in sentences)]
     return paragraphs
 
 
@@ -215,8 +222,11 @@ def _main(
     heights: Mapping[str, float],
     *,
     letters: str,
+    labels: PrintedNames,
 ) -> str:
-    body = "\n".join([escape(f"{question.title} {question.asks} {' '.join(question.command)}"), *words, letters])
+    title, asks = labels.text(question.title), labels.text(question.asks)
+    figures_tex = [_figure(name, width, labels) for name, width in heights.items()]
+    body = "\n".join([escape(f"{title} {asks} {' '.join(question.command)}"), *words, letters, *figures_tex])
     lines = [
         *engine_lines(body),
         r"\documentclass{article}",
@@ -224,14 +234,14 @@ def _main(
         r"\usepackage{booktabs}",
         r"\usepackage{graphicx}",
         *preamble(body),
-        rf"\title{{{escape(question.title)}}}",
+        rf"\title{{{escape(title)}}}",
         r"\author{}",
         r"\date{}",
         r"\sloppy",
         *_FLOATS,
         r"\begin{document}",
         r"\maketitle",
-        *([rf"\noindent {escape(question.asks)}" + "\n"] if question.asks else []),
+        *([rf"\noindent {escape(asks)}" + "\n"] if asks else []),
         rf"\noindent {len(evidence)} finished runs, listed in \texttt{{manifest.json}},",
         r"specified in \texttt{specs/}.",
         r"Made by \texttt{" + escape(" ".join(question.command)) + "}." if question.command else "",
@@ -240,21 +250,21 @@ def _main(
         r"One table per metric, with a column per backbone, is in \texttt{tables/} too.",
         *_floats(rf"\input{{{name}}}" for name in tables),
         *([r"\section{Figures}"] if heights else []),
-        *_floats(_figure(name, width) for name, width in heights.items()),
+        *_floats(figures_tex),
         r"\end{document}",
         "",
     ]
     return "\n".join(lines)
 
 
-def _figure(name: str, width: float) -> str:
+def _figure(name: str, width: float, labels: PrintedNames) -> str:
     kind = Path(name).stem
     return "\n".join(
         [
             r"\begin{figure}[htbp]",
             r"\centering",
             rf"\includegraphics[width={width:.2f}in]{{{name}}}",
-            rf"\caption{{{escape(_CAPTIONS[kind])}}}",
+            rf"\caption{{{escape(labels.text(_CAPTIONS[kind]))}}}",
             rf"\label{{fig:{kind}}}",
             r"\end{figure}",
         ]

@@ -1,5 +1,7 @@
 """Names for print: from a file, from presets, and one line where a name stands nowhere."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,13 +9,16 @@ import pytest
 
 from engine.errors import UserError
 from engine.presets import find_preset
+from engine.records import CurvePoint
 from engine.reports.boards.leaderboard import Leaderboard, leaderboards
 from engine.reports.boards.marks import marked
 from engine.reports.render.figures import figures
 from engine.reports.render.latex import to_latex
 from engine.reports.render.layouts import LAYOUTS, grids
 from engine.reports.render.names import PrintedNames, names_on_boards
+from engine.reports.render.report import Question, write_report
 from engine.views.boards import file_text
+from tests.engine.reports.render.tex import need_tex, pdflatex
 from tests.engine.reports.trials import trials
 
 NAMES = """
@@ -90,13 +95,78 @@ def test_a_preset_carries_its_label(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert over.text("tf-llmer/full") == "Ours"  # the file is nearer than the preset
 
 
-def test_figures_have_the_names_and_say_what_they_clip(tmp_path: Path) -> None:
+def test_one_file_serves_a_paper(tmp_path: Path) -> None:
+    """What it names stands in other tables; only what could stand nowhere, or is nearly a name of these, is refused."""
+    more = "arms: {id: IDs, alphafuse: AlphaFuse}\nmetrics: {hr@10: H}\nbackbones: {ease: EASE}\ndatasets: {shop: Shop}"
+    assert names_on_boards(boards(), file(tmp_path, more)).labels == {"id": "IDs"}
+    pytest.importorskip("matplotlib")
+    figures("curves", trials("id", [5.0]), file(tmp_path, more))
+
+
+def test_titles_carry_names_and_labels_stay(tmp_path: Path) -> None:
+    names = names_on_boards(boards(), file(tmp_path, NAMES))
+    for layout in LAYOUTS:
+        for grid in grids(boards(), layout):
+            named = names.grid(grid)
+            assert named.label == names.grid(named).label == grid.label
+            assert "demo" not in named.title and "Invented" in named.title
+    markdown = file_text(boards(), "markdown", "backbones", names=file(tmp_path, NAMES))
+    assert "### Invented · N@10\n" in markdown
+
+
+ALL = (
+    'arms: {full: "Ours & 100%", id: IDs_0, id-norm: Unit IDs, no-norm: A, no-rec-pca: B, no-both: C}\n'
+    'metrics: {train_ce: "Loss_1", ndcg@10: "N@10"}\ndatasets: {demo: "De_mo"}\nbackbones: {sasrec: "S#R"}'
+)
+
+
+def test_a_report_has_the_names_in_every_file_and_compiles(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    ces = {"id": 5.2, "id-norm": 5.0, "both": 5.0, "norm": 5.5, "rec-pca": 5.5, "neither": 5.6}
+    runs = [run for arm, ce in ces.items() for run in trials(arm, [ce, ce + 0.01, ce])]
+    question = Question("Study of demo", "Does full beat id on demo?", 0.01, ("id", "id-norm"), ())
+    folder = tmp_path / "report"
+    write_report(folder, question, runs, file(tmp_path, ALL))
+    main = (folder / "main.tex").read_text("utf-8")
+    assert r"\title{Study of De\_mo}" in main and r"Ours \& 100\%" in main and r"Loss\_1 by epoch" in main
+    for text in [main, *(path.read_text("utf-8") for path in folder.glob("tables/*.tex"))]:
+        assert not re.search(
+            r"tf-llmer|\bsasrec\b|\bdemo\b(?!-)|training CE", re.sub(r"\\(label|input).*", "", text)
+        ), text
+    for name in ("verdict.md", "tables/results.md"):
+        text = (folder / name).read_text("utf-8")
+        assert "tf-llmer" not in text and "sasrec" not in text and "De" in text
+    need_tex("booktabs.sty")
+    pdflatex(folder / "main.tex")
+
+
+def test_figures_have_the_names_in_titles_axes_and_legends(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     runs = [*trials("id", [5.0, 5.1]), *trials("both", [4.0, 4.2])]
     figure = figures("curves", runs, file(tmp_path, NAMES))
     assert {text.get_text() for text in figure.legends[0].get_texts()} >= {"Ours & more", "SASRec (IDs)"}
     (axes,) = figure.axes
     assert axes.get_title().startswith("Invented · SAS")
-    _, high = axes.get_ylim()
-    top = max(float(np.asarray(line.get_ydata(), dtype=float).max()) for line in axes.get_lines())
-    assert (f"clipped above {high:.2f}, highest {top:.2f}" in axes.get_title()) == (top > high)
+    (axes,) = figures("curves", runs, file(tmp_path, ALL)).axes
+    assert axes.get_ylabel() == "Loss_1 (nats)"
+
+
+@pytest.mark.parametrize(
+    ("curve", "says"),
+    [
+        ([9.0, 5.0, 4.9, 4.8], r" · clipped above 5\.01, highest 9\.00$"),
+        ([1.0, 5.0, 4.9, 4.8], r" · clipped below 4\.79, lowest 1\.00$"),
+        ([5.0, 4.9, 4.8, 4.85], r"1 seed · clipped above"),
+        ([5.0, 5.0, 5.0, 5.0], "1 seed$"),
+    ],
+)
+def test_figures_say_what_they_clip(curve: list[float], says: str) -> None:
+    pytest.importorskip("matplotlib")
+    (run,) = trials("id", [4.8])
+    points = tuple(CurvePoint(epoch, value) for epoch, value in enumerate(curve))
+    record = replace(run.record, result=replace(run.result, train_ce=points))
+    (axes,) = figures("curves", [replace(run, record=record)]).axes
+    assert re.search(says, axes.get_title()), axes.get_title()
+    low, high = axes.get_ylim()
+    drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()])
+    assert bool((drawn > high).any() or (drawn < low).any()) == ("clipped" in says)

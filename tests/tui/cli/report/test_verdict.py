@@ -155,3 +155,22 @@ def test_wrong_use_is_one_line(bench: Path, words: list[str], says: str) -> None
     before = sorted(bench.iterdir())
     assert says in refusal(bench, *words)
     assert sorted(bench.iterdir()) == before
+
+
+def test_names_for_print_reach_every_export(bench: Path, tmp_path: Path) -> None:
+    names = tmp_path / "names.yaml"
+    names.write_text(
+        "arms: {full: Ours}\nmetrics: {ndcg@10: N10}\ndatasets: {demo: Invented}\nbackbones: {sasrec: SAS}\n"
+    )
+    for form in ("latex", "markdown"):
+        text = call(bench, "export", form, "--names", str(names)).stdout
+        assert "Ours" in text and "Invented" in text and "N10" in text and "sasrec" not in text, text
+    assert "Ours" not in call(bench, "export", "csv").stdout
+    figure = tmp_path / "curves.svg"
+    assert call(bench, "export", "figure", "-o", str(figure), "--names", str(names)).returncode == 0
+    assert "Ours" in figure.read_text() and "Invented" in figure.read_text()
+    assert call(bench, "report", "-o", str(tmp_path / "report"), "--names", str(names)).returncode == 0
+    assert "Invented" in (tmp_path / "report" / "main.tex").read_text()
+    names.write_text("arms: {ful: Ours}\n")
+    for words in (("latex",), ("markdown",), ("figure", "-o", str(figure))):
+        assert "arms: ful: stands in no table" in refusal(bench, "export", *words, "--names", str(names))
