@@ -17,6 +17,7 @@ from engine.records import EmbeddingFacts, NormHistogram, TableGeometry
 from engine.reports.boards.arms import Arm, Bench, benches
 from engine.reports.boards.doses import DIALS, LAMBDA, Family, dose_families, families
 from engine.reports.boards.evidence import Evidence
+from engine.reports.render.fonts import take_fonts
 from engine.reports.render.latex import escape
 from engine.reports.render.names import names_of_runs
 from engine.reports.render.panels import POPULARITY, looks, panel_grid, shared_legend, titles, wrapped
@@ -52,8 +53,8 @@ _Part = TypeVar("_Part")
 
 def figures(kind: str, evidence: Sequence[Evidence], names: Path | None = None) -> Figure:
     """The figure of that kind from finished runs, with names for print from a file (`names`).
-    Raises UserError for an unknown kind, where the runs hold
-    nothing for it, and where matplotlib is not installed."""
+    Raises UserError for an unknown kind, where the runs hold nothing for it, where no font has a name's letters, and
+    where matplotlib is not installed."""
     if kind not in KINDS:
         from engine.errors import nearest
 
@@ -68,6 +69,7 @@ def figures(kind: str, evidence: Sequence[Evidence], names: Path | None = None) 
     for text in _names(figure):
         text.set_parse_math(False)
         text.set_text(labels.text(text.get_text()))
+    take_fonts(_names(figure))
     return figure
 
 

@@ -30,7 +30,7 @@ class Script:
 
 
 _WIDE = ("DejaVu Serif", "FreeSerif", "Times New Roman", "DejaVu Sans")
-_CJK = ("Noto Serif CJK {}", "Noto Sans CJK {}", "Source Han Serif {}")
+_CJK = ("Noto Serif CJK {}", "Noto Sans CJK {}", "Source Han Serif {}", "WenQuanYi Micro Hei")
 SCRIPTS = (
     Script(
         "Han",

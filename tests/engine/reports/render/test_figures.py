@@ -1,5 +1,7 @@
+import os
 import re
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -236,6 +238,32 @@ def test_conditions_that_all_panels_share_stand_once_and_a_dial_on_each() -> Non
         ["demo · sasrec · 20 epochs", f"data.source.norm_sd={dose}", "2 seeds"] for dose in (0.6, 1.0)
     ]
     assert [text.get_text() for text in figure.texts] == ["backbone.width=32"]
+
+
+@pytest.mark.parametrize("name", ["图书 推荐", "レビュー", "영화 평점", "Книги", "ספרים", "كتب", "βιβλία"])
+@pytest.mark.parametrize("form", ["svg", "pdf"])
+def test_letters_of_other_scripts_are_drawn(tmp_path: Path, name: str, form: str) -> None:
+    """With a font of this computer where matplotlib's own has none; what is not drawn would be warned of."""
+    (tmp_path / "names.yaml").write_text(f"datasets: {{demo: {name}}}\narms: {{id: {name} a}}\n", "utf-8")
+    try:
+        figure = figures("curves", trials("id", [5.0, 5.1]), tmp_path / "names.yaml")
+    except UserError as error:
+        assert "no font on this computer has" in str(error)
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must have fonts-wqy-microhei: {error}")
+        pytest.skip(str(error))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save(figure, tmp_path / f"a.{form}")
+
+
+def test_a_font_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "names.yaml").write_text("datasets: {demo: 图书}\n", "utf-8")
+    monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", list)
+    with pytest.raises(
+        UserError, match=r"no font .* has 书图 \(Chinese or Japanese\): install one \(Debian: fonts-noto-cjk"
+    ):
+        figures("curves", trials("id", [5.0]), tmp_path / "names.yaml")
 
 
 def test_names_from_data_are_never_formulas(tmp_path: Path) -> None:

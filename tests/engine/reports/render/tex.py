@@ -17,6 +17,9 @@ _PACKAGES = {  # where Debian has them
 }
 
 
+_ENGINES = {"xelatex": "texlive-xetex", "lualatex": "texlive-luatex"}
+
+
 def need_tex(*files: str) -> None:
     """Skip the test (fail it in CI) where there is no pdflatex, or it lacks one of the files."""
     lacking = [package for file, package in _PACKAGES.items() if file in files and not _has(file)]
@@ -27,6 +30,15 @@ def need_tex(*files: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"CI must have {', '.join(lacking)}")
     pytest.skip(f"needs pdflatex with more than it has (Debian: {', '.join(lacking)})")
+
+
+def need_engine(engine: str) -> None:
+    """Skip the test where the engine is not there; CI must have xelatex."""
+    if shutil.which(engine) is not None:
+        return
+    if os.environ.get("CI") and engine == "xelatex":
+        pytest.fail("CI must have texlive-xetex")
+    pytest.skip(f"needs {engine} (Debian: {_ENGINES[engine]})")
 
 
 def _has(file: str) -> bool:
