@@ -30,6 +30,10 @@ TUNED = (
 )
 """What an arm may choose on the validation split; another change by hand makes another arm."""
 
+STOPPING = ("train.until", "train.until.patience", "train.until.min_steps")
+TRAINED = "epochs trained"
+"""What a budget says beside its settings where the number of epochs is known: `12`, or `12 to 14` over seeds."""
+
 _MOST_NAMES = 3
 SEPARATOR = re.compile(r", (?=[a-z_.]+=)")  # between changes, not inside a list
 
@@ -59,14 +63,26 @@ def budget_of(experiment: Experiment) -> dict[str, Any]:
     return {name: settings[name] for name in BUDGET if name in settings}
 
 
+def with_trained(budget: Mapping[str, Any], epochs: Iterable[int | None]) -> dict[str, Any]:
+    """The budget with the epochs that its runs were trained for, one number a seed; without, where one is unknown."""
+    numbers = list(epochs)
+    known = sorted({number for number in numbers if number is not None})
+    if not known or None in numbers:
+        return dict(budget)
+    return {**budget, TRAINED: str(known[0]) if len(known) == 1 else f"{known[0]} to {known[-1]}"}
+
+
 def unequal_budgets(columns: Iterable[Mapping[str, Mapping[str, Any]]]) -> tuple[UnequalBudget, ...]:
-    """What differs between arms that are compared with each other, each difference once.
+    """What differs between arms that are compared with each other, each difference once. Where arms were stopped by
+    different rules it is the epochs that they were trained for.
 
     columns: for every column of a board the budget by the row's label.
     """
     found: dict[UnequalBudget, None] = {}
     for budgets in columns:
-        for setting in BUDGET:
+        rules = {tuple(budget.get(setting) for setting in STOPPING) for budget in budgets.values()}
+        counted = len(rules) > 1 and all(TRAINED in budget for budget in budgets.values())
+        for setting in ("train.batch_size", TRAINED) if counted else BUDGET:
             values = {label: budget[setting] for label, budget in budgets.items() if budget.get(setting) is not None}
             found |= dict.fromkeys(_unequal(setting, values))
         tried = Counter(map(_untuned, budgets))

@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.errors import UserError
 from engine.metrics import Metric, parse_metric
-from engine.reports.boards.budgets import budget_of, unequal_budgets
+from engine.reports.boards.budgets import budget_of, unequal_budgets, with_trained
 from engine.reports.boards.evidence import Evidence
 from engine.reports.stats import statistics
 from engine.reports.stats.groups import BoolArray
@@ -157,10 +157,13 @@ def _unpaired(reference: Side, other: Side) -> str | None:
 
 def _unequal(reference: Side, other: Side) -> list[str]:
     """What the two did not have alike in training."""
-    experiments = [side.runs[0].experiment for side in (reference, other)]
-    if reference.label == other.label or not all(each.backbone.is_trained for each in experiments):
+    sides = (reference, other)
+    if reference.label == other.label or not all(side.runs[0].experiment.backbone.is_trained for side in sides):
         return []
-    budgets = dict(zip((reference.label, other.label), map(budget_of, experiments), strict=True))
+    budgets = {
+        side.label: with_trained(budget_of(side.runs[0].experiment), [run.result.epochs for run in side.runs])
+        for side in sides
+    }
     texts = [budget.text() for budget in unequal_budgets([budgets])]
     return [f"budgets are not equal: {'; '.join(texts)}"] if texts else []
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 from engine.metrics import Metric, parse_metric
 from engine.records import RunRecord, RunStatus
-from engine.reports.boards.budgets import SEPARATOR, UnequalBudget, unequal_budgets
+from engine.reports.boards.budgets import SEPARATOR, UnequalBudget, unequal_budgets, with_trained
 
 _Protocol: TypeAlias = tuple[str, int, tuple[str, ...], bool, str]
 
@@ -210,7 +210,10 @@ def _board(
             by_label[_label(runs, name_embedding)][runs[0].backbone].append(cell)
     backbones = _ordered({backbone for by_backbone in by_label.values() for backbone in by_backbone})
     rows = sorted(_flagged(_rows(by_label, backbones), len(backbones), metric), key=_order(metric))
-    budgets = {runs[0].config_hash: runs[0].budget for runs in configs}
+    budgets = {
+        runs[0].config_hash: with_trained(runs[0].budget, [run.result.epochs for run in _newest(runs)])
+        for runs in configs
+    }
     columns = [
         {row.label: budgets[cell.config_hash] for row in rows if (cell := row.cells[column]) is not None}
         for column in range(len(backbones))

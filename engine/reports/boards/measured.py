@@ -31,7 +31,7 @@ def measured_records(
     these `runs`, as `leaderboards` takes them: of what they reached only these metrics. To read thousands of whole
     records would take longer than everything else does. Raises UserError where a metric is unknown."""
     parsed = [parse_metric(name) for name in metrics]
-    fields = [field_named(name, "leaderboard") for name in (*_COLUMNS, *BUDGET, *map(str, parsed))]
+    fields = [field_named(name, "leaderboard") for name in (*_COLUMNS, *BUDGET, "epochs", *map(str, parsed))]
     width, measured = len(_COLUMNS), len(_COLUMNS) + len(BUDGET)
     where = None if runs is None else col(Run.id).in_(list(runs))
     records = []
@@ -40,7 +40,8 @@ def measured_records(
     ):
         columns = dict(zip(_COLUMNS, values[:width], strict=True))
         overrides, mask_seen = json.loads(columns.pop("overrides")), bool(columns.pop("evaluate.mask_seen"))
-        result = with_values(RunResult(), dict(zip(parsed, values[measured:], strict=True)))
+        epochs = None if values[measured] is None else int(values[measured])
+        result = with_values(RunResult(epochs=epochs), dict(zip(parsed, values[measured + 1 :], strict=True)))
         budget = dict(zip(BUDGET, values[width:measured], strict=True))
         records.append(
             RunRecord(id=run, overrides=overrides, mask_seen=mask_seen, budget=budget, result=result, **columns)

@@ -96,19 +96,16 @@ def _names(
 
 def _is_known(section: str, name: str, here: Iterable[str]) -> bool:
     """Whether a name that stands in none of these tables may stand in others: one file serves a whole paper."""
-    match section:
-        case "arms":
-            return any(name.rpartition("/")[2] in files_of(kind) for kind in ("method", "ablation"))
-        case "metrics":
-            try:
-                parse_metric(name)
-            except UserError:
-                return False
-            return True
-        case "backbones":
-            return name in files_of("backbone")
-        case _:  # a data set may be any folder's name, but hardly one so near to a name that is here
-            return not get_close_matches(name, list(here), n=1, cutoff=0.7)
+    if section == "metrics":
+        try:
+            parse_metric(name)
+        except UserError:
+            return False
+        return True
+    if section == "datasets":  # any folder may be one, but hardly one whose name is so near to a name that is here
+        return not get_close_matches(name, list(here), n=1, cutoff=0.7)
+    kinds = ("backbone",) if section == "backbones" else ("method", "ablation")
+    return any(name.rpartition("/")[2] in files_of(kind) for kind in kinds)
 
 
 def _of_presets(words: Mapping[str, Mapping[str, Sequence[str]]]) -> dict[str, str]:

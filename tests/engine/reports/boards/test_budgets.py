@@ -17,7 +17,7 @@ from engine.reports.render.layouts import Layout, grids
 from engine.reports.stats.statistics import FEW_SEEDS
 from engine.reports.verdict.verdict import verdicts
 from engine.views.comparisons import notes
-from tests.engine.reports.trials import trials
+from tests.engine.reports.trials import trial, trials
 
 CES = [5.0, 5.01, 4.98, 5.02, 4.99, 5.03]
 
@@ -34,10 +34,6 @@ def caption(runs: Sequence[Evidence], layout: Layout = "backbones", *, baseline:
     [
         (["train.epochs=40"], "train.epochs 40 for tf-llmer/full [train.epochs=40], 20 for the others."),
         (["train.batch_size=64"], "train.batch_size 64 for tf-llmer/full [train.batch_size=64], 32 for the others."),
-        (
-            ["train.until=patience"],
-            "train.until patience for tf-llmer/full [train.until=patience], budget for the others.",
-        ),
     ],
 )
 def test_other_training_is_said_where_the_best_is_bold(sets: list[str], says: str) -> None:
@@ -50,6 +46,31 @@ def test_other_training_is_said_where_the_best_is_bold(sets: list[str], says: st
     assert told["unequal_budgets"] == [says.removesuffix(".")]
     boards = leaderboards([run.record for run in runs], ["train_ce"])
     assert all("Budgets are not equal" in text for text in (to_latex(grids(boards)), to_markdown(grids(boards))))
+
+
+def test_arms_that_were_stopped_by_other_rules_are_compared_by_what_was_trained() -> None:
+    alike = [*trials("id", CES[:2]), *trials("id-norm", CES[:2])]
+    stops = ["train.until=patience", "train.until.patience=3"]
+    name = "tf-llmer/full [train.until=patience, train.until.patience=3]"
+
+    def both(*epochs: int) -> list[Evidence]:
+        return [trial("both", ce=4.0, seed=seed, sets=stops, epochs_done=n) for seed, n in enumerate(epochs)]
+
+    assert f"Budgets are not equal: epochs trained 12 to 14 for {name}, 20 for the others." in caption(
+        [*alike, *both(12, 14)]
+    )
+    assert "Budgets" not in caption([*alike, *both(20, 20)])  # both were trained for all of their epochs
+    patient = [
+        trial("norm", ce=4.5, seed=s, sets=[*stops[:1], "train.until.patience=9"], epochs_done=17) for s in (0, 1)
+    ]
+    text = caption([*both(12, 12), *patient])
+    assert "epochs trained 12 for tf-llmer/full" in text and "17 for tf-llmer/no-rec-pca" in text
+    same_rule = [trial("norm", ce=4.5, seed=s, sets=stops, epochs_done=17) for s in (0, 1)]
+    assert "Budgets" not in caption([*both(12, 12), *same_rule])
+    longer = [trial("norm", ce=4.5, seed=s, sets=[*stops, "train.epochs=40"], epochs_done=17) for s in (0, 1)]
+    assert "train.epochs 20 for" in caption([*both(12, 12), *longer])
+    (note,) = compare([Side("id", tuple(trials("id", CES[:2]))), Side("both", tuple(both(12, 14)))], ["train_ce"]).notes
+    assert "budgets are not equal: epochs trained" in note
 
 
 def test_more_tries_are_said() -> None:
