@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pexpect
 
+from tests.tui.cli.calls import call
+
 RUN = [
     *("-c", "from tfllmer_tui.cli import main; main()", "run", "--method", "id", "--threads", "1"),
     *("--set", "data.source.users=60", "--set", "data.source.items=40", "--set", "backbone.width=16"),
@@ -56,11 +58,6 @@ def test_without_a_terminal_there_is_a_line_per_epoch_and_no_control_code(tmp_pa
 
 
 def test_quiet_prints_the_result_line_only(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, *RUN, "--set", "train.epochs=1", "-q"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = call(tmp_path, *RUN[2:], "--set", "train.epochs=1", "-q")
+    assert done.returncode == 0, done
     assert re.fullmatch(r"\w{26}  id demo sasrec seed 0  test NDCG@10 0\.\d{4} .*\n", done.stdout)
