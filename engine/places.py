@@ -86,3 +86,22 @@ def part_files(folder: Path, name: str) -> list[Path]:
     """NAME.train.inter, NAME.valid.inter, ... of a data set that is split already, as many as there are."""
     files = [atomic_file(folder, f"{name}.{part}", "inter") for part in PART_NAMES]
     return [file for file in files if file.is_file()]
+
+
+# ------------------------------------------------------------------------------------ vectors
+
+VECTOR_SUFFIXES = (".npy", ".npz", ".parquet", ".safetensors")
+
+
+def list_vectors(folder: Path, dataset: str) -> dict[str, list[Path]]:
+    """Name of the source -> its files `DATASET.SOURCE.npy` (or another of VECTOR_SUFFIXES) beside the data set."""
+    sources: dict[str, list[Path]] = {}
+    for file in sorted(folder.glob(f"{dataset}.*")):
+        if file.suffix in VECTOR_SUFFIXES:
+            sources.setdefault(vectors_name(file, dataset), []).append(file)
+    return sources
+
+
+def vectors_name(file: Path, dataset: str) -> str:
+    """The source's name: `minilm-l6` for `ml-100k.minilm-l6.npy`, the stem for other files."""
+    return file.stem.removeprefix(f"{dataset}.")

@@ -4,12 +4,12 @@
 a run together; `studies` reads grids of runs, `cells` makes runs of them.
 """
 
-from engine.places import data_roots, list_datasets
+from engine.places import data_roots, list_datasets, list_vectors
 from engine.presets.cells import Cell, Expansion, cell_key, chosen, combinations, expand
 from engine.presets.compose import Resolved, ablations_of, resolve
 from engine.presets.fields import SettingField, setting_fields
 from engine.presets.files import KINDS, Kind, Preset, find_preset, list_presets
-from engine.presets.locate import find_dataset, find_vectors, list_vectors
+from engine.presets.locate import find_dataset, find_vectors
 from engine.presets.studies import Study, find_study, list_studies, parse_only
 
 __all__ = [

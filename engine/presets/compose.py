@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine.errors import UserError, nearest
-from engine.places import atomic_file
+from engine.places import atomic_file, list_vectors, vectors_name
 from engine.presets.files import Preset, Setting, find_preset, has_preset, list_presets
 from engine.presets.layers import Layer, Merged, at, merge, tree_of, whole_name, whole_names
 from engine.presets.locate import (
@@ -19,8 +19,6 @@ from engine.presets.locate import (
     find_vectors,
     fingerprint_of,
     is_path,
-    list_vectors,
-    vectors_name,
 )
 from engine.spec import BACKBONES, Experiment, dotted, explain, flat, leaves_by_name
 

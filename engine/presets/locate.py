@@ -8,10 +8,17 @@ from functools import lru_cache
 from pathlib import Path
 
 from engine.errors import UserError, nearest
-from engine.places import PART_NAMES, atomic_file, data_roots, inter_name, list_datasets, part_files
+from engine.places import (
+    PART_NAMES,
+    VECTOR_SUFFIXES,
+    atomic_file,
+    data_roots,
+    inter_name,
+    list_datasets,
+    list_vectors,
+    part_files,
+)
 from engine.spec import file_fingerprint
-
-VECTOR_SUFFIXES = (".npy", ".npz", ".parquet", ".safetensors")
 
 
 def find_dataset(name_or_path: str) -> Path:
@@ -108,20 +115,6 @@ def _require_one_reading(folder: Path, name: str) -> None:
 
 def _listed(files: Iterable[Path]) -> str:
     return ", ".join(file.name for file in files)
-
-
-def list_vectors(folder: Path, dataset: str) -> dict[str, list[Path]]:
-    """Name of the source -> its files `DATASET.SOURCE.npy` (or another of VECTOR_SUFFIXES) beside the data set."""
-    sources: dict[str, list[Path]] = {}
-    for file in sorted(folder.glob(f"{dataset}.*")):
-        if file.suffix in VECTOR_SUFFIXES:
-            sources.setdefault(vectors_name(file, dataset), []).append(file)
-    return sources
-
-
-def vectors_name(file: Path, dataset: str) -> str:
-    """The source's name: `minilm-l6` for `ml-100k.minilm-l6.npy`, the stem for other files."""
-    return file.stem.removeprefix(f"{dataset}.")
 
 
 def find_vectors(folder: Path, dataset: str, source: str) -> Path:

@@ -139,6 +139,28 @@ def _datasets(context: Any, incomplete: str) -> Words:
     yield from ((name, str(folder)) for name, folder in list_datasets())
 
 
+def _embeddings(context: Any, incomplete: str) -> Words:
+    """The vectors beside the data set that was given, else beside all of them."""
+    from pathlib import Path
+
+    from engine.places import inter_name, list_datasets, list_vectors
+
+    named, here = dict(list_datasets()), context.params.get("dataset")
+    if here in (None, "demo"):
+        yield "demo", "generated with the data set demo"
+    if here is None:
+        places = list(named.items())
+    elif here in named:
+        places = [(here, named[here])]
+    else:
+        path = Path(here).expanduser()
+        folder = path if path.is_dir() else path.parent
+        own = sorted({name for file in folder.glob("*.inter*") if (name := inter_name(file.name)) is not None})
+        places = [(name, folder) for name in own if path.is_dir() or inter_name(path.name) == name]
+    for name, folder in places:
+        yield from ((source, f"of {name}") for source in list_vectors(folder, name))
+
+
 def _studies(context: Any, incomplete: str) -> Words:
     yield from _presets("study")(context, incomplete)
     yield from ((str(name), "in this store") for (name,) in _rows(context, "SELECT name FROM study ORDER BY name"))
@@ -276,6 +298,42 @@ def _fields(context: Any, incomplete: str) -> Words:
     return [(before + name, "") for name in names]
 
 
+_TERM = re.compile(r"(-?)([\w.@/+]*)(!?[=:~])?(.*)", re.ASCII)
+
+
+def _filters(context: Any, incomplete: str) -> Words:
+    """A term of a filter: fields with =, metrics, and behind the = what the field may be, the last of several with
+    commas. A filter of several terms stands in quotes, where a shell offers nothing."""
+    parts = _TERM.fullmatch(incomplete)
+    if parts is None:
+        return
+    minus, field, operator, value = parts.groups()
+    if operator is None:
+        columns: list[str] = [*known()["columns"], *known()["settings"], "note"]
+        yield from ((f"{minus}{name}=", "") for name in columns)
+        yield from ((minus + name, "") for name, _ in _metrics(context, incomplete))
+        return
+    before = incomplete[: len(incomplete) - len(value)] + value[: value.rfind(",") + 1]
+    yield from ((before + name, remark) for name, remark in _values(context, field))
+
+
+def _values(context: Any, field: str) -> Words:
+    """What a field of runs may be, as far as it is written down or stands in the store."""
+    named: dict[str, Callable[[Any, str], Words]] = {
+        "status": _list("statuses"),
+        "tag": _tags,
+        "arm": _arms,
+        "study": _studies,
+        "run": _runs,
+    }
+    if field in named:
+        return named[field](context, "")
+    if field in ("dataset", "backbone", "embedding", "method", "ablation", "seed"):
+        query = f"SELECT {field}, count(*) FROM run WHERE trashed IS NULL AND {field} IS NOT NULL GROUP BY 1 ORDER BY 1"
+        return [(str(name), f"{runs} run{'' if runs == 1 else 's'}") for name, runs in _rows(context, query)]
+    return [(choice, "") for choice in known()["settings"].get(field, {}).get("choices", ())]
+
+
 def _list(name: str) -> Callable[[Any, str], Words]:
     return lambda context, incomplete: [(word, "") for word in known()[name]]
 
@@ -297,6 +355,8 @@ _OF: Mapping[str, Callable[[Any, str], Words]] = {
     "--ablation": _ablations,
     "--backbone": _backbones,
     "--dataset": _datasets,
+    "--embedding": _embeddings,
+    "--filter": _filters,
     "data show NAME": _datasets,
     "--study": _studies,
     "[STUDY]": _studies,

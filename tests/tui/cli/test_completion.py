@@ -66,6 +66,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "configs" / "method" / "$(id).yaml").write_text("meaning: spiteful\n")
     (folder / "data" / "shop").mkdir(parents=True)
     (folder / "data" / "shop" / "shop.inter").write_text("user_id:token\titem_id:token\n")
+    for file in ("shop.llm.npy", "shop.item2vec.safetensors", "other.npy"):
+        (folder / "data" / "shop" / file).touch()
     return folder
 
 
@@ -99,6 +101,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("tfllmer run --set train.loss=b", ["bce"], ["gbce"]),
         ("tfllmer run --set=train.loss=b", ["bce"], ["gbce"]),
         ("tfllmer clone 01J --set train.l", ["train.lr="], ["backbone.dropout="]),
+        ("tfllmer run --embedding ", ["demo", "llm", "item2vec"], ["shop"]),
+        ("tfllmer run --dataset shop --embedding ", ["llm", "item2vec"], ["demo"]),
+        ("tfllmer run --dataset ./data/shop --embedding l", ["llm"], ["item2vec", "demo"]),
+        ("tfllmer run --dataset ./data/shop/shop.inter --embedding ", ["llm", "item2vec"], ["demo"]),
+        ("tfllmer diagnose --dataset demo --embedding ", ["demo"], ["llm"]),
+        ("tfllmer runs --filter stat", ["status="], ["seed="]),
+        ("tfllmer runs --filter=-ta", ["-tag="], ["tag="]),
+        ("tfllmer runs --filter status=", ["failed", "lost"], ["status=failed"]),
+        ("tfllmer runs --filter status=failed,", ["failed,lost"], ["lost"]),
+        ("tfllmer runs --filter arm:tf", ["tf-llmer/full", "tf-llmer/no-norm"], ["tf-llmer/no-both"]),
+        ("tfllmer runs --filter tag:pap", ["paper"], ["baseline"]),
+        ("tfllmer runs -f dataset=", ["demo"], ["shop"]),  # no run is of it
+        ("tfllmer runs --filter train.loss=b", ["bce"], ["gbce"]),
+        ("tfllmer runs --filter ndcg@1", ["@10"], ["mrr"]),
+        ("tfllmer runs --filter nonsense=", [], ["failed"]),
         ("tfllmer run --tag ", ["baseline", "paper"], ["b;ls", "two", "$(touch"]),
         ("tfllmer show ", ["baseline"], ["paper"]),  # a tag of two runs is no name
     ],
@@ -151,6 +168,8 @@ def test_nothing_heavy_is_imported(folder: Path) -> None:
         "tfllmer run --ablation ",
         "tfllmer compare ",
         "tfllmer runs --sort ",
+        "tfllmer runs --filter status= ",
+        "tfllmer run --embedding ",
     ]
     lines += ["tfllmer leaderboard --metric ", "tfllmer run --dataset ", "tfllmer study run ", "tfllmer run --tag "]
     code = (
