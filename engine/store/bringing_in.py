@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from engine.store.core.folders import (
     STUDIES,
     diagnosis_documents,
     document_file,
+    keep_runs,
     read_document,
     read_documents,
     run_documents,
@@ -64,6 +65,16 @@ class KeptDocuments:
         finally:
             engine.dispose()
         return cls(**parts)
+
+
+def bring_in(store: Store, run_ids: Sequence[str]) -> list[str]:
+    """Rows for runs that have a folder, in place of those that are there; what could not be brought in, a line each."""
+    bringing = BringingIn(replace(store, keeps=False), KeptDocuments())
+    bringing.studies_and_diagnoses()
+    bringing.runs([store.folder(run_id) for run_id in run_ids])
+    with store.write() as session:
+        keep_runs(session.connection(), store.files, run_ids)
+    return bringing.problems
 
 
 class BringingIn:

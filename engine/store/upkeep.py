@@ -15,9 +15,11 @@ from sqlalchemy import Connection
 
 from engine.errors import UserError
 from engine.records import RunStatus
-from engine.spool import SpoolMark
+from engine.spool import RunFolder, SpoolMark
+from engine.store.bringing_in import bring_in
 from engine.store.core.connections import backup, vacuum
 from engine.store.core.database import Store
+from engine.store.core.folders import document_file, keep_runs, read_document, unkept_runs
 from engine.store.curves.intake import all_records, ingest, read_again
 from engine.store.curves.rollups import SIZES, SUMMARY, refresh
 from engine.store.runs import get_run, missing_files
@@ -38,6 +40,7 @@ FindingKind: TypeAlias = Literal[
     "points",
     "damaged run",
     "orphan folder",
+    "not kept",
     "roll-ups",
 ]
 
@@ -63,6 +66,7 @@ def check(store: Store) -> list[Finding]:
         if damage:  # what a damaged file says of its rows means nothing
             return damage
         findings = [*_references(connection), *_rollups(connection), *_damaged(connection)]
+        findings += _unkept(connection, store)
     findings += _folders(store)
     told = {finding.run for finding in findings}
     return [*findings, *_points(store, told)]
@@ -76,6 +80,10 @@ def repair(store: Store) -> int:
         run_id = finding.run or ""
         if finding.kind == "behind":
             ingest(store, run_id)
+        elif finding.kind == "orphan folder":
+            bring_in(store, [run_id])
+        elif finding.kind == "not kept":
+            _keep(store, run_id)
         elif finding.kind == "roll-ups":
             with store.write() as session:
                 connection = session.connection()
@@ -89,7 +97,18 @@ def repair(store: Store) -> int:
     return len(findings)
 
 
-_MENDED = ("behind", "roll-ups", "points", "no result")
+_MENDED = ("behind", "roll-ups", "points", "no result", "orphan folder", "not kept")
+
+
+def _keep(store: Store, run_id: str) -> None:
+    """Of a row and the document in its folder, the one that knows of later changes makes the other."""
+    with store.write() as session:
+        connection = session.connection()
+        folder_is_later = dict(unkept_runs(connection, store.files)).get(run_id)
+        if folder_is_later is False:
+            keep_runs(connection, store.files, [run_id])
+    if folder_is_later:
+        bring_in(store, [run_id])
 
 
 def reclaim(store: Store) -> tuple[int, int]:
@@ -136,7 +155,11 @@ _NETWORK = (
 
 def _integrity(connection: Connection) -> list[str]:
     lines = connection.exec_driver_sql("PRAGMA integrity_check(10)").scalars().all()
-    return [f"integrity check: {line}; put a backup in its place" for line in lines if line != "ok"]
+    return [
+        f"integrity check: {line}; `tfllmer db rebuild` makes it anew from the folders of its runs"
+        for line in lines
+        if line != "ok"
+    ]
 
 
 def _references(connection: Connection) -> Iterator[Finding]:
@@ -175,6 +198,24 @@ def _damaged(connection: Connection) -> Iterator[Finding]:
         yield Finding("damaged run", run, f"{run}: {reason}; `tfllmer clone {run}` makes a new run of it")
 
 
+def _unkept(connection: Connection, store: Store) -> Iterator[Finding]:
+    for run_id, _ in unkept_runs(connection, store.files):
+        text = f"{run_id}: its folder does not keep what the database says of it, or differs; `tfllmer db check --fix`"
+        yield Finding("not kept", run_id, text)
+
+
+def _orphan(folder: Path) -> Finding:
+    """A folder whose run the store does not have: the only copy, if it is one."""
+    if (read_document(document_file(folder.parent, folder.name)) or {}).get("deleted") is True:
+        return Finding(
+            "orphan folder", None, f"{folder}: is left of a run that was deleted for good; remove it by hand"
+        )
+    if not RunFolder(folder).spec.exists():
+        return Finding("orphan folder", None, f"{folder}: has no spec.json, so it is no run; look what it is")
+    text = f"{folder}: a run that this store does not have; `tfllmer db check --fix` brings it in"
+    return Finding("orphan folder", folder.name, text)
+
+
 def _folders(store: Store) -> Iterator[Finding]:
     with store.read() as session:
         rows = session.connection().exec_driver_sql("SELECT id, status FROM run").all()
@@ -191,7 +232,7 @@ def _folders(store: Store) -> Iterator[Finding]:
     if store.files.is_dir():
         for path in sorted(store.files.iterdir()):
             if _ULID.fullmatch(path.name) and path.name not in ids:
-                yield Finding("orphan folder", None, f"{path}: belongs to no run of this store; remove it by hand")
+                yield _orphan(path)
 
 
 def _records(store: Store, run_id: str) -> Iterator[Finding]:

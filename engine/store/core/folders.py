@@ -42,6 +42,7 @@ def watch_changes(connection: sqlite3.Connection) -> None:
     events += [("run", "run_id", f"{what} ON {table}") for table in ("tag", "note") for what in ("INSERT", "DELETE")]
     events += [("study", "name", "INSERT ON study"), ("study", "name", "UPDATE ON study")]
     events += [("diagnosis", "identity", f"{what} ON diagnosis") for what in ("INSERT", "UPDATE")]
+    events += [("run", "run_id", "INSERT ON event WHEN new.level = 'state'")]
     connection.execute("PRAGMA temp_store=MEMORY")
     connection.execute(
         "CREATE TEMP TABLE IF NOT EXISTS changed_rows (kind TEXT, key TEXT, PRIMARY KEY (kind, key)) WITHOUT ROWID"
@@ -97,6 +98,34 @@ def _write(path: Path, document: Mapping[str, Any]) -> None:
     if path.parent.is_dir():
         with suppress(UserError, OSError):
             write_text(path, to_text(document), sync=False)
+
+
+def keep_runs(connection: Connection, files: Path, run_ids: Sequence[str]) -> None:
+    """Write the documents of these runs."""
+    _keep(connection, files, run_ids, (), ())
+
+
+def unkept_runs(connection: Connection, files: Path) -> Iterator[tuple[str, bool]]:
+    """Runs whose folder does not keep what their row has; whether it knows of later changes than the row."""
+    ids = list(connection.exec_driver_sql("SELECT id FROM run ORDER BY id").scalars())
+    for part in _parts(ids):
+        for run_id, row in run_documents(connection, part).items():
+            if (files / run_id).is_dir():
+                kept = read_document(document_file(files, run_id)) or {}
+                if any(kept.get(name) != value for name, value in row.items() if name not in _MOVING):
+                    known = [(state["at"], state["text"]) for state in row["states"]]
+                    yield run_id, any((at, words) not in known for at, words in _states(kept))
+
+
+def _states(document: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    states = document.get("states")
+    for state in states if isinstance(states, list) else []:
+        if isinstance(state, dict):
+            yield state.get("at"), state.get("text")
+
+
+_MOVING = ("spool_offset", "worker")
+"""Change without a word."""
 
 
 def to_text(document: Mapping[str, Any]) -> str:

@@ -11,8 +11,8 @@ import pytest
 
 from engine.errors import UserError
 from engine.records import RunStatus
-from engine.store import Store, StoreError, get_run, ingest, open_store, set_status, window
-from engine.store.annotations import purge, trash
+from engine.store import Store, StoreError, find_run, get_run, ingest, open_store, set_status, window
+from engine.store.annotations import add_tag, purge, trash
 from engine.store.upkeep import backup_beside, check, looks_sound, network_disk, reclaim, repair
 
 from .helpers import new_run, spool_of, write_points
@@ -72,7 +72,7 @@ def test_a_spool_that_was_cut_is_told(store: Store, run_id: str) -> None:
 def test_missing_and_orphan_folders(store: Store, run_id: str) -> None:
     lost = new_run(store, seed=1)
     shutil.rmtree(store.folder(lost.id).root)
-    orphan = store.files / "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+    orphan = store.files / "01ARZ3NDEKTSV4RRFFQ69G5FAV"  # of a run that was never made
     orphan.mkdir()
     (store.files / "splits").mkdir()
     findings = check(store)
@@ -167,3 +167,47 @@ def test_network_disks_are_known_by_the_type_of_their_file_system(
     assert network_disk(Path("/")) is None
     assert network_disk(tmp_path / "a" / "b") == "nfs4"
     assert network_disk(tmp_path / "local" / "c") is None
+
+
+def test_a_folder_without_a_row_is_brought_in_and_never_thrown_away(store: Store, run_id: str) -> None:
+    add_tag(store, [run_id], "baseline")
+    execute(store, "DELETE FROM tag")
+    execute(store, "DELETE FROM rollup")
+    execute(store, "DELETE FROM point")
+    execute(store, "DELETE FROM series")
+    execute(store, "DELETE FROM event")
+    execute(store, "DELETE FROM run")
+    (finding,) = check(store)
+    assert (finding.kind, finding.run) == ("orphan folder", run_id)
+    assert "remove" not in finding.problem
+    assert repair(store) == 1
+    assert check(store) == []
+    assert get_run(store, run_id).status == "finished"
+    assert window(store, run_id, "loss", None, None, 1).count.tolist() == [500]
+    assert find_run(store, "baseline").id == run_id
+
+
+def test_what_a_folder_does_not_keep_is_found_and_kept(store: Store, run_id: str) -> None:
+    document = store.folder(run_id).root / "store.json"
+    execute(store, "UPDATE run SET reason = 'by a program that keeps nothing'")
+    (finding,) = check(store)
+    assert (finding.kind, finding.run) == ("not kept", run_id)
+    assert repair(store) == 1
+    assert check(store) == []
+    assert "keeps nothing" in document.read_text()
+    document.unlink()
+    assert kinds(store) == ["not kept"]
+    assert repair(store) == 1
+    assert check(store) == []
+
+
+def test_what_a_database_has_lost_since_a_power_failure_comes_from_the_folder(store: Store, run_id: str) -> None:
+    copy = backup_beside(store)
+    set_status(store, run_id, RunStatus.FAILED, "looked at it again")
+    store.engine.dispose()
+    copy.replace(store.path)
+    again = open_store(store.path)
+    assert kinds(again) == ["not kept"]
+    assert repair(again) == 1
+    assert (get_run(again, run_id).status, get_run(again, run_id).reason) == ("failed", "looked at it again")
+    assert check(again) == []

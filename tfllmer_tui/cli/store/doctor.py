@@ -124,6 +124,7 @@ def _store(db: str | None, problems: list[str]) -> dict[str, Any]:
     from engine.errors import UserError
     from engine.files import store_path
     from engine.store import open_store
+    from engine.store.core.places import holds_runs, lost_database
     from engine.store.upkeep import network_disk
 
     path = store_path(db)
@@ -141,6 +142,9 @@ def _store(db: str | None, problems: list[str]) -> dict[str, Any]:
                 f"{folder} lies on a network disk ({place['network_disk']}), where a store that several hosts write"
                 " can be damaged; keep it on a local disk with --db, or write from one host only"
             )
+    if not path.exists() and holds_runs(path):
+        problems.append(lost_database(path))
+        return {"path": str(path)} | place
     if not path.exists():
         return {"path": f"{path} (made by the first run)"} | place
     try:
@@ -159,7 +163,7 @@ def _health(store: Store, problems: list[str]) -> dict[str, Any]:
 
     sound = looks_sound(store)
     if not sound:
-        problems.append(f"{store.path} is damaged; tfllmer db check tells more, a backup takes its place")
+        problems.append(f"{store.path} is damaged; tfllmer db rebuild makes it anew from the folders of its runs")
         return {"path": str(store.path), "sound": False}
     if why := missing_files(store):
         problems.append(why)

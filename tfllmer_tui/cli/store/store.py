@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tfllmer_tui.cli.options import Db, Json
 from tfllmer_tui.view.printing import put
 
-group = typer.Typer(no_args_is_help=True, help="The store: what it holds, backups, checks.")
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from engine.store.rebuild import Rebuilt
+
+group = typer.Typer(no_args_is_help=True, help="The store: what it holds, backups, checks, recovery.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -87,6 +92,81 @@ def check(
             put(f"{finding.kind}: {finding.problem}")
         put("Nothing is wrong." if not findings else f"{len(findings)} problem(s).")
     if findings:
+        raise typer.Exit(1)
+
+
+@group.command()
+def rebuild(db: Db = None, json: Json = False) -> None:
+    """Make a lost or damaged database anew from the folders of its runs; what is there of it is kept beside it.
+
+    Curves, results, tags, notes, studies, the queue and the trash come back. Runs that go on are followed again.
+
+    \b
+    tfllmer db rebuild
+    tfllmer db rebuild --db old.db
+    """
+    from engine.store.rebuild import rebuild as make_anew
+
+    _say_rebuilt(make_anew(db, _progress()), db, json)
+
+
+@group.command()
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="BACKUP", help="A file that tfllmer db backup has made.")],
+    db: Db = None,
+    json: Json = False,
+) -> None:
+    """Put a backup in the place of the database, which is kept beside it, and bring in what came after the backup.
+
+    \b
+    tfllmer db restore experiments.20260105T101500.backup.db
+    """
+    from engine.store.rebuild import restore as put_in_place
+
+    _say_rebuilt(put_in_place(source, db, _progress()), db, json)
+
+
+def _progress() -> Callable[[int, int], None]:
+    """Says every few seconds how far it is."""
+    import time
+
+    from tfllmer_tui.view.printing import say
+
+    said = time.monotonic()
+
+    def tell(done: int, of: int) -> None:
+        nonlocal said
+        if time.monotonic() - said > 5:
+            said = time.monotonic()
+            say(f"{done} of {of} runs")
+
+    return tell
+
+
+def _say_rebuilt(report: Rebuilt, db: str | None, json: bool) -> None:
+    """What is there now; exit code 1 where something could not be brought in."""
+    from dataclasses import asdict
+
+    from engine import queue
+    from engine.store import open_store
+    from tfllmer_tui.cli.output import print_json
+    from tfllmer_tui.view.printing import say
+
+    ended = queue.settle(open_store(db))
+    if json:
+        print_json(asdict(report) | {"settled": [run.id for run in ended]})
+    else:
+        put(f"{report.path}: {report.runs} runs, {report.points} points")
+        if report.former is not None:
+            put(f"What was there before is kept: {report.former}")
+        for run in ended:
+            put(f"{run.id} {run.status}: {run.reason}")
+        if report.without_folder:
+            names = ", ".join(report.without_folder[:5]) + (", ..." if len(report.without_folder) > 5 else "")
+            put(f"{len(report.without_folder)} runs have no folder, so nothing is known of them but old rows: {names}")
+        for problem in report.problems:
+            say(f"problem: {problem}")
+    if report.problems:
         raise typer.Exit(1)
 
 
