@@ -136,7 +136,7 @@ def parts_of(table: FileTable, name: str) -> IntArray:
 
 def _parts_in(table: FileTable, name: str) -> bool:
     column = table.column(name)
-    if column[0].lower() not in PART_NAMES:  # nearly every field
+    if not len(column) or column[0].lower() not in PART_NAMES:  # nearly every field
         return False
     values = set(column.str.to_lowercase().unique())
     return values <= set(PART_NAMES) and (name == "split" or {"train", "test"} <= values)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
+from typing import Any
 
 TOKENS = [
     *(
@@ -127,6 +129,52 @@ def _nothing(data: bytes, random: Random, samples: Sequence[bytes]) -> bytes:
     return random.randbytes(random.choice((0, 1, 8, 300)))
 
 
+VALUES: list[object] = [
+    *(None, True, False, 0, -1, 3, 1e308, float("nan"), 10**30, "", "x", "\ud800", "../x", "\x1b[2J", "nan"),
+    *([], {}, [[]], {"a": 1}, ["a", 1, None], {"": {}}, [{}], "1" * 400, -0.5, ["mean"], {"type": "x"}),
+]
+"""What stands where something else is expected."""
+
+
+def _value(data: bytes, random: Random, samples: Sequence[bytes]) -> bytes:
+    """One value of a document replaced by one of another type, or its name by another: what bytes alone rarely hit."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return _yaml_value(data, random)
+    places = list(_places(document))
+    if not places:
+        return json.dumps(random.choice(VALUES)).encode()
+    owner, key = random.choice(places)
+    if isinstance(owner, dict) and random.random() < 0.2:
+        owner[random.choice(("", "x", *(name for place, name in places if isinstance(place, dict))))] = owner.pop(key)
+    elif random.random() < 0.1:
+        del owner[key]
+    else:
+        owner[key] = random.choice(VALUES)
+    return json.dumps(document).encode()
+
+
+def _places(document: Any, depth: int = 0) -> Iterator[tuple[Any, Any]]:
+    if depth > 20 or not isinstance(document, dict | list):
+        return
+    keys = list(document) if isinstance(document, dict) else list(range(len(document)))
+    for key in keys:
+        yield document, key
+        yield from _places(document[key], depth + 1)
+
+
+def _yaml_value(data: bytes, random: Random) -> bytes:
+    """What stands behind the colon of a line, in the flow style, which is that of JSON."""
+    lines = data.split(b"\n")
+    named = [n for n, line in enumerate(lines) if b": " in line]
+    if named:
+        n = random.choice(named)
+        name = lines[n].partition(b": ")[0]
+        lines[n] = name + b": " + random.choice((json.dumps(random.choice(VALUES)).encode(), random.choice(TOKENS)))
+    return b"\n".join(lines)
+
+
 _WAYS: list[Callable[[bytes, Random, Sequence[bytes]], bytes]] = [
-    *(_flip, _flip, _put, _put, _cut, _drop, _repeat, _splice, _number, _word, _line, _nothing)
+    *(_value, _value, _flip, _flip, _put, _put, _cut, _drop, _repeat, _splice, _number, _word, _line, _nothing)
 ]

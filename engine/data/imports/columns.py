@@ -162,7 +162,7 @@ def _time(table: SourceTable, frame: pl.DataFrame, wanted: Mapping[str, str], na
     """The column of the time. Raises UserError where an unnamed one would change the order."""
     if "time" in named:
         return named["time"]
-    if wanted.get("time") != "none":
+    if wanted.get("time") != "none" and frame.height:
         fields = _as_fields(table, frame.drop(named["item"]))
         users = frame[named["user"]].cast(pl.String).rank("dense").to_numpy().astype("int64")
         time_field(fields, "timestamp", users, option="--time ")

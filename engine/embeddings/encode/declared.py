@@ -103,8 +103,12 @@ def read_declaration(folder: Path, name: str) -> Declaration:
                 f"not known here (known: Transformer, Pooling, Dense, LayerNorm, Normalize); {_ALONE}"
             )
     more = _json(folder / "config_sentence_transformers.json", name)
-    prompts = {key: text for key, text in (more.get("prompts") or {}).items() if isinstance(text, str)}
-    default = more.get("default_prompt_name") or next((key for key in _DOCUMENT_PROMPTS if prompts.get(key)), None)
+    listed = more.get("prompts") or {}
+    asked = more.get("default_prompt_name")
+    if not isinstance(listed, dict) or not isinstance(asked, str | None):
+        raise UserError(f"--encoder {name}: config_sentence_transformers.json has no prompts by name; repair it")
+    prompts = {key: text for key, text in listed.items() if isinstance(text, str)}
+    default = asked or next((key for key in _DOCUMENT_PROMPTS if prompts.get(key)), None)
     reading: Mapping[str, Any] = {}
     for file in sorted(transformer.glob("sentence_*_config.json")):
         reading = _json(file, name)
@@ -118,7 +122,7 @@ def read_declaration(folder: Path, name: str) -> Declaration:
         tuple(layers),
         prompts,
         default if default in prompts else None,
-        length if isinstance(length, int) and length > 0 else None,
+        length if isinstance(length, int) and not isinstance(length, bool) and length > 0 else None,
         bool(reading.get("do_lower_case", False)),
     )
 

@@ -82,6 +82,13 @@ def _fetch(name: str, revision: str | None, say: Callable[[str], None]) -> Path:
 
 def _checked(folder: Path, shown: str) -> Declaration:
     """What the folder declares. Raises UserError where it holds no model that can be read."""
+    try:
+        return _declaration(folder, shown)
+    except OSError as error:  # a name that no file system has; a folder that is closed
+        raise UserError(f"--encoder {shown}: cannot be read: {error.strerror or error}") from None
+
+
+def _declaration(folder: Path, shown: str) -> Declaration:
     _refuse_adapter(folder, shown)
     declared = read_declaration(folder, shown)
     place = declared.transformer

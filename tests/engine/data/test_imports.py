@@ -330,3 +330,12 @@ def test_what_is_there_is_not_replaced(tmp_path: Path) -> None:
     imported(tmp_path, "p.txt")
     with pytest.raises(UserError, match="choose another with --name or --output"):
         imported(tmp_path, "p.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("x.csv", "user_id,item_id,t"), ("x.txt", "user_id,item_id,time\n"), ("x.tsv", "user\titem\tsplit\n")],
+)
+def test_a_header_alone_is_one_line(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    assert "holds no interactions" in refused(tmp_path, name)

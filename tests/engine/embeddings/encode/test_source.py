@@ -49,3 +49,23 @@ def test_an_index_that_is_none_is_one_line(tmp_path: Path, index: object) -> Non
 def test_an_honest_index_is_taken(tmp_path: Path) -> None:
     folder = encoder(tmp_path / "model", {"weight_map": {"a": "model-00001-of-00002.safetensors"}})
     assert locate(str(folder), None, lambda text: None).folder == folder
+
+
+DECLARED = [
+    ("config_sentence_transformers.json", {"prompts": "query"}, "no prompts by name"),
+    ("config_sentence_transformers.json", {"prompts": ["a"]}, "no prompts by name"),
+    ("config_sentence_transformers.json", {"default_prompt_name": ["a"]}, "no prompts by name"),
+    ("config_sentence_transformers.json", [], "is no JSON object"),
+    ("modules.json", [{"type": "sentence_transformers.models.Pooling", "path": "9" * 500}], "cannot be read"),
+    ("modules.json", {"a": 1}, "no list of modules"),
+    ("modules.json", 3, "no list of modules"),
+]
+
+
+@pytest.mark.parametrize(("file", "content", "says"), DECLARED)
+def test_declarations_of_other_types_are_one_line(tmp_path: Path, file: str, content: object, says: str) -> None:
+    folder = encoder(tmp_path / "model", {"weight_map": {"a": "model.safetensors"}})
+    (folder / file).write_text(json.dumps(content))
+    with pytest.raises(UserError, match=says) as caught:
+        locate(str(folder), None, lambda text: None)
+    assert "\n" not in str(caught.value)
