@@ -107,7 +107,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("tfllmer run --dataset ./data/shop/shop.inter --embedding ", ["llm", "item2vec"], ["demo"]),
         ("tfllmer diagnose --dataset demo --embedding ", ["demo"], ["llm"]),
         ("tfllmer runs --filter stat", ["status="], ["seed="]),
-        ("tfllmer runs --filter=-ta", ["-tag="], ["tag="]),
+        ("tfllmer runs --filter=ta", ["tag="], ["seed="]),
         ("tfllmer runs --filter status=", ["failed", "lost"], ["status=failed"]),
         ("tfllmer runs --filter status=failed,", ["failed,lost"], ["lost"]),
         ("tfllmer runs --filter arm:tf", ["tf-llmer/full", "tf-llmer/no-norm"], ["tf-llmer/no-both"]),
