@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
@@ -74,29 +74,38 @@ def latex(
     write_or_print(text, output)
 
 
-@group.command()
-def csv(
-    dataset: Dataset = None,
-    metric: Metrics = None,
-    backbone: Backbone = None,
-    study: StudyName = None,
-    baseline: Baseline = None,
-    test: Test = "seeds",
-    output: Out = None,
-    db: Db = None,
-) -> None:
+def _add_numbers(form: Literal["csv", "json"], text: str) -> None:
+    """A command for a file of numbers, which has neither layout nor names for print."""
+
+    def command(
+        dataset: Dataset = None,
+        metric: Metrics = None,
+        backbone: Backbone = None,
+        study: StudyName = None,
+        baseline: Baseline = None,
+        test: Test = "seeds",
+        output: Out = None,
+        db: Db = None,
+    ) -> None:
+        from engine.views.boards import file_text
+        from tfllmer_tui.cli.output import write_or_print
+
+        boards = _boards(db, dataset, backbone, metric, study, baseline, test)
+        write_or_print(file_text(boards, form, "backbones"), output)
+
+    group.command(form, help=text)(command)
+
+
+_add_numbers(
+    "csv",
     """Write the leaderboards as CSV, one line per arm and backbone, in full precision.
 
     With --baseline also each difference to it, its 95 % interval, p and p after Holm.
 
     \b
     tfllmer export csv --metric ndcg@10 --metric valid.ndcg@10 -o results.csv
-    """
-    from engine.views.boards import file_text
-    from tfllmer_tui.cli.output import write_or_print
-
-    boards = _boards(db, dataset, backbone, metric, study, baseline, test)
-    write_or_print(file_text(boards, "csv", "backbones"), output)
+    """,
+)
 
 
 @group.command()
@@ -124,27 +133,14 @@ def markdown(
     write_or_print(file_text(boards, "markdown", layout_named(layout), names=names), output)
 
 
-@group.command()
-def json(
-    dataset: Dataset = None,
-    metric: Metrics = None,
-    backbone: Backbone = None,
-    study: StudyName = None,
-    baseline: Baseline = None,
-    test: Test = "seeds",
-    output: Out = None,
-    db: Db = None,
-) -> None:
+_add_numbers(
+    "json",
     """Write the leaderboards as JSON: every cell with its seeds and run ids.
 
     \b
     tfllmer export json -o board.json
-    """
-    from engine.views.boards import file_text
-    from tfllmer_tui.cli.output import write_or_print
-
-    boards = _boards(db, dataset, backbone, metric, study, baseline, test)
-    write_or_print(file_text(boards, "json", "backbones"), output)
+    """,
+)
 
 
 @group.command()
