@@ -28,6 +28,11 @@ class StoreSnapshot:
     """Whether every run has been read at least once."""
 
     @property
+    def is_reading(self) -> bool:
+        """Whether there are, or may be, runs that were not read yet: nothing is to be said of what is not there."""
+        return self.state == "opening" or (self.state == "open" and not self.complete)
+
+    @property
     def has_no_run(self) -> bool:
         """Whether it is certain that the store holds no run, or is not there."""
         return not self.rows and (self.state == "missing" or (self.state == "open" and self.complete))

@@ -26,7 +26,7 @@ from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.traces import DrawnRun
 from tfllmer_tui.tui.widgets.chart import Chart
 from tfllmer_tui.tui.widgets.charts import Charts
-from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
+from tfllmer_tui.tui.widgets.table import READING, CellText, Column, VirtualTable
 from tfllmer_tui.view.geometry import figure
 
 if TYPE_CHECKING:
@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 
 PICTURES = ("training", "spectrum", "norms", "trade-off")
 TRAINING = ("curvature.kappa_effective", "curvature.kappa_sample")
+WAITING = {
+    "spectrum": "no spectrum is stored",
+    "norms": "none stored: runs made anew record it",
+    "trade-off": "no run here reduces vectors with a graph",
+}
+"""What stands in a picture that has nothing to show, once that is known."""
 MOST = 12
 """Runs that are laid side by side."""
 
@@ -79,11 +85,9 @@ class GeometryScreen(ChartKeys):
             yield GeometryTable((), self._cells, id="lines")
             with Vertical(id="pictures"):
                 yield Charts(TRAINING, look, id="training")
-                yield Chart("λi / λ1 of H at the start", id="spectrum", waiting="no spectrum is stored")
-                yield Chart(
-                    "row norms at the start, % of items", id="norms", waiting="none stored: runs made anew record it"
-                )
-                yield Chart("λ of Rec-PCA", id="trade-off", waiting="no run here reduces vectors with a graph")
+                yield Chart("λi / λ1 of H at the start", id="spectrum", waiting=READING)
+                yield Chart("row norms at the start, % of items", id="norms", waiting=READING)
+                yield Chart("λ of Rec-PCA", id="trade-off", waiting=READING)
         yield Static(id="missing", markup=False)
 
     def on_mount(self) -> None:
@@ -109,9 +113,15 @@ class GeometryScreen(ChartKeys):
             return
         self._rows = rows
         if not rows:
-            self.query_one("#title", Static).update("no run yet: 4 launches one")
+            self._say_empty(READING if snapshot.is_reading else "no run yet: 4 launches one")
             return
         self.read("geometry", lambda store: read(store, rows), self._show)
+
+    def _say_empty(self, text: str) -> None:
+        self.query_one("#title", Static).update(text)
+        self.query_one("#lines", VirtualTable).empty_text = text
+        for name in WAITING:
+            self.query_one(f"#{name}", Chart).waiting = text
 
     # -------------------------------------------------------------------------------- showing
 
@@ -128,7 +138,9 @@ class GeometryScreen(ChartKeys):
         self.charts.load([DrawnRun(row, subject.color, subject.name) for subject in runs for row in subject.rows])
         plots = {"spectrum": spectra, "norms": histograms, "trade-off": trade_offs}
         for name, made in plots.items():
-            self.query_one(f"#{name}", Chart).show(made(subjects), log_y=name == "spectrum")
+            chart = self.query_one(f"#{name}", Chart)
+            chart.waiting = WAITING[name]
+            chart.show(made(subjects), log_y=name == "spectrum")
         self._say_title()
         self._say_missing()
 

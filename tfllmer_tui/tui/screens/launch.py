@@ -24,7 +24,7 @@ from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.widgets.form_line import FormLine, Words
 from tfllmer_tui.tui.widgets.settings_form import SettingsForm
-from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
+from tfllmer_tui.tui.widgets.table import READING, CellText, Column, VirtualTable
 from tfllmer_tui.view.study import time_text
 from tfllmer_tui.view.text import STATUS
 
@@ -82,6 +82,7 @@ class LaunchScreen(Page):
         """What the form held when the launch key was faster than the plan; it is launched once it is planned."""
         self._launched: Mapping[str, str] | None = None
         """What the form held at the last launch."""
+        self._state = ""
         self._known: Mapping[str, str] = {}
         """Status of every run by what it computes."""
         self._soon: Timer | None = None
@@ -94,7 +95,7 @@ class LaunchScreen(Page):
                         with Horizontal(classes="line", id=f"line-{box.name}"):
                             yield Static(box.name, classes="label")
                             yield FormLine(placeholder=box.hint, id=box.name, compact=True, suggester=Words(()))
-                    yield Static(id="said", markup=False)
+                    yield Static(READING, id="said", markup=False)
                 yield SettingsForm(id="settings")
             with Vertical(id="plan"):
                 yield VirtualTable(
@@ -166,8 +167,8 @@ class LaunchScreen(Page):
     def show_news(self, snapshot: StoreSnapshot) -> None:
         """Plan again when other runs are there, or have ended."""
         known = {row.spec_hash: row.status for row in snapshot.rows.values()}
-        if known != self._known:
-            self._known = known
+        if (snapshot.state, known) != (self._state, self._known):
+            self._state, self._known = snapshot.state, known
             self._plan_soon()
 
     def _make_plan(self) -> None:
@@ -176,12 +177,16 @@ class LaunchScreen(Page):
             self._show_plan(Plan(error="read-only: nothing can be launched from this view"), values)
             return
         store = self.context.store
+        if store is None and self.context.snapshot.state == "opening":
+            return  # which of the runs are there is not known yet: the news that it is make the plan
         self.think("plan", lambda: plan(values, store), lambda outcome: self._show_plan(outcome, values))
 
     def _show_plan(self, outcome: Plan, values: Mapping[str, str]) -> None:
         self._plan, self._planned = outcome, values
         colors = inks(self.app.current_theme)
-        self.query_one("#grid", VirtualTable).show(outcome.runs)
+        grid = self.query_one("#grid", VirtualTable)
+        grid.empty_text = ""
+        grid.show(outcome.runs)
         self.query_one("#said", Static).update(_said(outcome, colors))
         self._show_settings()
         command = command_of(values) if not outcome.error else ""

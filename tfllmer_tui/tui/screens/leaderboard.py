@@ -27,7 +27,7 @@ from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.screens.metric import MetricScreen
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.widgets.log_view import LogView
-from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
+from tfllmer_tui.tui.widgets.table import READING, CellText, Column, VirtualTable
 from tfllmer_tui.view.board import board_notes
 
 if TYPE_CHECKING:
@@ -77,10 +77,12 @@ class LeaderboardScreen(Page):
         self._absent = ""
         """The baseline of the data set, where the board has no row of it."""
         self._seen: tuple[object, ...] = ()
+        self._read_for: tuple[str | None, ...] = ()
+        """Metric and study of the boards in sight."""
 
     def compose_body(self) -> Iterable[Widget]:
         self._choice = remembered_choice(self.context.memory.section("board"))
-        yield Static(id="title", markup=False)
+        yield Static(READING, id="title", markup=False)
         with Horizontal(id="panes"):
             yield VirtualTable((), self._cells, key_of=lambda row: str(row.label), id="board")
             with VerticalScroll(id="laid-out"):
@@ -100,6 +102,8 @@ class LeaderboardScreen(Page):
         """Only what has finished counts: read again when that changes."""
         finished = [row.id for row in snapshot.rows.values() if row.status == RunStatus.FINISHED]
         seen = (self._choice.metric, self._choice.study, hash(frozenset(finished)), chosen_baselines(self.context))
+        if snapshot.state == "missing" and not self._boards:
+            self._show_board()
         if seen == self._seen or snapshot.state != "open":
             return
         self._seen = seen
@@ -107,11 +111,15 @@ class LeaderboardScreen(Page):
 
     def _read(self) -> None:
         choice = self._choice
+        if (choice.metric, choice.study) != self._read_for:
+            of = f" of study {printable(choice.study)}" if choice.study else ""
+            self.query_one("#title", Static).update(f"{choice.metric}{of}: {READING}")
         self.read("boards", lambda store: boards.read(store, choice), self._show)
 
     def _show(self, found: list[Leaderboard]) -> None:
         """The numbers at once, the marks when the tests are made."""
         self._boards = found
+        self._read_for = self._choice.metric, self._choice.study
         self._at = min(self._at, max(len(found) - 1, 0))
         self._with_marks, self._untested = None, ""
         board = self.board

@@ -24,7 +24,7 @@ from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.run_keys import RunKeys
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.text import span
-from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
+from tfllmer_tui.tui.widgets.table import READING, CellText, Column, VirtualTable
 from tfllmer_tui.view.text import STATUS
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ class QueueScreen(RunKeys):
         bad = [r for r in rows if r.status in (RunStatus.FAILED, RunStatus.LOST, RunStatus.CANCELLED)]
         ended = sorted(bad, key=lambda r: r.ended or r.created, reverse=True)[:ENDED_SHOWN]
         table = self.table
-        table.empty_text = "nothing runs and nothing waits; n on the first page launches a run"
+        empty = "nothing runs and nothing waits; n on the first page launches a run"
+        table.empty_text = READING if snapshot.is_reading else empty
         table.marked.keep({row.id for row in (*running, *self._queued, *ended)})
         table.show([*running, *self._queued, *ended])
         self._read_workers()
@@ -117,6 +118,8 @@ class QueueScreen(RunKeys):
             self.read("workers", living_workers, self._show_workers)
 
     def _show_workers(self, workers: Sequence[WorkerState]) -> None:
+        if self.context.snapshot.is_reading:  # what waits is not known yet
+            return
         colors = inks(self.app.current_theme)
         running = sum(r.status in (RunStatus.RUNNING, "stopping") for r in self.context.snapshot.rows.values())
         grid = _fleet(workers, running, len(self._queued), colors, self.context.clock())

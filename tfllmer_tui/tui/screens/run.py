@@ -145,7 +145,8 @@ class RunScreen(RunKeys, ChartKeys):
         if (row := removed.get(self.run_id)) is not None:
             self._show_row(row)
         elif self.run_id not in self.context.snapshot.rows:
-            self.query_one("#head", Static).update(f"{self.run_id} is not in the store any more")
+            gone = "reading…" if self.context.snapshot.is_reading else "is not in the store any more"
+            self.query_one("#head", Static).update(f"{self.run_id} {gone}")
 
     def _show_row(self, row: RunRow) -> None:
         self.query_one("#head", Static).update(
@@ -166,6 +167,7 @@ class RunScreen(RunKeys, ChartKeys):
         if self._story is None:
             self.query_one("#settings-table", VirtualTable).show(story.settings.facts)
         self._story = story
+        self.query_one("#events-table", VirtualTable).empty_text = "nothing has happened to it yet"
         self.query_one("#events-table", VirtualTable).show(story.events)
         self.query_one("#about-table", VirtualTable).show(story.about)
 
@@ -206,7 +208,9 @@ class RunScreen(RunKeys, ChartKeys):
             if end < asked:
                 view.clear()
             self._log_at = end
+            view.waiting = "the run has printed nothing"
             view.add(text)
+            view.refresh()
 
     def action_search(self) -> None:
         tabs = self.query_one(TabbedContent)

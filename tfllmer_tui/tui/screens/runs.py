@@ -30,6 +30,7 @@ from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.widgets.filter_bar import FilterBar
 from tfllmer_tui.tui.widgets.preview import Preview
 from tfllmer_tui.tui.widgets.run_table import RUNS, Marks, RunTable, columns_of, unused_columns
+from tfllmer_tui.tui.widgets.table import READING
 from tfllmer_tui.tui.widgets.welcome import Welcome
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
         table.sorted_by = (self._view.sort, self._view.descending)
         is_read = self.context.snapshot.complete
         filtered = "no run passes the filter" if self._listing.filter and self.context.snapshot.rows else ""
-        table.empty_text = filtered if is_read else "reading the runs…"
+        table.empty_text = filtered if is_read else READING
         table.marks, table.metric = self._marks(), self._view.metric
         hidden = self._listing.hidden | unused_columns(result.entries)
         columns = columns_of(self._view, table.id_length, bool(self._compared.baselines), hidden)
@@ -174,6 +175,8 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
         self._share_room()
 
     def _count(self) -> str:
+        if self.context.snapshot.is_reading:
+            return READING
         words = [
             f"{len(self._entries):,} of {len(self.context.snapshot.rows):,}"
             if self._listing.filter or self._view.grouped

@@ -92,10 +92,11 @@ class StudiesScreen(Page):
         ends_at = study.runs.ends_at if study.runs else None
         left = ends_at - self.context.clock() if ends_at else None
         error = study.file.error if study.file else ""
+        finished = "…" if self.context.snapshot.is_reading else str(counts["finished"])
         told: dict[str, CellText] = {
             "name": [("✗ " if error else "", colors["error"]), (printable(study.id), colors["text"])],
             "share": [("━" * done, colors["success"]), ("━" * (width - done), colors["faint"])],
-            "count": [(str(counts["finished"]), colors["text"]), (f"/{study.total}", colors["dim"])],
+            "count": [(finished, colors["text"]), (f"/{study.total}", colors["dim"])],
             "states": states,
             "left": [(span(left) if left else "", colors["primary"])],
             "question": [(printable(error or (study.file.question if study.file else "")), colors["dim"])],

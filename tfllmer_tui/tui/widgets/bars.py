@@ -37,7 +37,7 @@ class TopBar(Widget):
     def show(self, snapshot: StoreSnapshot) -> None:
         """Count the runs anew."""
         counts = Counter[str](row.status for row in snapshot.rows.values())
-        is_reading = snapshot.state == "opening" or (snapshot.state == "open" and not snapshot.complete)
+        is_reading = snapshot.is_reading
         if counts != self._counts or is_reading != self._is_reading:
             self._counts, self._total, self._is_reading = counts, len(snapshot.rows), is_reading
             self.refresh()

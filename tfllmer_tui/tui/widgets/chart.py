@@ -41,7 +41,7 @@ class Chart(Widget, can_focus=True):
     at: reactive[float | None] = reactive(None)
     """x of the crosshair."""
 
-    def __init__(self, title: str = "", *, id: str | None = None, waiting: str = "nothing measured yet") -> None:
+    def __init__(self, title: str = "", *, id: str | None = None, waiting: str = "reading…") -> None:
         super().__init__(id=id)
         self.set_reactive(Chart.title, title)
         self.plot = Plot()

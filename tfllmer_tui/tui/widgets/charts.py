@@ -72,7 +72,7 @@ class Charts(Widget):
     def load(self, runs: Sequence[DrawnRun]) -> None:
         """Show these runs: what is read already at once, the rest when it has been read."""
         self._wanted = tuple(runs)
-        self._say_waiting("reading…" if runs else "nothing measured yet")
+        self.say_waiting(reading=bool(runs))
         metrics, cache = self._metrics, self.page.context.traces
 
         def job(store: Store) -> tuple[list[list[Curve]], list[list[ReferenceLine]]]:
@@ -83,11 +83,13 @@ class Charts(Widget):
 
     def _loaded(self, result: tuple[list[list[Curve]], list[list[ReferenceLine]]]) -> None:
         self._curves, self._lines = result
-        self._say_waiting("nothing measured yet")
+        self.say_waiting(reading=False)
         self.draw()
 
-    def _say_waiting(self, text: str) -> None:
-        """What stands where there is no curve: not measured is said only when it has been read."""
+    def say_waiting(self, *, reading: bool) -> None:
+        """What stands where there is no curve: not measured is said only when it, and which runs there are, was
+        read."""
+        text = "reading…" if reading or self.page.context.snapshot.is_reading else "nothing measured yet"
         for chart in self.charts:
             chart.waiting = text
             chart.refresh()

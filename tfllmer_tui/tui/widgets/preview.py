@@ -32,6 +32,8 @@ class Preview(Vertical):
         runs = runs if self.display else []
         if not _same(runs, self._wanted):
             self.query_one(Charts).load(runs)
+        elif not runs:
+            self.query_one(Charts).say_waiting(reading=False)
         self._wanted = runs
 
     def show_metrics(self, metrics: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ from engine.views.words import printable
 from tfllmer_tui.tui.messages import ChoiceTurned, FindRequested, LineLeft, RowChosen, RowReached, SettingEdited
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.widgets.completed import TextLine
-from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
+from tfllmer_tui.tui.widgets.table import READING, CellText, Column, VirtualTable
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,8 @@ class SettingsForm(Vertical):
                 lines.append(heading)
             lines.append(state)
         table = self.query_one("#fields", SettingsTable)
-        table.empty_text = "no setting has these words" if self._states else "shown as soon as the form above fits"
+        waits = "shown as soon as the form above fits" if self._wrong else READING
+        table.empty_text = "no setting has these words" if self._states else waits
         table.show(lines)
         if isinstance(table.row, FormHeading):
             table.action_move(1)

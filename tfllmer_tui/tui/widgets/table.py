@@ -21,6 +21,7 @@ from tfllmer_tui.tui.messages import RowChosen, RowReached, SortChosen
 from tfllmer_tui.tui.palette import Inks, inks
 
 Row = TypeVar("Row")
+READING = "reading…"
 CellText: TypeAlias = "Sequence[tuple[str, Style]]"
 """Pieces of text, each in one style."""
 
@@ -70,7 +71,8 @@ class VirtualTable(ScrollView, Generic[Row], can_focus=True):
         self._columns, self._cells_of, self._key_of = tuple(columns), cells, key_of
         self.rows: Sequence[Row] = ()
         self.sorted_by: tuple[str, bool] | None = None
-        self.empty_text = ""
+        self.empty_text = READING
+        """What stands in place of rows; that they are read, until the owner has read them."""
         self._fitted: tuple[Column, ...] = ()
         self._strips: LRUCache[tuple[Any, ...], tuple[Row, Strip]] = LRUCache(1024)
         self._generation = 0
