@@ -37,8 +37,8 @@ def report(
     from engine.reports.render.report import Question, write_report
     from engine.store.studies import known_study
     from engine.views.selection import finished_evidence
+    from engine.views.verdicts import judged_by
     from tfllmer_tui.cli.output import say, settled_store
-    from tfllmer_tui.cli.report.verdict import judged_by
 
     store = settled_store(db)
     evidence = finished_evidence(store, study, dataset, backbone)

@@ -1,0 +1,38 @@
+"""A verdict drawn: for each data set and backbone its table and its reasons, then the responses to a dial."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from tfllmer_tui.view.grid import grid_table
+from tfllmer_tui.view.text import plain
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from engine.reports.verdict.verdict import Verdict
+    from engine.views.verdicts import Judgement
+
+_MARK = {True: "✓", False: "✗", None: "?"}
+
+
+def headline(claim: Verdict) -> Text:
+    """`✓ demo · sasrec: supported (untuned)`."""
+    untuned = " (untuned)" if claim.untuned else ""
+    return plain(f"{_MARK[claim.supported]} {claim.bench.title}: {claim.verdict}{untuned}", "bold")
+
+
+def verdict_lines(judgement: Judgement) -> list[RenderableType]:
+    """Everything that `tfllmer verdict` prints."""
+    from engine.reports.render import dose_text
+    from engine.reports.render.verdict_text import grid, prose
+
+    lines: list[RenderableType] = []
+    for claim in judgement.claims:
+        lines += [headline(claim), grid_table(grid(claim)), plain("")]
+        lines += [*(plain(paragraph) for paragraph in prose(claim)), plain("")]
+    for table in dose_text.grids(judgement.doses):
+        lines += [grid_table(table), plain("")]
+    return [*lines, *(plain(sentence) for sentence in dose_text.prose(judgement.doses))]
