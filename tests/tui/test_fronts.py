@@ -12,7 +12,7 @@ from tests.tui.cli.calls import call
 from tfllmer_tui.tui.screens.compare import CompareScreen
 from tfllmer_tui.tui.screens.leaderboard import LeaderboardScreen
 from tfllmer_tui.tui.screens.queue import QueueScreen
-from tfllmer_tui.tui.screens.study import StudyScreen
+from tfllmer_tui.tui.screens.study_plan import StudyPlanScreen
 from tfllmer_tui.tui.widgets.table import VirtualTable
 
 STUDY = f"""\
@@ -114,9 +114,9 @@ async def test_comparisons(filled: Path) -> None:
 
 async def test_the_state_of_a_study(filled: Path) -> None:
     async with opened(filled, (200, 60)) as pilot:
-        await pilot.app.push_screen(StudyScreen("mine"))
+        await pilot.app.push_screen(StudyPlanScreen("mine"))
         screen = pilot.app.screen
-        assert isinstance(screen, StudyScreen)
+        assert isinstance(screen, StudyPlanScreen)
         await until(pilot, lambda: screen._preview.now is not None)
         await quiet(pilot)
         now = screen._preview.now

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.records import RunStatus
-from tfllmer_tui.view.text import duration, plain, short_ids, status_text
+from tfllmer_tui.view.text import STATUS, duration, plain, short_ids, status_text
 
 if TYPE_CHECKING:  # the screens start without the store and the presets
     from engine.queue.studies import Submission
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the screens start without the store and the presets
 
 _DIM = "bright_black"
 _PLACE = ("dataset", "backbone", "embedding")
-_MISSING = "○"
+MISSING = "○"
 
 
 def label(axes: Mapping[str, Any]) -> str:
@@ -121,5 +121,10 @@ def _column(axes: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(axes[axis]) for axis in _PLACE if axis in axes)
 
 
+def mark_of(state: str) -> str:
+    """The mark of a cell's state: of its run's status, or that it has no run."""
+    return MISSING if state == "missing" else STATUS.get(state, ("?", ""))[0]
+
+
 def _mark(state: str) -> Text:
-    return Text(_MISSING, _DIM) if state == "missing" else status_text(state, word=False)
+    return Text(MISSING, _DIM) if state == "missing" else status_text(state, word=False)

@@ -10,7 +10,8 @@ from engine.views.plans import StudyPart
 from engine.views.studies import study_files
 from tests.tui.app.bench import EPOCHS, RUNS, app_of, opened, press, quiet, screen_text, until
 from tfllmer_tui.tui.screens.studies import StudiesScreen
-from tfllmer_tui.tui.screens.study import StudyScreen, look_up
+from tfllmer_tui.tui.screens.study import StudyScreen
+from tfllmer_tui.tui.screens.study_plan import StudyPlanScreen, look_up
 from tfllmer_tui.tui.widgets.table import VirtualTable
 
 STUDY = f"""\
@@ -72,7 +73,7 @@ async def test_a_study_is_planned_restricted_and_launched(filled: Path) -> None:
         assert "6 runs on demo · ./configs/study/mine.yaml" in screen_text(pilot)
         await press(pilot, "l")
         plan = pilot.app.screen
-        assert isinstance(plan, StudyScreen)
+        assert isinstance(plan, StudyPlanScreen)
         shown = screen_text(pilot)
         assert "Is it the norm?" in shown and "✓ 2 finished" in shown and "○ 2 missing" in shown
         assert "tf-llmer/ace" in shown and "ctrl+r queues 2 of 6 runs" in shown
@@ -111,7 +112,7 @@ async def test_failed_runs_are_queued_again_where_that_is_asked(filled: Path) ->
         _select(pilot.app.screen.query_one("#studies", VirtualTable), "again")
         await press(pilot, "l")
         plan = pilot.app.screen
-        assert isinstance(plan, StudyScreen)
+        assert isinstance(plan, StudyPlanScreen)
         assert "✗ 1 failed" in screen_text(pilot) and "ctrl+t takes in the 1 failed" in screen_text(pilot)
         await press(pilot, "ctrl+t", "ctrl+y")
         assert pilot.app.clipboard == "tfllmer study run again --retry-failed --detach"
@@ -126,6 +127,6 @@ async def test_opened_for_reading_only_nothing_is_launched(filled: Path) -> None
     async with opened(filled, (80, 24), read_only=True) as pilot:
         await press(pilot, "5")
         _select(pilot.app.screen.query_one("#studies", VirtualTable), "mine")
-        await press(pilot, "l", "ctrl+r")
-        assert isinstance(pilot.app.screen, StudyScreen)
+        await press(pilot, "enter", "l", "ctrl+r")
+        assert isinstance(pilot.app.screen, StudyScreen) and "✓ 2 finished" in screen_text(pilot)
     assert len(list_runs(open_store(filled))) == len(RUNS)

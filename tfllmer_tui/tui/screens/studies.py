@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from rich.style import Style
 from rich.text import Text
@@ -20,14 +20,11 @@ from engine.views.words import printable
 from tfllmer_tui.tui.messages import RowChosen, RowReached
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.base import Page
-from tfllmer_tui.tui.screens.study import StudyScreen
+from tfllmer_tui.tui.screens.study_plan import StudyPlanScreen
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.text import span
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.text import STATUS
-
-if TYPE_CHECKING:
-    pass
 
 COLUMNS = (
     Column("name", "study", 14, 0, grow=1, most=30),
@@ -45,9 +42,10 @@ class StudiesScreen(Page):
     CSS_PATH = "studies.tcss"
     HEADING = "Studies"
     ABOUT = (
-        "Grids of runs from files, shipped or in ./configs/study; those with runs first. Enter lists the runs of one, "
-        "or what it would make; l shows what is missing of it, and launches it."
+        "Grids of runs from files, shipped or in ./configs/study; those with runs first. Enter shows one with its "
+        "board and its verdict; l shows what is missing of it."
     )
+    CHANGES = frozenset({"plan"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("l", "plan", "Launch", id="studies.plan"),
         Binding("y", "copy", "Copy the command", id="studies.copy"),
@@ -120,7 +118,8 @@ class StudiesScreen(Page):
             text.append(
                 f"\n{file.size} runs on {printable(', '.join(file.datasets))} · {printable(file.place)}", colors["dim"]
             )
-            text.append("\nl shows what exists, how long the rest takes, and launches it", colors["primary"])
+            if not self.context.read_only:
+                text.append("\nl shows what exists, how long the rest takes, and launches it", colors["primary"])
         self.query_one("#about", Static).update(text)
 
     @on(RowReached)
@@ -131,16 +130,13 @@ class StudiesScreen(Page):
     def _chosen(self, event: RowChosen) -> None:
         if not self.is_active:  # a second key, from before the first one's screen came
             return
-        if event.row.runs is None:
-            self.action_plan()
-        else:
-            self.context.show_runs(f"study:{event.row.id}")
+        self.context.show_study(event.row.id)
 
     def action_plan(self) -> None:
         """What the study would make, before it is launched."""
         line: StudyRow | None = self.query_one("#studies", VirtualTable).row
         if line is not None:
-            self.app.push_screen(StudyScreen(line.id))
+            self.app.push_screen(StudyPlanScreen(line.id))
 
     def action_copy(self) -> None:
         row = self.query_one("#studies", VirtualTable).row

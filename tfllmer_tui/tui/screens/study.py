@@ -1,187 +1,283 @@
-"""One study before it is launched: its question, what exists, what is missing, the time, the command."""
+"""Study: what it asks, a mark for every run, how far it is, its boards and its verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import shlex
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.console import Group
+from rich.style import Style
 from rich.text import Text
 from textual import on
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.timer import Timer
 from textual.widget import Widget
-from textual.widgets import Input, Static
+from textual.widgets import Static, Tab, Tabs
 
-from engine.views.plans import StudyPart, study_command
+from engine.records import RunStatus
 from engine.views.words import printable
-from tfllmer_tui.tui import actions
-from tfllmer_tui.tui.palette import inks
+from tfllmer_tui.tui.messages import RowChosen
+from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.base import Page
+from tfllmer_tui.tui.screens.study_plan import StudyPlanScreen
 from tfllmer_tui.tui.snapshot import StoreSnapshot
-from tfllmer_tui.tui.widgets.form_line import FormLine, Words
+from tfllmer_tui.tui.text import span
+from tfllmer_tui.tui.widgets.divider import Divider
+from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 
 if TYPE_CHECKING:
-    from engine.store import Store
-    from engine.views.study import StudyState
+    from rich.console import RenderableType
+
+    from engine.views.study import CellState
+    from engine.views.study_page import MatrixLine, StudyOutcome, StudyPage
+
+TABS = (("matrix", "Matrix"), ("board", "Board"), ("verdict", "Verdict"))
+LATER_S = 0.3
+"""News that come faster than this are read together."""
 
 
-@dataclass(frozen=True)
-class StudyPreview:
-    """A study with its cells as the store has them or what is wrong with what was typed."""
+class MatrixTable(VirtualTable["MatrixLine"]):
+    """Data sets are headings over all columns."""
 
-    part: StudyPart
-    meaning: str = ""
-    question: str = ""
-    axes: Mapping[str, str] | None = None
-    now: StudyState | None = None
-    error: str = ""
+    def across(self, row: MatrixLine, colors: Inks) -> tuple[str, Style] | None:
+        return None if row.cells else (printable(row.name), colors["head"])
 
 
 class StudyScreen(Page):
-    """What `tfllmer study run` would do, and a key that does it."""
+    """One study, run or not."""
 
     CSS_PATH = "study.tcss"
     HEADING = "Study"
-    ABOUT = "A mark for every run of a study: what exists already is left alone. Nothing is queued before ctrl+r."
+    ABOUT = (
+        "A mark for every run of a study, its boards, and its verdict as tfllmer verdict gives it. Enter leads to the "
+        "runs of a line."
+    )
+    CHANGES: ClassVar[frozenset[str]] = frozenset({"plan"})
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+r", "launch", "Launch", id="study.go"),
-        Binding("ctrl+t", "again", "Failed ones too", id="study.again"),
-        Binding("ctrl+y", "copy", "Copy the command", id="study.copy"),
+        Binding("right_square_bracket", "tab(1)", "Next tab", key_display="]", id="study.next-tab"),
+        Binding("left_square_bracket", "tab(-1)", "Tab before", show=False, key_display="[", id="study.previous-tab"),
+        Binding("r", "runs", "All its runs", id="study.runs"),
+        Binding("b", "board", "Leaderboard", id="study.board"),
+        Binding("l", "plan", "Launch", id="study.plan"),
+        Binding("y", "copy('status')", "Copy the command", show=False, id="study.copy-status"),
+        Binding("Y", "copy('verdict')", "Copy tfllmer verdict", show=False, id="study.copy-verdict"),
     ]
 
     def __init__(self, name: str) -> None:
         super().__init__()
         self._study = name
-        self._preview = StudyPreview(StudyPart(name))
-        self._again = False
-        """Whether failed runs are queued again too."""
-        self._soon: Timer | None = None
+        self._page: StudyPage | None = None
+        self._outcome: StudyOutcome | None = None
+        self._judged: tuple[str, ...] | None = None
+        """The finished runs that the outcome is of."""
         self._seen: int | None = None
+        self._soon: Timer | None = None
 
     def compose_body(self) -> Iterable[Widget]:
-        yield Static(printable(self._study), id="about", markup=False)
-        for name, hint in (
-            ("only", "all of it; dataset=ml-100k seed=0,1 is a part"),
-            ("seeds", "as in the file; or how many, from 0"),
-            ("set", "as in the file; train.epochs=5 changes every run"),
-        ):
-            with Horizontal(classes="line"):
-                yield Static(name, classes="label")
-                yield FormLine(placeholder=hint, id=name, compact=True, suggester=Words(()))
-        yield Static("looking up every run…", id="said", markup=False)
-        with VerticalScroll(id="cells"):
-            yield Static(id="picture", markup=False)
-        yield Static(id="command", markup=False)
+        yield Static(printable(self._study), id="head", markup=False)
+        yield Tabs(*(Tab(title, id=f"tab-{name}") for name, title in TABS), id="tabs")
+        with Horizontal(id="panes"):
+            with Vertical(id="left"):
+                table: MatrixTable = MatrixTable((), self._cells, id="matrix")
+                table.empty_text = "looking up every run…"
+                yield table
+                with VerticalScroll(id="below", can_focus=False):
+                    yield Static(id="now", markup=False)
+            yield Divider("study")
+            with Vertical(id="right"):
+                with VerticalScroll(id="board"):
+                    yield Static("reading…", id="board-text", markup=False)
+                yield Divider("study-outcome", beside=False)
+                with VerticalScroll(id="verdict"):
+                    yield Static("reading…", id="verdict-text", markup=False)
 
     def on_mount(self) -> None:
-        self.query_one("#only", FormLine).focus()
+        kept = self.context.memory.get("study tab")
+        self._show_tab(kept if kept in dict(TABS) else TABS[0][0])
 
-    # -------------------------------------------------------------------------------- the plan
-
-    @on(Input.Changed)
-    def _changed(self) -> None:
-        self._look_soon()
+    # -------------------------------------------------------------------------------- reading
 
     def show_news(self, snapshot: StoreSnapshot) -> None:
-        """Runs that came or ended since the last look count."""
-        seen = hash(frozenset((row.id, row.status) for row in snapshot.rows.values()))
+        """Runs that came, went on by an epoch, or ended since the last look count."""
+        rows = snapshot.rows.values()
+        seen = hash((snapshot.state, frozenset((row.id, row.status, int(row.epoch or 0)) for row in rows)))
         if seen != self._seen:
-            self._seen = seen
-            self._look_soon()
-
-    def _look_soon(self) -> None:
-        if self._soon is not None:
-            self._soon.stop()
-        self._soon = self.set_timer(0.15, self._look)
+            first, self._seen = self._seen is None, seen
+            if self._soon is not None:
+                self._soon.stop()
+            self._soon = self.set_timer(0.01 if first else LATER_S, self._look)
 
     def _look(self) -> None:
-        part, store = self._part, self.context.store
-        self.think("cells", lambda: look_up(store, part), self._show)
+        from engine.views.study_page import study_page
 
-    @property
-    def _part(self) -> StudyPart:
-        only, seeds, sets = (self.query_one(f"#{name}", FormLine).value.strip() for name in ("only", "seeds", "set"))
-        return StudyPart(self._study, only, seeds, sets)
+        store, name = self.context.store, self._study
+        self.think("study", lambda: study_page(store, name), self._show)
 
-    def _show(self, preview: StudyPreview) -> None:
-        from tfllmer_tui.view.study import failures, legend, matrix, time_text
+    def _show(self, page: StudyPage) -> None:
+        from engine.views.study_page import StudyOutcome, study_outcome
 
-        self._preview = preview
+        self._page = page
+        self._show_page(page)
+        store = self.context.store
+        if store is None or page.state is None:
+            self._show_outcome(StudyOutcome(refusal=page.error))
+        elif page.finished != self._judged:
+            self._judged = page.finished
+            self.think("outcome", lambda: study_outcome(store, page), self._show_outcome, self._fail_outcome)
+
+    def _fail_outcome(self, error: Exception) -> None:
+        """It is tried again with the next news."""
+        self._judged = None
+        self.context.tell_error(error)
+
+    def recolor(self) -> None:
+        super().recolor()
+        if self._page is not None:
+            self._show_page(self._page)
+
+    # -------------------------------------------------------------------------------- showing
+
+    def _show_page(self, page: StudyPage) -> None:
+        from tfllmer_tui.view.study import failures, legend, running
+
         colors = inks(self.app.current_theme)
-        summary = self.query_one("#said", Static)
-        if preview.meaning:
-            about = Text(f"{printable(self._study)}: {printable(preview.meaning)}", colors["bold"])
-            about.append(f"\n{printable(preview.question)}", colors["text"])
-            self.query_one("#about", Static).update(about)
-        if preview.axes is not None:
-            self.query_one("#only", FormLine).suggester = Words([f"{axis}=" for axis in preview.axes])
-        if preview.now is None:
-            summary.update(Text(f"✗ {preview.error}", colors["error"]))
-            self.query_one("#command", Static).update("")
-            return
-        counts, cells = preview.now.counts, preview.now.cells
-        lines = [legend(counts), Text(time_text(preview.now.time), colors["dim"])]
-        failed = counts.get("failed", 0)
-        queued = preview.now.to_queue + failed * self._again
-        ask = Text(f"ctrl+r queues {queued} of {len(cells)} runs", colors["primary"])
-        if failed:
-            ask.append(f" · ctrl+t {'leaves out' if self._again else 'takes in'} the {failed} failed", colors["dim"])
-        lines.append(ask)
-        summary.update(Text("\n").join(line for line in lines if line))
-        axes = Text("\n").join(
-            Text.assemble((f"{axis}  ", colors["dim"]), (printable(values), colors["text"]))
-            for axis, values in (preview.axes or {}).items()
-        )
-        self.query_one("#picture", Static).update(Group(matrix(cells), *failures(cells), Text(), axes))
-        self.query_one("#command", Static).update(Text(self._command, colors["dim"], overflow="fold"))
+        self.query_one("#head", Static).update(_head(page, colors, self.size.width))
+        table = self.query_one("#matrix", MatrixTable)
+        table.empty_text = f"✗ {page.error}" if page.error else ""
+        seeds = max((len(cells) for line in page.matrix.lines for cells in line.cells), default=1)
+        columns = [Column("name", "arm", 18, 0, grow=3, most=44)]
+        for at, backbone in enumerate(page.matrix.backbones):
+            title = printable(backbone)
+            columns.append(Column(str(at), title, max(len(title), seeds + 5), at + 1))
+        columns.append(Column("left", "to train", 8, len(columns), right=True))
+        if columns != list(table._columns):
+            table.set_columns(columns)
+        table.show(page.matrix.lines)
+        if self.focused is None and table.region:
+            table.focus()
+        cells = page.state.cells if page.state is not None else ()
+        lines = [legend(page.state.counts)] if page.state is not None else []
+        self.query_one("#now", Static).update(Group(*lines, *running(cells), *failures(cells)))
+
+    def _show_outcome(self, outcome: StudyOutcome) -> None:
+        from tfllmer_tui.view.board import leaderboard_table
+        from tfllmer_tui.view.verdict import verdict_lines
+
+        boards: list[RenderableType] = []
+        for board in outcome.boards:
+            boards += [leaderboard_table(board), Text()]
+        self.query_one("#board-text", Static).update(Group(*boards) if boards else Text("no finished run yet"))
+        judgement = outcome.judgement
+        verdict = Group(*verdict_lines(judgement)) if judgement else Text(f"no verdict yet: {outcome.refusal}")
+        self.query_one("#verdict-text", Static).update(verdict)
+
+    def _cells(self, line: MatrixLine, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
+        texts: list[CellText] = []
+        for column in columns:
+            if column.key == "name":
+                texts.append([(printable(line.name), colors["text"])])
+            elif column.key == "left":
+                texts.append([(span(line.left_s) if line.left_s else "", colors["dim"])])
+            else:
+                texts.append(_marks(line.cells[int(column.key)], colors))
+        return texts
+
+    # -------------------------------------------------------------------------------- tabs
+
+    @on(Tabs.TabActivated)
+    def _tab(self, event: Tabs.TabActivated) -> None:
+        name = (event.tab.id or "").removeprefix("tab-")
+        self._show_tab(name)
+        self.context.keep("study tab", name)
+
+    def _show_tab(self, name: str) -> None:
+        """The only pane in sight where there is no room for all."""
+        for each, _ in TABS:
+            self.set_class(each == name, f"-on-{each}")
+        tabs = self.query_one(Tabs)
+        if tabs.active != f"tab-{name}":
+            tabs.active = f"tab-{name}"
 
     @property
-    def _command(self) -> str:
-        """Of what is on screen: what is being typed may be no command yet."""
-        return study_command(self._preview.part, self._again)
+    def _tab_name(self) -> str:
+        return next(name for name, _ in TABS if self.has_class(f"-on-{name}"))
 
-    # -------------------------------------------------------------------------------- keys
+    def action_tab(self, by: int) -> None:
+        """To the next pane: its tab, or the pane itself where all are in sight."""
+        names = [name for name, _ in TABS]
+        here = self.focused if self.is_wide else None
+        at = names.index(here.id if here is not None and here.id in names else self._tab_name)
+        name = names[(at + by) % len(names)]
+        self._show_tab(name)
+        self.call_after_refresh(self.query_one(f"#{name}").focus)
 
-    def action_launch(self) -> None:
-        if self._preview.now is None:
-            self.notify(self._preview.error or "still looking up its runs", severity="warning", markup=False)
+    # -------------------------------------------------------------------------------- leading on
+
+    @on(RowChosen)
+    def _chosen(self, event: RowChosen) -> None:
+        if not self.is_active:  # a second key, from before the first one's screen came
             return
-        self.context.do(actions.launch_study, self._part, self._again)
-
-    def action_again(self) -> None:
-        self._again = not self._again
-        self._show(self._preview)
-
-    def action_copy(self) -> None:
-        if self._preview.now is None:
-            self.notify(self._preview.error or "still looking up its runs", severity="warning", markup=False)
+        runs = event.row.runs
+        if len(runs) == 1:
+            self.context.open_run(runs[0])
+        elif runs:
+            self.context.show_runs(f"run:{','.join(runs)}")
+        elif not event.row.cells:
+            self.action_runs()
         else:
-            self.context.copy("command", self._command)
+            self.notify("no run of this line yet", markup=False)
+
+    def action_runs(self) -> None:
+        self.context.show_runs(shlex.join([f"study:{self._study}"]))
+
+    def action_board(self) -> None:
+        self.context.show_board(self._study)
+
+    def action_plan(self) -> None:
+        """What is missing of it, before it is launched."""
+        self.app.push_screen(StudyPlanScreen(self._study))
+
+    def action_copy(self, what: str) -> None:
+        words = ["tfllmer", "verdict"] if what == "verdict" else ["tfllmer", "study", what]
+        self.context.copy("command", shlex.join([*words, self._study]))
 
     def commands(self) -> Iterable[SystemCommand]:
-        if self._preview.now is not None:
-            yield SystemCommand("Launch", "Queue what is missing of the study", self.action_launch)
-        yield SystemCommand("Copy the command", "The same on the command line", self.action_copy)
+        yield SystemCommand("Its runs", "The table of runs, of this study alone", self.action_runs)
+        yield SystemCommand("Its leaderboard", "With tests and exports", self.action_board)
+        yield SystemCommand("Launch this study", "First what exists and what is missing of it", self.action_plan)
+        for what, words in (("status", "tfllmer study status"), ("verdict", "tfllmer verdict"), ("run", "study run")):
+            yield SystemCommand(f"Copy {words}", "To the clipboard", lambda what=what: self.action_copy(what))
 
 
-def look_up(store: Store | None, part: StudyPart) -> StudyPreview:
-    """What running the study, or a part of it, would do; for threads. Looks at the files of every run."""
-    from engine.errors import UserError
-    from engine.presets import find_study
-    from engine.presets.studies import text_of
-    from engine.views.study import planned_state
+def _marks(cells: Sequence[CellState], colors: Inks) -> CellText:
+    """A mark for each seed, and how far those are that run."""
+    from tfllmer_tui.view.study import mark_of
 
-    try:
-        study = find_study(part.study)
-    except UserError as error:
-        return StudyPreview(part, error=str(error))
-    axes = {axis: ", ".join(map(text_of, values)) for axis, values in study.axes.items()}
-    try:
-        cells = part.cells(study)
-        return StudyPreview(part, study.meaning, study.question, axes, planned_state(store, cells))
-    except UserError as error:
-        return StudyPreview(part, study.meaning, study.question, axes, error=str(error))
+    pieces = [(mark_of(cell.state), colors.status(cell.state)) for cell in cells]
+    running = [cell for cell in cells if cell.state == RunStatus.RUNNING and cell.epochs]
+    done = [min(1.0, (cell.epoch or 0.0) / (cell.epochs or 1)) for cell in running]
+    if done:
+        pieces.append((f" {sum(done) / len(done):.0%}", colors["primary"]))
+    return pieces
+
+
+def _head(page: StudyPage, colors: Inks, width: int) -> Text:
+    """What it asks, and how far it is."""
+    from tfllmer_tui.view.study import time_text
+
+    meaning = f": {printable(page.meaning)}" if page.meaning else ""
+    text = Text(f"{printable(page.name)}{meaning}", colors["bold"])
+    if page.state is not None:
+        total, ended = len(page.state.cells), page.state.ended
+        room = max(10, min(40, width // 5))
+        filled = round(room * ended / total) if total else 0
+        text.append("\n" + "━" * filled, colors["success"])
+        text.append("━" * (room - filled), colors["faint"])
+        text.append(f"  {ended} of {total} ended", colors["text"])
+        left = time_text(page.state.time) if page.is_stored else "not run here yet"
+        text.append(f"  {left}" if left else "", colors["dim"])
+    text.append(f"\n{printable(page.question)}" if page.question else "", colors["text"])
+    return text
