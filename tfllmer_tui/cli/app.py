@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import io
 import os
 import sys
 from typing import Annotated
@@ -18,6 +17,7 @@ from tfllmer_tui.cli.report import board, compare, export, metrics, report, verd
 from tfllmer_tui.cli.run import reproduce, run
 from tfllmer_tui.cli.store import doctor, store
 from tfllmer_tui.cli.study import study
+from tfllmer_tui.view.ascii import use_stand_ins
 from tfllmer_tui.view.printing import put, say
 
 app = typer.Typer(
@@ -86,8 +86,7 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1 or bool(os.environ.get("TFLLMER_DEBUG"))
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ?
+        use_stand_ins(stream)
     try:
         code = app(arguments, prog_name="tfllmer", standalone_mode=False)
     except Exception as error:

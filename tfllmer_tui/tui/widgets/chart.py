@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -18,7 +18,10 @@ from textual.widget import Widget
 from tfllmer_tui.tui.curves import Plot, value_at
 from tfllmer_tui.tui.messages import ChartZoomed, CrosshairMoved
 from tfllmer_tui.tui.palette import Inks, inks
-from tfllmer_tui.view.chart import AXIS, LABEL, REFERENCE, SERIES, Picture, draw
+from tfllmer_tui.view.chart import AXIS, LABEL, LETTERS, REFERENCE, SERIES, Picture, draw
+
+if TYPE_CHECKING:
+    from tfllmer_tui.tui.context import Context
 
 
 class Chart(Widget, can_focus=True):
@@ -91,6 +94,9 @@ class Chart(Widget, can_focus=True):
             legend=False,
         )
 
+    def on_mount(self) -> None:
+        self.ascii_only = cast("Context", self.app).ascii_only
+
     def on_resize(self) -> None:
         self.redraw()
 
@@ -161,12 +167,14 @@ class Chart(Widget, can_focus=True):
             place = f"  {name} {self.at:.4g}"
             segments.append(Segment(place, colors["primary"]))
             used += cell_len(place)
-        named = [(s, c) for s, c in zip(self.plot.series, self.plot.colors, strict=True) if s.in_legend]
+        letters = [LETTERS[place % len(LETTERS)] for place in range(len(self.plot.series))]
+        drawn = zip(self.plot.series, self.plot.colors, letters, strict=True)
+        named = [(series, color, letter) for series, color, letter in drawn if series.in_legend]
         room = width - used - 1
-        for i, (series, color) in enumerate(named):
+        for i, (series, color, letter) in enumerate(named):
             value = value_at(series, self.at) if self.at is not None else self.plot.last[i]
             number = "–" if value is None else f"{value:.4g}"
-            sample = "##" if self.ascii_only else "━━"
+            sample = 2 * letter if self.ascii_only else "━━"
             label = f" {series.name} "
             size = 2 + cell_len(sample) + cell_len(label) + cell_len(number)
             if size > room:

@@ -5,6 +5,7 @@ and the widget of the TUI takes it row by row (`Picture.runs`). A series of any 
 minimum and maximum per column of dots, so spikes stay visible and a million points take milliseconds.
 """
 
+from tfllmer_tui.view.chart.area import LETTERS
 from tfllmer_tui.view.chart.draw import draw
 from tfllmer_tui.view.chart.picture import (
     AXIS,
@@ -27,6 +28,7 @@ __all__ = [
     "BLANK",
     "COLORS",
     "LABEL",
+    "LETTERS",
     "REFERENCE",
     "SERIES",
     "BoolArray",

@@ -28,7 +28,8 @@ from tfllmer_tui.view.chart.ticks import log_ticks, nice_ticks, tick_labels
 
 DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 BRAILLE = np.array([" ", *(chr(0x2800 + code) for code in range(1, 256))])
-LETTERS = "*+xo#@%"
+LETTERS = "*+xo#@%&$=sdmkn"
+"""Series in plain characters; as many as runs are drawn over one another."""
 DASHES = ((1,), (1, 1, 1, 1, 0, 0), (1, 0), (1, 1, 1, 1, 0, 1, 0))  # besides colour: solid, dashed, dotted, dash-dot
 
 
