@@ -132,12 +132,11 @@ def _launched(said: str, new: Sequence[str], command: str, again: Sequence[Run] 
 
 
 def launch_demo(path: Path | None) -> ActionOutcome:
-    """Queue the first run of someone who has none: two arms on the generated data set."""
-    from engine.presets import resolve
+    """Queue the first runs of someone who has none."""
+    from engine.views.first_look import FIRST_LOOK
+    from engine.views.plans import StudyPart
 
-    arms = ("full", "no-both")
-    wanted = [resolve(ablation=arm) for arm in arms]
-    return launch(path, wanted, [["tfllmer", "run", "--ablation", arm, "--detach"] for arm in arms])
+    return launch_study(path, StudyPart(FIRST_LOOK), retry_failed=False)
 
 
 def launch_study(path: Path | None, part: StudyPart, retry_failed: bool) -> ActionOutcome:

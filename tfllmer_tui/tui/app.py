@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import events, on, work
-from textual.app import App, SystemCommand
+from textual import on, work
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
 from textual.screen import Screen
@@ -23,18 +24,15 @@ from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.alerts import ALERTS, AlertKind, alert_kind, alert_text
 from tfllmer_tui.tui.endings import Endings
 from tfllmer_tui.tui.keys import keys_file, own_keys
-from tfllmer_tui.tui.memory import Memory
-from tfllmer_tui.tui.messages import PlaceChosen, StoreNews
+from tfllmer_tui.tui.memory import Memory, View
+from tfllmer_tui.tui.messages import DemoRequested, StoreNews
+from tfllmer_tui.tui.navigation import Navigation
 from tfllmer_tui.tui.palette import CONTRAST, DARK, LIGHT, THEMES
-from tfllmer_tui.tui.screens.base import PLACES, Page
-from tfllmer_tui.tui.screens.compare import CompareScreen
+from tfllmer_tui.tui.screens.base import PLACES, READ_ONLY, Page, places
 from tfllmer_tui.tui.screens.geometry import GeometryScreen
-from tfllmer_tui.tui.screens.help import HelpScreen
-from tfllmer_tui.tui.screens.jump import JumpScreen
 from tfllmer_tui.tui.screens.launch import LaunchScreen
 from tfllmer_tui.tui.screens.leaderboard import LeaderboardScreen
 from tfllmer_tui.tui.screens.queue import QueueScreen
-from tfllmer_tui.tui.screens.run import RunScreen
 from tfllmer_tui.tui.screens.runs import RunsScreen
 from tfllmer_tui.tui.screens.studies import StudiesScreen
 from tfllmer_tui.tui.snapshot import StoreSnapshot
@@ -42,6 +40,7 @@ from tfllmer_tui.tui.text import PrintableLines
 from tfllmer_tui.tui.traces import TraceCache
 from tfllmer_tui.tui.undo import ActionOutcome, UndoStack
 from tfllmer_tui.tui.watch import Watcher
+from tfllmer_tui.view.ascii import lacks_unicode
 
 if TYPE_CHECKING:
     from engine.store import Store
@@ -51,7 +50,7 @@ SETTLE_S = 15.0
 """How often runs are settled that nobody may be following."""
 
 
-class TfllmerApp(App[None]):
+class TfllmerApp(Navigation):
     """The terminal workbench."""
 
     TITLE = "tfllmer"
@@ -81,18 +80,24 @@ class TfllmerApp(App[None]):
     ]
 
     def __init__(
-        self, db: str | None = None, *, read_only: bool = False, clock: Callable[[], float] = time.time
+        self,
+        db: str | None = None,
+        *,
+        read_only: bool = False,
+        view: View = "terminal",
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """`db` names the store; `read_only` shows runs and changes nothing. Raises UserError where the user's keys
-        are wrong, or no store is named."""
+        """`db` names the store; `read_only` shows runs and changes nothing; every `view` remembers its own. Raises
+        UserError where the user's keys are wrong, or no store is named."""
         keys = self.check_keys()
         super().__init__()
         self.clock, self.read_only = clock, read_only
+        self.ascii_only = sys.__stderr__ is not None and lacks_unicode(sys.__stderr__)  # where Textual draws
         self.snapshot = StoreSnapshot()
         self.store_file = path = store_path(db)
         self.watcher = Watcher(path, self.post_message)
         self.traces = TraceCache()
-        self.memory = Memory(path, read_only=read_only)
+        self.memory = Memory(path, view, read_only=read_only)
         self.changes = UndoStack()
         self._endings = Endings()
         self.deaf_before = 0.0
@@ -154,7 +159,7 @@ class TfllmerApp(App[None]):
     def _change(self, action: Callable[..., str | ActionOutcome], *given: Any) -> str | ActionOutcome:
         """The one way from the app to anything that writes. Raises UserError where it was opened for reading only."""
         if self.read_only:
-            raise UserError("read-only: this view shows runs and changes nothing")
+            raise UserError(READ_ONLY)
         return action(self.snapshot.path, *given)
 
     def do(
@@ -230,6 +235,10 @@ class TfllmerApp(App[None]):
         text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         self.notify(single_line(text), severity="error", timeout=8, markup=False)
 
+    @on(DemoRequested)
+    def _demo(self) -> None:
+        self.do(actions.launch_demo)
+
     # -------------------------------------------------------------------------------- alerts
 
     @property
@@ -249,57 +258,7 @@ class TfllmerApp(App[None]):
         if self._driver is not None and not self.is_headless:
             self._driver.write(alert_text(kind, words, os.environ))
 
-    # -------------------------------------------------------------------------------- going about
-
-    def action_go(self, mode: str) -> None:
-        """To another place, at its first screen; to Geometry with the runs that one is on."""
-        here = self.screen
-        about = here.run_ids() if isinstance(here, Page) and not isinstance(here, GeometryScreen) else []
-        self.switch_mode(mode)
-        if about and isinstance(self.screen, GeometryScreen):
-            self.screen.look_at(about)
-        if isinstance(self.screen, LaunchScreen):
-            self.screen.start_typing()
-
-    @on(PlaceChosen)
-    def _go(self, event: PlaceChosen) -> None:
-        self.action_go(event.mode)
-
-    def on_key(self, event: events.Key) -> None:
-        """`q` twice on an overlay ends the overlay, and not the app too."""
-        if event.time <= self.deaf_before:
-            event.prevent_default()
-
-    async def action_back(self) -> None:
-        """To the screen below, from one that is whole: half of a screen cannot be taken away."""
-        if len(self.screen_stack) > 1 and not (isinstance(self.screen, Page) and not self.screen.is_whole):
-            await self.pop_screen()
-
-    def open_run(self, run_id: str) -> None:
-        """Show one run."""
-        self.push_screen(RunScreen(run_id))
-
-    def compare(self, run_ids: Sequence[str]) -> None:
-        """Show runs side by side."""
-        self.push_screen(CompareScreen(tuple(run_ids)))
-
-    def show_runs(self, text: str) -> None:
-        """The runs that a filter lets through, over the screen that asks; the place Runs keeps its own filter."""
-        self.push_screen(RunsScreen(text))
-
-    def launch_from(self, run_id: str) -> None:
-        """Edit a copy of a run before it is launched."""
-        self.push_screen(LaunchScreen(run_id))
-
-    def action_help(self) -> None:
-        """The keys of where one is."""
-        if not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen(self.screen))
-
-    def action_jump(self) -> None:
-        """A letter on every pane."""
-        if isinstance(self.screen, Page):
-            self.push_screen(JumpScreen(self.screen))
+    # -------------------------------------------------------------------------------- in words
 
     def copy(self, what: str, text: str) -> None:
         """To the clipboard of the terminal (OSC 52), also through SSH and tmux."""
@@ -357,8 +316,8 @@ class TfllmerApp(App[None]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Entries of the command palette: what makes sense here first."""
         if isinstance(screen, Page):
-            yield from screen.commands()
-        for mode, title in PLACES:
+            yield from screen.offered_commands()
+        for mode, title in places(read_only=self.read_only):
             if mode != self.current_mode:
                 yield SystemCommand(f"Go to {title}", f"Open {title}", lambda mode=mode: self.action_go(mode))
         yield SystemCommand("Theme", "Choose colours: dark, light, high contrast, and Textual's", self.search_themes)
@@ -371,7 +330,8 @@ class TfllmerApp(App[None]):
             yield SystemCommand(f"Undo: {newest.said}", "Take it back; u does the same", self.action_undo)
         if self.changes.command:
             yield SystemCommand("Copy the command of the last action", self.changes.command, self.action_copy_action)
-        yield SystemCommand("Start a worker", "It takes queued runs, in the background", self._start_worker)
+        if not self.read_only:
+            yield SystemCommand("Start a worker", "It takes queued runs, in the background", self._start_worker)
         yield SystemCommand("Help", "Keys of this screen", self.action_help)
         yield SystemCommand("Screenshot", "Save this screen as SVG", self.deliver_screenshot)
         yield SystemCommand("Quit", "Runs go on without the terminal", self.exit)

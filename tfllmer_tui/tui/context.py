@@ -23,6 +23,8 @@ class Context(Protocol):
 
     clock: Callable[[], float]
     read_only: bool
+    ascii_only: bool
+    """Whether the terminal has plain characters alone: charts are then drawn with letters."""
     snapshot: StoreSnapshot
     traces: TraceCache
     memory: Memory
@@ -55,6 +57,12 @@ class Context(Protocol):
 
     def show_runs(self, text: str) -> None:
         """The table of runs, filtered."""
+
+    def show_study(self, name: str) -> None:
+        """Everything that is known of one study."""
+
+    def show_board(self, study: str) -> None:
+        """The leaderboard of one study's runs."""
 
     def launch_from(self, run_id: str) -> None:
         """Edit a copy of a run before it is launched."""

@@ -29,6 +29,12 @@ def gutter_of(colors: Mapping[str, int], run_ids: Iterable[str], inked: Inks) ->
     return None if color is None else ("▌", inked.curves[color % len(inked.curves)])
 
 
+def drawn_together(rows: Mapping[str, RunRow]) -> list[DrawnRun]:
+    """All of a few runs as curves, in the order in which they were made."""
+    first = [rows[run_id] for run_id in sorted(rows)][:MOST_DRAWN]
+    return [DrawnRun(row, color, name) for color, (row, name) in enumerate(zip(first, names(first), strict=True))]
+
+
 class MarkedRuns:
     """Marked runs, in the order in which they were marked. `colors`: the place of each one's colour by its id."""
 

@@ -1,4 +1,5 @@
-"""What is remembered from one session to the next: of a person in one small JSON file, of each store in another.
+"""What is remembered from one session to the next: of a person in one small JSON file, of each store in another. The
+terminal and the browser have files of their own.
 
 How one looks at runs (filter, columns, smoothing, baseline, ...) belongs to the store they are in; colours, spacing
 and alerts belong to the person, whichever store it is. Nothing here ends a session: a file that makes no sense is set
@@ -10,25 +11,28 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from engine.bounds import read_json
 from engine.errors import UserError
 from engine.files import make_folder, state_folder, user_state, write_text
 
+View: TypeAlias = Literal["terminal", "web"]
+_FILES: Mapping[View, str] = {"terminal": "tui.json", "web": "web.json"}
 PERSONAL = ("theme", "spacious", "alerts")
 """What belongs to the person; everything else belongs to the store."""
 
 
 class Memory:
-    """What is remembered for one person and the store at a path. With `read_only` files are read and never touched."""
+    """What one view remembers for one person and the store at a path. With `read_only` files are read and never
+    touched."""
 
-    def __init__(self, store: Path, *, read_only: bool = False) -> None:
+    def __init__(self, store: Path, view: View = "terminal", *, read_only: bool = False) -> None:
         self.notices: list[str] = []
         """Lines about files that made no sense."""
         self._store, self._read_only = store, read_only
-        self._person_file = user_state() / "tui.json"
-        self._store_file = state_folder(store) / "tui.json"
+        self._person_file = user_state() / _FILES[view]
+        self._store_file = state_folder(store) / _FILES[view]
         person = self._recall(self._person_file)
         self._values = self._recall(self._store_file)
         self._values.pop("store", None)

@@ -57,6 +57,13 @@ class SortChosen(Message):
         self.key = key
 
 
+# ------------------------------------------------------------------------------------ panes
+
+
+class PanesReset(Message):
+    """The room is shared as it was before a person moved the line between two panes."""
+
+
 # ------------------------------------------------------------------------------------ charts
 
 

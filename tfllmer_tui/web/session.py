@@ -25,7 +25,7 @@ def main() -> None:
     given = parser.parse_args()
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
-        app = TfllmerApp(given.db, read_only=given.read_only)
+        app = TfllmerApp(given.db, read_only=given.read_only, view="web")
     except UserError as error:
         say(error)
         sys.exit(2)

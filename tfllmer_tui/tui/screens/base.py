@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
+from textual import events
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -18,6 +19,7 @@ from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.screens.overlay import ConfirmScreen
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.widgets.bars import Notice, TopBar
+from tfllmer_tui.tui.widgets.divider import Divider
 
 if TYPE_CHECKING:
     from engine.store import Store
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 AGAIN_S = 1.0
 """When a read is tried again that a lock, or another trouble of the store, has kept from it."""
+READ_ONLY = "read-only: this view shows runs and changes nothing"
 PLACES = (
     ("runs", "Runs"),
     ("leaderboard", "Leaderboard"),
@@ -35,6 +38,11 @@ PLACES = (
     ("studies", "Studies"),
     ("geometry", "Geometry"),
 )
+
+
+def places(*, read_only: bool) -> Sequence[tuple[str, str]]:
+    """Where one can go; a view for reading only has no place that launches. Their numbers stay as they are."""
+    return [(mode, title) for mode, title in PLACES if not (read_only and mode == "launch")]
 
 
 class Page(Screen[None]):
@@ -46,12 +54,17 @@ class Page(Screen[None]):
         Binding("escape", "app.back", "Back", show=False, id="page.back"),
         Binding("u,alt+u", "app.undo", "Undo", show=False, id="page.undo"),
         Binding("ctrl+y", "app.copy_action", "Copy the command of the last action", show=False, id="page.copy-action"),
+        Binding("less_than_sign", "divide(-1)", "Divider back", show=False, key_display="<", id="page.divider-back"),
+        Binding("greater_than_sign", "divide(1)", "Divider on", show=False, key_display=">", id="page.divider-on"),
     ]
     AUTO_FOCUS = ""
     HEADING: ClassVar[str] = ""
     """What the help calls this screen."""
     ABOUT: ClassVar[str] = ""
     """One sentence for the help."""
+    CHANGES: ClassVar[frozenset[str]] = frozenset()
+    """Actions that change something. A view for reading only neither offers them (footer, help, palette) nor does
+    them."""
 
     @property
     def context(self) -> Context:
@@ -112,9 +125,51 @@ class Page(Screen[None]):
         """Entries of the command palette that make sense here and now."""
         return ()
 
+    def offered_commands(self) -> Iterable[SystemCommand]:
+        """The same without what cannot be done here, and with what holds for every page."""
+        withheld = [getattr(self, f"action_{name}") for name in self.CHANGES] if self.context.read_only else []
+        yield from (command for command in self.commands() if command.callback not in withheld)
+        if any(divider.is_moved for divider in self.query(Divider)):
+            yield SystemCommand("Reset the panes", "As large as they were at first", self.action_reset_panes)
+
     def run_ids(self) -> list[str]:
         """The runs that an action is about."""
         return []
+
+    # -------------------------------------------------------------------------------- panes
+
+    def on_resize(self) -> None:
+        for divider in self.query(Divider):
+            self.call_after_refresh(divider.settle)
+
+    def action_divide(self, by: int) -> None:
+        """Move the line beside the pane that has the focus, or the only one."""
+        shown = [divider for divider in self.query(Divider) if divider.region]
+        beside = [divider for divider in shown if divider.has_beside(self.focused)]
+        for divider in [*beside[-1:], *shown][:1]:
+            divider.move(by)
+
+    def action_reset_panes(self) -> None:
+        for divider in self.query(Divider):
+            divider.reset()
+
+    # -------------------------------------------------------------------------------- reading only
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in self.CHANGES and self.context.read_only:
+            return False
+        return super().check_action(action, parameters)
+
+    def on_key(self, event: events.Key) -> None:
+        """Whoever knows a key by heart is told why nothing comes of it."""
+        if self.context.read_only:
+            bound = [
+                self.app._check_action_state(binding.action, node)
+                for node in (self, self.app)
+                for binding in node._bindings.key_to_bindings.get(event.key, ())
+            ]
+            if bound and all(state is False for state in bound):
+                self.notify(READ_ONLY, severity="warning", markup=False)
 
     # -------------------------------------------------------------------------------- asking
 

@@ -32,6 +32,7 @@ from tfllmer_tui.tui.screens.run_keys import RunKeys
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.traces import DrawnRun
 from tfllmer_tui.tui.widgets.charts import Charts
+from tfllmer_tui.tui.widgets.divider import Divider
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class CompareScreen(RunKeys, ChartKeys):
 
     CSS_PATH = "compare.tcss"
     HEADING = "Compare"
+    CHANGES = RunKeys.CHANGES | ChartKeys.CHANGES
     ABOUT = (
         "Runs over one another, seeds of a configuration in one column. Differences and paired tests are against the "
         "first column: the baseline of the data set where there is one. d makes the next one the baseline, the arrows "
@@ -81,6 +83,7 @@ class CompareScreen(RunKeys, ChartKeys):
     def compose_body(self) -> Iterable[Widget]:
         with Horizontal(id="panes"):
             yield Charts(METRICS, remembered_look(self.context.memory.section("look")), id="curves")
+            yield Divider("compare")
             with Vertical(id="right"):
                 yield Static(id="lines-title", classes="pane-title", markup=False)
                 yield ComparisonTable(self._columns(), self._cells, id="lines")

@@ -26,6 +26,7 @@ from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.traces import DrawnRun
 from tfllmer_tui.tui.widgets.chart import Chart
 from tfllmer_tui.tui.widgets.charts import Charts
+from tfllmer_tui.tui.widgets.divider import Divider
 from tfllmer_tui.tui.widgets.table import READING, CellText, Column, VirtualTable
 from tfllmer_tui.view.geometry import figure
 
@@ -83,6 +84,7 @@ class GeometryScreen(ChartKeys):
         yield Static(id="title", markup=False)
         with Horizontal(id="panes"):
             yield GeometryTable((), self._cells, id="lines")
+            yield Divider("geometry")
             with Vertical(id="pictures"):
                 yield Charts(TRAINING, look, id="training")
                 yield Chart("λi / λ1 of H at the start", id="spectrum", waiting=READING)
@@ -113,7 +115,8 @@ class GeometryScreen(ChartKeys):
             return
         self._rows = rows
         if not rows:
-            self._say_empty(READING if snapshot.is_reading else "no run yet: 4 launches one")
+            how = "" if self.context.read_only else ": 4 launches one"
+            self._say_empty(READING if snapshot.is_reading else f"no run yet{how}")
             return
         self.read("geometry", lambda store: read(store, rows), self._show)
 

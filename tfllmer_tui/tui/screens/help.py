@@ -82,7 +82,8 @@ def sections(about: Screen[Any]) -> list[tuple[str, list[tuple[str, str]]]]:
     for node in nodes:
         title = _title(node, about)
         for _, binding in node._bindings:
-            if binding.description and binding.id and not binding.system:
+            withheld = about.app._check_action_state(binding.action, node) is False
+            if binding.description and binding.id and not binding.system and not withheld:
                 key = binding.key_display or about.app.get_key_display(binding)
                 keys = groups.setdefault(title, {}).setdefault(binding.description, [])
                 if key not in keys:

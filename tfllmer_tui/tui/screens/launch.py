@@ -64,6 +64,7 @@ class LaunchScreen(Page):
         "Several values with commas make a grid. Every setting has a line in the list of settings (ctrl+s); what is "
         "changed there stands in the line set, and in the command. Nothing starts before ctrl+r."
     )
+    CHANGES = frozenset({"launch"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+r", "launch", "Launch", id="launch.go"),
         Binding("ctrl+s,f2", "settings", "Settings", id="launch.settings"),

@@ -26,6 +26,7 @@ from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.screens.metric import MetricScreen
 from tfllmer_tui.tui.snapshot import StoreSnapshot
+from tfllmer_tui.tui.widgets.divider import Divider
 from tfllmer_tui.tui.widgets.log_view import LogView
 from tfllmer_tui.tui.widgets.table import READING, CellText, Column, VirtualTable
 from tfllmer_tui.view.board import board_notes
@@ -48,6 +49,7 @@ class LeaderboardScreen(Page):
         "baseline: * is significantly better than it, ° worse, by the test named below. l lays the board out as "
         "metrics beside one another, or as differences to the baseline; s shows the runs of one study."
     )
+    CHANGES = frozenset({"write"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("d", "next_board", "Dataset", id="board.dataset"),
         Binding("m", "next_metric", "Metric", id="board.metric"),
@@ -65,8 +67,10 @@ class LeaderboardScreen(Page):
         Binding("C", "copy_command", "Copy the command", show=False, id="board.command"),
     ]
 
-    def __init__(self) -> None:
+    def __init__(self, study: str | None = None) -> None:
+        """`study` is the one to show in place of the remembered choice, which then stays as it is."""
         super().__init__()
+        self._only = study
         self._boards: list[Leaderboard] = []
         self._at = 0
         self._choice = BoardChoice()
@@ -82,11 +86,14 @@ class LeaderboardScreen(Page):
 
     def compose_body(self) -> Iterable[Widget]:
         self._choice = remembered_choice(self.context.memory.section("board"))
+        if self._only is not None:
+            self._choice = replace(self._choice, study=self._only)
         yield Static(READING, id="title", markup=False)
         with Horizontal(id="panes"):
             yield VirtualTable((), self._cells, key_of=lambda row: str(row.label), id="board")
             with VerticalScroll(id="laid-out"):
                 yield Static(id="grids", markup=False)
+            yield Divider("leaderboard")
             with Vertical(id="export"):
                 yield Static(id="export-title", classes="pane-title", markup=False)
                 yield LogView(id="preview")
@@ -200,10 +207,11 @@ class LeaderboardScreen(Page):
 
     def _show_export(self) -> None:
         board, choice = self.board, self._choice
-        title = f"{choice.form}   t next format · w write · y copy"
+        write = "" if self.context.read_only else " · w write"
+        title = f"{choice.form}   t next format{write} · y copy"
         if choice.form == "latex":
             fragment, siunitx = ("on" if option else "off" for option in (choice.fragment, choice.siunitx))
-            title = f"latex   t format · w write · y copy · f fragment {fragment} · x siunitx {siunitx}"
+            title = f"latex   t format{write} · y copy · f fragment {fragment} · x siunitx {siunitx}"
         self.query_one("#export-title", Static).update(title)
         if board is not None:
             self.read("export", lambda store: boards.laid_out(store, board, choice), self._exported)
@@ -227,7 +235,8 @@ class LeaderboardScreen(Page):
         self._keep()
 
     def _keep(self) -> None:
-        self.context.keep("board", {**self._choice.remembered(), "preview": self.has_class("-preview")})
+        if self._only is None:
+            self.context.keep("board", {**self._choice.remembered(), "preview": self.has_class("-preview")})
 
     def action_format(self) -> None:
         self._choose(form=self._choice.next_form)

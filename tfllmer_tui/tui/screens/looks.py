@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 class ChartKeys(Page):
     """A page with charts."""
 
+    CHANGES: ClassVar[frozenset[str]] = frozenset({"write_chart"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "axis", "x axis: epoch, step, minutes", show=False, id="chart.axis"),
         Binding("s", "smooth", "Smoothing", show=False, id="chart.smooth"),

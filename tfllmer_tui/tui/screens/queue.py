@@ -11,6 +11,7 @@ from rich.text import Text
 from textual import on
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -24,6 +25,7 @@ from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.run_keys import RunKeys
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.text import span
+from tfllmer_tui.tui.widgets.divider import Divider
 from tfllmer_tui.tui.widgets.table import READING, CellText, Column, VirtualTable
 from tfllmer_tui.view.text import STATUS
 
@@ -69,6 +71,7 @@ class QueueScreen(RunKeys):
     CSS_PATH = "queue.tcss"
     HEADING = "Queue"
     ABOUT = "What runs, what is next, and on which devices."
+    CHANGES = RunKeys.CHANGES | {"earlier", "later", "first", "last", "worker"}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "mark", "Mark", id="queue.mark"),
         Binding("x", "cancel", "Cancel", id="queue.cancel"),
@@ -87,8 +90,11 @@ class QueueScreen(RunKeys):
         self._queued: list[RunRow] = []
 
     def compose_body(self) -> Iterable[Widget]:
-        yield Static(id="workers")
-        yield QueueTable(self._cells, id="queue")
+        with Vertical(id="panes"):
+            with VerticalScroll(id="workers", can_focus=False):
+                yield Static(id="fleet")
+            yield Divider("queue", beside=False, least_rows=1)
+            yield QueueTable(self._cells, id="queue")
 
     @property
     def table(self) -> QueueTable:
@@ -107,8 +113,8 @@ class QueueScreen(RunKeys):
         bad = [r for r in rows if r.status in (RunStatus.FAILED, RunStatus.LOST, RunStatus.CANCELLED)]
         ended = sorted(bad, key=lambda r: r.ended or r.created, reverse=True)[:ENDED_SHOWN]
         table = self.table
-        empty = "nothing runs and nothing waits; n on the first page launches a run"
-        table.empty_text = READING if snapshot.is_reading else empty
+        how = "" if self.context.read_only else "; n on the first page launches a run"
+        table.empty_text = READING if snapshot.is_reading else f"nothing runs and nothing waits{how}"
         table.marked.keep({row.id for row in (*running, *self._queued, *ended)})
         table.show([*running, *self._queued, *ended])
         self._read_workers()
@@ -121,12 +127,19 @@ class QueueScreen(RunKeys):
         if self.context.snapshot.is_reading:  # what waits is not known yet
             return
         colors = inks(self.app.current_theme)
-        running = sum(r.status in (RunStatus.RUNNING, "stopping") for r in self.context.snapshot.rows.values())
-        grid = _fleet(workers, running, len(self._queued), colors, self.context.clock())
+        grid = _fleet(workers, self._no_worker(colors), colors, self.context.clock())
         if self.table.marked:
-            keys = "x r t T K J # i are about them; U unmarks"
+            keys = "U unmarks" if self.context.read_only else "x r t T K J # i are about them; U unmarks"
             grid.add_row(Text(f"{len(self.table.marked)} marked", colors["accent"]), Text(keys, colors["dim"]))
-        self.query_one("#workers", Static).update(grid)
+        self.query_one("#fleet", Static).update(grid)
+
+    def _no_worker(self, colors: Inks) -> Text:
+        """What is said where nobody takes runs."""
+        waiting = len(self._queued)
+        if waiting:
+            how = "" if self.context.read_only else ": press w to start a worker"
+            return Text.assemble(("no worker", colors["warning"]), (f"  {waiting} waiting{how}", colors["dim"]))
+        return Text("no worker  it starts with the next run", colors["dim"])
 
     def _cells(self, row: RunRow, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
         text, dim, now = colors["text"], colors["dim"], self.context.clock()
@@ -227,14 +240,13 @@ class QueueScreen(RunKeys):
             yield SystemCommand("Unmark all", "No run is marked", self.action_unmark)
 
 
-def _fleet(workers: Sequence[WorkerState], running: int, waiting: int, colors: Inks, now: float) -> Grid:
-    """One line per device of each worker."""
+def _fleet(workers: Sequence[WorkerState], hint: Text, colors: Inks, now: float) -> Grid:
+    """One line per device of each worker; the hint where there is none."""
     grid = Grid.grid(padding=(0, 2))
     for _ in range(5):
         grid.add_column(no_wrap=True, overflow="ellipsis")
     if not workers:
-        said = f"{waiting} waiting: press w to start a worker" if waiting else "it starts with the next run"
-        grid.add_row(Text("no worker", colors["warning" if waiting else "dim"]), Text(said, colors["dim"]))
+        grid.add_row(hint)
     for worker in workers:
         name = Text.assemble((printable(worker.host), colors["bold"]), (f" pid {worker.pid}", colors["dim"]))
         if worker.draining:

@@ -28,6 +28,7 @@ from tfllmer_tui.tui.text import span
 from tfllmer_tui.tui.traces import DrawnRun
 from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.completed import TextLine
+from tfllmer_tui.tui.widgets.divider import Divider
 from tfllmer_tui.tui.widgets.log_view import LogView, read_more
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.printing import put
@@ -77,6 +78,7 @@ class RunScreen(RunKeys, ChartKeys):
     CSS_PATH = "run.tcss"
     HEADING = "Run"
     ABOUT = "Everything that is known of one run."
+    CHANGES = RunKeys.CHANGES | ChartKeys.CHANGES | {"edit", "open_folder"}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,backspace", "app.back", "Back", id="run.back"),
         Binding("right_square_bracket", "tab(1)", "Next tab", key_display="]", id="run.next-tab"),
@@ -107,6 +109,7 @@ class RunScreen(RunKeys, ChartKeys):
         with Horizontal(id="panes"):
             with Vertical(id="left"):
                 yield Charts(METRICS, look, id="wide")
+            yield Divider("run")
             with TabbedContent(id="tabs", initial=self._first_tab):
                 with TabPane("Curves", id="curves"):
                     yield Charts(METRICS, look, id="narrow")

@@ -18,6 +18,7 @@ from tfllmer_tui.tui.screens.tagging import TagChoice, TagScreen, tag_uses
 class RunKeys(Page):
     """A page whose keys are about `run_ids`: the marked runs, or the one under the cursor."""
 
+    CHANGES: ClassVar[frozenset[str]] = frozenset({"tag", "note", "remove", "restore", "cancel", "retry"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("number_sign", "tag", "Tag, or take one off", show=False, key_display="#", id="annotate.tag"),
         Binding("i", "note", "Note", show=False, id="annotate.note"),

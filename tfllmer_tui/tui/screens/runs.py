@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Vertical
 from textual.timer import Timer
 from textual.widget import Widget
 
@@ -20,15 +20,17 @@ from engine.views.words import printable
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.baselines import choose_baseline, chosen_baselines
 from tfllmer_tui.tui.listing import ListedRuns, RunListing, completed, listed, remembered_listing
-from tfllmer_tui.tui.marks import MarkedRuns, runs_of
-from tfllmer_tui.tui.messages import DemoRequested, FilterChanged, LaunchRequested, RowChosen, RowReached, SortChosen
+from tfllmer_tui.tui.marks import MarkedRuns, drawn_together, runs_of
+from tfllmer_tui.tui.messages import FilterChanged, PanesReset, RowChosen, RowReached, SortChosen
 from tfllmer_tui.tui.screens.columns import ColumnsScreen
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.screens.run_keys import RunKeys
 from tfllmer_tui.tui.screens.view_keys import ViewKeys
 from tfllmer_tui.tui.snapshot import StoreSnapshot
-from tfllmer_tui.tui.widgets.filter_bar import FilterBar
+from tfllmer_tui.tui.widgets.closing import ClosingLine
+from tfllmer_tui.tui.widgets.filter_bar import FilterBar, FilterLine
 from tfllmer_tui.tui.widgets.preview import Preview
+from tfllmer_tui.tui.widgets.run_panes import RunPanes
 from tfllmer_tui.tui.widgets.run_table import RUNS, Marks, RunTable, columns_of, unused_columns
 from tfllmer_tui.tui.widgets.table import READING
 from tfllmer_tui.tui.widgets.welcome import Welcome
@@ -50,6 +52,7 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
     CSS_PATH = "runs.tcss"
     HEADING = "Runs"
     ABOUT = "Every run in the store, live. Mark some and their curves are laid over one another."
+    CHANGES = RunKeys.CHANGES | ChartKeys.CHANGES | {"launch", "edit", "missing"}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/", id="runs.filter"),
         Binding("space", "mark", "Mark", id="runs.mark"),
@@ -92,9 +95,10 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
             self._listing = replace(self._listing, filter=self._only)
         with Vertical(id="found"):
             yield FilterBar(self._complete, self._listing.filter)
-            with Horizontal(id="panes"):
-                yield RunTable(id="table", clock=self.context.clock)
-                yield Preview(self._drawn_metrics, remembered_look(self.context.memory.section("look")), id="side")
+            look = remembered_look(self.context.memory.section("look"))
+            table = RunTable(id="table", clock=self.context.clock)
+            yield RunPanes(table, Preview(self._drawn_metrics, look, id="side"))
+            yield ClosingLine()
 
     def on_mount(self) -> None:
         self.set_class(not self.context.memory.get("preview", True), "-no-preview")
@@ -113,10 +117,11 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
         empty = snapshot.has_no_run
         self.set_class(empty, "-empty")
         if empty and not self.query(Welcome):
-            self.mount(Welcome(snapshot), before="#found")
+            self.mount(Welcome(snapshot, read_only=self.context.read_only), before="#found")
         for welcome in self.query(Welcome):
             welcome.show(snapshot)
         self.call_after_refresh(self._refocus)
+        self.query_one(ClosingLine).show(snapshot)
         self._arrange()
 
     def _refocus(self) -> None:
@@ -160,19 +165,19 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
         self._draw_soon()
 
     def _share_room(self) -> None:
-        """On a narrow screen the curves take what the rows leave free, and a part of a tall one in any case."""
-        side, height = self.query_one("#side"), self.size.height - 4
-        if self.is_wide:
-            side.styles.height = None
-            self.remove_class("-curves-below")
-            return
-        free = height - len(self._entries) - 1
-        room = max(min(free, 26), int(0.4 * height) if height >= 30 else 0)
-        self.set_class(room >= 9, "-curves-below")
-        side.styles.height = room if room >= 9 else None
+        """The curves take what the rows leave free."""
+        if not isinstance(self.focused, FilterLine):  # nothing moves under somebody's fingers
+            self.query_one(RunPanes).share(len(self._entries))
 
     def on_resize(self) -> None:
+        self.call_after_refresh(self._share_room)
+
+    @on(PanesReset)
+    def _reset(self) -> None:
         self._share_room()
+
+    def on_descendant_blur(self) -> None:
+        self.call_after_refresh(self._share_room)
 
     def _count(self) -> str:
         if self.context.snapshot.is_reading:
@@ -197,8 +202,12 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
 
     def _draw(self) -> None:
         self._soon = None
-        entry = self.table.row
-        self.query_one(Preview).show(entry, self._marked.drawn(self.context.snapshot.rows, entry))
+        if not self.query(Preview):  # the screen goes
+            return
+        rows, entry = self.context.snapshot.rows, self.table.row
+        together = self.query_one(ClosingLine).display and not self._marked  # the demo's curves over one another
+        drawn = drawn_together(rows) if together else self._marked.drawn(rows, entry)
+        self.query_one(Preview).show(entry, drawn)
 
     @on(RowReached)
     def _moved(self, event: RowReached) -> None:
@@ -364,14 +373,6 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
         self.toggle_class("-no-preview")
         self.context.keep("preview", not self.has_class("-no-preview"))
         self._draw_soon()
-
-    @on(DemoRequested)
-    def _demo(self) -> None:
-        self.context.do(actions.launch_demo)
-
-    @on(LaunchRequested)
-    def _launch(self) -> None:
-        self.action_launch()
 
     def commands(self) -> Iterable[SystemCommand]:
         ids = self.run_ids()

@@ -60,7 +60,7 @@ class ViewKeys(Page):
 
     def action_views(self) -> None:
         present = replace(self.present_view(), name=self.view_name)
-        self.app.push_screen(ViewsScreen(self._views, present), self._chosen_view)
+        self.app.push_screen(ViewsScreen(self._views, present, read_only=self.context.read_only), self._chosen_view)
 
     def _chosen_view(self, choice: ViewChoice | None) -> None:
         if choice is None:

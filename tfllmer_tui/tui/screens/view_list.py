@@ -18,6 +18,7 @@ from engine.views.words import printable
 from tfllmer_tui.tui.palette import inks
 from tfllmer_tui.tui.screens.overlay import Overlay
 
+CHANGING = " · s keeps the present view · r renames · d removes"
 Deed: TypeAlias = Literal["open", "save", "rename", "remove"]
 
 
@@ -52,8 +53,9 @@ class ViewsScreen(Overlay[ViewChoice]):
         Binding("k", "list('up')", "Up", show=False, id="views.up"),
     ]
 
-    def __init__(self, views: Mapping[str, SavedView], present: SavedView) -> None:
+    def __init__(self, views: Mapping[str, SavedView], present: SavedView, *, read_only: bool = False) -> None:
         super().__init__()
+        self._read_only = read_only
         self._views, self._present = views, present
         self._deed: Literal["save", "rename"] = "save"
 
@@ -69,7 +71,7 @@ class ViewsScreen(Overlay[ViewChoice]):
         return Text.assemble((printable(view.name), colors["text"]), (f"   {printable(view.told())}", colors["dim"]))
 
     def on_mount(self) -> None:
-        if self._views:
+        if self._views or self._read_only:
             self._to_list()
         else:
             self.action_name("save")
@@ -79,7 +81,14 @@ class ViewsScreen(Overlay[ViewChoice]):
         choices = self.query_one(OptionList)
         choices.display = True
         choices.focus()
-        self._say("Enter opens · s keeps the present view · r renames · d removes · Esc", "")
+        about = "" if self._views else "no view was kept"
+        self._say(f"Enter opens{'' if self._read_only else CHANGING} · Esc", about)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Whoever may only look opens views."""
+        if self._read_only and action in ("name", "remove"):
+            return False
+        return super().check_action(action, parameters)
 
     def action_name(self, deed: Literal["save", "rename"]) -> None:
         """To the line that takes a name."""

@@ -50,6 +50,8 @@ class TopBar(Widget):
         segments = [Segment(" " if tight else " tfllmer ", colors["key"])]
         self._spans, x = [], cell_len(segments[0].text)
         for number, (mode, title) in enumerate(self._places, 1):
+            if self._read_only and mode == "launch":  # nothing is launched from here; the others keep their numbers
+                continue
             here = mode == self.app.current_mode
             name = (SHORT.get(title, title) if tight else title) if here or width >= 60 else ""
             text = f" {number} {name} " if name else f" {number} "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
@@ -20,6 +21,11 @@ from tfllmer_tui.view.chart import ReferenceLine
 if TYPE_CHECKING:
     from engine.store import Store
     from tfllmer_tui.tui.context import StoreReader
+
+NARROWEST, LOWEST = 48, 7
+"""Columns and rows below which a chart cannot be read."""
+SHAPE = 3.5
+"""Columns by rows of a chart at its best: characters are twice as high as wide."""
 
 
 class Charts(Widget):
@@ -52,14 +58,20 @@ class Charts(Widget):
         self._arrange()
 
     def _arrange(self) -> None:
-        """As many columns as leave each chart at least 60 wide, no more than there are charts; charts that would be
-        too low to read are not shown."""
-        count = len(self._metrics)
-        columns = max(1, min(count, self.size.width // 60, -(-count * 8 // max(self.size.height, 8))))
-        rows = max(1, min(-(-count // columns), self.size.height // 7))
+        """The grid whose charts have the best shape, none narrower than can be read; charts that would be too low are
+        not shown."""
+        count, (width, height) = len(self._metrics), self.size
+        columns = min(range(1, max(1, min(count, width // NARROWEST)) + 1), key=self._misfit)
+        rows = max(1, min(-(-count // columns), height // LOWEST))
         self.styles.grid_size_columns = columns
         for place, chart in enumerate(self.charts):
             chart.display = place < rows * columns
+
+    def _misfit(self, columns: int) -> float:
+        """How far charts in so many columns are from the best shape, as a factor in logarithms."""
+        rows = -(-len(self._metrics) // columns)
+        high = max(self.size.height / rows, LOWEST)
+        return abs(math.log(max(self.size.width, 1) / columns / high / SHAPE))
 
     # -------------------------------------------------------------------------------- reading
 

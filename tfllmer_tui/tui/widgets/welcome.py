@@ -26,20 +26,21 @@ class Welcome(Vertical):
     Welcome > #where { margin-top: 1; color: $foreground 45%; }
     """
 
-    def __init__(self, snapshot: StoreSnapshot) -> None:
+    def __init__(self, snapshot: StoreSnapshot, *, read_only: bool = False) -> None:
         super().__init__()
-        self._where = _where(snapshot)
+        self._where, self._read_only = _where(snapshot), read_only
 
     def compose(self) -> ComposeResult:
         yield Static(id="picture")
         yield Static(id="words")
-        with Center(id="buttons"):
-            yield Button("Launch the demo", id="demo", variant="primary", compact=True)
-            yield Button("Choose a run", id="launch", compact=True)
+        if not self._read_only:
+            with Center(id="buttons"):
+                yield Button("Launch the demo", id="demo", variant="primary", compact=True)
+                yield Button("Choose a run", id="launch", compact=True)
         yield Static(self._where, id="where", markup=False)
 
     def on_mount(self) -> None:
-        self.query_one("#words", Static).update(_words())
+        self.query_one("#words", Static).update(_words(read_only=self._read_only))
 
     def on_resize(self) -> None:
         self._draw()
@@ -102,9 +103,12 @@ def _where(snapshot: StoreSnapshot) -> str:
     return f"{path} holds no run yet" if snapshot.state == "open" else f"{path} will be made with the first run"
 
 
-def _words() -> Text:
-    return Text.assemble(
-        ("No run yet\n\n", "bold"),
-        "LLM vectors of item text often make a recommender train worse: its loss stays on a plateau. "
-        "See that barrier, and see it removed, on data that is generated on the spot. Two runs, about a minute.",
+def _words(*, read_only: bool) -> Text:
+    offer = (
+        "This view is for reading only: runs are seen here once they are launched elsewhere."
+        if read_only
+        else "The demo trains three models on data that is generated on the spot: with the vectors as they are, the "
+        "baseline without any, and the cure. About half a minute; a line then says what came of it."
     )
+    barrier = "LLM vectors of item text often make a recommender train worse: its loss stays on a plateau. "
+    return Text.assemble(("No run yet\n\n", "bold"), barrier, offer)
