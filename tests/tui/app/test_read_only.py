@@ -13,7 +13,23 @@ from tfllmer_tui.tui.memory import Memory
 from tfllmer_tui.tui.screens.base import READ_ONLY, Page
 from tfllmer_tui.tui.screens.help import sections
 
-CHANGING = ("cancel", "retry", "resume", "launch", "missing seeds", "edit a", "worker", "write", "a shell in", "later")
+CHANGING = (
+    "cancel",
+    "retry",
+    "resume",
+    "launch",
+    "missing seeds",
+    "edit a",
+    "tag",
+    "note",
+    "remove",
+    "restore",
+    "undo",
+    "worker",
+    "write",
+    "a shell in",
+    "later",
+)
 """Words of what changes something."""
 EVERYWHERE = ("alt+1", "run", "compare", "alt+2", "alt+3", "alt+5", "alt+6")
 
