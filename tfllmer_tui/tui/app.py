@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -40,7 +39,7 @@ from tfllmer_tui.tui.text import PrintableLines
 from tfllmer_tui.tui.traces import TraceCache
 from tfllmer_tui.tui.undo import ActionOutcome, UndoStack
 from tfllmer_tui.tui.watch import Watcher
-from tfllmer_tui.view.ascii import lacks_unicode
+from tfllmer_tui.view.printing import is_plain
 
 if TYPE_CHECKING:
     from engine.store import Store
@@ -92,7 +91,7 @@ class TfllmerApp(Navigation):
         keys = self.check_keys()
         super().__init__()
         self.clock, self.read_only = clock, read_only
-        self.ascii_only = sys.__stderr__ is not None and lacks_unicode(sys.__stderr__)  # where Textual draws
+        self.ascii_only = is_plain()
         self.snapshot = StoreSnapshot()
         self.store_file = path = store_path(db)
         self.watcher = Watcher(path, self.post_message)

@@ -12,6 +12,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
+from tfllmer_tui.view.ascii import lacks_unicode
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -47,6 +49,11 @@ def draws(*, stderr: bool = False) -> bool:
     """Whether the stream is a terminal on which pictures can be redrawn."""
     stream = sys.stderr if stderr else sys.stdout
     return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def is_plain() -> bool:
+    """Whether screens, which are drawn on stderr, have to do without most characters."""
+    return sys.__stderr__ is not None and lacks_unicode(sys.__stderr__)
 
 
 def terminal(**options: Any) -> Console:

@@ -59,7 +59,7 @@ def test_the_command_line_in_ascii_shows_every_state_by_its_own_mark(filled: Pat
 async def test_charts_of_a_plain_terminal_name_their_series_by_letters(
     filled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tfllmer_tui.tui.app.lacks_unicode", lambda stream: True)
+    monkeypatch.setattr("tfllmer_tui.tui.app.is_plain", lambda: True)
     async with opened(filled, (140, 40)) as pilot:
         await press(pilot, "end", "space", "up", "space")
         await quiet(pilot)

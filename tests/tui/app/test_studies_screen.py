@@ -94,7 +94,7 @@ async def test_a_study_is_planned_restricted_and_launched(filled: Path) -> None:
         await until(pilot, lambda: len(app_of(pilot).snapshot.rows) == len(RUNS) + 1)
         await quiet(pilot)
         assert pilot.app.screen is plan and pilot.app.current_mode == "studies"  # nobody is moved
-        await press(pilot, "escape")
+        await press(pilot, "escape", "escape")
         table = pilot.app.screen.query_one("#studies", VirtualTable)
         assert table.rows[0].id == "mine"  # the study with runs is first now
         assert table.rows[0].runs.states["finished"] == 1 and table.rows[0].total == 6
