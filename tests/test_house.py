@@ -1,4 +1,5 @@
-"""The house's rules that no linter knows: no circle of modules, short files, one meaning for a class's name."""
+"""The house's rules that no linter knows: no circle of modules, short files, one meaning for a class's name, one place
+that prints."""
 
 import ast
 from collections import defaultdict
@@ -89,3 +90,70 @@ def test_every_match_is_over_a_closed_set_and_says_so() -> None:
 )
 def test_an_open_match_would_be_found(last: str, is_closed: bool) -> None:
     assert unclosed(f"match x:\n    case 1: ...\n    case {last}\n") == ([] if is_closed else [1])
+
+
+MAY_PRINT = {
+    "tfllmer_tui/view/printing.py": "the place itself",
+    "tfllmer_tui/view/clean_console.py": "its console",
+    "tfllmer_tui/cli/output.py": "asks by typer.confirm, with a cleaned question",
+    "tfllmer_tui/cli/app.py": "sets what the streams do with characters that they lack",
+    "engine/job.py": "writes a log, which is cleaned where it is shown",
+    "engine/queue/__main__.py": "writes a log, which is cleaned where it is shown",
+    "engine/forkserver.py": "writes a log, which is cleaned where it is shown",
+}
+_ASKS = {"echo", "secho", "confirm", "prompt", "echo_via_pager", "print_exc", "Console", "get_console", "pprint"}
+_DRAWS = {"Live", "Progress", "Status", "Prompt", "Confirm"}
+_STREAMS = {"sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__"}
+
+
+def prints(text: str) -> Iterator[int]:
+    """The lines that write to a stream, hand one on, or make a console of their own."""
+    nodes = list(ast.walk(ast.parse(text)))
+    asked = {id(node.value) for node in nodes if isinstance(node, ast.Attribute) and node.attr == "isatty"}
+    for node in nodes:
+        if isinstance(node, ast.Call):
+            function = ast.unparse(node.func)
+            last = function.rpartition(".")[2]
+            own = last in _DRAWS and all(keyword.arg != "console" for keyword in node.keywords)
+            descriptor = function == "os.write" and isinstance(node.args[0], ast.Constant)
+            if own or descriptor or last in _ASKS or function in ("print", "input", "rich.print"):
+                yield node.lineno
+        elif isinstance(node, ast.Attribute) and ast.unparse(node) in _STREAMS and id(node) not in asked:
+            yield node.lineno
+
+
+def test_nothing_prints_past_the_one_place() -> None:
+    places = {str(path): lines for path, text in modules() if (lines := list(prints(text)))}
+    assert {path: lines for path, lines in places.items() if path not in MAY_PRINT} == {}
+    assert places.keys() == MAY_PRINT.keys() - {"tfllmer_tui/view/clean_console.py"}  # no reason is left over
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "print(x)",
+        "rich.print(x)",
+        "typer.echo(x)",
+        "click.secho(x)",
+        "typer.confirm(x)",
+        "sys.stdout.write(x)",
+        "sys.stdout.buffer.write(x)",
+        "shutil.copyfileobj(x, sys.stdout)",
+        "print(x, file=sys.stderr)",
+        "sys.__stdout__.write(x)",
+        "os.write(1, x)",
+        "Console().print(x)",
+        "Live(x)",
+        "Progress()",
+        "pprint.pprint(x)",
+        "traceback.print_exc()",
+        "out = sys.stderr",
+    ],
+)
+def test_what_prints_would_be_found(code: str) -> None:
+    assert list(prints(code)) != []
+
+
+@pytest.mark.parametrize("code", ["sys.stdout.isatty()", "Live(x, console=c)", "os.write(pipe, x)", "put(x)"])
+def test_what_does_not_print_is_let_alone(code: str) -> None:
+    assert list(prints(code)) == []

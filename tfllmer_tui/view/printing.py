@@ -2,7 +2,7 @@
 
 Text of files, names and runs may hold characters that steer a terminal: colours, titles, a cursor that goes back over
 what was said, letters that run the other way. Whatever is printed passes here and has them shown as �. Nothing else in
-the fronts prints; `tests/tui/test_printing.py` holds it. Logs are cleaned where they are shown, not where they are
+the fronts prints; `tests/test_house.py` holds it. Logs are cleaned where they are shown, not where they are
 written.
 """
 

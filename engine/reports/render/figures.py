@@ -24,6 +24,7 @@ from engine.reports.render.panels import POPULARITY, looks, panel_grid, shared_l
 from engine.reports.render.scripts import scripts_in
 from engine.reports.stats.statistics import FloatArray
 from engine.reports.verdict.verdict import BASELINES, CORE, RIVALS
+from engine.text import printable_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +69,7 @@ def figures(kind: str, evidence: Sequence[Evidence], names: Path | None = None) 
     labels = names_of_runs(evidence, ("train_ce", "test.ndcg@10"), names)
     for text in _names(figure):
         text.set_parse_math(False)
-        text.set_text(labels.text(text.get_text()))
+        text.set_text(printable_lines(labels.text(text.get_text())))
     take_fonts(_names(figure))
     return figure
 

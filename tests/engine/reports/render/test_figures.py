@@ -2,6 +2,7 @@ import os
 import re
 import sys
 import warnings
+import xml.etree.ElementTree
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -277,6 +278,15 @@ def test_names_from_data_are_never_formulas(tmp_path: Path) -> None:
         save(figure, tmp_path / f"{name}.pdf")
         save(figure, tmp_path / f"{name}.svg")
         assert "frac{" in (tmp_path / f"{name}.svg").read_text("utf-8")
+
+
+def test_svg_with_names_that_no_xml_may_hold_is_xml(tmp_path: Path) -> None:
+    hostile = "x\x1b]0;y\x07--><script>\u202e\ufffe\x0c&"
+    figure = figures("curves", [changed(run, {hostile: hostile}) for run in trials("id", [5.0])])
+    save(figure, tmp_path / "a.svg")
+    text = (tmp_path / "a.svg").read_text("utf-8")
+    xml.etree.ElementTree.fromstring(text)
+    assert not set(text) & set("\x1b\x07\u202e\ufffe\x0c") and "<script" not in text
 
 
 def test_what_is_not_there_is_a_one_line_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
