@@ -7,7 +7,6 @@ several processes that want the same run one gets it.
 from __future__ import annotations
 
 import platform
-import statistics
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ import psutil
 from sqlalchemy import ColumnElement, and_, or_
 from sqlmodel import Session, col, delete, exists, func, select, update
 
-from engine.records import RunResult, RunStatus
+from engine.records import RunStatus
 from engine.store.core.database import Store
 from engine.store.core.tables import Event, Run, StoredWorker
 
@@ -313,30 +312,3 @@ def adopt(store: Store, run: Run, worker: StoredWorker) -> bool:
         if done:
             _log(session, run.id, f"adopted by worker {worker.id}")
     return done
-
-
-# ------------------------------------------------------------------------------------ progress
-
-
-def last_values(store: Store, run_ids: Sequence[str], name: str) -> dict[str, float]:
-    """The newest value of one series by run, where there is any."""
-    marks = ",".join("?" * len(run_ids))
-    newest = (
-        f"SELECT run_id, (SELECT value FROM point WHERE series_id = s.id ORDER BY step DESC LIMIT 1)"
-        f" FROM series AS s WHERE name = ? AND run_id IN ({marks})"
-    )
-    with store.read() as session:
-        rows = session.connection().exec_driver_sql(newest, (name, *run_ids)).all()
-    return {run_id: float(value) for run_id, value in rows if value is not None}
-
-
-def seconds_per_epoch(store: Store, dataset: str, backbone: str) -> float | None:
-    """The median over the newest finished runs of that shape; None where there is none."""
-    with store.read() as session:
-        same = select(Run.result).where(
-            Run.status == RunStatus.FINISHED, Run.dataset == dataset, Run.backbone == backbone
-        )
-        results = list(session.exec(same.order_by(col(Run.ended).desc()).limit(20)))
-    reached = [RunResult.decode(result) for result in results]
-    spans = [r.wall_s / r.epochs for r in reached if r.epochs and r.wall_s is not None]
-    return statistics.median(spans) if spans else None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from engine.queue import WorkerView
     from engine.store import Run, Store
     from engine.store.queries.feed import RunRow
+    from engine.store.queries.pace import Pace
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,13 @@ def queue_state(store: Store) -> QueueState:
     """Workers, running runs with their progress, and queued ones in order."""
     from engine import queue
     from engine.store import list_runs
-    from engine.store.queue import last_values, seconds_per_epoch
+    from engine.store.queries.pace import Pace, paces, usual_seconds
 
     running, waiting = list_runs(store, status=RunStatus.RUNNING)[::-1], queue.queued(store)
-    pace = {shape: seconds_per_epoch(store, *shape) for shape in {(r.dataset, r.backbone) for r in running + waiting}}
-    epoch = last_values(store, [run.id for run in running], "epoch")
-    now = [_running(run, epoch.get(run.id, 0.0), pace[run.dataset, run.backbone]) for run in running]
-    queued = [_waiting(run, place, pace[run.dataset, run.backbone]) for place, run in enumerate(waiting, 1)]
+    usual = usual_seconds(store, {(run.dataset, run.backbone) for run in running + waiting})
+    pace = paces(store, [run.id for run in running])
+    now = [_running(run, pace.get(run.id, Pace()), usual[run.dataset, run.backbone]) for run in running]
+    queued = [_waiting(run, place, usual[run.dataset, run.backbone]) for place, run in enumerate(waiting, 1)]
     workers = living_workers(store)
     slots = sum(len(worker.slots) for worker in workers if not worker.draining)
     spans = [run.left_s for run in now] + [run.expected_s for run in queued]
@@ -166,20 +167,18 @@ def _worker(worker: WorkerView) -> WorkerState:
     )
 
 
-def _running(run: Run, epoch: float, pace: float | None) -> RunningRun:
+def _running(run: Run, pace: Pace, usual_s: float | None) -> RunningRun:
     epochs = int(run.spec["train"]["epochs"])
-    elapsed = (datetime.now(UTC) - run.started).total_seconds() if run.started else None
-    if elapsed is not None and epoch and run.attempt == 1:
-        pace = elapsed / epoch
+    ends_at = pace.ends_at(epochs, run.started.timestamp() if run.started else None, usual_s)
     return RunningRun(
         *(run.id, run.arm, run.dataset, run.backbone, run.seed),
         status="stopping" if run.cancel_requested else "running",
         device=run.device,
         worker=run.worker_id,
         attempt=run.attempt,
-        epoch=epoch,
+        epoch=pace.epoch or 0.0,
         epochs=epochs,
-        left_s=None if pace is None else max(0.0, pace * (epochs - epoch)),
+        left_s=None if ends_at is None else max(0.0, ends_at - datetime.now(UTC).timestamp()),
     )
 
 

@@ -12,7 +12,7 @@ from engine.presets import Cell
 from engine.queue.studies import STATES, plan
 from engine.records import RunStatus
 from engine.store import Run, Store
-from engine.store.queue import last_values
+from engine.store.queries.pace import Pace, paces
 from engine.store.studies import estimate_seconds, known_study, runs_that_count, study_runs
 from engine.views.time_left import TimeLeft, time_left
 
@@ -109,12 +109,12 @@ def former_cells(store: Store, name: str) -> list[FormerCell]:
 
 def _state(store: Store | None, places: Sequence[_Place]) -> StudyState:
     running = [place.run.id for place in places if place.run is not None and place.run.status == RunStatus.RUNNING]
-    epochs = last_values(store, running, "epoch") if store is not None and running else {}
+    live = paces(store, running) if store is not None else {}
     shapes = [place.shape for place in places if place.shape is not None]
     expected = iter(estimate_seconds(store, shapes) if store is not None else [None] * len(shapes))
-    pace = _pace(places, epochs)
+    pace = _pace(places, live)
     cells = tuple(
-        _cell(place, epochs, None if place.shape is None else next(expected) or pace.get(_kind(place.shape)))
+        _cell(place, live, None if place.shape is None else next(expected) or pace.get(_kind(place.shape)))
         for place in places
     )
     counts = Counter(cell.state for cell in cells)
@@ -126,30 +126,25 @@ def _kind(shape: _Shape) -> _Kind:
     return shape[0], shape[1]["backbone"]["name"], shape[1]["train"]["epochs"]
 
 
-def _pace(places: Sequence[_Place], epochs: Mapping[str, float]) -> dict[_Kind, float]:
+def _pace(places: Sequence[_Place], live: Mapping[str, Pace]) -> dict[_Kind, float]:
     """Seconds of whole runs by their kind, as those that run now will take: for studies whose first runs run."""
     pace = {}
     for place in places:
-        run, shape = place.run, place.shape
-        if run is not None and shape is not None and (whole := _whole(run, epochs.get(run.id, 0.0))):
-            pace[_kind(shape)] = whole
+        own = live.get(place.run.id) if place.run is not None else None
+        if own is not None and own.epoch_s is not None and place.shape is not None:
+            pace[_kind(place.shape)] = own.epoch_s * int(place.shape[1]["train"]["epochs"])
     return pace
 
 
-def _whole(run: Run, done: float) -> float | None:
-    """Seconds that a running run takes in all, at its pace so far."""
-    if run.status != RunStatus.RUNNING or not done or run.started is None or run.attempt != 1:
-        return None
-    return (datetime.now(UTC) - run.started).total_seconds() / done * int(run.spec["train"]["epochs"])
-
-
-def _cell(place: _Place, epochs: Mapping[str, float], expected: float | None) -> CellState:
+def _cell(place: _Place, live: Mapping[str, Pace], expected: float | None) -> CellState:
     run = place.run
     epoch, left = None, expected
     if run is not None and run.status == "running":
-        epoch, whole = epochs.get(run.id, 0.0), int(run.spec["train"]["epochs"])
-        seconds = _whole(run, epoch) or expected
-        left = None if seconds is None else seconds * (1 - min(1.0, epoch / max(whole, 1)))
+        own, whole = live.get(run.id, Pace()), int(run.spec["train"]["epochs"])
+        usual_s = None if expected is None else expected / max(whole, 1)
+        ends_at = own.ends_at(whole, run.started.timestamp() if run.started else None, usual_s)
+        epoch = own.epoch or 0.0
+        left = None if ends_at is None else max(0.0, ends_at - datetime.now(UTC).timestamp())
     elif run is not None and run.status in (RunStatus.FINISHED, RunStatus.FAILED):
         left = None
     return CellState(

@@ -22,6 +22,7 @@ from engine.records.decoding import number, numbers
 from engine.store.core.connections import StoreError, begin, connect
 from engine.store.core.database import HEAD, Store
 from engine.store.curves.curves import window_in
+from engine.store.queries.pace import Pace, pace_in, usual_in
 
 AT_ONCE = 500
 """Rows that one look reads; the rest follow with the next ones, newest first."""
@@ -196,23 +197,15 @@ class Feed:
         ]
 
     def _decoded(self, row: tuple[Any, ...]) -> RunRow:
-        return _row(row, self._live(row[0]) if row[19] is None and row[15] > 0 else _Live())
+        live = self._live(row[0]) if row[19] is None and row[15] > 0 else _Live()
+        is_new = RunStatus.decode(row[12]) is RunStatus.RUNNING and live.pace.epoch_s is None
+        return _row(row, live, usual_in(self._connection, row[4], row[5]) if is_new else None)
 
     def _live(self, run_id: str) -> _Live:
         """How far a run without a result is, from its series."""
-        query = self._connection.execute
-        last = query(
-            "SELECT value, wall, attempt FROM point WHERE series_id ="
-            " (SELECT id FROM series WHERE run_id = ? AND name = 'epoch') ORDER BY step DESC LIMIT 20",
-            (run_id,),
-        ).fetchall()
-        same = [row for row in last if row[2] == last[0][2]]
-        done, took = (same[0][0] - same[-1][0], same[0][1] - same[-1][1]) if same else (0, 0)
         shape = window_in(self._connection, run_id, "train_ce", None, None, SHAPE)
         return _Live(
-            epoch=float(last[0][0]) if last else None,
-            seen=float(last[0][1]) if last else 0.0,
-            epoch_s=took / done if done > 0 and took > 0 else None,
+            pace=pace_in(self._connection, run_id),
             curve=tuple(shape.mean[shape.count > 0].tolist()),
             valid=self._best(run_id),
         )
@@ -239,11 +232,7 @@ class Feed:
 class _Live:
     """How far a run is that has no result yet."""
 
-    epoch: float | None = None
-    seen: float = 0.0
-    """When that was, Unix seconds."""
-    epoch_s: float | None = None
-    """Seconds per epoch of late."""
+    pace: Pace = field(default_factory=Pace)
     curve: tuple[float, ...] = ()
     valid: Mapping[str, float] = field(default_factory=dict)
 
@@ -253,7 +242,7 @@ def _parts(ids: list[str]) -> list[list[str]]:
     return [ids[start : start + 500] for start in range(0, len(ids), 500)]
 
 
-def _row(row: tuple[Any, ...], live: _Live) -> RunRow:
+def _row(row: tuple[Any, ...], live: _Live, usual_s: float | None) -> RunRow:
     result = RunResult.decode(json.loads(row[19])) if row[19] else None
     stored = RunStatus.decode(row[12])
     status: ShownStatus = "stopping" if row[14] and stored is RunStatus.RUNNING else stored
@@ -266,10 +255,8 @@ def _row(row: tuple[Any, ...], live: _Live) -> RunRow:
     else:
         curve = live.curve
         last = curve[-1] if curve else None
-        epoch = live.epoch
-    ends_at = None
-    if status is RunStatus.RUNNING and epoch is not None and live.epoch_s is not None:
-        ends_at = live.seen + (planned - epoch) * live.epoch_s
+        epoch = live.pace.epoch
+    ends_at = live.pace.ends_at(planned, _unix(row[17]), usual_s) if status is RunStatus.RUNNING else None
     return RunRow(
         id=row[0],
         method=sys.intern(row[1]),  # thousands of rows share a few words

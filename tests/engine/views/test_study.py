@@ -71,8 +71,10 @@ def test_the_first_runs_of_a_study_tell_the_time_of_those_behind_them(store: Sto
         run = session.connection().exec_driver_sql("SELECT id FROM run").scalar_one()
         session.connection().exec_driver_sql("INSERT INTO series (id, run_id, name) VALUES (1, ?, 'epoch')", (run,))
         epochs = sasrec[0].experiment.train.epochs
+        now_s = datetime.now(UTC).timestamp()
         session.connection().exec_driver_sql(
-            "INSERT INTO point (series_id, step, value, wall, attempt) VALUES (1, 9, ?, 0, 1)", (epochs / 2,)
+            "INSERT INTO point (series_id, step, value, wall, attempt) VALUES (1, 0, 0, ?, 1), (1, 9, ?, ?, 1)",
+            (now_s - 50, epochs / 2, now_s),
         )
     now = planned_state(store, sasrec)
     assert now.time.untimed == 0
