@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypeAlias, assert_never, get_args
 
-from engine.views.words import printable
+from engine.text import printable
 
 AlertKind: TypeAlias = Literal["off", "bell", "osc9", "osc777"]
 
 ALERTS: Mapping[AlertKind, tuple[str, str]] = {
-    "off": ("Alerts off", "Nothing is said when a study or a launch ends"),
-    "bell": ("Alerts by the bell", "The terminal's bell and a line here when a study or a launch ends"),
-    "osc9": ("Alerts on the desktop (OSC 9)", "Understood by iTerm2, kitty, WezTerm, Windows Terminal"),
-    "osc777": ("Alerts on the desktop (OSC 777)", "Understood by foot, Ghostty, urxvt and terminals on VTE"),
+    "off": ("When a study ends: nothing", "Nobody is told that a study or a launch has ended"),
+    "bell": ("When a study ends: the bell", "And a line on screen; a launch of this session counts too"),
+    "osc9": ("When a study ends: the desktop (OSC 9)", "Understood by iTerm2, kitty, WezTerm, Windows Terminal"),
+    "osc777": ("When a study ends: the desktop (OSC 777)", "Understood by foot, Ghostty, urxvt and terminals on VTE"),
 }
 """Every kind with what the palette calls it and says of it."""
 

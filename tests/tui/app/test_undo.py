@@ -123,6 +123,27 @@ def test_the_stack_forgets_the_oldest_and_what_cannot_be_undone() -> None:
     assert told == [str(n) for n in range(MOST + 4, 4, -1)]
 
 
+async def test_a_file_that_is_written_over_another_gives_it_back(filled: Path) -> None:
+    async with opened(filled, (120, 40)) as pilot:
+        await press(pilot, "2", "w")
+        (table,) = filled.parent.glob("*.tex")
+        mine = b"typed by hand\n"
+        first = table.read_bytes()
+        assert "written" in shown(pilot) and "older" not in shown(pilot)
+        table.write_bytes(mine)
+        await press(pilot, "w")
+        assert table.read_bytes() == first and "over an older one" in shown(pilot)
+        await press(pilot, "u")
+        assert table.read_bytes() == mine
+        await press(pilot, "u")
+        assert table.read_bytes() == mine and "was changed meanwhile" in shown(pilot)
+        await press(pilot, "1", "w")
+        charts = sorted(file.name for file in filled.parent.glob("*.svg"))
+        assert len(charts) == 2
+        await press(pilot, "u")
+        assert list(filled.parent.glob("*.svg")) == []
+
+
 @pytest.mark.parametrize("key", ["x", "r", "t", "T", "K", "J"])
 async def test_marked_runs_of_the_queue_are_acted_on_together(filled: Path, key: str) -> None:
     store = open_store(filled)

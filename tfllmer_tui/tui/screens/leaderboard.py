@@ -22,10 +22,12 @@ from engine.views.words import printable
 from tfllmer_tui.tui import board as boards
 from tfllmer_tui.tui.baselines import choose_baseline, chosen_baselines
 from tfllmer_tui.tui.board import FORMS, OVER, BoardChoice, remembered_choice
+from tfllmer_tui.tui.file_actions import written
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.screens.metric import MetricScreen
 from tfllmer_tui.tui.snapshot import StoreSnapshot
+from tfllmer_tui.tui.undo import ActionOutcome
 from tfllmer_tui.tui.widgets.divider import Divider
 from tfllmer_tui.tui.widgets.log_view import LogView
 from tfllmer_tui.tui.widgets.table import READING, CellText, Column, VirtualTable
@@ -372,8 +374,7 @@ def _numbers(cell: BoardCell | None, metric: Metric, with_n: bool, colors: Inks)
     return [*pieces, (f"{spread} ({cell.n_text})" if with_n or cell.is_part else spread, colors["dim"])]
 
 
-def _write(path: Path | None, file: Path, text: str) -> str:
+def _write(path: Path | None, file: Path, text: str) -> ActionOutcome:
     from engine.files import write_text
 
-    write_text(file, text)
-    return f"{file} written"
+    return written([file], lambda: write_text(file, text))

@@ -10,8 +10,10 @@ from textual import on
 from textual.binding import Binding, BindingType
 
 from tfllmer_tui.tui.curves import Look
+from tfllmer_tui.tui.file_actions import written
 from tfllmer_tui.tui.messages import LookChanged
 from tfllmer_tui.tui.screens.base import Page
+from tfllmer_tui.tui.undo import ActionOutcome
 from tfllmer_tui.tui.widgets.chart import Chart
 from tfllmer_tui.tui.widgets.charts import Charts
 
@@ -69,15 +71,17 @@ class ChartKeys(Page):
             self.context.do(_write, drawn)
 
 
-def _write(path: Path | None, drawn: list[tuple[str, RenderableType]]) -> str:
+def _write(path: Path | None, drawn: list[tuple[str, RenderableType]]) -> ActionOutcome:
     from tfllmer_tui.view.svg import save_svg
 
-    files = []
-    for title, chart in drawn:
-        file = Path("tfllmer-" + "".join(c if c.isalnum() else "-" for c in title.lower()) + ".svg")
-        save_svg(chart, file, 100, title)
-        files.append(file.name)
-    return f"written: {', '.join(files)}"
+    def file_of(title: str) -> Path:
+        return Path("tfllmer-" + "".join(c if c.isalnum() else "-" for c in title.lower()) + ".svg")
+
+    def write() -> None:
+        for title, chart in drawn:
+            save_svg(chart, file_of(title), 100, title)
+
+    return written([file_of(title) for title, _ in drawn], write)
 
 
 def remembered_look(kept: object, default: Look = Look()) -> Look:  # noqa: B008 - it is frozen

@@ -58,6 +58,12 @@ class QueueTable(VirtualTable["RunRow"]):
         super().__init__(COLUMNS, cells, id=id)
         self.marked = MarkedRuns()
 
+    def show_tags(self, tagged: bool) -> None:
+        """With the column of tags, or without it where no run has any."""
+        columns = tuple(column for column in COLUMNS if tagged or column.key != "tag")
+        if columns != self._columns:
+            self.set_columns(columns)
+
     def background_of(self, row: RunRow, colors: Inks) -> Style | None:
         return colors["marked"] if row.id in self.marked.colors else None
 
@@ -115,8 +121,10 @@ class QueueScreen(RunKeys):
         table = self.table
         how = "" if self.context.read_only else "; n on the first page launches a run"
         table.empty_text = READING if snapshot.is_reading else f"nothing runs and nothing waits{how}"
-        table.marked.keep({row.id for row in (*running, *self._queued, *ended)})
-        table.show([*running, *self._queued, *ended])
+        shown = [*running, *self._queued, *ended]
+        table.marked.keep(row.id for row in shown)
+        table.show_tags(any(row.tags for row in shown))
+        table.show(shown)
         self._read_workers()
 
     def _read_workers(self) -> None:
