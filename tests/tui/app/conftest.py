@@ -10,10 +10,13 @@ from tests.tui.app.bench import fill
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is remembered lies beside the store, clocks are in UTC, and no worker is started."""
+    """What is remembered lies beside the store, clocks are in UTC, and no worker is started; the terminal is
+    near."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("TZ", "UTC")
+    for name in ("SSH_CONNECTION", "SSH_TTY", "SSH_CLIENT", "TMUX"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("engine.queue.ensure_worker", lambda store: False)
 
 

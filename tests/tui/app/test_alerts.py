@@ -114,9 +114,7 @@ def test_the_bytes_are_those_of_the_terminal_and_nothing_gets_out_of_them(
     assert alert_text(kind, "s; t\a", environ) == sent
 
 
-async def test_the_setting_is_of_the_person_and_kept(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SSH_CONNECTION", "SSH_TTY", "SSH_CLIENT"):
-        monkeypatch.delenv(name, raising=False)
+async def test_the_setting_is_of_the_person_and_kept(filled: Path) -> None:
     async with opened(filled) as pilot:
         app = app_of(pilot)
         assert app.alerts == "bell"
