@@ -88,3 +88,12 @@ async def test_escape_leaves_all_as_it_was_and_a_name_is_asked_for(filled: Path)
         assert isinstance(app_of(pilot).screen, ViewsScreen) and not app_of(pilot).screen.query_one(Input).display
         await press(pilot, "escape")
         assert list(saved_views(filled)) == ["one"] and len(listed(pilot)) == 10
+
+
+async def test_who_may_only_look_opens_views_and_keeps_none(filled: Path) -> None:
+    save_view(filled, SavedView("failed ones", "status:failed"))
+    async with opened(filled, (100, 30), read_only=True) as pilot:
+        await press(pilot, "V", "s", "r", "d")
+        assert "keeps" not in screen_text(pilot) and list(saved_views(filled)) == ["failed ones"]
+        await press(pilot, "enter")
+        assert listed(pilot) == [id_of(9)]
