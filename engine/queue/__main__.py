@@ -25,7 +25,7 @@ def main(path: str) -> int:
     try:
         with held(store.make_files() / "worker.lock", _PATIENCE_S) as alone:
             if alone and not somebody_works(store):
-                Worker(store, choose(None, None, 1, None), say, _LINGER_S).run()
+                return 0 if Worker(store, choose(None, None, 1, None), say, _LINGER_S).run() else 1
     except UserError as error:
         say(str(error))
         return 2

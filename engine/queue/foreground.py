@@ -11,13 +11,36 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from engine.errors import UserError
-from engine.queue.process import CANCEL_GRACE_S, child_of, forget, how_it_ended, is_alive, stop
+from engine.queue.process import (
+    CANCEL_GRACE_S,
+    IMPATIENT_S,
+    child_of,
+    forget,
+    how_it_ended,
+    is_alive,
+    last_word,
+    stop,
+)
 from engine.queue.recovery import conclude
 from engine.records import RunStatus
-from engine.store import Run, Store, StoreError, get_run, ingest, request_cancel
+from engine.store import Run, Store, StoreError, StoreLostError, get_run, ingest, request_cancel
 
 
-def supervise(store: Store, run: Run, on_update: Callable[[Run], None], poll_s: float = 0.1) -> Run:
+class NotStoredError(StoreError):
+    """A run has ended and the store could not be told. `stopped`: by Ctrl-C."""
+
+    def __init__(self, text: str, *, stopped: bool) -> None:
+        super().__init__(text)
+        self.stopped = stopped
+
+
+def supervise(
+    store: Store,
+    run: Run,
+    on_update: Callable[[Run], None],
+    poll_s: float = 0.1,
+    on_loss: Callable[[str], None] = lambda text: None,
+) -> Run:
     """Follow a run that this process has begun (`start`, `resume`) until its process has ended.
 
     `on_update` is called with the run at first, after news and at its end. The first Ctrl-C (or
@@ -25,45 +48,83 @@ def supervise(store: Store, run: Run, on_update: Callable[[Run], None], poll_s: 
     `run.cancel_requested` is True from then on; the second Ctrl-C kills its group, as does
     a cancel request that it does not follow in time. A closed terminal
     (SIGHUP) ends only the caller: the run goes on, and `settle` finds it. While the store cannot be
-    written the run goes on as well, and is caught up with later.
+    written the run goes on as well, and is caught up with later; so it does where the database is deleted
+    or replaced, which `on_loss` is told.
 
     Returns the run as it ended. Raises UserError where another process turns out to be running it,
-    StoreError where the store cannot be written even at the end.
+    NotStoredError where the store cannot be written even at the end.
     """
     child = child_of(run.id)
     if child is None:
         raise ValueError(f"run {run.id} was not started by this process")
     attempts_before, seen = run.attempt, None
-    stopped, killed, kill_at = False, False, math.inf
+    stopped, requested, killed, lost, kill_at = False, False, False, False, math.inf
+    quick = store.waiting(min(IMPATIENT_S, store.wait_s))
     with _interrupts() as interrupts:
         while True:
             code = child.popen.poll()
-            with suppress(StoreError):
-                ingest(store, run.id)
-                run = get_run(store, run.id)
+            try:
+                if not lost:
+                    ingest(quick, run.id)
+                    run = get_run(quick, run.id)
+            except StoreLostError as error:
+                lost = True
+                on_loss(f"{error}; run {run.id} goes on, and is followed to its end")
+            except StoreError:
+                pass
+            run.cancel_requested |= stopped
             if seen != (seen := (run.spool_offset, run.status, run.cancel_requested)):
-                on_update(run)
+                with suppress(StoreError):
+                    on_update(run)
             if code is not None:
                 break
             if not stopped and (interrupts or run.cancel_requested):
                 stopped = True
                 kill_at = time.monotonic() + CANCEL_GRACE_S if run.cancel_requested else math.inf
                 stop(child)
+                continue  # say so
+            if stopped and not requested and not lost:
                 with suppress(StoreError):
-                    request_cancel(store, run.id)
+                    request_cancel(quick, run.id)
+                    requested = True
             if not killed and (len(interrupts) > 1 or time.monotonic() > kill_at):
                 killed = True
                 stop(child, kill=True)
             time.sleep(poll_s)
         forget(run.id)
-        ingest(store, run.id)
-        run = get_run(store, run.id)
-        if run.status in (RunStatus.RUNNING, RunStatus.LOST):  # it left no last word
-            run = _without_last_word(
-                store, run, code, begun=run.attempt > attempts_before, stopped=stopped, killed=killed
-            )
-            on_update(run)
+        patience = quick.wait_s if interrupts else store.wait_s
+        try:
+            run = _caught_up(quick, run.id, time.monotonic() + patience, interrupts)
+            if run.status in (RunStatus.RUNNING, RunStatus.LOST):  # it left no last word
+                run = _without_last_word(
+                    store, run, code, begun=run.attempt > attempts_before, stopped=stopped, killed=killed
+                )
+                on_update(run)
+        except StoreError as error:
+            raise _not_stored(store, run, code, error, stopped=bool(interrupts)) from error
     return run
+
+
+def _not_stored(store: Store, run: Run, code: int, error: StoreError, *, stopped: bool) -> NotStoredError:
+    brings_in = "`tfllmer db rebuild`" if isinstance(error, StoreLostError) else "the next command"
+    how = last_word(store.folder(run.id)) or how_it_ended(code, store.folder(run.id).log)
+    text = f"run {run.id} has ended ({how}), but {error}; its folder keeps it, {brings_in} brings it in"
+    return NotStoredError(text, stopped=stopped)
+
+
+def _caught_up(quick: Store, run_id: str, give_up: float, interrupts: list[int]) -> Run:
+    """The run after its spool was read, tried until `give_up`, or Ctrl-C. Raises StoreError."""
+    heard = len(interrupts)
+    while True:
+        try:
+            ingest(quick, run_id)
+            return get_run(quick, run_id)
+        except StoreLostError:
+            raise
+        except StoreError:
+            if time.monotonic() > give_up or len(interrupts) > heard:
+                raise
+        time.sleep(0.05)
 
 
 def _without_last_word(store: Store, run: Run, code: int, *, begun: bool, stopped: bool, killed: bool) -> Run:
@@ -100,3 +161,10 @@ def _interrupts() -> Iterator[list[int]]:
     finally:
         for number, handler in taken.items():
             signal.signal(number, handler)
+
+
+def abandon(run: Run) -> None:
+    """Ask the process of a run that is not followed yet to save its state and leave."""
+    child = child_of(run.id)
+    if child is not None:
+        stop(child)

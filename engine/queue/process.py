@@ -17,8 +17,11 @@ from sqlmodel import col, update
 
 from engine.errors import UserError
 from engine.files import is_held
-from engine.store import Run, Store
+from engine.spool import RunFolder, read_records
+from engine.store import Run, Store, StoreError
 
+IMPATIENT_S = 0.5
+"""How long whoever follows runs waits for a lock at a time: a signal that comes meanwhile is for the runs first."""
 CANCEL_GRACE_S = 6.0
 """What a cancelled run has for saving its state before its group is killed."""
 _CLOCK_SLACK_S = 2.0
@@ -59,7 +62,13 @@ def start(store: Store, run: Run, argv: Sequence[str] | None = None) -> Process:
     except OSError as error:
         raise UserError(f"{folder.log}: the run cannot be started: {error}") from None
     process = _children[run.id] = Process(run.id, popen)
-    own(store, run.id, popen.pid, psutil.Process(popen.pid).create_time())
+    try:
+        with suppress(StoreError):  # its own first record says the same
+            quick = store.waiting(min(IMPATIENT_S, store.wait_s))
+            own(quick, run.id, popen.pid, psutil.Process(popen.pid).create_time())
+    except BaseException:
+        stop(process)
+        raise
     return process
 
 
@@ -160,6 +169,16 @@ def stop(process: Process, *, kill: bool = False) -> None:
         os.killpg(process.popen.pid, signal.SIGKILL)  # it leads its session, so its id is the group's
     else:
         process.popen.terminate()
+
+
+def last_word(folder: RunFolder) -> str:
+    """The end of the run as its spool tells it (`finished`, `failed: why`); empty where it has told none."""
+    size = folder.spool.stat().st_size if folder.spool.exists() else 0
+    records, _ = read_records(folder.spool, max(0, size - (1 << 20)))
+    last = next((record for record in reversed(records) if record["r"] in ("start", "end")), None)
+    if last is None or last["r"] != "end":
+        return ""
+    return f"{last.get('status')}" + (f": {last.get('reason')}" if last.get("reason") else "")
 
 
 def how_it_ended(code: int, log: Path) -> str:

@@ -14,15 +14,26 @@ from types import FrameType
 from ulid import ULID
 
 from engine.errors import UserError
-from engine.files import own_log
+from engine.files import is_held, own_log
 from engine.queue.devices import Devices, Placed
 from engine.queue.fleet import HEARTBEAT_S, worker_lives
 from engine.queue.launcher import Launcher
 from engine.queue.policy import after_end
-from engine.queue.process import CANCEL_GRACE_S, ask_to_stop, group_lives, how_it_ended, is_alive, kill_group, own
+from engine.queue.process import (
+    CANCEL_GRACE_S,
+    IMPATIENT_S,
+    ask_to_stop,
+    group_lives,
+    how_it_ended,
+    is_alive,
+    kill_group,
+    last_word,
+    own,
+    process_lives,
+)
 from engine.queue.recovery import settle
 from engine.records import RunStatus
-from engine.store import Run, Store, StoreError, get_run, ingest
+from engine.store import Run, Store, StoreError, StoreLostError, get_run, ingest
 from engine.store import queue as rows
 from engine.store.core.tables import StoredWorker
 
@@ -73,38 +84,53 @@ class Worker:
         server: Sequence[str] | None = None,
     ) -> None:
         self.id = str(ULID())
-        self._store, self._devices, self._say, self._linger_s = store, devices, say, linger_s
+        self._wait_s = store.wait_s
+        self._store = store.waiting(min(IMPATIENT_S, store.wait_s))
+        self._devices, self._say, self._linger_s = devices, say, linger_s
         self._jobs: dict[str, _Job] = {}
+        self._codes: dict[int, int | None] = {}
+        self._degrees = 0
         self._draining = False
         self._launcher = Launcher(own_log(store.make_files(), "worker"), server)
 
-    def run(self) -> None:
-        """Work until it is told to leave. Raises UserError where no run can be started here."""
+    def run(self) -> bool:
+        """Work until it is told to leave; False where the database was deleted, replaced or damaged meanwhile: then it
+        has taken nothing new and followed its runs to their end. Raises UserError where no run can be started here."""
         self._store.make_files()
         with _signals() as came:
-            settle(self._store)
-            self._launcher.ready()
-            self._row = rows.add_worker(self._store, self.id, self._devices.slots)
+            self._begin(came)
             self._say(f"worker {self.id} (pid {os.getpid()}) on {summary(self._devices.slots)}; Ctrl-C drains it")
             try:
-                self._loop(came)
+                there = self._loop(came)
             finally:
                 self._launcher.close()
                 if not self._jobs:
                     with suppress(StoreError):
                         rows.leave(self._store, self.id)
             self._say(f"worker {self.id} leaves" + (f"; {len(self._jobs)} runs go on" if self._jobs else ""))
+        return there
 
-    def _loop(self, came: Sequence[int]) -> None:
-        told, beat_at, care_at, busy_at = 0, 0.0, 0.0, time.monotonic()
+    def _begin(self, came: Sequence[int]) -> None:
+        give_up = time.monotonic() + self._wait_s
         while True:
-            while told < len(came):
-                told += 1
-                self._leave_by_degrees(told)
-            if told >= 3:
+            try:
+                settle(self._store)
+                self._launcher.ready()
+                self._row = rows.add_worker(self._store, self.id, self._devices.slots)
                 return
+            except StoreLostError:
+                raise
+            except StoreError:
+                if came:
+                    raise KeyboardInterrupt from None
+                if time.monotonic() > give_up:
+                    raise
+
+    def _loop(self, came: Sequence[int]) -> bool:
+        beat_at, care_at, busy_at = 0.0, 0.0, time.monotonic()
+        while not self._leaves_at_once(came):
             now = time.monotonic()
-            with suppress(StoreError):  # locked or full for now: the runs do not need it
+            try:
                 changed = self._follow()
                 if now >= care_at:
                     self._care_for_orphans()
@@ -116,8 +142,15 @@ class Worker:
                     self._beat()
                 busy_at = time.monotonic() if self._jobs else busy_at
                 if not self._jobs and (self._draining or self._nothing_comes(now - busy_at)):
-                    return
+                    return True
+            except StoreLostError as error:
+                self._say(f"{error}; nothing new is taken, {len(self._jobs)} runs are followed to their end")
+                self._follow_alone(came)
+                return False
+            except StoreError:  # locked or full for now: the runs do not need it
+                pass
             self._launcher.wait(_POLL_S)
+        return True
 
     def _nothing_comes(self, idle_s: float) -> bool:
         if self._linger_s is None or idle_s < self._linger_s:
@@ -169,13 +202,13 @@ class Worker:
     def _follow(self) -> bool:
         """Bring the rows of the runs up to date, do what is asked of them, settle those that have ended;
         whether any has."""
-        codes = self._launcher.ended()
+        self._codes |= self._launcher.ended()
         if not self._jobs:
             return False
         before = len(self._jobs)
         wanted = rows.cancel_requests(self._store, self.id)
         for job in list(self._jobs.values()):
-            self._look_after(job, codes)
+            self._look_after(job)
             self._ingest(job)
             if not job.ended:
                 self._do_as_asked(job, cancel=job.run_id in wanted)
@@ -185,13 +218,36 @@ class Worker:
                 self._settle(job)
         return len(self._jobs) < before
 
-    def _look_after(self, job: _Job, codes: dict[int, int | None]) -> None:
-        """Find out whether the run's process has ended."""
-        if job.own_child and job.pid in codes:
-            code = codes[job.pid]
+    def _follow_alone(self, came: Sequence[int]) -> None:
+        """Follow the runs to their end without a store: their folders have all that they do."""
+        self._draining = True
+        while self._jobs and not self._leaves_at_once(came):
+            self._codes |= self._launcher.ended()
+            for job in list(self._jobs.values()):
+                folder = self._store.folder(job.run_id)
+                self._learn_code(job)
+                job.ended |= not (job.own_child or process_lives(job.pid, job.pid_start) or is_held(folder.lock))
+                if not job.ended:
+                    self._do_as_asked(job, cancel=False)
+                elif group_lives(job.pid, job.pid_start):
+                    kill_group(job.pid, job.pid_start)
+                else:
+                    del self._jobs[job.run_id]
+                    how = last_word(folder) or job.how or "its process is gone without a last word"
+                    self._say(f"{job.run_id} has ended ({how}); its folder keeps it for `tfllmer db rebuild`")
+            self._launcher.wait(_POLL_S)
+
+    def _learn_code(self, job: _Job) -> None:
+        """What the launcher has told of the process."""
+        if job.own_child and job.pid in self._codes:
+            code = self._codes.pop(job.pid)
             job.own_child, job.ended = False, code is not None
             if code is not None:
                 job.how = job.how or how_it_ended(code, self._store.folder(job.run_id).log)
+
+    def _look_after(self, job: _Job) -> None:
+        """Find out whether the run's process has ended."""
+        self._learn_code(job)
         if not job.own_child and not job.ended:
             run = get_run(self._store, job.run_id)
             if run.pid is not None and run.pid_start is not None:  # its own process may not have been known yet
@@ -255,6 +311,13 @@ class Worker:
             self._say(f"{run.id} adopted from worker {dead.id}")
 
     # -------------------------------------------------------------------------------- leaving
+
+    def _leaves_at_once(self, came: Sequence[int]) -> bool:
+        """Do what the signals ask that came; whether they ask to leave without the runs."""
+        while self._degrees < len(came):
+            self._degrees += 1
+            self._leave_by_degrees(self._degrees)
+        return self._degrees >= 3
 
     def _leave_by_degrees(self, times: int) -> None:
         if times == 1:

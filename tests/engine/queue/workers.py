@@ -29,7 +29,8 @@ from engine.queue.worker import Worker
 from engine.store import open_store
 db, slots, linger_s, *server = sys.argv[1:]
 say = lambda text: print(text, flush=True)
-Worker(open_store(db), Devices((), 1, int(slots)), say, float(linger_s) if linger_s else None, server or None).run()
+worker = Worker(open_store(db), Devices((), 1, int(slots)), say, float(linger_s) if linger_s else None, server or None)
+sys.exit(not worker.run())
 """
 DOUBLES = [sys.executable, str(Path(__file__).with_name("server.py"))]
 

@@ -75,4 +75,5 @@ def worker(
     def say(text: str) -> None:
         put(f"{time.strftime('%H:%M:%S')} {text}")
 
-    Worker(open_store(db), devices, say, 0.0 if until_empty else None).run()
+    if not Worker(open_store(db), devices, say, 0.0 if until_empty else None).run():
+        raise typer.Exit(1)

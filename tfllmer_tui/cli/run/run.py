@@ -241,6 +241,7 @@ def _watch(store: Store, run: Run, mode: Mode) -> Run:
     """Follow a run that has been started to its end, and say how it ended."""
 
     from engine import queue
+    from tfllmer_tui.cli.output import say
     from tfllmer_tui.cli.run import follow
 
     console = terminal(stderr=mode == "json")
@@ -250,8 +251,16 @@ def _watch(store: Store, run: Run, mode: Mode) -> Run:
         following = follow.lines(store, run)
     else:
         following = follow.nothing()
-    with following as on_update:
-        run = queue.supervise(store, run, on_update)
+    try:
+        with following as on_update:
+            run = queue.supervise(store, run, on_update, on_loss=lambda text: say(f"tfllmer: {text}"))
+    except queue.NotStoredError as error:
+        say(f"tfllmer: {error}")
+        raise typer.Exit(130 if error.stopped else 1) from None
+    except KeyboardInterrupt:
+        queue.abandon(run)
+        say(f"tfllmer: run {run.id} is asked to save its state and leave; tfllmer resume {run.id} goes on with it")
+        raise typer.Exit(130) from None
     if run.status == "finished":
         _print_result(store, run, mode)
     else:

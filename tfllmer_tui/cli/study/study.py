@@ -113,7 +113,7 @@ def run(
     from engine.presets import chosen, find_study
     from engine.queue.studies import submit
     from engine.records import RunStatus
-    from engine.store import open_store
+    from engine.store import StoreLostError, open_store
     from engine.views.study import planned_state
     from tfllmer_tui.cli.output import print_json, say
     from tfllmer_tui.view.study import submitted_text
@@ -136,8 +136,12 @@ def run(
         return
     from tfllmer_tui.cli.study.watch import watch
 
-    left = watch(store, cells, quiet=json, keep_worker=not no_worker)
-    now = planned_state(store, cells)
+    try:
+        left = watch(store, cells, quiet=json, keep_worker=not no_worker)
+        now = planned_state(store, cells)
+    except StoreLostError as error:
+        say(f"tfllmer: {error}; the runs that have begun go on, and their folders keep them")
+        raise typer.Exit(1) from None
     if json:
         print_json({"study": study.name, **now.to_json()})
     if left:
