@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -40,6 +42,22 @@ def single_line(text: object, most: int = 2000) -> str:
     """What an error says, on one line of a bearable length: some repeat what a file of a megabyte held."""
     line = printable(" ".join(str(text).split()))
     return line if len(line) <= most else f"{line[: most - 20]} ... (cut off)"
+
+
+def shell_line(words: Iterable[str]) -> str:
+    """A command for a shell, on one line whatever the words hold: control and direction characters by their bytes, as
+    bash and zsh read them ($'a\\012b')."""
+    return " ".join(word_ if (word_ := shlex.quote(word)) == printable(word_) else _in_bytes(word) for word in words)
+
+
+def _in_bytes(word: str) -> str:
+    pieces = []
+    for character in word:
+        if _is_unsafe(character):
+            pieces += [f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogateescape")]
+        else:
+            pieces.append(f"\\{character}" if character in "\\'" else character)
+    return f"$'{''.join(pieces)}'"
 
 
 def json_text(value: Any, indent: int | None = None) -> str:

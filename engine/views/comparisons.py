@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from engine.metrics import CUTOFFS, Metric, offered, parse_metric
 from engine.reports.boards.leaderboard import MARKS
 from engine.reports.stats.paired import mean_difference
+from engine.text import shell_line
 from engine.views.folds import fold_seeds, spread
 from engine.views.runs import names
 from engine.views.words import value_text
@@ -394,4 +394,4 @@ def command(sides: Sequence[ComparedSide]) -> str:
     for side in sides:
         first = side.rows[0]
         words.append(first.id if len(side.rows) == 1 else f"{first.arm}#{first.config_hash[:6]}")
-    return shlex.join(["tfllmer", "compare", *words])
+    return shell_line(["tfllmer", "compare", *words])

@@ -16,6 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from engine.text import shell_line
+
 if TYPE_CHECKING:
     from engine.presets import Cell, Resolved, SettingField, Study
     from engine.store import Store
@@ -41,7 +43,7 @@ class PlannedRun:
 
     @property
     def id(self) -> str:
-        return shlex.join(self.command)
+        return shell_line(self.command)
 
 
 @dataclass(frozen=True)
@@ -266,7 +268,7 @@ def command_of(values: Mapping[str, str]) -> str:
     seeds = seeds_of(values["seeds"])
     many = ["--seed", str(seeds[0])] if len(seeds) == 1 else ["--seeds", str(len(seeds)), "--seed", str(seeds[0])]
     for given in _grid(values):
-        lines.append(shlex.join(["tfllmer", "run", *_flags(given, sets_of(values["set"])), *many, "--detach"]))
+        lines.append(shell_line(["tfllmer", "run", *_flags(given, sets_of(values["set"])), *many, "--detach"]))
     return "\n".join(lines)
 
 
@@ -276,7 +278,7 @@ def study_command(part: StudyPart, retry_failed: bool) -> str:
     given += ["--seeds", part.seeds] if part.seeds else []
     given += [word for text in sets_of(part.sets) for word in ("--set", text)]
     given += ["--retry-failed"] if retry_failed else []
-    return shlex.join(["tfllmer", "study", "run", part.study, *given, "--detach"])
+    return shell_line(["tfllmer", "study", "run", part.study, *given, "--detach"])
 
 
 def words() -> dict[str, list[str]]:

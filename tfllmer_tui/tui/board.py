@@ -3,7 +3,6 @@ command line, as a file and as a board read from the store."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import UserError
 from engine.metrics import parse_metric
+from engine.text import shell_line
 
 if TYPE_CHECKING:
     from engine.reports.boards.leaderboard import Leaderboard
@@ -74,7 +74,7 @@ class BoardChoice:
     def board_command(self, board: Leaderboard) -> str:
         """The board on the command line."""
         layout = ["--layout", self.layout] if self.is_laid_out else []
-        return shlex.join(["tfllmer", "leaderboard", *self._options(board), *layout])
+        return shell_line(["tfllmer", "leaderboard", *self._options(board), *layout])
 
     def export_command(self, board: Leaderboard) -> str:
         """The file of the board on the command line."""
@@ -83,7 +83,7 @@ class BoardChoice:
             words += ["--layout", self.layout]
         if self.form == "latex":
             words += [*(["--fragment"] if self.fragment else []), *(["--siunitx"] if self.siunitx else [])]
-        return shlex.join(["tfllmer", "export", self.form, *words, "--output", str(self.file(board))])
+        return shell_line(["tfllmer", "export", self.form, *words, "--output", str(self.file(board))])
 
     def file(self, board: Leaderboard) -> Path:
         """What the board is written to."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import shlex
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,11 @@ from engine.presets import resolve
 from engine.records import Provenance, RunResult
 from engine.spec import Experiment, Files, flat, leaves_by_name
 from engine.store import Run, experiment_of, facts_of
+from engine.text import shell_line
 
 _PLACES = ("data.source.path", "data.source.fingerprint", "embedding.path", "embedding.fingerprint")
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_PACKAGE = re.compile(r"[A-Za-z0-9][\w.-]*==[A-Za-z0-9][\w.+!-]*", re.ASCII)
 _NOT_SET = ("execution.", "note", "method", "ablation")
 
 
@@ -180,11 +183,12 @@ def steps(run: Run, diff: Path, way: Recipe) -> Sequence[str]:
     provenance = facts_of(run).provenance
     code, versions = (None, {}) if provenance is None else (provenance.code, provenance.packages)
     lines = []
-    if code is not None:
-        lines.append(f"git checkout {code.commit}")
+    if code is not None and _COMMIT.fullmatch(code.commit):
+        lines.append(shell_line(["git", "checkout", code.commit]))
         if code.dirty:
-            lines.append(f"git apply {shlex.quote(str(diff))}")
+            lines.append(shell_line(["git", "apply", str(diff)]))
     packages = [f"{name}=={version}" for name, version in versions.items() if version]
+    packages = [text for text in packages if _PACKAGE.fullmatch(text)]  # what pip would take for an option is none
     if others := [text for text in packages if not text.startswith("tfllmer==")]:
-        lines.append(shlex.join(["pip", "install", *others]))
-    return [*lines, shlex.join(way.command)]
+        lines.append(shell_line(["pip", "install", *others]))
+    return [*lines, shell_line(way.command)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from engine.records import RunStatus
+from engine.text import shell_line
 from engine.views.geometry.quantities import IN_TRAINING
 from engine.views.runs import names
 
@@ -93,7 +93,7 @@ def read(store: Store, rows: Sequence[RunRow]) -> GeometryColumns:
                 measured, mean([Measured(_of_model(each)) for each in trained if each is not None]).numbers
             )
         elif any(run.status == RunStatus.FINISHED for run in runs):
-            model = model or shlex.join(["tfllmer", "diagnose", runs[0].id])
+            model = model or shell_line(["tfllmer", "diagnose", runs[0].id])
         subjects.append(GeometrySubject(config, name, color, measured, tuple(members)))
     several = len(usual) > 1  # vectors, data or widths differ: each has its own usual way in
     ways = [
@@ -219,7 +219,7 @@ def before_command(run: Run) -> str:
             words += ["--set", f"{name}={'none' if value is None else value}"]
     if run.seed and not run.embedding:
         words += ["--set", f"seed={run.seed}"]  # it makes the table
-    return shlex.join(words)
+    return shell_line(words)
 
 
 def _given(run: Run, flag: str) -> str | None:

@@ -151,7 +151,7 @@ def embed(
         }
     )
     found_by = source if output is None else str(out)
-    _tell(result, f"tfllmer run --dataset {dataset} --embedding {found_by}", as_json=json)
+    _tell(result, ["tfllmer", "run", "--dataset", dataset, "--embedding", found_by], as_json=json)
 
 
 def _source(name: str | None, encoder: str) -> str:
@@ -272,7 +272,8 @@ class _Bar:
             self.say(f"{texts:,} of {self._facts['texts']:,} texts, {speed:.0f}/s, {duration(left)} left")
 
 
-def _tell(result: dict[str, Any], then: str, *, as_json: bool) -> None:
+def _tell(result: dict[str, Any], then: list[str], *, as_json: bool) -> None:
+    from engine.text import shell_line
     from tfllmer_tui.cli.output import print_json
     from tfllmer_tui.view.text import duration
 
@@ -284,7 +285,7 @@ def _tell(result: dict[str, Any], then: str, *, as_json: bool) -> None:
     put(f"{result['file']}: {result['items']:,} items x {result['dimensions']} {result['stored_as']}")
     put(_recipe(result))
     put(f"{done}{reused} ({result['texts']:,} distinct texts), {duration(result['wall_s'])}")
-    put(f"Next: {then}")
+    put(f"Next: {shell_line(then)}")
 
 
 def _recipe(result: dict[str, Any]) -> str:

@@ -108,9 +108,11 @@ def _tell(result: dict[str, Any], folder: Path) -> None:
     put(f"Read as {result['read_as']}; ordered by {result['order']}")
     if result["text"] is not None:
         put(f"Text of the items: {result['text']}")
-    option = ""
+    from engine.text import shell_line
+
+    option: list[str] = []
     if result["split"] is not None:
         put("Split as given: " + ", ".join(f"{part} {n:,}" for part, n in result["split"].items()))
-        option = " --set data.split=given"
+        option = ["--set", "data.split=given"]
     where = folder if folder.is_absolute() or str(folder).startswith(".") else f"./{folder}"
-    put(f"Next: tfllmer data show {where}{option}")
+    put(f"Next: {shell_line(['tfllmer', 'data', 'show', str(where), *option])}")

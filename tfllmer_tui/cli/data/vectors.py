@@ -74,4 +74,7 @@ def import_(
         return
     put(f"{result['file']}: {result['items']:,} x {result['dimensions']} float32")
     put(f"Read as {result['read_as']}; {'with ids' if result['ids'] else 'without ids: rows are those of .item'}")
-    put(f"Next: tfllmer run --dataset {output.parent} --embedding {output}")
+    from engine.text import shell_line
+
+    words = ["tfllmer", "run", "--dataset", str(output.parent), "--embedding", str(output)]
+    put(f"Next: {shell_line(words)}")

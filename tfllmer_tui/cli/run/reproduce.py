@@ -98,9 +98,10 @@ print(json.dumps(provenance(Path(sys.argv[1]))))
 
 
 def _print(run: Run, lines: Any, rebuild: Recipe) -> None:
+    from engine.text import printable
     from tfllmer_tui.cli.output import print_rich, table
 
-    put(f"# run {run.id} of {run.created:%Y-%m-%d %H:%M} UTC, {run.arm} on {run.dataset}")
+    put(printable(f"# run {run.id} of {run.created:%Y-%m-%d %H:%M} UTC, {run.arm} on {run.dataset}"))
     for line in lines:
         put(line)
     put(f"# or, from its stored specification: tfllmer reproduce {run.id} --run")

@@ -289,13 +289,15 @@ def _print_result(store: Store, run: Run, mode: Mode) -> None:
 
 def _say_next(ended: list[Run], mode: Mode) -> None:
     """What to do now: once, however many runs there were."""
+    from engine.text import shell_line
     from tfllmer_tui.cli.output import say
 
     if any(run.reason.startswith("diverged") for run in ended):
         say("Train it with a smaller learning rate, for instance --set train.lr=3e-4.")
     finished = [run for run in ended if run.status == "finished"]
     if finished and mode in ("live", "lines"):
-        put(f"Next: tfllmer show {finished[-1].id}\n      tfllmer leaderboard --dataset {finished[-1].dataset}")
+        board = shell_line(["tfllmer", "leaderboard", "--dataset", finished[-1].dataset])
+        put(f"Next: tfllmer show {finished[-1].id}\n      {board}")
 
 
 def _tag(store: Store, runs: list[Run], tags: list[str]) -> None:

@@ -211,6 +211,7 @@ def _dry_run(study: Study, cells: list[Cell], db: str | None, json: bool) -> Non
 def _print_end(store: Store, study: Study, cells: list[Cell], now: StudyState) -> None:
     """What came of it: failures, the boards of a study that fits on a screen, and how to go on."""
     from engine.records import RunStatus
+    from engine.text import shell_line
     from engine.views.boards import boards_of_runs
     from engine.views.first_look import FIRST_LOOK, closing_line
     from engine.views.study_page import METRICS
@@ -226,9 +227,9 @@ def _print_end(store: Store, study: Study, cells: list[Cell], now: StudyState) -
     if study.name == FIRST_LOOK:
         print_rich(plain(closing_line(store)))
     datasets = sorted({str(cell.axes["dataset"]) for cell in cells})
-    put(f"Next: tfllmer study status {study.name}\n      tfllmer verdict {study.name}")
-    for dataset in datasets[:3]:
-        put(f"      tfllmer leaderboard --dataset {dataset}")
+    follow = [["study", "status", study.name], ["verdict", study.name]]
+    follow += [["leaderboard", "--dataset", dataset] for dataset in datasets[:3]]
+    put("Next: " + "\n      ".join(shell_line(["tfllmer", *words]) for words in follow))
 
 
 def _about(study: Study, rule: Any, seeds: int | None) -> Any:

@@ -1,8 +1,15 @@
 """A run trained again from what was stored of it comes out the same."""
 
 import json
+import subprocess
 from pathlib import Path
 
+import pytest
+from sqlalchemy import update
+
+from engine.store import Run, open_store
+from engine.text import printable, shell_line
+from tests.tui.app.bench import fill, id_of
 from tests.tui.cli.calls import Cli
 
 TINY = ["--set", "data.source.users=60", "--set", "data.source.items=40", "--set", "backbone.width=16"]
@@ -23,3 +30,36 @@ def test_a_run_is_reproduced_to_the_last_bit(tmp_path: Path) -> None:
     assert "pip install torch==" in text
     assert "--set train.epochs=2" in text
     assert "no such run" in cli.refusal("reproduce", "01ZZ")
+
+
+EVIL = "a'; touch pwned; $(touch pwned) `touch pwned`\ntouch pwned\n#\"\x1b[2K\rtouch pwned\u202e\x9b"
+
+
+def test_what_is_printed_for_a_shell_does_nothing_else(tmp_path: Path) -> None:
+    fill(tmp_path / "experiments.db")
+    store = open_store(str(tmp_path / "experiments.db"))
+    packages = {"torch": EVIL, EVIL: "1", "--index-url": "x", "numpy": "2.0", "polars": "1 --pre"}
+    facts = {"provenance": {"platform": EVIL, "packages": packages, "code": {"commit": EVIL, "dirty": True}}}
+    with store.write() as session:
+        session.connection().execute(update(Run).values(arm=EVIL, dataset=EVIL, facts=facts))
+    done = Cli(tmp_path)("reproduce", id_of(0))
+    steps = done.stdout.partition("changed since")[0]
+    assert [
+        line for line in steps.splitlines() if not line.startswith(("# ", "git apply ", "pip install ", "tfllmer run "))
+    ] == []
+    assert "pip install numpy==2.0\n" in steps
+    for tool in ("git", "pip", "tfllmer"):
+        (tmp_path / tool).write_text("#!/bin/sh\n")
+        (tmp_path / tool).chmod(0o755)
+    subprocess.run(
+        ["bash"], input=steps, text=True, cwd=tmp_path, env={"PATH": f"{tmp_path}:/bin:/usr/bin"}, check=True
+    )
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize("word", [EVIL, "", "a b", "'", "\\", "plain", "-x", "é数", "\t", "\x7f1", "a\n'b\\c"])
+def test_words_come_back_from_a_shell_as_they_were(word: str) -> None:
+    line = shell_line(["printf", "%s", word])
+    assert line == printable(line)
+    done = subprocess.run(["bash", "-c", line], capture_output=True, check=True)
+    assert done.stdout == word.encode()
