@@ -59,7 +59,7 @@ def _as_before(path: Path | None, before: Sequence[Run], now: RunStatus) -> str:
     if not back:
         raise UserError("too late to undo: the runs went on meanwhile, and are left as they are")
     states = ", ".join(sorted({str(run.status) for run in back}))
-    return f"{runs_text(len(back))} {states} again{_worker(store) if RunStatus.QUEUED in states else ''}"
+    return f"{runs_text(len(back))} {states} again"
 
 
 def first(path: Path | None, run_ids: Sequence[str]) -> ActionOutcome:
