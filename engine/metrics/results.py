@@ -11,7 +11,6 @@ before there were counts, from the ranks of all users.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
+from engine.bounds import parse_json
 from engine.errors import UserError
 from engine.metrics.files import load_ranks, load_top
 from engine.metrics.kinds import TOP, CurveMeasure, ListMeasure, Metric, RankMeasure, Split, TopLists
@@ -132,7 +132,7 @@ def from_run(metric: Metric, counts: RankCounts | None, ranks: Path | None, top:
 
 def from_row(name: str, counts: str | None, ranks: Path, top: Path) -> float | None:
     """The same for a row of the store, which has the counts as JSON; quick for thousands of rows."""
-    return from_run(_parsed(name), None if counts is None else RankCounts.decode(json.loads(counts)), ranks, top)
+    return from_run(_parsed(name), None if counts is None else RankCounts.decode(parse_json(counts)), ranks, top)
 
 
 def per_user(metric: Metric, ranks: IntArray) -> FloatArray:

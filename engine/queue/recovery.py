@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal, TypeAlias
 
 import psutil
@@ -31,26 +31,29 @@ def settle(store: Store) -> list[Run]:
     A lost run whose spool grows again (its process was only slow to begin) becomes what its spool says. One whose row
     or records cannot be dealt with is damaged from then on, and the others go on. Raises StoreError.
     """
-    ended = []
+    ended: list[Run] = []
+
+    def look_at(run: Run) -> None:
+        now = settle_run(store, run.id)
+        if now.status not in (run.status, RunStatus.RUNNING):
+            ended.append(now)
+
     for run in [*list_runs(store, status=RunStatus.RUNNING), *_grown(store)]:
-        before = run.status
-        with alone(store, run.id):
-            now = settle_run(store, run.id)
-            if now.status not in (before, RunStatus.RUNNING):
-                ended.append(now)
+        isolated(store, run.id, partial(look_at, run))
     return ended
 
 
-@contextmanager
-def alone(store: Store, run_id: str) -> Iterator[None]:
-    """What the block raises because of this run damages it, and nothing else. StoreError, which concerns all runs,
-    passes."""
+def isolated(store: Store, run_id: str, work: Callable[[], object]) -> bool:
+    """Do the work for a run; whether it went well. What it raises damages this run, and nothing else; a StoreError,
+    which concerns all runs, passes."""
     try:
-        yield
+        work()
     except StoreError:
         raise
     except Exception as error:
         mark_damaged(store, run_id, f"it cannot be followed: {type(error).__name__}: {error}")
+        return False
+    return True
 
 
 def _grown(store: Store) -> list[Run]:

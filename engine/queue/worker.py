@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 
 from ulid import ULID
@@ -31,11 +32,12 @@ from engine.queue.process import (
     own,
     process_lives,
 )
-from engine.queue.recovery import settle
+from engine.queue.recovery import conclude, isolated, settle
 from engine.records import RunStatus
-from engine.store import Run, Store, StoreError, StoreLostError, get_run, ingest
+from engine.store import Run, Store, StoreError, StoreLostError, experiment_of, get_run, ingest
 from engine.store import queue as rows
 from engine.store.core.tables import StoredWorker
+from engine.store.runs import mark_damaged
 
 DRAIN_GRACE_S = 60.0
 """What a run that goes back to the queue, or is beyond its time limit, has for saving its state."""
@@ -178,8 +180,14 @@ class Worker:
         return taken
 
     def _start(self, run: Run, device: str) -> None:
-        execution = run.spec["execution"]
-        threads, limit = int(execution["threads"]), execution.get("time_limit_s")
+        try:
+            execution = experiment_of(run).execution
+        except Exception as error:  # nobody can say what it wants; the others do not wait for it
+            mark_damaged(self._store, run.id, f"its specification cannot be read: {error}")
+            conclude(self._store, run, RunStatus.FAILED, f"its specification cannot be read: {error}")
+            self._say(f"{run.id} failed: its specification cannot be read")
+            return
+        threads, limit = execution.threads, execution.time_limit_s
         folder, kind = self._store.folder(run.id).root, device.partition(":")[0]
         try:
             started = self._launcher.start(folder, kind, threads, self._devices.environment(device))
@@ -208,15 +216,22 @@ class Worker:
         before = len(self._jobs)
         wanted = rows.cancel_requests(self._store, self.id)
         for job in list(self._jobs.values()):
-            self._look_after(job)
-            self._ingest(job)
-            if not job.ended:
-                self._do_as_asked(job, cancel=job.run_id in wanted)
-            elif group_lives(job.pid, job.pid_start):
-                kill_group(job.pid, job.pid_start)  # the place is free once the last of its processes is gone
-            else:
-                self._settle(job)
+            attend = partial(self._attend, job, cancel=job.run_id in wanted)
+            if not isolated(self._store, job.run_id, attend):
+                kill_group(job.pid, job.pid_start)
+                del self._jobs[job.run_id]
+                self._say(f"{job.run_id} cannot be followed; `tfllmer show {job.run_id}` says why")
         return len(self._jobs) < before
+
+    def _attend(self, job: _Job, *, cancel: bool) -> None:
+        self._look_after(job)
+        self._ingest(job)
+        if not job.ended:
+            self._do_as_asked(job, cancel=cancel)
+        elif group_lives(job.pid, job.pid_start):
+            kill_group(job.pid, job.pid_start)  # the place is free once the last of its processes is gone
+        else:
+            self._settle(job)
 
     def _follow_alone(self, came: Sequence[int]) -> None:
         """Follow the runs to their end without a store: their folders have all that they do."""
@@ -294,7 +309,7 @@ class Worker:
             if worker.id == self.id or worker_lives(worker):
                 continue
             for run in rows.runs_of(self._store, [worker.id]):
-                self._take_over(run, worker)
+                isolated(self._store, run.id, partial(self._take_over, run, worker))
             if not rows.runs_of(self._store, [worker.id]):
                 rows.leave(self._store, worker.id)
 
@@ -306,7 +321,7 @@ class Worker:
             )
             self._say(f"{run.id} of worker {dead.id} {run.status}" + (f": {run.reason}" if run.reason else ""))
         elif run.status == RunStatus.RUNNING and rows.adopt(self._store, run, self._row):
-            threads, device = self._width(int(run.spec["execution"]["threads"])), run.device or "cpu"
+            threads, device = self._width(experiment_of(run).execution.threads), run.device or "cpu"
             self._jobs[run.id] = _Job(run.id, device, threads, run.pid or 0, run.pid_start or 0.0, own_child=False)
             self._say(f"{run.id} adopted from worker {dead.id}")
 

@@ -182,6 +182,8 @@ class RunRecord:
     """How long it is trained, by dotted name, where that was read (`reports.boards.budgets`)."""
     result: RunResult = field(default_factory=RunResult)
     """Of a run that has not ended: how far it is."""
+    damage: str = ""
+    """Why what is known of it cannot be trusted; what is computed from runs leaves it out then."""
 
     @property
     def arm(self) -> str:
@@ -189,9 +191,11 @@ class RunRecord:
         return self.method if self.ablation is None else f"{self.method}/{self.ablation}"
 
     def to_json(self) -> dict[str, Any]:
-        """The one JSON object that describes a run outside, the same in `run`, `show` and `runs` with `--json`."""
+        """The one JSON object that describes a run outside, the same in `run`, `show` and `runs` with `--json`; with
+        `damage` where there is any."""
         reached = self.result
-        return {
+        told = {"damage": self.damage} if self.damage else {}
+        return told | {
             "run": self.id,
             "status": self.status,
             "reason": self.reason,

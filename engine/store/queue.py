@@ -17,11 +17,12 @@ from sqlalchemy import ColumnElement, and_, or_
 from sqlmodel import Session, col, delete, exists, func, select, update
 
 from engine.records import RunStatus
+from engine.store.core.damage import sound_document
 from engine.store.core.database import Store
 from engine.store.core.tables import Event, Run, StoredWorker
 
-_THREADS = col(Run.spec)["execution"]["threads"].as_integer()
-_DEVICE = col(Run.spec)["execution"]["device"].as_string()
+_THREADS = func.json_extract(sound_document(col(Run.spec)), "$.execution.threads")
+_DEVICE = func.json_extract(sound_document(col(Run.spec)), "$.execution.device")
 
 
 # ------------------------------------------------------------------------------------ order

@@ -18,6 +18,7 @@ from engine import spec
 from engine.errors import UserError
 from engine.files import make_folder, write_text
 from engine.records import RunFacts, RunResult, RunStatus
+from engine.records.decoding import mapping, whole
 from engine.spec import Experiment
 from engine.store.core.database import Store
 from engine.store.core.tables import Artifact, Event, Run, Tag
@@ -115,7 +116,14 @@ def relocate(store: Store, run_id: str, experiment: Experiment) -> None:
 
 def experiment_of(run: Run) -> Experiment:
     """The run's complete specification. Raises UserError where this program cannot read it."""
+    if not isinstance(run.spec.get("train"), dict):
+        raise UserError(f"{run.id}: its specification in the database is damaged; that of its folder may be whole")
     return spec.from_document(run.spec)
+
+
+def planned_epochs(run: Run) -> int:
+    """How many epochs the run is asked for; 0 where its specification is damaged."""
+    return whole(mapping(mapping(run.spec).get("train")).get("epochs")) or 0
 
 
 def facts_of(run: Run) -> RunFacts:

@@ -14,11 +14,14 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy import func
 from sqlalchemy import select as columns
 from sqlmodel import col, select, update
 
 from engine.errors import UserError, nearest
 from engine.records import RunStatus, StudyCell, StudyRecord
+from engine.records.decoding import number, whole
+from engine.store.core.damage import damage, sound_document
 from engine.store.core.database import Store
 from engine.store.core.tables import Run, StoredStudy
 
@@ -153,14 +156,19 @@ def _past(store: Store) -> list[tuple[str, dict[str, Any], int, float, int | Non
     query = columns(
         col(Run.data_hash),
         col(Run.spec),
-        col(Run.result)["epochs"].as_integer(),
-        col(Run.result)["wall_s"].as_float(),
-        col(Run.facts)["n_targets"].as_integer(),
+        func.json_extract(sound_document(col(Run.result)), "$.epochs"),
+        func.json_extract(sound_document(col(Run.result)), "$.wall_s"),
+        func.json_extract(sound_document(col(Run.facts)), "$.n_targets"),
     )
     with store.read() as session:
-        newest = query.where(col(Run.status) == RunStatus.FINISHED).order_by(col(Run.id).desc()).limit(2000)
+        newest = (
+            query.where(col(Run.status) == RunStatus.FINISHED, damage().is_(None))
+            .order_by(col(Run.id).desc())
+            .limit(2000)
+        )
         rows = session.connection().execute(newest).all()
-    return [(data, document, epochs, wall, n) for data, document, epochs, wall, n in rows if epochs and wall]
+    read = [(data, document, whole(epochs), number(wall), whole(n)) for data, document, epochs, wall, n in rows]
+    return [(data, document, epochs, wall, n) for data, document, epochs, wall, n in read if epochs and wall]
 
 
 def _settings(document: Mapping[str, Any]) -> str:

@@ -278,7 +278,7 @@ def _points(store: Store, but: Collection[str | None]) -> Iterator[Finding]:
                 continue
             stored = {
                 name: (count, last)
-                for name, count, last in query(f"SELECT name, count(*), max(step) {points}", (run_id,))
+                for name, count, last in query(f"SELECT name, {_GOOD}, max(step) {points}", (run_id,))
             }
             told = _told(spool)
             if stored != told:
@@ -286,6 +286,10 @@ def _points(store: Store, but: Collection[str | None]) -> Iterator[Finding]:
                 (kept, _), (there, _) = stored.get(name, (0, 0)), told.get(name, (0, 0))
                 text = f"{run_id}: {kept} points of {name} are stored, its spool has {there}; `tfllmer db check --fix`"
                 yield Finding("points", run_id, text)
+
+
+_GOOD = "sum(typeof(value) IN ('real', 'text') AND typeof(wall) = 'real')"
+"""Points that hold what a point can."""
 
 
 def _told(spool: Path) -> dict[str, tuple[int, int]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from engine.store import Store, list_values
+from engine.store.core.documents import document
 from engine.store.queries.filter_fields import Field
 from engine.store.queries.filters import field_named
 from engine.views.folds import Fold, fold_seeds
@@ -86,7 +86,7 @@ def _columns(own: Fold[ListedRun], names: Sequence[str], measured: set[str], of_
     first = own.first
     about = {"config_hash": first.config_hash} | {name: first.values[name] for name in _ABOUT}
     return ListedFold(
-        about=about | {"overrides": json.loads(about["overrides"])},
+        about=about | {"overrides": document(about["overrides"])},
         seeds=tuple(run.seed for run in own.counted),
         runs=tuple(run.id for run in own.counted),
         statuses=own.statuses,

@@ -168,7 +168,9 @@ def _worker(worker: WorkerView) -> WorkerState:
 
 
 def _running(run: Run, pace: Pace, usual_s: float | None) -> RunningRun:
-    epochs = int(run.spec["train"]["epochs"])
+    from engine.store.runs import planned_epochs
+
+    epochs = planned_epochs(run)
     ends_at = pace.ends_at(epochs, run.started.timestamp() if run.started else None, usual_s)
     return RunningRun(
         *(run.id, run.arm, run.dataset, run.backbone, run.seed),
@@ -183,10 +185,12 @@ def _running(run: Run, pace: Pace, usual_s: float | None) -> RunningRun:
 
 
 def _waiting(run: Run, place: int, pace: float | None) -> WaitingRun:
+    from engine.store.runs import planned_epochs
+
     return WaitingRun(
         *(run.id, run.arm, run.dataset, run.backbone, run.seed),
         place=place,
         priority=run.priority,
         reason=run.reason,
-        expected_s=None if pace is None else pace * int(run.spec["train"]["epochs"]),
+        expected_s=None if pace is None else pace * planned_epochs(run),
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from engine.errors import UserError, nearest
 from engine.records import RunStatus
 from engine.store import Run, Store, list_runs, list_values
+from engine.store.core.damage import damaged_runs
 from engine.store.queries.filters import field_named
 from engine.store.studies import study_runs
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 def finished_runs(
     store: Store, study: str | None = None, dataset: str | None = None, backbone: str | None = None
 ) -> list[Run]:
-    """The finished runs of the study, or of the whole store, that match. Raises UserError where the study, or a
-    name among all runs, is unknown."""
+    """The finished runs of the study, or of the whole store, that match and are not damaged. Raises UserError where
+    the study, or a name among all runs, is unknown."""
     if study is None:
         runs = list_runs(store, dataset=dataset, backbone=backbone, status=RunStatus.FINISHED)
     else:
@@ -26,7 +27,8 @@ def finished_runs(
         runs = [r for r in counted if dataset in (None, r.dataset) and backbone in (None, r.backbone)]
     if not runs:
         check_names(store, dataset=dataset, backbone=backbone)
-    return runs
+    damaged = dict(damaged_runs(store))
+    return [run for run in runs if run.id not in damaged]
 
 
 def finished_evidence(

@@ -13,6 +13,7 @@ from engine.queue.studies import STATES, plan
 from engine.records import RunStatus
 from engine.store import Run, Store
 from engine.store.queries.pace import Pace, paces
+from engine.store.runs import planned_epochs
 from engine.store.studies import estimate_seconds, known_study, runs_that_count, study_runs
 from engine.views.time_left import TimeLeft, time_left
 
@@ -140,7 +141,7 @@ def _cell(place: _Place, live: Mapping[str, Pace], expected: float | None) -> Ce
     run = place.run
     epoch, left = None, expected
     if run is not None and run.status == "running":
-        own, whole = live.get(run.id, Pace()), int(run.spec["train"]["epochs"])
+        own, whole = live.get(run.id, Pace()), planned_epochs(run)
         usual_s = None if expected is None else expected / max(whole, 1)
         ends_at = own.ends_at(whole, run.started.timestamp() if run.started else None, usual_s)
         epoch = own.epoch or 0.0

@@ -122,3 +122,14 @@ def settled_store(db: str | None) -> Store:
     if why := missing_files(store):
         say(f"tfllmer: {why}")
     return store
+
+
+def say_damaged(store: Store) -> None:
+    """Name the runs that are left out of what is computed because they are damaged."""
+    from engine.store.core.damage import damaged_runs
+
+    damaged = damaged_runs(store)
+    for run, why in damaged[:3]:
+        say(f"left out: {run} is damaged: {why}")
+    if len(damaged) > 3:
+        say(f"left out: {len(damaged) - 3} more; tfllmer runs --filter damage!=none lists them")

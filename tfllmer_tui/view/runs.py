@@ -50,6 +50,7 @@ def run_table(records: Sequence[RunRecord], width: int = 80) -> Table:
                 plain(arm_with_changes(record.arm, record.overrides)),
                 plain("".join(f" #{tag}" for tag in record.tags), COLORS[1]),
                 plain(_remark(record), _DIM),
+                plain(f" damaged: {record.damage}" if record.damage else "", "bold red"),
             ),
             plain(record.dataset),
             plain(record.backbone),
@@ -91,6 +92,8 @@ def result_table(record: RunRecord) -> Table:
     if record.reason:
         status.append_text(plain(f": {record.reason}"))
     grid.add_row("run", Text.assemble(plain(record.id, "bold"), "  ", status))
+    if record.damage:
+        grid.add_row("damaged", plain(record.damage, "bold red"))
     grid.add_row("arm", plain(arm_with_changes(record.arm, record.overrides), "bold"))
     grid.add_row("dataset", plain(f"{record.dataset}{vectors} · {record.backbone} · seed {record.seed}"))
     if curve:

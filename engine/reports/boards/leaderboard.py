@@ -172,13 +172,13 @@ def shortened(labels: Sequence[str]) -> tuple[list[str], str]:
 def leaderboards(records: Iterable[RunRecord], metrics: Sequence[str] = ("test.ndcg@10",)) -> list[Leaderboard]:
     """One board per data set (with its protocol) and metric, from records of runs in any order.
 
-    Only finished runs count. Boards are ordered by data set, then as `metrics`; a board without a
+    Only finished runs that are not damaged count. Boards are ordered by data set, then as `metrics`; a board without a
     value is left out. Raises UserError where a metric is unknown.
     """
     parsed = [parse_metric(name) for name in metrics]
     configs = defaultdict(list)
     for record in records:
-        if record.status == RunStatus.FINISHED:
+        if record.status == RunStatus.FINISHED and not record.damage:
             configs[record.config_hash].append(record)
     groups = defaultdict(list)
     for runs in configs.values():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 
 from sqlmodel import col
@@ -11,6 +10,8 @@ from engine.metrics import parse_metric, with_values
 from engine.records import RunRecord, RunResult, RunStatus
 from engine.reports.boards.budgets import BUDGET
 from engine.store import Run, Store, list_values
+from engine.store.core.damage import damage
+from engine.store.core.documents import document
 from engine.store.queries.filters import field_named
 
 _COLUMNS = (
@@ -27,19 +28,20 @@ def measured_records(
     backbone: str | None = None,
     runs: Collection[str] | None = None,
 ) -> list[RunRecord]:
-    """The finished runs that are not in the trash, on a data set and with a backbone where these are given, and among
-    these `runs`, as `leaderboards` takes them: of what they reached only these metrics. To read thousands of whole
-    records would take longer than everything else does. Raises UserError where a metric is unknown."""
+    """The finished runs that are neither in the trash nor damaged, on a data set and with a backbone where these are
+    given, and among these `runs`, as `leaderboards` takes them: of what they reached only these metrics. To read
+    thousands of whole records would take longer than everything else does. Raises UserError where a metric is
+    unknown."""
     parsed = [parse_metric(name) for name in metrics]
     fields = [field_named(name, "leaderboard") for name in (*_COLUMNS, *BUDGET, "epochs", *map(str, parsed))]
     width, measured = len(_COLUMNS), len(_COLUMNS) + len(BUDGET)
-    where = None if runs is None else col(Run.id).in_(list(runs))
+    where = damage().is_(None) if runs is None else damage().is_(None) & col(Run.id).in_(list(runs))
     records = []
     for run, *values in list_values(
         store, fields, where, status=RunStatus.FINISHED, dataset=dataset, backbone=backbone
     ):
         columns = dict(zip(_COLUMNS, values[:width], strict=True))
-        overrides, mask_seen = json.loads(columns.pop("overrides")), bool(columns.pop("evaluate.mask_seen"))
+        overrides, mask_seen = document(columns.pop("overrides")), bool(columns.pop("evaluate.mask_seen"))
         epochs = None if values[measured] is None else int(values[measured])
         result = with_values(RunResult(epochs=epochs), dict(zip(parsed, values[measured + 1 :], strict=True)))
         budget = dict(zip(BUDGET, values[width:measured], strict=True))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from engine.errors import UserError
 from engine.files import replacing
 from engine.spool import RunFolder, only_finite
+from engine.store.core.documents import document
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -61,6 +62,7 @@ def connect(path: Path, wait_s: float, *, read_only: bool) -> sqlite3.Connection
     )
     if read_only:
         connection.execute("PRAGMA query_only=ON")
+    connection.text_factory = _text
     connection.create_function("metric_value", 3, partial(_metric_value, path.with_suffix(".files")))
     connection.set_progress_handler(_look_up, _STEPS)
     return connection
@@ -78,11 +80,20 @@ def _look_up() -> int:
 
 
 def _metric_value(files: Path, name: str, run_id: str, counts: str | None) -> float | None:
-    """In SQL: a metric that a run's result does not hold by its name, from its counts of ranks or its files."""
+    """In SQL: a metric that a run's result does not hold by its name, from its counts of ranks or its files; None where
+    these cannot be read, as an error would end the whole query."""
     from engine.metrics import from_row
 
     folder = RunFolder(files / run_id)
-    return from_row(name, counts, folder.ranks, folder.top)
+    try:
+        return from_row(name, counts, folder.ranks, folder.top)
+    except (ArithmeticError, LookupError, OSError, TypeError, UserError, ValueError):
+        return None
+
+
+def _text(stored: bytes) -> str:
+    """Text that is not UTF-8 would end the whole query."""
+    return stored.decode(errors="backslashreplace")
 
 
 def wal(path: Path) -> Path:
@@ -113,14 +124,16 @@ def engine_of(
         assert isinstance(driver, sqlite3.Connection)
         begin(driver, "IMMEDIATE" if connection.get_execution_options().get("immediate", False) else "", wait_s)
 
-    engine = create_engine("sqlite://", creator=connected, poolclass=QueuePool, json_serializer=_json)
+    engine = create_engine(
+        "sqlite://", creator=connected, poolclass=QueuePool, json_serializer=_json, json_deserializer=document
+    )
     event.listen(engine, "begin", begun)
     return engine
 
 
-def _json(document: Any) -> str:
+def _json(value: Any) -> str:
     """What is not finite becomes null: SQLite's functions refuse a document with NaN in it, and with it the query."""
-    return json.dumps(only_finite(document))
+    return json.dumps(only_finite(value))
 
 
 def immediate(engine: Engine) -> Engine:
@@ -178,7 +191,7 @@ def translated(path: Path, wait_s: float) -> Iterator[None]:
 
 
 def _is_damage(message: str) -> bool:
-    return "malformed" in message
+    return "disk image is malformed" in message
 
 
 def _meaning(message: str, wait_s: float) -> str:
@@ -190,8 +203,8 @@ def _meaning(message: str, wait_s: float) -> str:
         "readonly database": "cannot be written: no permission for the file or its folder",
         "unable to open database file": "cannot be opened: no permission for file or folder, or a read-only disk",
         "database or disk is full": "the disk is full; make room and try again",
-        "malformed": "is damaged (database disk image is malformed); `tfllmer db rebuild` makes it anew from the"
-        " folders of its runs, `tfllmer db restore BACKUP` puts a backup in its place",
+        "disk image is malformed": "is damaged (database disk image is malformed); `tfllmer db rebuild` makes it"
+        " anew from the folders of its runs, `tfllmer db restore BACKUP` puts a backup in its place",
         "disk I/O error": "the disk reports an I/O error; see that it is mounted, healthy and not full",
     }
     return next((meaning for part, meaning in messages.items() if part in message), message)

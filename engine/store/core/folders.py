@@ -21,6 +21,7 @@ from urllib.parse import quote
 from engine.bounds import parse_json
 from engine.errors import UserError
 from engine.files import write_text
+from engine.store.core.documents import document as stored_document
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -175,7 +176,7 @@ def _run_document(row: Mapping[str, Any]) -> dict[str, Any]:
     worker = {"id": "worker_id", "host": "worker_host", "pid": "worker_pid", "pid_start": "worker_start"}
     return document | {
         **{name: _utc(row[name]) for name in ("created", "ended", "trashed")},
-        **{name: json.loads(row[name]) for name in ("overrides", "command")},
+        **{name: stored_document(row[name]) for name in ("overrides", "command")},
         "cancel_requested": bool(row["cancel_requested"]),
         "worker": None if row["worker_id"] is None else {name: row[column] for name, column in worker.items()},
         "tags": [],
@@ -187,7 +188,7 @@ def _run_document(row: Mapping[str, Any]) -> dict[str, Any]:
 def study_documents(connection: Connection, names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Studies by name, whole."""
     return {
-        name: {"name": name, "created": _utc(created), "spec": json.loads(spec)}
+        name: {"name": name, "created": _utc(created), "spec": stored_document(spec)}
         for part in _parts(list(names))
         for name, created, spec in connection.exec_driver_sql(
             f"SELECT name, created, spec FROM study WHERE name IN ({','.join('?' * len(part))})", tuple(part)
@@ -202,8 +203,8 @@ def diagnosis_documents(connection: Connection, identities: Iterable[str]) -> di
         row["identity"]: {
             **row,
             "created": _utc(row["created"]),
-            "spec": json.loads(row["spec"]),
-            "result": json.loads(row["result"]),
+            "spec": stored_document(row["spec"]),
+            "result": stored_document(row["result"]),
         }
         for part in _parts(list(identities))
         for row in connection.exec_driver_sql(

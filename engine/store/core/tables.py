@@ -6,6 +6,7 @@ SQLModel classes. A change here needs a migration (`migrations/`) and a new `dat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import JSON, Column, DateTime, Dialect, Float, ForeignKey, Index
 from sqlmodel import Field, SQLModel, UniqueConstraint
 
 from engine.records import RunStatus
+from engine.store.core.times import stored_time
 
 _ZERO = {"server_default": "0"}
 
@@ -26,8 +28,9 @@ class UTCDateTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         return value.astimezone(UTC).replace(tzinfo=None) if value is not None else None
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value is not None else None
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], datetime | None]:
+        """In place of SQLAlchemy's, which gives up all rows for one that holds no time."""
+        return lambda value: None if value is None else stored_time(value)
 
 
 class StatusText(TypeDecorator[RunStatus]):

@@ -42,6 +42,14 @@ class Window:
     max: FloatArray
 
 
+def stored_number(stored: object) -> float:
+    """A number as a column of points holds it; nan where something else was put there."""
+    try:
+        return decode_number(stored)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return nan
+
+
 def series_names(store: Store, run_id: str) -> list[str]:
     """The names under which the run has reported numbers so far, sorted."""
     with store.rows() as connection:
@@ -63,7 +71,9 @@ def series_in(connection: sqlite3.Connection, run_id: str, name: str) -> Series:
         " WHERE series_id = (SELECT id FROM series WHERE run_id = ? AND name = ?) ORDER BY step",
         (run_id, name),
     )
-    table = np.array([(step, decode_number(value), wall) for step, value, wall in rows], dtype=np.float64)
+    table = np.array(
+        [(step, stored_number(value), stored_number(wall)) for step, value, wall in rows], dtype=np.float64
+    )
     steps, values, wall = table.reshape(-1, 3).T
     return Series(steps.copy(), values.copy(), wall.copy())
 
@@ -121,15 +131,19 @@ def _cells(connection: sqlite3.Connection, series_id: int | None, size: int, lo:
                 " WHERE series_id = ? AND size = ? AND cell >= ? AND cell < ?",
                 (series_id, piece, start // piece, stop // piece),
             )
-            rows += cells
+            rows += [(first, *map(_cell_number, rest)) for first, *rest in cells]
             continue
         points = query(
             "SELECT step, value FROM point WHERE series_id = ? AND step >= ? AND step < ?", (series_id, start, stop)
         )
         for step, text in points:
-            value = decode_number(text)
+            value = stored_number(text)
             rows.append((step, 1, 0, value, value, value) if isfinite(value) else (step, 1, 1, 0, nan, nan))
     return np.array(rows, dtype=np.float64).reshape(-1, 6)
+
+
+def _cell_number(stored: object) -> float:
+    return nan if stored is None else stored_number(stored)
 
 
 def _pieces(lo: int, hi: int, sizes: list[int]) -> list[tuple[int, int, int]]:

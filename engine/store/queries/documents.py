@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from engine.errors import UserError
 from engine.store.core.database import Store
+from engine.store.core.documents import document
+from engine.store.core.times import stored_time
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,10 @@ def documents(store: Store, run_id: str) -> Documents:
             "SELECT spec, overrides, command, facts, attempt, detail FROM run WHERE id = ?", (run_id,)
         ).fetchone()
         events = connection.execute("SELECT id, at, level, text FROM event WHERE run_id = ? ORDER BY id", (run_id,))
-        log = tuple((i, datetime.fromisoformat(at).replace(tzinfo=UTC), level, text) for i, at, level, text in events)
+        log = tuple((i, stored_time(at), level, text) for i, at, level, text in events)
         files = connection.execute("SELECT kind, path FROM artifact WHERE run_id = ? ORDER BY 1, 2", (run_id,))
         artifacts = tuple((kind, path) for kind, path in files)
     if run is None:
         raise UserError(f"{run_id}: no such run")
-    spec, overrides, command, facts = map(json.loads, run[:4])
+    spec, overrides, command, facts = map(document, run[:4])
     return Documents(spec, overrides, command, facts, run[4], run[5], log, artifacts)

@@ -6,21 +6,23 @@ has written; then a few narrow columns of every run tell which rows have changed
 
 from __future__ import annotations
 
-import json
 import math
 import sqlite3
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
+from engine.bounds import parse_json
 from engine.metrics import SELECTION, metrics_of_test
 from engine.records import RunResult, RunStatus, best_epoch
-from engine.records.decoding import number, numbers
+from engine.records.decoding import mapping, number, numbers, whole
 from engine.store.core.connections import StoreError, begin, connect
+from engine.store.core.damage import DAMAGE, sound
 from engine.store.core.database import HEAD, Store
+from engine.store.core.documents import DamagedDocument, document
+from engine.store.core.times import stored_time
 from engine.store.curves.curves import window_in
 from engine.store.queries.pace import Pace, pace_in, usual_in
 
@@ -36,17 +38,21 @@ ShownStatus: TypeAlias = RunStatus | Literal["stopping"]
 _ACTIVE = (RunStatus.QUEUED, RunStatus.RUNNING)
 _STAMPS = (
     "SELECT id, status, spool_offset, attempt, cancel_requested, priority, position, worker_id, study_id, ended,"
-    " json_extract(spec, '$.note'), (SELECT group_concat(name) FROM tag WHERE run_id = run.id),"
+    f" damage, json_extract({sound('spec')}, '$.note'), (SELECT group_concat(name) FROM tag WHERE run_id = run.id),"
     " (SELECT group_concat(text) FROM note WHERE run_id = run.id) FROM run"
 )
 _COLUMNS = (
     "run.id, method, ablation, arm, dataset, backbone, embedding, seed, config_hash, spec_hash, study.name, overrides,"
     " status, reason, cancel_requested, attempt, run.created, started, ended, result,"
-    " json_extract(run.spec, '$.train.epochs'), worker_id, device, priority, position,"
-    " json_extract(facts, '$.popularity_train_ce'), trashed IS NOT NULL, json_extract(run.spec, '$.note'),"
+    f" json_extract({sound('run.spec')}, '$.train.epochs'), worker_id, device, priority, position,"
+    f" json_extract({sound('run.facts')}, '$.popularity_train_ce'), trashed IS NOT NULL,"
+    f" json_extract({sound('run.spec')}, '$.note'),"
     " (SELECT json_group_array(name) FROM (SELECT name FROM tag WHERE run_id = run.id ORDER BY name)),"
-    " (SELECT json_group_array(text) FROM (SELECT text FROM note WHERE run_id = run.id ORDER BY id)), data_hash"
+    " (SELECT json_group_array(text) FROM (SELECT text FROM note WHERE run_id = run.id ORDER BY id)), data_hash,"
+    f" {DAMAGE}"
 )
+_WORDS, _NUMBERS = (1, 3, 4, 5, 8, 9, 13, 30), (7, 15, 20, 23, 24)
+"""Columns without which a row has no place in a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,8 @@ class RunRow:
     """The one that it was started with, and those written since."""
     removed: bool
     """Whether it is in the trash."""
+    damaged: bool = False
+    """Whether it cannot be trusted; `reason` says why."""
 
 
 @dataclass(frozen=True)
@@ -160,10 +168,24 @@ class Feed:
             found = self._wide(now)
         finally:
             query("COMMIT")
-        rows = [self._decoded(row) for row in found]
+        rows = [self._shown(row) for row in found]
         self._partial = not sweep and (self._partial or version != self._version)
         self._version = version
         return Delta(tuple(rows), gone, bool(self._waiting))
+
+    def _shown(self, row: tuple[Any, ...]) -> RunRow:
+        """The row as a table shows it; of one that holds what no row should, as much as can be shown."""
+        try:
+            return self._decoded(row)
+        except (ArithmeticError, TypeError, ValueError):
+            why = row[31] or "its row cannot be read"
+            plain = [None if isinstance(value, bytes) else value for value in row]
+            for place in _WORDS:
+                plain[place] = str(plain[place] or "?")
+            for place in _NUMBERS:
+                plain[place] = whole(plain[place]) or 0
+            plain[11], plain[19], plain[28], plain[29], plain[31] = "{}", None, "[]", "[]", why
+            return _row(tuple(plain), _Live(), None)
 
     def _due(self) -> bool:
         return time.monotonic() - self._swept >= SWEEP_S
@@ -243,7 +265,11 @@ def _parts(ids: list[str]) -> list[list[str]]:
 
 
 def _row(row: tuple[Any, ...], live: _Live, usual_s: float | None) -> RunRow:
-    result = RunResult.decode(json.loads(row[19])) if row[19] else None
+    reached, overrides = document(row[19]) if row[19] else None, document(row[11])
+    result = None if reached is None else RunResult.decode(reached)
+    documents = {"its result": reached, "its settings": overrides}
+    unreadable = [f"{name} cannot be read" for name, each in documents.items() if isinstance(each, DamagedDocument)]
+    why = row[31] or next(iter(unreadable), "")
     stored = RunStatus.decode(row[12])
     status: ShownStatus = "stopping" if row[14] and stored is RunStatus.RUNNING else stored
     planned = int(row[20] or 0)
@@ -269,9 +295,9 @@ def _row(row: tuple[Any, ...], live: _Live, usual_s: float | None) -> RunRow:
         config_hash=row[8],
         spec_hash=row[9],
         study=row[10],
-        overrides=json.loads(row[11]) if row[11] and row[11] != "{}" else {},
+        overrides=mapping(overrides),
         status=status,
-        reason=row[13],
+        reason=f"damaged: {why}" if why else row[13],
         attempt=row[15],
         created=_unix(row[16]) or 0.0,
         started=_unix(row[17]),
@@ -290,9 +316,10 @@ def _row(row: tuple[Any, ...], live: _Live, usual_s: float | None) -> RunRow:
         position=row[24],
         popularity_ce=row[25],
         data_hash=sys.intern(row[30]),
-        tags=tuple(map(sys.intern, json.loads(row[28]))),
-        notes=(*([row[27]] if row[27] else []), *json.loads(row[29])),
+        tags=tuple(map(sys.intern, parse_json(row[28]))),
+        notes=(*([row[27]] if row[27] else []), *parse_json(row[29])),
         removed=bool(row[26]),
+        damaged=bool(why),
     )
 
 
@@ -301,4 +328,4 @@ def _interned(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def _unix(text: str | None) -> float | None:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() if text else None
+    return stored_time(text).timestamp() if text else None

@@ -18,6 +18,7 @@ from sqlmodel import col, select
 from engine.metrics import CurveMeasure, ListMeasure, Metric, RankMeasure, is_metric_name, offered, parse_metric
 from engine.records import STATUSES, RunStatus
 from engine.spec import leaves
+from engine.store.core.damage import damage, sound_document
 from engine.store.core.tables import Note, Run, StoredStudy, Tag
 
 Expression: TypeAlias = Any
@@ -120,6 +121,7 @@ def all_fields() -> dict[str, Field]:
         )
         for name in _TEXT
     ]
+    fields.append(Field("damage", "text", damage()))
     fields.append(Field("study", "text", _study()))
     fields += [Field(name, "number", getattr(Run, name)) for name in _NUMBERS]
     fields += [Field("tag", "tag", _tags()), Field("note", "note", _notes())]
@@ -130,7 +132,7 @@ def all_fields() -> dict[str, Field]:
     fields += [_measured(name, _number_in_result(f"$.{name}")) for name in _OF_RESULT]
     fields += [Field(name, "text", getattr(Run, name)) for name in _HASHES]
     fields.append(Field(TRASHED, "flag", col(Run.trashed).is_not(None), ("true", "false")))
-    fields.append(Field("overrides", "text", func.json_extract(col(Run.overrides), "$")))
+    fields.append(Field("overrides", "text", func.json_extract(sound_document(col(Run.overrides)), "$")))
     columns = {field.name: field for field in fields}
     return columns | {name: field for name, field in _spec_fields().items() if name not in columns}
 
@@ -140,8 +142,9 @@ def all_fields() -> dict[str, Field]:
 
 def _number_in_result(path: str) -> Expression:
     """A number of the run's result; None where it has none or it is not finite."""
-    kind = func.json_type(col(Run.result), path)
-    return case((kind.in_(["integer", "real"]), func.json_extract(col(Run.result), path)))
+    result = sound_document(col(Run.result))
+    kind = func.json_type(result, path)
+    return case((kind.in_(["integer", "real"]), func.json_extract(result, path)))
 
 
 def _valid_first(metric: Metric) -> bool:
@@ -156,13 +159,13 @@ def _value_of(metric: Metric) -> Expression:
         case CurveMeasure() if metric.at is None:
             return _number_in_result(f"$.{name}[#-1].value")
         case CurveMeasure():
-            points = func.json_each(col(Run.result), f"$.{name}").table_valued("value")
+            points = func.json_each(sound_document(col(Run.result)), f"$.{name}").table_valued("value")
             value = func.json_extract(points.c.value, "$.value")
             at = select(value).where(func.json_extract(points.c.value, "$.epoch") == metric.at).limit(1)
             return at.correlate(Run).scalar_subquery()
         case RankMeasure():
             stored = _number_in_result(f'$.{metric.split}."{metric.key}"')
-            counts = func.json_extract(col(Run.result), f"$.rank_counts.{metric.split}")
+            counts = func.json_extract(sound_document(col(Run.result)), f"$.rank_counts.{metric.split}")
         case ListMeasure():
             stored = _number_in_result(f"$.top.{name}[{(metric.at or 0) - 1}]")
         case _:
@@ -187,7 +190,7 @@ def _notes() -> Expression:
 
 def notes_of_run() -> Any:
     """Rows (text) of the row's notes: the one it was started with, and those written since."""
-    first = func.json_extract(col(Run.spec), "$.note")
+    first = func.json_extract(sound_document(col(Run.spec)), "$.note")
     started_with: Select[Any] = select(first.label("text")).where(first != "").correlate(Run)
     since: Select[Any] = select(col(Note.text).label("text")).where(col(Note.run_id) == col(Run.id)).correlate(Run)
     return union_all(started_with, since)
@@ -210,10 +213,10 @@ def _spec_fields() -> dict[str, Field]:
 
 def _in_spec(path: tuple[str, ...], default: Any) -> Expression:
     where = "$" + "".join(f'."{key}"' for key in path)
-    value = func.json_extract(col(Run.spec), where)
+    value = func.json_extract(sound_document(col(Run.spec)), where)
     if not isinstance(default, str | int | float):
         return value
-    return case((func.json_type(col(Run.spec), where).is_(None), literal(default)), else_=value)
+    return case((func.json_type(sound_document(col(Run.spec)), where).is_(None), literal(default)), else_=value)
 
 
 def _kind(annotation: Any) -> tuple[Kind, tuple[str, ...]]:

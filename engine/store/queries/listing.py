@@ -5,7 +5,6 @@ A list of thousands reads only the columns it shows: specification and facts, th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import isfinite
@@ -14,11 +13,16 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, Connection, Select, func, true
 from sqlmodel import col, select
 
+from engine.bounds import parse_json
 from engine.metrics import SELECTION
 from engine.records import CurvePoint, NoteRecord, RunRecord, RunResult, best_epoch
-from engine.spool import decode_number
+from engine.records.decoding import mapping
+from engine.store.core.damage import damage, sound_document
 from engine.store.core.database import Store
+from engine.store.core.documents import DamagedDocument
 from engine.store.core.tables import Note, Run, Tag
+from engine.store.core.times import stored_time
+from engine.store.curves.curves import stored_number
 
 if TYPE_CHECKING:  # they describe every field there is, which a plain list does not need
     from engine.store.queries.filter_fields import Expression, Field
@@ -103,11 +107,9 @@ def record(store: Store, run: Run) -> RunRecord:
     """What is known of the run; its tags and notes too."""
     with store.read() as session:
         connection = session.connection()
-        about = select(_TAGS.label("tags"), _NOTES.label("notes")).select_from(Run).where(col(Run.id) == run.id)
-        texts = connection.execute(about).mappings().one()
-        stored = {"mask_seen": run.spec["evaluate"]["mask_seen"], "first_note": run.spec.get("note")}
+        made = connection.execute(select(*_MADE).select_from(Run).where(col(Run.id) == run.id)).mappings().one()
         own = {column.key: getattr(run, column.key) for column in _OWN}
-        return _decoded(connection, own | dict(texts) | stored)
+        return _decoded(connection, own | dict(made))
 
 
 # ------------------------------------------------------------------------------------ queries
@@ -144,13 +146,14 @@ _its_notes = (
 )
 _TAGS = select(func.json_group_array(_its_tags.c.name)).scalar_subquery()
 _NOTES = select(func.json_group_array(func.json(_its_notes.c.note))).scalar_subquery()
-_COLUMNS = (
-    *_OWN,
+_MADE: tuple[Any, ...] = (
     _TAGS.label("tags"),
     _NOTES.label("notes"),
-    func.json_extract(col(Run.spec), "$.evaluate.mask_seen").label("mask_seen"),
-    func.json_extract(col(Run.spec), "$.note").label("first_note"),
+    func.json_extract(sound_document(col(Run.spec)), "$.evaluate.mask_seen").label("mask_seen"),
+    func.json_extract(sound_document(col(Run.spec)), "$.note").label("first_note"),
+    damage().label("damage"),
 )
+_COLUMNS = (*_OWN, *_MADE)
 
 
 def _age(created: datetime) -> float:
@@ -168,10 +171,15 @@ _SHOWN: dict[str, Callable[[Any], Any]] = {"time": _iso, "age": _age, "flag": bo
 
 
 def _decoded(connection: Connection, row: Mapping[str, Any]) -> RunRecord:
+    why, result = row["damage"] or "", RunResult()
     if row["result"] is not None:
         result = RunResult.decode(row["result"])
-    else:
-        result = _so_far(connection, row["id"], row["started"]) if row["attempt"] else RunResult()
+    elif row["attempt"]:
+        result = _so_far(connection, row["id"], row["started"])
+    documents = {"settings": row["overrides"], "result": row["result"]}
+    unreadable = [name for name, each in documents.items() if isinstance(each, DamagedDocument)]
+    if unreadable and not why:
+        why = f"its {unreadable[0]} cannot be read"
     return RunRecord(
         id=row["id"],
         status=row["status"],
@@ -189,9 +197,10 @@ def _decoded(connection: Connection, row: Mapping[str, Any]) -> RunRecord:
         trashed=row["trashed"],
         tags=tuple(_listed_in(row["tags"])),
         notes=tuple(_notes(row)),
-        overrides=row["overrides"],
+        overrides=mapping(row["overrides"]),
         mask_seen=bool(row["mask_seen"]),
         result=result,
+        damage=why,
     )
 
 
@@ -204,12 +213,12 @@ def _notes(row: Mapping[str, Any]) -> Iterator[NoteRecord]:
 
 
 def _listed_in(array: str) -> list[Any]:
-    return json.loads(array) if array != "[]" else []  # most runs have neither tags nor notes
+    return parse_json(array) if array != "[]" else []  # most runs have neither tags nor notes
 
 
 def _utc(stored: str) -> datetime:
     """A time inside a JSON document of SQLite's."""
-    return datetime.fromisoformat(stored).replace(tzinfo=UTC)
+    return stored_time(stored)
 
 
 def _so_far(connection: Connection, run_id: str, started: datetime | None) -> RunResult:
@@ -225,7 +234,7 @@ def _so_far(connection: Connection, run_id: str, started: datetime | None) -> Ru
             " WHERE p.series_id = ? AND e.series_id = ? ORDER BY p.step",
             (ids.get(name), ids.get("epoch")),
         )
-        known = [(decode_number(epoch), _number(decode_number(value))) for epoch, value in rows]
+        known = [(stored_number(epoch), _number(stored_number(value))) for epoch, value in rows]
         return [(round(epoch), value) for epoch, value in known if isfinite(epoch)]
 
     last = {
@@ -236,14 +245,14 @@ def _so_far(connection: Connection, run_id: str, started: datetime | None) -> Ru
     best = best_epoch(dict(by_epoch(f"valid.{SELECTION}")))
     measured = {name.removeprefix("valid."): dict(by_epoch(name)) for name in sorted(ids) if name.startswith("valid.")}
     valid = {name: None if best is None else values.get(best) for name, values in measured.items()}
-    walls = [wall for _, wall in last.values()]
+    walls = [stored_number(wall) for _, wall in last.values()]
     return RunResult(
         epochs=max((epoch for epoch, _ in train_ce), default=None),
         best_epoch=best,
         train_ce=tuple(CurvePoint(epoch, value) for epoch, value in train_ce),
         valid={name: value for name, value in valid.items() if value is not None},
-        wall_s=round(max(walls) - started.timestamp(), 3) if walls and started else None,
-        targets_per_s=_number(decode_number(last["targets_per_s"][0])) if "targets_per_s" in last else None,
+        wall_s=_number(round(max(walls) - started.timestamp(), 3)) if walls and started else None,
+        targets_per_s=_number(stored_number(last["targets_per_s"][0])) if "targets_per_s" in last else None,
     )
 
 

@@ -7,7 +7,10 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from engine.records.decoding import number
+from engine.store.core.damage import sound
 from engine.store.core.database import Store
+from engine.store.curves.curves import stored_number
 
 LATE = 20
 """Epochs that the pace is taken over: the newest of the present attempt."""
@@ -39,20 +42,21 @@ def pace_in(connection: sqlite3.Connection, run_id: str) -> Pace:
     ).fetchall()
     if not newest:
         return Pace()
-    same = [row for row in newest if row[2] == newest[0][2]]
+    same = [(stored_number(epoch), stored_number(wall)) for epoch, wall, at in newest if at == newest[0][2]]
     done, took = same[0][0] - same[-1][0], same[0][1] - same[-1][1]
-    return Pace(float(same[0][0]), float(same[0][1]), took / done if done > 0 and took > 0 else None)
+    return Pace(same[0][0], same[0][1], took / done if done > 0 and took > 0 else None)
 
 
 def usual_in(connection: sqlite3.Connection, dataset: str, backbone: str) -> float | None:
     """Seconds per epoch: the median over the newest finished runs of that shape; None where there is none."""
     finished = connection.execute(
-        "SELECT json_extract(result, '$.wall_s'), json_extract(result, '$.epochs') FROM run"
+        f"SELECT json_extract({sound('result')}, '$.wall_s'), json_extract({sound('result')}, '$.epochs') FROM run"
         " WHERE status = 'finished' AND dataset = ? AND backbone = ? AND result IS NOT NULL"
         f" ORDER BY ended DESC LIMIT {LATE}",
         (dataset, backbone),
     )
-    spans = [wall_s / epochs for wall_s, epochs in finished if epochs and wall_s is not None]
+    known = [(number(wall_s), number(epochs)) for wall_s, epochs in finished]
+    spans = [wall_s / epochs for wall_s, epochs in known if epochs and wall_s is not None]
     return statistics.median(spans) if spans else None
 
 

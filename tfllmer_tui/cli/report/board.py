@@ -101,12 +101,13 @@ def boards_of(
     where a name is unknown to all runs."""
     from engine.metrics import parse_metric
     from engine.views.boards import BoardQuery, mark_boards, over_named, read_boards
-    from tfllmer_tui.cli.output import settled_store
+    from tfllmer_tui.cli.output import say_damaged, settled_store
 
     for name in metrics:
         parse_metric(name)
     over = "seeds" if test == "seeds" else over_named(test)  # whose names come with scipy
     store = settled_store(db)
+    say_damaged(store)
     boards = read_boards(store, BoardQuery(tuple(metrics), study, dataset, backbone))
     if baseline is None or not boards:
         return boards

@@ -43,7 +43,7 @@ def compare(
     from engine.metrics import parse_metric
     from engine.reports.boards import compare as reports
     from engine.views.comparisons import compare_named
-    from tfllmer_tui.cli.output import print_json, print_rich, settled_store
+    from tfllmer_tui.cli.output import print_json, print_rich, say_damaged, settled_store
 
     if len(sides) < 2:
         raise UserError("compare: needs a reference and at least one other; tfllmer compare id full")
@@ -51,6 +51,7 @@ def compare(
     for name in metrics:
         parse_metric(name)
     store = settled_store(db)
+    say_damaged(store)
     comparison = compare_named(store, sides, metrics, study=study, dataset=dataset, backbone=backbone)
     if json:
         print_json(reports.to_json(comparison))

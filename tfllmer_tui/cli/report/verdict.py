@@ -45,10 +45,12 @@ def verdict(
     from engine.reports.render import dose_text
     from engine.reports.render.verdict_text import to_json
     from engine.views.verdicts import judged
-    from tfllmer_tui.cli.output import print_json, print_rich, settled_store
+    from tfllmer_tui.cli.output import print_json, print_rich, say_damaged, settled_store
     from tfllmer_tui.view.verdict import verdict_lines
 
-    judgement = judged(settled_store(db), study, dataset, backbone, margin)
+    store = settled_store(db)
+    say_damaged(store)
+    judgement = judged(store, study, dataset, backbone, margin)
     if json:
         print_json(
             [to_json(claim) | {"doses": dose_text.to_json(judgement.doses_on(claim))} for claim in judgement.claims]

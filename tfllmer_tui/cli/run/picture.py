@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 
 from engine.records import RunFacts, RunRecord, RunStatus
 from engine.store import Run, Store, events, facts_of, record, series
+from engine.store.runs import planned_epochs
 from tfllmer_tui.view.live import Points, RunProgress, live_view
 from tfllmer_tui.view.runs import result_table
 
@@ -59,7 +60,7 @@ def snapshot(store: Store, run: Run) -> Snapshot:
     measured = len(reported["train_ce"][0]) > 0
     texts = [] if measured else [event.text for event in events(store, run.id) if event.level != "state"]
     news = texts[-1] if texts else "waiting for the first measurement"
-    return Snapshot(head, stopping, reported, facts_of(run), int(run.spec["train"]["epochs"]), news)
+    return Snapshot(head, stopping, reported, facts_of(run), planned_epochs(run), news)
 
 
 def draw(

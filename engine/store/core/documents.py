@@ -1,0 +1,24 @@
+"""Documents as the columns hold them, which a hand or a failing disk may have changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.bounds import parse_json
+from engine.errors import UserError
+
+
+class DamagedDocument(dict[str, Any]):
+    """In place of a stored document that cannot be read: empty, and whoever asks for a part of it is told so."""
+
+    def __missing__(self, name: str) -> Any:
+        raise UserError("a document of the run in the database is damaged; `tfllmer runs` tells which run it is")
+
+
+def document(stored: object) -> Any:
+    """A JSON column as it was stored; a DamagedDocument where it is none."""
+    try:
+        value = parse_json(stored, finite=True) if isinstance(stored, str) else None
+    except ValueError:
+        return DamagedDocument()
+    return value if isinstance(value, dict | list) else DamagedDocument()
