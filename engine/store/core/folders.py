@@ -172,6 +172,7 @@ _RUNS = (
 
 
 def _run_document(row: Mapping[str, Any]) -> dict[str, Any]:
+    row = {name: str(value) if isinstance(value, bytes) else value for name, value in row.items()}  # a damaged row
     document = {name: value for name, value in row.items() if not name.startswith("worker_")}
     worker = {"id": "worker_id", "host": "worker_host", "pid": "worker_pid", "pid_start": "worker_start"}
     return document | {
@@ -213,9 +214,9 @@ def diagnosis_documents(connection: Connection, identities: Iterable[str]) -> di
     }
 
 
-def _utc(stored: str | None) -> str | None:
+def _utc(stored: object) -> str | None:
     """A time as SQLite has it, without its zone, in ISO 8601."""
-    return None if stored is None else f"{stored.replace(' ', 'T')}+00:00"
+    return None if stored is None else f"{str(stored).replace(' ', 'T')}+00:00"
 
 
 def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
