@@ -1,0 +1,114 @@
+"""A second user of the machine reads what the first allows, and changes nothing."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.store import Store, open_store
+from tests.engine.store.core.test_reading import contents
+
+from ..calls import Cli
+from .stores import store_of_four
+
+NOBODY = 65534
+SOMEBODY_ELSE = """
+import json, os, shutil, sys
+from pathlib import Path
+from tests.tui.cli.calls import call
+folder, asked, home = Path(sys.argv[1]), json.loads(sys.argv[2]), Path(sys.argv[3])
+shutil.copytree(folder, home / "warm")
+for words in asked:
+    if words[0] not in ("run", "worker", "study"):  # what they import may lie where nobody may look
+        call(home / "warm", *words)
+import engine.presets, engine.queue.worker, engine.queue.studies, fractions
+os.setgid(65534)
+os.setuid(65534)
+done = [call(folder, *words, HOME=str(home), XDG_STATE_HOME=str(home)) for words in asked]
+print(json.dumps([[each.returncode, each.stdout, each.stderr] for each in done]))
+"""
+READ = (
+    ["runs", "--json"],
+    ["runs", "--group", "seed"],
+    ["show", "baseline", "--json"],
+    ["leaderboard", "--json"],
+    ["export", "csv"],
+    ["export", "markdown"],
+    ["logs", "baseline", "--json"],
+    ["queue", "--json"],
+    ["trash", "list", "--json"],
+    ["db", "info", "--json"],
+    ["db", "check", "--json"],
+    ["db", "check", "--fix"],
+)
+CHANGE = (
+    ["tag", "baseline", "mine"],
+    ["note", "baseline", "mine"],
+    ["rm", "baseline"],
+    ["run", "--method", "id"],
+    ["retry", "baseline"],
+    ["worker", "--until-empty"],
+    ["db", "vacuum"],
+    ["db", "rebuild"],
+    ["db", "backup"],
+    ["db", "restore", "saved.db"],
+    ["study", "run", "demo", "--detach"],
+)
+
+
+@pytest.fixture
+def theirs() -> Iterator[Store]:
+    """A store of somebody else, whom the other may look over the shoulder."""
+    if os.geteuid():
+        pytest.skip("only root can be somebody else")
+    with tempfile.TemporaryDirectory() as folder:
+        store = store_of_four(Path(folder) / "experiments.db")
+        shutil.copy(store.path, store.path.with_name("saved.db"))
+        for path in (Path(folder), *Path(folder).rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        yield store
+
+
+def as_somebody_else(store: Store, asked: Any) -> list[tuple[int, str, str]]:
+    with tempfile.TemporaryDirectory() as home:
+        os.chown(home, NOBODY, NOBODY)
+        done = subprocess.run(
+            [sys.executable, "-c", SOMEBODY_ELSE, str(store.path.parent), json.dumps(asked), home],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=Path(__file__).parents[4],
+        )
+    assert done.returncode == 0, done.stderr
+    return [(code, out, errors) for code, out, errors in json.loads(done.stdout)]
+
+
+@pytest.mark.parametrize("at_work", [False, True], ids=["at rest", "while the owner writes"])
+def test_reading_and_changing(theirs: Store, at_work: bool) -> None:
+    owner = [Cli(theirs.path.parent)(*words) for words in READ]
+    assert {done.returncode for done in owner} == {0}, [done.stderr for done in owner]
+    open_ = open_store(theirs.path)
+    if at_work:
+        with open_.read() as session:
+            session.connection().exec_driver_sql("SELECT 1 FROM run")
+    before = contents(theirs.path.parent)
+    answers = as_somebody_else(theirs, READ + CHANGE)
+    after = contents(theirs.path.parent)
+    for each in (before, after):
+        each.pop("experiments.db-shm", None)  # memory that readers share, no data
+    assert after == before
+    for words, done, (code, out, errors) in zip(READ, owner, answers, strict=False):
+        assert code == 0, (words, errors)
+        assert out == done.stdout, words
+        assert "Traceback" not in errors
+    for words, (code, _, errors) in zip(CHANGE, answers[len(READ) :], strict=True):
+        assert code == 2, (words, code, errors)
+        assert "a fault of tfllmer itself" not in errors, words
+        assert "Traceback" not in errors, words
