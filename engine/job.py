@@ -8,11 +8,12 @@
     python -m engine.job --import-vectors REQUEST_JSON OUT_DIR
 
 A run's folder holds `spec.json`; everything that happens goes to its spool. `--device` is where a worker
-placed it. Exit codes: 0 finished or stopped as asked, 1 failed, 2 wrong use.
+placed it. Exit codes: 0 finished or stopped as asked, 1 failed, 2 wrong use, 74 the disk is full.
 """
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import math
@@ -32,7 +33,7 @@ import psutil
 from engine import spec
 from engine.errors import UserError
 from engine.files import clear_leftovers, held, write_text
-from engine.spool import Level, RunFolder, SpoolWriter, read_records
+from engine.spool import EXIT_FULL, Level, RunFolder, SpoolWriter, read_records
 
 
 class JobRecorder(SpoolWriter):
@@ -58,12 +59,23 @@ def main(arguments: list[str]) -> int:
     if len(arguments) == 3 and arguments[0] in answers:
         return answers[arguments[0]](Path(arguments[1]), RunFolder(Path(arguments[2])))
     if len(arguments) in (1, 3) and not arguments[0].startswith("-") and arguments[1:2] in ([], ["--device"]):
-        return run(RunFolder(Path(arguments[0]).resolve()), arguments[2] if len(arguments) == 3 else None)
+        return _told(RunFolder(Path(arguments[0]).resolve()), arguments[2] if len(arguments) == 3 else None)
     print(__doc__, file=sys.stderr)
     return 2
 
 
 # ------------------------------------------------------------------------------------ train
+
+
+def _told(folder: RunFolder, device: str | None) -> int:
+    """`run`; where the disk has no room for its last word, the exit code is that."""
+    try:
+        return run(folder, device)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"{folder.root}: the disk is full; make room and resume the run", file=sys.stderr)
+        return EXIT_FULL
 
 
 def run(folder: RunFolder, device: str | None = None) -> int:

@@ -37,6 +37,8 @@ from typing import Any, Literal, Protocol
 
 from engine.bounds import JSON_BYTES, parse_json
 
+EXIT_FULL = 74
+"""The exit code of a process that could not write its last word because the disk is full (EX_IOERR)."""
 Level = Literal["info", "warning", "error"]
 EndStatus = Literal["finished", "failed", "cancelled"]
 

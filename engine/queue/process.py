@@ -17,7 +17,7 @@ from sqlmodel import col, update
 
 from engine.errors import UserError
 from engine.files import is_held
-from engine.spool import RunFolder, read_records
+from engine.spool import EXIT_FULL, RunFolder, read_records
 from engine.store import Run, Store, StoreError
 
 IMPATIENT_S = 0.5
@@ -191,6 +191,8 @@ def how_it_ended(code: int, log: Path) -> str:
             name = f"signal {number}"
         hint = "; kill -9, or the machine ran out of memory" if number == signal.SIGKILL else ""
         return f"killed by {name}{hint}"
+    if code == EXIT_FULL:
+        return "the disk is full; make room, then resume it"
     last_line = _last_line(log)
     return f"ended with exit code {code} without a last word" + (f": {last_line}" if last_line else "")
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -166,9 +167,14 @@ def patiently(action: Callable[[], T], wait_s: float) -> T:
         try:
             return action()
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in _LOCKED or time.monotonic() >= give_up:
+            if not is_locked(error) or time.monotonic() >= give_up:
                 raise
         time.sleep(0.005)
+
+
+def is_locked(error: sqlite3.OperationalError) -> bool:
+    """Whether waiting may help."""
+    return error.sqlite_errorcode & 0xFF in _LOCKED
 
 
 # ------------------------------------------------------------------------------------ errors
@@ -187,7 +193,21 @@ def translated(path: Path, wait_s: float) -> Iterator[None]:
         if str(cause) == "interrupted":
             raise KeyboardInterrupt from None
         kind = StoreLostError if _is_damage(str(cause)) else StoreError
-        raise kind(f"{path}: {_meaning(str(cause), wait_s)}") from error
+        message = "database or disk is full" if _is_full(path, str(cause)) else str(cause)
+        raise kind(f"{path}: {_meaning(message, wait_s)}") from error
+
+
+_ROOM = 1 << 16
+"""Bytes that SQLite wants for the file by which processes share a database; less is an I/O error to it."""
+
+
+def _is_full(path: Path, message: str) -> bool:
+    """Whether the disk is what SQLite stumbled over, which it says by the name of the call that failed."""
+    if not any(part in message for part in ("disk I/O error", "unable to open database file")):
+        return False
+    with suppress(OSError):
+        return os.access(path.parent, os.W_OK) and shutil.disk_usage(path.parent).free < _ROOM
+    return False
 
 
 def _is_damage(message: str) -> bool:

@@ -33,6 +33,7 @@ from engine.store.core.connections import (
     connect,
     engine_of,
     immediate,
+    is_locked,
     patiently,
     translated,
     wal,
@@ -256,9 +257,12 @@ def _use_wal(connection: sqlite3.Connection, wait_s: float) -> None:
     """The switch does not heed the busy timeout, so it is tried until it has passed."""
     give_up = time.monotonic() + wait_s
     while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        with suppress(sqlite3.OperationalError):
+        try:
             if connection.execute("PRAGMA journal_mode=WAL").fetchone()[0] == "wal":
                 return
+        except sqlite3.OperationalError as error:
+            if not is_locked(error):
+                raise  # a full disk stays full
         if time.monotonic() > give_up:
             raise sqlite3.OperationalError("database is locked")
         time.sleep(0.02)

@@ -15,6 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.queue.process import how_it_ended
+from engine.spec import Experiment, to_json
+from engine.spool import RunFolder
 from engine.store import Run, Store, StoreError, get_run, info, ingest, open_store, series
 from engine.store.upkeep import backup_beside, check
 
@@ -147,6 +150,27 @@ def test_a_full_disk_is_told_and_caught_up_with(small_disk: Path, tmp_path: Path
     ingest(store, run.id)
     np.testing.assert_array_equal(series(store, run.id, "loss").values, np.arange(40_000) / 10)
     assert check(store) == []
+
+
+@pytest.mark.parametrize("free", [0, 4096, 16_384, 40_960])
+def test_a_full_disk_is_called_so_at_once_also_by_a_new_store(small_disk: Path, free: int) -> None:
+    room = shutil.disk_usage(small_disk).free
+    (small_disk / "filler").write_bytes(b"x" * (room - free))
+    with pytest.raises(StoreError, match="the disk is full; make room and try again"):
+        new_run(open_store(small_disk / "experiments.db"))
+
+
+def test_a_run_that_finds_the_disk_full_ends_with_a_code_that_says_so(small_disk: Path) -> None:
+    folder = RunFolder(small_disk / "run")
+    folder.root.mkdir()
+    folder.spec.write_text(to_json(Experiment()))
+    folder.lock.touch()
+    (small_disk / "filler").write_bytes(b"x" * shutil.disk_usage(small_disk).free)
+    done = subprocess.run(
+        [sys.executable, "-m", "engine.job", folder.root], capture_output=True, text=True, check=False
+    )
+    assert how_it_ended(done.returncode, folder.log).startswith("the disk is full"), done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_spool_on_a_full_disk_keeps_every_record_that_was_accepted(small_disk: Path, store: Store) -> None:
