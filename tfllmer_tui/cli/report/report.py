@@ -49,6 +49,8 @@ def report(
     command = ["tfllmer", "report", *([study] if study else []), *narrowed, "-o", str(output)]
     title = f"Study {study}" if study else "Runs of " + ", ".join(sorted({e.experiment.data.name for e in evidence}))
     asks = known_study(store, study).question if study else ""
-    for reason in write_report(output, Question(title, asks, share, baselines, command), evidence, names):
+    for reason in dict.fromkeys(
+        write_report(output, Question(title, asks, share, baselines, command), evidence, names)
+    ):
         say(f"left out: {reason}")
     put(output)
