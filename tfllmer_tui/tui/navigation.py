@@ -28,7 +28,7 @@ class Navigation(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Whoever may only look is not led to the form that launches, and has nothing to undo."""
-        if self.read_only and (action == "undo" or (action, parameters) == ("go", ("launch",))):
+        if self.read_only and (action in ("undo", "copy_action") or (action, parameters) == ("go", ("launch",))):
             return False
         return super().check_action(action, parameters)
 

@@ -60,9 +60,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def runs(folder: Path) -> dict[str, Run]:
-    """By ablation and seed; of several the newest."""
+    """By ablation, or method without one, and seed; of several the newest."""
     found = sorted(list_runs(open_store(folder / "experiments.db")), key=lambda run: run.id)
-    return {f"{run.ablation} {run.seed}": run for run in found}
+    return {f"{run.ablation or run.method} {run.seed}": run for run in found}
 
 
 def reaches(folder: Path, name: str, *statuses: str, seconds: float = 180) -> Run:
@@ -90,7 +90,7 @@ def begin(app: Terminal, folder: Path) -> None:
     app.start()
     app.shows("No run yet", "Launch the demo", "will be made with the first run")
     app.keys("Enter")
-    app.shows("2 runs", "no-both")
+    app.shows("3 runs", "llm-pca", "id", "full")
     reaches(folder, "full 0", "running", "finished")
 
 
@@ -116,15 +116,19 @@ def test_the_demo_is_launched_watched_and_found_again(folder: Path) -> None:
         app.shows("train CE")
         app.when(curve, "a curve")
         app.keys("Enter")
-        app.shows("no-both · demo", "epoch", "Edit a copy")
+        app.shows("full · demo", "epoch", "Edit a copy")
         app.keys("Escape")
-        app.shows("2 runs", "Compare")
+        app.shows("3 runs", "Compare")
         app.keys("q")
         assert app.ends() == 0
         app.start()
-        app.shows("2 runs")
+        app.shows("3 runs")
         assert {reaches(folder, name, *STOPPED).status for name in runs(folder)} == {"finished"}
-        app.when(lambda screen: screen.count("✓") == 2, "both have finished")
+        app.when(lambda screen: screen.count("✓") == 3, "all have finished")
+        told = app.shows("Training CE after")
+        assert all(
+            words in " ".join(told.split()) for words in ("the usual way in", "the baseline", "the cure", "one seed")
+        )
 
 
 @pytest.mark.slow
@@ -132,13 +136,13 @@ def test_the_demo_is_launched_watched_and_found_again(folder: Path) -> None:
 def test_a_day_at_the_terminal(folder: Path, size: tuple[int, int]) -> None:
     with terminal(folder, size) as app:
         begin(app, folder)
-        reaches(folder, "no-both 0", "finished")
+        reaches(folder, "full 0", "finished")
 
         # An ablation with two seeds, by the form.
         launch(app, ablation="no-norm", seeds="2", set=f"train.epochs={MANY}")
         app.shows("2 new runs")
         app.keys("C-r")
-        app.shows("2 runs queued", "4 runs")
+        app.shows("2 runs queued", "5 runs")
         app.keys("M-1")
         reaches(folder, "no-norm 0", "running")
 
@@ -163,7 +167,7 @@ def test_a_day_at_the_terminal(folder: Path, size: tuple[int, int]) -> None:
         launch(app, ablation="no-rec-pca", seeds="1", set=f"train.epochs={LONG}")
         app.shows("1 new run")
         app.keys("C-r")
-        app.shows("1 run queued", "5 runs")
+        app.shows("1 run queued", "6 runs")
         app.keys("M-1")
         first = reaches(folder, "no-rec-pca 0", "running", seconds=400)
         app.keys("Home", "x")
@@ -192,7 +196,7 @@ def test_a_day_at_the_terminal(folder: Path, size: tuple[int, int]) -> None:
         # A filter.
         app.keys("/")
         app.type("ablation:no-norm")
-        app.shows("2 of 5")
+        app.shows("2 of 6")
         app.keys("Enter")
 
         # A table for a paper.
@@ -209,6 +213,6 @@ def test_a_day_at_the_terminal(folder: Path, size: tuple[int, int]) -> None:
         left = reaches(folder, "no-rec-pca 0", "running")
         assert left.pid is not None and psutil.pid_exists(left.pid)
         app.start()
-        app.shows("2 of 5", "no-norm")
+        app.shows("2 of 6", "no-norm")
         app.keys("/", "C-u")
         app.when(lambda screen: max(epochs(screen, "no-rec", LONG), default=0) >= 1, "the run that went on")
