@@ -6,7 +6,7 @@ Runs of one specification train under a worker. In each round something is kille
 run, its supervisor, the fork server, the worker, the whole tree, an ingester beside it; or the run is killed and its
 spool cut at a random byte, as by a machine that went down. Then the run must come to the end of one that nobody
 disturbed: the same points, the same result. At last the database is removed and made anew from the folders
-(`tfllmer db rebuild`). a table; exit code 1 where anything is lost, doubled or different.
+(`tfllmer db rebuild`). Prints a table; exit code 1 where anything is lost, doubled or different.
 """
 
 from __future__ import annotations
