@@ -27,7 +27,11 @@ def from_document(document: Mapping[str, Any]) -> Experiment:
     if version not in range(1, FORMAT + 1):
         raise UserError(f"the specification has version {version}, this program reads up to {FORMAT}; update tfllmer")
     try:
-        return Experiment.model_validate_json(json.dumps(upgrade(document)))
+        present = json.dumps(upgrade(document))
+    except (TypeError, LookupError, AttributeError, ValueError) as error:  # an earlier form has other places
+        raise UserError(f"the specification is not what version {version} wrote ({error})") from None
+    try:
+        return Experiment.model_validate_json(present)
     except ValidationError as error:
         raise UserError(explain(error)) from None
 

@@ -84,8 +84,8 @@ def _checked(folder: Path, shown: str) -> Declaration:
     """What the folder declares. Raises UserError where it holds no model that can be read."""
     try:
         return _declaration(folder, shown)
-    except OSError as error:  # a name that no file system has; a folder that is closed
-        raise UserError(f"--encoder {shown}: cannot be read: {error.strerror or error}") from None
+    except (OSError, UnicodeError) as error:  # a name that no file system has; a folder that is closed
+        raise UserError(f"--encoder {shown}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _declaration(folder: Path, shown: str) -> Declaration:

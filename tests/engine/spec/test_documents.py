@@ -184,3 +184,12 @@ def test_names_that_have_moved_lead_to_settings() -> None:
     names = {leaf.name for leaf in leaves()}
     assert not names & MOVED.keys() - {"data.source"}
     assert {new for moved in MOVED.values() for new in moved} <= names
+
+
+@pytest.mark.parametrize("lacks", ["version", "train", "table", "embedding", "data"])
+def test_a_specification_of_mixed_versions_is_one_line(lacks: str) -> None:
+    document = json.loads(spec.to_json(Experiment())) | {"version": 1}
+    del document[lacks]
+    with pytest.raises(UserError) as caught:
+        spec.from_document(document)
+    assert str(caught.value)
