@@ -206,7 +206,8 @@ def _is_full(path: Path, message: str) -> bool:
     if not any(part in message for part in ("disk I/O error", "unable to open database file")):
         return False
     with suppress(OSError):
-        return os.access(path.parent, os.W_OK) and shutil.disk_usage(path.parent).free < _ROOM
+        room = shutil.disk_usage(path.parent)  # /proc and its like have none at all
+        return os.access(path.parent, os.W_OK) and room.total > 0 and room.free < _ROOM
     return False
 
 

@@ -55,7 +55,12 @@ EVERYWHERE = [
 ]
 
 
-@pytest.mark.parametrize(("place", "size"), EVERYWHERE, ids=[f"{p}-{w}x{h}" for p, (w, h) in EVERYWHERE])
+USUAL = [("runs", (140, 30)), ("compare", (80, 24)), ("queue", (80, 24))]
+SLOW = [each for each in EVERYWHERE if each not in USUAL]
+CASES = [*USUAL, *(pytest.param(*each, marks=pytest.mark.slow) for each in SLOW)]
+
+
+@pytest.mark.parametrize(("place", "size"), CASES)
 async def test_keys_move_the_line_within_limits_and_it_stays_there(
     filled: Path, place: str, size: tuple[int, int]
 ) -> None:

@@ -221,9 +221,9 @@ async def test_an_empty_store_offers_the_demo_and_launches_it(tmp_path: Path, mo
     async with opened(tmp_path / "new.db", (80, 24)) as pilot:
         assert "Launch the demo" in screen_text(pilot)
         await press(pilot, "enter")
-        await until(pilot, lambda: len(app_of(pilot).snapshot.rows) == 2)
+        await until(pilot, lambda: len(app_of(pilot).snapshot.rows) == 3)
         await quiet(pilot)
-        assert [first_of(row).arm for row in table(pilot).rows] == ["tf-llmer/no-both", "tf-llmer/full"]
+        assert {first_of(row).arm for row in table(pilot).rows} == {"llm-pca", "id", "tf-llmer/full"}
     assert {each.status for each in list_runs(open_store(tmp_path / "new.db"))} == {"queued"}
 
 

@@ -142,9 +142,10 @@ async def test_a_small_screen_has_tabs_and_remembers_which(mine: Store, filled: 
         app_of(pilot).show_study("mine")
         await quiet(pilot)
         assert "verdict · demo · sasrec" in " ".join(screen_text(pilot).split())
-        await press(pilot, "left_square_bracket")
-        await press(pilot, "left_square_bracket")
+        await press(pilot, "left_square_bracket", "left_square_bracket")
         assert "✓✓·" in screen_text(pilot)
+        await press(pilot, "enter")
+        assert is_on(pilot, RunsScreen)
 
 
 async def test_the_demo_launches_the_first_look_and_draws_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -241,6 +241,8 @@ class RunScreen(RunKeys, ChartKeys):
     @on(TabbedContent.TabActivated)
     def _tab(self, event: TabbedContent.TabActivated) -> None:
         name = event.pane.id or ""
+        if name != event.tabbed_content.active:  # of a key before the last one
+            return
         self.context.keep("run tab", name)
         self._follow_log()
         self._load()

@@ -189,6 +189,8 @@ class StudyScreen(Page):
 
     @on(Tabs.TabActivated)
     def _tab(self, event: Tabs.TabActivated) -> None:
+        if event.tab.id != event.tabs.active:  # of a key before the last one
+            return
         name = (event.tab.id or "").removeprefix("tab-")
         self._show_tab(name)
         self.context.keep("study tab", name)

@@ -111,8 +111,6 @@ def test_what_the_encoder_declares_is_printed_and_an_option_against_it_warns(tmp
     assert (
         "pooling cls+max, then normalize, at most 30 tokens (the encoder's files declare the defaults)" in done.stdout
     )
-    told = json.loads(call(tmp_path, *words, "--json", **env).stdout)
-    assert (told["pooling"], told["layers"], told["max_length"]) == ("cls+max", "normalize", 30)
     done = call(tmp_path, *words, "--fresh", "--pooling", "mean", "--no-normalize", **env)
     assert "pooling mean, at most 30 tokens" in done.stdout
     assert re.findall(r"warning: (--\S+ ?\S*) contradicts", done.stderr) == ["--pooling mean", "--no-normalize"]
