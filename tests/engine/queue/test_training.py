@@ -36,7 +36,8 @@ VARIED: dict[str, Any] = {
 def worker(store: Store) -> Iterator["subprocess.Popen[str]"]:
     process = start_worker(store, 1, trains=True)
     yield process
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)  # two that come at once are one to the kernel
+    until(lambda: "draining" in store.path.with_name("worker.txt").read_text(), "the first is heard")
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
 

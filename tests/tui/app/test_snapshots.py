@@ -68,8 +68,9 @@ def _style(segment: Segment) -> str:
 
 
 @pytest.fixture(autouse=True)
-def two_slots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Times are told for the places that a machine has: the same everywhere."""
+def any_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times are told for the places that a machine has, and data sets by name: the same everywhere."""
+    monkeypatch.delenv("TFLLMER_DATA", raising=False)
     monkeypatch.setattr("engine.views.time_left.slots_of", lambda store: 2)
 
 
