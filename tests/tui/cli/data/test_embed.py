@@ -140,7 +140,8 @@ def test_only_a_lost_process_is_said_to_go_on(
                     child.send_signal(sent)
 
     model = save_encoder(tmp_path / "bert")
-    folder = write_items(tmp_path / "shop", [*WORDS] * 400)  # long enough to be hit
+    texts = [f"{WORDS[n % 40]} {WORDS[n // 40]}" for n in range(1600)]  # each its own batch: seconds, to be hit in
+    folder = write_items(tmp_path / "shop", texts)
     request = {"folder": str(folder), "dataset": "shop", "encoder": str(model), "out": str(tmp_path / "x.safetensors"),
                "cache": str(tmp_path / "cache"), "batch_tokens": 1}  # fmt: skip
     if sent is None:
