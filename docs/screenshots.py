@@ -9,6 +9,7 @@ Writes docs/tui-runs.svg, docs/tui-compare.svg and docs/tui-leaderboard.svg.
 
 import argparse
 import asyncio
+import os
 import tempfile
 from pathlib import Path
 
@@ -48,7 +49,8 @@ async def mark(pilot: Pilot[None], arm: str) -> None:
 async def main(db: Path, backbone: str) -> None:
     """Go through the screens as one does by hand: the arms with seed 0 are marked, then compared."""
     with tempfile.TemporaryDirectory() as state:
-        app = TfllmerApp(str(db), state=Path(state) / "tui.json")
+        os.environ["XDG_STATE_HOME"] = os.environ["XDG_CONFIG_HOME"] = state  # looks and keys as they are at first
+        app = TfllmerApp(str(db))
         async with app.run_test(size=SIZE) as pilot:
             while not app.snapshot.complete:
                 await pilot.pause(0.05)

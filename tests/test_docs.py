@@ -103,3 +103,17 @@ def anchors(page: Path) -> set[str]:
 
 def test_the_readme_fits_on_a_few_screens() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").splitlines()) <= 120
+
+
+SOURCES = sorted(path for wing in ("engine", "tfllmer_tui") for path in (ROOT / wing).rglob("*.py"))
+
+
+def test_commands_that_messages_advise_exist() -> None:
+    """`tfllmer WORD` in quotes of this kind, in a message or a docstring."""
+    advised = {
+        (word, str(path.relative_to(ROOT)))
+        for path in SOURCES
+        for word in re.findall(r"`tfllmer ([a-z][a-z-]*)", path.read_text("utf-8"))
+    }
+    assert len(advised) > 50
+    assert [(word, place) for word, place in sorted(advised) if not command_at([word])[0]] == []

@@ -181,7 +181,7 @@ def _wrong(name: str) -> str:
 def _near_word(word: str) -> str:
     close = nearest(word, names_by_word())
     if "did you mean" not in close:
-        return "; `tfllmer config` lists them"
+        return "; `tfllmer run --show-config` lists them"
     found = close.removeprefix(" (did you mean ").removesuffix("?)")
     return f" (did you mean {' or '.join(names_by_word()[found])}?)"
 

@@ -72,10 +72,6 @@ class RunGroup:
         counted = len({run.seed for run in self.fold.counted})
         return f"×{counted}" if counted == self.of_seeds else f"{counted} of {self.of_seeds}"
 
-    def missing(self, n: int) -> list[int]:
-        """Seeds below n that no run of it has."""
-        return sorted(set(range(n)) - set(self.seeds))
-
 
 TableRow: TypeAlias = "RunRow | RunGroup"
 

@@ -3,13 +3,13 @@ one thing, and says what it did, by which command, and what takes it back (`Acti
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import UserError
 from engine.records import RunStatus
+from engine.text import shell_line
 from tfllmer_tui.tui.undo import ActionOutcome
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def cancel(path: Path | None, run_ids: Sequence[str]) -> ActionOutcome:
     words = [f"{runs_text(waiting)} stopping" if waiting else ""]
     words += [f"{runs_text(done)} cancelled; r queues {'it' if done == 1 else 'them'} again" if done else ""]
     said = ", ".join(filter(None, words)) or "nothing to cancel: these runs have ended"
-    command = shlex.join(["tfllmer", "cancel", *run_ids])
+    command = shell_line(["tfllmer", "cancel", *run_ids])
     return ActionOutcome(said, (lambda path: _as_before(path, ended, RunStatus.CANCELLED)) if ended else None, command)
 
 
@@ -46,7 +46,7 @@ def retry(path: Path | None, run_ids: Sequence[str]) -> ActionOutcome:
     before = [get_run(store, run_id) for run_id in run_ids]
     runs = queue.retry(store, run_ids)
     said = f"{runs_text(len(runs))} queued again{_worker(store)}"
-    command = shlex.join(["tfllmer", "retry", *run_ids])
+    command = shell_line(["tfllmer", "retry", *run_ids])
     return ActionOutcome(said, lambda path: _as_before(path, before, RunStatus.QUEUED), command, run_ids)
 
 
@@ -98,7 +98,7 @@ def _move(path: Path | None, run_ids: Sequence[str], said: str, *words: str, **w
         _as_before(path, were, RunStatus.QUEUED)
         return f"{runs_text(len(were))} back in place"
 
-    return ActionOutcome(said, undo, shlex.join(["tfllmer", "move", *run_ids, *words]))
+    return ActionOutcome(said, undo, shell_line(["tfllmer", "move", *run_ids, *words]))
 
 
 def launch(path: Path | None, wanted: Sequence[Resolved], commands: Sequence[Sequence[str]]) -> ActionOutcome:
@@ -111,7 +111,7 @@ def launch(path: Path | None, wanted: Sequence[Resolved], commands: Sequence[Seq
         for resolved, command in zip(wanted, commands, strict=True)
     ]
     said = f"{runs_text(len(wanted))} queued{_worker(store)}"
-    return _launched(said, [run.id for run in runs], "; ".join(map(shlex.join, commands)))
+    return _launched(said, [run.id for run in runs], "; ".join(map(shell_line, commands)))
 
 
 def _launched(said: str, new: Sequence[str], command: str, again: Sequence[Run] = ()) -> ActionOutcome:
@@ -171,7 +171,7 @@ def more_seeds(path: Path | None, run_id: str, seeds: Sequence[int]) -> ActionOu
         for seed in seeds
     ]
     said = f"seeds {', '.join(map(str, seeds))} queued{_worker(store)}"
-    command = "; ".join(shlex.join(_clone(run_id, seed)) for seed in seeds)
+    command = "; ".join(shell_line(_clone(run_id, seed)) for seed in seeds)
     return _launched(said, [run.id for run in runs], command)
 
 

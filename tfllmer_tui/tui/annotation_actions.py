@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import UserError
+from engine.text import shell_line
 from tfllmer_tui.tui.actions import runs_text, store_at
 from tfllmer_tui.tui.undo import ActionOutcome
 
@@ -74,7 +74,7 @@ def remove(path: Path | None, run_ids: Sequence[str]) -> ActionOutcome:
     from engine.store.annotations import restore as take_out
     from engine.store.annotations import trash
 
-    command = shlex.join(["tfllmer", "rm", *run_ids])
+    command = shell_line(["tfllmer", "rm", *run_ids])
     gone = trash(store_at(path), run_ids)
     if not gone:
         return ActionOutcome("in the trash already; R restores", command=command)
@@ -90,7 +90,7 @@ def restore(path: Path | None, run_ids: Sequence[str]) -> ActionOutcome:
     from engine.store.annotations import restore as take_out
     from engine.store.annotations import trash
 
-    command = shlex.join(["tfllmer", "trash", "restore", *run_ids])
+    command = shell_line(["tfllmer", "trash", "restore", *run_ids])
     back = take_out(store_at(path), run_ids)
     if not back:
         return ActionOutcome("not removed; the filter trashed:true lists what is", command=command)
@@ -106,10 +106,10 @@ def restore(path: Path | None, run_ids: Sequence[str]) -> ActionOutcome:
 
 def tag_command(run_ids: Sequence[str], name: str, *, remove: bool = False) -> str:
     """The command line that hangs a tag on runs, or takes it off."""
-    return shlex.join(["tfllmer", "tag", *run_ids, name, *(["--remove"] if remove else [])])
+    return shell_line(["tfllmer", "tag", *run_ids, name, *(["--remove"] if remove else [])])
 
 
 def note_command(run_ids: Sequence[str], text: str) -> str:
     """The command line that edits the note of each run."""
     words = [text.strip(), "--edit"] if text.strip() else ["--remove"]
-    return "; ".join(shlex.join(["tfllmer", "note", run_id, *words]) for run_id in run_ids)
+    return "; ".join(shell_line(["tfllmer", "note", run_id, *words]) for run_id in run_ids)

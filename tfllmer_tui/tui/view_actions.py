@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from engine.files import store_path
 from engine.metrics import SELECTION
+from engine.text import shell_line
 from engine.views.saved import SavedView, remove_view, rename_view, save_view
 from tfllmer_tui.tui.undo import ActionOutcome
 
@@ -34,7 +34,7 @@ def rename(path: Path | None, name: str, new: str) -> ActionOutcome:
         rename_view(store_path(path), new, name)
         return f"view {new} is {name} again"
 
-    return ActionOutcome(f"view {name} is {new} now", undo, shlex.join(["tfllmer", "view", "rename", name, new]))
+    return ActionOutcome(f"view {name} is {new} now", undo, shell_line(["tfllmer", "view", "rename", name, new]))
 
 
 def remove(path: Path | None, name: str) -> ActionOutcome:
@@ -45,7 +45,7 @@ def remove(path: Path | None, name: str) -> ActionOutcome:
         save_view(store_path(path), view)
         return f"view {name} is back"
 
-    return ActionOutcome(f"view {name} removed; u takes back", undo, shlex.join(["tfllmer", "view", "remove", name]))
+    return ActionOutcome(f"view {name} removed; u takes back", undo, shell_line(["tfllmer", "view", "remove", name]))
 
 
 def save_command(view: SavedView) -> str:
@@ -55,4 +55,4 @@ def save_command(view: SavedView) -> str:
     words += ["--group", "seed"] if view.grouped else []
     words += ["--metric", view.metric] if view.metric != SELECTION else []
     words += ["--hide", ",".join(view.hidden_fields)] if view.hidden_fields else []
-    return shlex.join(["tfllmer", "view", "save", view.name, *words])
+    return shell_line(["tfllmer", "view", "save", view.name, *words])

@@ -16,17 +16,9 @@ from engine.views.boards import BoardQuery, read_boards
 from engine.views.listing import folded_runs
 from tests.engine.views.test_baselines import add
 from tests.tui.cli.calls import call
+from tests.tui.cli.report.test_verdict import TWO
 from tfllmer_tui.view.board import leaderboard_table
 from tfllmer_tui.view.tables import fold_table
-
-STUDY = """\
-meaning: two arms, two seeds
-question: Is there a difference?
-baseline: [id]
-grid:
-  arm: [id, tf-llmer/full]
-  seed: 0-1
-"""
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +57,7 @@ def test_a_board_of_a_study_says_how_many_seeds_of_how_many(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "configs/study").mkdir(parents=True)
-    (tmp_path / "configs/study/two.yaml").write_text(STUDY)
+    (tmp_path / "configs/study/two.yaml").write_text(TWO)
     monkeypatch.chdir(tmp_path)
     submit(store, find_study("two"), chosen(find_study("two")))
     (board,) = read_boards(store, BoardQuery(study="two"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static, TabbedContent, TabPane
 
 from engine.records import RunStatus
+from engine.text import shell_line
 from engine.views.words import dotted, printable, value_text
 from tfllmer_tui.tui.listing import removed_rows
 from tfllmer_tui.tui.palette import Inks, inks
@@ -370,7 +370,7 @@ def _story(store: Store, row: RunRow, settings: Settings | None) -> Story:
         Fact(f"{at.astimezone():%Y-%m-%d %H:%M:%S}\0{number}", text, style=styles.get(level, "text"))
         for number, at, level, text in stored.events
     )
-    command, folder = shlex.join(stored.command), str(store.folder(row.id).root)
+    command, folder = shell_line(stored.command), str(store.folder(row.id).root)
     noted = [line for note in row.notes for line in note.splitlines()]
     about: dict[str, Any] = {"tags": ", ".join(row.tags)} if row.tags else {}
     about |= {f"note {number}" if len(noted) > 1 else "note": line for number, line in enumerate(noted, 1)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
@@ -15,6 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Static
 
+from engine.text import shell_line
 from engine.views.studies import StudyFile, StudyRow, study_files, study_rows
 from engine.views.words import printable
 from tfllmer_tui.tui.messages import RowChosen, RowReached
@@ -141,7 +141,7 @@ class StudiesScreen(Page):
     def action_copy(self) -> None:
         row = self.query_one("#studies", VirtualTable).row
         if row is not None:
-            self.context.copy("command", shlex.join(["tfllmer", "study", "run", row.id]))
+            self.context.copy("command", shell_line(["tfllmer", "study", "run", row.id]))
 
     def commands(self) -> Iterable[SystemCommand]:
         yield SystemCommand("Launch this study", "First what exists and what is missing of it", self.action_plan)

@@ -18,6 +18,7 @@ from textual.widget import Widget
 from textual.widgets import Static, Tab, Tabs
 
 from engine.records import RunStatus
+from engine.text import shell_line
 from engine.views.words import printable
 from tfllmer_tui.tui.messages import RowChosen
 from tfllmer_tui.tui.palette import Inks, inks
@@ -244,7 +245,7 @@ class StudyScreen(Page):
 
     def action_copy(self, what: str) -> None:
         words = ["tfllmer", "verdict"] if what == "verdict" else ["tfllmer", "study", what]
-        self.context.copy("command", shlex.join([*words, self._study]))
+        self.context.copy("command", shell_line([*words, self._study]))
 
     def commands(self) -> Iterable[SystemCommand]:
         yield SystemCommand("Its runs", "The table of runs, of this study alone", self.action_runs)
