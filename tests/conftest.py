@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 # Several OpenMP threads wait by spinning: beside other processes they are many times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -14,6 +15,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))
 # Under nohup SIGHUP is ignored, and every process that the tests start would inherit that.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# How long an example takes says how busy the machine is, nothing more.
+settings.register_profile("no deadline", settings(), deadline=None)
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(autouse=True)
