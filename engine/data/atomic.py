@@ -17,6 +17,7 @@ from engine import spec
 from engine.data.arrays import IntArray
 from engine.data.fields import part_field, parts_of, require_interactions, time_field, times_of
 from engine.data.tables import FileTable
+from engine.data.text import BLANKS
 from engine.errors import UserError, nearest
 from engine.places import atomic_file
 
@@ -170,7 +171,7 @@ def _n_copies(users: IntArray, items: pl.Series, times: IntArray | None) -> int:
 
 def _require_distinct(table: FileTable, name: str, ids: pl.Series) -> None:
     """Raises UserError for two ids that differ in the blanks around them alone: are they one, or two?"""
-    bare = ids.str.strip_chars()
+    bare = ids.str.strip_chars(BLANKS)
     again = (~bare.is_first_distinct()).arg_true()
     if len(again):
         one, other = ids[int((bare == bare[again[0]]).arg_true()[0])], ids[again[0]]

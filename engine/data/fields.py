@@ -14,7 +14,7 @@ from engine import spec
 from engine.data.arrays import IntArray
 from engine.data.histories import continues
 from engine.data.tables import FileTable
-from engine.data.timestamps import CLOCK, mixed_units, parse_times
+from engine.data.timestamps import CLOCK, mixed_kinds, parse_times
 from engine.errors import UserError, nearest
 from engine.places import PART_NAMES, PARTS
 
@@ -56,10 +56,10 @@ def times_of(table: FileTable, name: str) -> IntArray:
     if isinstance(parsed, int):
         table.fail(parsed, name, f"{table.shown(parsed, name)} is not a time",
                    "write seconds as a number, or an ISO date; without clock times leave the column out")  # fmt: skip
-    if (rows := mixed_units(table.column(name))) is not None:
+    if (rows := mixed_kinds(table.column(name))) is not None:
         row, other = rows
-        table.fail(row, name, f"{table.shown(row, name)} and {table.shown(other, name)} (line {other + 2}) cannot both "
-                   "be times in one unit", "write all in seconds")  # fmt: skip
+        table.fail(row, name, f"{table.shown(row, name)} and {table.shown(other, name)} (line {other + 2}) are not "
+                   "times of one kind", "write all in seconds, or all as dates with time and zone")  # fmt: skip
     return parsed
 
 

@@ -14,12 +14,49 @@ from engine.errors import UserError
 
 def text_bytes(path: Path) -> bytes:
     """The file's text with unix line ends, no byte-order mark and no blank lines at its end; its encoding is not
-    checked. A gzip file and a zip archive of one file are unpacked. Raises UserError where that fails."""
-    data = unpacked(path).removeprefix(b"\xef\xbb\xbf")
-    if b"\r\n" in data:
-        data = data.replace(b"\r\n", b"\n")
+    checked, but for UTF-16 with its mark, which becomes UTF-8. A gzip file and a zip archive of one file are unpacked.
+    Raises UserError where that fails, and for what is no text but another kind of file."""
+    data = _utf8(path, unpacked(path)).removeprefix(b"\xef\xbb\xbf")
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n") if b"\n" in data else data.replace(b"\r", b"\n")
     if data.endswith(b"\n\n"):
         data = data.rstrip(b"\n") + b"\n"
+    return data
+
+
+BLANKS = " \t\n\r\x0b\x0c\x85\xa0\u2003\u200b\u3000\ufeff"
+"""What does not count at the ends of an id: blanks, those of no width and a byte-order mark too."""
+_MARKS_OF_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_OTHER_KINDS = (
+    (0, b"\x1f\x8b", "packed twice; unpack it"),
+    (0, b"PK\x03\x04", "packed twice; unpack it"),
+    (0, b"PK\x05\x06", "an empty archive"),
+    (0, b"BZh", "a bzip2 archive; unpack it"),
+    (0, b"\xfd7zXZ", "an xz archive; unpack it"),
+    (0, b"\x28\xb5\x2f\xfd", "a Zstandard archive; unpack it"),
+    (0, b"7z\xbc\xaf", "a 7z archive; unpack it"),
+    (0, b"Rar!", "a rar archive; unpack it"),
+    (257, b"ustar", "a tar archive; unpack it"),
+    (0, b"PAR1", "a Parquet file; let its name end in .parquet"),
+    (0, b"\xd0\xcf\x11\xe0", "a spreadsheet; save the table as CSV"),
+    (0, b"SQLite format 3", "a database; save the table as CSV"),
+    (0, b"\x89HDF", "an HDF5 file; save the table as CSV or Parquet"),
+    (0, b"\x93NUMPY", "a file of numpy; save the table as CSV"),
+)
+"""Where the bytes stand that tell a kind of file, and what to do about it."""
+
+
+def _utf8(path: Path, data: bytes) -> bytes:
+    if data.startswith(_MARKS_OF_UTF16):  # as spreadsheets save "Unicode text"
+        try:
+            return data.decode("utf-16").encode()
+        except UnicodeError:
+            raise UserError(f"{path}: begins as UTF-16 text but does not go on so; save the file as UTF-8") from None
+    if data[:2].count(0) == 1:
+        raise UserError(f"{path}: UTF-16 text without its mark; save the file as UTF-8")
+    for at, mark, kind in _OTHER_KINDS:
+        if data.startswith(mark, at):
+            raise UserError(f"{path}: {kind}")
     return data
 
 
@@ -36,7 +73,7 @@ def packed_name(path: Path) -> str:
 
 def _members(archive: zipfile.ZipFile) -> list[str]:
     names = [info.filename for info in archive.infolist() if not info.is_dir()]
-    return [name for name in names if not name.startswith("__MACOSX/")]
+    return [name for name in names if not name.startswith("__MACOSX/") and not Path(name).name.startswith(".")]
 
 
 def unpacked(path: Path) -> bytes:
@@ -51,6 +88,8 @@ def unpacked(path: Path) -> bytes:
         if data.startswith(b"PK\x03\x04"):
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 names = _members(archive)
+                if "[Content_Types].xml" in names:
+                    raise UserError(f"{path}: a spreadsheet; save the table as CSV")
                 if len(names) != 1:
                     raise UserError(f"{path}: a zip archive of {len(names)} files ({', '.join(names[:4])}); unpack it")
                 require_honest(data, archive.getinfo(names[0]).file_size)

@@ -12,6 +12,7 @@ _ISO = (
     r"^\s*(\d{4}[-/]\d{1,2}[-/]\d{1,2})"
     r"(?:[ T](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?\s*(Z|UTC|[+-]\d{2}:?\d{2})?\s*$"
 )
+_ZONE = r"(?:Z|UTC|:\d{2}(?:[.,]\d+)?\s*[+-]\d{2}:?\d{2})\s*$"
 _MAX_DIGITS = 18
 _MAX = 2**63 - 1024
 CLOCK = 10**8
@@ -36,11 +37,20 @@ def parse_times(text: pl.Series) -> IntArray | int:
     return max(scaled, dates) if isinstance(dates, int) else dates
 
 
-def mixed_units(text: pl.Series) -> tuple[int, int] | None:
-    """The places of the lowest and the highest of clock times that cannot be in one unit, as seconds and milliseconds
-    are; None where there are none, or the texts are dates."""
+def mixed_kinds(text: pl.Series) -> tuple[int, int] | None:
+    """The places of two times whose order depends on how one reads them; None where there are none. Of numbers: the
+    lowest and the highest of clock times that cannot be in one unit, as seconds and milliseconds are. Of dates: one
+    with and one without a time of day, or a zone."""
     numbers = text.cast(pl.Float64, strict=False)
-    if numbers.null_count() or not len(numbers):
+    if not len(numbers):
+        return None
+    if numbers.null_count():
+        has_part = text.to_frame("text").select(
+            clock=pl.col("text").str.contains(":", literal=True), zone=pl.col("text").str.contains(_ZONE)
+        )
+        for part in has_part.iter_columns():
+            if part.n_unique() > 1:
+                return int((part != part[0]).arg_true()[0]), 0
         return None
     low, high = numbers.arg_min(), numbers.arg_max()
     if low is None or high is None or not (numbers[low] > CLOCK and numbers[high] > 100 * numbers[low]):

@@ -15,7 +15,7 @@ from safetensors import safe_open
 
 from engine.bounds import npz_names, one_line, parse_json, read_npy, read_npz, read_parquet
 from engine.data import Dataset
-from engine.data.text import read_lines
+from engine.data.text import BLANKS, read_lines
 from engine.embeddings.rows import BFLOAT16, Vectors, spans
 from engine.errors import UserError
 
@@ -57,7 +57,7 @@ def open_vectors(path: Path, dataset: Dataset) -> Vectors:
         why = ""
         if len(matrix) == len(ids) + 1:
             why = " (a padding row, first or last? save the matrix without it)"
-        elif len(ids) == len(matrix) + 1 and ids[0].lower() in ID_NAMES:
+        elif len(ids) == len(matrix) + 1 and ids[0].lower().split(":")[0] in ID_NAMES:
             why = f" (the first, {ids[0]}, is the name of a column: leave it out)"
         raise UserError(f"{path}: has {len(matrix)} rows but {len(ids)} ids{why}; give one id a row")
     if ids is None:
@@ -266,9 +266,9 @@ def _rows_of(ids: list[str], dataset: Dataset, path: Path) -> npt.NDArray[np.int
     wanted = dataset.item_ids
     row = _by_id(ids, path)
     if any(item not in row for item in wanted):
-        bare = [item.strip() for item in ids]
-        if len(set(bare)) == len(ids) and len({item.strip() for item in wanted}) == len(wanted):
-            row, wanted = _by_id(bare, path), [item.strip() for item in wanted]
+        bare, bare_wanted = ([item.strip(BLANKS) for item in each] for each in (ids, wanted))
+        if len(set(bare)) == len(ids) and len(set(bare_wanted)) == len(wanted):
+            row, wanted = _by_id(bare, path), bare_wanted
     missing = [item for item in wanted if item not in row]
     if missing and len(missing) == len(wanted):
         raise UserError(

@@ -135,9 +135,9 @@ BAD = {
         "x.item:3: field title: byte 0xe9 is not UTF-8 text; save the file as UTF-8",
     ),
     "utf-16": (
-        GOOD_INTER.encode("utf-16"),
+        GOOD_INTER.encode("utf-16-le"),
         GOOD_ITEM,
-        "x.inter:1: field 1: byte 0xff is not UTF-8 text; save the file as UTF-8",
+        "x.inter: UTF-16 text without its mark; save the file as UTF-8",
     ),
 }
 
@@ -262,3 +262,12 @@ def test_ids_of_amazon_stay_text(real_data: Callable[[str], Path]) -> None:
     text = (folder / "amazon-beauty.item").read_text("utf-8").splitlines()[1:]
     assert log.item_ids == [line.split("\t")[0] for line in text]
     assert sum(item.isdigit() for item in log.item_ids) == 5
+
+
+@pytest.mark.parametrize("encode", [lambda t: t.encode("utf-16"), lambda t: t.replace("\n", "\r").encode()])
+def test_text_as_old_and_foreign_programs_save_it(tmp_path: Path, encode: Callable[[str], bytes]) -> None:
+    write(tmp_path, GOOD_INTER, GOOD_ITEM)
+    plain = read_log(tmp_path, "x")
+    write(tmp_path, encode(GOOD_INTER), encode(GOOD_ITEM))
+    other = read_log(tmp_path, "x")
+    assert (other.user_ids, other.item_ids, other.item_text) == (plain.user_ids, plain.item_ids, plain.item_text)

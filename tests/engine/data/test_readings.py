@@ -41,7 +41,7 @@ def with_columns(data: spec.Data, **fields: str | None) -> spec.Data:
     ("field", "times"),
     [
         ("t_dat", ["2020-09-03", "2020-09-01", "2020-09-02"]),
-        ("date", ["2020/9/3 7:05", "2020/9/1 8:00", "2020/9/2"]),
+        ("date", ["2020/9/3 7:05", "2020/9/1 8:00", "2020/9/2 0:00"]),
         ("created_at", ["2020-09-03T00:00:00Z", "2020-09-03T01:00:00+02:00", "2020-09-02T23:30:00.5Z"]),
         ("time", ["3", "1", "2"]),
         ("unixReviewTime", ["1600000300", "1600000100", "1600000200"]),
@@ -113,9 +113,12 @@ def test_what_cannot_change_the_order_is_not_asked_about(tmp_path: Path) -> None
         (["12/31/2020", "01/01/2021"], r"x\.inter:2: field timestamp: '12/31/2020' is not a time"),
         (
             ["1600000000", "1600000000000"],
-            r"and '1600000000000' \(line 3\) cannot both be times in one unit",
+            r"and '1600000000000' \(line 3\) are not times of one kind; write all in seconds",
         ),
-        (["1600000000.5", "1600000000000000000"], "not a time|one unit"),
+        (["1600000000.5", "1600000000000000000"], "not a time|one kind"),
+        (["2020-01-01 10:00", "2020-01-01"], r"x\.inter:3: .*'2020-01-01' and .* \(line 2\) are not times of one kind"),
+        (["2020-01-01 10:00Z", "2020-01-01 10:00"], r"x\.inter:3: .* are not times of one kind"),
+        (["2020-01-01 10:00", "2020-01-01 10:00+01:00"], r"x\.inter:3: .* are not times of one kind"),
     ],
 )
 def test_times_that_are_none_are_refused(tmp_path: Path, cells: list[str], match: str) -> None:
@@ -125,11 +128,15 @@ def test_times_that_are_none_are_refused(tmp_path: Path, cells: list[str], match
 
 
 def test_iso_times_are_seconds_in_utc(tmp_path: Path) -> None:
-    cells = ["1970-01-02", "1970-01-01T02:00:00+01:00", "1970-01-01 00:30", "1969-12-31 23:59:59 UTC"]
-    write(tmp_path, f"{PAIR}\ttimestamp:token\n" + lines([("u", "a", cell) for cell in cells]))
-    times = read_log(tmp_path, "x").times
-    assert times is not None
-    assert times.tolist() == [24 * HOUR, HOUR, HOUR // 2, -1]
+    for cells, seconds in (
+        (["1970-01-02", "1970/1/3"], [24 * HOUR, 48 * HOUR]),
+        (["1970-01-01T02:00:00+01:00", "1969-12-31 23:59:59 UTC", "1970-01-01 05:00-0130"], [HOUR, -1, 6.5 * HOUR]),
+        (["1970-01-01 00:30", "1970-01-01T01:00:00"], [HOUR // 2, HOUR]),
+    ):
+        write(tmp_path, f"{PAIR}\ttimestamp:token\n" + lines([("u", "a", cell) for cell in cells]))
+        times = read_log(tmp_path, "x").times
+        assert times is not None
+        assert times.tolist() == seconds
 
 
 def test_all_fields_can_have_other_names(tmp_path: Path) -> None:
@@ -396,7 +403,13 @@ def test_a_column_that_is_used_needs_its_type_and_stands_once(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("cells", "field"), [((("u", "a"), ("u", "a ")), "item_id"), ((("u ", "a"), ("u", "b")), "user_id")]
+    ("cells", "field"),
+    [
+        ((("u", "a"), ("u", "a ")), "item_id"),
+        ((("u ", "a"), ("u", "b")), "user_id"),
+        ((("u", "a"), ("u", "\ufeffa")), "item_id"),  # files joined by cat
+        ((("u\u200b", "a"), ("u", "b")), "user_id"),
+    ],
 )
 def test_ids_that_differ_by_blanks_alone_are_refused(tmp_path: Path, cells: tuple[tuple[str, str]], field: str) -> None:
     with pytest.raises(

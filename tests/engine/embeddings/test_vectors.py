@@ -207,8 +207,11 @@ IDS = ["e", "x", "d", "b", "a"]
         b"\xef\xbb\xbfe\nx\nd\nb\na\n",
         b"e\r\nx\r\nd\r\nb\r\na",
         b"e \nx\t\nd\nb  \na\n\n\n",
+        b"e\rx\rd\rb\ra\r",
+        "e\nx\nd\nb\na\n".encode("utf-16"),
+        b"\xef\xbb\xbf" * 2 + b"e\nx\nd\nb\na\n",
     ],
-    ids=["byte-order mark", "windows", "trailing blanks"],
+    ids=["byte-order mark", "windows", "trailing blanks", "old Mac", "UTF-16", "two marks"],
 )
 def test_an_ids_file_is_read_like_other_text(dataset: Dataset, tmp_path: Path, text: bytes) -> None:
     np.save(tmp_path / "x.npy", X)
@@ -220,7 +223,8 @@ def test_an_ids_file_is_read_like_other_text(dataset: Dataset, tmp_path: Path, t
     ("text", "message"),
     [
         (b"e\nx\n\xe9\nb\na\n", r"x\.ids\.txt:3: byte 0xe9 is not UTF-8 text; save the file as UTF-8"),
-        ("e\nx\nd\nb\na\n".encode("utf-16"), r"x\.ids\.txt:1: byte 0xff is not UTF-8 text"),
+        ("e\nx\nd\nb\na\n".encode("utf-16-le"), r"x\.ids\.txt: UTF-16 text without its mark"),
+        (b"item_id:token\ne\nx\nd\nb\na\n", r"the first, item_id:token, is the name of a column: leave it out"),
         (b"e\nx\n\nd\nb\na\n", "has 5 rows but 6 ids"),
         (b"1\n2\n3\n4\n5\n", "none of its ids \\('1', '2', '3', ...\\) is an item of tiny \\('a', 'b', 'd', ...\\)"),
     ],
