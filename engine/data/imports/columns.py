@@ -11,13 +11,14 @@ import polars as pl
 from engine.data.fields import part_field, time_field
 from engine.data.imports.sources import SourceTable
 from engine.data.tables import FileTable
-from engine.data.timestamps import mixed_units, parse_times
+from engine.data.timestamps import mixed_kinds, parse_times
 from engine.errors import UserError, nearest
 
 NAMES = {
     "user": ("user_id", "user", "userid", "uid", "customer_id", "reviewerid", "session_id"),
     "item": ("item_id", "item", "itemid", "iid", "article_id", "movie_id", "movieid", "asin", "product_id"),
-    "time": ("timestamp", "time", "t_dat", "date", "datetime", "ts", "unixreviewtime", "event_time"),
+    "time": ("timestamp", "time", "t_dat", "date", "datetime", "ts", "unixreviewtime", "event_time", "timestamps",
+             "times", "timestamp_list", "timestamp_seq", "time_seq"),
     "rating": ("rating", "overall", "stars", "score"),
     "history": ("item_id_list", "item_ids", "items", "item_list", "item_seq", "item_sequence", "sequence", "history",
                 "hist", "item_history", "history_items", "his_item_id", "prefix"),
@@ -56,7 +57,7 @@ def rows_of(table: SourceTable, wanted: Mapping[str, str], texts: Sequence[str],
     frame = _with_lists(table, roles)
     for name in (user, item, roles["history"]):
         if name is not None:
-            _require_ids(table, name, frame[name].dtype)
+            _require_ids(table, name, frame[name].dtype, may_be_lists=name != user)
     form = table.form
     if isinstance(frame[item].dtype, pl.List):
         frame, form = _exploded(table, frame, roles), "a user and its items, oldest first, a row"
@@ -71,10 +72,10 @@ def rows_of(table: SourceTable, wanted: Mapping[str, str], texts: Sequence[str],
     fields = _texts(table, texts, [*named.values(), *([split] if split else [])])
     columns = [pl.col(user).cast(pl.String).alias("user_id"), pl.col(item).cast(pl.String).alias("item_id")]
     columns += [pl.col(named["history"]).alias("history")] if "history" in named else []
-    columns += [pl.col(named["rating"]).cast(pl.String).alias("rating")] if "rating" in named else []
+    columns += [pl.lit(_cells(table, frame, named["rating"])).alias("rating")] if "rating" in named else []
     columns += [pl.lit(_times(table, frame, named["time"])).alias("timestamp")] if "time" in named else []
     columns += [pl.col(split).str.to_lowercase().alias("split")] if split else []
-    columns += [pl.col(name).cast(pl.String).alias(f"text:{name}") for name in fields]
+    columns += [pl.lit(_words_of(table, frame, name)).alias(f"text:{name}") for name in fields]
     if "rating" in named:
         _require_numbers(table, frame, named["rating"])
     said = ", ".join(f"{role} = {name}" for role, name in (named | ({"split": split} if split else {})).items())
@@ -110,11 +111,19 @@ def _with_lists(table: SourceTable, roles: Mapping[str, str | None]) -> pl.DataF
         frame = frame.with_columns(_words(history, table.is_atomic))
     if item is not None and frame[item].dtype == pl.String:
         cells = frame[item].drop_nulls()
-        bracketed = len(cells) and bool(cells.str.contains(r"^\s*\[.*\]\s*$").all())
         as_list = item.lower() in NAMES["history"] and bool(cells.str.contains(r"[\s,]").any())
-        if bracketed or as_list:
+        if _is_bracketed(cells) or as_list:
             frame = frame.with_columns(_words(item, table.is_atomic))
+    if item is not None and isinstance(frame[item].dtype, pl.List):  # others may be written down beside it
+        size = frame[item].list.len()
+        others = [n for n in frame.columns if frame[n].dtype == pl.String and _is_bracketed(frame[n].drop_nulls())]
+        lists = frame.select(_words(name, table.is_atomic) for name in others)
+        frame = frame.with_columns(lists[name] for name in others if lists[name].list.len().eq_missing(size).all())
     return frame
+
+
+def _is_bracketed(cells: pl.Series) -> bool:
+    return len(cells) > 0 and bool(cells.str.contains(r"^\s*\[.*\]\s*$").all())
 
 
 def _words(name: str, is_atomic: bool) -> pl.Expr:
@@ -122,10 +131,11 @@ def _words(name: str, is_atomic: bool) -> pl.Expr:
     return pl.col(name).fill_null("").str.extract_all(pattern)
 
 
-def _require_ids(table: SourceTable, name: str, dtype: pl.DataType) -> None:
-    inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+def _require_ids(table: SourceTable, name: str, dtype: pl.DataType, *, may_be_lists: bool) -> None:
+    inner = dtype.inner if isinstance(dtype, pl.List) and may_be_lists else dtype
     assert isinstance(inner, pl.DataType)
-    if not (inner.is_integer() or inner in _IDS):
+    is_whole = inner.is_integer() or (isinstance(inner, pl.Decimal) and inner.scale == 0)
+    if not (is_whole or inner in _IDS):
         kind = "decimals" if inner.is_float() else f"values of type {inner}"
         raise UserError(f"{table.path}: column {name} holds {kind}, and ids are text or whole numbers; write it so")
 
@@ -144,15 +154,22 @@ def _exploded(table: SourceTable, frame: pl.DataFrame, roles: Mapping[str, str |
         uneven = (frame[name].list.len() != frame[item].list.len()).arg_true()
         if len(uneven):
             raise UserError(f"{table.path}: row {uneven[0] + 1}: {name} and {item} have lists of different lengths")
-    return frame.explode([item, *beside])
+    return frame.explode([item, *beside, *_along(frame.drop(beside), item)])
+
+
+def _along(frame: pl.DataFrame, item: str) -> list[str]:
+    """Other columns of lists that have a value for each item."""
+    lists = [name for name, dtype in frame.schema.items() if name != item and isinstance(dtype, pl.List)]
+    return [name for name in lists if bool((frame[name].list.len().eq_missing(frame[item].list.len())).all())]
 
 
 # ------------------------------------------------------------------------------------ time, rating, split, text
 
 
 def _as_fields(table: SourceTable, frame: pl.DataFrame) -> FileTable:
-    """The table as `engine.data.fields` takes it, without lists."""
-    flat = frame.select(name for name, dtype in frame.schema.items() if not dtype.is_nested())
+    """The table as `engine.data.fields` takes it, without lists and what else no text is."""
+    others = (pl.Duration, pl.Binary, pl.Object)
+    flat = frame.select(name for name, dtype in frame.schema.items() if not dtype.is_nested() and dtype not in others)
     return FileTable(
         table.path, dict.fromkeys(flat.columns, "token"), flat.select(pl.all().cast(pl.String).fill_null(""))
     )
@@ -169,24 +186,41 @@ def _time(table: SourceTable, frame: pl.DataFrame, wanted: Mapping[str, str], na
     return None
 
 
+def _cells(table: SourceTable, frame: pl.DataFrame, name: str) -> pl.Series:
+    """A column of one value a row, as text. Raises UserError where it holds something else."""
+    dtype = frame[name].dtype
+    if dtype.is_nested() or dtype in (pl.Duration, pl.Binary, pl.Object):
+        kind = "lists" if isinstance(dtype, pl.List | pl.Array) else f"values of type {dtype}"
+        raise UserError(f"{table.path}: column {name} holds {kind}, not one number or text a row; write it so")
+    return frame[name].cast(pl.String).fill_null("")
+
+
+def _words_of(table: SourceTable, frame: pl.DataFrame, name: str) -> pl.Series:
+    """A column of text, or of lists of words, as text: `Animation, Comedy`."""
+    dtype = frame[name].dtype
+    if isinstance(dtype, pl.List) and not dtype.inner.is_nested():
+        return frame[name].cast(pl.List(pl.String)).list.drop_nulls().list.join(", ").fill_null("")
+    return _cells(table, frame, name)
+
+
 def _times(table: SourceTable, frame: pl.DataFrame, name: str) -> pl.Series:
-    cells = frame[name].cast(pl.String).fill_null("")
+    cells = _cells(table, frame, name)
     times = parse_times(cells)
     if isinstance(times, int):
         raise UserError(
             f"{table.path}: row {times + 1}: column {name}: {cells[times]!r} is not a time; write seconds or ISO "
             "dates, or go by the order of the file with --time none"
         )
-    if (rows := mixed_units(cells)) is not None:
+    if (rows := mixed_kinds(cells)) is not None:
         raise UserError(
             f"{table.path}: row {rows[0] + 1}: column {name}: {cells[rows[0]]!r} and {cells[rows[1]]!r} (row "
-            f"{rows[1] + 1}) cannot both be times in one unit; write all in seconds"
+            f"{rows[1] + 1}) are not times of one kind; write all in seconds, or all as dates with time and zone"
         )
     return pl.Series(times).cast(pl.String)
 
 
 def _require_numbers(table: SourceTable, frame: pl.DataFrame, name: str) -> None:
-    cells = frame[name].cast(pl.String).fill_null("")
+    cells = _cells(table, frame, name)
     bad = (cells.cast(pl.Float64, strict=False).is_null() & (cells != "")).arg_true()
     if len(bad):
         raise UserError(

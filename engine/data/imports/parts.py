@@ -41,7 +41,9 @@ def files_of(source: Path) -> list[Path]:
     if len(choices) != 1:
         names = ", ".join(file.name for file in choices[:4])
         raise UserError(
-            f"{source}: holds {len(choices)} files that could be meant{f' ({names})' if names else ''}; name one"
+            f"{source}: holds {len(choices)} files that could be meant ({names}); name one"
+            if choices
+            else f"{source}: holds no file of interactions; name one"
         )
     return choices
 

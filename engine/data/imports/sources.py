@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 import polars as pl
 
-from engine.bounds import one_line, read_parquet
+from engine.bounds import one_line, parse_json, read_parquet
 from engine.data.tables import FileTable
 from engine.data.text import not_utf8, packed_name, text_bytes, unpacked
 from engine.errors import UserError
@@ -47,8 +47,7 @@ def read_source(path: Path, shape: Shape, header: Sequence[str]) -> SourceTable:
     if ending == ".parquet":
         return SourceTable(path, read_parquet(unpacked(path), f"{path}: not a readable Parquet file"))
     if ending in (".jsonl", ".ndjson", ".json"):
-        with one_line(f"{path}: not one JSON object a line; write it so"):
-            return SourceTable(path, pl.read_ndjson(io.BytesIO(text_bytes(path)), infer_schema_length=None))
+        return SourceTable(path, _json_lines(path, text_bytes(path)))
     data = text_bytes(path)
     if (bad := not_utf8(data)) is not None:
         line = data.count(b"\n", 0, bad[0]) + 1
@@ -56,6 +55,21 @@ def read_source(path: Path, shape: Shape, header: Sequence[str]) -> SourceTable:
     text = data.decode("utf-8")
     shape = shape if shape != "auto" else "table" if header else _shape(path, text, ending)
     return _table(path, text, header) if shape == "table" else _lines(path, text, shape)
+
+
+def _json_lines(path: Path, data: bytes) -> pl.DataFrame:
+    with one_line(f"{path}: not one JSON object a line; write it so"):
+        try:
+            return pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
+        except pl.exceptions.PolarsError:
+            if not _NOT_FINITE.search(data):
+                raise
+            # Python's own writer puts NaN where a number is missing; polars reads the standard alone.
+            return pl.DataFrame([parse_json(line) for line in data.splitlines() if line.strip()],
+                                infer_schema_length=None)  # fmt: skip
+
+
+_NOT_FINITE = re.compile(rb"[:,\[]\s*(NaN|-?Infinity)\b")
 
 
 def _shape(path: Path, text: str, ending: str) -> Shape:
@@ -72,6 +86,8 @@ def _shape(path: Path, text: str, ending: str) -> Shape:
         return "pairs"
     if len(widths) > 1:
         return "sequences"
+    if widths == {1}:
+        raise UserError(f"{path}: every line has one word only; a line needs a user and an item, or more columns")
     raise UserError(
         f"{path}: every line has {widths.pop()} words: a user and items (--as sequences), or a table without a line "
         "that names its columns (--header user,item,rating,time)?"
@@ -87,7 +103,8 @@ def _lines(path: Path, text: str, shape: Shape) -> SourceTable:
             continue
         if len(words) < 2 or (shape == "pairs" and len(words) != 2):
             wanted = "a user and an item" if shape == "pairs" else "a user and its items"
-            raise UserError(f"{path}:{number}: {len(words)} words; every line needs {wanted}")
+            has = "one word" if len(words) == 1 else f"{len(words)} words"
+            raise UserError(f"{path}:{number}: {has}; every line needs {wanted}")
         users += [words[0]] * (len(words) - 1)
         items += words[1:]
     form = "a user and an item a line" if shape == "pairs" else "a user and its items, oldest first, a line"
@@ -116,7 +133,8 @@ def _table(path: Path, text: str, header: Sequence[str]) -> SourceTable:
                 names = [name.strip().split(":")[0] for name in row]
             elif row and len(row) != len(names):
                 by = "--header names" if header else "the header names"
-                raise UserError(f"{path}:{number}: {len(row)} fields, {by} {len(names)}")
+                has = f"the line has {len(row)} field{'s' if len(row) != 1 else ''}"
+                raise UserError(f"{path}:{number}: {has}, {by} {len(names)}")
             elif row:
                 rows.append(row)
     except csv.Error as error:

@@ -39,6 +39,10 @@ def import_data(request: Import) -> dict[str, Any]:
     """Write FOLDER/NAME.inter, and NAME.item where there is text of the items; what was understood, as JSON. Raises
     UserError with file, line and what to do."""
     source, folder = Path(request.source), Path(request.folder)
+    if request.name in ("", ".", "..") or Path(request.name).name != request.name:
+        raise UserError(f"{request.name!r} is no name of a data set; choose one with --name, its folder with --output")
+    if request.name == "demo":
+        raise UserError("demo is the name of the generated data set; choose another with --name or --output")
     out = atomic_file(folder, request.name, "inter")
     if out.exists():
         raise UserError(f"{out}: there is such a data set already; choose another with --name or --output")
@@ -52,6 +56,9 @@ def import_data(request: Import) -> dict[str, Any]:
         raise UserError(f"{files[0]}: is an atomic file of interactions already; give its folder to --dataset")
     _require_cells(files[0], rows.frame)
     items, note = _items(files[0], rows, by_name=not request.texts)
+    present = atomic_file(folder, request.name, "item")
+    if present.is_file():
+        items, note = text_bytes(present), f"of {present.name}, which is there already"
     with tempfile.TemporaryDirectory() as beside:
         written = {"inter": _atomic(rows.frame.drop([f"text:{name}" for name in rows.texts]))}
         written |= {} if items is None else {"item": items}
@@ -64,7 +71,7 @@ def import_data(request: Import) -> dict[str, Any]:
     make_folder(folder)
     for ending, content in written.items():
         target = folder / f"{request.name}.{ending}"
-        if ending == "inter" or not target.exists():
+        if ending == "inter" or not present.is_file():
             with replacing(target) as file:
                 file.write_bytes(content)
     return {
@@ -166,12 +173,13 @@ def _items(source: Path, rows: ImportedRows, *, by_name: bool) -> tuple[bytes | 
     several = per_item.agg(pl.col(c).filter(pl.col(c) != "").n_unique() for c in columns)
     n_several = several.filter(pl.any_horizontal(pl.col(c) > 1 for c in columns)).height
     columns_said = ", ".join(rows.texts)
+    counted = f"{n_several} item{'s' if n_several != 1 else ''}"
     if n_several and by_name:
-        return None, f"none: column {columns_said} says several things of {n_several} items (--text takes the first)"
+        return None, f"none: column {columns_said} says several things of {counted} (--text takes the first)"
     first = per_item.agg(pl.col(c).filter(pl.col(c) != "").first() for c in columns).with_columns(
         pl.col(c).fill_null("") for c in columns
     )
     header = "\t".join(["item_id:token", *(f"{name}:token_seq" for name in named.values())])
     body = first.write_csv(None, separator="\t", include_header=False, quote_style="never")
-    more = f", the first of several for {n_several} items" if n_several else ""
+    more = f", the first of several for {counted}" if n_several else ""
     return f"{header}\n{body}".encode(), f"of column {columns_said}{more}"

@@ -72,6 +72,9 @@ TABLE = {"user": [*"uuuvv"], "item": [*"abcba"], "t": [1, 2, 3, 4, 5]}
         ("q.csv", text("user,item_seq\nu,a b c\nv,b a\n"), {}),
         ("p.dat", text("u::a\nu::b\nu::c\nv::b\nv::a\n"), {"header": ["user", "item"]}),
         ("p.csv", text("a,x,u\nb,x,u\nc,x,u\nb,x,v\na,x,v\n"), {"header": ["item", "x", "user"]}),
+        ("q.txt", lambda file: file.write_text("user\titem\nu\ta\nu\tb\nu\tc\nv\tb\nv\ta\n", "utf-16"), {}),
+        ("q.csv", text("user,item\ru,a\ru,b\ru,c\rv,b\rv,a\r"), {}),
+        ("l.jsonl", text(JSON.replace("}", ', "score": NaN}')), {"columns": {"rating": "none"}}),
         ("a.inter", text("uid:token\tiid:token\nu\ta\nu\tb\nu\tc\nv\tb\nv\ta\n"), {}),
     ],
 )  # fmt: skip
@@ -98,6 +101,9 @@ def test_times_come_along(tmp_path: Path, times: list[str]) -> None:
 def test_times_of_lists_and_of_parquet(tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_text('{"user": "u", "items": ["a", "b"], "timestamp": [5, 4]}\n')
     assert imported(tmp_path, "r.jsonl")[0][1:] == ["u\ta\t5", "u\tb\t4"]
+    (tmp_path / "r.csv").write_text("user,items,timestamps\nu,\"['a', 'b']\",\"[5, 4]\"\n")
+    said = import_data(Import(source=str(tmp_path / "r.csv"), folder=str(tmp_path / "z"), name="z"))
+    assert said["order"] == "column timestamps"
     table = pl.DataFrame({"user": ["u", "u"], "item": [1, 2], "date": ["2020-01-02", "2020-01-01"]})
     as_time = table.with_columns(pl.col("date").str.to_datetime(time_zone="America/New_York"))
     as_time.write_parquet(tmp_path / "r.parquet")
@@ -204,7 +210,7 @@ def test_a_split_in_a_column_is_kept(tmp_path: Path, column: str) -> None:
         (("train.txt", "valid.txt", "dev.txt", "test.txt"), "dev.txt and valid.txt could each be the part for valid"),
         (("s.txt", "s.train.txt", "s.valid.txt", "s.test.txt"), "holds s.txt and, split already, s.train.txt, s.valid"),
         (("a.txt", "b.txt"), "holds 2 files that could be meant (a.txt, b.txt); name one"),
-        (("a.md",), "holds 0 files that could be meant; name one"),
+        (("a.md",), "holds no file of interactions; name one"),
     ],
 )
 def test_files_that_could_be_several_things(tmp_path: Path, files: tuple[str, ...], match: str) -> None:
@@ -266,15 +272,22 @@ def test_titles_come_along(
     assert load_dataset(files_at("x", tmp_path / "x")).has_item_file == (wanted is not None)
 
 
+def test_lists_of_words_are_text_and_whole_decimals_ids(tmp_path: Path) -> None:
+    table = pl.DataFrame({"user": ["u", "v"], "item": ["1", "2"], "genres": [["Drama", "War"], None]})
+    table.with_columns(pl.col("item").cast(pl.Decimal(20, 0))).write_parquet(tmp_path / "r.parquet")
+    imported(tmp_path, "r.parquet", texts=["genres"])
+    assert items_of(tmp_path) == ["item_id:token\tgenres:token_seq", "1\tDrama, War", "2\t"]
+
+
 def test_a_title_that_is_none_of_the_item_is_left_out(tmp_path: Path) -> None:
     """Reviews have titles too."""
     (tmp_path / "r.csv").write_text("user,item,title,genres\nu,a,Great,x\nv,a,Bad,x\nv,b,Fine,y\n")
     assert imported(tmp_path, "r.csv")[1]["text"] == (
-        "none: column title says several things of 1 items (--text takes the first)"
+        "none: column title says several things of 1 item (--text takes the first)"
     )
     assert items_of(tmp_path) is None
     asked = Import(source=str(tmp_path / "r.csv"), folder=str(tmp_path / "y"), name="y", texts=["title", "genres"])
-    assert import_data(asked)["text"] == "of column title, genres, the first of several for 1 items"
+    assert import_data(asked)["text"] == "of column title, genres, the first of several for 1 item"
     assert (tmp_path / "y" / "y.item").read_text().splitlines()[1:] == ["a\tGreat\tx", "b\tFine\ty"]
 
 
@@ -285,19 +298,22 @@ def test_a_title_that_is_none_of_the_item_is_left_out(tmp_path: Path) -> None:
     ("name", "content", "settings", "match"),
     [
         ("t.txt", "u a 5\nv b 4\n", {}, "every line has 3 words: a user and items (--as sequences), or a table"),
-        ("p.txt", "u a\nu\n", {"shape": "pairs"}, "p.txt:2: 1 words; every line needs a user and an item"),
+        ("p.txt", "u a\nu\n", {"shape": "pairs"}, "p.txt:2: one word; every line needs a user and an item"),
         ("r.csv", "uid,user,item\nu,u,a\n", {}, "uid and user could each be the user; choose with --user"),
         ("r.csv", "a,b\nu,x\n", {}, "which column is the user? name it with --user; there are a, b (--header NAMES"),
         ("r.dat", "1::2::3\n", {}, "which column is the user? name it with --user; there are 1, 2, 3 (--header NAMES"),
         ("r.csv", "user,item,item\nu,a,b\n", {}, "which column is the item? name it with --item; there are"),
-        ("r.csv", "user,item\nu,a,b\n", {}, "r.csv:2: 3 fields, the header names 2"),
-        ("r.csv", "u,a,b\n", {"header": ["user", "item"]}, "r.csv:1: 3 fields, --header names 2"),
+        ("r.csv", "user,item\nu,a,b\n", {}, "r.csv:2: the line has 3 fields, the header names 2"),
+        ("r.csv", "u,a,b\n", {"header": ["user", "item"]}, "r.csv:1: the line has 3 fields, --header names 2"),
         ("r.csv", "user,item,time\nu,a,soon\n", {}, "row 1: column time: 'soon' is not a time"),
         ("r.csv", "user,item,time\nu,a,1600000000\nu,b,1600000000000\n", {}, "row 1: column time: '1600000000' and"),
         ("r.csv", 'user,asin,reviewTime\nu,a,"09 13, 2009"\nu,b,"01 1, 2008"\n', {}, "seconds, or --time none"),
         ("r.csv", "user,item,createdAt\nu,a,1600000001\nu,b,1600000000\n", {}, "--time createdAt goes by it, --time"),
         ("r.csv", "user,item,rating\nu,a,good\n", {}, "row 1: column rating: 'good' is not a rating; --rating none"),
         ("r.csv", "user,item\nu,a\n", {"columns": {"user": "usr"}}, "--user usr: no such column"),
+        ("r.csv", "user,item,time\nu,a,2020-01-01\nu,b,2020-01-01 10:00\n", {}, "(row 1) are not times of one kind"),
+        ("r.csv", "user,item,time\nu,a,2020-01-01 10:00\nu,b,2020-01-01 10:00+01:00\n", {}, "not times of one kind"),
+        ("r.txt", "u\na\n", {}, "every line has one word only; a line needs a user and an item"),
         ("r.csv", "user,item\nu,a\n", {"texts": ["titel"]}, "--text titel: no such column"),
         ("r.csv", "user,item,x\nu,a,b\n", {"columns": {"split": "x"}}, "--split x: does not say train, valid or test"),
         ("r.csv", "user,item,split\nu,a,train\nu,b,other\n", {}, "field split: 'other' is none of train, valid, test"),
@@ -311,6 +327,11 @@ def test_a_title_that_is_none_of_the_item_is_left_out(tmp_path: Path) -> None:
         ("r.jsonl", "[1, 2", {}, "not one JSON object a line"),
         ("r.jsonl", '{"user": 1.0, "item": "a"}\n', {}, "column user holds decimals"),
         ("r.jsonl", '{"user": true, "item": "a"}\n', {}, "column user holds values of type Boolean"),
+        ("r.jsonl", '{"user": ["u"], "item": "a"}\n', {}, "column user holds values of type List(String)"),
+        ("r.jsonl", '{"user": "u", "item": "a", "time": [3]}\n', {}, "column time holds lists, not one number"),
+        ("r.jsonl", '{"user": "u", "item": "a", "rating": [3]}\n', {}, "column rating holds lists, not one number or"),
+        ("r.jsonl", '{"user": "u", "items": ["a", "b"], "created_at": [1600000001, 1600000000]}\n', {}, "goes by it,"),
+        ("r.csv", 'user,items,created_at\nu,"[a, b]","[1600000001, 1600000000]"\n', {}, "goes by it, --time none"),
         ("r.jsonl", '{"user": "u", "items": [{"id": 1}]}\n', {}, "column items holds values of type Struct"),
         ("r.jsonl", '{"user": "u", "items": ["a"], "time": 3}\n', {}, "holds lists, column time one value"),
         ("r.jsonl", '{"user": "u", "items": ["a"], "time": [3, 4]}\n', {}, "time and items have lists of"),
@@ -323,6 +344,46 @@ def test_what_is_not_clear_is_one_line_and_nothing_is_written(
 ) -> None:
     (tmp_path / name).write_text(content)
     assert match in refused(tmp_path, name, **settings)
+
+
+@pytest.mark.parametrize(
+    ("start", "match"),
+    [
+        (b"BZh91AY", "a bzip2 archive; unpack it"),
+        (b"\xfd7zXZ\x00", "an xz archive; unpack it"),
+        (b"\x28\xb5\x2f\xfd", "a Zstandard archive; unpack it"),
+        (b"r.csv".ljust(257, b"\x00") + b"ustar", "a tar archive; unpack it"),
+        (b"PAR1", "a Parquet file; let its name end in .parquet"),
+        (b"PK\x05\x06" + bytes(18), "an empty archive"),
+        (zipped("r.zip", zipped("r.csv", PACKED)), "packed twice; unpack it"),
+        (zipped("r.csv.gz", gzip.compress(PACKED)), "packed twice; unpack it"),
+        (zipped("[Content_Types].xml", b"junk"), "a spreadsheet; save the table as CSV"),
+        ("user,item\n".encode("utf-16-le"), "UTF-16 text without its mark; save the file as UTF-8"),
+        (b"\xff\xfeu", "begins as UTF-16 text but does not go on so; save the file as UTF-8"),
+    ],
+)
+def test_another_kind_of_file_is_named(tmp_path: Path, start: bytes, match: str) -> None:
+    (tmp_path / "r.csv").write_bytes(start)
+    assert match in refused(tmp_path, "r.csv")
+
+
+@pytest.mark.parametrize("name", ["../x", "", ".", "demo"])
+def test_a_name_that_no_data_set_can_have(tmp_path: Path, name: str) -> None:
+    (tmp_path / "p.txt").write_text("u a\nv b\n")
+    with pytest.raises(UserError, match="name of"):
+        import_data(Import(source=str(tmp_path / "p.txt"), folder=str(tmp_path / "x"), name=name))
+    assert [file.name for file in tmp_path.iterdir()] == ["p.txt"]
+
+
+def test_items_that_are_there_stay_and_must_fit(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("user,item,title\nu,a,A\nu,b,B\n")
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "x.item").write_text("item_id:token\tname:token\na\tmine\n")
+    with pytest.raises(UserError, match=r"item 'b' is not in x\.item"):
+        imported(tmp_path, "r.csv")
+    (tmp_path / "x" / "x.item").write_text("item_id:token\tname:token\na\tmine\nb\tmine too\n")
+    assert imported(tmp_path, "r.csv")[1]["text"] == "of x.item, which is there already"
+    assert items_of(tmp_path) == ["item_id:token\tname:token", "a\tmine", "b\tmine too"]
 
 
 def test_what_is_there_is_not_replaced(tmp_path: Path) -> None:

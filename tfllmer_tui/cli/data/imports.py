@@ -67,14 +67,18 @@ def import_(
     tfllmer data import sequences.txt --name beauty
     tfllmer data import ./ml-100k-split --output ./ml-100k
     """
+    from engine.errors import UserError
     from tfllmer_tui.cli.child import run_child
     from tfllmer_tui.cli.output import print_json
 
-    named = name or (output.name if output is not None else _name_of(source.expanduser().resolve()))
+    if output is not None and output.suffix == ".inter":
+        raise UserError(f"--output {output}: names the folder; the file in it is called NAME.inter")
+    path = source.expanduser().resolve()
+    named = name if name is not None else _name_of(path) if output is None else output.expanduser().resolve().name
     folder = output if output is not None else Path(named)
     columns = {"user": user, "item": item, "time": time, "rating": rating, "history": history, "split": split}
     request = {
-        "source": str(source.expanduser().resolve()),
+        "source": str(path),
         "folder": str(folder.expanduser().resolve()),
         "name": named,
         "shape": shape,
@@ -103,7 +107,9 @@ def _listed(words: str | None) -> list[str]:
 
 
 def _tell(result: dict[str, Any], folder: Path) -> None:
-    sizes = ", ".join(f"{result[what]:,} {what}" for what in ("interactions", "users", "items"))
+    sizes = ", ".join(
+        f"{result[what]:,} {what if result[what] != 1 else what[:-1]}" for what in ("interactions", "users", "items")
+    )
     put(f"{result['file']}: {sizes}")
     put(f"Read as {result['read_as']}; ordered by {result['order']}")
     if result["text"] is not None:

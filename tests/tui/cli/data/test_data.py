@@ -39,7 +39,7 @@ def test_an_import_says_what_it_understood_and_what_comes_next(tmp_path: Path) -
     done = call(tmp_path, "data", "import", "in")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        f"{tmp_path}/in-whole/in-whole.inter: 5 interactions, 1 users, 4 items",
+        f"{tmp_path}/in-whole/in-whole.inter: 5 interactions, 1 user, 4 items",
         "Read as interactions (user = user, item = item), split already; ordered by the order of the files",
         "Text of the items: of column title",
         "Split as given: train 3, valid 1, test 1",
