@@ -82,7 +82,9 @@ def _require_finite(source: Path, matrix: Matrix) -> None:
 def _read(source: Path, request: VectorsImport) -> tuple[str, Matrix, list[str] | None]:
     with open(source, "rb") as file:
         start = file.read(4)
-    ending = Path(packed_name(source)).suffix.lower() if start.startswith(b"\x1f\x8b") else source.suffix.lower()
+    ending = source.suffix.lower()
+    if start.startswith(b"\x1f\x8b"):
+        start, ending = unpacked(source)[:4], Path(packed_name(source)).suffix.lower()
     if ending in (".npy", ".npz", ".parquet", ".safetensors"):
         raise UserError(f"{source}: is read as it is; give it to --embedding, or put it at NAME.SOURCE{ending}")
     if request.width is not None:
@@ -91,6 +93,8 @@ def _read(source: Path, request: VectorsImport) -> tuple[str, Matrix, list[str] 
         return _torch(source, request.key)
     if start.startswith(b"\x80"):
         raise UserError(f"{source}: a pickle, which runs code when it is read; convert it where you trust it")
+    if ending in (".pt", ".pth", ".ckpt"):
+        raise UserError(f"{source}: not a file of torch, whatever its name says; save it again by torch.save")
     if ending in (".jsonl", ".ndjson"):
         return _jsonl(source)
     binary = _word2vec_binary(source)
@@ -113,7 +117,7 @@ def _torch(source: Path, key: str | None) -> tuple[str, Matrix, list[str] | None
         named = [name for name in ID_NAMES if isinstance(loaded.get(name), list | tuple | torch.Tensor)]
         if len(named) > 1:
             raise UserError(f"{source}: {' and '.join(named)} could each be the ids; keep one")
-        ids = [str(item) for item in torch_list(loaded[named[0]])] if named else None
+        ids = _texts(torch_list(loaded[named[0]]), f"{source}: {named[0]}") if named else None
         matrices = {n: t for n, t in _flat(loaded).items() if t.ndim == 2 and n not in named}
         by_item = _by_item(loaded)
         if by_item is not None and key is None:
@@ -126,7 +130,9 @@ def _torch(source: Path, key: str | None) -> tuple[str, Matrix, list[str] | None
             )
         loaded = matrices[choices[0]]
     if not isinstance(loaded, torch.Tensor) or not loaded.is_floating_point():
-        raise UserError(f"{source}: holds {type(loaded).__name__}, not a tensor of floats or a dictionary of them")
+        is_tensor = isinstance(loaded, torch.Tensor)
+        what = f"a tensor of {loaded.dtype}".replace("torch.", "") if is_tensor else type(loaded).__name__
+        raise UserError(f"{source}: holds {what}, not a tensor of floats or a dictionary of them")
     if loaded.layout != torch.strided:
         raise UserError(f"{source}: holds a sparse tensor; save it as tensor.to_dense()")
     return "a tensor of torch", loaded.detach().float().numpy(), ids
@@ -158,6 +164,14 @@ def torch_list(values: Any) -> list[Any]:
     return list(values.tolist() if isinstance(values, torch.Tensor) else values)
 
 
+def _texts(ids: list[Any], where: str) -> list[str]:
+    """Ids as text. Raises UserError for what is neither text nor a whole number."""
+    for item in ids:
+        if isinstance(item, bool) or not isinstance(item, str | int):
+            raise UserError(f"{where}: {single_line(repr(item), 40)} is no id; ids are texts or whole numbers")
+    return [str(item) for item in ids]
+
+
 def _raw(source: Path, width: int) -> tuple[str, Matrix, list[str] | None]:
     size = source.stat().st_size
     if size % (4 * width):
@@ -183,7 +197,7 @@ def _jsonl(source: Path) -> tuple[str, Matrix, list[str] | None]:
                 f"{source}:{number}: needs one of {', '.join(ID_NAMES)} and one of {', '.join(MATRIX_NAMES)}; "
                 f"it has {', '.join(record)}"
             )
-        ids.append(str(record[keys[0][0]]))
+        ids += _texts([record[keys[0][0]]], f"{source}:{number}")
         rows.append(_numbers(record[keys[1][0]], len(rows[0]) if rows else None, f"{source}:{number}"))
     if not rows:
         raise UserError(f"{source}: the file is empty")
@@ -228,19 +242,43 @@ def _word2vec(source: Path) -> tuple[str, Matrix, list[str] | None]:
     first = lines[0].split()
     begins = 1 if len(first) == 2 and all(word.isdigit() for word in first) else 0
     counted, width = map(int, first) if begins else (None, None)
-    if not begins and _SEPARATOR.split(lines[0].strip())[0].strip('"') in ID_NAMES:
-        lines, begins = ["", *lines[1:]], 1  # a line that names the columns
+    if not begins and _names_columns(lines[0]):
+        begins = 1
     rows: list[list[float]] = []
     ids: list[str] = []
     for number, line in enumerate(lines[begins:], start=begins + 1):
         width = width or (len(rows[0]) if rows else None)
-        words = _SEPARATOR.split(line.strip())
+        words = _words(line)
         n_numbers = width if width is not None and len(words) > width else len(words) - 1
+        name = words[: len(words) - n_numbers]  # word2vec's ids may hold blanks
+        if counted is None and any(map(_is_number, name[1:])):
+            raise UserError(f"{source}:{number}: has {len(words) - 1} numbers, not {width}")
         rows.append(_numbers(words[len(words) - n_numbers :], width, f"{source}:{number}"))
-        ids.append(" ".join(words[: len(words) - n_numbers]).strip('"'))  # word2vec's ids may hold blanks
+        ids.append(" ".join(name).strip('"'))
     if counted is not None and len(rows) != counted:
         raise UserError(f"{source}: its first line says {counted} vectors, {len(rows)} follow; it may be cut off")
+    if all("." in name and _is_number(name) for name in ids):
+        return "a table of numbers alone", _matrix([[float(i), *row] for i, row in zip(ids, rows, strict=True)]), None
     return "word2vec text: an id and its numbers a line", _matrix(rows), ids
+
+
+def _names_columns(line: str) -> bool:
+    """Whether a line is a header: its first field is empty, as that of an index is, or a usual name of ids."""
+    return line[:1] in ("\t", ",", ";") or _words(line)[0].strip('"').lower() in ID_NAMES
+
+
+def _words(line: str) -> list[str]:
+    """The fields of a line; where semicolons part them, a comma belongs to a number."""
+    words = line.split(";") if ";" in line else _SEPARATOR.split(line.strip())
+    return [word.strip() for word in words]
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _matrix(rows: list[Any]) -> Matrix:
@@ -248,14 +286,16 @@ def _matrix(rows: list[Any]) -> Matrix:
         return np.array(rows, np.float32)
 
 
-_SEPARATOR = re.compile(r"\s*[,;\t]\s*|\s+")
+_SEPARATOR = re.compile(r"\s*[,\t]\s*|\s+")
 
 
 def _numbers(values: Any, width: int | None, where: str) -> list[float]:
     try:
         numbers = [float(value) for value in values]
     except (TypeError, ValueError):
-        raise UserError(f"{where}: its vector is no list of numbers") from None
+        commas = isinstance(values, list) and any("," in value for value in values if isinstance(value, str))
+        do = "; write decimals with a point" if commas else ""
+        raise UserError(f"{where}: its vector is no list of numbers{do}") from None
     if not numbers or (width is not None and len(numbers) != width):
         raise UserError(f"{where}: has {len(numbers)} numbers, not {width or 'a vector'}")
     return numbers

@@ -75,6 +75,11 @@ T = torch.from_numpy(X)
         ("x.jsonl.gz", lambda file: file.write_bytes(gzip.compress(LINES.encode())), (), IDS),
         ("x.csv", lambda file: file.write_text("item_id,0,1,2,3\n" + TEXT.replace(" ", ",")), (), IDS),
         ("x.tsv", lambda file: file.write_text(TEXT.replace(" ", "\t")), (), IDS),
+        ("x.csv", lambda file: file.write_text(",0,1,2,3\n" + TEXT.replace(" ", ",")), (), IDS),  # as pandas does
+        ("x.tsv", lambda file: file.write_text("\t0\t1\t2\t3\n" + TEXT.replace(" ", "\t")), (), IDS),
+        ("x.csv", lambda file: file.write_text("ITEM_ID;0;1;2;3\n" + TEXT.replace(" ", ";")), (), IDS),
+        ("x.csv", lambda file: np.savetxt(file, X, delimiter=","), (), None),
+        ("x.txt", lambda file: np.savetxt(file, X), ("--ids", "ids.txt"), IDS),
         ("x", tensors(T), (), None),  # a file of torch without an ending
         ("x.pt", tensors(dict(zip(IDS, T, strict=True))), (), IDS),
         ("x.pt", tensors({"state": {"items.weight": T}}), (), None),
@@ -103,6 +108,16 @@ def test_forms(
         ("x.bin", raw, ("--width", "5"), "48 bytes are no whole number of rows of 5 float32"),
         ("x.txt", lambda file: file.write_text("4 4\n" + TEXT), (), "its first line says 4 vectors, 3 follow"),
         ("x.txt", lambda file: file.write_text(TEXT + "c 1 2\n"), (), "x.txt:4: has 2 numbers, not 4"),
+        ("x.txt", lambda file: file.write_text("c 1 2\n" + TEXT), (), "x.txt:2: has 4 numbers, not 2"),
+        (
+            "x.csv",
+            lambda file: file.write_text("a;1,5;2,5\n"),
+            (),
+            "no list of numbers; write decimals with a point",
+        ),
+        ("x.pt", tensors({"ids": torch.rand(3), "vectors": T}), (), "is no id; ids are texts or whole numbers"),
+        ("x.jsonl", lambda file: file.write_text('{"id": null, "vector": [1, 2]}\n'), (), "x.jsonl:1: None is no id"),
+        ("x.pt", raw, (), "not a file of torch, whatever its name says"),
         ("x.jsonl", lambda file: file.write_text('{"id": 1}\n'), (), "x.jsonl:1: needs one of ids"),
         ("x.npy", lambda file: np.save(file, X), (), "is read as it is; give it to --embedding"),
         (
@@ -144,20 +159,44 @@ class Trap:
         return Path.mkdir, (self.folder,)
 
 
-@pytest.mark.parametrize("name", ["x.pkl", "x.pt"])
+@pytest.mark.parametrize("name", ["x.pkl", "x.pt", "x.pkl.gz"])
 def test_a_pickle_is_never_read(tmp_path: Path, name: str) -> None:
     trap = {"a": Trap(tmp_path / "sprung")}
     if name == "x.pt":
         torch.save(trap, tmp_path / name)
     else:
-        (tmp_path / name).write_bytes(pickle.dumps(trap))
+        data = pickle.dumps(trap)
+        (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
     done = call(tmp_path, "vectors", "import", name, "-o", "x.safetensors")
     assert done.returncode == 2
     *convert, line = done.stderr.splitlines()
     assert "a pickle, which runs code when it is read" in line
     assert len(convert) == 3
-    assert "pickle.load" in convert[1]
+    assert ("torch.load" if name == "x.pt" else "pickle.load") in convert[1]
     assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("value", [X, dict(zip(IDS, X, strict=True)), torch.nn.Embedding.from_pretrained(T)])
+@pytest.mark.parametrize("name", ["x.pkl", "x.pkl.gz", "x.pt"])
+def test_the_three_lines_convert_it(tmp_path: Path, value: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name == "x.pt":
+        if isinstance(value, dict):
+            pytest.skip("read as it is, or made of tensors")
+        torch.save(value, tmp_path / name)
+    else:
+        if not isinstance(value, np.ndarray | dict):
+            pytest.skip("a module is a matter of torch")
+        data = pickle.dumps(value)
+        (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    convert = call(tmp_path, "vectors", "import", name, "-o", "x.safetensors").stderr.splitlines()[:3]
+    monkeypatch.chdir(tmp_path)
+    exec("\n".join(line.strip() for line in convert))
+    if name == "x.pt":
+        assert imported(tmp_path, "tensors.pt") is None
+    else:
+        with np.load(tmp_path / "NAME.SOURCE.npz") as arrays:
+            np.testing.assert_array_equal(arrays["vectors"], X)
+            assert ("ids" in arrays) == isinstance(value, dict)
 
 
 def test_ids_of_word2vec_may_hold_blanks(tmp_path: Path) -> None:

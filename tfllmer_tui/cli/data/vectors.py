@@ -12,9 +12,12 @@ from tfllmer_tui.view.printing import put
 
 group = typer.Typer(no_args_is_help=True)
 
-_CONVERT = """  import json, pickle, numpy as np
-  items = pickle.load(open({file!r}, "rb"))  # {{id: vector}}; runs the code in it
-  np.savez("NAME.SOURCE.npz", ids=[str(i) for i in items], vectors=np.array(list(items.values()), "f4"))"""
+_CONVERT_PICKLE = """  import gzip, pickle, numpy as np
+  x = pickle.load({open}({file!r}, "rb"))  # an array, or {{id: vector}}; this runs the code in it
+  np.savez("NAME.SOURCE.npz", **({{"ids": [*map(str, x)], "vectors": [*x.values()]}} if hasattr(x, "keys") else {{"vectors": x}}))"""  # noqa: E501
+_CONVERT_TORCH = """  import torch
+  x = torch.load({file!r}, weights_only=False)  # this runs the code in it
+  torch.save(x.state_dict() if hasattr(x, "state_dict") else {{"vectors": torch.as_tensor(x)}}, "tensors.pt")"""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -67,7 +70,7 @@ def import_(
         result = run_child("import-vectors", request, lambda record: None, failed="not imported")
     except UserError as error:
         if "a pickle, which" in str(error):
-            say(_CONVERT.format(file=str(source)))
+            say(_conversion(source))
         raise
     if json:
         print_json(result)
@@ -78,3 +81,12 @@ def import_(
 
     words = ["tfllmer", "run", "--dataset", str(output.parent), "--embedding", str(output)]
     put(f"Next: {shell_line(words)}")
+
+
+def _conversion(source: Path) -> str:
+    """Three lines of Python for those who trust the file."""
+    with open(source.expanduser(), "rb") as file:
+        start = file.read(4)
+    if start.startswith(b"PK"):  # an archive of torch
+        return _CONVERT_TORCH.format(file=str(source))
+    return _CONVERT_PICKLE.format(file=str(source), open="gzip.open" if start.startswith(b"\x1f\x8b") else "open")
