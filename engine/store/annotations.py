@@ -16,6 +16,7 @@ from engine.errors import UserError
 from engine.records import RunStatus
 from engine.store.core.database import Store
 from engine.store.core.tables import Note, Run, Tag
+from engine.text import single_line
 
 _TAG = re.compile(r"[^\W_][\w.@/+-]{0,49}")
 MAX_NOTE = 10_000
@@ -34,18 +35,19 @@ class NoteEdit:
     after: str | None
 
 
-def check_tag(name: str) -> None:
-    """Raises UserError where the name would not fit a filter."""
+def check_tag(name: str, what: str = "tag") -> None:
+    """Raises UserError where the name would not fit a filter; `what` it is for the person who gives it."""
     if not _TAG.fullmatch(name) or name.lower() == "none":
+        shown = single_line(repr(name), 60)
         raise UserError(
-            f"tag {name!r}: a tag is up to 50 letters, digits and . @ / + - _, begins with a letter or digit,"
-            " and is not none"
+            f"{what} {shown}: a {what} is up to 50 letters, digits and . @ / + - _, begins with a letter or digit, "
+            "and is not none"
         )
 
 
 def check_name(store: Store, name: str) -> None:
     """A run's name is a tag that no other run has and that is not taken for an id. Raises UserError."""
-    check_tag(name)
+    check_tag(name, "name")
     if not name[0].isalpha():
         raise UserError(f"--name {name}: a name begins with a letter, since ids of runs begin with a digit")
     with store.read() as session:

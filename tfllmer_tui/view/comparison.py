@@ -1,6 +1,7 @@
 """A comparison in the terminal: who is compared, settings that differ, a block of numbers and tests for each metric.
 
-Every line fits 80 columns, whatever the names: where names are long or many, the sides go by letters.
+Every line fits 80 columns, whatever the names: where names are long or many, the sides go by letters. Where there is
+less room, a test stands below the numbers that it is about.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from engine.views.comparisons import claims, notes
+from tfllmer_tui.view.by_width import DrawnByWidth
 from tfllmer_tui.view.text import plain
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ def comparison_view(comparison: Comparison) -> list[RenderableType]:
     views: list[RenderableType] = [*_sides(comparison, short), plain(""), plain("settings that differ", "bold")]
     views += _settings(comparison, short)
     for title, lines in _by_metric(comparison).items():
-        views += [plain(""), plain(title, "bold"), *_numbers(lines, short)]
+        views += [plain(""), plain(title, "bold"), _numbers(lines, short)]
     supported = claims(comparison)
     if supported:
         views += [plain(""), plain("what the tests support, after Holm", "bold")]
@@ -64,16 +67,18 @@ def _sides(comparison: Comparison, short: Sequence[str]) -> Iterable[Text]:
     for place, (side, name) in enumerate(zip(comparison.sides, short, strict=True)):
         head = "reference" if place == 0 else "against it"
         letter = "" if name == side.label else f"{name} = "
-        yield plain(f"{head}: {letter}{side.label} (seeds {', '.join(map(str, side.seeds))})")
+        seeds = f"seed{'s' if len(side.seeds) > 1 else ''} {', '.join(map(str, side.seeds))}"
+        yield plain(f"{head}: {letter}{side.label} ({seeds})")
 
 
 def _settings(comparison: Comparison, short: Sequence[str]) -> list[RenderableType]:
     """A column for each side; of many sides, those that share a value together, a line for each value."""
-    if not comparison.settings:
+    settings = [(name, values) for name, values in comparison.settings if any(v not in (None, "") for v in values)]
+    if not settings:
         return [plain("none")]
     if len(short) > _COLUMNS:
         table = _table("setting", "value", "sides")
-        for name, values in comparison.settings:
+        for name, values in settings:
             by_value: dict[str, list[str]] = {}
             for side, value in zip(short, values, strict=True):
                 by_value.setdefault(_value(value), []).append(side)
@@ -81,7 +86,7 @@ def _settings(comparison: Comparison, short: Sequence[str]) -> list[RenderableTy
                 table.add_row(plain("" if line else name), plain(value), plain(", ".join(sides)))
         return [table]
     table = _table("setting", *short)
-    for name, values in comparison.settings:
+    for name, values in settings:
         table.add_row(plain(name), *(plain(_value(value)) for value in values))
     return [table]
 
@@ -97,27 +102,45 @@ _WIDTHS = {"side": 4, "mean": 14, "Δ": 7, "over": 5, "95 % interval": 18, "p": 
 """Columns of numbers and the room that they have at least, so that the groups of users stand below one another."""
 
 
-def _numbers(lines: Sequence[Contrast], short: Sequence[str]) -> Iterable[RenderableType]:
+def _numbers(lines: Sequence[Contrast], short: Sequence[str]) -> DrawnByWidth:
     """Means, differences to the reference (Δ) and tests of a metric, by group of users."""
+    whole = sum(_WIDTHS.values()) + len(_WIDTHS) - 1 + max(0, max(map(cell_len, short)) - _WIDTHS["side"])
+    return DrawnByWidth(lambda width: Group(*_groups(lines, short, narrow=width < whole)))
+
+
+def _groups(lines: Sequence[Contrast], short: Sequence[str], *, narrow: bool) -> Iterable[RenderableType]:
     from engine.reports.boards.compare import GROUPS
 
+    widths = dict(list(_WIDTHS.items())[:3]) if narrow else _WIDTHS
     for place, group in enumerate(dict.fromkeys(line.group for line in lines)):
         own = [line for line in lines if line.group == group]
         if place:
             yield plain(f"{GROUPS[group]} ({own[0].users:,} users)", _DIM)
-        table = _table(*_WIDTHS)
+        table = _table(*widths)
         table.show_header = place == 0
-        for column, width in zip(table.columns, _WIDTHS.values(), strict=True):
+        for column, width in zip(table.columns, widths.values(), strict=True):
             column.min_width = width
             column.justify = "left" if column.header in ("side", "over", "95 % interval") else "right"
         table.columns[0].min_width = max(4, *map(cell_len, short))
         table.add_row(plain(short[0]), plain(_mean(own[0].metric, own[0].reference)))
+        tests: list[Text] = []
         for line in own:
             difference = "–" if line.difference is None else line.metric.difference(line.difference)
             head = (short[line.side], _mean(line.metric, line.other), difference)
+            if narrow:
+                table.add_row(*map(plain, head))
+                tests += [_test_line(line, test, short) for test in range(len(line.tests))]
+                continue
             for test in range(max(1, len(line.tests))):
                 table.add_row(*(plain("" if test else text) for text in head), *_test(line, test))
         yield table
+        yield from tests
+
+
+def _test_line(line: Contrast, at: int, short: Sequence[str]) -> Text:
+    over, interval, p, adjusted, d_z = (cell.plain for cell in _test(line, at))
+    side = f"{short[line.side]}, " if len(short) > 2 else ""
+    return plain(f"  {side}{over}: {interval} p {p}, Holm {adjusted}, d_z {d_z}")
 
 
 def _test(line: Contrast, at: int) -> list[Text]:

@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.records import RunRecord
-from engine.reports.boards.leaderboard import setting
+from engine.reports.boards.leaderboard import setting, shortened
+from tfllmer_tui.view.by_width import DrawnByWidth
 from tfllmer_tui.view.chart import COLORS
 from tfllmer_tui.view.text import count, duration, number, plain, short_ids, sparkline, status_text
 
@@ -20,34 +21,47 @@ _REMARK = 40
 """Characters of a note in a table."""
 
 
-def run_table(records: Sequence[RunRecord], width: int = 80) -> Table:
-    """Runs, one line each, in the order given; below 100 columns without the shape of the curve."""
-    roomy = width >= 100
+def run_table(records: Sequence[RunRecord]) -> DrawnByWidth:
+    """Runs, one line each, in the order given. Below 100 columns without the shape of the curve, below 76 without the
+    columns that have the least to say. What was changed in all of them stands below."""
+    return DrawnByWidth(lambda width: _run_table(records, roomy=width >= 100, narrow=width < 76))
+
+
+def _run_table(records: Sequence[RunRecord], *, roomy: bool, narrow: bool) -> Table:
+    arms, shared = shortened([arm_with_changes(record.arm, record.overrides) for record in records])
+    legend = "valid, test: NDCG@10 at the best validation epoch"
+    if narrow:
+        legend = legend.removeprefix("valid, ")
     table = Table(
         box=SIMPLE_HEAD,
         pad_edge=False,
         padding=(0, int(roomy), 0, 0),
         show_edge=False,
         header_style="bold",
-        caption=Text("valid, test: NDCG@10 at the best validation epoch", _DIM),
+        caption=plain(legend + (f" · all with {shared}" if shared else ""), _DIM),
         caption_justify="left",
     )
     table.add_column("run", no_wrap=True)
     table.add_column("arm", overflow="fold")
     for name in ("dataset", "backbone"):
         table.add_column(name, no_wrap=True, overflow="ellipsis")
-    for name in ("seed", "epochs"):
+    for name in ("seed",) if narrow else ("seed", "epochs"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("train_ce", justify="left" if roomy else "right", no_wrap=True)
-    for name in ("valid", "test"):
+    if not narrow:
+        table.add_column("train_ce", justify="left" if roomy else "right", no_wrap=True)
+    for name in ("test",) if narrow else ("valid", "test"):
         table.add_column(name, justify="right", no_wrap=True)
-    for record, run in zip(records, short_ids([record.id for record in records]), strict=True):
+    ids = short_ids([record.id for record in records])
+    for record, run, arm in zip(records, ids, arms, strict=True):
         curve = _curve(record)
         shape = f" {sparkline(curve, 12)}" if roomy and len(curve) > 1 else ""
+        epochs = "–" if record.result.epochs is None else str(record.result.epochs)
+        train_ce = Text.assemble(number(curve[-1], 3) if curve else "–", (shape, COLORS[0]))
+        middle: list[str | Text] = [] if narrow else [epochs, train_ce, number(record.result.valid.get("ndcg@10"))]
         table.add_row(
             Text.assemble(status_text(record.status, word=False), " ", plain(run)),
             Text.assemble(
-                plain(arm_with_changes(record.arm, record.overrides)),
+                plain(arm),
                 plain("".join(f" #{tag}" for tag in record.tags), COLORS[1]),
                 plain(_remark(record), _DIM),
                 plain(f" damaged: {record.damage}" if record.damage else "", "bold red"),
@@ -55,9 +69,7 @@ def run_table(records: Sequence[RunRecord], width: int = 80) -> Table:
             plain(record.dataset),
             plain(record.backbone),
             str(record.seed),
-            "–" if record.result.epochs is None else str(record.result.epochs),
-            Text.assemble(number(curve[-1], 3) if curve else "–", (shape, COLORS[0])),
-            number(record.result.valid.get("ndcg@10")),
+            *middle,
             number(record.result.test.get("ndcg@10")),
         )
     return table

@@ -67,6 +67,17 @@ def test_numbers_stand_in_one_line_at_80_columns(tmp_path: Path, labels: list[st
         assert any(line.split()[-1:] == ["d_z"] for line in lines) and "…" not in text
 
 
+@pytest.mark.parametrize("labels", [["id", "full"], [f"{LONG} {i}" for i in range(4)]], ids=["two", "four long"])
+def test_with_less_room_a_test_stands_below_its_numbers(tmp_path: Path, labels: list[str]) -> None:
+    comparison = compare(sides(tmp_path, labels), ["train_ce", "test.ndcg@10"])
+    lines = printed(comparison, 60)
+    assert all(cell_len(line) <= 60 for line in lines)
+    for line in comparison.lines:
+        for test, p in zip(line.tests, line.adjusted, strict=True):
+            interval = f"[{line.metric.difference(test.lo)}, {line.metric.difference(test.hi)}]"
+            assert any(f"{test.over}: {interval} p {p_text(test.p)}, Holm {p_text(p)}, d_z" in each for each in lines)
+
+
 def test_short_names_are_kept_and_others_become_letters() -> None:
     assert short_names(["id", "full"]) == ["id", "full"]
     assert short_names(["id", LONG]) == ["A", "B"]

@@ -135,7 +135,21 @@ def test_the_run_table_fits_80_columns_and_uses_more() -> None:
     assert max(map(len, text.splitlines())) <= 80
     for word in ("✓ 01K8Z3QW", "amazon-beauty", "bert4rec", "6.900", "0.0500", "0.1000", "· 01K8Z3QX"):
         assert word in text
-    assert "▁" in shown(run_table(runs, 120), 120)
+    assert "▁" in shown(run_table(runs), 120)
+
+
+def test_a_narrow_run_table_keeps_arm_and_result_whole() -> None:
+    run = record("01K8Z3QW5T7N2C4V6B8X9M1P3R", "tf-llmer", "no-norm", overrides={"train.lr": 3e-4})
+    text = shown(run_table([run, replace(run, id="01K8Z3QX5T7N2C4V6B8X9M1P3R", seed=1)]), 60)
+    assert max(map(len, text.splitlines())) <= 60
+    for word in (
+        "tf-llmer/no-norm",
+        "0.1000",
+        "test: NDCG@10 at the best validation epoch",
+        "all with train.lr=0.0003",
+    ):
+        assert word in " ".join(text.split())
+    assert "…" not in text and "[train.lr" not in text
 
 
 def test_the_result_says_what_was_reached() -> None:

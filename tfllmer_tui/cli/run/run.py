@@ -103,9 +103,11 @@ def run(
     from engine.store.annotations import MAX_NOTE, check_name, check_tag
     from tfllmer_tui.cli.output import print_json, print_rich
 
-    tags = [*(tag or []), *([name] if name is not None else [])]
-    for each in tags:
+    for each in tag or []:
         check_tag(each)
+    if name is not None:
+        check_tag(name, "name")
+    tags = [*(tag or []), *([name] if name is not None else [])]
     if name is not None and (seeds or 1) > 1:
         raise UserError(f"--name {name}: is for one run; hang --tag {name} on the {seeds}")
     if note is not None and len(note) > MAX_NOTE:

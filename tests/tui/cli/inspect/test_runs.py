@@ -287,7 +287,8 @@ def test_a_name_stands_for_the_id(cli: Cli) -> None:
     assert json.loads(cli("show", "base", "--json").stdout)["run"] == made["run"]
     assert "has this name or tag already" in cli.refusal(*words[:-1], "--name", "base")
     assert "begins with a letter" in cli.refusal(*words[:-1], "--name", "01J")
-    assert "a tag is up to 50 letters" in cli.refusal(*words[:-1], "--name", "two words")
+    assert "name 'two words': a name is up to 50 letters" in cli.refusal(*words[:-1], "--name", "two words")
+    assert "tag 'two words': a tag is up to 50 letters" in cli.refusal(*words[:-1], "--tag", "two words")
     assert "a tag is up to 50 letters" in cli.refusal(*words[:-1], "--tag", "none")
     assert "is for one run" in cli.refusal(*words[:-1], "--name", "other", "--seeds", "2")
     assert len(cli.runs()) == 8  # nothing was made by what was refused
