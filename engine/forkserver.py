@@ -33,7 +33,7 @@ from typing import Any, NoReturn
 import psutil
 
 _MODULES = (
-    *("scipy.linalg", "scipy.sparse.linalg", "scipy.stats", "sklearn.cluster", "sklearn.metrics"),
+    *("scipy.linalg", "scipy.sparse.linalg"),
     "engine.geometry.graph.leiden",
     *("safetensors.torch", "engine.data", "engine.embeddings.pipeline"),
     *("engine.provenance", "engine.training.run", "engine.models.sequential.recommender"),
