@@ -1,16 +1,15 @@
 """docs/extending.md as it stands: its files, installed, and its commands."""
 
 import json
-import os
 import re
 import shlex
-import subprocess
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.tui.cli.calls import TFLLMER
+from tests.apart import commands
 
 PAGE = Path(__file__).parent.parent / "docs" / "extending.md"
 _FILE = re.compile(r"^`(tfllmer-decay/\S+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -39,17 +38,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def process(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """A process of its own: what is installed is looked for once in a process."""
-    return subprocess.run(
-        [*TFLLMER, *words], cwd=folder, env=os.environ | env, capture_output=True, text=True, check=False
-    )
-
-
-def with_package(folder: Path, *words: str, where: Path | None = None) -> str:
-    done = process(where or folder, *words, PYTHONPATH=str(folder / "tfllmer-decay"))
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def with_package(folder: Path, *listed: Sequence[str], where: Path | None = None) -> list[str]:
+    """What the commands print, one after another, in a process that has the package."""
+    ended = commands(where or folder, folder / "tfllmer-decay", listed)
+    assert not any(done.returncode for done in ended), ended
+    return [done.stdout for done in ended]
 
 
 def test_the_commands_of_the_page_train_rank_and_tabulate(folder: Path) -> None:
@@ -57,36 +50,30 @@ def test_the_commands_of_the_page_train_rank_and_tabulate(folder: Path) -> None:
     commands = [shlex.split(line.removeprefix("$ ")) for block in console for line in block.splitlines()]
     ours = [words[1:] for words in commands if words[0] == "tfllmer"]
     assert [words[0] for words in ours] == ["run", "run", "leaderboard"]
-    outputs = [with_package(folder, *words) for words in ours]
-    board = outputs[-1]
+    found = ("runs", "--json", "--filter", "train.loss=margin")
+    *_, board, all_runs, margin = with_package(folder, *ours, ("runs", "--json"), found)
     assert "decay" in board
     assert "tf-llmer" in board
-
-    runs = json.loads(with_package(folder, "runs", "--json"))
-    assert {run["status"] for run in runs} == {"finished"}
-    found = json.loads(with_package(folder, "runs", "--json", "--filter", "train.loss=margin"))
-    assert len(found) == 1
-    assert found[0]["backbone"] == "decay"
+    assert {run["status"] for run in json.loads(all_runs)} == {"finished"}
+    (run,) = json.loads(margin)
+    assert run["backbone"] == "decay"
 
 
-def test_its_kinds_are_listed_with_what_they_are(folder: Path) -> None:
-    listed = with_package(folder, "presets", "backbone")
-    assert "decay" in listed
-    assert "A decaying mean over the history, and a linear map" in " ".join(listed.split())
-
-
-def test_a_preset_gives_it_settings_of_its_own(folder: Path, tmp_path: Path) -> None:
+def test_its_kinds_are_listed_and_a_preset_gives_them_settings_of_their_own(folder: Path, tmp_path: Path) -> None:
     ((name, text),) = _PRESET.findall(PAGE.read_text("utf-8"))
     path = tmp_path / name
     path.parent.mkdir(parents=True)
     path.write_text(text, "utf-8")
-    shown = with_package(folder, "run", "--backbone", "decay", "--show-config", where=tmp_path)
+    shows = ("run", "--backbone", "decay", "--show-config")
+    (listed,) = with_package(folder, ("presets", "backbone"))
+    assert "decay" in listed
+    assert "A decaying mean over the history, and a linear map" in " ".join(listed.split())
+    (shown,) = with_package(folder, shows, where=tmp_path)
     assert re.search(r"lr: 0\.003 +# \./configs/backbone/decay\.yaml:6", shown), shown
 
 
-def test_without_the_package_its_kinds_are_refused_by_name(folder: Path, tmp_path: Path) -> None:
-    done = process(tmp_path, "run", "--backbone", "decay")
-    assert done.returncode == 2
-    assert done.stderr.startswith("tfllmer: --backbone decay: no such backbone")
-    runs = process(folder, "runs", "--json")  # what ran with it stays readable
-    assert runs.returncode == 0, runs.stderr
+def test_without_the_package_its_kinds_are_refused_by_name(folder: Path) -> None:
+    refused, runs = commands(folder, None, [("run", "--backbone", "decay"), ("runs", "--json")])
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("tfllmer: --backbone decay: no such backbone")
+    assert runs.returncode == 0, runs.stderr  # what ran with it stays readable

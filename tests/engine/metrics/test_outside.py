@@ -1,10 +1,9 @@
 """A metric of a package beside the program, as docs/metrics.md describes it: trained with, ranked and tabulated."""
 
 import json
-import os
 import re
-import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,9 @@ import pytest
 from engine.errors import UserError
 from engine.metrics import load_ranks, registry
 from engine.spool import RunFolder
+from tests.apart import commands
 from tests.golden.weights import SETS
-from tests.tui.cli.calls import TFLLMER, refusal
+from tests.tui.cli.calls import refusal
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 
@@ -32,6 +32,13 @@ def page_code(kind: str) -> str:
     return str(code)
 
 
+def outputs(work: Path, packages: Path, *listed: Sequence[str]) -> list[str]:
+    """What the commands print in a process that has the package."""
+    ended = commands(work, packages, listed)
+    assert not any(done.returncode for done in ended), ended
+    return [done.stdout for done in ended]
+
+
 def test_the_metric_of_the_page_is_trained_ranked_and_tabulated(tmp_path: Path) -> None:
     packages, work = tmp_path / "packages", tmp_path / "work"
     packages.mkdir()
@@ -39,14 +46,8 @@ def test_the_metric_of_the_page_is_trained_ranked_and_tabulated(tmp_path: Path) 
     install(packages, page_code("python"))
     assert 'rbp = "my_metrics:RBP"' in page_code("toml")
 
-    def call(*words: str) -> str:
-        """In a process of its own, which has the package."""
-        env = {name: value for name, value in os.environ.items() if not name.startswith("TFLLMER_")}
-        env["PYTHONPATH"] = str(packages)
-        return subprocess.run([*TFLLMER, *words], cwd=work, env=env, capture_output=True, text=True, check=True).stdout
-
     sets = [word for text in SETS for word in ("--set", text)]
-    told = json.loads(call("run", "--method", "id", "--json", *sets))
+    told = json.loads(*outputs(work, packages, ["run", "--method", "id", "--json", *sets]))
     folder = RunFolder(work / "experiments.files" / told["run"])
     ranks = load_ranks(folder.ranks)["test"]
     known = ranks[ranks > 0].tolist()
@@ -55,15 +56,21 @@ def test_the_metric_of_the_page_is_trained_ranked_and_tabulated(tmp_path: Path) 
     points = [json.loads(line) for line in folder.spool.read_text("utf-8").splitlines()]
     assert any("valid.rbp@10" in record["values"] for record in points if record["r"] == "points")
 
-    board = json.loads(call("leaderboard", "--metric", "rbp@7", "--json"))
-    assert board[0]["metric"] == "test.rbp@7" and board[0]["higher_is_better"] is True
-    (cell,) = board[0]["rows"][0]["cells"].values()
+    found, listed, latex, metrics = outputs(
+        work,
+        packages,
+        ["leaderboard", "--metric", "rbp@7", "--json"],
+        ["runs", "--filter", f"rbp@7>{gains[7] - 1e-9}", "--sort", "-rbp@7", "--columns", "rbp@7", "--json"],
+        ["export", "latex", "--metric", "rbp@10"],
+        ["metrics"],
+    )
+    (board,) = json.loads(found)
+    assert board["metric"] == "test.rbp@7" and board["higher_is_better"] is True
+    (cell,) = board["rows"][0]["cells"].values()
     assert cell["mean"] == pytest.approx(gains[7])  # at a cut-off that nothing stores
-    words = ("--filter", f"rbp@7>{gains[7] - 1e-9}", "--sort", "-rbp@7", "--columns", "rbp@7", "--json")
-    listed = call("runs", *words)
     assert json.loads(listed)[0]["rbp@7"] == pytest.approx(gains[7])
-    assert "RBP@10" in call("export", "latex", "--metric", "rbp@10")
-    assert "rbp@K" in call("metrics")
+    assert "RBP@10" in latex
+    assert "rbp@K" in metrics
     assert "no metric 'rbp@7'" in refusal(work, "leaderboard", "--metric", "rbp@7")  # where it is not installed
 
 

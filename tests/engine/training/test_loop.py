@@ -58,14 +58,15 @@ def one_thread() -> None:
     torch.set_deterministic_debug_mode("error")
 
 
-def experiment(backbone: spec.Backbone, **train: Any) -> spec.Experiment:
-    settings = {"epochs": 3, "batch_size": 8, "probe": 64} | train
+def experiment(backbone: spec.Backbone, *, checkpoint_s: float = 300.0, **train: Any) -> spec.Experiment:
+    size = 64 if isinstance(backbone, spec.LightGCN) else 8  # pairs, where the others count users
+    settings = {"epochs": 3, "batch_size": size, "probe": 64} | train
     return spec.Experiment(
         data=DATA,
         backbone=backbone,
         table=spec.Table(init=spec.RandomRows(), normalize="none"),
         train=spec.Train.model_validate(settings),
-        execution=spec.Execution(checkpoint_s=1e-9),  # a checkpoint after every step
+        execution=spec.Execution(checkpoint_s=checkpoint_s),
     )
 
 
@@ -98,7 +99,7 @@ LOSSES: list[dict[str, Any]] = [{}, {"loss": {"kind": "sampled-ce", "negatives":
 def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one_to_the_bit(
     backbone: spec.Backbone, stops: list[int], loss: dict[str, Any], split: Split, tmp_path: Path
 ) -> None:
-    e = experiment(backbone, **loss)
+    e = experiment(backbone, epochs=2, checkpoint_s=1e-9, **loss)  # a checkpoint after every step
     whole, pieces = Notes(), Notes()
     expected = train(e, split, tmp_path / "whole", whole)
     for n, stop_after in enumerate(stops):
@@ -139,7 +140,7 @@ def test_the_curve_is_in_evaluation_mode_and_the_best_epoch_is_the_one_tested(sp
 
 @pytest.mark.parametrize("backbone", BACKBONES[:2], ids=lambda b: b.name)
 def test_training_beats_popularity(backbone: spec.Backbone, split: Split, tmp_path: Path) -> None:
-    e = experiment(backbone, epochs=15, lr=5e-3)
+    e = experiment(backbone, epochs=8, lr=1e-2)
     floor = sizes(e, split, DEMO.items)["popularity_train_ce"]
     assert train(e, split, tmp_path, Notes())["train_ce"][-1]["value"] < floor - 0.2
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import transformers
 
 from engine.embeddings.encode.architecture import read_architecture
 from engine.embeddings.encode.declared import recipe
@@ -120,6 +119,13 @@ def opened(model: Path, max_length: int | None = 32, pooling: str | None = "mean
     return tokenizer, Encoder(source, architecture, way, tokenizer, device="cpu", precision="fp32")
 
 
+def plain_model(kind: str, folder: Path) -> Any:
+    """What transformers itself reads from the folder. Its import takes seconds: not in every process that collects."""
+    import transformers
+
+    return getattr(transformers, kind).from_pretrained(folder)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_batch_gives_what_each_text_gives_alone(kind: str, tmp_path: Path) -> None:
     """The reference loads the saved class itself and calls it with what the tokenizer gives for one text."""
@@ -128,8 +134,8 @@ def test_a_batch_gives_what_each_text_gives_alone(kind: str, tmp_path: Path) -> 
     tokenizer, encoder = opened(tmp_path)
     made = encoder(tokenizer(TEXTS))
     assert encoder.warnings == []
-    alone = part(getattr(transformers, model).from_pretrained(tmp_path)).eval()
-    plain = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    alone = part(plain_model(model, tmp_path)).eval()
+    plain = plain_model("AutoTokenizer", tmp_path)
     for text, vector in zip(TEXTS, made, strict=True):
         ids = plain(text, truncation=True, max_length=32, return_tensors="pt")["input_ids"]
         with torch.inference_mode():
@@ -163,7 +169,7 @@ def test_the_longest_text_is_as_long_as_the_model_can_read(kind: str, limit: int
     tokenizer, encoder = opened(tmp_path, limit or 300)
     row = tokenizer([long])[0]
     assert len(row) == (limit or 300)
-    alone = part(getattr(transformers, model).from_pretrained(tmp_path)).eval()
+    alone = part(plain_model(model, tmp_path)).eval()
     with torch.inference_mode():
         h = alone(input_ids=torch.tensor(row.ids[None], dtype=torch.int64)).last_hidden_state[0]
     np.testing.assert_allclose(encoder([row, row[:3]])[0], h.mean(dim=0).numpy(), atol=1e-5)
@@ -188,8 +194,8 @@ def test_marks_of_the_tokenizer_are_passed_on(model: str, tmp_path: Path) -> Non
     save_model(tmp_path, model, model.replace("Model", "Config"), shape, special, cls_type=2)
     tokenizer, encoder = opened(tmp_path)
     made = encoder(tokenizer(TEXTS[1:2] + TEXTS[3:5]))
-    alone = getattr(transformers, model).from_pretrained(tmp_path).eval()
-    plain = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    alone = plain_model(model, tmp_path).eval()
+    plain = plain_model("AutoTokenizer", tmp_path)
     for text, vector in zip(TEXTS[1:2] + TEXTS[3:5], made, strict=True):
         inputs = plain(text, truncation=True, max_length=32, return_tensors="pt")
         assert int(inputs["token_type_ids"].max()) == 2
@@ -211,7 +217,7 @@ def test_a_pad_token_outside_the_table_does_no_harm(kind: str, tmp_path: Path) -
     rows = tokenizer(texts)
     assert max(int(row.ids.max()) for row in rows) < 64
     made = encoder(rows)
-    alone = part(getattr(transformers, model).from_pretrained(tmp_path)).eval()
+    alone = part(plain_model(model, tmp_path)).eval()
     for row, vector in zip(rows, made, strict=True):
         with torch.inference_mode():
             h = alone(input_ids=torch.tensor(row.ids[None], dtype=torch.int64)).last_hidden_state[0]

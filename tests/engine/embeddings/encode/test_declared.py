@@ -11,8 +11,6 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer import modules
 
 from engine.embeddings.encode.embed import Embed, embed
 from engine.embeddings.encode.pooling import NAMES_ELSEWHERE, parse_pooling
@@ -20,7 +18,19 @@ from engine.errors import UserError
 from engine.spool import RunFolder, SpoolWriter, read_records
 from tests.engine.embeddings.encode.encoders import WORDS, save_encoder, save_model, write_items
 
+SentenceTransformer: Any
+modules: Any
 TEXTS = [" ".join(WORDS[(n * 7 + i) % 40] for i in range(length)) for n, length in enumerate([3, 17, 1, 9, 29, 5, 2])]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def library() -> None:
+    """sentence-transformers, whose import takes seconds: here, not in every process that collects."""
+    global SentenceTransformer, modules
+    import sentence_transformers
+    from sentence_transformers.sentence_transformer import modules as kinds
+
+    SentenceTransformer, modules = sentence_transformers.SentenceTransformer, kinds
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +62,8 @@ def made(folder: Path, tmp_path: Path, texts: Sequence[str] = TEXTS, **settings:
     return load_file(tmp_path / "x.safetensors")["vectors"], facts, warned
 
 
-POOLINGS: list[Any] = [*modules.Pooling.POOLING_MODES, *itertools.combinations(modules.Pooling.POOLING_MODES, 2),
-                       ("lasttoken", "max", "cls"), modules.Pooling.POOLING_MODES]  # fmt: skip
+POOLINGS: list[Any] = [*NAMES_ELSEWHERE, *itertools.combinations(NAMES_ELSEWHERE, 2),
+                       ("lasttoken", "max", "cls"), tuple(NAMES_ELSEWHERE)]  # fmt: skip
 
 
 @pytest.mark.parametrize("pooling", POOLINGS, ids=str)
