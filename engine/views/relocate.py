@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ def relocated(run: Run, sets: Sequence[str]) -> Experiment:
     from engine.store import experiment_of
 
     experiment = experiment_of(run)
-    for name, place in (parse_set(text) for text in sets):
+    for name, place in (parse_set(re.sub("^data[.]path=", "data.source.path=", text)) for text in sets):
         if name not in PLACES:
             raise UserError(
                 f"--set {name}: a run that goes on keeps its settings; only {' and '.join(PLACES)} may change"
@@ -51,6 +52,23 @@ def relocated(run: Run, sets: Sequence[str]) -> Experiment:
                 update={"embedding": vectors.model_copy(update={"path": str(path)})},
             )
     return experiment
+
+
+def require_files(run: Run) -> None:
+    """Raises UserError where the data or vectors of a run that is to go on are no longer where they were."""
+    from engine.spec import Files
+    from engine.store import experiment_of
+
+    experiment = experiment_of(run)
+    source, vectors = experiment.data.source, experiment.embedding
+    places: list[tuple[str, Path]] = []
+    if isinstance(source, Files) and source.path is not None:
+        places.append(("data.source.path=FOLDER", atomic_file(Path(source.path), source.name, "inter")))
+    if vectors is not None and vectors.path is not None:
+        places.append(("embedding.path=FILE", Path(vectors.path)))
+    for setting, file in places:
+        if not file.is_file():
+            raise UserError(f"{file}: no such file; where it lies now: tfllmer resume {run.id} --set {setting}")
 
 
 def _require(file: Path, name: str) -> None:

@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -263,6 +264,9 @@ def _settings(context: Any, incomplete: str) -> Words:
     """`field=`; its values once it is the only one left, so that the shell sets no blank behind the =."""
     field, equals, _ = incomplete.partition("=")
     fields: Mapping[str, Any] = known()["settings"]
+    if not any(name.startswith(field) for name in fields):  # a leaf by its name alone
+        leaves = Counter(name.rpartition(".")[2] for name in fields)
+        fields = {leaf: fields[name] for name in fields if leaves[leaf := name.rpartition(".")[2]] == 1}
     if equals:
         return [(f"{field}={choice}", "") for choice in fields.get(field, {}).get("choices", ())]
     begun = [name for name in fields if name.startswith(field)]
@@ -378,5 +382,6 @@ _OF: Mapping[str, Callable[[Any, str], Words]] = {
     "--group": _few("seed"),
     "--test": _few("seeds", "users", "both"),
     "--device": _few("auto", "cpu", "cuda"),
+    "--pooling": _few("mean", "last", "cls", "max", "eos-weighted", "mean-sqrt-len"),
 }
 """By the option's name or the argument's metavar, where it says more with the command in front."""

@@ -106,10 +106,11 @@ def pairs(values: Mapping[str, Any]) -> RenderableType:
     return table(("", ""), dotted(values).items())
 
 
-def settled_store(db: str | None) -> Store:
+def settled_store(db: str | None, *, with_files: bool = False) -> Store:
     """The store that is there, with runs settled whose process is gone. Where it cannot be written it is
-    read as it is. Raises UserError where there is none."""
+    read as it is. Raises UserError where there is none, and `with_files` where the folder of its runs is missing."""
     from engine import queue
+    from engine.errors import UserError
     from engine.store import StoreError, existing_store, open_store
     from engine.store.runs import missing_files
 
@@ -120,6 +121,8 @@ def settled_store(db: str | None) -> Store:
         store = open_store(db, read_only=True)
         say(f"tfllmer: shown as it was last written: {error}")
     if why := missing_files(store):
+        if with_files:
+            raise UserError(why)
         say(f"tfllmer: {why}")
     return store
 

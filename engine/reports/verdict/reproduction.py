@@ -98,7 +98,7 @@ def _found(stored: Experiment, given: dict[str, Any], sets: Sequence[str]) -> tu
             return flags, today
         others.append((flags, today))
     if not others:
-        raise refused[-1]
+        raise UserError(f"{refused[-1]} (put the data back there, or in a folder under $TFLLMER_DATA)")
     return others[0]
 
 

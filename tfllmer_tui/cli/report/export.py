@@ -186,7 +186,7 @@ def ranks(run: RunId, output: Out = None, db: Db = None) -> None:
     from engine.store import artifact_files, find_run
     from tfllmer_tui.cli.output import settled_store
 
-    store = settled_store(db)
+    store = settled_store(db, with_files=True)
     stored = find_run(store, run)
     files = artifact_files(store, stored.id)
     if "ranks" not in files or "split" not in files:
@@ -225,7 +225,7 @@ def linear_map(
     from engine.store import artifact_files, find_run
     from tfllmer_tui.cli.output import settled_store
 
-    store = settled_store(db)
+    store = settled_store(db, with_files=True)
     stored = find_run(store, run)
     source = artifact_files(store, stored.id).get("map")
     if source is None:

@@ -172,11 +172,13 @@ def resume(
     """
     from engine import queue
     from engine.store import existing_store, find_run, record
+    from engine.views.relocate import require_files
     from tfllmer_tui.cli.output import print_json
 
     store = existing_store(db)
     if sets:
         _relocate(store, run, sets)
+    require_files(find_run(store, run))
     if detach:
         again = queue.retry(store, [find_run(store, run).id])
         say_queued(store, again, json=json, quiet=quiet, no_worker=no_worker)

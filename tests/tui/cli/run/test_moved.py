@@ -61,7 +61,10 @@ def test_a_run_goes_on_with_data_that_moved(cli: Cli, tmp_path: Path) -> None:
 def test_moved_data_may_be_named_by_their_file_and_queued(cli: Cli, tmp_path: Path) -> None:
     run = stopped(cli, write_shop(tmp_path / "old" / "shop"))
     (tmp_path / "old" / "shop").rename(tmp_path / "new")
-    place = f"data.source.path={tmp_path}/new/shop.inter"
+    gone = cli.refusal("resume", run)
+    assert f"shop.inter: no such file; where it lies now: tfllmer resume {run} --set data.source.path=FOLDER" in gone
+    assert [one["status"] for one in cli.runs()] == ["cancelled"]
+    place = f"data.path={tmp_path}/new/shop.inter"
     done = cli("resume", run, "--set", place, "--detach", "--no-worker", "--json")
     assert done.returncode == 0, done.stderr
     store = open_store(tmp_path / "experiments.db")
@@ -116,8 +119,8 @@ def test_a_store_copied_without_its_folder_says_so(cli: Cli, tmp_path: Path) -> 
         done = cli(*words)
         assert (done.returncode, done.stderr.count("\n")) == (0, 1), done.stderr
         assert says in done.stderr
-    for words in (("resume", run), ("retry", run)):
-        assert says in cli.refusal(*words)
+    for line in ("resume {}", "retry {}", "export ranks {}", "export map {} -o x"):
+        assert says in cli.refusal(*line.format(run).split())
     check = cli("db", "check")
     assert (check.returncode, check.stdout.count(says)) == (1, 1)
     assert not (tmp_path / "experiments.files").exists()
