@@ -223,11 +223,7 @@ class LeaderboardScreen(Page):
         from tfllmer_tui.view.grid import grid_table
 
         text, grids = found
-        view = self.query_one("#preview", LogView)
-        view.clear()
-        view.following = False
-        view.add(text)
-        self.call_after_refresh(view.scroll_home, animate=False)
+        self.query_one("#preview", LogView).show(text)
         self.set_class(self._choice.is_laid_out, "-laid-out")
         tables = [grid_table(grid) for grid in grids] if self._choice.is_laid_out else []
         self.query_one("#grids", Static).update(Group(*tables) if tables else text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rich.segment import Segment
 from textual.binding import Binding, BindingType
@@ -47,6 +47,13 @@ class LogView(ScrollView, can_focus=True):
         self.lines, self._torn, self._hit = [], "", -1
         self._measure()
 
+    def show(self, text: str) -> None:
+        """This text in place of what there was, from its beginning."""
+        self.clear()
+        self.add(text)
+        self.scroll_to(0, 0, animate=False, force=True)
+        self.following = False
+
     def add(self, text: str) -> None:
         """More of the file; a line that is not finished yet is shown as far as it goes."""
         if not text:
@@ -63,9 +70,19 @@ class LogView(ScrollView, can_focus=True):
     def _measure(self) -> None:
         width = max((len(line) for line in self.lines[-2000:]), default=0)
         self.virtual_size = Size(width + 1, len(self.lines))
-        if self.following:
-            self.scroll_end(animate=False, force=True)
+        self.call_after_refresh(self._keep_following)
         self.refresh()
+
+    def _keep_following(self) -> None:
+        """To the end, unless somebody has gone elsewhere since this was asked for."""
+        if self.following:
+            self.scroll_end(animate=False, force=True, immediate=True)
+
+    def scroll_to(self, x: float | None = None, y: float | None = None, **options: Any) -> None:
+        """As Textual does it; whoever goes elsewhere does not follow any more, from the key on."""
+        if y is not None:
+            self.following = y >= self.max_scroll_y
+        super().scroll_to(x, y, **options)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
@@ -74,7 +91,7 @@ class LogView(ScrollView, can_focus=True):
 
     def action_follow(self) -> None:
         self.following = True
-        self.scroll_end(animate=False)
+        self._keep_following()
 
     # -------------------------------------------------------------------------------- search
 
