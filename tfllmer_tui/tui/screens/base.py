@@ -10,7 +10,6 @@ from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer
 
 from engine.records import RunStatus
 from engine.store.core.connections import StoreError
@@ -18,7 +17,7 @@ from engine.views.words import printable
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.screens.overlay import ConfirmScreen
 from tfllmer_tui.tui.snapshot import StoreSnapshot
-from tfllmer_tui.tui.widgets.bars import Notice, TopBar
+from tfllmer_tui.tui.widgets.bars import KeyBar, Notice, TopBar
 from tfllmer_tui.tui.widgets.divider import Divider
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ class Page(Screen[None]):
         yield TopBar(PLACES, read_only=self.context.read_only)
         yield Notice()
         yield from self.compose_body()
-        yield Footer(show_command_palette=False)
+        yield KeyBar()
 
     def compose_body(self) -> Iterable[Widget]:
         """What is between the bars."""

@@ -1,4 +1,5 @@
-"""The lines at the top of every screen: where one is, what the store holds, and what is wrong with it."""
+"""The lines at the top and the foot of every screen: where one is, what the store holds, what is wrong with it, and
+the keys."""
 
 from __future__ import annotations
 
@@ -8,9 +9,11 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
+from textual.app import ComposeResult
 from textual.strip import Strip
 from textual.widget import Widget
-from textual.widgets import Static
+from textual.widgets import Footer, Static
+from textual.widgets._footer import FooterKey
 
 from tfllmer_tui.tui.messages import PlaceChosen
 from tfllmer_tui.tui.palette import inks
@@ -111,3 +114,30 @@ class Notice(Static):
         self.set_class(trouble, "-shown")
         if trouble:
             self.update(f"! {snapshot.text}")
+
+
+class KeyBar(Footer):
+    """The keys that are offered. Textual makes them anew whenever the focus moves, which takes as long as drawing the
+    rest of the screen; most often they are the same ones."""
+
+    def __init__(self) -> None:
+        super().__init__(show_command_palette=False)
+        self._made: list[tuple[object, ...]] | None = None
+
+    def compose(self) -> ComposeResult:
+        for child in super().compose():
+            if isinstance(child, FooterKey):  # as it will be bound: no other style in between
+                child.set_reactive(FooterKey.compact, self.compact)
+            yield child
+
+    async def recompose(self) -> None:
+        if not self.is_attached:
+            return
+        keys = self._keys()
+        if keys != self._made:
+            self._made = keys
+            await super().recompose()
+
+    def _keys(self) -> list[tuple[object, ...]]:
+        active = self.screen.active_bindings.values()
+        return [(each.binding, each.enabled, each.tooltip) for each in active if each.binding.show]
