@@ -1,5 +1,7 @@
 """What the tests of the app stand on: a filled store, and an app that is driven."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,6 +10,8 @@ from typing import Any
 import numpy as np
 from sqlalchemy import text
 from textual.pilot import Pilot
+from textual.screen import Screen
+from textual.timer import Timer
 from textual.widget import Widget
 
 from engine.presets import resolve
@@ -162,27 +166,114 @@ async def opened(path: Path | str, size: tuple[int, int] = (100, 40), **given: A
         yield pilot
 
 
-async def until(pilot: Pilot[None], holds: Callable[[], object], seconds: float = 20.0) -> None:
+async def until(pilot: Pilot[None], holds: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait for a condition; fails when it does not come."""
-    for _ in range(int(seconds / 0.02)):
-        if holds():
-            return
-        await pilot.pause(0.02)
-    raise AssertionError("it did not happen in time")
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not happen in time"
+        await asyncio.sleep(0.005)
+        _draw(pilot)
 
 
 async def quiet(pilot: Pilot[None]) -> None:
-    """Until timers that draw soon have fired, threads have ended, and what they posted is shown."""
-    for _ in range(3):
-        await pilot.pause(0.1)
-        await until(pilot, lambda: all(worker.is_finished for worker in pilot.app.workers))
-    await pilot.pause()
+    """Until the app waits for nothing but its user: what the store holds has been read, threads and timers that draw
+    soon have ended, and what came of them is on screen."""
+    await _at_rest(pilot)
+    if isinstance(pilot.app, TfllmerApp):
+        await _look(pilot, pilot.app)
+        await _at_rest(pilot)
 
 
 async def press(pilot: Pilot[None], *keys: str) -> None:
     """Keys, and all that comes of them."""
-    await pilot.press(*keys)
+    for key in keys:
+        await pilot.press(key)
+        await _at_rest(pilot)
     await quiet(pilot)
+
+
+SOON_S = 0.35
+"""Timers that are no longer than this draw what a key has changed; longer ones wait for something else."""
+
+
+async def _at_rest(pilot: Pilot[None], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        await drained()
+        waits_for = _waits_for(pilot)
+        if not waits_for:
+            return
+        assert time.monotonic() < end, f"it does not come to rest: {waits_for}"
+        if not _draw(pilot):
+            await asyncio.sleep(0.002)
+
+
+async def drained(*_: float, seconds: float = 5.0) -> None:
+    """Until no task is ready to go on; for so long at most."""
+    loop, end = asyncio.get_running_loop(), time.monotonic() + seconds
+    await asyncio.sleep(0)
+    while loop._ready and time.monotonic() < end:  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+
+
+def _waits_for(pilot: Pilot[None]) -> list[object]:
+    """What is still to come without a key: work in threads, short timers, movements, drawing."""
+    app = pilot.app
+    waits_for: list[object] = [worker for worker in app.workers if not worker.is_finished]
+    waits_for += app.animator._animations
+    waits_for += app.animator._scheduled
+    if _is_dirty(app.screen):
+        waits_for.append(app.screen)
+    for node in (app, *app.screen.walk_children(with_self=True)):
+        waits_for += [timer for timer in node._timers if _comes_soon(timer)]
+    return waits_for
+
+
+def _comes_soon(timer: Timer) -> bool:
+    once = timer._repeat == 0 and timer._interval <= SOON_S
+    return once and timer._task is not None and not timer._task.done() and timer._active.is_set()
+
+
+def _is_dirty(screen: Screen[Any]) -> bool:
+    drawing = screen._layout_required or screen._scroll_required or screen._repaint_required or screen._dirty_widgets
+    return bool(drawing or screen._recompose_required or screen._callbacks)
+
+
+def _draw(pilot: Pilot[None]) -> bool:
+    """Draw at once what is to be drawn; whether there was anything."""
+    screen = pilot.app.screen
+    if not _is_dirty(screen) or pilot.app._batch_count:
+        return False
+    screen._on_timer_update()
+    return True
+
+
+async def _look(pilot: Pilot[None], app: TfllmerApp) -> None:
+    """Until the store has been looked at once more, to its end."""
+    watcher = app.watcher
+    if not watcher._thread.is_alive():
+        return
+    if not isinstance(watcher._look, Looks):
+        watcher._look = Looks(watcher._look)  # type: ignore[method-assign]
+    looks = watcher._look
+    assert isinstance(looks, Looks)
+    wanted = looks.begun + 1
+    watcher._wake.set()
+    await until(pilot, lambda: looks.done >= wanted and not looks.more)
+
+
+class Looks:
+    """Counts how often the store is looked at."""
+
+    def __init__(self, look: Callable[[], bool]) -> None:
+        self._look = look
+        self.begun, self.done, self.more = 0, 0, False
+
+    def __call__(self) -> bool:
+        self.begun += 1
+        self.more = self._look()
+        self.done += 1
+        return self.more
 
 
 def app_of(pilot: Pilot[None]) -> TfllmerApp:
