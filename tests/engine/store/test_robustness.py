@@ -23,26 +23,36 @@ from engine.store.upkeep import backup_beside, check
 
 from .helpers import new_run, spool_of, write_points
 
-WRITERS, ROUNDS, EACH = 8, 60, 25
+WRITERS, ROUNDS, EACH = 8, 24, 25
 
-WRITER = """
-import sys
+WRITER_PROCESSES = """
+import os, sys
 from engine.spec import Experiment
 from engine.spool import SpoolWriter
 from engine.store import create_run, ingest, open_store
-store = open_store(sys.argv[1])
-seed, rounds, each = map(int, sys.argv[2:])
-run = create_run(store, Experiment(seed=seed), overrides={}, command=[])
-print(run.id, flush=True)
-sys.stdin.readline()
-writer = SpoolWriter(store.folder(run.id))
-writer.start(1, 1, 1.0)
-for step in range(rounds * each):
-    writer.points(step, {"loss": seed + step / 1000, "grad_norm": float(step)})
-    if step % each == each - 1:
-        ingest(store, run.id)
-writer.end("finished", "")
-ingest(store, run.id)
+path, (writers, rounds, each) = sys.argv[1], map(int, sys.argv[2:])
+
+def write(seed):
+    store = open_store(path)
+    run = create_run(store, Experiment(seed=seed), overrides={}, command=[])
+    os.write(1, f"{seed} {run.id}\\n".encode())
+    os.read(0, 1)  # returns to all of them when the pipe is closed
+    writer = SpoolWriter(store.folder(run.id))
+    writer.start(1, 1, 1.0)
+    for step in range(rounds * each):
+        writer.points(step, {"loss": seed + step / 1000, "grad_norm": float(step)})
+        if step % each == each - 1:
+            ingest(store, run.id)
+    writer.end("finished", "")
+    ingest(store, run.id)
+
+children = []
+for seed in range(writers):  # the imports are paid for once
+    if not (child := os.fork()):
+        write(seed)
+        sys.exit()
+    children.append(child)
+sys.exit(any(os.waitpid(child, 0)[1] for child in children))
 """
 
 READER = """
@@ -73,24 +83,22 @@ def test_eight_writers_a_reader_and_a_backup_lose_and_double_nothing(store: Stor
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(argv, text=True, **pipes)  # type: ignore[call-overload,no-any-return]
 
-    children = [started(WRITER, seed, ROUNDS, EACH) for seed in range(WRITERS)]
-    reader = started(READER, WRITERS)
-    ids = [child.stdout.readline().strip() for child in children if child.stdout]
-    assert reader.stdout
+    writers, reader = started(WRITER_PROCESSES, WRITERS, ROUNDS, EACH), started(READER, WRITERS)
+    assert writers.stdin and writers.stdout and reader.stdout
+    ids = dict(writers.stdout.readline().split() for _ in range(WRITERS))
     reader.stdout.readline()
-    for child in children:
-        assert child.stdin
-        child.stdin.write("go\n")
-        child.stdin.flush()
+    writers.stdin.close()
+    writers.stdin = None
     while info(store)["points"] < WRITERS * ROUNDS * EACH // 2:
         time.sleep(0.01)
     copy = open_store(backup_beside(store, tmp_path / "copy.db"))
-    outcomes = [(*child.communicate(timeout=120), child.returncode) for child in (*children, reader)]
-    assert [(code, errors) for _, errors, code in outcomes] == [(0, "")] * (WRITERS + 1)
+    outcomes = [(*child.communicate(timeout=120), child.returncode) for child in (writers, reader)]
+    assert [(code, errors) for _, errors, code in outcomes] == [(0, "")] * 2
 
     steps = np.arange(ROUNDS * EACH)
     partial = 0
-    for seed, run_id in enumerate(ids):
+    for seed in range(WRITERS):
+        run_id = ids[str(seed)]
         for name, values in (("loss", seed + steps / 1000), ("grad_norm", steps.astype(float))):
             whole = series(store, run_id, name)
             np.testing.assert_array_equal(whole.steps, steps)
