@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,30 @@ _MACHINE = ("changes", "workers", "devices", "created", "age")
 """What an answer says of this machine and this moment; and when a diagnosis was stored, which stands to the second."""
 
 
-@pytest.fixture
-def cli(schema: str, tmp_path: Path) -> Cli:
-    shutil.copytree(HERE / schema, tmp_path, dirs_exist_ok=True)
-    study = tmp_path / "configs" / "study" / "small.yaml"
+def copied(schema: str, folder: Path) -> Cli:
+    shutil.copytree(HERE / schema, folder, dirs_exist_ok=True)
+    study = folder / "configs" / "study" / "small.yaml"
     study.parent.mkdir(parents=True)
     study.write_text(study_text("0003"), "utf-8")
-    return Cli(tmp_path)
+    return Cli(folder)
+
+
+@pytest.fixture
+def cli(schema: str, tmp_path: Path) -> Cli:
+    """A copy of the store that a test may change."""
+    return copied(schema, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def asked_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Cli, dict[str, str]]]:
+    """A copy of the store that is only asked, and the ids of its runs."""
+
+    @cache
+    def store(schema: str) -> tuple[Cli, dict[str, str]]:
+        cli = copied(schema, tmp_path_factory.mktemp("asked"))
+        return cli, run_ids(cli)
+
+    return store
 
 
 def asked(cli: Cli, question: str) -> Any:
@@ -69,9 +88,12 @@ def assert_holds(now: Any, was: Any, place: str = "") -> None:
 
 
 @pytest.mark.parametrize("schema, question", [(schema, each) for schema, all_ in QUESTIONS.items() for each in all_])
-def test_the_answer_is_that_of_the_code_that_made_it(question: str, schema: str, cli: Cli) -> None:
+def test_the_answer_is_that_of_the_code_that_made_it(
+    question: str, schema: str, asked_store: Callable[[str], tuple[Cli, dict[str, str]]]
+) -> None:
+    cli, ids = asked_store(schema)
     expected = json.loads((HERE / schema / "expected.json").read_text("utf-8"))[question]
-    assert_holds(comparable(asked(cli, renamed(question.format(**run_ids(cli))))), comparable(expected))
+    assert_holds(comparable(asked(cli, renamed(question.format(**ids)))), comparable(expected))
 
 
 @pytest.mark.parametrize("schema", QUESTIONS)
