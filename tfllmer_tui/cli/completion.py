@@ -348,9 +348,6 @@ def _few(*words: str) -> Callable[[Any, str], Words]:
 
 _OF: Mapping[str, Callable[[Any, str], Words]] = {
     "RUN": _runs,
-    "RUN...": _runs,
-    "[RUN]": _runs,
-    "[RUN...]": _runs,
     "--before": _runs,
     "RUN... NAME": _tagged,
     "A B [C...]": _sides,
@@ -363,7 +360,7 @@ _OF: Mapping[str, Callable[[Any, str], Words]] = {
     "--filter": _filters,
     "data show NAME": _datasets,
     "--study": _studies,
-    "[STUDY]": _studies,
+    "STUDY": _studies,
     "study show NAME": _studies,
     "study run NAME": _studies,
     "study status NAME": _studies,

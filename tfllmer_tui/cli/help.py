@@ -3,6 +3,7 @@ values that the Tab key offers."""
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
@@ -20,7 +21,7 @@ class Command(TyperCommand):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.help = _escaped(self.help)
+        self.help = _escaped(_unwrapped(self.help))
 
     def get_params(self, ctx: Any) -> list[Any]:
         params = _tidied(super().get_params(ctx), ctx)
@@ -34,7 +35,7 @@ class CommandGroup(TyperGroup):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.help = _escaped(self.help)
+        self.help = _escaped(_unwrapped(self.help))
 
     def get_params(self, ctx: Any) -> list[Any]:
         return _tidied(super().get_params(ctx), ctx)
@@ -69,6 +70,15 @@ def _tidied(params: list[Any], ctx: Any) -> list[Any]:
         if isinstance(param, TyperOption) and param.is_bool_flag:
             param.metavar = ""
     return params
+
+
+def _unwrapped(text: str | None) -> str | None:
+    """Paragraphs without the line ends of the source, which would tear them where the terminal has another width;
+    those behind \\b stay as they are."""
+    if text is None:
+        return None
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(each if each.startswith("\b") else " ".join(each.split("\n")) for each in paragraphs)
 
 
 def _escaped(text: str | None) -> str | None:

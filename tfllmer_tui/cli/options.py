@@ -17,7 +17,9 @@ Sets: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Set any field of the specification; repeat it."),
 ]
-RunId: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, or its unique beginning.")]
+RunId: TypeAlias = Annotated[
+    str, typer.Argument(metavar="RUN", help="Id of the run, its unique beginning, or its name.")
+]
 
 Method: TypeAlias = Annotated[
     str | None, typer.Option("--method", metavar="NAME", help="tf-llmer when left out; see tfllmer presets method.")

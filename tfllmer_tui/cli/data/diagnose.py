@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
 def diagnose(
     run: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="A finished run: curvature of its trained model instead."),
+        typer.Argument(metavar="RUN", help="A finished run: curvature of its trained model instead."),
     ] = None,
     dataset: DatasetName = None,
     embedding: Embedding = None,

@@ -13,9 +13,11 @@ from tfllmer_tui.view.printing import put
 if TYPE_CHECKING:
     from engine.store import Run, Store
 
-Runs: TypeAlias = Annotated[list[str], typer.Argument(metavar="RUN...", help="Ids of runs, or their beginnings.")]
+Runs: TypeAlias = Annotated[
+    list[str], typer.Argument(metavar="RUN", help="Ids of runs, their beginnings, or their names.")
+]
 SomeRuns: TypeAlias = Annotated[
-    list[str] | None, typer.Argument(metavar="[RUN...]", help="Ids of runs, or their beginnings.")
+    list[str] | None, typer.Argument(metavar="RUN", help="Ids of runs, their beginnings, or their names.")
 ]
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 

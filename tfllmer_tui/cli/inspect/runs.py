@@ -50,7 +50,8 @@ def runs(
         str | None, typer.Option("--status", metavar="STATUS", help=f"Only these: {', '.join(STATUSES)}.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=0, help=f"Only the first so many; 0 is all. A table has {PAGE}.")
+        int | None,
+        typer.Option("--limit", metavar="N", min=0, help=f"Only the first so many; 0 is all. A table has {PAGE}."),
     ] = None,
     trashed: Annotated[bool, typer.Option("--trashed", help="List the trash instead.")] = False,
     db: Db = None,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from engine.store import Run, Store
 
 Runs: TypeAlias = Annotated[
-    list[str], typer.Argument(metavar="RUN...", help="Ids of runs, or their unique beginnings.")
+    list[str], typer.Argument(metavar="RUN", help="Ids of runs, their beginnings, or their names.")
 ]
 Priority: TypeAlias = Annotated[
     int, typer.Option("--priority", metavar="N", help="Runs of higher priority are taken first; 0 when left out.")
@@ -167,7 +167,9 @@ def move(
 
 
 def wait(
-    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN...]", help="Ids, or their beginnings.")] = None,
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="RUN", help="Ids of runs, their beginnings, or their names.")
+    ] = None,
     study: Annotated[str | None, typer.Option("--study", metavar="NAME", help="The runs of this study.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every run that is queued or running now.")] = False,
     db: Db = None,

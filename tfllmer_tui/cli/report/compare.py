@@ -17,7 +17,9 @@ def add_to(app: typer.Typer) -> None:
 def compare(
     sides: Annotated[
         list[str],
-        typer.Argument(metavar="A B [C...]", help="Runs (ids or their beginnings) or arms; A is the reference."),
+        typer.Argument(
+            metavar="A B [C...]", help="Runs (ids, their beginnings, or names) or arms; A is the reference."
+        ),
     ],
     dataset: Dataset = None,
     backbone: Backbone = None,

@@ -9,7 +9,7 @@ import typer
 from tfllmer_tui.cli.options import Backbone, Dataset, Db, Json
 
 Study: TypeAlias = Annotated[
-    str | None, typer.Argument(metavar="[STUDY]", help="The study; all runs of the store when left out.")
+    str | None, typer.Argument(metavar="STUDY", help="The study; all runs of the store when left out.")
 ]
 Margin: TypeAlias = Annotated[
     float | None,

@@ -35,7 +35,9 @@ def run(
         typer.Option("--backbone", metavar="NAME", help="sasrec when left out; see tfllmer presets backbone."),
     ] = None,
     embedding: Embedding = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of the training; 0 when left out.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="Seed of the training; 0 when left out.")
+    ] = None,
     seeds: Annotated[
         int | None, typer.Option("--seeds", metavar="N", min=1, help="Train N runs one after another, from --seed on.")
     ] = None,

@@ -44,7 +44,7 @@ def info(db: Db = None, json: Json = False) -> None:
 @group.command()
 def backup(
     target: Annotated[
-        Path | None, typer.Argument(metavar="[TARGET]", help="A new file; beside the store when left out.")
+        Path | None, typer.Argument(metavar="TARGET", help="A new file; beside the store when left out.")
     ] = None,
     db: Db = None,
 ) -> None:
