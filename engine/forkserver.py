@@ -16,7 +16,6 @@ server leaves; the runs go on.
 from __future__ import annotations
 
 import gc
-import importlib
 import json
 import os
 import select
@@ -27,10 +26,11 @@ import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NoReturn
 
 import psutil
+
+from engine.warmup import warm_up
 
 _MODULES = (
     *("scipy.linalg", "scipy.sparse.linalg"),
@@ -43,26 +43,9 @@ _MODULES = (
 Work = Callable[[list[str]], int]
 
 
-class _Later(ModuleType):
-    """A module that is imported when something of it is first used. Importing polars starts threads,
-    which a fork would lose, so its import is left to the runs."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if sys.modules.get(self.__name__) is self:
-            del sys.modules[self.__name__]
-        real = importlib.import_module(self.__name__)
-        self.__dict__.update(real.__dict__)
-        return getattr(real, name)
-
-
 def main() -> int:
     answers = claim_stdout()
-    importlib.import_module("torch")  # before the next line: it looks into every module that there is
-    put_off("polars")
-    for name in _MODULES:
-        importlib.import_module(name)
+    warm_up(*_MODULES)
     from engine import job
 
     serve(answers, job.main)
@@ -74,13 +57,6 @@ def claim_stdout() -> int:
     answers = os.dup(1)
     os.dup2(2, 1)
     return answers
-
-
-def put_off(name: str) -> None:
-    """Import a module when it is first used."""
-    module = _Later(name)
-    module.__spec__ = importlib.util.find_spec(name)
-    sys.modules[name] = module
 
 
 def serve(answers: int, work: Work) -> None:

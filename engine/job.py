@@ -34,6 +34,7 @@ from engine import spec
 from engine.errors import UserError
 from engine.files import clear_leftovers, held, write_text
 from engine.spool import EXIT_FULL, Level, RunFolder, SpoolWriter, read_records
+from engine.warmup import warm_up
 
 
 class JobRecorder(SpoolWriter):
@@ -100,7 +101,8 @@ def run(folder: RunFolder, device: str | None = None) -> int:
         recorder.start(attempt, os.getpid(), psutil.Process().create_time())
         experiment: spec.Experiment | None = None
         try:
-            from engine.training.run import carry_out  # torch takes a while: the start is told first
+            warm_up("engine.training.run")  # takes a while: the start is told first
+            from engine.training.run import carry_out
 
             experiment = _placed(folder, device, before)
             stop.limit(experiment.execution.time_limit_s)

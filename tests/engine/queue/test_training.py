@@ -148,7 +148,8 @@ def work(arguments):
     environment = {k: v for k, v in os.environ.items() if k in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")}
     from engine import job
     code = job.main(arguments)
-    never = sorted({"torch._dynamo", "matplotlib"} & set(sys.modules))
+    heavy = {"torch._dynamo", "matplotlib", "sklearn", "scipy.stats"}
+    never = sorted(heavy & set(sys.modules))
     Path(arguments[0], "told.json").write_text(json.dumps([sorted(set(sys.modules) - before), environment, never]))
     return code
 forkserver.serve = (lambda serve: lambda answers, _: serve(answers, work))(forkserver.serve)
