@@ -146,3 +146,9 @@ def test_console_script_knows_its_version() -> None:
     script = Path(sys.executable).with_name("tfllmer")
     done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
     assert re.fullmatch(r"tfllmer \d+\.\d+\.\d+\S*\n", done.stdout)
+
+
+def test_paragraphs_are_not_torn_and_examples_stay() -> None:
+    """The line ends of the source would stand in the middle of a line at another width."""
+    text = "First.\n\n    One\n    two.\n\n    \b\n    tfllmer x\n    tfllmer y"
+    assert Command(name="x", help=text, callback=lambda: None).help == "First.\n\nOne two.\n\n\b\ntfllmer x\ntfllmer y"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
@@ -68,9 +69,10 @@ def latex(
 
     boards = _boards(db, dataset, backbone, metric, study, baseline, test, layout)
     text = file_text(boards, "latex", layout_named(layout), fragment=fragment, siunitx=siunitx, names=names)
-    engines = needed(text)
-    if engines:
+    if engines := needed(text):
         say(f"compile it with {engines}")
+    if numbers := sorted(set(re.findall(r"\\{(U\+[0-9A-F]+)\\}", text))):
+        say(f"no font for {', '.join(numbers)}: written as {'its number' if len(numbers) == 1 else 'numbers'}")
     write_or_print(text, output)
 
 

@@ -172,7 +172,9 @@ def _say_rebuilt(report: Rebuilt, db: str | None, json: bool) -> None:
 
 @group.command()
 def migrate(db: Db = None) -> None:
-    """Bring an older store to the schema of this program, after a backup beside it. Opening it does the same.
+    """Bring an older store to the schema of this program, after a backup beside it.
+
+    Commands that write do so by themselves; those that only read ask for it.
 
     \b
     tfllmer db migrate

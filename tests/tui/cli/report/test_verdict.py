@@ -112,6 +112,17 @@ def test_leaderboards_and_tables_carry_marks(bench: Path) -> None:
     assert call(bench, *fragment).stdout.startswith("% needs")
 
 
+def test_letters_that_no_font_has_are_said(bench: Path, tmp_path: Path) -> None:
+    names = tmp_path / "names.yaml"
+    names.write_text('arms: {id: "\U0001f680 ID 基线"}\n', encoding="utf-8")
+    done = call(bench, "export", "latex", "--names", str(names), "--metric", "train_ce")
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        "compile it with xelatex or lualatex, for its Chinese or Japanese",
+        "no font for U+1F680: written as its number",
+    ]
+
+
 @pytest.mark.parametrize("words", [("leaderboard",), ("export", "latex"), ("export", "markdown")])
 def test_the_layout_of_metrics_has_several_unless_one_is_named(bench: Path, words: tuple[str, ...]) -> None:
     table = call(bench, *words, "--layout", "metrics", COLUMNS="200").stdout
