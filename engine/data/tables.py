@@ -54,7 +54,10 @@ class Header:
             types[name] = kind
         for name in self.required:
             if name not in types:
-                raise UserError(f"{path}:1: field {name}: not in the header, which has {', '.join(types)}; {example}")
+                has = f"{path}:1: field {name}: not in the header, which has {', '.join(types)}"
+                if name in ("user_id", "item_id") and len(self.required) > 1:  # interactions
+                    example += f"; --set data.columns.{name}=FIELD takes another field for it"
+                raise UserError(f"{has}; {example}")
         return types
 
     def _is_unused(self, fields: Sequence[str], name: str) -> bool:

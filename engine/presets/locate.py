@@ -10,6 +10,7 @@ from pathlib import Path
 from engine.errors import UserError, nearest
 from engine.places import (
     PART_NAMES,
+    PARTS,
     VECTOR_SUFFIXES,
     atomic_file,
     data_roots,
@@ -19,6 +20,7 @@ from engine.places import (
     part_files,
 )
 from engine.spec import file_fingerprint
+from engine.text import shell_line
 
 
 def find_dataset(name_or_path: str) -> Path:
@@ -96,10 +98,13 @@ def _require_whole(folder: Path, name: str) -> None:
     """Raises UserError where NAME.inter is one part of a data set that is split already."""
     if _is_part(folder, name):
         whole = name.rpartition(".")[0]
-        raise UserError(
-            f"--dataset {folder}: {whole} is split already ({_listed(part_files(folder, whole))}); "
-            f"`tfllmer data import {folder}` makes one data set of it that keeps the split"
-        )
+        parts = part_files(folder, whole)
+        do = f"`{shell_line(['tfllmer', 'data', 'import', str(folder)])}` makes one data set of it that keeps the split"
+        if len(parts) < len(PARTS):
+            do = (
+                "one of train, valid and test is missing: make it of some of the others' lines, or join all in one file"
+            )
+        raise UserError(f"--dataset {folder}: {whole} is split already ({_listed(parts)}); {do}")
 
 
 def _require_one_reading(folder: Path, name: str) -> None:

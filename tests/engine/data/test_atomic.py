@@ -52,7 +52,7 @@ BAD = {
         "user:token\titem_id:token\nu\ta\n",
         GOOD_ITEM,
         "x.inter:1: field user_id: not in the header, which has user, item_id; the first line must name fields and "
-        "types, such as user_id:token<TAB>item_id:token",
+        "types, such as user_id:token<TAB>item_id:token; --set data.columns.user_id=FIELD takes another field for it",
     ),
     "missing item column": (
         GOOD_INTER,

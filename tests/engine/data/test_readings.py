@@ -434,6 +434,13 @@ def test_one_part_is_not_taken_for_the_whole(tmp_path: Path, given: str, valid: 
         find_dataset(str(tmp_path / given.format(valid=valid)))
 
 
+def test_a_split_with_a_part_missing_is_not_to_be_imported(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        write(tmp_path, INTER + lines([("u", "a", 5, 1)]), name=f"x.{part}")
+    with pytest.raises(UserError, match=r"x is split already .*; one of train, valid and test is missing: make it of"):
+        find_dataset(str(tmp_path))
+
+
 @pytest.mark.parametrize("parts", [("train", "valid", "test"), ("train", "test"), ("test",)])
 def test_a_whole_beside_its_parts_is_asked_about(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: tuple[str, ...]
