@@ -19,7 +19,7 @@ from engine.spool import RunFolder, read_records
 from tests.jobs import do
 
 SETS = ("data.source.users=80", "data.source.items=60", "data.source.communities=4", "data.source.dim=16")
-LONG = ("train.epochs=12", "train.batch_size=64", "backbone.width=16", "execution.checkpoint_s=0.001")
+LONG = ("train.epochs=6", "train.batch_size=64", "backbone.width=16", "execution.checkpoint_s=0.001")
 
 
 def folder_of(root: Path, backbone: str, sets: tuple[str, ...]) -> RunFolder:
