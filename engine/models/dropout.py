@@ -27,6 +27,21 @@ class Dropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return F.dropout(x, self.p)
-        draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-        kept = draws.view(torch.int16)[: x.numel()] >= self._dropped - _STEPS // 2
-        return x * kept.to(x.dtype).mul_(_STEPS / (_STEPS - self._dropped)).view_as(x)
+        out: Tensor = x * self._scale(self._kept(x.numel()), x).view_as(x)
+        return out
+
+    def of_rows(self, x: Tensor, rows: Tensor, total: int) -> Tensor:
+        """x [N, d] as the rows `rows` [N] of a whole [total, d] would leave: on a CPU the mask is drawn for the whole,
+        which costs little, so that random numbers do not depend on which rows were computed."""
+        if not self.training or self._dropped == 0 or x.device.type != "cpu":
+            return self.forward(x)
+        kept = self._kept(total * x.shape[1]).view(total, -1)
+        return x * self._scale(kept.index_select(0, rows), x)
+
+    def _kept(self, count: int) -> Tensor:
+        """[count] True where a number stays."""
+        draws = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
+        return draws.view(torch.int16)[:count] >= self._dropped - _STEPS // 2
+
+    def _scale(self, kept: Tensor, like: Tensor) -> Tensor:
+        return kept.to(like.dtype).mul_(_STEPS / (_STEPS - self._dropped))

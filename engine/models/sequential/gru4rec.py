@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from engine import spec
 from engine.models.dropout import Dropout
 from engine.models.sequential.layout import Layout
+from engine.models.sequential.recurrence import TimeOrder, recur
 
 
 class GRU4RecEncoder(nn.Module):
@@ -25,6 +26,20 @@ class GRU4RecEncoder(nn.Module):
     def encode(self, vectors: Tensor, layout: Layout, masked: Tensor | None) -> Tensor:
         """See `SequenceEncoder`."""
         x = self.drop(vectors)
-        states = [group.unpad(self.gru(group.pad(x))[0]) for group in layout.groups]
-        out: Tensor = self.down(states[0] if len(states) == 1 else torch.cat(states))
+        once = self.training or not torch.is_grad_enabled()  # curvature differentiates twice, in evaluation mode
+        states = self._recur(x, layout) if once and x.device.type == "cpu" else self._torch_gru(x, layout)
+        out: Tensor = self.down(states)
         return out
+
+    def _recur(self, x: Tensor, layout: Layout) -> Tensor:
+        """States at the positions that are used, [N, hidden]."""
+        time = TimeOrder.of(layout.lengths)
+        states = x.index_select(0, time.order)
+        for layer in self.gru.all_weights:
+            states = recur(states, time.counts, layer)
+        return states.index_select(0, time.back if layout.used is None else time.back[layout.used])
+
+    def _torch_gru(self, x: Tensor, layout: Layout) -> Tensor:
+        """The same by torch's own layers, which a GPU has kernels for, at all positions."""
+        states = [group.unpad(self.gru(group.pad(x))[0]) for group in layout.groups]
+        return layout.of_used(states[0] if len(states) == 1 else torch.cat(states))

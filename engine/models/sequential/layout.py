@@ -16,11 +16,32 @@ _SLACK = 0.75  # windows of at least this share of their group's longest join th
 
 
 @dataclass(frozen=True)
+class Asked:
+    """The positions of a group whose representations are used: `start..stop-1` of `Layout.used`.
+
+    width:     most of them in any window
+    slots:     [stop - start] place of each in the flat [count * width] block
+    positions: [stop - start] place of each in its window, from 0
+    sizes:     [stop - start] items of its window
+    last_only: whether each is the last of its window
+    """
+
+    start: int
+    stop: int
+    width: int
+    slots: Tensor
+    positions: Tensor
+    sizes: Tensor
+    last_only: bool
+
+
+@dataclass(frozen=True)
 class Group:
     """Windows `first..first+count-1`, items `start..stop-1`, padded to `length`.
 
     slots: [stop - start] place of each item in the flat [count * length] block; None where every
     window is exactly `length` long.
+    asked: None where no position of the group is used, or all are (`Layout.used` is None).
     """
 
     start: int
@@ -28,10 +49,14 @@ class Group:
     count: int
     length: int
     slots: Tensor | None
+    asked: Asked | None = None
 
     def pad(self, x: Tensor) -> Tensor:
         """[T, ...] -> [count, length, ...], zeros behind the end of shorter windows."""
-        part = x[self.start : self.stop]
+        return self.pad_part(x[self.start : self.stop])
+
+    def pad_part(self, part: Tensor) -> Tensor:
+        """As `pad`, of the group's own items [stop - start, ...]."""
         if self.slots is None:
             return part.view(self.count, self.length, *part.shape[1:])
         block = part.new_zeros((self.count * self.length, *part.shape[1:]))
@@ -51,20 +76,24 @@ class Layout:
     positions: [T] place of each item in its window, from 0
     last:      [B] index in 0..T-1 of each window's last item
     groups:    windows of similar length, covering all in order
+    used:      [N] indices in 0..T-1, ascending, of the positions whose representations are used; None: all of them
     """
 
     lengths: Tensor
     positions: Tensor
     last: Tensor
     groups: tuple[Group, ...]
+    used: Tensor | None = None
 
     @staticmethod
-    def of(lengths: Tensor, device: torch.device) -> Layout:
-        """The layout of windows of these lengths ([B] int64 on the CPU, descending, each at least 1)."""
+    def of(lengths: Tensor, device: torch.device, used: Tensor | None = None) -> Layout:
+        """The layout of windows of these lengths ([B] int64 on the CPU, descending, each at least 1). `used` is on the
+        CPU as well."""
         ends = lengths.cumsum(0)
         total = int(ends[-1])
         window = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
         positions = torch.arange(total) - (ends - lengths)[window]
+        asked = None if used is None or len(used) == total else _Used.of(used, window, positions, lengths)
         sizes = lengths.tolist()
         groups = []
         first = start = 0
@@ -76,6 +105,40 @@ class Layout:
             if sizes[n - 1] < sizes[first]:
                 slots = (window[start:stop] - first) * sizes[first] + positions[start:stop]
                 slots = slots.to(device)
-            groups.append(Group(start, stop, n - first, sizes[first], slots))
+            part = None if asked is None else asked.of_windows(first, n, device)
+            groups.append(Group(start, stop, n - first, sizes[first], slots, part))
             first, start = n, stop
-        return Layout(lengths, positions.to(device), (ends - 1).to(device), tuple(groups))
+        chosen = None if asked is None else asked.used.to(device)
+        return Layout(lengths, positions.to(device), (ends - 1).to(device), tuple(groups), chosen)
+
+    def of_used(self, x: Tensor) -> Tensor:
+        """Rows [T, ...] at the positions that are used, [N, ...]; rows [N, ...] as they are."""
+        return x if self.used is None or len(x) == len(self.used) else x.index_select(0, self.used)
+
+
+@dataclass(frozen=True)
+class _Used:
+    """The used positions by window, on the CPU: all [N], but bounds [B + 1], where each window's begin."""
+
+    used: Tensor
+    window: Tensor
+    positions: Tensor
+    sizes: Tensor
+    bounds: Tensor
+
+    @staticmethod
+    def of(used: Tensor, window: Tensor, positions: Tensor, lengths: Tensor) -> _Used:
+        owner = window[used]
+        bounds = torch.searchsorted(owner, torch.arange(len(lengths) + 1))
+        return _Used(used, owner, positions[used], lengths[owner], bounds)
+
+    def of_windows(self, first: int, stop: int, device: torch.device) -> Asked | None:
+        """Those of the windows first..stop - 1."""
+        begin, end = int(self.bounds[first]), int(self.bounds[stop])
+        if begin == end:
+            return None
+        width = int((self.bounds[first + 1 : stop + 1] - self.bounds[first:stop]).max())
+        owner, positions, sizes = (each[begin:end] for each in (self.window, self.positions, self.sizes))
+        slots = (owner - first) * width + torch.arange(begin, end) - self.bounds[owner]
+        last_only = bool((positions == sizes - 1).all())
+        return Asked(begin, end, width, slots.to(device), positions.to(device), sizes.to(device), last_only)

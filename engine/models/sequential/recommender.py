@@ -32,8 +32,8 @@ class SequenceEncoder(Protocol):
     mask_share: float | None
 
     def encode(self, vectors: Tensor, layout: Layout, masked: Tensor | None) -> Tensor:
-        """Item vectors [T, d] -> representations [T, d]; `masked` [T] is True where the mask stands for the item,
-        None without a `mask_share`."""
+        """Item vectors [T, d] -> representations [T, d], or [N, d] of the positions `layout.used` alone, where the
+        layout names some; `masked` [T] is True where the mask stands for the item, None without a `mask_share`."""
 
 
 class SequentialRecommender(TableRecommender):
@@ -81,12 +81,10 @@ class SequentialRecommender(TableRecommender):
     def loss(self, batch: Batch, criterion: Criterion) -> Tensor:
         """See `Trained`."""
         device = self.table.weight.device
-        layout = Layout.of(torch.from_numpy(batch.lengths), device)
+        layout = Layout.of(torch.from_numpy(batch.lengths), device, torch.from_numpy(batch.at))
         masked = None if batch.masked is None else torch.from_numpy(batch.masked).to(device)
         rows, scoring = self.tables()
         h = self.represent(rows, torch.from_numpy(batch.items).to(device), layout, masked)
-        if len(batch.at) < len(h):
-            h = h[torch.from_numpy(batch.at).to(device)]
         targets = torch.from_numpy(batch.targets).to(device)
         negatives = None if batch.negatives is None else torch.from_numpy(batch.negatives).to(device)
         return criterion(h, scoring, targets, negatives)
@@ -108,8 +106,9 @@ class SequentialRecommender(TableRecommender):
 
     def represent(self, rows: Tensor, items: Tensor, layout: Layout, masked: Tensor | None) -> Tensor:
         """Rows that enter [n, d] and items [T] of packed windows -> what the scoring rows of `tables` are
-        multiplied with [T, d] (one column more where there is a bias)."""
-        return self.query(self.backbone.encode(F.embedding(items, rows), layout, masked))
+        multiplied with, [N, d] at the positions that the layout says are used, else [T, d] (one column more where
+        there is a bias)."""
+        return self.query(layout.of_used(self.backbone.encode(F.embedding(items, rows), layout, masked)))
 
     def after(self, rows: Tensor, items: Tensor, lengths: Tensor) -> Tensor:
         """What `represent` gives behind histories [B, d]: items [T], lengths [B] (CPU), in any order, each from 1 to
@@ -118,7 +117,7 @@ class SequentialRecommender(TableRecommender):
         starts = lengths.cumsum(0) - lengths
         cloze = self.backbone.mask_share is not None
         sizes = lengths[order] + (1 if cloze else 0)
-        layout = Layout.of(sizes, items.device)
+        layout = Layout.of(sizes, items.device, sizes.cumsum(0) - 1)
         window = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
         place = torch.arange(len(window)) - (sizes.cumsum(0) - sizes)[window]
         masked = place == lengths[order][window]  # never true without an extra slot
@@ -126,7 +125,7 @@ class SequentialRecommender(TableRecommender):
         h = self.represent(rows, items[source.to(items.device)], layout, masked.to(items.device) if cloze else None)
         back = torch.empty_like(order)
         back[order] = torch.arange(len(order))
-        return h[layout.last[back.to(items.device)]]
+        return h[back.to(items.device)]
 
 
 def build(

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from engine import spec
 from engine.models.dropout import Dropout
-from engine.models.sequential.layout import Group, Layout
+from engine.models.sequential.attention import attend, attend_used
+from engine.models.sequential.layout import Layout
 
 
 class Block(nn.Module):
@@ -23,30 +24,29 @@ class Block(nn.Module):
         self.widen, self.narrow = nn.Linear(width, inner), nn.Linear(inner, width)
         self.drop = Dropout(settings.dropout)
 
-    def forward(self, x: Tensor, layout: Layout) -> Tensor:
-        """[T, d] -> [T, d]."""
-        x = x + self.drop(self.out(self._attend(self.qkv(self.before_attention(x)), layout)))
-        mixed: Tensor = x + self.drop(self.narrow(F.gelu(self.widen(self.before_mlp(x)))))
-        return mixed
+    def forward(self, x: Tensor, layout: Layout, used: Tensor | None = None) -> Tensor:
+        """[T, d] -> [T, d], or [N, d] at the positions `used` = `layout.used`."""
+        if used is not None:
+            return self._at_used(x, layout, used)
+        once = self.training or not torch.is_grad_enabled()  # curvature differentiates twice, in evaluation mode
+        qkv = self.qkv(self.before_attention(x))
+        x = x + self.drop(self.out(attend(qkv, layout, self.heads, causal=self.causal, once=once)))
+        out: Tensor = x + self.drop(self._mlp(x))
+        return out
 
-    def _attend(self, qkv: Tensor, layout: Layout) -> Tensor:
-        """[T, 3d] -> [T, d], each window apart."""
-        parts = []
-        for group in layout.groups:
-            q, k, v = group.pad(qkv).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-            mask = None if self.causal else _real_keys(group)
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=self.causal)
-            parts.append(group.unpad(mixed.transpose(1, 2).flatten(2)))
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+    def _at_used(self, x: Tensor, layout: Layout, used: Tensor) -> Tensor:
+        """All positions are keys and values; only those that are used ask, and are computed behind that."""
+        total, width = x.shape
+        normed = self.before_attention(x)
+        kv = F.linear(normed, self.qkv.weight[width:], self.qkv.bias[width:])
+        q = F.linear(normed.index_select(0, used), self.qkv.weight[:width], self.qkv.bias[:width])
+        mixed = self.out(attend_used(q, kv, layout, self.heads, causal=self.causal))
+        x = x.index_select(0, used) + self.drop.of_rows(mixed, used, total)
+        return x + self.drop.of_rows(self._mlp(x), used, total)
 
-
-def _real_keys(group: Group) -> Tensor | None:
-    """[count, 1, 1, length] False at padding; a causal mask needs none, since padding comes last."""
-    if group.slots is None:
-        return None
-    real = torch.zeros(group.count * group.length, dtype=torch.bool, device=group.slots.device)
-    real[group.slots] = True
-    return real.view(group.count, 1, 1, group.length)
+    def _mlp(self, x: Tensor) -> Tensor:
+        out: Tensor = self.narrow(F.gelu(self.widen(self.before_mlp(x))))
+        return out
 
 
 class Transformer(nn.Module):
@@ -65,9 +65,10 @@ class Transformer(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, vectors: Tensor, layout: Layout) -> Tensor:
-        """Item vectors [T, d] -> representations [T, d]."""
+        """Item vectors [T, d] -> representations of the positions that are used [N, d], of all [T, d] where the layout
+        names none."""
         x = self.drop(vectors + F.embedding(layout.positions, self.positions))
-        for block in self.blocks:
-            x = block(x, layout)
+        for number, block in enumerate(self.blocks, 1):
+            x = block(x, layout, layout.used if number == len(self.blocks) else None)
         out: Tensor = self.norm(x)
         return out
