@@ -14,9 +14,13 @@ from engine.data import Sequences
 from engine.data.cases import Cases
 from engine.metrics.results import NO_TARGET
 from engine.models.base import InnerProducts, Scorer, Trained
+from engine.training.softmax import LN_2, LOG2_E, bounded
 
 BLOCK = 512
-"""Cases that are scored at once."""
+"""Cases whose queries are made at once."""
+
+_LEAST_ROWS, _CPU_CELLS, _GPU_CELLS = 64, 1 << 18, 1 << 26  # of a block of scores: it is used while it is in the cache
+_MOST_CELLS = 1 << 24  # but 64 MB of float32 are the most, for catalogues of millions
 
 IntArray = npt.NDArray[np.int64]
 Ranks = npt.NDArray[np.int32]
@@ -38,28 +42,57 @@ def evaluate(scorer: Scorer, cases: Cases, mask_seen: bool) -> tuple[Ranks, floa
     Ties count against the target, scores that are not numbers too. With `mask_seen` the items of the
     history are left out, the target never. The cross-entropy is over the whole catalogue either way.
     """
-    ranks, total = [], 0.0
-    for first in range(0, len(cases), BLOCK):
-        part = cases[first : first + BLOCK]
-        scores = scorer.scores(part)
-        device = scores.device
-        target = torch.from_numpy(part.targets).to(device)[:, None]
+    ranks, costs = [], []
+    for part, scores, small in scored(scorer, cases):
+        n_items = scores.shape[1]
+        target = torch.from_numpy(part.targets).to(scores.device)[:, None]
         wanted = scores.gather(1, target)
-        total += float((scores.logsumexp(1, keepdim=True) - wanted).sum(dtype=torch.float64))
+        spare = torch.empty_like(scores)
+        costs.append((_log2_sums(scores, spare, small) - wanted).sum(dtype=torch.float64))
         if mask_seen:
             leave_out_history(scores, part)
         scores.scatter_(1, target, -torch.inf)
-        better = (~(scores < wanted)).sum(1)
-        ranks.append((better + 1).clamp(max=scores.shape[1]).to(torch.int32).cpu().numpy())
+        worse = torch.lt(scores, wanted, out=spare).sum(1)  # as numbers of the scores' own type: no pass to convert
+        ranks.append((n_items + 1 - worse).clamp(max=n_items).to(torch.int32))
     if not ranks:
         return np.zeros(0, dtype=np.int32), float("nan")
-    return np.concatenate(ranks), total / len(cases)
+    return torch.cat(ranks).cpu().numpy(), LN_2 * float(torch.stack(costs).sum()) / len(cases)
+
+
+def scored(scorer: Scorer, cases: Cases) -> Iterator[tuple[Cases, Tensor, bool]]:
+    """The cases block by block, each with its scores [b, n] times log2(e), which the caller may overwrite, and whether
+    it is known that no score is larger than `softmax.SAFE_LOG2`."""
+    for first in range(0, len(cases), BLOCK):
+        part = cases[first : first + BLOCK]
+        if not isinstance(scorer, InnerProducts):  # its scores are made in one go
+            yield part, scorer.scores(part) * LOG2_E, False
+            continue
+        queries = scorer.queries(part) * LOG2_E
+        small = bounded(queries, scorer.items)
+        rows = _rows(queries.device, len(scorer.items))
+        for start in range(0, len(part), rows):
+            yield part[start : start + rows], queries[start : start + rows] @ scorer.items.T, small
+
+
+def _rows(device: torch.device, n_items: int) -> int:
+    """Cases that are scored at once."""
+    if device.type != "cpu":
+        return max(1, _GPU_CELLS // n_items)
+    return max(1, min(max(_LEAST_ROWS, _CPU_CELLS // n_items), _MOST_CELLS // n_items))
+
+
+def _log2_sums(scores: Tensor, spare: Tensor, small: bool) -> Tensor:
+    """[b, 1] log2 of the sum of 2^score, computed in `spare`."""
+    if small:
+        return torch.exp2(scores, out=spare).sum(1, keepdim=True).log2()
+    top = scores.amax(1, keepdim=True)
+    return torch.sub(scores, top, out=spare).exp2_().sum(1, keepdim=True).log2() + top
 
 
 def leave_out_history(scores: Tensor, cases: Cases) -> None:
     """Set the scores [B, n] of each case's earlier items to -inf."""
-    row = torch.from_numpy(np.repeat(np.arange(len(cases)), np.diff(cases.history.offsets)))
-    scores[row.to(scores.device), torch.from_numpy(cases.history.items).to(scores.device)] = -torch.inf
+    row = np.repeat(np.arange(len(cases)) * scores.shape[1], np.diff(cases.history.offsets))
+    scores.view(-1).index_fill_(0, torch.from_numpy(row + cases.history.items).to(scores.device), -torch.inf)
 
 
 def per_user(cases: Cases, ranks: Ranks, n_users: int) -> Ranks:

@@ -11,7 +11,7 @@ from engine.data import Sequences
 from engine.data.cases import Cases
 from engine.metrics import TOP, TopLists
 from engine.models.base import Scorer
-from engine.training.ranking import BLOCK, leave_out_history
+from engine.training.ranking import leave_out_history, scored
 
 NO_ITEM = -1
 
@@ -21,9 +21,7 @@ def top_lists(scorer: Scorer, cases: Cases, mask_seen: bool, train: Sequences) -
     items of the history are left out, the target too where it is among them."""
     lists = np.full((len(train), TOP), NO_ITEM, dtype=np.int32)
     n_items = 0
-    for first in range(0, len(cases), BLOCK):
-        part = cases[first : first + BLOCK]
-        scores = scorer.scores(part)
+    for part, scores, _ in scored(scorer, cases):
         n_items = scores.shape[1]
         if mask_seen:
             leave_out_history(scores, part)
