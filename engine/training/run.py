@@ -23,6 +23,7 @@ from engine.spool import RunFolder, SpoolWriter
 from engine.training import fitting, loop
 from engine.training.diagnosis import start_facts
 from engine.training.outcome import sizes
+from engine.training.process import settle
 from engine.training.reference import id_table
 
 
@@ -44,9 +45,7 @@ def carry_out(
     """The result, or None where the run was stopped. Raises StepTooLargeError where memory does not suffice for a
     step, and what data, vectors and loop raise."""
     device = _device(experiment.execution.device)
-    torch.set_num_threads(experiment.execution.threads)
-    # As use_deterministic_algorithms, which imports the compiler in order to tell it as well.
-    torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "warn")
+    settle(device, experiment.execution.threads)
     recorder.facts(
         {"device": str(device), "threads": experiment.execution.threads, "provenance": provenance(folder.root)}
     )
