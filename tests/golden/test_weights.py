@@ -1,4 +1,5 @@
-"""Training gives the same bits as the code of commit ec201ce gave: every shipped arm on every backbone, one epoch."""
+"""Training gives the bits that are kept (`make_weights.py` says since when): every shipped arm on every backbone, one
+epoch."""
 
 import json
 from pathlib import Path
