@@ -15,45 +15,66 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from engine import spec
 from engine.data import load_dataset, split_dataset
 from engine.data.windows import Batch
-from engine.models.sequential.layout import Group, Layout
+from engine.models.sequential.bert4rec import BERT4RecEncoder
+from engine.models.sequential.gru4rec import GRU4RecEncoder
 from engine.models.sequential.recommender import SequentialRecommender, build
+from engine.models.sequential.sasrec import SASRecEncoder
 from engine.presets import resolve
 from engine.training import loop
 from engine.training.losses import criterion
 from engine.training.optimizer import make_optimizer
+from engine.training.process import settle
 
 
 def plain_step(model: SequentialRecommender, optimizer: torch.optim.Optimizer, batch: Batch, length: int) -> None:
-    """The usual way: one padded block, all logits at once."""
+    """The usual way, in torch's own layers: one padded block, all logits at once."""
     lengths = torch.from_numpy(batch.lengths)
-    count = len(lengths)
-    packed = Layout.of(lengths, torch.device("cpu"))
-    window = torch.repeat_interleave(torch.arange(count), lengths)
-    slots = window * length + packed.positions
-    items = torch.zeros(count * length, dtype=torch.int64).index_copy(0, slots, torch.from_numpy(batch.items))
-    layout = Layout(
-        torch.full((count,), length),
-        torch.arange(length).repeat(count),
-        torch.arange(1, count + 1) * length - 1,
-        (Group(0, count * length, count, length, None),),
-    )
-    masked = None
-    if batch.masked is not None:
-        masked = torch.zeros(count * length, dtype=torch.bool).index_copy(0, slots, torch.from_numpy(batch.masked))
+    real = torch.arange(length) < lengths[:, None]
+    items = torch.zeros(len(lengths), length, dtype=torch.int64)
+    items[real] = torch.from_numpy(batch.items)
     input_rows, scoring_rows = model.tables()
-    h = model.represent(input_rows, items, layout, masked)[slots][torch.from_numpy(batch.at)]
-    loss = F.cross_entropy(h @ scoring_rows.T, torch.from_numpy(batch.targets))
+    x = F.embedding(items, input_rows)
+    backbone: Any = model.backbone
+    if isinstance(backbone, GRU4RecEncoder):
+        h = backbone.down(backbone.gru(F.dropout(x, backbone.drop.p))[0])
+    elif isinstance(backbone, BERT4RecEncoder):
+        masked = torch.zeros(len(lengths), length, dtype=torch.bool)
+        masked[real] = torch.from_numpy(batch.masked)
+        h = backbone.head(
+            plain_transformer(backbone.transformer, torch.where(masked[..., None], backbone.mask, x), real)
+        )
+    elif isinstance(backbone, SASRecEncoder):
+        h = plain_transformer(backbone.transformer, x, None)
+    else:
+        raise SystemExit(f"no plain form of {type(backbone).__name__}")
+    loss = F.cross_entropy(h[real][torch.from_numpy(batch.at)] @ scoring_rows.T, torch.from_numpy(batch.targets))
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
+
+
+def plain_transformer(encoder: Any, x: Tensor, real: Tensor | None) -> Tensor:
+    """[B, length, d] -> [B, length, d]; `real` [B, length] marks what is no padding, None for causal attention."""
+    p = encoder.drop.p
+    x = F.dropout(x + encoder.positions[: x.shape[1]], p)
+    mask = None if real is None else real[:, None, None]
+    for block in encoder.blocks:
+        q, k, v = block.qkv(block.before_attention(x)).unflatten(-1, (3, block.heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=real is None)
+        x = x + F.dropout(block.out(mixed.transpose(1, 2).flatten(2)), p)
+        x = x + F.dropout(block.narrow(F.gelu(block.widen(block.before_mlp(x)))), p)
+    out: Tensor = encoder.norm(x)
+    return out
 
 
 def products(backbone: spec.ItemBackbone, n_items: int, batch: Batch) -> float:
@@ -88,7 +109,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10, help="steps per round")
     parser.add_argument("--rounds", type=int, default=5, help="alternating rounds")
     given = parser.parse_args()
-    torch.set_num_threads(1)
+    settle(torch.device("cpu"), 1)
 
     experiment = resolve(method="id", dataset=given.dataset, backbone=given.backbone).experiment
     dataset = load_dataset(experiment.data)
