@@ -12,7 +12,9 @@ from typing import Any, Self, TextIO
 import pytest
 
 from engine.spool import RunFolder
+from tfllmer_tui.cli.store.doctor import _DEVICES
 
+_OF_THE_HUB = ("HF_HOME", "HF_ENDPOINT", "HF_HUB_OFFLINE")
 _JOB = [sys.executable, "-P", "-m", "engine.job"]
 
 
@@ -44,13 +46,16 @@ def jobs_here() -> Iterator[None]:
     """Do jobs at once and here where a process of `engine.job` would be started; all others are started.
 
     For tests of what comes before and after a job. That a process does the same is what `test_journeys` shows. Jobs
-    that encode stay processes: the hub's library reads its environment when it is imported.
+    that encode stay processes where a test tells the hub's library something: it reads that when it is imported.
     """
     popen = subprocess.Popen
 
     def start(command: Sequence[str], **options: Any) -> Any:
         arguments = list(command[len(_JOB) :])
-        if list(command[: len(_JOB)]) != _JOB or "--embed" in arguments:
+        if command[-1] == _DEVICES:
+            return _Ended(command, *_devices())
+        is_told = "--embed" in arguments and any(name in os.environ for name in _OF_THE_HUB)
+        if list(command[: len(_JOB)]) != _JOB or is_told:
             return popen(command, **options)
         if options["stdout"] == subprocess.PIPE:
             output, errors = io.StringIO(), io.StringIO()
@@ -61,6 +66,14 @@ def jobs_here() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subprocess, "Popen", start)
         yield
+
+
+def _devices() -> tuple[int, str]:
+    """What `tfllmer doctor` asks a process that may import torch."""
+    output = io.StringIO()
+    with redirect_stdout(output):
+        exec(_DEVICES, {})
+    return 0, output.getvalue()
 
 
 def do(folder: RunFolder) -> int:
@@ -77,7 +90,8 @@ def _job(arguments: list[str], output: TextIO, errors: TextIO) -> int:
     threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        with redirect_stdout(output), redirect_stderr(errors):
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors):
+            patch.setattr(os, "getppid", os.getpid)  # this process is the one that asked
             return job.main(arguments)
     finally:
         torch.set_num_threads(threads)
