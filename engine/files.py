@@ -216,7 +216,7 @@ def store_path(given: str | Path | None = None) -> Path:
     A path, or the URL `sqlite:///relative/path`, `sqlite:////absolute/path`. Raises UserError for anything else.
     """
     if isinstance(given, Path):
-        return _no_file_of_a_store(given.expanduser().resolve())
+        return _no_file_of_a_store(path_of(given).resolve())
     text = given if given is not None else os.environ.get("TFLLMER_DB") or DEFAULT_STORE
     if "\0" in text:
         raise UserError(f"--db {text}: names no file")
@@ -232,13 +232,15 @@ def store_path(given: str | Path | None = None) -> Path:
     if rest in ("/", "/:memory:"):
         raise UserError(f"{text or '--db'}: names no file; give the path of one, for instance {DEFAULT_STORE}")
     try:
-        path = Path(rest[1:]).expanduser().resolve()
-    except (RuntimeError, OSError) as error:  # ~NAME of nobody; a circle of links
+        path = path_of(rest[1:]).resolve()
+    except (RuntimeError, OSError) as error:  # a circle of links
         raise UserError(f"--db {text}: names no file ({error})") from None
     return _no_file_of_a_store(path)
 
 
 def _no_file_of_a_store(path: Path) -> Path:
+    if not path.name:
+        raise UserError(f"{path}: names no file; give the path of one, for instance {DEFAULT_STORE}")
     if path.name.endswith((".files", "-wal", "-shm", "-journal")):
         raise UserError(
             f"{path}: {path.name} is a name that stores give to files of their own; take one such as {DEFAULT_STORE}"
@@ -248,6 +250,23 @@ def _no_file_of_a_store(path: Path) -> Path:
 
 def _without_password(url: str) -> str:
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+
+
+def path_of(words: str | Path) -> Path:
+    """A path as it was typed or stands in a file, with `~` read. Raises UserError where no file can have that name, or
+    nobody here may look."""
+    try:
+        path = Path(words).expanduser()
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise UserError(f"{words}: {error.strerror or error}") from None
+    except RuntimeError:
+        raise UserError(f"{words}: there is no such user") from None
+    except ValueError:  # zeros, halves of characters
+        raise UserError(f"{words}: names no file") from None
+    return path
 
 
 # ------------------------------------------------------------------------------------ state
@@ -274,7 +293,7 @@ def user_cache() -> Path:
     from platformdirs import user_cache_path
 
     chosen = os.environ.get("TFLLMER_CACHE")
-    return Path(chosen).expanduser().resolve() if chosen else user_cache_path(_NAME, appauthor=False)
+    return path_of(chosen).resolve() if chosen else user_cache_path(_NAME, appauthor=False)
 
 
 def state_folder(store: Path) -> Path:

@@ -50,8 +50,12 @@ PART_NAMES = {"train": "train", "valid": "valid", "val": "valid", "validation": 
 
 
 def data_roots() -> list[Path]:
-    """The folders named in $TFLLMER_DATA, in its order."""
-    return [Path(root).expanduser() for root in os.environ.get("TFLLMER_DATA", "").split(os.pathsep) if root]
+    """The folders named in $TFLLMER_DATA, in its order. Raises UserError for what can be no folder."""
+    roots = os.environ.get("TFLLMER_DATA", "")
+    try:
+        return [Path(root).expanduser() for root in roots.split(os.pathsep) if root]
+    except RuntimeError:
+        raise UserError(f"$TFLLMER_DATA: {roots}: there is no such user") from None
 
 
 def list_datasets() -> list[tuple[str, Path]]:

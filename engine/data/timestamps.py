@@ -115,7 +115,8 @@ def _scaled(text: pl.Series) -> IntArray | int:
     digits = parts["digits"].to_numpy()
     power = np.where(digits == 0, 0, parts["power"].to_numpy())
     power = power - min(0, int(power.min(initial=0)))
-    long = np.flatnonzero((power > _MAX_DIGITS) | (digits.astype(np.float64) * 10.0 ** np.minimum(power, 300) > _MAX))
+    size = digits.astype(np.float64) * 10.0 ** np.minimum(power, _MAX_DIGITS)
+    long = np.flatnonzero((power > _MAX_DIGITS) | (size > _MAX))
     if len(long):
         return int(long[0])
     scaled: IntArray = digits * 10**power

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine.errors import UserError, nearest
+from engine.files import path_of
 from engine.places import atomic_file, list_vectors, vectors_name
 from engine.presets.files import Preset, Setting, find_preset, has_preset, list_presets
 from engine.presets.layers import Layer, Merged, at, merge, tree_of, whole_name, whole_names
@@ -84,7 +85,7 @@ def resolve(
     flags = {"seed": seed, "execution.device": device, "execution.threads": threads, "note": note}
 
     where = axes["--dataset"] or DATASET
-    name = where if has_preset("dataset", where) or not is_path(where) else dataset_name(Path(where).expanduser())
+    name = where if has_preset("dataset", where) or not is_path(where) else dataset_name(path_of(where))
     model = find_preset("backbone", axes["--backbone"] or BACKBONE)
     arm = _arm(axes["--method"] or _usual_method(model), axes["--ablation"])
     layers = [Layer(_source(name, _by(axes, "--dataset")), firm=False)]

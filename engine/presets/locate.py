@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from engine.errors import UserError, nearest
+from engine.files import path_of
 from engine.places import (
     PART_NAMES,
     PARTS,
@@ -33,7 +34,7 @@ def find_dataset(name_or_path: str) -> Path:
     if name_or_path in known:
         _require_one_reading(known[name_or_path], name_or_path)
         return known[name_or_path]
-    path = Path(name_or_path).expanduser()
+    path = path_of(name_or_path)
     if path.is_dir() or inter_name(path.name) is not None:
         dataset_name(path)
         return (path if path.is_dir() else path.parent).resolve()
@@ -125,7 +126,7 @@ def _listed(files: Iterable[Path]) -> str:
 def find_vectors(folder: Path, dataset: str, source: str) -> Path:
     """The file of vectors, by name beside the data set or as a path. Raises UserError that lists what there is."""
     if os.sep in source or source.endswith(VECTOR_SUFFIXES):
-        file = Path(source).expanduser()
+        file = path_of(source)
         if not file.is_file():
             raise UserError(f"--embedding {source}: no such file")
         if file.suffix not in VECTOR_SUFFIXES:

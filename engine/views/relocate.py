@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import UserError
+from engine.files import path_of
 from engine.places import atomic_file, inter_name
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def relocated(run: Run, sets: Sequence[str]) -> Experiment:
                 f"--set {name}: a run that goes on keeps its settings; only {' and '.join(PLACES)} may change"
                 f" (tfllmer clone {run.id} --set {name}={place} makes another run)"
             )
-        path = Path(place).expanduser().resolve()
+        path = path_of(place).resolve()
         source, vectors = experiment.data.source, experiment.embedding
         if name == "data.source.path":
             if not isinstance(source, Files):

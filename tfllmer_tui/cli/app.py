@@ -92,11 +92,11 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        code = _report(error)
+        code = _report(error, arguments)
     sys.exit(code or 0)
 
 
-def _report(error: Exception) -> int:
+def _report(error: Exception, arguments: list[str]) -> int:
     from engine.errors import UserError
     from engine.text import single_line
 
@@ -111,6 +111,17 @@ def _report(error: Exception) -> int:
     if isinstance(error, typer.exceptions.TyperException):
         help.say_usage(error)
         return getattr(error, "exit_code", 2)
+    if isinstance(error, OSError) and isinstance(error.filename, str):  # the machine's word on a file that was named
+        say(f"tfllmer: {single_line(error.filename)}: {error.strerror}")
+        return 2
+    if isinstance(error, UnicodeEncodeError) and (no_text := [word for word in arguments if not _is_text(word)]):
+        say(f"tfllmer: {single_line(no_text[0])}: holds bytes that are no text (UTF-8)")
+        return 2
     what = single_line(f"{type(error).__name__}: {error}")
     say(f"tfllmer: a fault of tfllmer itself: {what} (--debug shows where)")
     return 1
+
+
+def _is_text(word: str) -> bool:
+    """Bytes that are no UTF-8 come as halves of characters."""
+    return not any("\ud800" <= character <= "\udfff" for character in word)

@@ -207,7 +207,7 @@ def _modules(folder: Path, name: str) -> list[tuple[str, Path]]:
             if not place.resolve().is_relative_to(folder.resolve()):
                 raise UserError(f"--encoder {name}: its modules.json leads out of the folder ({path})")
             modules.append((kind.rsplit(".", 1)[-1], place))
-    except (TypeError, KeyError):
+    except (TypeError, KeyError, ValueError):  # the last of zeros in a path
         raise UserError(f"--encoder {name}: modules.json is no list of modules with type and path; repair it") from None
     return modules
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from engine.embeddings.encode.declared import Declaration, read_declaration, read_declared
 from engine.errors import UserError
+from engine.files import path_of
 from engine.spec import file_fingerprint
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -43,7 +44,7 @@ def locate(name: str, revision: str | None, say: Callable[[str], None]) -> Sourc
     Raises UserError in one line where there is no such model, the hub cannot be reached, or the weights are
     in another format than safetensors.
     """
-    local = Path(name).expanduser()
+    local = path_of(name)
     if local.is_dir():
         if revision is not None:
             raise UserError(f"--revision {revision}: {local} is a directory, which has one state; leave it out")

@@ -121,7 +121,9 @@ async def test_the_baseline_is_there_again_for_as_long_as_its_runs_are(filled: P
         assert "Δ to" not in screen_text(pilot)
 
 
-async def test_a_broken_file_is_told_on_screen_and_nonsense_in_a_file_ends_nothing(filled: Path) -> None:
+async def test_a_broken_file_is_told_on_screen_and_nonsense_in_a_file_ends_nothing(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nonsense = {"theme": ["x"], "spacious": "?", "runs": 3, "board": [1], "look": {"axis": 5}, "run tab": {"a": 1}}
     nonsense |= {"geometry": "x", "preview": None, "baselines": "x"}
     kept(filled, **nonsense)
@@ -130,6 +132,10 @@ async def test_a_broken_file_is_told_on_screen_and_nonsense_in_a_file_ends_nothi
         for key in ("2", "6", "1", "enter"):
             await press(pilot, key)
     (user_state() / "tui.json").write_text("{")
-    async with TfllmerApp(str(filled)).run_test(size=(160, 40), notifications=True) as pilot:
-        await quiet(pilot)
-        assert any("tui.json makes no sense" in notice.message for notice in pilot.app._notifications)
+    said: list[str] = []
+    app = TfllmerApp(str(filled))
+    with monkeypatch.context() as patch:  # what is on screen goes by itself after some seconds
+        patch.setattr(app, "notify", lambda message, **_: said.append(message))
+        async with app.run_test(size=(160, 40)) as pilot:
+            await quiet(pilot)
+    assert [line for line in said if "tui.json makes no sense" in line]

@@ -159,8 +159,9 @@ def _source(name: str | None, encoder: str) -> str:
     import re
 
     from engine.errors import UserError
+    from engine.files import path_of
 
-    chosen = name if name is not None else Path(encoder).expanduser().resolve().name.lower()
+    chosen = name if name is not None else path_of(encoder).resolve().name.lower()
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", chosen):
         raise UserError(f"--name {chosen}: letters, digits and . _ + - only; choose another with --name")
     return chosen
@@ -169,12 +170,13 @@ def _source(name: str | None, encoder: str) -> str:
 def _output(given: Path | None, folder: Path, dataset: str, source: str) -> Path:
     """The file to write. Raises UserError where `--embedding SOURCE` would then be ambiguous."""
     from engine.errors import UserError
+    from engine.files import path_of
     from engine.presets import list_vectors
 
     if given is not None:
         if given.suffix != ".safetensors":
             raise UserError(f"-o {given}: vectors are written as .safetensors; end the name so")
-        return given.expanduser().resolve()
+        return path_of(given).resolve()
     out = folder / f"{dataset}.{source}.safetensors"
     others = [file.name for file in list_vectors(folder, dataset).get(source, []) if file != out]
     if others:

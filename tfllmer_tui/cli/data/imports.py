@@ -68,18 +68,19 @@ def import_(
     tfllmer data import ./ml-100k-split --output ./ml-100k
     """
     from engine.errors import UserError
+    from engine.files import path_of
     from tfllmer_tui.cli.child import run_child
     from tfllmer_tui.cli.output import print_json
 
     if output is not None and output.suffix == ".inter":
         raise UserError(f"--output {output}: names the folder; the file in it is called NAME.inter")
-    path = source.expanduser().resolve()
-    named = name if name is not None else _name_of(path) if output is None else output.expanduser().resolve().name
+    path = path_of(source).resolve()
+    named = name if name is not None else _name_of(path) if output is None else path_of(output).resolve().name
     folder = output if output is not None else Path(named)
     columns = {"user": user, "item": item, "time": time, "rating": rating, "history": history, "split": split}
     request = {
         "source": str(path),
-        "folder": str(folder.expanduser().resolve()),
+        "folder": str(path_of(folder).resolve()),
         "name": named,
         "shape": shape,
         "columns": {role: column for role, column in columns.items() if column is not None},

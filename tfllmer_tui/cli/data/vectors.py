@@ -54,15 +54,16 @@ def import_(
     tfllmer vectors import items.f32 --width 768 -o ml-100k/ml-100k.raw.safetensors
     """
     from engine.errors import UserError
+    from engine.files import path_of
     from tfllmer_tui.cli.child import run_child
     from tfllmer_tui.cli.output import print_json, say
 
     if output.suffix != ".safetensors":
         raise UserError(f"-o {output}: vectors are written as .safetensors; end the name so")
     request = {
-        "source": str(source.expanduser().resolve()),
-        "out": str(output.expanduser().resolve()),
-        "ids": None if ids is None else str(ids.expanduser().resolve()),
+        "source": str(path_of(source).resolve()),
+        "out": str(path_of(output).resolve()),
+        "ids": None if ids is None else str(path_of(ids).resolve()),
         "key": key,
         "width": width,
     }
@@ -85,7 +86,9 @@ def import_(
 
 def _conversion(source: Path) -> str:
     """Three lines of Python for those who trust the file."""
-    with open(source.expanduser(), "rb") as file:
+    from engine.files import path_of
+
+    with open(path_of(source), "rb") as file:
         start = file.read(4)
     if start.startswith(b"PK"):  # an archive of torch
         return _CONVERT_TORCH.format(file=str(source))

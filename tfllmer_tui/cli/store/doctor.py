@@ -87,6 +87,8 @@ def _devices(problems: list[str]) -> dict[str, Any]:
         devices: dict[str, Any] = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
         problems.append("importing torch took more than 120 s")
+    except OSError as error:
+        problems.append(f"torch cannot be asked: {sys.executable}: {error.strerror}")
     except ValueError:
         problems.append(f"torch does not work: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
     else:

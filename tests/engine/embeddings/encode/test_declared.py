@@ -264,6 +264,8 @@ def test_what_cannot_be_done_is_one_line(bert: Path, tmp_path: Path) -> None:
     listed = json.loads(sound[folder / "modules.json"])
     (folder / "modules.json").write_text(json.dumps([*listed[:2], listed[2] | {"path": "../plain"}]))
     refused("leads out of the folder")
+    (folder / "modules.json").write_text(json.dumps([*listed[:2], listed[2] | {"path": "a\0b"}]))
+    refused("is no list of modules")
 
     (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode": "attention"}')
     refused("declares the pooling 'attention', which is not known")

@@ -22,7 +22,16 @@ def store(cli: Cli) -> Store:
     return store_of_four(cli.folder / "experiments.db")
 
 
-QUESTIONS = (["runs", "--json"], ["leaderboard", "--json"], ["show", "baseline", "--json"], ["export", "csv"])
+QUESTIONS = (
+    ["runs", "--json"],
+    ["leaderboard", "--json"],
+    ["show", "baseline", "--json"],
+    ["export", "csv"],
+    ["verdict", "--json"],
+    ["compare", "id", "full", "--metric", "train_ce", "--json"],
+    ["reproduce", "baseline"],
+    ["study", "status", "pair", "--json"],
+)
 
 
 def answers(cli: Cli) -> list[tuple[int, str]]:

@@ -25,10 +25,10 @@ from pathlib import Path
 from tests.tui.cli.calls import call
 folder, asked, home = Path(sys.argv[1]), json.loads(sys.argv[2]), Path(sys.argv[3])
 shutil.copytree(folder, home / "warm")
-for words in asked:
-    if words[0] not in ("run", "worker", "study"):  # what they import may lie where nobody may look
+for words in asked:  # what they import may lie where nobody may look
+    if words[0] not in ("run", "worker", "doctor") and words[:2] != ["study", "run"]:
         call(home / "warm", *words)
-import engine.presets, engine.queue.worker, engine.queue.studies, fractions
+import engine.presets, engine.queue.worker, engine.queue.studies, fractions, importlib.metadata, pynvml
 os.setgid(65534)
 os.setuid(65534)
 done = [call(folder, *words, HOME=str(home), XDG_STATE_HOME=str(home)) for words in asked]
@@ -44,6 +44,9 @@ READ = (
     ["logs", "baseline", "--json"],
     ["queue", "--json"],
     ["trash", "list", "--json"],
+    ["compare", "id", "full", "--metric", "train_ce", "--json"],
+    ["verdict", "--json"],
+    ["study", "status", "pair", "--json"],
     ["db", "info", "--json"],
     ["db", "check", "--json"],
     ["db", "check", "--fix"],
@@ -99,7 +102,11 @@ def test_reading_and_changing(theirs: Store, at_work: bool) -> None:
         with open_.read() as session:
             session.connection().exec_driver_sql("SELECT 1 FROM run")
     before = contents(theirs.path.parent)
-    answers = as_somebody_else(theirs, READ + CHANGE)
+    *answers, (code, out, errors) = as_somebody_else(theirs, (*READ, *CHANGE, ["doctor", "--json"]))
+    assert code == 1, errors
+    told = json.loads(out)
+    assert told["store"]["sound"] is True
+    assert f"{theirs.path.parent} cannot be written" in told["problems"]
     after = contents(theirs.path.parent)
     for each in (before, after):
         each.pop("experiments.db-shm", None)  # memory that readers share, no data
