@@ -11,6 +11,8 @@ from hypothesis import settings
 
 # Several OpenMP threads wait by spinning: beside other processes they are many times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Containers often forbid it: then every process that the tests start compiles the whole package again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # The list of fonts takes seconds to make; it is no state of a test.
 os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))
 # Stores sync their files often. In memory that costs nothing, and what a test shows is the same.
