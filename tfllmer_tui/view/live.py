@@ -25,22 +25,18 @@ _DIM = "bright_black"
 
 @dataclass(frozen=True)
 class RunProgress:
-    """How far a run is: epochs done of how many, and the seconds since this attempt began at `start`."""
+    """How far a run is: epochs done of how many, the seconds it has taken, and those to go (None: not known).
+    One that has `ended` has nothing to go, however many of its epochs it did."""
 
     epoch: float
     epochs: int
     elapsed_s: float
-    start: float = 0.0
+    left_s: float | None = None
+    ended: bool = False
 
     @property
     def share(self) -> float:
         return min(max(self.epoch / self.epochs, 0.0), 1.0) if self.epochs else 1.0
-
-    @property
-    def eta_s(self) -> float | None:
-        """Seconds to go at the speed so far; None before there is one."""
-        done = self.epoch - self.start
-        return self.elapsed_s * (self.epochs - self.epoch) / done if done > 0 else None
 
 
 def live_view(
@@ -137,8 +133,9 @@ def _ranking_line(series: Mapping[str, Points], width: int) -> Text:
 
 
 def _progress_line(progress: RunProgress, width: int) -> Text:
-    eta = progress.eta_s
-    left = "" if progress.share >= 1 else f" · {duration(eta)} left" if eta is not None else " · time left unknown"
+    left = f" · {duration(progress.left_s)} left" if progress.left_s is not None else " · time left unknown"
+    if progress.ended or progress.share >= 1:
+        left = ""
     tail = f" {progress.share:4.0%}  {duration(progress.elapsed_s)}{left}"
     head = f"epoch {math.floor(progress.epoch)}/{progress.epochs} "
     room = max(width - len(head) - len(tail), 4)

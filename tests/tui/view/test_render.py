@@ -113,10 +113,14 @@ def test_durations(seconds: float | None, expected: str) -> None:
     assert duration(seconds) == expected
 
 
-def test_time_left_counts_from_where_this_attempt_began() -> None:
-    assert RunProgress(10, 40, 20.0).eta_s == pytest.approx(60)
-    assert RunProgress(30, 40, 20.0, start=20).eta_s == pytest.approx(20)
-    assert RunProgress(20, 40, 5.0, start=20).eta_s is None
+def test_time_left_is_said_of_a_run_that_goes_on() -> None:
+    def progress(told: RunProgress) -> str:
+        return shown(live_view(record("RUN"), series(), RunFacts.decode(FACTS), told))
+
+    assert "50%  1:14 · 1:00 left" in progress(RunProgress(20, 40, 74.2, 60.0))
+    assert "time left unknown" in progress(RunProgress(20, 40, 74.2))
+    for ended in (RunProgress(29, 40, 74.2, ended=True), RunProgress(40, 40, 74.2, 3.0)):  # patience ends many early
+        assert "left" not in progress(ended)
     assert RunProgress(0, 0, 1.0).share == 1.0
 
 
@@ -203,7 +207,7 @@ def test_best_is_bold_and_second_underlined() -> None:
 
 def test_the_live_view_fits_a_terminal_of_80_by_24() -> None:
     run = record("01K8Z3QW5T7N2C4V6B8X9M1P3R", status="running")
-    text = shown(live_view(run, series(), RunFacts.decode(FACTS), RunProgress(30.4, 40, 74.2)))
+    text = shown(live_view(run, series(), RunFacts.decode(FACTS), RunProgress(30.4, 40, 74.2, 23.4)))
     lines = text.splitlines()
     assert len(lines) == 23
     assert max(map(len, lines)) <= 80

@@ -14,7 +14,6 @@ from engine.records import RunStatus
 from engine.store import Run, Store
 from tfllmer_tui.cli.output import no_caret_c
 from tfllmer_tui.cli.run.picture import Snapshot, draw, snapshot
-from tfllmer_tui.view.live import RunProgress
 from tfllmer_tui.view.printing import put
 from tfllmer_tui.view.text import count, duration
 
@@ -28,7 +27,6 @@ def live(store: Store, run: Run, console: Console) -> Iterator[OnUpdate]:
     """A picture that is redrawn in place. The process of the run is followed by the caller's thread; the
     drawing thread sees finished snapshots only."""
     began, snapshots = time.monotonic(), [snapshot(store, run)]
-    start = snapshots[0].epoch
     read_at = [0.0]
 
     def update(run: Run) -> None:
@@ -42,7 +40,7 @@ def live(store: Store, run: Run, console: Console) -> Iterator[OnUpdate]:
         width, height = console.size
         ended = snapshots[0].record.status is not RunStatus.RUNNING
         room = height - 10 if ended else height - 1  # the result comes below the last picture
-        return draw(snapshots[0], time.monotonic() - began, start, width=width, height=max(room, 10))
+        return draw(snapshots[0], time.monotonic() - began, width=width, height=max(room, 10))
 
     drawing = Live(console=console, get_renderable=render, refresh_per_second=4, vertical_overflow="crop")
     with no_caret_c(), drawing as view:
@@ -52,7 +50,7 @@ def live(store: Store, run: Run, console: Console) -> Iterator[OnUpdate]:
 @contextmanager
 def lines(store: Store, run: Run) -> Iterator[OnUpdate]:
     """One line per epoch, without control codes."""
-    began, first = time.monotonic(), snapshot(store, run)
+    first = snapshot(store, run)
     steps = set(first.series["train_ce"][0].tolist())
     stopping = [False]
 
@@ -64,12 +62,12 @@ def lines(store: Store, run: Run) -> Iterator[OnUpdate]:
         for step in current.series["train_ce"][0].tolist():
             if step not in steps:
                 steps.add(step)
-                put(_line(current, step, time.monotonic() - began, first.epoch))
+                put(_line(current, step))
 
     yield update
 
 
-def _line(current: Snapshot, at: float, elapsed_s: float, start: float) -> str:
+def _line(current: Snapshot, at: float) -> str:
     values = {name: dict(zip(*map(list, points), strict=True)).get(at) for name, points in current.series.items()}
     epoch = values["epoch"] or 0.0
     parts = [
@@ -81,9 +79,8 @@ def _line(current: Snapshot, at: float, elapsed_s: float, start: float) -> str:
     speed = current.series["targets_per_s"][1]
     if len(speed):
         parts.append(f"{count(float(speed[-1]))} targets/s")
-    left = RunProgress(epoch, current.epochs, elapsed_s, start).eta_s
-    if left:
-        parts.append(f"{duration(left)} left")
+    if current.left_s:
+        parts.append(f"{duration(current.left_s)} left")
     return "  ".join(parts)
 
 

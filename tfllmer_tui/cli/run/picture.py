@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from rich.console import Group, RenderableType
 
 from engine.records import RunFacts, RunRecord, RunStatus
 from engine.store import Run, Store, events, facts_of, record, series
+from engine.store.queries.pace import end_of
 from engine.store.runs import planned_epochs
 from tfllmer_tui.view.live import Points, RunProgress, live_view
 from tfllmer_tui.view.runs import result_table
@@ -29,6 +31,8 @@ class Snapshot:
     series: Mapping[str, Points]
     facts: RunFacts
     epochs: int
+    ends_at: float | None
+    """When it will be done, Unix seconds; None where that is not known."""
     news: str
     """The run's newest word about itself while nothing is measured yet."""
 
@@ -37,6 +41,11 @@ class Snapshot:
         """How far it is, in epochs."""
         _, values = self.series["epoch"]
         return float(values[-1]) if len(values) else 0.0
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until it will be done."""
+        return None if self.ends_at is None else max(0.0, self.ends_at - time.time())
 
 
 def snapshot(store: Store, run: Run) -> Snapshot:
@@ -60,14 +69,13 @@ def snapshot(store: Store, run: Run) -> Snapshot:
     measured = len(reported["train_ce"][0]) > 0
     texts = [] if measured else [event.text for event in events(store, run.id) if event.level != "state"]
     news = texts[-1] if texts else "waiting for the first measurement"
-    return Snapshot(head, stopping, reported, facts_of(run), planned_epochs(run), news)
+    return Snapshot(head, stopping, reported, facts_of(run), planned_epochs(run), end_of(store, run), news)
 
 
-def draw(
-    moment: Snapshot, elapsed_s: float, start: float = 0.0, *, width: int = WIDTH, height: int = HEIGHT
-) -> RenderableType:
-    """The curves with progress. `elapsed_s` is the time since this attempt began at epoch `start`."""
-    progress = RunProgress(moment.epoch, moment.epochs, elapsed_s, start)
+def draw(moment: Snapshot, elapsed_s: float, *, width: int = WIDTH, height: int = HEIGHT) -> RenderableType:
+    """The curves with progress. `elapsed_s` is the time since this attempt began."""
+    ended = moment.record.status is not RunStatus.RUNNING
+    progress = RunProgress(moment.epoch, moment.epochs, elapsed_s, moment.left_s, ended)
     return live_view(
         moment.record,
         moment.series,
