@@ -288,3 +288,16 @@ def test_what_a_run_leaves_in_its_group_is_killed_before_its_place_is_given_away
     ended = get_run(store, run.id)
     assert ended.status == "finished"
     assert not group_of(ended.pid or 0)
+
+
+def test_a_damaged_row_in_the_queue_stops_neither_the_worker_nor_the_others(store: Store, started: Workers) -> None:
+    runs = [queue_double(store, "finish", seed=seed) for seed in range(4)]
+    with store.write() as session:
+        for run, change in zip(runs, ("spec = '{'", "spec = '[]'", "priority = 'x'"), strict=False):
+            session.connection().exec_driver_sql(f"UPDATE run SET {change} WHERE id = ?", (run.id,))
+    worker = start_worker(store, 2, linger_s=1.0)
+    started.append(worker)
+    until(lambda: get_run(store, runs[3].id).status == "finished", "the sound one is done")
+    assert worker.wait(60) == 0, store.path.with_name("worker.txt").read_text()
+    assert "Traceback" not in store.path.with_name("worker.txt").read_text()
+    assert get_run(store, runs[0].id).status != "running"
