@@ -68,12 +68,15 @@ def jobs_here() -> Iterator[None]:
         yield
 
 
-def _devices() -> tuple[int, str]:
+def _devices() -> tuple[int, str, str]:
     """What `tfllmer doctor` asks a process that may import torch."""
     output = io.StringIO()
-    with redirect_stdout(output):
-        exec(_DEVICES, {})
-    return 0, output.getvalue()
+    try:
+        with redirect_stdout(output):
+            exec(_DEVICES, {})
+    except (ImportError, OSError) as error:
+        return 1, "", f"{type(error).__name__}: {error}"
+    return 0, output.getvalue(), ""
 
 
 def do(folder: RunFolder) -> int:

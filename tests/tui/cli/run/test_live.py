@@ -1,7 +1,6 @@
 """The live picture in a real terminal of 80 x 24, and plain output where there is none."""
 
 import re
-import subprocess
 import sys
 import termios
 from pathlib import Path
@@ -48,9 +47,8 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_the_terminal_as_it_was(tmp_path: Pa
 
 
 def test_without_a_terminal_there_is_a_line_per_epoch_and_no_control_code(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, *RUN, "--set", "train.epochs=2"], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
+    done = call(tmp_path, *RUN[2:], "--set", "train.epochs=2")
+    assert done.returncode == 0, done
     lines = [line for line in done.stdout.splitlines() if re.match(r"epoch \d/2  train CE ", line)]
     assert [line[:9] for line in lines] == ["epoch 0/2", "epoch 1/2", "epoch 2/2"]
     assert not CONTROL.search(done.stdout)
