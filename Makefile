@@ -4,6 +4,7 @@
 # make snapshots write the tests' pictures of the screens anew, after a change of how they look
 # make check     lint, format, types and import contracts
 # make audit     known advisories for the pinned packages (needs a network that knows them)
+#                AUDIT="-s osv --osv-url URL" asks a mirror of the advisories instead, where there is no such network
 #
 # PYTHON=python3.12     another interpreter (3.11 or newer)
 # TORCH_INDEX=URL       where pip finds a special torch build, such as the CPU-only one (see README)
@@ -39,7 +40,7 @@ check: $(VENV)/ready-dev
 audit:
 	$(PYTHON) -m venv .venv-audit
 	.venv-audit/bin/pip install --quiet --disable-pip-version-check 'pip-audit>=2.7,<3'
-	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
+	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip $(AUDIT) -r constraints.txt
 
 benchmarks: $(VENV)/ready
 	$(BIN)/python benchmarks/front_start.py
