@@ -51,9 +51,12 @@ class Navigation(App[None]):
         self.action_go(event.mode)
 
     def on_key(self, event: events.Key) -> None:
-        """`q` twice on an overlay ends the overlay, and not the app too."""
+        """`q` twice on an overlay ends the overlay, and not the app too; a letter right behind the jump key jumps."""
         if event.time <= self.deaf_before:
             event.prevent_default()
+        elif isinstance(self.screen, JumpScreen):  # a letter that came before the letters had the keys
+            event.prevent_default()
+            self.screen.take(event)
 
     async def action_back(self) -> None:
         """To the screen below, from one that is whole: half of a screen cannot be taken away."""

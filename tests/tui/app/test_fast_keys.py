@@ -86,6 +86,12 @@ async def test_two_letters_in_jump_mode_lead_to_the_first(filled: Path) -> None:
         assert pilot.app.is_running and type(pilot.app.screen).__name__ == "RunsScreen"
 
 
+async def test_a_letter_right_behind_the_jump_key_jumps(filled: Path) -> None:
+    async with opened(filled) as pilot:
+        await fast(pilot, "ctrl+o", "a", "b", "2", "x")
+        assert type(pilot.app.screen).__name__ == "RunsScreen" and type(pilot.app.focused).__name__ == "FilterLine"
+
+
 async def test_enter_twice_opens_one_run(filled: Path) -> None:
     async with opened(filled) as pilot:
         await fast(pilot, "enter", "enter")

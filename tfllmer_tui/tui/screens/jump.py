@@ -39,6 +39,10 @@ class JumpScreen(Overlay[None]):
 
     def on_key(self, event: events.Key) -> None:
         event.stop()
+        self.take(event)
+
+    def take(self, event: events.Key) -> None:
+        """Go where the letter leads, or end."""
         target = self._targets.get(event.character or "")
         if target is not None and self.is_active:
             target.focus()
