@@ -7,16 +7,22 @@ import subprocess
 import sys
 import traceback
 from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 
 from tests.jobs import jobs_here
 from tfllmer_tui.cli import main
 
 TFLLMER = [sys.executable, "-c", "from tfllmer_tui.cli import main; main()"]
 """`tfllmer` as a process of its own: for signals, terminals and what goes on in the background."""
+
+
+_command = cache(typer.main.get_command)
+"""The tree of commands made from the functions, which a process makes once: most of what a short command costs."""
 
 
 def call(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -29,6 +35,8 @@ def call(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[s
         for name, value in env.items():
             patch.setenv(name, value)
         patch.chdir(folder)
+        if "_TFLLMER_COMPLETE" not in env:  # a completion leaves its traces in the tree
+            patch.setattr(typer.main, "get_command", _command)
         patch.setattr(sys, "argv", ["tfllmer", *words])
         code = _exit_code()
     return subprocess.CompletedProcess(words, code, out.getvalue(), errors.getvalue())
