@@ -13,7 +13,7 @@ from tests.golden import weights
 from tests.golden.stores import HERE, QUESTIONS, renamed, study_text
 from tests.tui.cli.calls import Cli
 
-_SAME_BITS = weights.key() == json.loads(weights.GOLDEN.read_text("utf-8"))["key"]
+_SAME_MACHINE = weights.key() == json.loads(weights.GOLDEN.read_text("utf-8"))["key"]
 _MACHINE = ("changes", "workers", "devices", "created", "age")
 """What an answer says of this machine and this moment; and when a diagnosis was stored, which stands to the second."""
 
@@ -112,10 +112,9 @@ def test_a_run_is_trained_again_to_its_numbers(schema: str, cli: Cli) -> None:
     done = cli("reproduce", run, "--run", "--json")
     told = json.loads(done.stdout)
     assert told["status"] == "finished"
-    if _SAME_BITS:
-        assert told["differences"] == [] and done.returncode == 0
-    else:
-        assert all(abs(now - then) < 0.02 for _, then, now in told["differences"])
+    # the step adds up in another order since; a rank may flip on another processor, or with other libraries
+    bound = 1e-5 if _SAME_MACHINE else 0.02
+    assert all(abs(now - then) < bound for _, then, now in told["differences"])
 
 
 @pytest.mark.parametrize("schema", [pytest.param("0001", marks=pytest.mark.slow), "0002"])
