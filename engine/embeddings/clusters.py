@@ -1,7 +1,7 @@
 """Spherical k-means: clusters of directions.
 
-scikit-learn has k-means of points only; the control `cluster-permuted` and the measured misalignment are about
-directions (docs/method.md D.1, D.2).
+scikit-learn has k-means of points only, and the table of the control `cluster-permuted` is made of these very clusters,
+bit by bit: hence one of our own. What is only measured takes scikit-learn's (`engine.geometry.table.clusters`).
 """
 
 from __future__ import annotations

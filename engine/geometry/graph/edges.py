@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 from engine.embeddings.graph.cooccurrence import Matrix
 from engine.geometry.graph.links import draw_entries, inner_products
@@ -53,9 +54,8 @@ def edge_auc(unit: Rows, pairs: MatchedPairs) -> dict[str, Any]:
     m = len(pairs.i)
     if m < 2:
         return {"auc": None, "se": None, "pairs": m}
-    edges, others = (np.sort(inner_products(unit, pairs.i, j)) for j in (pairs.j, pairs.other))
-    below = sum(int(np.searchsorted(others, edges, side).sum()) for side in ("left", "right")) / 2  # ties one half
-    auc = below / m**2
+    ranks = rankdata(np.concatenate([inner_products(unit, pairs.i, j) for j in (pairs.j, pairs.other)]))
+    auc = (float(ranks[:m].sum()) - m * (m + 1) / 2) / m**2
     q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
     variance = (auc * (1 - auc) + (m - 1) * (q1 - auc**2 + q2 - auc**2)) / m**2
     return {"auc": auc, "se": math.sqrt(max(0.0, variance)), "pairs": m}

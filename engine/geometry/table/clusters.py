@@ -1,34 +1,36 @@
-"""Angular clusters of rows that may not fit into memory, by spherical k-means (docs/method.md D.2)."""
+"""Angular clusters of rows that may not fit into memory (docs/method.md D.2), by scikit-learn's k-means."""
 
 from __future__ import annotations
+
+import warnings
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from engine.embeddings.clusters import spherical_kmeans
 from engine.geometry.table.rows import Array, IntArray, Rows
 
 _STARTS = 10
 _SAMPLE = 10_000
-"""Rows that the clusters are made of at most; the others are assigned to them."""
+"""Rows that the centres are fitted on at most; the others are assigned to them."""
 
 
 def angular_clusters(unit: Rows, k: int, seed: int = 0) -> IntArray:
-    """Labels [n] of unit rows by spherical k-means, at most k. The same seed gives the same labels.
+    """Labels [n] of unit rows by k-means, at most k. The same seed gives the same labels.
 
     Over 10,000 rows the clusters are those of so many, drawn at random, and every row goes to the nearest centre.
     """
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
     n = len(unit)
     draw = np.random.default_rng(seed)
-    if n <= _SAMPLE:
-        return spherical_kmeans(unit.array(), k, draw, _STARTS)
-    rows = unit.take(np.sort(draw.choice(n, _SAMPLE, replace=False)))
-    labels = spherical_kmeans(rows, k, draw, _STARTS)
-    centres = sums_by_label(rows, labels, int(labels.max()) + 1)
-    centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), np.finfo(np.float64).tiny)
-    nearest = np.concatenate([(block @ centres.T).argmax(axis=1) for _, block in unit.blocks()])
-    numbered: IntArray = np.unique(nearest, return_inverse=True)[1].astype(np.int64)
+    rows = unit.array() if n <= _SAMPLE else unit.take(np.sort(draw.choice(n, _SAMPLE, replace=False)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than clusters
+        found = KMeans(min(k, len(rows)), n_init=_STARTS, random_state=seed).fit(rows)
+    labels = found.labels_ if n <= _SAMPLE else np.concatenate([found.predict(block) for _, block in unit.blocks()])
+    numbered: IntArray = np.unique(labels, return_inverse=True)[1].astype(np.int64)
     return numbered
 
 

@@ -148,7 +148,7 @@ def work(arguments):
     environment = {k: v for k, v in os.environ.items() if k in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")}
     from engine import job
     code = job.main(arguments)
-    heavy = {"torch._dynamo", "matplotlib", "sklearn", "scipy.stats"}
+    heavy = {"torch._dynamo", "matplotlib"}
     never = sorted(heavy & set(sys.modules))
     Path(arguments[0], "told.json").write_text(json.dumps([sorted(set(sys.modules) - before), environment, never]))
     return code

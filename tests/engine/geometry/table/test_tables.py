@@ -163,19 +163,6 @@ def test_agreement_by_hand() -> None:
     assert agreement(one, a) == pytest.approx({"nmi": 0.0, "ami": 0.0, "ari": 0.0})
 
 
-@pytest.mark.parametrize(("n", "k", "m"), [(2, 2, 1), (40, 40, 3), (500, 7, 90), (3000, 20, 20)])
-def test_agreement_is_that_of_scikit_learn(n: int, k: int, m: int) -> None:
-    from sklearn import metrics
-
-    draw = np.random.default_rng(n)
-    a = draw.integers(k, size=n) if k < n else np.arange(n)
-    b = np.where(draw.random(n) < 0.4, a % m, draw.integers(m, size=n))
-    found = agreement(a, b)
-    assert found["nmi"] == pytest.approx(metrics.normalized_mutual_info_score(a, b), abs=1e-10)
-    assert found["ami"] == pytest.approx(metrics.adjusted_mutual_info_score(a, b), abs=1e-10)
-    assert found["ari"] == pytest.approx(metrics.adjusted_rand_score(a, b), abs=1e-10)
-
-
 @PROPERTY
 @given(st.integers(0, 10**6), st.integers(2, 6), st.integers(2, 6))
 def test_chance_agreement_is_about_zero_and_order_does_not_matter(seed: int, k: int, m: int) -> None:
