@@ -36,7 +36,7 @@ _MODULES = (
     *("scipy.linalg", "scipy.sparse.linalg", "scipy.stats", "sklearn.cluster", "sklearn.metrics"),
     "engine.geometry.graph.leiden",
     *("safetensors.torch", "engine.data", "engine.embeddings.pipeline"),
-    *("engine.provenance", "engine.training.run", "engine.models.sequential.recommender"),
+    *("engine.provenance", "engine.training.run", "engine.models.sequential.sasrec"),
 )
 """What a run imports besides torch."""
 
