@@ -52,7 +52,7 @@ def evaluate(scorer: Scorer, cases: Cases, mask_seen: bool) -> tuple[Ranks, floa
         if mask_seen:
             leave_out_history(scores, part)
         scores.scatter_(1, target, -torch.inf)
-        worse = torch.lt(scores, wanted, out=spare).sum(1)  # as numbers of the scores' own type: no pass to convert
+        worse = torch.lt(scores, wanted, out=spare).sum(1, dtype=_counts_in(spare))  # no pass to convert in float32
         ranks.append((n_items + 1 - worse).clamp(max=n_items).to(torch.int32))
     if not ranks:
         return np.zeros(0, dtype=np.int32), float("nan")
@@ -79,6 +79,11 @@ def _rows(device: torch.device, n_items: int) -> int:
     if device.type != "cpu":
         return max(1, _GPU_CELLS // n_items)
     return max(1, min(max(_LEAST_ROWS, _CPU_CELLS // n_items), _MOST_CELLS // n_items))
+
+
+def _counts_in(scores: Tensor) -> torch.dtype:
+    """A type in which a count of items is exact: float32 holds whole numbers up to 2^24."""
+    return torch.float64 if scores.shape[1] > 1 << 24 else torch.promote_types(scores.dtype, torch.float32)
 
 
 def _log2_sums(scores: Tensor, spare: Tensor, small: bool) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from engine import spec
 from engine.data import Sequences
 from engine.data.cases import Cases, held_out
+from engine.models.base import InnerProducts
 from engine.models.sequential.recommender import SequentialRecommender, build
 from engine.training import ranking
 
@@ -61,6 +62,30 @@ def test_ranks_and_cross_entropy_equal_the_loop(model: SequentialRecommender, ma
         expected.append(rank)
     assert ranks.tolist() == expected
     assert ce == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16])
+def test_ranks_are_those_of_double_precision_but_for_ties(kind: torch.dtype) -> None:
+    """More items and cases than one block of scores holds; what lies within rounding may stand on either side."""
+    draw = torch.Generator().manual_seed(0)
+    items = torch.randn(5000, 16, generator=draw).to(kind)
+    queries = torch.randn(ranking.BLOCK + 40, 16, generator=draw).to(kind)
+    targets = np.random.default_rng(0).integers(5000, size=len(queries))
+    cases = held_out(sequences([[int(target + 1) % 5000] for target in targets]), targets)
+    scorer = InnerProducts(items, lambda part: queries[torch.from_numpy(part.users)], 16, 1.0)
+    ranks, ce = ranking.evaluate(scorer, cases, mask_seen=True)
+    scores = queries.double() @ items.double().T
+    wanted = scores.gather(1, torch.from_numpy(targets)[:, None])
+    assert ce == pytest.approx(
+        float((scores.logsumexp(1, keepdim=True) - wanted).mean()), rel=5 * torch.finfo(kind).eps
+    )
+    scores[torch.arange(len(targets)), torch.from_numpy((targets + 1) % 5000)] = -torch.inf
+    scores.scatter_(1, torch.from_numpy(targets)[:, None], -torch.inf)
+    slack = 16 * torch.finfo(kind).eps * scores.nan_to_num(neginf=0).abs().amax()
+    least, most = (1 + (scores > wanted + way * slack).sum(1).numpy() for way in (1, -1))
+    assert ((least <= ranks) & (ranks <= most)).all()
+    near = int((most - least).max())
+    assert near <= {torch.float64: 0, torch.float32: 3}.get(kind, 5000), "so few lie that close"
 
 
 def test_scores_that_are_not_numbers_never_win(model: SequentialRecommender) -> None:
