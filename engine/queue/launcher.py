@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +47,15 @@ class _Server:
         assert self.popen.stdout
         return self.popen.stdout.fileno()
 
+    def ask(self, request: Mapping[str, Any]) -> bool:
+        """Whether there is a server that may hear it."""
+        assert self.popen.stdin
+        try:
+            os.write(self.popen.stdin.fileno(), json.dumps(request).encode() + b"\n")
+        except BrokenPipeError:
+            return False
+        return True
+
     def read(self) -> list[dict[str, Any]] | None:
         """What has come; None at the end."""
         block = os.read(self.answers, 1 << 16)
@@ -77,12 +85,13 @@ class Launcher:
 
     def start(self, folder: Path, device: str, threads: int, environment: Mapping[str, str]) -> Started:
         """Start the run in the folder on `cpu` or `cuda`. Raises UserError where the server does not work."""
-        server = self._server(threads)
         values = dict(environment) | thread_environment(threads)
         request = {"folder": str(folder), "device": device, "environment": values}
-        assert server.popen.stdin
-        with suppress(BrokenPipeError):
-            os.write(server.popen.stdin.fileno(), json.dumps(request).encode() + b"\n")
+        server = self._server(threads)
+        if not server.ask(request):  # killed since the last look: another one starts the run
+            self.wait(0.0)
+            server = self._server(threads)
+            server.ask(request)
         give_up = time.monotonic() + _PATIENCE_S
         while str(folder) not in self._started:
             if server not in self._servers or time.monotonic() > give_up:
