@@ -1,6 +1,7 @@
 """Vectors from other files: forms that people have, each to the right vectors or one line."""
 
 import gzip
+import itertools
 import json
 import pickle
 import re
@@ -176,16 +177,21 @@ def test_a_pickle_is_never_read(tmp_path: Path, name: str) -> None:
     assert not (tmp_path / "sprung").exists()
 
 
-@pytest.mark.parametrize("value", [X, dict(zip(IDS, X, strict=True)), torch.nn.Embedding.from_pretrained(T)])
-@pytest.mark.parametrize("name", ["x.pkl", "x.pkl.gz", "x.pt"])
+BY_ID = dict(zip(IDS, X, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        *itertools.product((X, BY_ID), ("x.pkl", "x.pkl.gz")),
+        (X, "x.pt"),
+        (torch.nn.Embedding.from_pretrained(T), "x.pt"),
+    ],
+)
 def test_the_three_lines_convert_it(tmp_path: Path, value: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if name == "x.pt":
-        if isinstance(value, dict):
-            pytest.skip("read as it is, or made of tensors")
         torch.save(value, tmp_path / name)
     else:
-        if not isinstance(value, np.ndarray | dict):
-            pytest.skip("a module is a matter of torch")
         data = pickle.dumps(value)
         (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
     convert = call(tmp_path, "vectors", "import", name, "-o", "x.safetensors").stderr.splitlines()[:3]

@@ -57,7 +57,7 @@ DECLARED = [
     ("config_sentence_transformers.json", {"default_prompt_name": ["a"]}, "no prompts by name"),
     ("config_sentence_transformers.json", [], "is no JSON object"),
     ("modules.json", [{"type": "sentence_transformers.models.Pooling", "path": "9" * 500}], "cannot be read"),
-    ("modules.json", [{"type": "sentence_transformers.models.Pooling", "path": "\ud800"}], "cannot be read"),
+    ("modules.json", [{"type": "sentence_transformers.models.Pooling", "path": "\ud800"}], "no list of modules"),
     ("modules.json", {"a": 1}, "no list of modules"),
     ("modules.json", 3, "no list of modules"),
 ]
