@@ -1,0 +1,66 @@
+"""The settings of the models that read histories."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from engine.spec.backbones.base import BACKBONES, ItemBackbone
+
+
+class Sequential(ItemBackbone):
+    """Base of the models that read histories."""
+
+    family: ClassVar[str] = "engine.models.sequential.recommender:build"
+
+    max_length: int = Field(50, ge=2, description="longest history the backbone sees")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout rate")
+    windows: Literal["fixed", "random"] = Field(
+        "random", description="where long histories are cut: at fixed places, or at a new random offset each epoch"
+    )
+
+
+@BACKBONES.add
+class SASRec(Sequential):
+    """Causal self-attention (Kang & McAuley 2018), pre-norm blocks."""
+
+    implementation: ClassVar[str] = "engine.models.sequential.sasrec:SASRecEncoder"
+    name: Literal["sasrec"] = "sasrec"
+    layers: int = Field(2, ge=1, description="transformer blocks")
+    heads: int = Field(2, ge=1, description="attention heads; must divide width")
+    inner: int = Field(256, ge=1, description="width of the feed-forward layer")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> SASRec:
+        if self.width % self.heads:
+            raise ValueError(f"backbone.heads={self.heads} does not divide backbone.width={self.width}")
+        return self
+
+
+@BACKBONES.add
+class GRU4Rec(Sequential):
+    """Gated recurrent units (Hidasi et al. 2016) with a linear map from hidden state to width."""
+
+    implementation: ClassVar[str] = "engine.models.sequential.gru4rec:GRU4RecEncoder"
+    name: Literal["gru4rec"] = "gru4rec"
+    layers: int = Field(1, ge=1, description="GRU layers")
+    hidden: int = Field(128, ge=1, description="width of the hidden state")
+
+
+@BACKBONES.add
+class BERT4Rec(Sequential):
+    """Bidirectional self-attention trained on masked items (Sun et al. 2019), pre-norm blocks."""
+
+    implementation: ClassVar[str] = "engine.models.sequential.bert4rec:BERT4RecEncoder"
+    name: Literal["bert4rec"] = "bert4rec"
+    layers: int = Field(2, ge=1, description="transformer blocks")
+    heads: int = Field(2, ge=1, description="attention heads; must divide width")
+    inner: int = Field(256, ge=1, description="width of the feed-forward layer")
+    mask_share: float = Field(0.2, gt=0, lt=1, description="share of positions masked in training")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> BERT4Rec:
+        if self.width % self.heads:
+            raise ValueError(f"backbone.heads={self.heads} does not divide backbone.width={self.width}")
+        return self
