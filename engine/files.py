@@ -5,7 +5,6 @@ A floor below everything, so it costs nothing to import: filelock and platformdi
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -298,5 +297,7 @@ def user_cache() -> Path:
 
 def state_folder(store: Path) -> Path:
     """What is remembered of a user's sessions with one store, which may belong to several users. Not made."""
+    import hashlib
+
     path = store.expanduser().resolve()
     return user_state() / "stores" / f"{path.stem}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"

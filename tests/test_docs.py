@@ -11,11 +11,11 @@ import pytest
 import typer.main
 from typer.core import TyperGroup
 
-from tfllmer_tui.cli.app import app
+from tfllmer_tui.cli.app import app_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")])
-COMMAND = typer.main.get_command(app)
+COMMAND = typer.main.get_command(app_of())
 
 
 def names(pages: list[Path]) -> list[str]:

@@ -5,28 +5,60 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from tfllmer_tui.cli import completion, help, tui
-from tfllmer_tui.cli.data import data, diagnose, embed, preset, vectors
-from tfllmer_tui.cli.inspect import annotate, runs, views
-from tfllmer_tui.cli.queue import queue, worker
-from tfllmer_tui.cli.report import board, compare, export, metrics, report, verdict
-from tfllmer_tui.cli.run import reproduce, run
-from tfllmer_tui.cli.store import doctor, store
-from tfllmer_tui.cli.study import study
+from tfllmer_tui.cli import completion, help
 from tfllmer_tui.view.ascii import use_stand_ins
 from tfllmer_tui.view.printing import put, say
 
-app = typer.Typer(
-    name="tfllmer",
-    cls=help.CommandGroup,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+MODULES: Mapping[str, str] = {
+    "run.run": "run resume",
+    "tui": "tui",
+    "inspect.runs": "runs show",
+    "study.study": "study",
+    "queue.queue": "queue cancel retry clone move wait logs",
+    "queue.worker": "worker",
+    "inspect.annotate": "tag note rm trash",
+    "inspect.views": "view",
+    "run.reproduce": "reproduce",
+    "report.board": "leaderboard",
+    "report.compare": "compare",
+    "report.verdict": "verdict",
+    "report.report": "report",
+    "report.export": "export",
+    "report.metrics": "metrics",
+    "data.preset": "ablations presets",
+    "data.data": "data",
+    "data.embed": "embed",
+    "data.vectors": "vectors",
+    "data.diagnose": "diagnose",
+    "store.store": "db",
+    "store.doctor": "doctor",
+}
+"""The modules in the order of the help, each with the commands and groups that it adds."""
+
+
+@cache
+def app_of(word: str = "") -> typer.Typer:
+    """The app. Where `word` is the name of a command or a group, it holds no other module's: to import all of them and
+    to make commands of their functions costs more than most commands do."""
+    app = typer.Typer(
+        name="tfllmer",
+        cls=help.CommandGroup,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(tfllmer)
+    for name in [name for name, words in MODULES.items() if word in words.split()] or MODULES:
+        import_module(f"tfllmer_tui.cli.{name}").add_to(app)
+    help.use_in(app)
+    return app
 
 
 def _version(value: bool) -> None:
@@ -37,7 +69,6 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def tfllmer(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -51,34 +82,6 @@ def tfllmer(
     """
 
 
-for module in (
-    run,
-    tui,
-    runs,
-    study,
-    queue,
-    worker,
-    annotate,
-    views,
-    reproduce,
-    board,
-    compare,
-    verdict,
-    report,
-    export,
-    metrics,
-    preset,
-    data,
-    embed,
-    vectors,
-    diagnose,
-    store,
-    doctor,
-):
-    module.add_to(app)
-help.use_in(app)
-
-
 def main() -> None:
     """The console script. Exit codes: 0 done, 1 a failed run or a fault of ours, 2 wrong use, 130 stopped by Ctrl-C."""
     completion.join_words()
@@ -88,6 +91,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         use_stand_ins(stream)
     try:
+        app = app_of(completion.command_word() or next(iter(arguments), ""))
         code = app(arguments, prog_name="tfllmer", standalone_mode=False)
     except Exception as error:
         if debug:

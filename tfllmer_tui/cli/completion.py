@@ -61,6 +61,19 @@ def join_words() -> None:
     os.environ[_LAST] = end[0] if end and joined[-1] != typed[-1] else joined[-1]
 
 
+def command_word() -> str:
+    """The word behind `tfllmer` on the line that is completed, where it is a whole one; else nothing."""
+    if VARIABLE not in os.environ:
+        return ""
+    if "COMP_WORDS" in os.environ:  # bash
+        words, place = os.environ["COMP_WORDS"].split(), int(os.environ.get("COMP_CWORD", "0"))
+    else:
+        line = os.environ.get("_TYPER_COMPLETE_ARGS", "")
+        words = line.split()
+        place = len(words) if line[-1:].isspace() else len(words) - 1
+    return words[1] if place > 1 and len(words) > 1 else ""
+
+
 def take_as_typed(param: Any) -> None:
     """While a line is completed nothing is converted or checked, which would import pydantic."""
     param.process_value = lambda context, value: value

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from engine.errors import UserError
 from engine.files import replacing
-from engine.spool import RunFolder, only_finite
 from engine.store.core.documents import document
 
 if TYPE_CHECKING:
@@ -84,6 +83,7 @@ def _metric_value(files: Path, name: str, run_id: str, counts: str | None) -> fl
     """In SQL: a metric that a run's result does not hold by its name, from its counts of ranks or its files; None where
     these cannot be read, as an error would end the whole query."""
     from engine.metrics import from_row
+    from engine.spool import RunFolder
 
     folder = RunFolder(files / run_id)
     try:
@@ -134,6 +134,8 @@ def engine_of(
 
 def _json(value: Any) -> str:
     """What is not finite becomes null: SQLite's functions refuse a document with NaN in it, and with it the query."""
+    from engine.spool import only_finite
+
     return json.dumps(only_finite(value))
 
 

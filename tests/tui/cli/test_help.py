@@ -113,10 +113,10 @@ def test_help_shows_its_brackets(pages: dict[str, str]) -> None:
     from rich.markup import render
     from typer.main import get_command
 
-    from tfllmer_tui.cli.app import app
+    from tfllmer_tui.cli.app import app_of
 
     assert "pip install 'tfllmer[figures]'" in pages["export figure"]
-    commands = [get_command(app)]
+    commands = [get_command(app_of())]
     texts = []
     for command in commands:  # which grows
         commands += getattr(command, "commands", {}).values()
@@ -130,6 +130,18 @@ def test_help_lists_every_command(pages: dict[str, str]) -> None:
     assert "<bool>" not in pages[""]
     for words in COMMANDS:
         assert re.search(rf"^│ {words.split()[0]} ", pages[""], re.MULTILINE), words
+
+
+def test_a_command_line_needs_the_module_of_its_command_alone() -> None:
+    from typer.main import get_command
+
+    from tfllmer_tui.cli.app import MODULES, app_of
+
+    for words in MODULES.values():
+        for word in words.split():
+            assert list(vars(get_command(app_of(word)))["commands"]) == words.split()
+    names = list(vars(get_command(app_of("nonsense")))["commands"])
+    assert sorted(names) == sorted(" ".join(MODULES.values()).split())
 
 
 def test_brackets_in_a_help_text_are_no_markup(pages: dict[str, str]) -> None:

@@ -16,7 +16,6 @@ group = typer.Typer(no_args_is_help=True, help="Data sets: which there are, and 
 
 
 def add_to(app: typer.Typer) -> None:
-    group.command("import")(import_)
     app.add_typer(group, name="data")
 
 
@@ -100,3 +99,6 @@ def _inspect(experiment: Experiment) -> dict[str, Any]:
             raise RuntimeError(done.stderr.strip() or f"inspection ended with exit code {done.returncode}")
         statistics: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
     return statistics
+
+
+group.command("import")(import_)
