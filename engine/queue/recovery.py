@@ -16,9 +16,10 @@ from engine.errors import UserError
 from engine.queue.process import find, is_alive, start
 from engine.records import RunStatus
 from engine.spool import SpoolMark
-from engine.store import Event, Run, Store, StoreError, get_run, ingest, list_runs
+from engine.store import Event, Run, Store, StoreError, get_run, ingest
+from engine.store.queries.finding import missing_files, unsettled
 from engine.store.queue import unchanged
-from engine.store.runs import mark_damaged, missing_files
+from engine.store.runs import mark_damaged
 
 Ending: TypeAlias = Literal[RunStatus.LOST, RunStatus.CANCELLED, RunStatus.FAILED]
 """An end that somebody else writes down for a run that did not."""
@@ -33,13 +34,13 @@ def settle(store: Store) -> list[Run]:
     """
     ended: list[Run] = []
 
-    def look_at(run: Run) -> None:
-        now = settle_run(store, run.id)
-        if now.status not in (run.status, RunStatus.RUNNING):
+    def look_at(run_id: str, before: RunStatus) -> None:
+        now = settle_run(store, run_id)
+        if now.status not in (before, RunStatus.RUNNING):
             ended.append(now)
 
-    for run in [*list_runs(store, status=RunStatus.RUNNING), *_grown(store)]:
-        isolated(store, run.id, partial(look_at, run))
+    for run_id, status in unsettled(store).items():
+        isolated(store, run_id, partial(look_at, run_id, status))
     return ended
 
 
@@ -54,15 +55,6 @@ def isolated(store: Store, run_id: str, work: Callable[[], object]) -> bool:
         mark_damaged(store, run_id, f"it cannot be followed: {type(error).__name__}: {error}")
         return False
     return True
-
-
-def _grown(store: Store) -> list[Run]:
-    lost = []
-    for run in list_runs(store, status=RunStatus.LOST):
-        spool = store.folder(run.id).spool
-        if spool.exists() and spool.stat().st_size != run.spool_offset:
-            lost.append(run)
-    return lost
 
 
 def settle_run(store: Store, run_id: str) -> Run:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from engine.store.core.tables import Artifact, Event, Run
     from engine.store.curves.curves import Series, Window, series, series_names, window
     from engine.store.curves.intake import ingest
-    from engine.store.queries.listing import count_runs, list_records, list_runs, list_values, record
+    from engine.store.queries.listing import count_runs, list_records, list_values, record
     from engine.store.queries.overview import info
     from engine.store.runs import (
         artifact_files,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         facts_of,
         find_run,
         get_run,
+        list_runs,
         request_cancel,
         result_of,
         set_status,
@@ -34,7 +35,7 @@ else:
         "core.connections": ("StoreError", "StoreLostError"),
         "core.database": ("Store", "existing_store", "open_store"),
         "curves.intake": ("ingest",),
-        "queries.listing": ("count_runs", "list_records", "list_runs", "list_values", "record"),
+        "queries.listing": ("count_runs", "list_records", "list_values", "record"),
         "queries.overview": ("info",),
         "runs": (
             "artifact_files",
@@ -45,6 +46,7 @@ else:
             "facts_of",
             "find_run",
             "get_run",
+            "list_runs",
             "request_cancel",
             "result_of",
             "set_status",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,8 @@ from engine.records import RunFacts, RunResult, RunStatus
 from engine.records.decoding import mapping, whole
 from engine.spec import Experiment
 from engine.store.core.database import Store
-from engine.store.core.tables import Artifact, Event, Run, Tag
+from engine.store.core.tables import Artifact, Event, Run
+from engine.store.queries.finding import find_id, unknown_run
 
 
 def create_run(
@@ -90,19 +90,6 @@ def row_of(
     )
 
 
-def missing_files(store: Store) -> str | None:
-    """What is wrong where a store has runs but not the folder beside it, as when it was copied as a single file."""
-    if store.files.is_dir():
-        return None
-    with store.read() as session:
-        if session.exec(select(Run.id).limit(1)).first() is None:
-            return None
-    return (
-        f"{store.files}: is not here, so logs, ranks and checkpoints are missing and no run can go on; it belongs"
-        f" beside {store.path.name}: copy it too"
-    )
-
-
 def relocate(store: Store, run_id: str, experiment: Experiment) -> None:
     """Keep another place of the run's data or vectors, in its row and in its folder. Raises ValueError where the
     identity would change with it."""
@@ -149,38 +136,25 @@ def get_run(store: Store, run_id: str) -> Run:
 
 
 def find_run(store: Store, prefix: str) -> Run:
-    """The only run whose id begins so, in upper or lower case; else the only one that has this tag, its name. Raises
-    UserError where there is none, or several."""
-    start = prefix.strip().upper()
-    if not start:
-        raise UserError("the run's id is empty; give the beginning of an id that `tfllmer runs` lists")
-    with store.read() as session:
-        begins = select(Run).where(Run.id >= start, Run.id < start + "~").order_by(Run.id).limit(6)
-        runs = list(session.exec(begins))
-        why = "begin so"
-        if not runs:
-            tagged = select(Run).join(Tag).where(col(Tag.name) == prefix.strip()).order_by(Run.id).limit(6)
-            runs, why = list(session.exec(tagged)), "have this tag"
-    if not runs:
-        raise unknown_run(store, prefix)
-    if len(runs) > 1:
-        several = ", ".join(run.id for run in runs[:5]) + (", ..." if len(runs) > 5 else "")
-        raise UserError(f"{prefix}: several runs {why} ({several}); give more of the id")
-    return runs[0]
+    """The run that is meant (`find_id`). Raises UserError where there is none, or several."""
+    return get_run(store, find_id(store, prefix))
 
 
-def unknown_run(store: Store, given: str) -> UserError:
-    """The error for an id that names no run, with the nearest that does among the newest."""
+def list_runs(
+    store: Store,
+    *,
+    dataset: str | None = None,
+    backbone: str | None = None,
+    arm: str | None = None,
+    status: str | None = None,
+    limit: int | None = None,
+) -> list[Run]:
+    """Runs that are not in the trash, newest first, with exactly these values where they are given."""
+    values = {"dataset": dataset, "backbone": backbone, "arm": arm, "status": status}
+    same = [getattr(Run, name) == value for name, value in values.items() if value is not None]
+    query = select(Run).where(col(Run.trashed).is_(None), *same).limit(limit)
     with store.read() as session:
-        newest = list(session.exec(select(Run.id).order_by(col(Run.created).desc(), col(Run.id).desc()).limit(200)))
-    if not newest:
-        return UserError(f"{given}: no such run; {store.path} holds none yet")
-    close = difflib.get_close_matches(given.upper(), [run_id[: len(given)] for run_id in newest], n=1)
-    if close:
-        advice = f"did you mean {next(run_id for run_id in newest if run_id.startswith(close[0]))}?"
-    else:
-        advice = f"the newest is {newest[0]}; `tfllmer runs` lists them"
-    return UserError(f"{given}: no such run ({advice})")
+        return list(session.exec(query.order_by(col(Run.created).desc(), col(Run.id).desc())))
 
 
 def events(store: Store, run_id: str) -> list[Event]:

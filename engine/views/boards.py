@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
 from engine.errors import UserError, nearest
 from engine.reports.boards.leaderboard import Leaderboard, leaderboards, part_of
 from engine.reports.boards.measured import measured_records
-from engine.store import Store, get_run
+from engine.store import Store
 from engine.views.selection import check_names, finished_runs, finished_seeds
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def mark_boards(
     `baseline` and `tuned` mean). Raises UserError where no board has the baseline, or nothing can be tested."""
     from engine.reports.boards.evidence import evidence_of  # scipy, which a board without tests does not wait for
     from engine.reports.boards.marks import marked
+    from engine.store import get_run
 
     counted = dict.fromkeys(run_id for board in boards for cell in board.cells for run_id in cell.runs)
     evidence = {run.run: run for run in evidence_of(store, [get_run(store, run_id) for run_id in counted])}

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from engine.errors import UserError, nearest
 from engine.records import RunStatus
-from engine.store import Run, Store, list_runs, list_values
+from engine.store import Store, list_values
 from engine.store.core.damage import damaged_runs
 from engine.store.queries.filters import field_named
-from engine.store.studies import study_runs
 
 if TYPE_CHECKING:
     from engine.reports.boards.evidence import Evidence
+    from engine.store import Run
 
 
 def finished_runs(
@@ -20,6 +20,9 @@ def finished_runs(
 ) -> list[Run]:
     """The finished runs of the study, or of the whole store, that match and are not damaged. Raises UserError where
     the study, or a name among all runs, is unknown."""
+    from engine.store import list_runs  # SQLAlchemy, which a board without a study does not wait for
+    from engine.store.studies import study_runs
+
     if study is None:
         runs = list_runs(store, dataset=dataset, backbone=backbone, status=RunStatus.FINISHED)
     else:

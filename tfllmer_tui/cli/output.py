@@ -109,14 +109,16 @@ def pairs(values: Mapping[str, Any]) -> RenderableType:
 def settled_store(db: str | None, *, with_files: bool = False) -> Store:
     """The store that is there, with runs settled whose process is gone. Where it cannot be written it is
     read as it is. Raises UserError where there is none, and `with_files` where the folder of its runs is missing."""
-    from engine import queue
     from engine.errors import UserError
     from engine.store import StoreError, existing_store, open_store
-    from engine.store.runs import missing_files
+    from engine.store.queries.finding import missing_files, unsettled
 
     try:
         store = existing_store(db)
-        queue.settle(store)
+        if unsettled(store):
+            from engine import queue
+
+            queue.settle(store)
     except StoreError as error:
         store = open_store(db, read_only=True)
         say(f"tfllmer: shown as it was last written: {error}")

@@ -94,14 +94,11 @@ def _matching(store: Store, text: str) -> tuple[frozenset[str] | None, dict[str,
     """The ids that a filter lets through, None for all; and the removed runs where it asks about them."""
     if not text:
         return None, {}
-    from sqlmodel import select
-
-    from engine.store import Run
+    from engine.store import list_values
     from engine.store.queries.filters import parse
 
     parsed = parse(text)
-    with store.read() as session:
-        only = frozenset(session.exec(select(Run.id).where(parsed.clause())))
+    only = frozenset(row[0] for row in list_values(store, (), parsed.clause(), trashed=None))
     return only, {} if parsed.trashed is False else removed_rows(store)
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
-
-from sqlmodel import col
 
 from engine.metrics import parse_metric, with_values
 from engine.records import RunRecord, RunResult, RunStatus
 from engine.reports.boards.budgets import BUDGET
-from engine.store import Run, Store, list_values
-from engine.store.core.damage import damage
+from engine.store import Store, list_values
 from engine.store.core.documents import document
 from engine.store.queries.filters import field_named
+from engine.store.queries.sql import IS_SOUND, sql
 
 _COLUMNS = (
     *("status", "method", "ablation", "dataset", "backbone", "embedding", "seed", "config_hash", "spec_hash"),
@@ -35,7 +34,9 @@ def measured_records(
     parsed = [parse_metric(name) for name in metrics]
     fields = [field_named(name, "leaderboard") for name in (*_COLUMNS, *BUDGET, "epochs", *map(str, parsed))]
     width, measured = len(_COLUMNS), len(_COLUMNS) + len(BUDGET)
-    where = damage().is_(None) if runs is None else damage().is_(None) & col(Run.id).in_(list(runs))
+    where = IS_SOUND
+    if runs is not None:
+        where = sql("{} AND run.id IN (SELECT value FROM json_each({}))", IS_SOUND, json.dumps(list(runs)))
     records = []
     for run, *values in list_values(
         store, fields, where, status=RunStatus.FINISHED, dataset=dataset, backbone=backbone

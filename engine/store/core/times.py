@@ -8,6 +8,11 @@ NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """In place of a stored time that is none, or of a year that no calendar on a screen goes to."""
 
 
+def time_text(at: datetime) -> str:
+    """An aware time as a column holds it."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
 def stored_time(value: object) -> datetime:
     """A time as a column holds it; NEVER where it is none. Whether one is there is for SQL to say."""
     try:

@@ -9,8 +9,8 @@ from math import isfinite, nan
 import numpy as np
 import numpy.typing as npt
 
-from engine.spool import decode_number
 from engine.store.core.database import Store
+from engine.store.core.numbers import stored_number
 from engine.store.curves.rollups import SIZES
 
 FloatArray = npt.NDArray[np.float64]
@@ -40,14 +40,6 @@ class Window:
     min: FloatArray
     mean: FloatArray
     max: FloatArray
-
-
-def stored_number(stored: object) -> float:
-    """A number as a column of points holds it; nan where something else was put there."""
-    try:
-        return decode_number(stored)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return nan
 
 
 def series_names(store: Store, run_id: str) -> list[str]:

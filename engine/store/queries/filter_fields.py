@@ -12,17 +12,11 @@ from functools import cache
 from types import UnionType
 from typing import Any, Literal, TypeAlias, Union, assert_never, get_args, get_origin
 
-from sqlalchemy import Select, case, func, literal, null, union_all
-from sqlmodel import col, select
-
 from engine.metrics import CurveMeasure, ListMeasure, Metric, RankMeasure, is_metric_name, offered, parse_metric
-from engine.records import STATUSES, RunStatus
+from engine.records import STATUSES
 from engine.spec import leaves
-from engine.store.core.damage import damage, sound_document
-from engine.store.core.tables import Note, Run, StoredStudy, Tag
-
-Expression: TypeAlias = Any
-"""A mapped column, or what SQLAlchemy makes of columns."""
+from engine.store.core.damage import DAMAGE, sound
+from engine.store.queries.sql import Sql, column, sql
 
 TRASHED = "trashed"
 """Whether a run was removed. A list has no removed runs unless its filter asks by this name."""
@@ -59,13 +53,13 @@ class Field:
 
     name: str
     kind: Kind
-    expression: Expression
+    expression: Sql
     """Its value in the row of a run; for tags and notes a text that lists them, None where there are none."""
     choices: tuple[str, ...] = ()
     """All values there can be, where they are few and known."""
     measured: bool = False
     """A number that a run reached, not one that it was given."""
-    short: Expression = None
+    short: Sql | None = None
     """A shorter name that its value goes by as well: the ablation of an arm."""
 
 
@@ -78,7 +72,7 @@ def find_field(name: str) -> Field | None:
     return _measured(known, _value_of(parse_metric(known))) if is_metric_name(known) else None
 
 
-def _measured(name: str, expression: Expression) -> Field:
+def _measured(name: str, expression: Sql) -> Field:
     return Field(name, "number", expression, measured=True)
 
 
@@ -110,29 +104,32 @@ def meant_fields(name: str) -> list[str]:
 @cache
 def all_fields() -> dict[str, Field]:
     """Every name that can be listed, the ones people use most first."""
-    fields = [Field("run", "run", col(Run.id))]
+    fields = [Field("run", "run", column("id"))]
     fields += [
         Field(
             name,
             "text",
-            getattr(Run, name),
+            column(name),
             STATUSES if name == "status" else (),
-            short=col(Run.ablation) if name == "arm" else None,
+            short=column("ablation") if name == "arm" else None,
         )
         for name in _TEXT
     ]
-    fields.append(Field("damage", "text", damage()))
-    fields.append(Field("study", "text", _study()))
-    fields += [Field(name, "number", getattr(Run, name)) for name in _NUMBERS]
-    fields += [Field("tag", "tag", _tags()), Field("note", "note", _notes())]
+    fields.append(Field("damage", "text", Sql(f"({DAMAGE})")))
+    fields.append(Field("study", "text", _STUDY))
+    fields += [Field(name, "number", column(name)) for name in _NUMBERS]
+    fields += [
+        Field("tag", "tag", _TAGS),
+        Field("note", "note", _NOTES),
+    ]
     fields += [_measured(m.key, _value_of(m)) for m in offered() if m.split != "valid"]
     fields += [_measured(str(m), _value_of(m)) for m in sorted(offered(), key=_valid_first) if not m.is_curve]
-    fields += [Field(name, "time", getattr(Run, name)) for name in _TIMES]
-    fields.append(Field("age", "age", col(Run.created)))
+    fields += [Field(name, "time", column(name)) for name in _TIMES]
+    fields.append(Field("age", "age", column("created")))
     fields += [_measured(name, _number_in_result(f"$.{name}")) for name in _OF_RESULT]
-    fields += [Field(name, "text", getattr(Run, name)) for name in _HASHES]
-    fields.append(Field(TRASHED, "flag", col(Run.trashed).is_not(None), ("true", "false")))
-    fields.append(Field("overrides", "text", func.json_extract(sound_document(col(Run.overrides)), "$")))
+    fields += [Field(name, "text", column(name)) for name in _HASHES]
+    fields.append(Field(TRASHED, "flag", Sql("(run.trashed IS NOT NULL)"), ("true", "false")))
+    fields.append(Field("overrides", "text", Sql(f"json_extract({sound('run.overrides')}, '$')")))
     columns = {field.name: field for field in fields}
     return columns | {name: field for name, field in _spec_fields().items() if name not in columns}
 
@@ -140,60 +137,49 @@ def all_fields() -> dict[str, Field]:
 # ------------------------------------------------------------------------------------ expressions
 
 
-def _number_in_result(path: str) -> Expression:
+_RESULT, _SPEC = sound("run.result"), sound("run.spec")
+_STUDY = Sql("(SELECT study.name FROM study WHERE study.id = run.study_id)")
+_TAGS = Sql(
+    "(SELECT group_concat(name, ' ') FROM (SELECT tag.name FROM tag WHERE tag.run_id = run.id ORDER BY tag.name))"
+)
+NOTES_OF_RUN = (
+    f"SELECT json_extract({_SPEC}, '$.note') AS text WHERE json_extract({_SPEC}, '$.note') <> ''"
+    " UNION ALL SELECT note.text AS text FROM note WHERE note.run_id = run.id"
+)
+"""Rows (text) of the row's notes: the one it was started with, and those written since."""
+_NOTES = Sql(f"(SELECT group_concat(text, '; ') FROM ({NOTES_OF_RUN}))")
+
+
+def _number_in_result(path: str) -> Sql:
     """A number of the run's result; None where it has none or it is not finite."""
-    result = sound_document(col(Run.result))
-    kind = func.json_type(result, path)
-    return case((kind.in_(["integer", "real"]), func.json_extract(result, path)))
+    is_number = f"json_type({_RESULT}, {{}}) IN ('integer', 'real')"
+    return sql(f"CASE WHEN {is_number} THEN json_extract({_RESULT}, {{}}) END", path, path)
 
 
 def _valid_first(metric: Metric) -> bool:
     return metric.split != "valid"
 
 
-def _value_of(metric: Metric) -> Expression:
-    """A metric in the result; what the result does not hold by its name is computed (`database.connect`)."""
+def _value_of(metric: Metric) -> Sql:
+    """A metric in the result; what the result does not hold by its name is computed (`connections.connect`)."""
     name = metric.measure.name
-    counts: Expression = null()
+    counts = Sql("NULL")
     match metric.measure:
         case CurveMeasure() if metric.at is None:
             return _number_in_result(f"$.{name}[#-1].value")
         case CurveMeasure():
-            points = func.json_each(sound_document(col(Run.result)), f"$.{name}").table_valued("value")
-            value = func.json_extract(points.c.value, "$.value")
-            at = select(value).where(func.json_extract(points.c.value, "$.epoch") == metric.at).limit(1)
-            return at.correlate(Run).scalar_subquery()
+            at = f"(SELECT json_extract(each.value, '$.value') FROM json_each({_RESULT}, {{}}) AS each"
+            at += " WHERE json_extract(each.value, '$.epoch') = {} LIMIT 1)"
+            return sql(at, f"$.{name}", metric.at)
         case RankMeasure():
             stored = _number_in_result(f'$.{metric.split}."{metric.key}"')
-            counts = func.json_extract(sound_document(col(Run.result)), f"$.rank_counts.{metric.split}")
+            counts = sql(f"json_extract({_RESULT}, {{}})", f"$.rank_counts.{metric.split}")
         case ListMeasure():
             stored = _number_in_result(f"$.top.{name}[{(metric.at or 0) - 1}]")
         case _:
             assert_never(metric.measure)
-    computed = func.metric_value(str(metric), col(Run.id), counts)
-    return func.coalesce(stored, case((col(Run.status) == RunStatus.FINISHED, computed)))
-
-
-def _study() -> Expression:
-    return select(StoredStudy.name).where(col(StoredStudy.id) == col(Run.study_id)).correlate(Run).scalar_subquery()
-
-
-def _tags() -> Expression:
-    names = select(Tag.name).where(col(Tag.run_id) == col(Run.id)).order_by(Tag.name).correlate(Run).subquery()
-    return select(func.group_concat(names.c.name, " ")).scalar_subquery()
-
-
-def _notes() -> Expression:
-    texts = notes_of_run().subquery()
-    return select(func.group_concat(texts.c.text, "; ")).scalar_subquery()
-
-
-def notes_of_run() -> Any:
-    """Rows (text) of the row's notes: the one it was started with, and those written since."""
-    first = func.json_extract(sound_document(col(Run.spec)), "$.note")
-    started_with: Select[Any] = select(first.label("text")).where(first != "").correlate(Run)
-    since: Select[Any] = select(col(Note.text).label("text")).where(col(Note.run_id) == col(Run.id)).correlate(Run)
-    return union_all(started_with, since)
+    computed = sql("metric_value({}, run.id, {})", str(metric), counts)
+    return sql("coalesce({}, CASE WHEN run.status = 'finished' THEN {} END)", stored, computed)
 
 
 # ------------------------------------------------------------------------------------ the specification
@@ -211,12 +197,12 @@ def _spec_fields() -> dict[str, Field]:
     return fields
 
 
-def _in_spec(path: tuple[str, ...], default: Any) -> Expression:
+def _in_spec(path: tuple[str, ...], default: Any) -> Sql:
     where = "$" + "".join(f'."{key}"' for key in path)
-    value = func.json_extract(sound_document(col(Run.spec)), where)
+    value = sql(f"json_extract({_SPEC}, {{}})", where)
     if not isinstance(default, str | int | float):
         return value
-    return case((func.json_type(sound_document(col(Run.spec)), where).is_(None), literal(default)), else_=value)
+    return sql(f"CASE WHEN json_type({_SPEC}, {{}}) IS NULL THEN {{}} ELSE {{}} END", where, default, value)
 
 
 def _kind(annotation: Any) -> tuple[Kind, tuple[str, ...]]:

@@ -15,26 +15,22 @@ value meets no comparison with it; != and !~ are the opposites of = and ~.
 
 from __future__ import annotations
 
-import operator
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
-from sqlalchemy import ColumnElement, and_, exists, false, func, not_, or_, true
-from sqlmodel import col, select
-
 from engine.errors import UserError
 from engine.store.core.database import Store
-from engine.store.core.tables import Run, Tag
+from engine.store.core.times import NEVER, time_text
 from engine.store.queries.filter_fields import (
+    NOTES_OF_RUN,
     TRASHED,
-    Expression,
     Field,
     all_fields,
     find_field,
     near_field,
-    notes_of_run,
 )
 from engine.store.queries.filter_grammar import (
     BARE_VALUE,
@@ -51,10 +47,12 @@ from engine.store.queries.filter_grammar import (
     read,
     span,
 )
+from engine.store.queries.sql import Sql, column, joined, sql
 
 __all__ = ["Filter", "FilterError", "complete", "field_named", "order_by", "parse", "word_start"]
 
 _SUGGESTIONS = 20
+_VALUES = 200
 _LOOKED_IN = ("status", "arm", "dataset", "backbone", "embedding", "tag", "note")
 
 
@@ -71,10 +69,9 @@ class Filter:
         filter asks about that."""
         return None if TRASHED in _fields_of(self.root) else False
 
-    def clause(self) -> ColumnElement[bool]:
-        """The condition on rows of `Run`, with every value bound. Spans (2d) count back from now."""
-        condition: ColumnElement[bool] = _clause(self.root)
-        return condition
+    def clause(self) -> Sql:
+        """The condition on rows of `run`, with every value bound. Spans (2d) count back from now."""
+        return _clause(self.root)
 
 
 def parse(text: str) -> Filter:
@@ -82,14 +79,14 @@ def parse(text: str) -> Filter:
     return Filter(text, read(text))
 
 
-def order_by(text: str) -> list[Expression]:
+def order_by(text: str) -> list[Sql]:
     """`-ndcg@10,seed` as expressions to sort by: fields with commas, `-` for descending. Runs that lack a
     value come last. Raises UserError for a name that is no field."""
     keys = []
     for name in text.split(","):
         field = field_named(name.strip().removeprefix("-"), "--sort")
         descending = name.strip().startswith("-") != (field.kind == "age")
-        keys.append((field.expression.desc() if descending else field.expression.asc()).nulls_last())
+        keys.append(sql("{} DESC NULLS LAST" if descending else "{} ASC NULLS LAST", field.expression))
     return keys
 
 
@@ -120,84 +117,97 @@ def _fields_of(node: Node) -> set[str]:
 # ------------------------------------------------------------------------------------ to SQL
 
 
-def _clause(node: Node) -> Expression:
+def _clause(node: Node) -> Sql:
     match node:
         case And(parts):
-            return and_(true(), *map(_clause, parts))
+            return _all(map(_clause, parts))
         case Or(parts):
-            return or_(false(), *map(_clause, parts))
+            return _any(map(_clause, parts))
         case Not(part):
-            return not_(_clause(part))
+            return sql("(NOT {})", _clause(part))
         case Word(text):
-            begins = _equal(col(Run.id), "run", Value(text, quoted=True))
+            begins = _equal(column("id"), "run", Value(text, quoted=True))
             places = [all_fields()[name] for name in _LOOKED_IN]
-            return or_(begins, *(_compare(field, "~", Value(text, quoted=True)) for field in places))
+            return _any([begins, *(_compare(field, "~", Value(text, quoted=True)) for field in places)])
         case Compare(name, op, values):
             field = field_named(name, "filter")
             positive = op.replace("!=", "=").replace("!~", "~")
-            any_of = or_(*(_compare(field, positive, value) for value in values))
-            return not_(any_of) if op.startswith("!") else any_of
+            any_of = _any(_compare(field, positive, value) for value in values)
+            return sql("(NOT {})", any_of) if op.startswith("!") else any_of
         case _:
             assert_never(node)
 
 
-def _compare(field: Field, op: str, value: Value) -> Expression:
+def _all(conditions: Iterable[Sql]) -> Sql:
+    return sql("({})", joined(" AND ", [Sql("1"), *conditions]))
+
+
+def _any(conditions: Iterable[Sql]) -> Sql:
+    return sql("({})", joined(" OR ", [Sql("0"), *conditions]))
+
+
+def _compare(field: Field, op: str, value: Value) -> Sql:
     """True or false, never NULL."""
-    if field.kind in ("tag", "note"):
-        none = op == "=" and is_none(value)
-        if field.kind == "tag":
-            mine = select(Tag.name).where(col(Tag.run_id) == col(Run.id)).correlate(Run)
-            condition = exists(mine if none else mine.where(_text(col(Tag.name), op, value)))
-        else:
-            texts = notes_of_run().subquery()
-            condition = exists(select(texts) if none else select(texts).where(_text(texts.c.text, op, value)))
-        return not_(condition) if none else condition
-    return func.coalesce(_holds(field, op, value), false())
+    none = op == "=" and is_none(value)
+    match field.kind:
+        case "tag":
+            rows = Sql("SELECT 1 FROM tag WHERE tag.run_id = run.id")
+            fitting = sql("{} AND {}", rows, _text(Sql("tag.name"), op, value))
+        case "note":
+            rows = Sql(f"SELECT 1 FROM ({NOTES_OF_RUN}) AS own")
+            fitting = sql("{} WHERE {}", rows, _text(Sql("own.text"), op, value))
+        case _:
+            return sql("coalesce({}, 0)", _holds(field, op, value))
+    return sql("(NOT EXISTS ({}))", rows) if none else sql("EXISTS ({})", fitting)
 
 
-def _holds(field: Field, op: str, value: Value) -> Expression:
+def _holds(field: Field, op: str, value: Value) -> Sql:
     expression = field.expression
     if op == "=" and is_none(value):
-        return or_(expression.is_(None), expression == "none") if field.kind == "text" else expression.is_(None)
+        nothing = sql("{} IS NULL", expression)
+        return _any([nothing, _ordered(expression, "=", "none")]) if field.kind == "text" else nothing
     if field.kind == "number":
         return _ordered(expression, op, float(value.text))
     if field.kind == "flag":
-        return expression == int(value.text.lower() == "true")
+        return _ordered(expression, "=", int(value.text.lower() == "true"))
     if field.kind in ("time", "age"):
         return _at(expression, field.kind, op, value.text)
     if op == "=" and field.short is not None:
-        return or_(expression == value.text, func.coalesce(field.short == value.text, false()))
+        short = sql("coalesce({}, 0)", _ordered(field.short, "=", value.text))
+        return _any([_ordered(expression, "=", value.text), short])
     return _equal(expression, field.kind, value) if op == "=" else _text(expression, op, value)
 
 
-def _ordered(expression: Expression, op: str, bound: Any) -> Expression:
-    return _COMPARISONS[op](expression, bound)
+def _ordered(expression: Sql, op: str, bound: str | float) -> Sql:
+    assert op in _COMPARISONS  # the language writes them as SQL does
+    return sql(f"({{}} {op} {{}})", expression, bound)
 
 
-_COMPARISONS = {"=": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_COMPARISONS = ("=", "<", "<=", ">", ">=")
 
 
-def _at(expression: Expression, kind: str, op: str, text: str) -> Expression:
+def _at(expression: Sql, kind: str, op: str, text: str) -> Sql:
     """Against a moment (a span ago), or against the whole day or minute that the text names."""
     if (back := span(text)) is not None:
         flipped = op.translate(str.maketrans("<>", "><")) if kind == "age" else op
-        return _ordered(expression, flipped, datetime.now(UTC) - back)
-    start, end = period(text) or (datetime.min, datetime.min)
+        return _ordered(expression, flipped, time_text(datetime.now(UTC) - back))
+    start, end = map(time_text, period(text) or (NEVER, NEVER))
     if op == "=":
-        return and_(expression >= start, expression < end)
-    return {"<": expression < start, "<=": expression < end, ">": expression >= end, ">=": expression >= start}[op]
+        return _all([_ordered(expression, ">=", start), _ordered(expression, "<", end)])
+    how, bound = {"<": ("<", start), "<=": ("<", end), ">": (">=", end), ">=": (">=", start)}[op]
+    return _ordered(expression, how, bound)
 
 
-def _equal(expression: Expression, kind: str, value: Value) -> Expression:
+def _equal(expression: Sql, kind: str, value: Value) -> Sql:
     if kind == "run":
-        return func.substr(expression, 1, len(value.text)) == value.text.upper()
-    return expression == value.text
+        return sql("(substr({}, 1, {}) = {})", expression, len(value.text), value.text.upper())
+    return _ordered(expression, "=", value.text)
 
 
-def _text(expression: Expression, op: str, value: Value) -> Expression:
+def _text(expression: Sql, op: str, value: Value) -> Sql:
     if op == "=":
-        return expression == value.text
-    return func.instr(func.lower(expression), _lower(value.text)) > 0
+        return _ordered(expression, "=", value.text)
+    return sql("(instr(lower({}), {}) > 0)", expression, _lower(value.text))
 
 
 def _lower(text: str) -> str:
@@ -251,11 +261,11 @@ def _asks_for_value(before: str) -> str | None:
 def _values(field: Field, store: Store | None) -> list[str]:
     if field.choices or store is None or field.kind not in ("text", "tag", "number"):
         return list(field.choices)
-    expression = col(Tag.name) if field.kind == "tag" else field.expression
-    source = select(expression).select_from(Tag if field.kind == "tag" else Run)
-    with store.read() as session:
-        values = session.exec(source.where(expression.is_not(None)).distinct().order_by(expression).limit(200))
-        return [_written(value) for value in values]
+    of_runs = sql("SELECT {} AS value FROM run", field.expression)
+    every = Sql("SELECT name AS value FROM tag") if field.kind == "tag" else of_runs
+    with store.rows() as connection:
+        query = sql("SELECT DISTINCT value FROM ({}) WHERE value IS NOT NULL ORDER BY value LIMIT {}", every, _VALUES)
+        return [_written(value) for (value,) in connection.execute(query.text, query.values)]
 
 
 def _written(value: Any) -> str:

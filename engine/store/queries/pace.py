@@ -6,16 +6,13 @@ import sqlite3
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from engine.records import RunStatus
 from engine.records.decoding import number
 from engine.store.core.damage import sound
 from engine.store.core.database import Store
-from engine.store.curves.curves import stored_number
-
-if TYPE_CHECKING:  # curves and times are read without SQLAlchemy
-    from engine.store.core.tables import Run
+from engine.store.core.numbers import stored_number
+from engine.store.queries.heads import RunHead
 
 LATE = 20
 """Epochs that the pace is taken over: the newest of the present attempt."""
@@ -71,15 +68,13 @@ def usual_seconds(store: Store, shapes: Iterable[tuple[str, str]]) -> dict[tuple
         return {shape: usual_in(connection, *shape) for shape in shapes}
 
 
-def end_of(store: Store, run: Run) -> float | None:
+def end_of(store: Store, run: RunHead) -> float | None:
     """When a run in training will be done, Unix seconds; None for one that is not in training, or not known yet."""
-    from engine.store.runs import planned_epochs
-
     if run.status is not RunStatus.RUNNING:
         return None
     shape = (run.dataset, run.backbone)
     started = run.started.timestamp() if run.started else None
-    return paces(store, [run.id])[run.id].ends_at(planned_epochs(run), started, usual_seconds(store, [shape])[shape])
+    return paces(store, [run.id])[run.id].ends_at(run.epochs, started, usual_seconds(store, [shape])[shape])
 
 
 def paces(store: Store, run_ids: Iterable[str]) -> dict[str, Pace]:

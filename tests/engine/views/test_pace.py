@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from engine.store import Store, get_run, list_runs
+from engine.store import Store, list_runs
 from engine.store.queries.feed import Feed, RunRow
+from engine.store.queries.heads import run_head
 from engine.store.queries.pace import Pace, end_of, paces, usual_seconds
 from engine.views.queue import RunningRun, queue_state
 from tests.tui.app.bench import EPOCHS, fill, id_of
@@ -43,9 +44,9 @@ def test_the_table_and_the_queue_say_the_same_at_the_pace_of_late(store: Store) 
     assert row.ends_at is not None and running.left_s is not None
     assert row.ends_at - time.time() == pytest.approx(running.left_s, abs=2)
     assert running.left_s == pytest.approx(10 * (EPOCHS - 5), abs=5)  # not by the hours since it began
-    assert end_of(store, get_run(store, RUNNING)) == row.ends_at  # what run and show draw with
+    assert end_of(store, run_head(store, RUNNING)) == row.ends_at  # what run and show draw with
     finished = next(run for run in list_runs(store) if run.status == "finished")
-    assert end_of(store, finished) is None
+    assert end_of(store, run_head(store, finished.id)) is None
 
 
 def test_a_run_without_a_pace_of_its_own_goes_by_those_before_it_in_both(store: Store) -> None:

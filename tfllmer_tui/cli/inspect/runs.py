@@ -233,32 +233,38 @@ def show(
     tfllmer show 01JD --facts --json
     """
 
-    from engine.store import find_run, record
+    from engine.store.queries.documents import documents
+    from engine.store.queries.finding import find_id
     from tfllmer_tui.cli.output import pairs, print_json, print_rich, settled_store
 
     store = settled_store(db)
-    stored = find_run(store, run)
+    run_id = find_id(store, run)
     if facts:
+        stored = documents(store, run_id)
         document = stored.facts | {"command": stored.command}
         if json:
             print_json(document)
         else:
             print_rich(pairs(document))
     elif json:
-        print_json(record(store, stored).to_json())
+        from engine.store import record
+        from engine.store.queries.heads import run_head
+
+        print_json(record(store, run_head(store, run_id)).to_json())
     elif config:
         from engine.views.settings import config_yaml
 
+        stored = documents(store, run_id)
         put(config_yaml(stored.spec, dict.fromkeys(stored.overrides, "--set")), end="")
     elif log:
-        file = store.folder(stored.id).log
+        file = store.folder(run_id).log
         put(file.read_text("utf-8", errors="replace") if file.exists() else "", end="")
     elif svg is not None:
         from tfllmer_tui.cli.run.picture import WIDTH, picture
         from tfllmer_tui.view.svg import save_svg
 
-        save_svg(picture(store, stored), svg, WIDTH, title=f"tfllmer show {stored.id}")
+        save_svg(picture(store, run_id), svg, WIDTH, title=f"tfllmer show {run_id}")
     else:
         from tfllmer_tui.cli.run.picture import picture
 
-        print_rich(picture(store, stored))
+        print_rich(picture(store, run_id))

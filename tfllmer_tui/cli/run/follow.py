@@ -26,7 +26,7 @@ _STOPPING = "Stopping: the run saves its state and leaves. Ctrl-C again kills it
 def live(store: Store, run: Run, console: Console) -> Iterator[OnUpdate]:
     """A picture that is redrawn in place. The process of the run is followed by the caller's thread; the
     drawing thread sees finished snapshots only."""
-    began, snapshots = time.monotonic(), [snapshot(store, run)]
+    began, snapshots = time.monotonic(), [snapshot(store, run.id)]
     read_at = [0.0]
 
     def update(run: Run) -> None:
@@ -34,7 +34,7 @@ def live(store: Store, run: Run, console: Console) -> Iterator[OnUpdate]:
             view.console.print(_STOPPING)
         ended = run.status is not RunStatus.RUNNING
         if ended or run.cancel_requested or time.monotonic() - read_at[0] >= _EVERY_S:
-            snapshots[0], read_at[0] = snapshot(store, run), time.monotonic()
+            snapshots[0], read_at[0] = snapshot(store, run.id), time.monotonic()
 
     def render() -> RenderableType:
         width, height = console.size
@@ -50,7 +50,7 @@ def live(store: Store, run: Run, console: Console) -> Iterator[OnUpdate]:
 @contextmanager
 def lines(store: Store, run: Run) -> Iterator[OnUpdate]:
     """One line per epoch, without control codes."""
-    first = snapshot(store, run)
+    first = snapshot(store, run.id)
     steps = set(first.series["train_ce"][0].tolist())
     stopping = [False]
 
@@ -58,7 +58,7 @@ def lines(store: Store, run: Run) -> Iterator[OnUpdate]:
         if run.cancel_requested and not stopping[0] and run.status is RunStatus.RUNNING:
             stopping[0] = True
             put(_STOPPING)
-        current = snapshot(store, run)
+        current = snapshot(store, run.id)
         for step in current.series["train_ce"][0].tolist():
             if step not in steps:
                 steps.add(step)

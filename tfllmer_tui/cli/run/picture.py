@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from rich.console import Group, RenderableType
 
 from engine.records import RunFacts, RunRecord, RunStatus
-from engine.store import Run, Store, events, facts_of, record, series
+from engine.store import Store, record, series
+from engine.store.queries.heads import RunHead, run_head
 from engine.store.queries.pace import end_of
-from engine.store.runs import planned_epochs
 from tfllmer_tui.view.live import Points, RunProgress, live_view
 from tfllmer_tui.view.runs import result_table
 
@@ -48,8 +48,12 @@ class Snapshot:
         return None if self.ends_at is None else max(0.0, self.ends_at - time.time())
 
 
-def snapshot(store: Store, run: Run) -> Snapshot:
+def snapshot(store: Store, run_id: str) -> Snapshot:
     """Read what is shown of a run, without the points that are not."""
+    return _snapshot(store, run_head(store, run_id))
+
+
+def _snapshot(store: Store, run: RunHead) -> Snapshot:
     points = {name: series(store, run.id, name) for name in _SERIES}
     reported = {name: (p.steps, p.values) for name, p in points.items()}
     head = RunRecord(
@@ -67,9 +71,8 @@ def snapshot(store: Store, run: Run) -> Snapshot:
     )
     stopping = run.cancel_requested and run.status is RunStatus.RUNNING
     measured = len(reported["train_ce"][0]) > 0
-    texts = [] if measured else [event.text for event in events(store, run.id) if event.level != "state"]
-    news = texts[-1] if texts else "waiting for the first measurement"
-    return Snapshot(head, stopping, reported, facts_of(run), planned_epochs(run), end_of(store, run), news)
+    news = ("" if measured else run.word) or "waiting for the first measurement"
+    return Snapshot(head, stopping, reported, run.facts, run.epochs, end_of(store, run), news)
 
 
 def draw(moment: Snapshot, elapsed_s: float, *, width: int = WIDTH, height: int = HEIGHT) -> RenderableType:
@@ -88,11 +91,12 @@ def draw(moment: Snapshot, elapsed_s: float, *, width: int = WIDTH, height: int 
     )
 
 
-def picture(store: Store, run: Run, *, width: int = WIDTH) -> RenderableType:
+def picture(store: Store, run_id: str, *, width: int = WIDTH) -> RenderableType:
     """The curves and the result of a stored run."""
+    run = run_head(store, run_id)
     summary = record(store, run)
     if run.status is RunStatus.RUNNING and run.started:
         elapsed = (datetime.now(UTC) - run.started).total_seconds()
     else:
         elapsed = summary.result.wall_s or 0.0
-    return Group(draw(snapshot(store, run), elapsed, width=width), result_table(summary))
+    return Group(draw(_snapshot(store, run), elapsed, width=width), result_table(summary))

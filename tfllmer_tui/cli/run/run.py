@@ -290,7 +290,7 @@ def _print_result(store: Store, run: Run, mode: Mode) -> None:
             f"best epoch {reached.best_epoch} of {reached.epochs}  {duration(reached.wall_s)}",
         )
     elif mode != "json":
-        print_rich(result_table(summary) if mode == "live" else picture(store, run))
+        print_rich(result_table(summary) if mode == "live" else picture(store, run.id))
 
 
 def _say_next(ended: list[Run], mode: Mode) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
-from sqlmodel import col, select
+from sqlmodel import col
 
 from engine.errors import UserError
 from engine.store import Run, Store, list_values, open_store
@@ -219,8 +219,7 @@ nodes: st.SearchStrategy[Node] = st.recursive(
 
 
 def found_by(store: Store, text: str) -> set[str]:
-    with store.read() as session:
-        return set(session.exec(select(Run.id).where(parse(text).clause())))
+    return {row[0] for row in list_values(store, (), parse(text).clause())}
 
 
 @settings(max_examples=250, deadline=None)
