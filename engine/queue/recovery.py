@@ -17,7 +17,7 @@ from engine.queue.process import find, is_alive, start
 from engine.records import RunStatus
 from engine.spool import SpoolMark
 from engine.store import Event, Run, Store, StoreError, get_run, ingest
-from engine.store.queries.finding import missing_files, unsettled
+from engine.store.finding import missing_files, unsettled
 from engine.store.queue import unchanged
 from engine.store.runs import mark_damaged
 

@@ -21,7 +21,7 @@ from engine.records.decoding import mapping, whole
 from engine.spec import Experiment
 from engine.store.core.database import Store
 from engine.store.core.tables import Artifact, Event, Run
-from engine.store.queries.finding import find_id, unknown_run
+from engine.store.finding import find_id, unknown_run
 
 
 def create_run(

@@ -22,7 +22,7 @@ from engine.store.core.database import Store
 from engine.store.core.folders import document_file, keep_runs, read_document, unkept_runs
 from engine.store.curves.intake import all_records, ingest, read_again
 from engine.store.curves.rollups import SIZES, SUMMARY, refresh
-from engine.store.queries.finding import missing_files
+from engine.store.finding import missing_files
 from engine.store.runs import get_run
 
 _ULID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")

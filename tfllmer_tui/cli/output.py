@@ -111,7 +111,7 @@ def settled_store(db: str | None, *, with_files: bool = False) -> Store:
     read as it is. Raises UserError where there is none, and `with_files` where the folder of its runs is missing."""
     from engine.errors import UserError
     from engine.store import StoreError, existing_store, open_store
-    from engine.store.queries.finding import missing_files, unsettled
+    from engine.store.finding import missing_files, unsettled
 
     try:
         store = existing_store(db)

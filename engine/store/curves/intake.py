@@ -29,7 +29,7 @@ from engine.spool import SpoolMark, Unreadable
 from engine.store.core.database import Store
 from engine.store.core.tables import Artifact, Event, Run, StoredSplit
 from engine.store.curves.rollups import refresh
-from engine.store.queries.finding import unknown_run
+from engine.store.finding import unknown_run
 
 BLOCK = 1 << 20
 """Bytes of spool per transaction: other writers wait for tens of milliseconds at most."""

@@ -149,15 +149,14 @@ def _any(conditions: Iterable[Sql]) -> Sql:
 def _compare(field: Field, op: str, value: Value) -> Sql:
     """True or false, never NULL."""
     none = op == "=" and is_none(value)
-    match field.kind:
-        case "tag":
-            rows = Sql("SELECT 1 FROM tag WHERE tag.run_id = run.id")
-            fitting = sql("{} AND {}", rows, _text(Sql("tag.name"), op, value))
-        case "note":
-            rows = Sql(f"SELECT 1 FROM ({NOTES_OF_RUN}) AS own")
-            fitting = sql("{} WHERE {}", rows, _text(Sql("own.text"), op, value))
-        case _:
-            return sql("coalesce({}, 0)", _holds(field, op, value))
+    if field.kind == "tag":
+        rows = Sql("SELECT 1 FROM tag WHERE tag.run_id = run.id")
+        fitting = sql("{} AND {}", rows, _text(Sql("tag.name"), op, value))
+    elif field.kind == "note":
+        rows = Sql(f"SELECT 1 FROM ({NOTES_OF_RUN}) AS own")
+        fitting = sql("{} WHERE {}", rows, _text(Sql("own.text"), op, value))
+    else:
+        return sql("coalesce({}, 0)", _holds(field, op, value))
     return sql("(NOT EXISTS ({}))", rows) if none else sql("EXISTS ({})", fitting)
 
 

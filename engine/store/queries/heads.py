@@ -13,7 +13,7 @@ from engine.store.core.damage import sound
 from engine.store.core.database import Store
 from engine.store.core.documents import document
 from engine.store.core.times import stored_time
-from engine.store.queries.finding import unknown_run
+from engine.store.finding import unknown_run
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from engine.store.core.database import Store
 from engine.store.core.documents import DamagedDocument, document
 from engine.store.core.numbers import stored_number
 from engine.store.core.times import NEVER, stored_time
-from engine.store.queries.finding import unknown_run
+from engine.store.finding import unknown_run
 from engine.store.queries.sql import Sql, column, joined, sql
 
 if TYPE_CHECKING:  # it describes every field there is, which a plain list does not need

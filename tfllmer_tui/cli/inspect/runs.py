@@ -233,8 +233,8 @@ def show(
     tfllmer show 01JD --facts --json
     """
 
+    from engine.store.finding import find_id
     from engine.store.queries.documents import documents
-    from engine.store.queries.finding import find_id
     from tfllmer_tui.cli.output import pairs, print_json, print_rich, settled_store
 
     store = settled_store(db)

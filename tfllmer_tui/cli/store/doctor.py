@@ -160,7 +160,7 @@ def _health(store: Store, problems: list[str]) -> dict[str, Any]:
     from engine.queue import is_alive, workers
     from engine.records import RunStatus
     from engine.store import info, list_runs
-    from engine.store.queries.finding import missing_files
+    from engine.store.finding import missing_files
     from engine.store.upkeep import looks_sound
 
     sound = looks_sound(store)
