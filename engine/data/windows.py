@@ -2,8 +2,9 @@
 
 Every history contributes all its targets. A history longer than the window is cut into several
 windows, at fixed places or at a new random offset each epoch (docs/method.md D.4); a shorter one is one
-window. Order, offsets, masks and negatives depend on (seed, epoch, batch) alone, so that a resumed run sees what
-an uninterrupted one would have seen.
+window. A backbone whose outputs see the whole window is trained on the prefixes of these windows instead, each a
+window of its own with one target behind its end (docs/method.md B.1). Order, offsets, masks and negatives depend on
+(seed, epoch, batch) alone, so that a resumed run sees what an uninterrupted one would have seen.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from engine.data.dataset import IntArray
 from engine.data.split import Sequences
 
-_ORDER, _MASK, _NEGATIVES = 0, 1, 2  # streams of the random generator
+_ORDER, _MASK, _NEGATIVES, _PREFIXES = 0, 1, 2, 3  # streams of the random generator
 
 
 @dataclass(frozen=True)
@@ -94,12 +95,15 @@ def epoch_batches(
     epoch: int,
     random_cut: bool,
     mask_share: float | None,
+    prefix_share: float | None = None,
     negatives: int = 0,
     n_items: int = 0,
 ) -> list[Iterator[Batch]]:
     """The batches of one epoch, each as an iterator over its single batch, so that a resumed epoch can
     skip the first ones at no cost. With `mask_share` windows are for masked-item training: each
     masked position (at least one a window) is a target; otherwise every item predicts its successor. With
+    `prefix_share` each window is replaced by that share of its prefixes, drawn anew each epoch, and only the last item
+    of a prefix predicts: the input ends before the target. `batch_size` then counts prefixes. With
     `negatives` each target gets so many items of the `n_items` against it, see `draw_negatives`."""
     cloze = mask_share is not None
     sizes = np.diff(train.offsets)
@@ -107,9 +111,11 @@ def epoch_batches(
     generator = np.random.default_rng([seed, epoch, _ORDER])
     offsets = generator.integers(1, length + 1, len(counts)) if random_cut else None
     run, start, size = cut(counts, length, offsets)
-    order = generator.permutation(len(run))
-    starts = (train.offsets[run] + start)[order]
-    lengths = size[order]
+    begin = train.offsets[run] + start
+    if prefix_share is not None:
+        begin, size = _prefixes(begin, size, prefix_share, np.random.default_rng([seed, epoch, _PREFIXES]))
+    order = generator.permutation(len(begin))
+    starts, lengths = begin[order], size[order]
 
     def build(number: int) -> Iterator[Batch]:
         chosen = slice(number * batch_size, (number + 1) * batch_size)
@@ -118,7 +124,8 @@ def epoch_batches(
         where = gather(first, count)
         items, masked = train.items[where], None
         if mask_share is None:
-            at, targets = np.arange(len(items)), train.items[where + 1]
+            at = np.arange(len(items)) if prefix_share is None else np.cumsum(count) - 1
+            targets = train.items[where[at] + 1]
         else:
             masked = _mask(count, mask_share, np.random.default_rng([seed, epoch, _MASK, number]))
             at = np.flatnonzero(masked)
@@ -131,6 +138,19 @@ def epoch_batches(
         yield Batch(items, count, masked, at, targets, drawn)
 
     return [build(number) for number in range(-(-len(lengths) // batch_size))]
+
+
+def _prefixes(
+    starts: IntArray, lengths: IntArray, share: float, generator: np.random.Generator
+) -> tuple[IntArray, IntArray]:
+    """(start, length) of the prefixes of each window, every one with probability `share`; never none of all."""
+    begin, size = np.repeat(starts, lengths), gather(np.ones_like(lengths), lengths)
+    if share == 1:
+        return begin, size
+    chosen = np.flatnonzero(generator.random(len(size)) < share)
+    if not len(chosen):
+        chosen = generator.integers(0, len(size), 1)
+    return begin[chosen], size[chosen]
 
 
 def draw_negatives(targets: IntArray, k: int, n_items: int, generator: np.random.Generator) -> IntArray:

@@ -25,6 +25,7 @@ def batches(
     *,
     random_cut: bool,
     mask_share: float | None = None,
+    prefix_share: float | None = None,
     epoch: int = 0,
     negatives: int = 0,
     n_items: int = 0,
@@ -38,10 +39,45 @@ def batches(
         epoch=epoch,
         random_cut=random_cut,
         mask_share=mask_share,
+        prefix_share=prefix_share,
         negatives=negatives,
         n_items=n_items,
     )
     return [batch for one in each for batch in one]
+
+
+@settings(deadline=None)
+@given(HISTORIES, st.booleans())
+def test_prefixes_have_the_targets_of_their_windows_and_end_before_them(sizes: list[int], random_cut: bool) -> None:
+    train = sequences(sizes)
+    prefixes = batches(train, random_cut=random_cut, prefix_share=1.0)
+    seen: dict[int, list[int]] = {}
+    for batch in prefixes:
+        assert len(batch.lengths) == len(batch.targets) <= 3
+        assert (np.diff(batch.lengths) <= 0).all() and batch.lengths.sum() == len(batch.items)
+        assert (batch.at == np.cumsum(batch.lengths) - 1).all()
+        for window, target in zip(np.split(batch.items, batch.at[:-1] + 1), batch.targets, strict=True):
+            assert target not in seen
+            seen[int(target)] = window.tolist()
+    expected: dict[int, list[int]] = {}
+    for batch in batches(train, random_cut=random_cut):
+        for window in np.split(batch.items, np.cumsum(batch.lengths)[:-1]):
+            expected |= {int(item) + 1: window[: place + 1].tolist() for place, item in enumerate(window)}
+    assert seen == expected
+
+
+def test_a_share_of_the_prefixes_is_drawn_anew_each_epoch_and_never_none() -> None:
+    train = sequences([30, 20, 2])
+    whole = {int(t) for batch in batches(train, random_cut=False, prefix_share=1.0) for t in batch.targets}
+    drawn = [
+        {int(t) for batch in batches(train, random_cut=False, prefix_share=0.5, epoch=epoch) for t in batch.targets}
+        for epoch in (0, 0, 1)
+    ]
+    assert drawn[0] == drawn[1] != drawn[2] and drawn[0] < whole
+    assert 0.25 * len(whole) < len(drawn[0]) < 0.75 * len(whole)
+    for epoch in range(3):
+        few = batches(sequences([3]), random_cut=False, prefix_share=1e-9, epoch=epoch)
+        assert sum(len(batch.targets) for batch in few) == 1
 
 
 @settings(deadline=None)
