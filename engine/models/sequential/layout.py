@@ -77,6 +77,7 @@ class Layout:
     last:      [B] index in 0..T-1 of each window's last item
     groups:    windows of similar length, covering all in order
     used:      [N] indices in 0..T-1, ascending, of the positions whose representations are used; None: all of them
+    items:     [T] which item stands at each place, for backbones that ask where an item comes back; None: not said
     """
 
     lengths: Tensor
@@ -84,6 +85,7 @@ class Layout:
     last: Tensor
     groups: tuple[Group, ...]
     used: Tensor | None = None
+    items: Tensor | None = None
 
     @staticmethod
     def of(lengths: Tensor, device: torch.device, used: Tensor | None = None) -> Layout:
@@ -110,6 +112,15 @@ class Layout:
             first, start = n, stop
         chosen = None if asked is None else asked.used.to(device)
         return Layout(lengths, positions.to(device), (ends - 1).to(device), tuple(groups), chosen)
+
+    def windows(self) -> Tensor:
+        """[T] the window of each item."""
+        owner = torch.repeat_interleave(torch.arange(len(self.lengths)), self.lengths)
+        return owner.to(self.positions.device)
+
+    def from_end(self) -> Tensor:
+        """[T] how many items of its window stand behind each: right-aligned positions, 0 for the last."""
+        return self.last[self.windows()] - torch.arange(len(self.positions), device=self.positions.device)
 
     def of_used(self, x: Tensor) -> Tensor:
         """Rows [T, ...] at the positions that are used, [N, ...]; rows [N, ...] as they are."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -74,6 +75,7 @@ class SequentialRecommender(TableRecommender):
             epoch=epoch,
             random_cut=self._settings.windows == "random",
             mask_share=self.backbone.mask_share,
+            prefix_share=self._settings.prefix_share if isinstance(self._settings, spec.PrefixTrained) else None,
             negatives=settings.loss.n_negatives,
             n_items=self._n_items,
         )
@@ -107,7 +109,10 @@ class SequentialRecommender(TableRecommender):
     def represent(self, rows: Tensor, items: Tensor, layout: Layout, masked: Tensor | None) -> Tensor:
         """Rows that enter [n, d] and items [T] of packed windows -> what the scoring rows of `tables` are
         multiplied with, [N, d] at the positions that the layout says are used, else [T, d] (one column more where
-        there is a bias)."""
+        there is a bias). ValueError for windows beyond `max_length`, where nothing was trained."""
+        if (longest := int(layout.lengths[0])) > self._settings.max_length:
+            raise ValueError(f"a window of {longest} items, but backbone.max_length={self._settings.max_length}")
+        layout = replace(layout, items=items)
         return self.query(layout.of_used(self.backbone.encode(F.embedding(items, rows), layout, masked)))
 
     def after(self, rows: Tensor, items: Tensor, lengths: Tensor) -> Tensor:

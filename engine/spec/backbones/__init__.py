@@ -1,6 +1,15 @@
 """The models, each with its settings, one file a family. `BACKBONES` lists them in the order of these imports."""
 
-from engine.spec.backbones.sequential import BERT4Rec, GRU4Rec, SASRec, Sequential  # isort: split
+from engine.spec.backbones.sequential import (  # isort: split
+    SRGNN,
+    BERT4Rec,
+    BSARec,
+    FMLPRec,
+    GRU4Rec,
+    PrefixTrained,
+    SASRec,
+    Sequential,
+)
 
 from engine.spec.backbones.graph import GraphBackbone, LightGCN  # isort: split
 
@@ -10,14 +19,18 @@ from engine.spec.backbones.closed_form import EASE, ClosedForm
 __all__ = [
     "BACKBONES",
     "EASE",
+    "SRGNN",
     "BERT4Rec",
+    "BSARec",
     "Backbone",
     "BackbonePart",
     "ClosedForm",
+    "FMLPRec",
     "GRU4Rec",
     "GraphBackbone",
     "ItemBackbone",
     "LightGCN",
+    "PrefixTrained",
     "SASRec",
     "Sequential",
 ]

@@ -21,6 +21,15 @@ class Sequential(ItemBackbone):
     )
 
 
+class PrefixTrained(Sequential):
+    """Base of those whose outputs see their whole window, so that a target never stands in the input: they are trained
+    on prefixes of the windows, one target each."""
+
+    prefix_share: float = Field(
+        1.0, gt=0, le=1, description="share of the windows' prefixes that an epoch trains on, drawn anew each epoch"
+    )
+
+
 @BACKBONES.add
 class SASRec(Sequential):
     """Causal self-attention (Kang & McAuley 2018), pre-norm blocks."""
@@ -64,3 +73,41 @@ class BERT4Rec(Sequential):
         if self.width % self.heads:
             raise ValueError(f"backbone.heads={self.heads} does not divide backbone.width={self.width}")
         return self
+
+
+@BACKBONES.add
+class FMLPRec(PrefixTrained):
+    """Learnable filters over the sequence in the frequency domain (Zhou et al. 2022)."""
+
+    implementation: ClassVar[str] = "engine.models.sequential.fmlp_rec:FMLPRecEncoder"
+    name: Literal["fmlp-rec"] = "fmlp-rec"
+    layers: int = Field(2, ge=1, description="blocks of a filter and a feed-forward layer")
+    inner: int = Field(256, ge=1, description="width of the feed-forward layer")
+
+
+@BACKBONES.add
+class BSARec(PrefixTrained):
+    """Self-attention mixed with a rescaler of low and high frequencies (Shin et al. 2024)."""
+
+    implementation: ClassVar[str] = "engine.models.sequential.bsarec:BSARecEncoder"
+    name: Literal["bsarec"] = "bsarec"
+    layers: int = Field(2, ge=1, description="blocks")
+    heads: int = Field(2, ge=1, description="attention heads; must divide width")
+    inner: int = Field(256, ge=1, description="width of the feed-forward layer")
+    components: int = Field(5, ge=1, description="c: the lowest c // 2 + 1 frequencies are the low ones")
+    alpha: float = Field(0.7, ge=0, le=1, description="share of the frequency branch, the rest is attention")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> BSARec:
+        if self.width % self.heads:
+            raise ValueError(f"backbone.heads={self.heads} does not divide backbone.width={self.width}")
+        return self
+
+
+@BACKBONES.add
+class SRGNN(PrefixTrained):
+    """A gated graph network over the session's graph, read out by attention (Wu et al. 2019)."""
+
+    implementation: ClassVar[str] = "engine.models.sequential.sr_gnn:SRGNNEncoder"
+    name: Literal["sr-gnn"] = "sr-gnn"
+    layers: int = Field(1, ge=1, description="steps of propagation, with the same weights")

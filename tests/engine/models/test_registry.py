@@ -21,7 +21,7 @@ from tests.engine.training.test_loop import DATA, DEMO, Notes, experiment
 N_ITEMS = DEMO.items
 TRAINED = [name for name, part in spec.BACKBONES.items() if part.is_trained]
 FITTED = [name for name, part in spec.BACKBONES.items() if not part.is_trained]
-SMALL = {"width": 16, "max_length": 10, "inner": 32, "hidden": 16}
+SMALL = {"width": 16, "max_length": 10, "inner": 32, "hidden": 16, "prefix_share": 0.2}
 
 
 def settings_of(name: str) -> spec.BackbonePart:

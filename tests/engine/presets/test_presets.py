@@ -277,7 +277,7 @@ def test_identity_ignores_seed_names_and_the_vectors_of_an_id_table(data_root: P
         ({"method": "id", "sets": ["center=no"]}, "--set embedding.center: needs table.init=embedding, not id"),
         (
             {"backbone": "gru4rec", "sets": ["heads=1"]},
-            "--set backbone.heads: needs backbone.name=sasrec or bert4rec, not gru4rec",
+            "--set backbone.heads: needs backbone.name=sasrec, bert4rec or bsarec, not gru4rec",
         ),
         ({"sets": ["reduce=rec_pca"]}, "--set embedding.reduce: no such kind 'rec_pca' (did you mean rec-pca?)"),
         ({"sets": ["train.lr"]}, "--set train.lr: write field=value, such as --set train.lr=3e-4"),
@@ -367,7 +367,7 @@ def test_the_working_folder_overlays_presets_by_name(overlay: Any) -> None:
         (
             "meaning: m\nbackbone:\n  name: lstm\n",
             "./configs/method/x.yaml:3: backbone.name: no backbone 'lstm' "
-            "(there are sasrec, gru4rec, bert4rec, lightgcn, ease)",
+            "(there are sasrec, gru4rec, bert4rec, fmlp-rec, bsarec, sr-gnn, lightgcn, ease)",
         ),
         (
             "meaning: m\ntable:\n  normalize: both\n  rescale: true\n",

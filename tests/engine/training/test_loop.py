@@ -92,10 +92,16 @@ def comparable(result: dict[str, Any]) -> dict[str, Any]:
 LOSSES: list[dict[str, Any]] = [{}, {"loss": {"kind": "sampled-ce", "negatives": 16}}, {"loss": {"kind": "bce"}}]
 
 
-@pytest.mark.parametrize("backbone", BACKBONES, ids=lambda b: b.name)
-@pytest.mark.parametrize(
-    ("stops", "loss"), [([0], LOSSES[0]), ([4, 3], LOSSES[1]), ([4, 3], LOSSES[0]), ([1, 1, 1], LOSSES[2])], ids=str
-)
+STOPS = [([0], LOSSES[0]), ([4, 3], LOSSES[1]), ([4, 3], LOSSES[0]), ([1, 1, 1], LOSSES[2])]
+RESUMED = [
+    *((backbone, *stopped) for backbone in BACKBONES for stopped in STOPS),
+    (spec.FMLPRec(width=16, inner=32, max_length=10, prefix_share=0.1), *STOPS[3]),
+    (spec.BSARec(width=16, inner=32, max_length=10, prefix_share=0.1), *STOPS[2]),
+    (spec.SRGNN(width=16, max_length=10, prefix_share=0.1), *STOPS[1]),
+]
+
+
+@pytest.mark.parametrize(("backbone", "stops", "loss"), RESUMED, ids=lambda each: getattr(each, "name", str(each)))
 def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one_to_the_bit(
     backbone: spec.Backbone, stops: list[int], loss: dict[str, Any], split: Split, tmp_path: Path
 ) -> None:

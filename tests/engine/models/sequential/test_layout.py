@@ -17,6 +17,9 @@ BACKBONES: list[spec.Backbone] = [
     spec.SASRec(**SMALL, inner=16),
     spec.GRU4Rec(**SMALL, hidden=16),
     spec.BERT4Rec(**SMALL, inner=16),
+    spec.FMLPRec(**SMALL, inner=16),
+    spec.BSARec(**SMALL, inner=16, components=3),
+    spec.SRGNN(**SMALL, layers=2),
 ]
 
 
@@ -37,7 +40,7 @@ def model_of(backbone: spec.Backbone, **table: object) -> SequentialRecommender:
 
 
 @pytest.mark.parametrize("backbone", BACKBONES, ids=lambda b: b.name)
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(sizes=st.lists(st.integers(1, 11), min_size=1, max_size=9), seed=st.integers(0, 1000))
 def test_a_history_is_encoded_alike_alone_and_in_company(backbone: spec.Backbone, sizes: list[int], seed: int) -> None:
     model = model_of(backbone)

@@ -1,0 +1,190 @@
+"""Backbones against their equations in plain loops, one history at a time, in double precision."""
+
+import cmath
+import math
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from engine import spec
+from engine.models.sequential.bsarec import BSARecEncoder
+from engine.models.sequential.fmlp_rec import FMLPRecEncoder
+from engine.models.sequential.layout import Layout
+from engine.models.sequential.post_norm import FeedForward, PositionedInput
+from engine.models.sequential.recommender import SequentialRecommender, build
+from engine.models.sequential.sr_gnn import SRGNNEncoder
+from tests.engine.data.test_windows import sequences
+from tests.engine.parts import table_of
+
+WIDTH, N_ITEMS = 6, 20
+SIZES = [9, 8, 5, 2, 1]
+
+
+def model_of(backbone: spec.Backbone) -> SequentialRecommender:
+    experiment = spec.Experiment(backbone=backbone, table=table_of(init="id", id_sd=1.0))
+    model = build(experiment, sequences([5]), N_ITEMS).eval().double()
+    for name, parameter in model.named_parameters():
+        if name.startswith("table."):
+            continue
+        with torch.no_grad():  # far from where training starts, so that every term counts
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)))
+    return model
+
+
+def histories() -> list[list[int]]:
+    """With items that come back."""
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randint(0, 7, (size,), generator=generator).tolist() for size in SIZES]
+
+
+def encoded(model: SequentialRecommender, windows: list[list[int]]) -> Tensor:
+    """All positions of packed windows, [T, d]."""
+    lengths = torch.tensor([len(window) for window in windows])
+    items = torch.tensor([item for window in windows for item in window])
+    return model.represent(model.table()[0], items, Layout.of(lengths, items.device), None)
+
+
+def norm(layer: nn.LayerNorm, x: Tensor) -> Tensor:
+    """[d] -> [d]."""
+    centred = x - x.mean()
+    return centred / torch.sqrt((centred**2).mean() + layer.eps) * layer.weight + layer.bias
+
+
+def entered(layer: PositionedInput, vectors: Tensor) -> list[Tensor]:
+    return [norm(layer.norm, v + layer.positions[len(vectors) - 1 - t]) for t, v in enumerate(vectors)]
+
+
+def fed_forward(layer: FeedForward, x: Tensor) -> Tensor:
+    inner = layer.widen.weight @ x + layer.widen.bias
+    inner = inner * (1 + torch.erf(inner / math.sqrt(2))) / 2
+    return norm(layer.residual.norm, x + layer.narrow.weight @ inner + layer.narrow.bias)
+
+
+def transformed(signal: list[Tensor]) -> list[Tensor]:
+    """Discrete Fourier transform of real vectors, term by term."""
+    n = len(signal)
+    spectrum = []
+    for f in range(n):
+        waves = [x.to(torch.complex128) * cmath.exp(-2j * cmath.pi * f * t / n) for t, x in enumerate(signal)]
+        spectrum.append(torch.stack(waves).sum(0))
+    return spectrum
+
+
+def back(spectrum: list[Tensor]) -> list[Tensor]:
+    """Its inverse; the real part."""
+    n = len(spectrum)
+    signal = []
+    for t in range(n):
+        waves = [x * cmath.exp(2j * cmath.pi * f * t / n) for f, x in enumerate(spectrum)]
+        signal.append(torch.stack(waves).sum(0).real / n)
+    return signal
+
+
+def padded(rows: list[Tensor], length: int) -> list[Tensor]:
+    """Zeros before the window, up to the full length."""
+    return [torch.zeros(WIDTH, dtype=torch.float64)] * (length - len(rows)) + rows
+
+
+def fmlp_rec(encoder: Any, vectors: Tensor, length: int) -> Tensor:
+    x = entered(encoder.enter, vectors)
+    for layer, mlp in zip(encoder.filters, encoder.mlps, strict=True):
+        half = torch.view_as_complex(layer.weight.detach())
+        spectrum = transformed(padded(x, length))
+        kept = [half[f] * spectrum[f] for f in range(length // 2 + 1)]
+        kept[0] = kept[0].real.to(torch.complex128)  # a real signal has a real mean, and a real last frequency
+        if length % 2 == 0:
+            kept[-1] = kept[-1].real.to(torch.complex128)
+        whole = kept + [kept[length - f].conj() for f in range(length // 2 + 1, length)]
+        filtered = back(whole)[length - len(x) :]
+        x = [fed_forward(mlp, norm(layer.residual.norm, row + change)) for row, change in zip(x, filtered, strict=True)]
+    return torch.stack(x)
+
+
+@pytest.mark.parametrize("length", [9, 12, 20])
+def test_fmlp_rec_is_its_equations_over_the_padded_sequence(length: int) -> None:
+    model = model_of(spec.FMLPRec(width=WIDTH, max_length=length, inner=10))
+    encoder, rows = model.backbone, model.table()[0]
+    assert isinstance(encoder, FMLPRecEncoder)
+    expected = [fmlp_rec(encoder, rows[window], length) for window in histories()]
+    torch.testing.assert_close(encoded(model, histories()), torch.cat(expected))
+
+
+def bsarec(encoder: Any, vectors: Tensor, length: int, components: int) -> Tensor:
+    x = entered(encoder.enter, vectors)
+    for block in encoder.blocks:
+        spectrum = transformed(padded(x, length))
+        low_ones = set(range(components // 2 + 1)) | {length - f for f in range(1, components // 2 + 1)}
+        low = back([part if f in low_ones else 0 * part for f, part in enumerate(spectrum)])[length - len(x) :]
+        beta, after_rescaler = block.rescaler.beta, block.rescaler.residual.norm
+        rescaled = [norm(after_rescaler, row + slow + beta**2 * (row - slow)) for row, slow in zip(x, low, strict=True)]
+        attention, attended = block.attention, []
+        size = WIDTH // attention.heads
+        for t in range(len(x)):
+            q, k, v = zip(
+                *((attention.qkv.weight @ x[s] + attention.qkv.bias).split(WIDTH) for s in range(t + 1)), strict=True
+            )
+            heads = []
+            for part in (slice(h * size, (h + 1) * size) for h in range(attention.heads)):
+                p = torch.stack([q[t][part] @ each[part] / math.sqrt(size) for each in k]).exp()
+                heads.append(sum(w * each[part] for w, each in zip(p / p.sum(), v, strict=True)))
+            out = attention.out.weight @ torch.cat(heads) + attention.out.bias
+            attended.append(norm(attention.residual.norm, x[t] + out))
+        x = [
+            fed_forward(block.mlp, block.alpha * r + (1 - block.alpha) * a)
+            for r, a in zip(rescaled, attended, strict=True)
+        ]
+    return torch.stack(x)
+
+
+@pytest.mark.parametrize(("length", "components"), [(9, 1), (12, 5), (12, 9), (9, 9)])
+def test_bsarec_is_its_equations_over_the_padded_sequence(length: int, components: int) -> None:
+    model = model_of(spec.BSARec(width=WIDTH, max_length=length, inner=10, components=components, alpha=0.3))
+    encoder, rows = model.backbone, model.table()[0]
+    assert isinstance(encoder, BSARecEncoder)
+    expected = [bsarec(encoder, rows[window], length, components) for window in histories()]
+    torch.testing.assert_close(encoded(model, histories()), torch.cat(expected))
+
+
+def sr_gnn(encoder: Any, rows: Tensor, session: list[int]) -> Tensor:
+    """With the dense connection matrix of one session, item by item."""
+    nodes = sorted(set(session))
+    steps = [(nodes.index(a), nodes.index(b)) for a, b in pairwise(session)]
+    v = [rows[item] for item in nodes]
+    g = encoder.step
+    for _ in range(encoder.steps):
+        a_out, a_in = torch.zeros(len(nodes), len(nodes)).double(), torch.zeros(len(nodes), len(nodes)).double()
+        for i, j in steps:
+            a_out[i, j] += 1 / sum(source == i for source, _ in steps)
+            a_in[j, i] += 1 / sum(target == j for _, target in steps)
+        new = []
+        for i in range(len(nodes)):
+            sent = sum((a_out[i, j] * (g.outgoing.weight @ v[j]) for j in range(len(nodes))), torch.zeros(1))
+            got = sum((a_in[i, j] * (g.incoming.weight @ v[j]) for j in range(len(nodes))), torch.zeros(1))
+            a = torch.cat([sent, got]) + g.bias
+            w_z, w_r, w_o = (g.from_graph.weight @ a + g.from_graph.bias).split(WIDTH)
+            u_z, u_r = (g.from_node.weight @ v[i]).split(WIDTH)
+            z, r = 1 / (1 + torch.exp(-w_z - u_z)), 1 / (1 + torch.exp(-w_r - u_r))
+            candidate = torch.tanh(w_o + g.from_kept.weight @ (r * v[i]))
+            new.append((1 - z) * v[i] + z * candidate)
+        v = new
+    read, outputs = encoder.readout, []
+    at = [v[nodes.index(item)] for item in session]
+    for last in at:
+        whole = torch.zeros(WIDTH).double()
+        for each in at:
+            mixed = read.of_last.weight @ last + read.of_last.bias + read.of_each.weight @ each
+            whole = whole + (read.weigh.weight @ (1 / (1 + torch.exp(-mixed)))) * each
+        outputs.append(read.join.weight @ torch.cat([last, whole]))
+    return torch.stack(outputs)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_sr_gnn_is_its_equations_on_each_session(layers: int) -> None:
+    model = model_of(spec.SRGNN(width=WIDTH, max_length=12, layers=layers))
+    encoder, rows = model.backbone, model.table()[0]
+    assert isinstance(encoder, SRGNNEncoder)
+    expected = torch.cat([sr_gnn(encoder, rows, window) for window in histories()])
+    torch.testing.assert_close(encoded(model, histories()), expected)
