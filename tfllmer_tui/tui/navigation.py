@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual import events, on
-from textual.app import App
 
+from tfllmer_tui.tui.key_order import KeyOrder
 from tfllmer_tui.tui.messages import LaunchRequested, PlaceChosen
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.screens.compare import CompareScreen
@@ -20,7 +20,7 @@ from tfllmer_tui.tui.screens.runs import RunsScreen
 from tfllmer_tui.tui.screens.study import StudyScreen
 
 
-class Navigation(App[None]):
+class Navigation(KeyOrder):
     """An app that knows the way between the screens."""
 
     read_only = False
@@ -51,12 +51,9 @@ class Navigation(App[None]):
         self.action_go(event.mode)
 
     def on_key(self, event: events.Key) -> None:
-        """`q` twice on an overlay ends the overlay, and not the app too; a letter right behind the jump key jumps."""
+        """`q` twice on an overlay ends the overlay, and not the app too."""
         if event.time <= self.deaf_before:
             event.prevent_default()
-        elif isinstance(self.screen, JumpScreen):  # a letter that came before the letters had the keys
-            event.prevent_default()
-            self.screen.take(event)
 
     async def action_back(self) -> None:
         """To the screen below, from one that is whole: half of a screen cannot be taken away."""

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
-from textual.events import Key
+from textual.events import Key, Paste
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
 from textual.screen import Screen
+from textual.widgets import Input, TextArea
 
 from engine.store import get_run, list_runs, open_store
 from tests.tui.app.bench import RUNS, app_of, id_of, opened, press, quiet, screen_text, until
@@ -96,6 +97,35 @@ async def test_enter_twice_opens_one_run(filled: Path) -> None:
     async with opened(filled) as pilot:
         await fast(pilot, "enter", "enter")
         assert [type(screen).__name__ for screen in pilot.app.screen_stack] == ["RunsScreen", "RunScreen"]
+
+
+TEXT = "xqr2b#"
+"""Each of these letters does something where there is no line to type into."""
+
+
+async def test_text_typed_ahead_reaches_the_line_that_a_key_opens(filled: Path) -> None:
+    store = open_store(filled)
+    before = {run.id: run.status for run in list_runs(store)}
+    async with opened(filled, (120, 40)) as pilot:
+        for keys in (
+            *(("alt+1", key) for key in ("slash", "#", "i", "V", "n", "ctrl+p")),
+            *(("alt+4", "ctrl+s", "slash"), ("alt+1", "ctrl+o", "a")),
+        ):
+            await fast(pilot, *keys, *TEXT)
+            line = pilot.app.focused
+            assert isinstance(line, Input | TextArea), keys
+            assert (line.value if isinstance(line, Input) else line.text) == TEXT, keys
+            if isinstance(line, Input):
+                line.value = ""
+            while not isinstance(pilot.app.screen, Page):
+                pilot.app.pop_screen()
+                await pilot.pause()
+            await press(pilot, "alt+1", "escape")
+        for event in (_event("slash"), Paste("status:finished")):
+            pilot.app.post_message(event)
+        await fast(pilot, "end", "x")
+        assert isinstance(pilot.app.focused, Input) and pilot.app.focused.value == "status:finishedx"
+    assert {run.id: run.status for run in list_runs(store)} == before
 
 
 # ------------------------------------------------------------------------------------ nobody is moved

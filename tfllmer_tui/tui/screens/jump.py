@@ -38,11 +38,8 @@ class JumpScreen(Overlay[None]):
             yield label
 
     def on_key(self, event: events.Key) -> None:
-        event.stop()
-        self.take(event)
-
-    def take(self, event: events.Key) -> None:
         """Go where the letter leads, or end."""
+        event.stop()
         target = self._targets.get(event.character or "")
         if target is not None and self.is_active:
             target.focus()

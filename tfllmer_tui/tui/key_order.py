@@ -1,0 +1,87 @@
+"""Keys in order: each goes to where the one before it has led, however fast they come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TypeAlias
+
+from textual import events
+from textual.app import App, ScreenStackError
+from textual.message_pump import MessagePump
+from textual.widget import Widget
+
+PATIENCE_S = 10.0
+"""How long a key may keep the next ones waiting; the app stays in the hands of its user, whatever a widget does."""
+
+Typed: TypeAlias = "events.Key | events.Paste"
+
+
+class KeyOrder(App[None]):
+    """An app that deals with one key at a time. Textual hands a key to the widget that has the focus at once, also
+    where the key before it is about to open a screen or to move the focus: what is typed ahead would miss its dialog,
+    or would be taken for a key of the screen below it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._typed_ahead: deque[Typed] = deque()
+        self._in_turn: asyncio.Task[None] | None = None
+        self._target: Widget | None = None
+        """Who deals with the newest key; None where it is text, which leads nowhere."""
+
+    async def on_event(self, event: events.Event) -> None:
+        if not isinstance(event, (events.Key, events.Paste)) or event.is_forwarded:
+            await super().on_event(event)
+        elif self._in_turn is not None and not self._in_turn.done():
+            self._typed_ahead.append(event)
+        else:
+            await self._hand_out(event)
+            if self._target is not None:
+                self._in_turn = asyncio.create_task(self._deal_in_turn(), name="keys in turn")
+
+    async def _hand_out(self, event: Typed) -> None:
+        if self.screen_stack:  # else the app is about to end
+            here = self.focused or self.screen
+            is_text = isinstance(event, events.Paste) or here.check_consume_key(event.key, event.character)
+            self._target = None if is_text else here
+            await super().on_event(event)
+
+    async def _deal_in_turn(self) -> None:
+        """Wait for the key that is on its way; then the next one, until there is none."""
+        while True:
+            with suppress(TimeoutError, ScreenStackError):
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._settled()
+            if not self._typed_ahead:
+                return
+            self.call_later(self._hand_out, self._typed_ahead.popleft())
+            await _passed(self.call_later)
+
+    async def _settled(self) -> None:
+        """The key has been dealt with: it has gone up from its widget to the app, and so have the messages that it led
+        to; a screen that it opened is whole, and the focus is where it is to be."""
+        if self._target is None:
+            return
+        for start in (self._target, self._target, None):
+            for node in self._way_up(start or self.focused or self.screen):
+                await _passed(node.call_later)
+        if self.screen._callbacks:  # they wait for the next picture
+            await _passed(self.screen.call_after_refresh)
+            await _passed(self.call_later)
+
+    def _way_up(self, node: MessagePump | None) -> Iterator[MessagePump]:
+        """From a widget to the app, past what has gone meanwhile."""
+        while node is not None and node is not self:
+            if node.is_running:
+                yield node
+            node = node._parent
+        yield self
+
+
+async def _passed(later: Callable[[Callable[[], None]], bool]) -> None:
+    """What a node had been handed before has been dealt with; at once where it takes nothing more."""
+    passed = asyncio.Event()
+    if later(passed.set):
+        await passed.wait()
