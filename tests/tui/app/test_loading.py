@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 import engine.store
 from engine.store import Store
 from engine.store.queries.feed import Feed
-from tests.tui.app.bench import NOW, opened, quiet, screen_text, until
+from tests.tui.app.bench import NOW, opened, press, quiet, screen_text, until
 from tfllmer_tui.tui.app import TfllmerApp
 from tfllmer_tui.tui.screens import run as run_screen
 
@@ -90,6 +90,9 @@ async def test_while_the_store_is_opened_and_its_runs_are_read(
 
 
 async def test_while_a_page_reads_what_it_shows(filled: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = Path("configs/study/a.yaml")
+    study.parent.mkdir(parents=True)
+    study.write_text("meaning: one run\nquestion: Is it read?\nset: {data.source.users: 50}\ngrid: {arm: [id]}\n")
     async with opened(filled, (140, 40)) as pilot:
         await go(pilot, "end", "space", "up", "space")
         await quiet(pilot)
@@ -102,14 +105,18 @@ async def test_while_a_page_reads_what_it_shows(filled: Path, gate: Gate, monkey
             (("6",), "κ"),
             (("1", "enter", "right_square_bracket"), "line 199 of the log"),
             (("1", "escape", "c"), "seed 0"),
+            (("enter",), "not run here yet"),
+            (("escape", "l"), "ctrl+r queues 1 of 1 runs"),
         ):
+            if keys == ("enter",):  # its line comes from a file, which needs no store
+                await press(pilot, "escape", "5", "home")
             gate.opened.clear()
             await go(pilot, *keys)
             says_that_it_reads(pilot)
             gate.opened.set()
             await quiet(pilot)
             assert words in screen_text(pilot) and "reading…" not in screen_text(pilot)
-        await go(pilot, "escape", "2")
+        await go(pilot, "escape", "alt+2")
         gate.opened.clear()
         await go(pilot, "m")
         assert "test.hr@10: reading…" in screen_text(pilot)
