@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,24 +35,21 @@ def read_architecture(source: Source) -> Architecture:
     transformers = import_transformers()
     config = load(source, transformers.AutoConfig)
     kind = _kind(config, transformers)
-    positions, vocabulary = _declared_positions(config), None
+    positions = _declared_positions(config)
     try:
         with torch.device("meta"):
             whole = kind.from_config(config) if kind is transformers.AutoModel else kind(config)
             part = text_part(whole)
     except Exception:  # a class that cannot be built so is loaded, and says then what it lacks
         return Architecture(kind, positions, None)
-    tables = [table for name, table in part.named_modules() if _is_position_table(name, table)]
+    tables = _tables(part, _POSITIONS)
     limits = [_room(table) for table in tables] + ([positions] if positions else [])
-    try:
-        vocabulary = int(part.get_input_embeddings().num_embeddings)
-    except (AttributeError, NotImplementedError):
-        vocabulary = None
-    return Architecture(kind, min(limits) if limits else None, vocabulary)
+    return Architecture(kind, min(limits) if limits else None, _vocabulary(part))
 
 
 def load_model(source: Source, kind: Any, dtype: Any) -> tuple[Any, list[str]]:
-    """The part that reads text, and the names of the weights that the files lack."""
+    """The part that reads text, and the names of the weights that the files lack. Raises UserError where they have
+    none of them: another model's, or under other names."""
     transformers = import_transformers()
     name = "dtype" if int(transformers.__version__.split(".")[0]) >= 5 else "torch_dtype"
     more = {name: dtype, "use_safetensors": True, "output_loading_info": True}
@@ -60,7 +58,14 @@ def load_model(source: Source, kind: Any, dtype: Any) -> tuple[Any, list[str]]:
     prefix = next((f"{name}." for name, module in model.named_modules() if module is part and name), "")
     keys = [str(key) for key in info["missing_keys"]]
     lacking = sorted(key for key in keys if key.startswith(prefix) and "pooler" not in key)
-    part.config.use_cache = False
+    own = {prefix + name for name, _ in part.named_parameters()}
+    if own and own <= set(keys):
+        raise UserError(
+            f"--encoder {source.name}: its files hold no weights of {type(part).__name__}; config.json names "
+            f"{_declared_class(model.config)}: give a model that encodes text, or copy its files again"
+        )
+    if hasattr(part, "config"):
+        part.config.use_cache = False
     return part, lacking
 
 
@@ -114,6 +119,10 @@ def _kind(config: Any, transformers: Any) -> Any:
     return transformers.AutoModel
 
 
+def _declared_class(config: Any) -> str:
+    return ", ".join(getattr(config, "architectures", None) or []) or str(config.model_type)
+
+
 def _declared_positions(config: Any) -> int | None:
     """What config.json says; XLNet says -1, T5 and others whose positions are relative say nothing."""
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
@@ -134,14 +143,29 @@ _POSITIONS = {
 }
 
 
-def _is_position_table(name: str, module: Any) -> bool:
-    import torch
+_TOKENS = {"word_embeddings", "token_embedding", "token_embeddings", "embed_tokens", "wte"}
 
-    return isinstance(module, torch.nn.Embedding) and name.rsplit(".", 1)[-1] in _POSITIONS
+
+def _tables(part: Any, names: Collection[str]) -> list[Any]:
+    """Tables of vectors by the names of their modules, not by their class: I-BERT and others have classes of their
+    own."""
+    modules = [module for name, module in part.named_modules() if name.rsplit(".", 1)[-1] in names]
+    return [module for module in modules if getattr(getattr(module, "weight", None), "ndim", 0) == 2]
+
+
+def _vocabulary(part: Any) -> int | None:
+    """Rows of the table of token vectors. The text tower of some models is no model of its own that would name it."""
+    try:
+        tables = [part.get_input_embeddings()]
+    except (AttributeError, NotImplementedError):
+        tables = _tables(part, _TOKENS)
+    sizes = [int(table.weight.shape[0]) for table in tables if hasattr(table, "weight")]
+    return sizes[0] if sizes else None
 
 
 def _room(table: Any) -> int:
     """Positions of a table that tokens can have: RoBERTa and its kin count from the pad token's number + 1 on, BART
     and its kin from `offset` on."""
-    skipped = table.padding_idx + 1 if table.padding_idx is not None else getattr(table, "offset", 0)
-    return int(table.num_embeddings) - int(skipped)
+    pad = getattr(table, "padding_idx", None)
+    skipped = pad + 1 if pad is not None else getattr(table, "offset", 0)
+    return int(table.weight.shape[0]) - int(skipped)

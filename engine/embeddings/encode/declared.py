@@ -16,7 +16,7 @@ from engine.bounds import read_json
 from engine.embeddings.encode.pooling import NAMES_ELSEWHERE, PoolingKind, parse_pooling
 from engine.errors import UserError
 
-LayerKind: TypeAlias = Literal["dense", "layer-norm", "normalize"]
+LayerKind: TypeAlias = Literal["dense", "layer-norm", "normalize", "truncate"]
 
 _LAYERS: dict[str, LayerKind] = {"Dense": "dense", "LayerNorm": "layer-norm", "Normalize": "normalize"}
 _DOCUMENT_PROMPTS = ("document", "passage", "corpus")  # an item is a document; SentenceTransformer.encode_document
@@ -25,13 +25,16 @@ _ALONE = "for its transformer alone, give a copy of the folder without modules.j
 
 @dataclass(frozen=True)
 class VectorLayer:
-    """A step behind the pooling. `folder` holds config.json and the weights of a dense layer or layer norm."""
+    """A step behind the pooling. `folder` holds config.json and the weights of a dense layer or layer norm; a
+    truncation keeps the first `dimensions` numbers (models trained for several widths)."""
 
     kind: LayerKind
     folder: Path
     config: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
+        if self.kind == "truncate":
+            return f"first {self.config['dimensions']}"
         if self.kind != "dense":
             return self.kind
         activation = str(self.config.get("activation_function", "Tanh")).rsplit(".", 1)[-1].lower()
@@ -108,7 +111,19 @@ def read_declaration(folder: Path, name: str) -> Declaration:
     if not isinstance(listed, dict) or not isinstance(asked, str | None):
         raise UserError(f"--encoder {name}: config_sentence_transformers.json has no prompts by name; repair it")
     prompts = {key: text for key, text in listed.items() if isinstance(text, str)}
+    if asked and asked not in prompts:
+        raise UserError(
+            f"--encoder {name}: config_sentence_transformers.json names the default prompt {asked!r}, which is none of "
+            f"its prompts ({', '.join(sorted(prompts)) or 'it has none'}); repair it"
+        )
     default = asked or next((key for key in _DOCUMENT_PROMPTS if prompts.get(key)), None)
+    width = more.get("truncate_dim")
+    if width is not None:
+        if not isinstance(width, int) or isinstance(width, bool) or width < 1:
+            raise UserError(
+                f"--encoder {name}: truncate_dim {width!r} in config_sentence_transformers.json is no width"
+            )
+        layers.append(VectorLayer("truncate", folder, {"dimensions": width}))
     reading: Mapping[str, Any] = {}
     for file in sorted(transformer.glob("sentence_*_config.json")):
         reading = _json(file, name)
@@ -121,7 +136,7 @@ def read_declaration(folder: Path, name: str) -> Declaration:
         pools_prompt,
         tuple(layers),
         prompts,
-        default if default in prompts else None,
+        default,
         length if isinstance(length, int) and not isinstance(length, bool) and length > 0 else None,
         bool(reading.get("do_lower_case", False)),
     )

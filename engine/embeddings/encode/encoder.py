@@ -176,7 +176,9 @@ class Encoder:
         self._layers = [layer.to(device) for layer in load_layers(recipe.layers, source.name)]
         self._name, self._recipe, self._start, self._pad = source.name, recipe, tokenizer.start, tokenizer.pad
         self._device, self._precision = torch.device(device), precision
-        self.batching: Batching | None = "one by one" if hasattr(model.config, "expert_capacity") else None
+        self.batching: Batching | None = (
+            "one by one" if hasattr(getattr(model, "config", None), "expert_capacity") else None
+        )
         """How texts may share a batch without changing one another's vectors; None until the first one is tried."""
 
     def __call__(self, rows: Sequence[Tokens]) -> npt.NDArray[np.floating]:
@@ -267,7 +269,7 @@ class Encoder:
         if types.any() and "token_type_ids" in self._reads:
             inputs["token_type_ids"] = torch.from_numpy(types)
         try:
-            return self._model(**{name: value.to(self._device) for name, value in inputs.items()}).last_hidden_state
+            states = self._model(**{name: value.to(self._device) for name, value in inputs.items()}).last_hidden_state
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # whatever a model lacks, it lacks at the next try as well
@@ -275,3 +277,9 @@ class Encoder:
                 f"--encoder {self._name}: {type(self._model).__name__} cannot encode text of {lengths.max()} tokens "
                 f"({type(error).__name__}: {first_line(error)}); give another encoder"
             ) from error
+        if states.shape[:2] != mask.shape:
+            raise UserError(
+                f"--encoder {self._name}: {type(self._model).__name__} gives {states.shape[1]} vectors for "
+                f"{lengths.max()} tokens, so that none can be told from padding; give another encoder"
+            )
+        return states

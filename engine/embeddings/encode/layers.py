@@ -25,6 +25,17 @@ class Normalized(nn.Module):
         return nn.functional.normalize(x, p=2, dim=-1)
 
 
+class Truncated(nn.Module):
+    """The first numbers of x."""
+
+    def __init__(self, dimensions: int) -> None:
+        super().__init__()
+        self._dimensions = dimensions
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, : self._dimensions]
+
+
 class DenseLayer(nn.Module):
     """activation(x W^T + b), plus x or its projection where the layer has a residual connection."""
 
@@ -67,6 +78,8 @@ def _load(layer: VectorLayer, name: str) -> nn.Module:
     match layer.kind:
         case "normalize":
             return Normalized()
+        case "truncate":
+            return Truncated(int(layer.config["dimensions"]))
         case "dense" | "layer-norm":
             place = layer.folder.name
             try:

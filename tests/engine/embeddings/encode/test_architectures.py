@@ -50,6 +50,7 @@ KINDS: dict[str, tuple[str, str, Mapping[str, Any], Part]] = {
     "xlm-roberta": ("XLMRobertaModel", "XLMRobertaConfig", ROBERTA, lambda m: m),
     "camembert": ("CamembertModel", "CamembertConfig", ROBERTA, lambda m: m),
     "mpnet": ("MPNetModel", "MPNetConfig", ROBERTA, lambda m: m),
+    "ibert": ("IBertModel", "IBertConfig", ROBERTA, lambda m: m),
     "longformer": ("LongformerModel", "LongformerConfig", ROBERTA | {"attention_window": 8}, lambda m: m),
     # other encoders
     "bert": ("BertModel", "BertConfig", SMALL, lambda m: m),
@@ -79,10 +80,13 @@ KINDS: dict[str, tuple[str, str, Mapping[str, Any], Part]] = {
     "bart": ("BartModel", "BartConfig", BART, lambda m: m.encoder),
     "pegasus": ("PegasusModel", "PegasusConfig", BART, lambda m: m.encoder),
     "m2m-100": ("M2M100Model", "M2M100Config", BART, lambda m: m.encoder),
+    "fsmt": ("FSMTModel", "FSMTConfig", BART | {"langs": ["en", "de"], "src_vocab_size": 64, "tgt_vocab_size": 64},
+             lambda m: m.encoder),
     # two towers
     "clip": ("CLIPModel", "CLIPConfig", TOWERS | {"projection_dim": 8}, lambda m: m.text_model),
     "siglip": ("SiglipModel", "SiglipConfig", TOWERS, lambda m: m.text_model),
     "chinese-clip": ("ChineseCLIPModel", "ChineseCLIPConfig", TOWERS | {"projection_dim": 8}, lambda m: m.text_model),
+    "owlvit": ("OwlViTModel", "OwlViTConfig", TOWERS | {"projection_dim": 8}, lambda m: m.text_model),
     "clip-text": ("CLIPTextModel", "CLIPTextConfig", TOWERS["text_config"], lambda m: m),
     "dpr": ("DPRContextEncoder", "DPRConfig", SMALL, lambda m: m.ctx_encoder.bert_model),
     # decoders, without a pad token, with sliding windows, with experts
@@ -158,7 +162,8 @@ def test_models_that_mix_padding_in_are_encoded_without(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "limit"),
-    [("roberta", 38), ("xlm-roberta", 38), ("mpnet", 38), ("longformer", 38), ("bert", 64), ("bart", 64), ("opt", 64),
+    [("roberta", 38), ("ibert", 38), ("xlm-roberta", 38), ("mpnet", 38), ("longformer", 38), ("bert", 64),
+     ("bart", 64), ("opt", 64),
      ("gpt2", 64), ("clip", 64), ("llama", 64), ("xlnet", None), ("t5", None), ("bloom", None), ("mamba", None)],
 )  # fmt: skip
 def test_the_longest_text_is_as_long_as_the_model_can_read(kind: str, limit: int | None, tmp_path: Path) -> None:
@@ -207,11 +212,12 @@ def test_marks_of_the_tokenizer_are_passed_on(model: str, tmp_path: Path) -> Non
 # ------------------------------------------------------------------------------------ tokens outside the table
 
 
-@pytest.mark.parametrize("kind", ["llama", "bert", "gpt2", "mamba"])
+@pytest.mark.parametrize("kind", ["llama", "bert", "gpt2", "mamba", "ibert", "fsmt", "owlvit"])
 def test_a_pad_token_outside_the_table_does_no_harm(kind: str, tmp_path: Path) -> None:
     """A pad token was added to the tokenizer, the model was not made larger; a text with its name in it is letters."""
     model, config, shape, part = KINDS[kind]
-    save_model(tmp_path, model, config, dict(shape) | {"pad_token_id": None}, {"pad_token": "[ADDED]"}, spare=20)
+    lacking = {} if kind in ("ibert", "fsmt") else {"pad_token_id": None}  # which cannot be built without one
+    save_model(tmp_path, model, config, {**shape, **lacking}, {"pad_token": "[ADDED]"}, spare=20)
     texts = [*TEXTS, "w1 [ADDED] w2"]
     tokenizer, encoder = opened(tmp_path)
     rows = tokenizer(texts)
@@ -265,3 +271,15 @@ def test_a_model_that_reads_no_text_is_refused_in_one_line(tmp_path: Path) -> No
         tokenizer, encoder = opened(tmp_path)
         encoder(tokenizer(TEXTS))
     assert "\n" not in str(caught.value)
+
+
+def test_what_gives_no_vector_for_each_token_is_refused(tmp_path: Path) -> None:
+    """Funnel without its decoder shortens the text; a reader of DPR has another part's weights."""
+    funnel = {"vocab_size": 64, "d_model": 16, "n_head": 2, "d_head": 8, "d_inner": 32, "block_sizes": [1, 1]}
+    save_model(tmp_path / "funnel", "FunnelBaseModel", "FunnelConfig", funnel, {"cls_token": "[CLS]"})
+    tokenizer, encoder = opened(tmp_path / "funnel")
+    with pytest.raises(UserError, match=r"FunnelBaseModel gives 5 vectors for 10 tokens, .*; give another encoder"):
+        encoder(tokenizer(TEXTS))
+    save_model(tmp_path / "reader", "DPRReader", "DPRConfig", SMALL, {"cls_token": "[CLS]"})
+    with pytest.raises(UserError, match=r"hold no weights of BertModel; config.json names DPRReader: give a model"):
+        opened(tmp_path / "reader")

@@ -155,6 +155,15 @@ def test_a_default_prompt_is_used(bert: Path, tmp_path: Path) -> None:
         made(tmp_path / "model", tmp_path, prompt="stt")
 
 
+@pytest.mark.parametrize(("width", "normalize"), [(8, None), (8, True), (99, None)])
+def test_a_declared_width_cuts_the_vectors(width: int, normalize: bool | None, bert: Path, tmp_path: Path) -> None:
+    model = sentence_model(bert, tmp_path / "model", modules.Dense(16, 12), truncate_dim=width)
+    vectors, facts, _ = made(tmp_path / "model", tmp_path, normalize=normalize)
+    np.testing.assert_allclose(vectors, model.encode(TEXTS, normalize_embeddings=bool(normalize)), atol=2e-6)
+    assert vectors.shape[1] == min(width, 12)
+    assert facts["layers"] == f"dense 16->12 tanh, first {width}" + (", normalize" if normalize else "")
+
+
 def test_length_and_lower_case(bert: Path, tmp_path: Path) -> None:
     loud = [text.upper() for text in TEXTS]
     sentence_model(bert, tmp_path / "model", reads={"max_seq_length": 11})
@@ -271,6 +280,15 @@ def test_what_cannot_be_done_is_one_line(bert: Path, tmp_path: Path) -> None:
     refused("declares the pooling 'attention', which is not known")
     (folder / "1_Pooling" / "config.json").unlink()
     refused("no 1_Pooling/config.json, which its modules need")
+
+    for setting, says in (
+        ({"default_prompt_name": "web"}, "names the default prompt 'web', which is none of its prompts"),
+        ({"truncate_dim": 0}, "truncate_dim 0 in config_sentence_transformers.json is no width"),
+        ({"truncate_dim": "8"}, "truncate_dim '8' in config_sentence_transformers.json is no width"),
+    ):
+        settings = json.loads(sound[folder / "config_sentence_transformers.json"])
+        (folder / "config_sentence_transformers.json").write_text(json.dumps(settings | setting))
+        refused(says)
 
     dense = json.loads(sound[folder / "2_Dense" / "config.json"])
     for change, says in (
