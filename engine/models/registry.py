@@ -36,6 +36,6 @@ def build(experiment: spec.Experiment, train: Sequences, n_items: int, z: FloatA
     return cast(Trained, load(experiment.backbone.family)(experiment, train, n_items, z))
 
 
-def build_fitted(experiment: spec.Experiment, train: Sequences, n_items: int) -> Fitted:
+def build_fitted(experiment: spec.Experiment, train: Sequences, n_items: int, z: FloatArray | None = None) -> Fitted:
     """The closed-form model of an experiment, not fitted yet; see `build`."""
-    return cast(Fitted, load(experiment.backbone.family)(experiment, train, n_items, None))
+    return cast(Fitted, load(experiment.backbone.family)(experiment, train, n_items, z))

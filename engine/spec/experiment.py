@@ -15,7 +15,7 @@ from engine.spec.kinds import OnlyWith
 from engine.spec.part import NOT_IDENTITY, Part
 from engine.spec.posts import GroupWhiten
 from engine.spec.reductions import NoReduction
-from engine.spec.table import ADAPTERS, FromEmbedding, RandomRows, Table, TrainedRows
+from engine.spec.table import ADAPTERS, FromEmbedding, Frozen, RandomRows, Table, TrainedRows
 from engine.spec.training import Train
 from engine.spec.vectors import Embedding
 
@@ -61,6 +61,27 @@ class Experiment(Part):
         return self
 
     @model_validator(mode="after")
+    def _nothing_of_a_fitted_table_is_trained(self) -> Experiment:
+        """A closed form takes vectors from the table, and cannot see what training would make of them."""
+        if self.backbone.is_trained or not self.backbone.has_items:
+            return self
+        read = {"init": self.table.init, "normalize": self.table.normalize, "rescale": self.table.rescale}
+        plain = Table().model_copy(update=read)
+        unread = [
+            name
+            for name in Table.model_fields
+            if getattr(self.table, name) != getattr(plain, name)
+            and not (name == "inject" and isinstance(self.table.inject, Frozen))
+        ]
+        if unread or self.reference_sd is not None:
+            name = f"table.{unread[0]}" if unread else "what trains an ID table first"
+            raise ValueError(
+                f"backbone {self.backbone.name} is fitted, so nothing of its item table is trained: it reads "
+                f"table.init, normalize and rescale; leave {name} out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _parts_fit(self) -> Experiment:
         reads = isinstance(self.table.init, FromEmbedding)
         if self.embedding is None:
@@ -70,7 +91,7 @@ class Experiment(Part):
         if not reads:
             raise ValueError(f"embedding: table.init={self.table.init.kind} reads no vectors; leave embedding out")
         if isinstance(self.embedding.reduce, NoReduction):
-            if not isinstance(self.table.inject, ADAPTERS):
+            if self.backbone.is_trained and not isinstance(self.table.inject, ADAPTERS):
                 raise ValueError(
                     "embedding.reduce=none keeps all columns of the vectors, and backbone.width is another number: "
                     f"set table.inject to linear, mlp or spectral, not {self.table.inject.kind}"
@@ -81,12 +102,15 @@ class Experiment(Part):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """Without the parts that its backbone does not read; a closed form draws nothing, so it has no seed either."""
+        """Without the parts that its backbone does not read; a closed form draws nothing, so it has no seed either,
+        save where random rows stand in for vectors."""
         of_parts = super().identity()
         if not self.backbone.has_items:
             del of_parts["embedding"], of_parts["table"]
         if not self.backbone.is_trained:
-            del of_parts["train"], of_parts["seed"]
+            del of_parts["train"]
+            if not (self.backbone.has_items and isinstance(self.table.init, RandomRows)):
+                del of_parts["seed"]
         return of_parts
 
     @property

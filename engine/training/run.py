@@ -57,7 +57,7 @@ def carry_out(
     recorder.facts(sizes(experiment, split, len(dataset.item_ids)))
     run = _Run(experiment, dataset, split, folder, recorder, attempt)
     if not experiment.backbone.is_trained:
-        return run.fitted()
+        return run.fitted(device, should_stop)
     try:
         return run.trained(device, should_stop)
     except loop.StoppedError:
@@ -91,10 +91,11 @@ class _Run:
     recorder: SpoolWriter
     attempt: int
 
-    def fitted(self) -> dict[str, Any]:
+    def fitted(self, device: torch.device, should_stop: Callable[[], bool]) -> dict[str, Any]:
         """The result of a closed form; an interrupted attempt is made again."""
         self._resumed(None)
-        model = build_fitted(self.experiment, self.split.train, len(self.dataset.item_ids))
+        z = self._vectors(device, should_stop)
+        model = build_fitted(self.experiment, self.split.train, len(self.dataset.item_ids), z)
         return fitting.fit(self.experiment, self.split, model, self.recorder, self.folder)
 
     def trained(self, device: torch.device, should_stop: Callable[[], bool]) -> dict[str, Any]:

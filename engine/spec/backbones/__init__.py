@@ -14,11 +14,15 @@ from engine.spec.backbones.sequential import (  # isort: split
 from engine.spec.backbones.graph import GraphBackbone, LightGCN  # isort: split
 
 from engine.spec.backbones.base import BACKBONES, Backbone, BackbonePart, ItemBackbone
-from engine.spec.backbones.closed_form import EASE, ClosedForm
+from engine.spec.backbones.closed_form import EASE, GFCF, L3AE, SGFCF, SLIM, ClosedForm, ItemKNN, Markov, Popularity
 
 __all__ = [
     "BACKBONES",
     "EASE",
+    "GFCF",
+    "L3AE",
+    "SGFCF",
+    "SLIM",
     "SRGNN",
     "BERT4Rec",
     "BSARec",
@@ -29,7 +33,10 @@ __all__ = [
     "GRU4Rec",
     "GraphBackbone",
     "ItemBackbone",
+    "ItemKNN",
     "LightGCN",
+    "Markov",
+    "Popularity",
     "PrefixTrained",
     "SASRec",
     "Sequential",

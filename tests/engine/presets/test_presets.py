@@ -366,8 +366,7 @@ def test_the_working_folder_overlays_presets_by_name(overlay: Any) -> None:
         ("meaning: m\nseed: 3\n", "./configs/method/x.yaml:2: seed is not for presets; remove it"),
         (
             "meaning: m\nbackbone:\n  name: lstm\n",
-            "./configs/method/x.yaml:3: backbone.name: no backbone 'lstm' "
-            "(there are sasrec, gru4rec, bert4rec, fmlp-rec, bsarec, sr-gnn, lightgcn, ease)",
+            "./configs/method/x.yaml:3: backbone.name: no backbone 'lstm' (did you mean slim?)",
         ),
         (
             "meaning: m\ntable:\n  normalize: both\n  rescale: true\n",

@@ -103,6 +103,8 @@ def _check_table(experiment: Experiment) -> None:
 
     if not experiment.backbone.has_items:
         raise UserError(f"backbone {experiment.backbone.name} has no item table, so there is no geometry to measure")
+    if not experiment.backbone.is_trained:
+        raise UserError(f"backbone {experiment.backbone.name} is not trained, so there is no curvature to measure")
 
 
 def _of_run(db: str | None, prefix: str, flags: list[str], *, threads: int | None, fresh: bool) -> dict[str, Any]:

@@ -50,10 +50,10 @@ def test_a_case_is_scored_by_its_own_history_and_not_by_what_was_trained_on() ->
     model = fitted(train)
     one = Sequences(np.array([2, 5, 5]), np.array([0, 3]))
     same = Sequences(np.array([5, 2]), np.array([0, 2]))
-    scores = [model.scores(held_out(history, np.array([0]))) for history in (one, same)]
+    scores = [model.scorer().scores(held_out(history, np.array([0]))) for history in (one, same)]
     assert torch.equal(*scores)
 
 
 def test_it_is_not_ranked_before_it_is_fitted() -> None:
     with pytest.raises(ValueError, match="not fitted"):
-        EASEModel(spec.EASE(), histories(), N_ITEMS).scores(held_out(histories(), np.zeros(N_USERS, np.int64)))
+        EASEModel(spec.EASE(), histories(), N_ITEMS).scorer()
