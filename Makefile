@@ -5,6 +5,7 @@
 # make check     lint, format, types and import contracts
 # make audit     known advisories for the pinned packages (needs a network that knows them)
 #                AUDIT="-s osv --osv-url URL" asks a mirror of the advisories instead, where there is no such network
+# make bench     the suite of benchmarks: a table of ratios, and bench.json; some minutes
 #
 # PYTHON=python3.12     another interpreter (3.11 or newer)
 # TORCH_INDEX=URL       where pip finds a special torch build, such as the CPU-only one (see README)
@@ -16,7 +17,7 @@ BIN := $(VENV)/bin
 WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: demo test slow snapshots check audit benchmarks clean
+.PHONY: demo test slow snapshots check audit bench clean
 
 demo: $(VENV)/ready
 	$(BIN)/tfllmer run --ablation no-norm
@@ -42,8 +43,8 @@ audit:
 	.venv-audit/bin/pip install --quiet --disable-pip-version-check 'pip-audit>=2.7,<3'
 	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip $(AUDIT) -r constraints.txt
 
-benchmarks: $(VENV)/ready
-	$(BIN)/python benchmarks/front_start.py
+bench: $(VENV)/ready
+	$(BIN)/python benchmarks/suite.py
 
 clean:
 	rm -rf $(VENV) .venv-audit build dist *.egg-info
