@@ -22,7 +22,7 @@ from engine.text import printable_lines, single_line
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.alerts import ALERTS, AlertKind, alert_kind, alert_text
 from tfllmer_tui.tui.endings import Endings
-from tfllmer_tui.tui.keys import keys_file, own_keys
+from tfllmer_tui.tui.keys import keys_file, own_keys, take_alt_keys
 from tfllmer_tui.tui.memory import Memory, View
 from tfllmer_tui.tui.messages import DemoRequested, StoreNews
 from tfllmer_tui.tui.navigation import Navigation
@@ -89,6 +89,7 @@ class TfllmerApp(Navigation):
         """`db` names the store; `read_only` shows runs and changes nothing; every `view` remembers its own. Raises
         UserError where the user's keys are wrong, or no store is named."""
         keys = self.check_keys()
+        take_alt_keys()
         super().__init__()
         self.clock, self.read_only = clock, read_only
         self.ascii_only = is_plain()

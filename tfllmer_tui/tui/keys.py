@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
+from string import ascii_lowercase, digits
+from typing import Any, cast
 
+from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.keys import Keys, _character_to_key
@@ -65,6 +68,22 @@ _NAMED = {key.value for key in Keys}
 def character_names() -> frozenset[str]:
     """What Textual calls the characters of a keyboard."""
     return frozenset(_character_to_key(chr(code)) for code in range(32, 0x2100) if chr(code).isprintable())
+
+
+@dataclass(frozen=True)
+class AltKey:
+    """A key with alt, as Textual's table of sequences has its keys."""
+
+    value: str
+
+
+def take_alt_keys() -> None:
+    """Most terminals send Esc and a character for alt with it. Textual takes a digit for what WezTerm on macOS means
+    (`™` for alt+2) and a letter for text of its own; from now on both are keys. Sequences that are keys stay so."""
+    known = cast("dict[str, Any]", ANSI_SEQUENCES_KEYS)
+    for character in ascii_lowercase + digits:
+        if not isinstance(known.get(f"\x1b{character}"), tuple):
+            known[f"\x1b{character}"] = (AltKey(f"alt+{character}"),)
 
 
 def own_keys(file: Path) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Keys: what the page says of them, and a user's own."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from textual.events import Key
 
 from engine.errors import UserError
 from tfllmer_tui.tui.app import TfllmerApp
-from tfllmer_tui.tui.keys import bound, is_key, keys_file, own_keys, shortcuts
+from tfllmer_tui.tui.keys import bound, is_key, keys_file, own_keys, shortcuts, take_alt_keys
 from tfllmer_tui.tui.keys_page import page
 
 PAGE = Path(__file__).parents[3] / "docs" / "keys.md"
@@ -29,6 +30,19 @@ def test_every_key_is_one_that_a_terminal_sends() -> None:
     printable = [chr(code) for code in range(33, 127)]
     sent = [event.key for text in printable for event in XTermParser().feed(text) if isinstance(event, Key)]
     assert len(sent) == len(printable) and all(map(is_key, sent))
+
+
+def test_keys_with_alt_are_keys_as_terminals_send_them() -> None:
+    take_alt_keys()
+    keys = [key for node in bound() for shortcut in shortcuts(node) for key in shortcut.keys.split(",")]
+    with_alt = [key for key in keys if re.fullmatch(r"alt\+.", key)]
+    assert {"alt+1", "alt+6", "alt+u"} <= set(with_alt)
+    for key in [*with_alt, "alt+9", "alt+0", "alt+x"]:  # the last ones may be a user's own
+        twice = f"\x1b{key[-1]}" * 2  # held
+        sent = [event for event in XTermParser().feed(twice) if isinstance(event, Key)]
+        assert [(event.key, event.character) for event in sent] == [(key, None)] * 2
+    words = [event.key for event in XTermParser().feed("\x1bb\x1bf\x1b[A") if isinstance(event, Key)]
+    assert words == ["ctrl+left", "ctrl+right", "up"]
 
 
 def test_the_page_is_the_bindings() -> None:
