@@ -17,6 +17,7 @@ from engine.queue.process import find, is_alive, start
 from engine.records import RunStatus
 from engine.spool import SpoolMark
 from engine.store import Event, Run, Store, StoreError, get_run, ingest
+from engine.store.core.origin import archive_of
 from engine.store.finding import missing_files, unsettled
 from engine.store.queue import unchanged
 from engine.store.runs import mark_damaged
@@ -105,6 +106,11 @@ def stopped_run(store: Store, run_id: str) -> Run:
     run = settle_run(store, run_id)
     folder = store.folder(run.id)
     read = SpoolMark(run.spool_offset, run.spool_mark)
+    if run.status.has_ended and (name := archive_of(store, run.id)) is not None:
+        raise UserError(
+            f"{run.id}: came from the archive {name}, which holds no checkpoint, so it cannot go on; `tfllmer reproduce"
+            f" {run.id} --run` trains it again, `tfllmer clone {run.id}` makes a new run of it"
+        )
     if run.status == RunStatus.FINISHED and (run.result is not None or read.holds_in(folder.spool)):
         raise UserError(f"{run.id}: is finished; `tfllmer clone {run.id}` makes a new run of it")
     if run.status == RunStatus.QUEUED:

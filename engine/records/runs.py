@@ -184,6 +184,8 @@ class RunRecord:
     """Of a run that has not ended: how far it is."""
     damage: str = ""
     """Why what is known of it cannot be trusted; what is computed from runs leaves it out then."""
+    archive: str | None = None
+    """The archive that it came from; None where it was made here."""
 
     @property
     def arm(self) -> str:
@@ -192,9 +194,10 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The one JSON object that describes a run outside, the same in `run`, `show` and `runs` with `--json`; with
-        `damage` where there is any."""
+        `damage` and `archive` where there is any."""
         reached = self.result
         told = {"damage": self.damage} if self.damage else {}
+        told |= {"archive": self.archive} if self.archive else {}
         return told | {
             "run": self.id,
             "status": self.status,

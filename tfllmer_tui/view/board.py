@@ -46,6 +46,8 @@ def board_notes(board: Leaderboard) -> str:
         notes.append("seen items left out" if board.mask_seen else "seen items ranked too")
     if board.metric.direction != "neither":
         notes.append(f"{board.metric.direction} is better")
+    if board.archives:
+        notes.append(f"with runs from {', '.join(board.archives)}")
     if board.unequal:
         notes.append(f"budgets are not equal: {'; '.join(budget.text() for budget in board.unequal)}")
     _, shared = shortened([row.label for row in board.rows])

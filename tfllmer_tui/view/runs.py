@@ -104,6 +104,8 @@ def result_table(record: RunRecord) -> Table:
     if record.reason:
         status.append_text(plain(f": {record.reason}"))
     grid.add_row("run", Text.assemble(plain(record.id, "bold"), "  ", status))
+    if record.archive:
+        grid.add_row("from", plain(f"archive {record.archive}, without a checkpoint"))
     if record.damage:
         grid.add_row("damaged", plain(record.damage, "bold red"))
     grid.add_row("arm", plain(arm_with_changes(record.arm, record.overrides), "bold"))

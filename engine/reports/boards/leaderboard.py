@@ -102,6 +102,8 @@ class Leaderboard:
     """Best first, by the best cell of the row."""
     unequal: tuple[UnequalBudget, ...] = ()
     """What the arms of a column did not have alike: epochs, early stopping, settings tried."""
+    archives: tuple[str, ...] = ()
+    """The archives that runs of its cells came from; empty where all were made here."""
     compared: str = ""
     """What the marks mean, with the baseline, the test and its correction; empty without marks."""
 
@@ -218,8 +220,16 @@ def _board(
         {row.label: budgets[cell.config_hash] for row in rows if (cell := row.cells[column]) is not None}
         for column in range(len(backbones))
     ]
+    archives = {run.archive for runs in configs for run in _newest(runs) if run.archive}
     return Leaderboard(
-        dataset, conditions, masked, metric, tuple(backbones), tuple(rows), unequal=unequal_budgets(columns)
+        dataset,
+        conditions,
+        masked,
+        metric,
+        tuple(backbones),
+        tuple(rows),
+        unequal=unequal_budgets(columns),
+        archives=tuple(sorted(archives)),
     )
 
 

@@ -15,7 +15,7 @@ from engine.store.queries.sql import IS_SOUND, sql
 
 _COLUMNS = (
     *("status", "method", "ablation", "dataset", "backbone", "embedding", "seed", "config_hash", "spec_hash"),
-    *("data_hash", "overrides", "evaluate.mask_seen"),
+    *("data_hash", "archive", "overrides", "evaluate.mask_seen"),
 )
 
 

@@ -22,6 +22,7 @@ from engine.store.core.connections import StoreError, begin, connect
 from engine.store.core.damage import DAMAGE, sound
 from engine.store.core.database import HEAD, Store
 from engine.store.core.documents import DamagedDocument, document
+from engine.store.core.origin import ARCHIVE
 from engine.store.core.times import stored_time
 from engine.store.curves.curves import window_in
 from engine.store.queries.pace import Pace, pace_in, usual_in
@@ -49,7 +50,7 @@ _COLUMNS = (
     f" json_extract({sound('run.spec')}, '$.note'),"
     " (SELECT json_group_array(name) FROM (SELECT name FROM tag WHERE run_id = run.id ORDER BY name)),"
     " (SELECT json_group_array(text) FROM (SELECT text FROM note WHERE run_id = run.id ORDER BY id)), data_hash,"
-    f" {DAMAGE}"
+    f" {DAMAGE}, {ARCHIVE}"
 )
 _WORDS, _NUMBERS = (1, 3, 4, 5, 8, 9, 13, 30), (7, 15, 20, 23, 24)
 """Columns without which a row has no place in a table."""
@@ -104,6 +105,8 @@ class RunRow:
     """Whether it is in the trash."""
     damaged: bool = False
     """Whether it cannot be trusted; `reason` says why."""
+    archive: str | None = None
+    """The archive that it came from; None where it was made here."""
 
 
 @dataclass(frozen=True)
@@ -320,6 +323,7 @@ def _row(row: tuple[Any, ...], live: _Live, usual_s: float | None) -> RunRow:
         notes=(*([row[27]] if row[27] else []), *parse_json(row[29])),
         removed=bool(row[26]),
         damaged=bool(why),
+        archive=row[32],
     )
 
 

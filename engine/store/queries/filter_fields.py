@@ -16,6 +16,7 @@ from engine.metrics import CurveMeasure, ListMeasure, Metric, RankMeasure, is_me
 from engine.records import STATUSES
 from engine.spec import leaves
 from engine.store.core.damage import DAMAGE, sound
+from engine.store.core.origin import ARCHIVE
 from engine.store.queries.sql import Sql, column, sql
 
 TRASHED = "trashed"
@@ -116,6 +117,7 @@ def all_fields() -> dict[str, Field]:
         for name in _TEXT
     ]
     fields.append(Field("damage", "text", Sql(f"({DAMAGE})")))
+    fields.append(Field("archive", "text", Sql(ARCHIVE)))
     fields.append(Field("study", "text", _STUDY))
     fields += [Field(name, "number", column(name)) for name in _NUMBERS]
     fields += [

@@ -20,6 +20,7 @@ from engine.store.core.damage import DAMAGE, sound
 from engine.store.core.database import Store
 from engine.store.core.documents import DamagedDocument, document
 from engine.store.core.numbers import stored_number
+from engine.store.core.origin import ARCHIVE
 from engine.store.core.times import NEVER, stored_time
 from engine.store.finding import unknown_run
 from engine.store.queries.sql import Sql, column, joined, sql
@@ -133,6 +134,7 @@ _MADE = {
     "mask_seen": f"json_extract({sound('run.spec')}, '$.evaluate.mask_seen')",
     "first_note": f"json_extract({sound('run.spec')}, '$.note')",
     "damage": f"({DAMAGE})",
+    "archive": ARCHIVE,
 }
 _COLUMNS = ", ".join([*(f"run.{name}" for name in _OWN), *_MADE.values()])
 
@@ -197,6 +199,7 @@ def _decoded(connection: sqlite3.Connection, row: Mapping[str, Any]) -> RunRecor
         mask_seen=bool(row["mask_seen"]),
         result=result,
         damage=why,
+        archive=row["archive"],
     )
 
 

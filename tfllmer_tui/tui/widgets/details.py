@@ -74,6 +74,8 @@ def _lines(entry: TableRow, colors: Inks) -> list[tuple[str, Text]]:
     for name, values in (("valid", run.valid), ("test", run.test)):
         if values:
             lines.append((name, _metrics(values, colors["text"], colors["dim"])))
+    if run.archive:
+        lines.append(("from", Text(printable(f"archive {run.archive}, no checkpoint"), colors["dim"])))
     if run.removed:
         lines.append(("trash", Text("removed; R restores", colors["warning"])))
     return lines + _annotations(run, colors)
