@@ -37,6 +37,7 @@ MODULES: Mapping[str, str] = {
     "data.embed": "embed",
     "data.vectors": "vectors",
     "data.diagnose": "diagnose",
+    "store.archive": "archive import",
     "store.store": "db",
     "store.doctor": "doctor",
 }
