@@ -63,8 +63,13 @@ def use_in(app: typer.Typer) -> None:
     for group in app.registered_groups:
         if (below := group.typer_instance) is not None:
             use_in(below)
-            group.cls = type("LateGroup", (CommandGroup,), {"late": below.registered_commands})
+            late = _LATE.setdefault(below, below.registered_commands)
+            group.cls = type("LateGroup", (CommandGroup,), {"late": late})
             below.registered_commands = []
+
+
+_LATE: dict[typer.Typer, list[CommandInfo]] = {}
+"""The commands of groups, which several apps of one process may have."""
 
 
 def say_usage(error: Any) -> None:
