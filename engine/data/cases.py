@@ -31,16 +31,16 @@ class Cases:
         """The cases start..stop - 1."""
         first, last, _ = part.indices(len(self))
         offsets = self.history.offsets[first : last + 1]
-        items = self.history.items[offsets[0] : offsets[-1]]
-        return Cases(self.users[part], Sequences(items, offsets - offsets[0]), self.targets[part])
+        history = _taken(self.history, np.arange(offsets[0], offsets[-1]), offsets - offsets[0])
+        return Cases(self.users[part], history, self.targets[part])
 
 
 def held_out(histories: Sequences, targets: IntArray) -> Cases:
     """Cases of the users that have a target (>= 0) and any history."""
     users = np.flatnonzero((targets >= 0) & (np.diff(histories.offsets) > 0))
     sizes = np.diff(histories.offsets)[users]
-    items = histories.items[gather(histories.offsets[users], sizes)]
-    return Cases(users, Sequences(items, _offsets(sizes)), targets[users])
+    history = _taken(histories, gather(histories.offsets[users], sizes), _offsets(sizes))
+    return Cases(users, history, targets[users])
 
 
 def training_probe(train: Sequences, size: int) -> Cases:
@@ -54,8 +54,13 @@ def training_probe(train: Sequences, size: int) -> Cases:
     chosen = np.sort(np.random.default_rng(0).permutation(len(owner))[:size])
     users, place = owner[chosen], place[chosen]
     begins = train.offsets[users]
-    history = Sequences(train.items[gather(begins, place)], _offsets(place))
+    history = _taken(train, gather(begins, place), _offsets(place))
     return Cases(users, history, train.items[begins + place])
+
+
+def _taken(histories: Sequences, places: IntArray, offsets: IntArray) -> Sequences:
+    times = None if histories.times is None else histories.times[places]
+    return Sequences(histories.items[places], offsets, times)
 
 
 def _offsets(sizes: IntArray) -> IntArray:

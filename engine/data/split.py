@@ -20,10 +20,11 @@ MIN_FOR_HELD_OUT = 3
 @dataclass(frozen=True)
 class Sequences:
     """One sequence of item indices per user, end to end in `items`; user u's is
-    items[offsets[u]:offsets[u + 1]]."""
+    items[offsets[u]:offsets[u + 1]]. `times` are those of the interactions, None where no clock is known."""
 
     items: IntArray
     offsets: IntArray
+    times: IntArray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -132,22 +133,23 @@ def _bounds(dataset: Dataset) -> tuple[IntArray, IntArray]:
     return ends - counts, ends
 
 
-def _sequences(items: IntArray, starts: IntArray, ends: IntArray) -> Sequences:
-    """The pieces items[starts[u]:ends[u]] end to end."""
+def _sequences(dataset: Dataset, starts: IntArray, ends: IntArray) -> Sequences:
+    """The interactions starts[u]:ends[u] end to end."""
     counts = ends - starts
     offsets = np.concatenate(([0], np.cumsum(counts)))
     at = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], counts)
-    return Sequences(items[at], offsets)
+    times = None if dataset.times is None or dataset.positions else dataset.times[at]
+    return Sequences(dataset.items[at], offsets, times)
 
 
 def _held_out(dataset: Dataset, starts: IntArray, train_ends: IntArray, valid_at: IntArray, test_at: IntArray) -> Split:
     """`valid_at` and `test_at` are places in the interactions, -1 where a user has no target."""
 
     def history(at: IntArray) -> Sequences:
-        return _sequences(dataset.items, starts, np.maximum(at, starts))
+        return _sequences(dataset, starts, np.maximum(at, starts))
 
     return Split(
-        train=_sequences(dataset.items, starts, train_ends),
+        train=_sequences(dataset, starts, train_ends),
         valid=np.where(valid_at < 0, -1, dataset.items[valid_at]),
         test=np.where(test_at < 0, -1, dataset.items[test_at]),
         valid_history=history(valid_at),

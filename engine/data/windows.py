@@ -30,6 +30,7 @@ class Batch:
     at:      [N] positions in 0..T-1 whose representation predicts a target
     targets: [N] item indices
     negatives: [N, k] items drawn against each target; None where the loss is over all items
+    times:   [T] clock times of the interactions; None where none are known
     """
 
     items: IntArray
@@ -38,6 +39,7 @@ class Batch:
     at: IntArray
     targets: IntArray
     negatives: IntArray | None = None
+    times: IntArray | None = None
 
     def parts(self, size: int) -> Iterator[Batch]:
         """Batches of at most `size` windows that hold the batch together. Each takes every k-th window, so that the
@@ -51,9 +53,9 @@ class Batch:
             mine = place[self.at] >= 0
             masked = None if self.masked is None else self.masked[where]
             negatives = None if self.negatives is None else self.negatives[mine]
-            yield Batch(
-                self.items[where], self.lengths[first::k], masked, place[self.at[mine]], self.targets[mine], negatives
-            )
+            times = None if self.times is None else self.times[where]
+            at, targets = place[self.at[mine]], self.targets[mine]
+            yield Batch(self.items[where], self.lengths[first::k], masked, at, targets, negatives, times)
 
 
 def cut(counts: IntArray, length: int, offsets: IntArray | None) -> tuple[IntArray, IntArray, IntArray]:
@@ -135,7 +137,8 @@ def epoch_batches(
             drawn = draw_negatives(
                 targets, negatives, n_items, np.random.default_rng([seed, epoch, _NEGATIVES, number])
             )
-        yield Batch(items, count, masked, at, targets, drawn)
+        times = None if train.times is None else train.times[where]
+        yield Batch(items, count, masked, at, targets, drawn, times)
 
     return [build(number) for number in range(-(-len(lengths) // batch_size))]
 
@@ -174,8 +177,10 @@ def _mask(
     return masked
 
 
-def tails(histories: Sequences, users: IntArray, length: int) -> tuple[IntArray, IntArray]:
-    """The last `length` items of the users' histories: (items [T], lengths [B]), in the order of `users`."""
+def tails(histories: Sequences, users: IntArray, length: int) -> tuple[IntArray, IntArray, IntArray | None]:
+    """The last `length` items of the users' histories: (items [T], lengths [B], times [T] where known), in the order
+    of `users`."""
     ends = histories.offsets[users + 1]
     sizes = np.minimum(ends - histories.offsets[users], length)
-    return histories.items[gather(ends - sizes, sizes)], sizes
+    places = gather(ends - sizes, sizes)
+    return histories.items[places], sizes, None if histories.times is None else histories.times[places]

@@ -78,6 +78,7 @@ class Layout:
     groups:    windows of similar length, covering all in order
     used:      [N] indices in 0..T-1, ascending, of the positions whose representations are used; None: all of them
     items:     [T] which item stands at each place, for backbones that ask where an item comes back; None: not said
+    times:     [T] clock times of the interactions, for backbones that ask how long ago; None: not known
     """
 
     lengths: Tensor
@@ -86,6 +87,7 @@ class Layout:
     groups: tuple[Group, ...]
     used: Tensor | None = None
     items: Tensor | None = None
+    times: Tensor | None = None
 
     @staticmethod
     def of(lengths: Tensor, device: torch.device, used: Tensor | None = None) -> Layout:

@@ -84,6 +84,8 @@ class SequentialRecommender(TableRecommender):
         """See `Trained`."""
         device = self.table.weight.device
         layout = Layout.of(torch.from_numpy(batch.lengths), device, torch.from_numpy(batch.at))
+        if batch.times is not None:
+            layout = replace(layout, times=torch.from_numpy(batch.times).to(device))
         masked = None if batch.masked is None else torch.from_numpy(batch.masked).to(device)
         rows, scoring = self.tables()
         h = self.represent(rows, torch.from_numpy(batch.items).to(device), layout, masked)
@@ -96,8 +98,9 @@ class SequentialRecommender(TableRecommender):
         rows, scoring = self.tables()
 
         def queries(cases: Cases) -> Tensor:
-            items, lengths = tails(cases.history, np.arange(len(cases)), self.history_length)
-            return self.after(rows, torch.from_numpy(items).to(rows.device), torch.from_numpy(lengths))
+            items, lengths, times = tails(cases.history, np.arange(len(cases)), self.history_length)
+            when = None if times is None else torch.from_numpy(times).to(rows.device)
+            return self.after(rows, torch.from_numpy(items).to(rows.device), torch.from_numpy(lengths), when)
 
         return InnerProducts(scoring, queries, rows.shape[1], self.temperature())
 
@@ -115,9 +118,9 @@ class SequentialRecommender(TableRecommender):
         layout = replace(layout, items=items)
         return self.query(layout.of_used(self.backbone.encode(F.embedding(items, rows), layout, masked)))
 
-    def after(self, rows: Tensor, items: Tensor, lengths: Tensor) -> Tensor:
+    def after(self, rows: Tensor, items: Tensor, lengths: Tensor, times: Tensor | None = None) -> Tensor:
         """What `represent` gives behind histories [B, d]: items [T], lengths [B] (CPU), in any order, each from 1 to
-        `history_length`."""
+        `history_length`; clock times [T] where they are known."""
         order = torch.argsort(lengths, descending=True, stable=True)
         starts = lengths.cumsum(0) - lengths
         cloze = self.backbone.mask_share is not None
@@ -126,8 +129,10 @@ class SequentialRecommender(TableRecommender):
         window = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
         place = torch.arange(len(window)) - (sizes.cumsum(0) - sizes)[window]
         masked = place == lengths[order][window]  # never true without an extra slot
-        source = torch.where(masked, 0, starts[order][window] + place)
-        h = self.represent(rows, items[source.to(items.device)], layout, masked.to(items.device) if cloze else None)
+        source = torch.where(masked, 0, starts[order][window] + place).to(items.device)
+        if times is not None:
+            layout = replace(layout, times=times[source])
+        h = self.represent(rows, items[source], layout, masked.to(items.device) if cloze else None)
         back = torch.empty_like(order)
         back[order] = torch.arange(len(order))
         return h[back.to(items.device)]

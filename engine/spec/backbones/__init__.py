@@ -1,6 +1,7 @@
 """The models, each with its settings, one file a family. `BACKBONES` lists them in the order of these imports."""
 
 from engine.spec.backbones.sequential import (  # isort: split
+    HSTU,
     SRGNN,
     BERT4Rec,
     BSARec,
@@ -20,6 +21,7 @@ __all__ = [
     "BACKBONES",
     "EASE",
     "GFCF",
+    "HSTU",
     "L3AE",
     "SGFCF",
     "SLIM",

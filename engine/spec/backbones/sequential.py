@@ -76,6 +76,23 @@ class BERT4Rec(Sequential):
 
 
 @BACKBONES.add
+class HSTU(Sequential):
+    """Pointwise aggregated attention with position and time bias (Zhai et al. 2024)."""
+
+    implementation: ClassVar[str] = "engine.models.sequential.hstu:HSTUEncoder"
+    name: Literal["hstu"] = "hstu"
+    layers: int = Field(2, ge=1, description="layers")
+    heads: int = Field(1, ge=1, description="attention heads; must divide width")
+    time_bias: bool = Field(True, description="whether weights depend on how long ago an item was; needs clock times")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> HSTU:
+        if self.width % self.heads:
+            raise ValueError(f"backbone.heads={self.heads} does not divide backbone.width={self.width}")
+        return self
+
+
+@BACKBONES.add
 class FMLPRec(PrefixTrained):
     """Learnable filters over the sequence in the frequency domain (Zhou et al. 2022)."""
 

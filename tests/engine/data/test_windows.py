@@ -175,6 +175,7 @@ def test_fixed_cuts_end_with_a_full_window() -> None:
 
 
 def test_tails_are_the_last_items() -> None:
-    items, lengths = tails(sequences([5, 2, 9]), np.array([2, 1]), 4)
+    items, lengths, times = tails(sequences([5, 2, 9]), np.array([2, 1]), 4)
+    assert times is None
     assert items.tolist() == [12, 13, 14, 15, 5, 6]
     assert lengths.tolist() == [4, 2]

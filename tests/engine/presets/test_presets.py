@@ -277,7 +277,7 @@ def test_identity_ignores_seed_names_and_the_vectors_of_an_id_table(data_root: P
         ({"method": "id", "sets": ["center=no"]}, "--set embedding.center: needs table.init=embedding, not id"),
         (
             {"backbone": "gru4rec", "sets": ["heads=1"]},
-            "--set backbone.heads: needs backbone.name=sasrec, bert4rec or bsarec, not gru4rec",
+            "--set backbone.heads: needs backbone.name=sasrec, bert4rec, hstu or bsarec, not gru4rec",
         ),
         ({"sets": ["reduce=rec_pca"]}, "--set embedding.reduce: no such kind 'rec_pca' (did you mean rec-pca?)"),
         ({"sets": ["train.lr"]}, "--set train.lr: write field=value, such as --set train.lr=3e-4"),

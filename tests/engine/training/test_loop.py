@@ -95,6 +95,7 @@ LOSSES: list[dict[str, Any]] = [{}, {"loss": {"kind": "sampled-ce", "negatives":
 STOPS = [([0], LOSSES[0]), ([4, 3], LOSSES[1]), ([4, 3], LOSSES[0]), ([1, 1, 1], LOSSES[2])]
 RESUMED = [
     *((backbone, *stopped) for backbone in BACKBONES for stopped in STOPS),
+    (spec.HSTU(width=16, max_length=10), *STOPS[2]),
     (spec.FMLPRec(width=16, inner=32, max_length=10, prefix_share=0.1), *STOPS[3]),
     (spec.BSARec(width=16, inner=32, max_length=10, prefix_share=0.1), *STOPS[2]),
     (spec.SRGNN(width=16, max_length=10, prefix_share=0.1), *STOPS[1]),

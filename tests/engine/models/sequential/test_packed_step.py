@@ -89,6 +89,7 @@ BACKBONES: list[spec.Backbone] = [
     spec.SASRec(width=8, max_length=12, inner=16),
     spec.GRU4Rec(width=8, max_length=12, hidden=16, layers=2),
     spec.BERT4Rec(width=8, max_length=12, inner=16),
+    spec.HSTU(width=8, max_length=12, heads=2),
     spec.FMLPRec(width=8, max_length=12, inner=16),
     spec.BSARec(width=8, max_length=12, inner=16, components=3),
     spec.SRGNN(width=8, max_length=12, layers=2),

@@ -2,6 +2,7 @@
 
 import cmath
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from engine import spec
 from engine.models.sequential.bsarec import BSARecEncoder
 from engine.models.sequential.fmlp_rec import FMLPRecEncoder
+from engine.models.sequential.hstu import HSTUEncoder
 from engine.models.sequential.layout import Layout
 from engine.models.sequential.post_norm import FeedForward, PositionedInput
 from engine.models.sequential.recommender import SequentialRecommender, build
@@ -40,11 +42,12 @@ def histories() -> list[list[int]]:
     return [torch.randint(0, 7, (size,), generator=generator).tolist() for size in SIZES]
 
 
-def encoded(model: SequentialRecommender, windows: list[list[int]]) -> Tensor:
+def encoded(model: SequentialRecommender, windows: list[list[int]], times: Tensor | None = None) -> Tensor:
     """All positions of packed windows, [T, d]."""
     lengths = torch.tensor([len(window) for window in windows])
     items = torch.tensor([item for window in windows for item in window])
-    return model.represent(model.table()[0], items, Layout.of(lengths, items.device), None)
+    layout = replace(Layout.of(lengths, items.device), times=times)
+    return model.represent(model.table()[0], items, layout, None)
 
 
 def norm(layer: nn.LayerNorm, x: Tensor) -> Tensor:
@@ -188,3 +191,56 @@ def test_sr_gnn_is_its_equations_on_each_session(layers: int) -> None:
     assert isinstance(encoder, SRGNNEncoder)
     expected = torch.cat([sr_gnn(encoder, rows, window) for window in histories()])
     torch.testing.assert_close(encoded(model, histories()), expected)
+
+
+def silu(x: Tensor) -> Tensor:
+    return x / (1 + torch.exp(-x))
+
+
+def plain_norm(x: Tensor) -> Tensor:
+    centred = x - x.mean()
+    return centred / torch.sqrt((centred**2).mean() + 1e-5)
+
+
+def hstu(encoder: Any, vectors: Tensor, times: list[int] | None, length: int, heads: int) -> Tensor:
+    x = [vector + encoder.positions[t] for t, vector in enumerate(vectors)]
+    size = WIDTH // heads
+    for layer in encoder.layers:
+        u, v, q, k = zip(*(silu(layer.mix.weight @ plain_norm(row)).split(WIDTH) for row in x), strict=True)
+        new = []
+        for i in range(len(x)):
+            gathered = torch.zeros(WIDTH, dtype=torch.float64)
+            for j in range(i + 1):
+                bias = layer.by_lag[i - j]
+                if times is not None:
+                    bias = bias + layer.by_time[min(128, int(math.log(max(1, times[i] - times[j])) / 0.301))]
+                for part in (slice(h * size, (h + 1) * size) for h in range(heads)):
+                    gathered[part] += silu(q[i][part] @ k[j][part] + bias) / length * v[j][part]
+            new.append(x[i] + layer.out.weight @ (plain_norm(gathered) * u[i]) + layer.out.bias)
+        x = new
+    return torch.stack(x)
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("clock", [True, False])
+def test_hstu_is_its_equations_on_each_history(heads: int, clock: bool) -> None:
+    model = model_of(spec.HSTU(width=WIDTH, max_length=12, heads=heads))
+    encoder, rows = model.backbone, model.table()[0]
+    assert isinstance(encoder, HSTUEncoder)
+    generator = torch.Generator().manual_seed(2)
+    times = [torch.randint(0, 10**n, (n,), generator=generator).cumsum(0).tolist() for n in SIZES]  # from seconds on
+    flat = torch.tensor([time for window in times for time in window]) if clock else None
+    with torch.no_grad():
+        expected = [
+            hstu(encoder, rows[window], when if clock else None, 12, heads)
+            for window, when in zip(histories(), times, strict=True)
+        ]
+        found = encoded(model, histories(), flat)
+    torch.testing.assert_close(found, torch.cat(expected))
+
+
+def test_hstu_without_the_time_bias_has_no_weights_for_it_and_does_not_read_the_clock() -> None:
+    model = model_of(spec.HSTU(width=WIDTH, max_length=12, time_bias=False))
+    assert not any(name.endswith("by_time") for name in model.state_dict())
+    times = torch.arange(sum(SIZES)) * 100
+    assert torch.equal(encoded(model, histories(), times), encoded(model, histories()))

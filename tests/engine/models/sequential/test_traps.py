@@ -25,7 +25,8 @@ def histories() -> Sequences:
     """Of at most one window each, items coming back; the last item of the catalogue is in none."""
     sizes = [9, 7, 2, 9, 3, 1]
     items = np.random.default_rng(0).integers(0, UNSEEN, sum(sizes))
-    return Sequences(items, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64))
+    times = np.random.default_rng(1).integers(0, 10**6, sum(sizes)).cumsum()
+    return Sequences(items, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), times)
 
 
 def model_of(name: str, train: Sequences, **table: object) -> tuple[SequentialRecommender, spec.Experiment]:
