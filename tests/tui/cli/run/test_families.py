@@ -65,8 +65,23 @@ def test_verdict_and_report_are_about_what_is_trained(folder: Path) -> None:
     assert any("ease" in table.read_text() for table in (folder / "out" / "tables").iterdir())
 
 
+def test_every_other_closed_form_goes_the_same_way(folder: Path) -> None:
+    names = ["gf-cf", "sgfcf", "l3ae", "slim", "item-knn", "popularity", "markov"]
+    for name in names:
+        done = call(folder, "run", "--backbone", name, "--method", "id", *SMALL, "-q")
+        assert done.returncode == 0, (name, done.stderr)
+    (board,) = json.loads(call(folder, "leaderboard", "--metric", "ndcg@10", "--json").stdout)
+    cells = {name: cell for row in board["rows"] for name, cell in row["cells"].items()}
+    assert set(names) <= set(board["backbones"])
+    assert all(cells[name]["mean"] > 0 for name in names)
+    assert all(name in call(folder, "export", "latex").stdout for name in ("gf-cf", "l3ae", "markov"))
+
+
 def test_what_a_closed_form_does_not_have_is_refused_in_one_line(folder: Path) -> None:
     for words, expected in (
+        (["run", "--backbone", "l3ae", "--method", "alphafuse"], "backbone l3ae is fitted"),
+        (["run", "--backbone", "l3ae", "--set", "backbone.align=1"], "must add up to more than 0"),
+        (["diagnose", "--backbone", "l3ae"], "backbone l3ae is not trained"),
         (["run", "--backbone", "ease", "--method", "tf-llmer"], "backbone ease has no item table"),
         (["run", "--backbone", "ease", "--set", "train.lr=1"], "backbone ease is not trained"),
         (["diagnose", "--backbone", "ease"], "backbone ease has no item table"),
