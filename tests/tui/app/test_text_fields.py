@@ -81,4 +81,5 @@ async def test_the_form_names_the_presets_that_there_are(filled: Path) -> None:
         for name in ("method", "backbone"):
             placeholder = pilot.app.screen.query_one(f"#{name}", Input).placeholder
             assert all(each in placeholder for each in known[name])
-        assert ", ".join(name for name in known["backbone"] if name != "sasrec") in screen_text(pilot)
+        others = [name for name in known["backbone"] if name != "sasrec"]
+        assert ", ".join(others[:5]) in screen_text(pilot)  # as many as there is room for
