@@ -30,6 +30,11 @@ class PrefixTrained(Sequential):
     )
 
 
+def _heads_divide_width(heads: int, width: int) -> None:
+    if width % heads:
+        raise ValueError(f"backbone.heads={heads} does not divide backbone.width={width}")
+
+
 @BACKBONES.add
 class SASRec(Sequential):
     """Causal self-attention (Kang & McAuley 2018), pre-norm blocks."""
@@ -41,9 +46,8 @@ class SASRec(Sequential):
     inner: int = Field(256, ge=1, description="width of the feed-forward layer")
 
     @model_validator(mode="after")
-    def _heads_divide_width(self) -> SASRec:
-        if self.width % self.heads:
-            raise ValueError(f"backbone.heads={self.heads} does not divide backbone.width={self.width}")
+    def _parts_fit(self) -> SASRec:
+        _heads_divide_width(self.heads, self.width)
         return self
 
 
@@ -69,9 +73,8 @@ class BERT4Rec(Sequential):
     mask_share: float = Field(0.2, gt=0, lt=1, description="share of positions masked in training")
 
     @model_validator(mode="after")
-    def _heads_divide_width(self) -> BERT4Rec:
-        if self.width % self.heads:
-            raise ValueError(f"backbone.heads={self.heads} does not divide backbone.width={self.width}")
+    def _parts_fit(self) -> BERT4Rec:
+        _heads_divide_width(self.heads, self.width)
         return self
 
 
@@ -86,9 +89,8 @@ class HSTU(Sequential):
     time_bias: bool = Field(True, description="whether weights depend on how long ago an item was; needs clock times")
 
     @model_validator(mode="after")
-    def _heads_divide_width(self) -> HSTU:
-        if self.width % self.heads:
-            raise ValueError(f"backbone.heads={self.heads} does not divide backbone.width={self.width}")
+    def _parts_fit(self) -> HSTU:
+        _heads_divide_width(self.heads, self.width)
         return self
 
 
@@ -115,9 +117,8 @@ class BSARec(PrefixTrained):
     alpha: float = Field(0.7, ge=0, le=1, description="share of the frequency branch, the rest is attention")
 
     @model_validator(mode="after")
-    def _heads_divide_width(self) -> BSARec:
-        if self.width % self.heads:
-            raise ValueError(f"backbone.heads={self.heads} does not divide backbone.width={self.width}")
+    def _parts_fit(self) -> BSARec:
+        _heads_divide_width(self.heads, self.width)
         return self
 
 
