@@ -100,7 +100,6 @@ class TfllmerApp(Navigation):
         self.memory = Memory(path, view, read_only=read_only)
         self.changes = UndoStack()
         self._endings = Endings()
-        self.deaf_before = 0.0
         self._printable = PrintableLines()
         self._saving: Timer | None = None
         self._settling = False

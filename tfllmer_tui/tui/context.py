@@ -30,8 +30,6 @@ class Context(Protocol):
     memory: Memory
     store_file: Path
     """Where the store is, whether it is there or not."""
-    deaf_before: float
-    """A key that was pressed before this moment (monotonic) was meant for an overlay that has ended since."""
 
     @property
     def store(self) -> Store | None:
@@ -42,6 +40,9 @@ class Context(Protocol):
         """Standard spacing in place of compact."""
 
     # -------------------------------------------------------------------------------- going about
+
+    def overlay_closes(self) -> None:
+        """An overlay is closed by the newest key; what repeats it was meant for the overlay too."""
 
     def action_go(self, mode: str) -> None:
         """To another place."""

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TypeAlias
 
 from textual import events
+from textual._time import get_time
 from textual.app import App, ScreenStackError
 from textual.message_pump import MessagePump
 from textual.widget import Widget
@@ -30,6 +31,9 @@ class KeyOrder(App[None]):
         self._in_turn: asyncio.Task[None] | None = None
         self._target: Widget | None = None
         """Who deals with the newest key; None where it is text, which leads nowhere."""
+        self._newest: Typed | None = None
+        self._closed_by: tuple[str, float] | None = None
+        """The key that has closed an overlay, and when."""
 
     async def on_event(self, event: events.Event) -> None:
         if not isinstance(event, (events.Key, events.Paste)) or event.is_forwarded:
@@ -46,7 +50,21 @@ class KeyOrder(App[None]):
             here = self.focused or self.screen
             is_text = isinstance(event, events.Paste) or here.check_consume_key(event.key, event.character)
             self._target = None if is_text else here
-            await super().on_event(event)
+            if is_text or not self._repeats_close(event):
+                self._newest = event
+                await super().on_event(event)
+
+    def overlay_closes(self) -> None:
+        """An overlay is closed by the newest key. The same key once more, pressed while the overlay was still there
+        (held, or doubled), was meant for the overlay too: `q` twice on the help does not end the app."""
+        if isinstance(self._newest, events.Key):
+            self._closed_by = (self._newest.key, get_time())
+
+    def _repeats_close(self, event: Typed) -> bool:
+        if self._closed_by is None or not isinstance(event, events.Key):
+            return False
+        key, moment = self._closed_by
+        return event.key == key and event.time <= moment
 
     async def _deal_in_turn(self) -> None:
         """Wait for the key that is on its way; then the next one, until there is none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from textual import events, on
+from textual import on
 
 from tfllmer_tui.tui.key_order import KeyOrder
 from tfllmer_tui.tui.messages import LaunchRequested, PlaceChosen
@@ -24,7 +24,6 @@ class Navigation(KeyOrder):
     """An app that knows the way between the screens."""
 
     read_only = False
-    deaf_before = 0.0
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Whoever may only look is not led to the form that launches, and has nothing to undo."""
@@ -49,11 +48,6 @@ class Navigation(KeyOrder):
     @on(PlaceChosen)
     def _go(self, event: PlaceChosen) -> None:
         self.action_go(event.mode)
-
-    def on_key(self, event: events.Key) -> None:
-        """`q` twice on an overlay ends the overlay, and not the app too."""
-        if event.time <= self.deaf_before:
-            event.prevent_default()
 
     async def action_back(self) -> None:
         """To the screen below, from one that is whole: half of a screen cannot be taken away."""

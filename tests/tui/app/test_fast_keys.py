@@ -93,6 +93,30 @@ async def test_a_letter_right_behind_the_jump_key_jumps(filled: Path) -> None:
         assert type(pilot.app.screen).__name__ == "RunsScreen" and type(pilot.app.focused).__name__ == "FilterLine"
 
 
+async def test_keys_behind_the_one_that_closes_an_overlay_hold(filled: Path) -> None:
+    async with opened(filled) as pilot:
+        for keys, screen in (
+            (("ctrl+o", "s", "alt+3"), "QueueScreen"),
+            (("ctrl+o", "s", "b", "s", "2", "slash", "3", "1", "vertical_line"), "ColumnsScreen"),
+            (("question_mark", "escape", "2"), "LeaderboardScreen"),
+            (("vertical_line", "q", "f1"), "HelpScreen"),
+            (("#", "escape", "enter"), "RunScreen"),
+            (("home", "down", "down", "down", "x", "n", "2", "M"), "MetricScreen"),
+        ):
+            await fast(pilot, *keys)
+            assert type(pilot.app.screen).__name__ == screen, keys
+            await press(pilot, "escape")
+            await press(pilot, "alt+1")
+
+        # But a key twice is meant for the overlay that it closes, where it is no text.
+        for opening, closing in (("question_mark", "q"), ("vertical_line", "q"), ("ctrl+o", "f")):
+            await fast(pilot, opening, closing, closing)
+            assert pilot.app.is_running and type(pilot.app.screen).__name__ == "RunsScreen"
+        assert "±" not in screen_text(pilot)  # nothing is folded
+        await fast(pilot, "ctrl+o", "a", "a", "q")
+        assert isinstance(pilot.app.focused, Input) and pilot.app.focused.value == "aq"
+
+
 async def test_enter_twice_opens_one_run(filled: Path) -> None:
     async with opened(filled) as pilot:
         await fast(pilot, "enter", "enter")

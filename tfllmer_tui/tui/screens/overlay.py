@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from textual._time import get_time
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Overlay(ModalScreen[ScreenResultType]):
-    """A screen over another. It ends once: a key that was pressed before it was gone does nothing more."""
+    """A screen over another. It ends once, however often it is asked to."""
 
     _has_ended = False
 
@@ -24,7 +23,7 @@ class Overlay(ModalScreen[ScreenResultType]):
         """End with a result, for the first time that is asked."""
         if not self._has_ended and self.is_active:
             self._has_ended = True
-            cast("Context", self.app).deaf_before = get_time()
+            cast("Context", self.app).overlay_closes()
             self.dismiss(result)
 
     def action_end(self) -> None:
