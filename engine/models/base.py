@@ -64,8 +64,15 @@ class TrainingBatch(Protocol):
 class Trained(Protocol):
     """A torch module that the loop trains. Checkpoints hold its state dict, evaluation is without dropout."""
 
-    table: ItemTable
     training: bool
+
+    @property
+    def table(self) -> ItemTable | None:
+        """None where the settings say that it has none."""
+
+    @property
+    def n_items(self) -> int:
+        """Items of the catalogue."""
 
     @property
     def n_targets(self) -> int:
@@ -90,6 +97,13 @@ class Trained(Protocol):
     def train(self, mode: bool = True) -> Any: ...
     def to(self, device: torch.device) -> Any: ...
     def double(self) -> Any: ...
+
+
+def item_table(model: Trained) -> ItemTable:
+    """The item table of a model that has one. Raises ValueError where it has none."""
+    if model.table is None:
+        raise ValueError("this model has no item table")
+    return model.table
 
 
 class Fitted(Protocol):

@@ -35,6 +35,11 @@ class TableRecommender(nn.Module):
         smoothed = torch.from_numpy(counts).float() + 1
         self.register_buffer("log_popularity", (smoothed / smoothed.sum()).log(), persistent=False)
 
+    @property
+    def n_items(self) -> int:
+        """See `Trained`."""
+        return len(self.log_popularity)
+
     def begin_epoch(self, epoch: int) -> None:
         """See `Trained`."""
         self.table.begin_epoch(epoch)

@@ -96,3 +96,14 @@ class BPR(SampledLoss):
     negatives: int = Field(
         1, ge=1, description="items drawn against each target, uniformly, with replacement, from all others"
     )
+
+
+@LOSSES.add
+class AdaptiveBPR(SampledLoss):
+    """Bayesian personalised ranking in which negatives of high scores weigh more (GDE's own)."""
+
+    implementation: ClassVar[str] = "engine.training.losses:adaptive_bpr"
+    kind: Literal["adaptive-bpr"] = "adaptive-bpr"
+    negatives: int = Field(
+        1, ge=1, description="items drawn against each target, uniformly, with replacement, from all others"
+    )

@@ -30,7 +30,7 @@ class CurvatureProbe:
         count = len(self._cases)
         self._on = count > 0
         if self._on:
-            apart = samples_apart(count, len(model.table.weight), model.scorer().width)
+            apart = samples_apart(count, model.n_items, model.scorer().width)
             recorder.facts({"curvature": {"prefixes": count, "apart": apart}})
 
     def is_due(self, epoch: int, batch: int, batches: int) -> bool:

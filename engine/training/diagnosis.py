@@ -22,7 +22,7 @@ from engine.errors import UserError
 from engine.geometry.curvature.parameter_space import other_factor, parameter_curvature
 from engine.geometry.curvature.probe import probe_curvature, samples_apart
 from engine.geometry.report import Say, Subject, at_start, diagnose
-from engine.models.base import Trained
+from engine.models.base import Trained, item_table
 from engine.models.registry import build
 from engine.spool import Recorder
 from engine.training import checkpoint
@@ -75,13 +75,13 @@ def run(request: Diagnosis, recorder: Recorder) -> dict[str, Any]:
 
 def start_facts(experiment: spec.Experiment, split: Split, model: Trained) -> dict[str, Any]:
     """The cheap part of the geometry of a model's own table, for `facts` at the start of a run."""
-    n_items = len(model.table.weight)
+    n_items, table = model.n_items, item_table(model)
     graph = None
     if len(split.train.items) <= _START_INTERACTIONS:
         graph = cooccurrence(split.train, n_items, spec.reference_graph(experiment))
-    table = model.table.rows().detach().cpu().numpy()
+    rows = table.rows().detach().cpu().numpy()
     popularity = np.bincount(split.train.items, minlength=n_items)
-    return finite(at_start(table, popularity, graph, unit=model.table.unit_scoring, tau=model.scorer().temperature))
+    return finite(at_start(rows, popularity, graph, unit=table.unit_scoring, tau=model.scorer().temperature))
 
 
 def _model(
@@ -104,11 +104,11 @@ def _before_training(
     experiment: spec.Experiment, dataset: Dataset, split: Split, model: Trained, say: Say
 ) -> dict[str, Any]:
     say("item graph", 0.0)
-    n_items = len(dataset.item_ids)
+    n_items, table = len(dataset.item_ids), item_table(model)
     graph = spec.reference_graph(experiment)
     subject = Subject(
-        table=model.table.rows().detach().numpy(),
-        unit=model.table.unit_scoring,
+        table=table.rows().detach().numpy(),
+        unit=table.unit_scoring,
         popularity=np.bincount(split.train.items, minlength=n_items),
         graph=cooccurrence(split.train, n_items, graph),
         ppmi=lambda: cooccurrence(split.train, n_items, graph.model_copy(update={"weight": "ppmi"})),

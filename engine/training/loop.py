@@ -71,7 +71,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
     UserError where the catalogue is too small for the loss.
     """
     settings = experiment.train
-    criterion = losses.criterion(settings.loss, len(model.table.weight))
+    criterion = losses.criterion(settings.loss, model.n_items)
     probe = training_probe(split.train, settings.probe)
     valid = held_out(split.valid_history, split.valid)
     curvature = CurvatureProbe(experiment, split, model, recorder)
@@ -80,7 +80,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
     if resume:
         progress = LoopState(**checkpoint.load_state(folder.last, model, optimizer))
     began = time.perf_counter() - progress.wall_s
-    usage = Usage(model.table.weight.device)
+    usage = Usage(next(model.parameters()).device)
 
     def save() -> None:
         progress.wall_s = time.perf_counter() - began
@@ -175,7 +175,7 @@ def train_step(
     """One optimiser step on one batch; returns its mean loss. With `micro_batch` at most so many windows or pairs go
     through the model at once, and their gradients are added up."""
     optimizer.zero_grad(set_to_none=True)
-    total = torch.zeros((), device=model.table.weight.device)
+    total = torch.zeros((), device=next(model.parameters()).device)
     for part in [batch] if micro_batch is None else batch.parts(micro_batch):
         loss = model.loss(part, criterion) * (len(part.targets) / len(batch.targets))
         loss.backward()

@@ -57,6 +57,16 @@ def pairwise(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor, Tensor
     return F.softplus(gap).mean(1, keepdim=True), -slope.sum(1, keepdim=True), slope
 
 
+_MOST = 0.99  # share up to which a negative's probability counts, so that its weight is 3 at most
+
+
+def adaptive_pairwise(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """-mean_j log sigma(s+ - w_j s_j), w_j = 1 - log10(1 - min(sigma(s_j), .99)) taken as a constant."""
+    weights = 1 - torch.log10(1 - torch.sigmoid(negative).clamp(max=_MOST))
+    loss, d_positive, d_weighted = pairwise(positive, weights * negative)
+    return loss, d_positive, d_weighted * weights
+
+
 class _Sampled(torch.autograd.Function):
     """As above, block by block. Scores come from one product with all rows where the catalogue is small beside the
     number of negatives, else from the rows of the negatives alone; the result is the same up to rounding."""
@@ -159,6 +169,11 @@ def gbce(loss: spec.GBCE, n_items: int) -> Criterion:
 def bpr(loss: spec.BPR, n_items: int) -> Criterion:
     """Of `bpr`."""
     return _on_negatives(pairwise)
+
+
+def adaptive_bpr(loss: spec.AdaptiveBPR, n_items: int) -> Criterion:
+    """Of `adaptive-bpr`."""
+    return _on_negatives(adaptive_pairwise)
 
 
 def _on_negatives(loss: _PairLoss) -> Criterion:

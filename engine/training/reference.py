@@ -23,7 +23,7 @@ from engine import spec
 from engine.bounds import parse_json
 from engine.data import Split
 from engine.files import held, make_folder, write_bytes
-from engine.models.base import Trained
+from engine.models.base import Trained, item_table
 from engine.models.registry import build
 from engine.spool import Level, Recorder, RunFolder
 from engine.training import checkpoint, loop
@@ -121,7 +121,7 @@ def _train(
 def _last_rows(folder: RunFolder, model: Trained) -> FloatArray:
     """The table after the last epoch; without any epoch there is no checkpoint and the model is as it was built."""
     if not folder.last.exists():
-        return model.table.weight.detach().cpu().numpy()
+        return item_table(model).weight.detach().cpu().numpy()
     with safe_open(folder.last, "np") as file:
         rows: FloatArray = file.get_tensor("model.table.weight")
     return rows

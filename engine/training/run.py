@@ -102,7 +102,7 @@ class _Run:
         """The result of the loop, from the last checkpoint on where there is one. Raises StoppedError."""
         z = self._vectors(device, should_stop)
         model = build(self.experiment, self.split.train, len(self.dataset.item_ids), z)
-        if bare := model.table.bare:
+        if bare := 0 if model.table is None else model.table.bare:
             text = f"{bare} items have no direction of their own (zero vectors); they start at random"
             self.recorder.event(text, "warning")
         model.to(device)
@@ -110,7 +110,7 @@ class _Run:
         self.recorder.facts({"n_targets": model.n_targets, "parameters": parameters})
         step = self._saved_step()
         resume = step is not None
-        if not resume:
+        if not resume and model.table is not None:
             self.recorder.facts({"geometry": start_facts(self.experiment, self.split, model)})
         self._resumed(step)
         with _memory_of_a_step():

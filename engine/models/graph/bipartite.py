@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from engine.data import Sequences
@@ -57,9 +58,11 @@ class BipartiteGraph:
     def _links(self, weights: np.ndarray[Any, Any], like: Tensor) -> Links:
         order = np.argsort(self.items, kind="stable")
         size = self.n_users, self.n_items
+        degrees = np.diff(self.offsets), np.bincount(self.items, minlength=self.n_items)
         return Links(
             _sparse(self.users, self.items, weights, size, like),
             _sparse(self.items[order], self.users[order], weights[order], size[::-1], like),
+            *(torch.from_numpy(of).to(like.device, like.dtype)[:, None] for of in degrees),
         )
 
 
@@ -76,10 +79,19 @@ def _sparse(
 
 @dataclass(frozen=True)
 class Links:
-    """A sparse matrix A [users, items] between the two sides, with its transpose, which makes the gradients."""
+    """A sparse matrix A [users, items] between the two sides, with its transpose, which makes the gradients; and how
+    many edges each user [users, 1] and each item [items, 1] has."""
 
     matrix: Tensor
     transposed: Tensor
+    user_degrees: Tensor
+    item_degrees: Tensor
+
+    def csr(self) -> sparse.csr_array:
+        """A for scipy, in float64."""
+        matrix = self.matrix.detach().cpu()
+        parts = (matrix.values().double().numpy(), matrix.col_indices().numpy(), matrix.crow_indices().numpy())
+        return sparse.csr_array(parts, shape=(matrix.shape[0], matrix.shape[1]))
 
     def to_users(self, items: Tensor) -> Tensor:
         """A x [users, d] for x [items, d], differentiable in x."""

@@ -12,20 +12,38 @@ from engine.spec.backbones.sequential import (  # isort: split
     Sequential,
 )
 
-from engine.spec.backbones.graph import GraphBackbone, LightGCN  # isort: split
+from engine.spec.backbones.graph import GCN, GDE, GIN, JGCF, NGCF, SVDGCN, GraphBackbone, LightGCN  # isort: split
 
 from engine.spec.backbones.base import BACKBONES, Backbone, BackbonePart, ItemBackbone
-from engine.spec.backbones.closed_form import EASE, GFCF, L3AE, SGFCF, SLIM, ClosedForm, ItemKNN, Markov, Popularity
+from engine.spec.backbones.closed_form import (
+    EASE,
+    GFCF,
+    L3AE,
+    SGFCF,
+    SLIM,
+    SVDGCNS,
+    ClosedForm,
+    ItemKNN,
+    Markov,
+    Popularity,
+)
 
 __all__ = [
     "BACKBONES",
     "EASE",
+    "GCN",
+    "GDE",
     "GFCF",
+    "GIN",
     "HSTU",
+    "JGCF",
     "L3AE",
+    "NGCF",
     "SGFCF",
     "SLIM",
     "SRGNN",
+    "SVDGCN",
+    "SVDGCNS",
     "BERT4Rec",
     "BSARec",
     "Backbone",

@@ -52,6 +52,17 @@ class SGFCF(ClosedForm):
 
 
 @BACKBONES.add
+class SVDGCNS(ClosedForm):
+    """SVD-GCN without anything trained: weighted singular vectors (Peng et al. 2022)."""
+
+    implementation: ClassVar[str] = "engine.models.closed_form.svd_gcn_s:SVDGCNSModel"
+    name: Literal["svd-gcn-s"] = "svd-gcn-s"
+    k: int = Field(90, ge=1, description="largest singular values whose vectors are kept")
+    beta: float = Field(6.0, description="a singular vector weighs e^(beta sigma) on either side")
+    alpha: float = Field(4.0, ge=0, description="added to the degrees that the interactions are divided by")
+
+
+@BACKBONES.add
 class L3AE(ItemBackbone):
     """A linear autoencoder drawn towards one of the LLM vectors (Moon et al. 2025)."""
 

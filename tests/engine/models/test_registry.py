@@ -44,8 +44,8 @@ def valid(split: Split) -> Cases:
 
 
 def test_all_families_have_a_model() -> None:
-    assert {"sasrec", "gru4rec", "bert4rec", "lightgcn"} <= set(TRAINED)
-    assert {"ease", "gf-cf", "sgfcf", "l3ae", "slim", "item-knn", "popularity", "markov"} <= set(FITTED)
+    assert {"sasrec", "gru4rec", "bert4rec", "lightgcn", "ngcf", "gcn", "gin", "jgcf", "gde", "svd-gcn"} <= set(TRAINED)
+    assert {"ease", "gf-cf", "sgfcf", "svd-gcn-s", "l3ae", "slim", "item-knn", "popularity", "markov"} <= set(FITTED)
     assert all(issubclass(part, spec.ItemBackbone) == part.has_items for part in spec.BACKBONES.values())
 
 

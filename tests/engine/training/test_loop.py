@@ -59,7 +59,7 @@ def one_thread() -> None:
 
 
 def experiment(backbone: spec.Backbone, *, checkpoint_s: float = 300.0, **train: Any) -> spec.Experiment:
-    size = 64 if isinstance(backbone, spec.LightGCN) else 8  # pairs, where the others count users
+    size = 64 if isinstance(backbone, spec.GraphBackbone | spec.SVDGCN) else 8  # pairs, where the others count users
     settings = {"epochs": 3, "batch_size": size, "probe": 64} | train
     return spec.Experiment(
         data=DATA,
@@ -99,6 +99,12 @@ RESUMED = [
     (spec.FMLPRec(width=16, inner=32, max_length=10, prefix_share=0.1), *STOPS[3]),
     (spec.BSARec(width=16, inner=32, max_length=10, prefix_share=0.1), *STOPS[2]),
     (spec.SRGNN(width=16, max_length=10, prefix_share=0.1), *STOPS[1]),
+    (spec.NGCF(width=8, layers=2, dropout=0.3), *STOPS[2]),
+    (spec.GCN(width=8, dropout=0.3), *STOPS[1]),
+    (spec.GIN(width=8), *STOPS[3]),
+    (spec.JGCF(width=8), *STOPS[2]),
+    (spec.GDE(width=8, smooth_ratio=0.2, rough_ratio=0.1, dropout=0.3), [4, 3], {"loss": {"kind": "adaptive-bpr"}}),
+    (spec.SVDGCN(width=8, k=10), *STOPS[2]),
 ]
 
 

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 from engine import spec
 from engine.data import Split, load_dataset, split_dataset
 from engine.files import held
+from engine.models.base import item_table
 from engine.models.registry import build
 from engine.presets import resolve
 from engine.spool import Level, RunFolder, read_records
@@ -164,7 +165,7 @@ def test_a_damaged_table_is_trained_again(
 def test_without_epochs_the_rows_are_the_initial_ones(split: Split, tmp_path: Path) -> None:
     none = resolve(ablation="id-norms", sets=[*SMALL, "train.epochs=0"]).experiment
     model = build(reference.reference_of(none), split.train, 50)
-    np.testing.assert_array_equal(table_of(none, split, tmp_path), model.table.weight.detach().numpy())
+    np.testing.assert_array_equal(table_of(none, split, tmp_path), item_table(model).weight.detach().numpy())
 
 
 def test_a_second_run_waits_for_the_first(

@@ -23,6 +23,7 @@ from engine.models.closed_form.popularity import PopularityModel
 from engine.models.closed_form.sgfcf import SGFCFModel
 from engine.models.closed_form.singular import leading
 from engine.models.closed_form.slim import SLIMModel
+from engine.models.closed_form.svd_gcn_s import SVDGCNSModel
 
 Matrix = npt.NDArray[np.float64]
 
@@ -79,6 +80,20 @@ def test_gf_cf_is_the_sum_of_its_two_filters(size: tuple[int, int, int], k: int,
     weights = r.T @ r + alpha * of_items[:, None] * (v @ v.T) * root
     found = scores(GFCFModel(spec.GFCF(k=k, alpha=alpha), train, size[1]), cases)
     equal(found, x[cases.users] @ weights)
+
+
+@both
+@pytest.mark.parametrize("k", [3, 256])
+@pytest.mark.parametrize("alpha", [0.0, 1.5])
+def test_svd_gcn_s_is_its_decomposition(size: tuple[int, int, int], k: int, alpha: float) -> None:
+    train, cases = TRAIN[size], cases_of(TRAIN[size])
+    x = binary(train, size[1])
+    r = inverse(x.sum(1) + alpha, 0.5)[:, None] * x * inverse(x.sum(0) + alpha, 0.5)
+    u, sigma, vt = np.linalg.svd(r, full_matrices=False)
+    kept = min(k, int((sigma > 1e-6).sum()))
+    wanted = u[:, :kept] * np.exp(2 * sigma[:kept]) @ vt[:kept]
+    found = scores(SVDGCNSModel(spec.SVDGCNS(k=k, alpha=alpha, beta=1), train, size[1]), cases)
+    equal(found, wanted[cases.users])
 
 
 @both

@@ -66,7 +66,7 @@ def test_verdict_and_report_are_about_what_is_trained(folder: Path) -> None:
 
 
 def test_every_other_closed_form_goes_the_same_way(folder: Path) -> None:
-    names = ["gf-cf", "sgfcf", "l3ae", "slim", "item-knn", "popularity", "markov"]
+    names = ["gf-cf", "sgfcf", "svd-gcn-s", "l3ae", "slim", "item-knn", "popularity", "markov"]
     for name in names:
         done = call(folder, "run", "--backbone", name, "--method", "id", *SMALL, "-q")
         assert done.returncode == 0, (name, done.stderr)
@@ -77,6 +77,21 @@ def test_every_other_closed_form_goes_the_same_way(folder: Path) -> None:
     assert all(name in call(folder, "export", "latex").stdout for name in ("gf-cf", "l3ae", "markov"))
 
 
+def test_every_other_graph_model_goes_the_same_way(folder: Path) -> None:
+    names = ["ngcf", "gcn", "gin", "jgcf", "gde", "svd-gcn"]
+    for name in names:
+        done = call(folder, "run", "--backbone", name, "--method", "id", *SMALL, "--set=train.epochs=1", "-q")
+        assert done.returncode == 0, (name, done.stderr)
+    (board,) = json.loads(call(folder, "leaderboard", "--metric", "train_ce", "--json").stdout)
+    cells = {name: cell for row in board["rows"] for name, cell in row["cells"].items()}
+    assert all(cells[name]["mean"] > 0 for name in names)
+    latex = call(folder, "export", "latex").stdout
+    assert all(name in latex for name in names)
+    runs = {run["backbone"]: run["run"] for run in json.loads(call(folder, "runs", "--json").stdout)}
+    compared = call(folder, "compare", runs["sasrec"], runs["svd-gcn"], "--metric", "ndcg@10")
+    assert compared.returncode == 0, compared.stderr
+
+
 def test_what_a_closed_form_does_not_have_is_refused_in_one_line(folder: Path) -> None:
     for words, expected in (
         (["run", "--backbone", "l3ae", "--method", "alphafuse"], "backbone l3ae is fitted"),
@@ -85,6 +100,8 @@ def test_what_a_closed_form_does_not_have_is_refused_in_one_line(folder: Path) -
         (["run", "--backbone", "ease", "--method", "tf-llmer"], "backbone ease has no item table"),
         (["run", "--backbone", "ease", "--set", "train.lr=1"], "backbone ease is not trained"),
         (["diagnose", "--backbone", "ease"], "backbone ease has no item table"),
+        (["diagnose", "--backbone", "svd-gcn"], "backbone svd-gcn has no item table"),
+        (["run", "--backbone", "svd-gcn", "--method", "tf-llmer"], "backbone svd-gcn has no item table"),
     ):
         assert expected in refusal(folder, *words)
 
