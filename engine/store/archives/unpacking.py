@@ -6,9 +6,6 @@ run that is here already is never touched.
 
 from __future__ import annotations
 
-import hashlib
-import math
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,15 +17,15 @@ from sqlmodel import col, select
 
 from engine import spec
 from engine.errors import UserError
-from engine.files import held, make_folder, write_bytes, write_text
+from engine.files import make_folder, write_bytes
 from engine.records.decoding import mapping, sequence, text
-from engine.spool import RunFolder, to_json
+from engine.spool import RunFolder
 from engine.store.archives.format import RUN_FILES, Archive, reading
 from engine.store.archives.packing import spool_bytes
+from engine.store.archives.staging import file_digest, keep_document, say_origin, staging, take_places
 from engine.store.bringing_in import bring_in
 from engine.store.core.database import Store
-from engine.store.core.folders import STUDIES, document_file, read_document, to_text
-from engine.store.core.origin import origin_file, origin_record
+from engine.store.core.folders import STUDIES, read_document
 from engine.store.core.tables import Run, StoredStudy
 
 _AT_ONCE = 100
@@ -62,32 +59,17 @@ def look_into(path: Path, store: Store | None) -> Contents:
 
 def bring_archive(path: Path, store: Store) -> Contents:
     """Bring in what is not here yet. Raises UserError where the archive cannot be trusted; nothing has changed then."""
-    files = store.make_files()
-    with reading(path) as archive, held(files / "import.lock", math.inf):
+    with reading(path) as archive, staging(store, path.name) as staged:
         contents, studies = _compared(archive, store)
-        staged = files / f".import-{hashlib.sha256(path.name.encode()).hexdigest()[:12]}.tmp"
-        shutil.rmtree(staged, ignore_errors=True)  # of one that was killed
-        try:
-            make_folder(staged)
-            _stage(archive, contents.new, staged, _digest(path))
-            splits = _stage_splits(archive, files, staged)
-            _settle_studies(store, studies)
-            for name in splits:
-                (staged / name).replace(make_folder(files / "splits") / name)
-            for run_id in contents.new:
-                (staged / run_id).replace(files / run_id)
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
+        _stage(archive, contents.new, staged, file_digest(path))
+        _stage_splits(archive, store.files, staged)
+        _settle_studies(store, studies)
+        take_places(store, staged, contents.new)
         rows = _ids(store)
         without_row = [run_id for run_id in (*contents.new, *contents.here) if run_id not in rows]
         for start in range(0, len(without_row), _AT_ONCE):
             contents.problems += bring_in(store, without_row[start : start + _AT_ONCE])
     return contents
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _compared(archive: Archive, store: Store | None) -> tuple[Contents, dict[str, dict[str, Any]]]:
@@ -132,31 +114,21 @@ def _check_run(archive: Archive, run_id: str) -> None:
 
 def _stage(archive: Archive, run_ids: Sequence[str], staged: Path, digest: str) -> None:
     """The folders of new runs, whole, with the record that says where they come from."""
-    name = archive.path.name
-    origin = {"archive": name, "sha256": digest, "at": datetime.now(UTC).isoformat(timespec="seconds")}
     for run_id in run_ids:
         folder = RunFolder(make_folder(staged / run_id))
         for each in RUN_FILES:
             if (member := f"runs/{run_id}/{each}") in archive.files:
                 write_bytes(folder.root / each, archive.read(member), sync=False)
-        with open(folder.spool, "ab") as spool:
-            spool.write(to_json(origin_record(name)).encode() + b"\n")
-        write_text(folder.root / origin_file(name), to_text(origin), sync=False)
-        document = read_document(document_file(staged, run_id)) or {}
-        # the document counts where it was written after all that the spool says
-        document |= {"spool_offset": folder.spool.stat().st_size}
-        write_text(document_file(staged, run_id), to_text(document))
+        say_origin(folder, archive.path.name, digest)
+        keep_document(folder, read_document(folder.root / "store.json") or {})
 
 
-def _stage_splits(archive: Archive, files: Path, staged: Path) -> list[str]:
+def _stage_splits(archive: Archive, files: Path, staged: Path) -> None:
     """Tables of users and items that are not here yet."""
-    names = []
     for member in archive.shared("splits"):
         name = member.removeprefix("splits/")
         if not (files / "splits" / name).exists():
-            write_bytes(staged / name, archive.read(member))
-            names.append(name)
-    return names
+            write_bytes(make_folder(staged / "splits") / name, archive.read(member))
 
 
 def _settle_studies(store: Store, studies: Mapping[str, Mapping[str, Any]]) -> None:
