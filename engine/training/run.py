@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from engine import spec
@@ -16,7 +14,6 @@ from engine.data import Dataset, Split, load_dataset, split_dataset
 from engine.data.arrays import FloatArray
 from engine.embeddings.pipeline import item_vectors
 from engine.errors import UserError
-from engine.files import make_folder, replacing
 from engine.models.registry import build, build_fitted
 from engine.provenance import provenance
 from engine.spool import RunFolder, SpoolWriter
@@ -25,6 +22,7 @@ from engine.training.diagnosis import start_facts
 from engine.training.outcome import sizes
 from engine.training.process import settle
 from engine.training.reference import id_table
+from engine.training.split_files import write_split
 
 
 class StepTooLargeError(Exception):
@@ -44,6 +42,7 @@ def carry_out(
 ) -> dict[str, Any] | None:
     """The result, or None where the run was stopped. Raises StepTooLargeError where memory does not suffice for a
     step, and what data, vectors and loop raise."""
+    experiment.require_made_here()
     device = _device(experiment.execution.device)
     settle(device, experiment.execution.threads)
     recorder.facts(
@@ -52,7 +51,7 @@ def carry_out(
     dataset = load_dataset(experiment.data)
     split = split_dataset(dataset, experiment.data)
     _tell_of(dataset, experiment, recorder)
-    for kind, path in _write_split(folder.root.parent / "splits", experiment, dataset, split).items():
+    for kind, path in write_split(folder.root.parent / "splits", experiment, dataset, split).items():
         recorder.artifact(kind, path)
     recorder.facts(sizes(experiment, split, len(dataset.item_ids)))
     run = _Run(experiment, dataset, split, folder, recorder, attempt)
@@ -184,34 +183,3 @@ def _device(name: str) -> torch.device:
         found = torch.cuda.device_count()
         raise UserError(f"execution.device: no {name} here ({found} CUDA devices found); use --device cpu")
     return device
-
-
-def _write_split(folder: Path, experiment: spec.Experiment, dataset: Dataset, split: Split) -> dict[str, Path]:
-    """Users with their held-out items and items with their popularity, once per prepared data set."""
-    import polars as pl  # starts threads, so it is not imported before a fork
-
-    key = spec.data_hash(experiment.data)
-    users, items = folder / f"{key}.parquet", folder / f"{key}.items.parquet"
-    if not (users.exists() and items.exists()):
-        make_folder(folder)
-        ids = np.array([*dataset.item_ids, None], dtype=object)  # index -1 is None
-        history = np.diff(split.test_history.offsets)
-        popularity = np.bincount(split.train.items, minlength=len(dataset.item_ids))
-        _write_parquet(
-            pl.DataFrame(
-                {
-                    "user_id": dataset.user_ids,
-                    "valid_item_id": pl.Series(ids[split.valid].tolist(), dtype=pl.String),
-                    "test_item_id": pl.Series(ids[split.test].tolist(), dtype=pl.String),
-                    "history": history,
-                }
-            ),
-            users,
-        )
-        _write_parquet(pl.DataFrame({"item_id": dataset.item_ids, "popularity": popularity}), items)
-    return {"split": users, "items": items}
-
-
-def _write_parquet(table: Any, path: Path) -> None:
-    with replacing(path) as beside:
-        table.write_parquet(beside)
