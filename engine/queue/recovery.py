@@ -20,7 +20,7 @@ from engine.store import Event, Run, Store, StoreError, get_run, ingest
 from engine.store.core.origin import archive_of
 from engine.store.finding import missing_files, unsettled
 from engine.store.queue import unchanged
-from engine.store.runs import mark_damaged
+from engine.store.runs import experiment_of, mark_damaged
 
 Ending: TypeAlias = Literal[RunStatus.LOST, RunStatus.CANCELLED, RunStatus.FAILED]
 """An end that somebody else writes down for a run that did not."""
@@ -107,6 +107,7 @@ def stopped_run(store: Store, run_id: str) -> Run:
     folder = store.folder(run.id)
     read = SpoolMark(run.spool_offset, run.spool_mark)
     if run.status.has_ended and (name := archive_of(store, run.id)) is not None:
+        experiment_of(run).require_made_here()
         raise UserError(
             f"{run.id}: came from the archive {name}, which holds no checkpoint, so it cannot go on; `tfllmer reproduce"
             f" {run.id} --run` trains it again, `tfllmer clone {run.id}` makes a new run of it"

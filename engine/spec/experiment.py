@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from engine.spec.backbones import Backbone, ItemBackbone, SASRec
+from engine.errors import UserError
+from engine.spec.backbones import Backbone, Imported, ItemBackbone, SASRec
 from engine.spec.controls import BorrowedControl
 from engine.spec.data import Data
 from engine.spec.evaluate import Evaluate
@@ -103,13 +104,14 @@ class Experiment(Part):
 
     def identity(self) -> dict[str, Any]:
         """Without the parts that its backbone does not read; a closed form draws nothing, so it has no seed either,
-        save where random rows stand in for vectors."""
+        save where random rows stand in for vectors. What another program made may have had one."""
         of_parts = super().identity()
         if not self.backbone.has_items:
             del of_parts["embedding"], of_parts["table"]
         if not self.backbone.is_trained:
             del of_parts["train"]
-            if not (self.backbone.has_items and isinstance(self.table.init, RandomRows)):
+            draws = self.backbone.has_items and isinstance(self.table.init, RandomRows)
+            if not draws and not isinstance(self.backbone, Imported):
                 del of_parts["seed"]
         return of_parts
 
@@ -134,6 +136,14 @@ class Experiment(Part):
     def arm(self) -> str:
         """The name of its leaderboard row: `tf-llmer/no-norm`, `id`."""
         return self.method if self.ablation is None else f"{self.method}/{self.ablation}"
+
+    def require_made_here(self) -> None:
+        """Raises UserError where another program made it."""
+        if isinstance(self.backbone, Imported):
+            raise UserError(
+                f"{self.backbone.system} was made by another program and imported: make it there again, and bring it "
+                "in with `tfllmer import ranks`"
+            )
 
     @property
     def reference_sd(self) -> float | None:

@@ -34,10 +34,17 @@ class Kinds(Mapping[str, type[P]], Generic[P]):
     def __init__(self, base: type[P], tag: str, group: str) -> None:
         self.base, self.tag, self.group = base, tag, group
         self._own: dict[str, type[P]] = {}
+        self._unlisted: list[type[P]] = []
 
     def add(self, part: type[P]) -> type[P]:
         """Class decorator for the kinds of this program."""
         self._own[tag_of(part, self.tag)] = part
+        return part
+
+    def add_unlisted(self, part: type[P]) -> type[P]:
+        """Class decorator for a kind that a stored specification may have and nobody chooses: it is no member of this
+        mapping."""
+        self._unlisted.append(part)
         return part
 
     @cached_property
@@ -71,7 +78,9 @@ class Kinds(Mapping[str, type[P]], Generic[P]):
         return id(self)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return handler.generate_schema(Annotated[Union[tuple(self.values())], Field(discriminator=self.tag)])  # noqa: UP007
+        return handler.generate_schema(
+            Annotated[Union[(*self.values(), *self._unlisted)], Field(discriminator=self.tag)]
+        )
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,8 @@ def create_run(
 ) -> Run:
     """A new run: its folder with `spec.json`, and its row. A run made as `running` belongs to this
     process until `queue.start` hands it to the process that does the work; a queued one stands behind
-    the others of its priority."""
+    the others of its priority. Raises UserError for one that another program has to make."""
+    experiment.require_made_here()
     now, me = datetime.now(UTC), psutil.Process()
     run = row_of(
         str(ULID.from_datetime(now)), experiment, created=now, overrides=overrides, command=command, status=status

@@ -30,6 +30,7 @@ def respecify(run: Run, sets: Sequence[str]) -> Resolved:
     from engine.store import experiment_of
 
     stored = experiment_of(run)
+    stored.require_made_here()
     vectors = None
     if stored.embedding is not None and stored.data.name != "demo":
         vectors = stored.embedding.path or stored.embedding.source

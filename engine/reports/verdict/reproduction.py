@@ -55,6 +55,7 @@ def recipe(run: Run, here: Provenance, *, same_diff: bool = True) -> Recipe:
     Raises UserError where the presets, the data set or the vectors are not found.
     """
     stored = experiment_of(run)
+    stored.require_made_here()
     flags_given: dict[str, Any] = {
         "method": stored.method,
         "ablation": stored.ablation,

@@ -27,6 +27,7 @@ from engine.spec.backbones.closed_form import (
     Markov,
     Popularity,
 )
+from engine.spec.backbones.imported import Imported
 
 __all__ = [
     "BACKBONES",
@@ -52,6 +53,7 @@ __all__ = [
     "FMLPRec",
     "GRU4Rec",
     "GraphBackbone",
+    "Imported",
     "ItemBackbone",
     "ItemKNN",
     "LightGCN",
