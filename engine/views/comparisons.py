@@ -193,7 +193,7 @@ def with_tests(store: Store, compared: ComparedRuns) -> ComparedRuns:
 def compare_named(
     store: Store,
     words: Sequence[str],
-    metrics: Sequence[str],
+    metrics: Sequence[str] | None,
     *,
     study: str | None = None,
     dataset: str | None = None,

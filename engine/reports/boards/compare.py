@@ -121,13 +121,17 @@ def _where(run: Evidence) -> str:
 # ------------------------------------------------------------------------------------ comparing
 
 
-def compare(sides: Sequence[Side], metrics: Iterable[str] = METRICS) -> Comparison:
-    """Every side against the first, metric by metric; ranking metrics also for groups of users.
+def compare(sides: Sequence[Side], metrics: Iterable[str] | None = None) -> Comparison:
+    """Every side against the first, metric by metric; ranking metrics also for groups of users. Where none is named it
+    is by `METRICS`, without those of training where a side was not trained here.
 
     A test over seeds pairs equal seeds; a test over users pairs the users of the split, each with the
     mean over those seeds. Raises UserError where a metric is unknown or was not measured.
     """
     lines, notes = [], []
+    if metrics is None:
+        trained = all(run.experiment.backbone.is_trained for side in sides for run in side.runs)
+        metrics = [name for name in METRICS if trained or not parse_metric(name).is_curve]
     for place in range(1, len(sides)):
         reason = _unpaired(sides[0], sides[place])
         if reason:

@@ -49,12 +49,11 @@ def compare(
 
     if len(sides) < 2:
         raise UserError("compare: needs a reference and at least one other; tfllmer compare id full")
-    metrics = metric or list(reports.METRICS)
-    for name in metrics:
+    for name in metric or ():
         parse_metric(name)
     store = settled_store(db)
     say_damaged(store)
-    comparison = compare_named(store, sides, metrics, study=study, dataset=dataset, backbone=backbone)
+    comparison = compare_named(store, sides, metric or None, study=study, dataset=dataset, backbone=backbone)
     if json:
         print_json(reports.to_json(comparison))
     else:
