@@ -6,6 +6,8 @@
     python -m engine.job --diagnose REQUEST_JSON OUT_DIR
     python -m engine.job --import-data REQUEST_JSON OUT_DIR
     python -m engine.job --import-vectors REQUEST_JSON OUT_DIR
+    python -m engine.job --import-ranks REQUEST_JSON OUT_DIR
+    python -m engine.job --export-split REQUEST_JSON OUT_DIR
 
 A run's folder holds `spec.json`; everything that happens goes to its spool. `--device` is where a worker
 placed it. Exit codes: 0 finished or stopped as asked, 1 failed, 2 wrong use, 74 the disk is full.
@@ -56,6 +58,8 @@ def main(arguments: list[str]) -> int:
         "--diagnose": diagnose,
         "--import-data": import_data,
         "--import-vectors": import_vectors,
+        "--import-ranks": import_ranks,
+        "--export-split": export_split,
     }
     if len(arguments) == 3 and arguments[0] in answers:
         return answers[arguments[0]](Path(arguments[1]), RunFolder(Path(arguments[2])))
@@ -299,6 +303,28 @@ def import_vectors(request_file: Path, folder: RunFolder) -> int:
         from engine.embeddings import imports
 
         return imports.import_vectors(imports.VectorsImport.model_validate_json(request_file.read_bytes()))
+
+    return _answered(folder, result)
+
+
+def import_ranks(request_file: Path, folder: RunFolder) -> int:
+    """Make a run of another program's ranks or scores; what was understood goes to the folder's spool."""
+
+    def result() -> dict[str, Any]:
+        from engine.training import imported
+
+        return imported.import_ranks(imported.RanksImport.model_validate_json(request_file.read_bytes()))
+
+    return _answered(folder, result)
+
+
+def export_split(request_file: Path, folder: RunFolder) -> int:
+    """Write a split for other programs; its sizes go to the folder's spool."""
+
+    def result() -> dict[str, Any]:
+        from engine.data import split_folder
+
+        return split_folder.export_split(split_folder.SplitExport.model_validate_json(request_file.read_bytes()))
 
     return _answered(folder, result)
 

@@ -146,6 +146,11 @@ def best_epoch(quality: Mapping[int, float | None]) -> int | None:
     return max(known, key=lambda epoch: (known[epoch], -epoch), default=None)
 
 
+def origin_text(file: str, backbone: str) -> str:
+    """What a run is that came from a file: of an archive, or of another program (`spec.Imported`)."""
+    return f"{file}, of another program" if backbone == "imported" else f"archive {file}, no checkpoint"
+
+
 @dataclass(frozen=True, slots=True)
 class NoteRecord:
     """A person's remark about a run."""
@@ -185,7 +190,7 @@ class RunRecord:
     damage: str = ""
     """Why what is known of it cannot be trusted; what is computed from runs leaves it out then."""
     archive: str | None = None
-    """The archive that it came from; None where it was made here."""
+    """The archive, or another program's file, that it came from; None where it was made here."""
 
     @property
     def arm(self) -> str:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.records import RunRecord
+from engine.records.runs import origin_text
 from engine.reports.boards.leaderboard import setting, shortened
 from tfllmer_tui.view.by_width import DrawnByWidth
 from tfllmer_tui.view.chart import COLORS
@@ -105,7 +106,7 @@ def result_table(record: RunRecord) -> Table:
         status.append_text(plain(f": {record.reason}"))
     grid.add_row("run", Text.assemble(plain(record.id, "bold"), "  ", status))
     if record.archive:
-        grid.add_row("from", plain(f"archive {record.archive}, without a checkpoint"))
+        grid.add_row("from", plain(origin_text(record.archive, record.backbone)))
     if record.damage:
         grid.add_row("damaged", plain(record.damage, "bold red"))
     grid.add_row("arm", plain(arm_with_changes(record.arm, record.overrides), "bold"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from tfllmer_tui.cli.options import Backbone, Dataset, Db, RunId
+from tfllmer_tui.cli.report import split
 from tfllmer_tui.cli.report.board import Baseline, LayoutName, Metrics, StudyName, Test
 from tfllmer_tui.view.printing import hand_out, put
 
@@ -24,7 +25,7 @@ Names: TypeAlias = Annotated[
     typer.Option("--names", metavar="FILE", help="YAML with names for print: arms, metrics, datasets, backbones."),
 ]
 
-group = typer.Typer(no_args_is_help=True, help="Leaderboards as LaTeX, CSV, Markdown or JSON; figures; ranks as CSV.")
+group = typer.Typer(no_args_is_help=True, help="Leaderboards as LaTeX, CSV, Markdown or JSON; figures; ranks; splits.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -202,6 +203,9 @@ def ranks(run: RunId, output: Out = None, db: Db = None) -> None:
         file = Path(folder) / "ranks.csv"
         export_ranks(files["ranks"], files["split"], file)
         put(file.read_text("utf-8"), end="")
+
+
+group.command("split")(split.split)
 
 
 @group.command("map")

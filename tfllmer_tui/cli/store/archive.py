@@ -1,4 +1,4 @@
-"""tfllmer archive, tfllmer import archive: runs in one file, and out of it."""
+"""tfllmer archive, tfllmer import: runs in one file, and out of it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tfllmer_tui.cli.options import Db, Json
+from tfllmer_tui.cli.store import outside
 from tfllmer_tui.view.printing import put, say
 
 if TYPE_CHECKING:
     from engine.store.archives.unpacking import Contents
 
-import_group = typer.Typer(no_args_is_help=True, help="Bring in what was made elsewhere: archives of runs.")
+import_group = typer.Typer(no_args_is_help=True, help="Bring in what was made elsewhere: archives, ranks, scores.")
 
 
 def add_to(app: typer.Typer) -> None:
     app.command()(archive)
+    outside.add_to(import_group)
     app.add_typer(import_group, name="import")
 
 

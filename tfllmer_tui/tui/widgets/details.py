@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from textual.widgets import Static
 
+from engine.records.runs import origin_text
 from engine.views.folds import Spread
 from engine.views.runs import RunGroup, TableRow
 from engine.views.words import printable
@@ -75,7 +76,7 @@ def _lines(entry: TableRow, colors: Inks) -> list[tuple[str, Text]]:
         if values:
             lines.append((name, _metrics(values, colors["text"], colors["dim"])))
     if run.archive:
-        lines.append(("from", Text(printable(f"archive {run.archive}, no checkpoint"), colors["dim"])))
+        lines.append(("from", Text(printable(origin_text(run.archive, run.backbone)), colors["dim"])))
     if run.removed:
         lines.append(("trash", Text("removed; R restores", colors["warning"])))
     return lines + _annotations(run, colors)

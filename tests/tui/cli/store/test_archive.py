@@ -224,7 +224,7 @@ def test_a_run_without_checkpoint_says_why_it_cannot_go_on(here: Cli, there: Cli
         why = there.refusal(*words)
         assert "archive pair.zip, which holds no checkpoint" in why and "tfllmer reproduce" in why
     page = there("show", "baseline").stdout
-    assert "archive pair.zip, without a checkpoint" in page
+    assert "archive pair.zip, no checkpoint" in page
     assert "with runs from pair.zip" in " ".join(there("leaderboard").stdout.split())
     assert "archive" not in here("leaderboard").stdout
 
