@@ -3,7 +3,7 @@
 split.json    what the split is of, its checksum, and the other files with theirs
 users.csv     user_id,valid_item_id,test_item_id: in the order of the rows of a matrix of scores
 items.csv     item_id,interactions (of training): in the order of its columns
-train.csv     user_id,item_id and, where there is a clock, timestamp: oldest first
+training.csv     user_id,item_id and, where there is a clock, timestamp: oldest first
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from engine.files import replacing_folder, write_text
 FORMAT, VERSION = "tfllmer split", 1
 ABOUT = "split.json"
 _MEANING = (
-    "Train on train.csv. A validation target follows a user's training items, a test target these and the validation "
+    "Train on training.csv. A validation target follows a user's training items, a test target these and the validation "
     "item. `tfllmer import ranks` and `tfllmer import scores` take what is made on it."
 )
 
@@ -112,7 +112,7 @@ def _tables(dataset: Dataset, split: Split) -> dict[str, pl.DataFrame]:
     return {
         "users.csv": pl.DataFrame({n: pl.Series(list(v), dtype=pl.String) for n, v in users.items()}),
         "items.csv": pl.DataFrame({"item_id": dataset.item_ids, "interactions": popularity}),
-        "train.csv": pl.DataFrame({n: pl.Series(list(v), dtype=pl.String) for n, v in train.items()} | times),
+        "training.csv": pl.DataFrame({n: pl.Series(list(v), dtype=pl.String) for n, v in train.items()} | times),
     }
 
 

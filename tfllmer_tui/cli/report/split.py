@@ -19,7 +19,7 @@ def split(
 ) -> None:
     """Write a data set and its split as CSV that any program reads, with checksums.
 
-    train.csv is to train on; users.csv has each user's validation and test item, items.csv
+    training.csv is to train on; users.csv has each user's validation and test item, items.csv
     the catalogue. What is made of it comes back by tfllmer import ranks or scores.
 
     \b

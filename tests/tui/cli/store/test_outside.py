@@ -218,7 +218,7 @@ def test_a_split_that_was_changed_or_is_another_is_refused(cli: Cli) -> None:
     ):
         told = refused(cli, "ranks.csv", split=with_about(name, **changes))
         assert expected in told or (name == "other" and "are not those of demo here" in told), told
-    with open(cli.folder / "split/train.csv", "a") as file:
+    with open(cli.folder / "split/training.csv", "a") as file:
         file.write("u0001,i0001,1\n")
     assert "was changed since `tfllmer export split` wrote it" in refused(cli, "ranks.csv")
     assert "is there already" in cli.refusal("export", "split", *SETS, "-o", "split")
