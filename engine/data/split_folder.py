@@ -3,7 +3,7 @@
 split.json    what the split is of, its checksum, and the other files with theirs
 users.csv     user_id,valid_item_id,test_item_id: in the order of the rows of a matrix of scores
 items.csv     item_id,interactions (of training): in the order of its columns
-training.csv     user_id,item_id and, where there is a clock, timestamp: oldest first
+training.csv  user_id,item_id and, where there is a clock, timestamp: oldest first
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from engine.files import replacing_folder, write_text
 FORMAT, VERSION = "tfllmer split", 1
 ABOUT = "split.json"
 _MEANING = (
-    "Train on training.csv. A validation target follows a user's training items, a test target these and the validation "
-    "item. `tfllmer import ranks` and `tfllmer import scores` take what is made on it."
+    "Train on training.csv. A validation target follows a user's training items, a test target these and the "
+    "validation item. `tfllmer import ranks` and `tfllmer import scores` take what is made on it."
 )
 
 
