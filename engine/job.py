@@ -130,7 +130,8 @@ def run(folder: RunFolder, device: str | None = None) -> int:
 def _ended(recorder: JobRecorder, result: dict[str, Any] | None, stop: _StopRequest) -> int:
     if result is not None:
         recorder.result(result)
-        recorder.event(f"finished: test ndcg@10 {result['test']['ndcg@10']:.4f} at epoch {result['best_epoch']}")
+        split = "test" if "test" in result else "valid"
+        recorder.event(f"finished: {split} ndcg@10 {result[split]['ndcg@10']:.4f} at epoch {result['best_epoch']}")
         recorder.end("finished", "")
         return 0
     if stop.asked:

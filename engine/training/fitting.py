@@ -9,7 +9,7 @@ from engine import spec
 from engine.data import Split
 from engine.models.base import Fitted
 from engine.spool import Recorder, RunFolder
-from engine.training.outcome import tested
+from engine.training.outcome import tell_files, tested
 
 
 def fit(
@@ -23,9 +23,9 @@ def fit(
     fitted = time.perf_counter()
     outcome = tested(experiment, split, model.scorer(), folder)
     recorder.points(0, {"epoch": 0} | {f"valid.{name}": value for name, value in outcome["valid"].items()})
-    recorder.artifact("ranks", folder.ranks)
-    recorder.artifact("top", folder.top)
-    return {name: outcome[name] for name in ("valid", "test", "rank_counts", "top")} | {
+    tell_files(recorder, folder)
+    without_ce = {name: value for name, value in outcome.items() if not name.endswith("_ce")}
+    return without_ce | {
         "epochs": 0,
         "best_epoch": 0,
         "train_ce": [],

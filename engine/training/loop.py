@@ -20,7 +20,7 @@ from engine.spool import Recorder, RunFolder, SpoolMark, secured
 from engine.training import checkpoint, losses, ranking
 from engine.training.curvature import CurvatureProbe
 from engine.training.optimizer import make_optimizer
-from engine.training.outcome import tested
+from engine.training.outcome import tell_files, tested
 from engine.training.usage import Usage
 
 _LOSS_EVERY = 20  # steps between points of the mini-batch loss
@@ -154,8 +154,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
     checkpoint.load_weights(folder.best, model)
     with ranking.evaluating(model) as scorer:
         outcome = tested(experiment, split, scorer, folder)
-    recorder.artifact("ranks", folder.ranks)
-    recorder.artifact("top", folder.top)
+    tell_files(recorder, folder)
     return outcome | {
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
