@@ -10,7 +10,7 @@ from engine.presets.compose import Resolved, ablations_of, resolve
 from engine.presets.fields import SettingField, setting_fields
 from engine.presets.files import KINDS, Kind, Preset, find_preset, list_presets
 from engine.presets.locate import find_dataset, find_vectors
-from engine.presets.studies import Study, find_study, list_studies, parse_only
+from engine.presets.studies import Study, find_study, list_studies, parse_only, whole_arm
 
 __all__ = [
     "KINDS",
@@ -38,4 +38,5 @@ __all__ = [
     "parse_only",
     "resolve",
     "setting_fields",
+    "whole_arm",
 ]

@@ -169,7 +169,7 @@ def _read(name: str, file: Path) -> Study:
         read_text(file, label),
         read.meaning,
         read.question,
-        tuple(_arm(arm, f"{label}:{line_of(root, 'baseline', i)}") for i, arm in enumerate(read.baseline)),
+        tuple(whole_arm(arm, f"{label}:{line_of(root, 'baseline', i)}") for i, arm in enumerate(read.baseline)),
         read.margin,
         settings,
         tuple(_grids(read, root, label)),
@@ -193,7 +193,7 @@ def _read(name: str, file: Path) -> Study:
 
 def _grids(read: _File, root: yaml.Node, label: str) -> list[dict[str, tuple[Setting, ...]]]:
     """The grid, where what it leaves out is what `tfllmer run` takes, and the grids included beside it."""
-    defaults = {"dataset": DATASET, "backbone": BACKBONE, "arm": _arm(METHOD, label), "seed": 0}
+    defaults = {"dataset": DATASET, "backbone": BACKBONE, "arm": whole_arm(METHOD, label), "seed": 0}
     given = _grid(read.grid, child_of(root, "grid"), label)
     main = {axis: (Setting(value, label),) for axis, value in defaults.items() if axis not in given} | given
     inherited = {axis: values for axis, values in main.items() if axis in _INHERITED}
@@ -247,7 +247,7 @@ def _parts(axis: str, value: Any, origin: str) -> list[Value]:
     if not isinstance(value, get_args(Value)):
         raise UserError(f"{origin}: {axis}: give a value or a list of values, not {value!r}")
     if axis == "arm":
-        return [_arm(str(value), origin)]
+        return [whole_arm(str(value), origin)]
     if axis != "seed":
         return [value]
     match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", str(value))
@@ -257,7 +257,7 @@ def _parts(axis: str, value: Any, origin: str) -> list[Value]:
     return list(range(first, last + 1))
 
 
-def _arm(name: str, origin: str) -> str:
+def whole_arm(name: str, origin: str) -> str:
     """The arm as leaderboards call it. Raises UserError with the nearest one."""
     if "full" in ablations_of(name):
         return f"{name}/full"

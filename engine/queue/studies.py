@@ -93,28 +93,28 @@ def submit(
             goes_on = each.state in (RunStatus.CANCELLED, RunStatus.LOST) or (
                 each.state == RunStatus.FAILED and retry_failed
             )
-            if goes_on and (run := _go_on(store, each)):
+            if goes_on and each.run is not None and (run := go_on(store, each.run)):
                 again.append(run)
             elif goes_on or each.state == "missing":
-                new.append(_make(store, each.cell, stored, priority))
+                new.append(make_run(store, each.cell, stored, priority))
     return Submission(count_states(planned), tuple(new), tuple(again))
 
 
-def _go_on(store: Store, each: PlannedCell) -> Run | None:
-    """Queue the run of the cell again; None where its files do not allow it any more."""
-    assert each.run is not None
+def go_on(store: Store, run: Run) -> Run | None:
+    """Queue a run again; None where its files do not allow it any more."""
     try:
-        return retry(store, [each.run.id])[0]
+        return retry(store, [run.id])[0]
     except StoreError:
         raise
     except UserError:
-        run = get_run(store, each.run.id)
+        run = get_run(store, run.id)
         return (
             run if run.status in (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.FINISHED) else None
         )  # somebody was faster
 
 
-def _make(store: Store, cell: Cell, study: StudyRecord, priority: int) -> Run:
+def make_run(store: Store, cell: Cell, study: StudyRecord, priority: int) -> Run:
+    """A queued run of a cell, as one of the study."""
     return enqueue(
         store,
         cell.experiment,
@@ -130,6 +130,8 @@ def _document(
 ) -> tuple[dict[str, Any], list[StudyCell], list[str]]:
     """What is kept of a study: about it, its cells, and the keys of all that its file has now."""
     before = stored_study(store, study.name)
+    if before is not None and before.tuning is not None:
+        raise UserError(f"study {study.name}: a tuning of this store is called so; rename the file")
     most = max(seeds or 0, (before.seeds or 0) if before else 0)
     about = {
         "meaning": study.meaning,

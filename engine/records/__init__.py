@@ -26,6 +26,7 @@ from engine.records.runs import (
     best_epoch,
 )
 from engine.records.studies import DiagnosisRecord, ModelCurvature, StudyCell, StudyRecord
+from engine.records.tunings import TrialRecord, TrialState, TuningRecord
 
 __all__ = [
     "ENDED",
@@ -48,5 +49,8 @@ __all__ = [
     "StudyRecord",
     "TableGeometry",
     "TradeOff",
+    "TrialRecord",
+    "TrialState",
+    "TuningRecord",
     "best_epoch",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.records.decoding import mapping, number, sequence, text, texts, whole
 from engine.records.facts import TableGeometry
+from engine.records.tunings import TuningRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class StudyRecord:
     """In the order of the file."""
     former: tuple[StudyCell, ...] = ()
     """Cells that are no longer in the file."""
+    tuning: TuningRecord | None = None
+    """Where its cells are the trials of one."""
 
     @classmethod
     def decode(cls, id_: int, name: str, created: datetime, document: object) -> StudyRecord:
@@ -70,6 +73,7 @@ class StudyRecord:
             source=text(stored.get("source")) or "",
             cells=_cells(stored.get("cells")),
             former=_cells(stored.get("former")),
+            tuning=TuningRecord.decode(name, created, stored.get("tuning")),
         )
 
 

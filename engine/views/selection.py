@@ -37,10 +37,12 @@ def finished_runs(
 def finished_evidence(
     store: Store, study: str | None = None, dataset: str | None = None, backbone: str | None = None
 ) -> list[Evidence]:
-    """The same with all that statistics need. Raises UserError also where there is none."""
+    """The same with all that statistics need; without runs that left the test split unread, where no study is named.
+    Raises UserError also where there is none."""
     from engine.reports.boards.evidence import evidence_of  # scipy, which a board without tests does not wait for
 
-    evidence = evidence_of(store, finished_runs(store, study, dataset, backbone))
+    found = evidence_of(store, finished_runs(store, study, dataset, backbone))
+    evidence = [run for run in found if study is not None or run.experiment.evaluate.test]
     if not evidence:
         raise UserError(f"{study or store.path}: no finished run matches; tfllmer runs lists what there is")
     return evidence

@@ -21,6 +21,7 @@ MODULES: Mapping[str, str] = {
     "tui": "tui",
     "inspect.runs": "runs show",
     "study.study": "study",
+    "tune.tune": "tune",
     "queue.queue": "queue cancel retry clone move wait logs",
     "queue.worker": "worker",
     "inspect.annotate": "tag note rm trash",

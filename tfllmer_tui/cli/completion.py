@@ -382,6 +382,8 @@ _OF: Mapping[str, Callable[[Any, str], Words]] = {
     "--view": _views,
     "VIEW": _views,
     "--set": _settings,
+    "--space": _presets("tune"),
+    "--by": _few("valid.ndcg@10", "valid_ce", "train_ce"),
     "--only": _axes,
     "--metric": _metrics,
     "--columns": _fields,

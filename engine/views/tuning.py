@@ -1,0 +1,102 @@
+"""A tuning as both fronts show it: the best trial of each arm, the spread of the others, the budget that was used."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from engine.presets.spaces import decode_domains
+from engine.queue.tuning.criteria import Criterion, criterion
+from engine.records import TrialRecord, TuningRecord
+from engine.store import Store
+from engine.store.studies import runs_that_count
+
+
+@dataclass(frozen=True)
+class ArmTuning:
+    """How far an arm is. `best` to `worst` are of its finished trials, None where there is none."""
+
+    arm: str
+    counts: Mapping[str, int]
+    """Trials by state."""
+    best: TrialRecord | None
+    preset: float | None
+    """Of trial 0, the arm as its presets have it."""
+    median: float | None
+    worst: float | None
+    epochs: int
+    """Trained by its trials in all."""
+    wall_s: float
+    own: tuple[str, ...]
+    """Settings that it searches and another arm has not."""
+
+    @property
+    def ended(self) -> int:
+        return sum(n for state, n in self.counts.items() if state != "open")
+
+
+@dataclass(frozen=True)
+class TuningView:
+    """A tuning with its arms in order."""
+
+    tuning: TuningRecord
+    by: Criterion
+    arms: tuple[ArmTuning, ...]
+    shared: tuple[str, ...]
+    """Settings that every arm searches."""
+
+    def budget_text(self) -> str:
+        """How "the same budget" is read, in one paragraph."""
+        more = [f"{arm.arm} {', '.join(arm.own)}" for arm in self.arms if arm.own]
+        besides = f"; besides: {'; '.join(more)}, within the same number of trials" if more else ""
+        return (
+            f"Budget: {self.tuning.budget} trials for every arm, the first of which is its preset. All arms search "
+            f"{', '.join(self.shared) or 'nothing in common'}{besides}. Chosen by {self.by.text}; no trial reads the "
+            "test split."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        own = self.tuning.document() | {"name": self.tuning.name, "ended": self.tuning.has_ended}
+        return own | {"results": [asdict(arm) for arm in self.arms]}
+
+
+def best_trial(tuning: TuningRecord, arm: str) -> TrialRecord | None:
+    """The finished trial of the best value, the first of equals; None where none has finished."""
+    finished = {t.number: t for t in tuning.trials_of(arm) if t.state == "finished" and t.value is not None}
+    best = criterion(tuning.by).best_of({number: t.value for number, t in finished.items() if t.value is not None})
+    return None if best is None else finished[best]
+
+
+def tuning_view(store: Store | None, tuning: TuningRecord) -> TuningView:
+    """What is known of a tuning, with the cost of its runs as far as the store has them."""
+    domains = decode_domains(tuning.domains)
+    searched = {arm: {name for t in tuning.trials_of(arm) for name in t.values} for arm in tuning.arms}
+    known = [names for names in searched.values() if names]
+    shared = set.intersection(*known) if known else set(domains)
+    runs = {} if store is None else runs_that_count(store, [trial.spec_hash for trial in tuning.trials])
+    arms = []
+    for arm in tuning.arms:
+        trials = tuning.trials_of(arm)
+        own = {t.spec_hash: (t.stopped_at, runs[t.spec_hash]) for t in trials if t.spec_hash in runs}
+        results = [(stopped, run.result or {}) for stopped, run in own.values()]
+        by = criterion(tuning.by)
+        values = sorted(
+            (t.value for t in trials if t.state == "finished" and t.value is not None), reverse=by.higher_is_better
+        )
+        arms.append(
+            ArmTuning(
+                arm=arm,
+                counts=dict(Counter(trial.state for trial in trials)),
+                best=best_trial(tuning, arm),
+                preset=next((t.value for t in trials if t.number == 0 and t.state == "finished"), None),
+                median=statistics.median(values) if values else None,
+                worst=values[-1] if values else None,
+                epochs=sum(int(result.get("epochs") or stopped or 0) for stopped, result in results),
+                wall_s=sum(float(result.get("wall_s") or 0.0) for _, result in results),
+                own=tuple(name for name in domains if name in searched[arm] - shared),
+            )
+        )
+    return TuningView(tuning, criterion(tuning.by), tuple(arms), tuple(name for name in domains if name in shared))

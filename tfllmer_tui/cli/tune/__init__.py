@@ -1,0 +1,1 @@
+"""tfllmer tune: settings of arms searched with one budget and one space."""
