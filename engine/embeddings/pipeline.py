@@ -32,7 +32,7 @@ _VERSION = 2  # part of the cache key: raise it when the pipeline computes somet
 
 
 class ItemVectors(NamedTuple):
-    """Z [n x k] float32 for the catalogue, k = backbone.width; its diagnostics; the map that Z came
+    """Z [n x k] float32 for the catalogue, k = `Experiment.columns`; its diagnostics; the map that Z came
     from before a control changed it, which takes raw vectors of other items too."""
 
     z: FloatArray
@@ -92,7 +92,7 @@ def _compute(experiment: spec.Experiment, dataset: Dataset, split: Split, id_tab
         adjacency = item_graph(split.train, n, graph, content)
         diagnostics["edges"] = adjacency.nnz // 2
         smoothness = laplacian(adjacency, "normalized" if isinstance(graph, spec.EmptyGraph) else graph.laplacian)
-    k = experiment.width
+    k = experiment.columns
     popularity = np.bincount(split.train.items, minlength=n)
     device = _device(experiment.execution.device)
     fitted = fit(rows, k, embedding, laplacian=smoothness, popularity=popularity, device=device)
@@ -148,7 +148,7 @@ def _key(experiment: spec.Experiment, split: Split, id_table: FloatArray | None)
         "data": identity["data"],
         "split": split.checksum(),
         "embedding": identity["embedding"],
-        "k": experiment.width,
+        "k": experiment.columns,
     }
     if id_table is not None:
         content["id_table"] = hashlib.sha256(id_table.tobytes()).hexdigest()

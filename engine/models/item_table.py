@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import assert_never
 
 import numpy as np
@@ -25,8 +26,9 @@ def initial_table(
     ID tables [n, width] are normal with standard deviation `id_sd`. Of LLM vectors or the rows of a trained ID
     table Z ([n, width]; any number of columns before an adapter), a row of zeros (an item exactly at the
     mean) has no direction that normalisation could keep: it gets a random one at the mean norm.
-    `rescale` multiplies the whole table by one constant so that the mean row norm is 1, as it is under
-    normalisation, with the disparity kept (docs/method.md D.3).
+    `row_length` gives the whole table its root mean square row length by one constant (docs/method.md H.1).
+    `rescale` multiplies it so that the mean row norm is 1, as it is under normalisation, with the disparity kept
+    (docs/method.md D.3).
     """
     if isinstance(settings.init, spec.RandomRows):
         rows, bare = torch.randn(n_items, width, generator=generator) * settings.init.id_sd, 0
@@ -44,9 +46,26 @@ def initial_table(
         bare = int(lost.sum())
         mean = norms.mean() if norms.mean() > 0 else torch.tensor(1.0)
         rows[lost] = F.normalize(torch.randn(bare, rows.shape[1], generator=generator), dim=1) * mean
+    if isinstance(settings.inject, spec.MapAdapter) and settings.inject.unit_rows:
+        rows = F.normalize(rows, dim=1) * row_length(rows)
     if settings.rescale:
         rows = rows / rows.norm(dim=1).mean()
-    return rows, bare
+    length = _length_of(settings, width)
+    return (rows if length is None else rows * (length / row_length(rows))), bare
+
+
+def row_length(rows: Tensor) -> float:
+    """Root mean square length of rows [n, D]."""
+    return math.sqrt(float(rows.double().square().sum()) / len(rows))
+
+
+def _length_of(settings: spec.Table, width: int) -> float | None:
+    """The row length that is asked for; None where rows stay as they come."""
+    if isinstance(settings.inject, spec.SpectralAdapter) or settings.row_length == "as-it-comes":
+        return None
+    if isinstance(settings.row_length, float):
+        return settings.row_length
+    return None if isinstance(settings.init, spec.RandomRows) else spec.ID_SD * math.sqrt(width)
 
 
 class ItemTable(nn.Module):
@@ -58,22 +77,28 @@ class ItemTable(nn.Module):
                                     split: as sum, the ID part in the last columns only (AlphaFuse)
     """
 
+    lengths: Tensor | None
+    """[n, 1], to which rows are brought back behind each step; None where they are free."""
+
     def __init__(self, initial: Tensor, settings: spec.Table, width: int, bare: int = 0) -> None:
         """`bare` rows of `initial` had no direction of their own (see `initial_table`)."""
         super().__init__()
         self.bare = bare
         n_items, given = initial.shape
         inject = settings.inject
+        self.initial_length = row_length(initial)
         if isinstance(inject, spec.SpectralAdapter):
             initial, log_shares = spectrum(initial)
         self.weight = nn.Parameter(initial.clone(), requires_grad=isinstance(inject, spec.Initialise))
+        self.register_buffer("lengths", None, persistent=False)
         self.adapter: nn.Module | None = None
         self.ids: nn.Parameter | None = None
         match inject:
             case spec.LinearAdapter():
                 self.adapter = nn.Linear(given, width)
             case spec.MLPAdapter():
-                self.adapter = nn.Sequential(nn.Linear(given, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+                hidden = 2 * width if inject.hidden == "twice-width" else -(-given // 2)
+                self.adapter = nn.Sequential(nn.Linear(given, hidden), nn.GELU(), nn.Linear(hidden, width))
             case spec.SpectralAdapter():
                 self.adapter = SpectralAttention(log_shares, width)
             case spec.SumWithID():
@@ -83,18 +108,30 @@ class ItemTable(nn.Module):
                 if columns > width:
                     raise UserError(f"table.inject.id_dims={columns} exceeds backbone.width={width}")
                 self.ids = nn.Parameter(torch.randn(n_items, columns) * inject.id_sd)
-            case spec.Initialise() | spec.Frozen():
+            case spec.Initialise():
+                if inject.keep_lengths:
+                    self.lengths = self.weight.detach().norm(dim=1, keepdim=True)
+            case spec.Frozen():
                 pass
             case _:
                 assert_never(inject)
         self.freeze_epochs = inject.freeze_epochs if isinstance(inject, spec.Initialise) else 0
         self.unit_input = settings.normalize in ("input", "both")
         self.unit_scoring = settings.normalize in ("scoring", "both")
+        self.input_scale: nn.Parameter | float = math.sqrt(width) if settings.input_scale == "sqrt-d" else 1.0
+        if settings.input_scale == "trained":
+            self.input_scale = nn.Parameter(torch.ones(()))
 
     def begin_epoch(self, epoch: int) -> None:
         """Keep the rows at Z in the first `freeze_epochs` epochs (numbered from 0), free them then."""
         if self.freeze_epochs:
             self.weight.requires_grad_(epoch >= self.freeze_epochs)
+
+    @torch.no_grad()
+    def restore_lengths(self) -> None:
+        """Behind a step: rows as long as they were at the start, where that is asked for."""
+        if self.lengths is not None:
+            self.weight.mul_(self.lengths / self.weight.norm(dim=1, keepdim=True))
 
     def rows(self) -> Tensor:
         """E [n, d], before any normalisation."""
@@ -107,4 +144,7 @@ class ItemTable(nn.Module):
         """(rows that enter the backbone [n, d], rows that score [n, d]); unit rows are computed once."""
         rows = self.rows()
         unit = F.normalize(rows, dim=1) if self.unit_input or self.unit_scoring else rows
-        return (unit if self.unit_input else rows), (unit if self.unit_scoring else rows)
+        entering = unit if self.unit_input else rows
+        if not isinstance(self.input_scale, float) or self.input_scale != 1.0:
+            entering = entering * self.input_scale
+        return entering, (unit if self.unit_scoring else rows)

@@ -61,4 +61,5 @@ def _takes(field: FieldInfo) -> str:
     rules = [(sign, getattr(rule, name, None)) for rule in field.metadata for name, sign in _SIGNS.items()]
     limits = " and ".join(f"{sign} {limit:g}" for sign, limit in rules if limit is not None)
     none = ", or none" if NoneType in get_args(field.annotation) else ""
-    return f"{names.get(kinds[0], 'text')} {limits}".strip() + none
+    words = [word for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
+    return ", or ".join([f"{names.get(kinds[0], 'text')} {limits}".strip(), *words]) + none

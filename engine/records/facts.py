@@ -200,6 +200,8 @@ class RunFacts:
     n_targets: int | None = None
     """Training targets in an epoch."""
     parameters: int | None = None
+    row_length: float | None = None
+    """Root mean square length of the raw initial rows of the item table."""
     popularity_train_ce: float | None = None
     """Training cross-entropy of guessing by popularity."""
     popularity_valid_ce: float | None = None
@@ -221,6 +223,7 @@ class RunFacts:
             n_items=whole(stored.get("n_items")),
             n_targets=whole(stored.get("n_targets")),
             parameters=whole(stored.get("parameters")),
+            row_length=number(stored.get("row_length")),
             popularity_train_ce=number(stored.get("popularity_train_ce")),
             popularity_valid_ce=number(stored.get("popularity_valid_ce")),
             split_checksum=text(stored.get("split_checksum")),

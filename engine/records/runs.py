@@ -185,6 +185,8 @@ class RunRecord:
     mask_seen: bool = True
     budget: Mapping[str, Any] = field(default_factory=dict)
     """How long it is trained, by dotted name, where that was read (`reports.boards.budgets`)."""
+    shared: Mapping[str, str] = field(default_factory=dict)
+    """What arms of a comparison share unless it is under study, by dotted name, where that was read."""
     result: RunResult = field(default_factory=RunResult)
     """Of a run that has not ended: how far it is."""
     damage: str = ""

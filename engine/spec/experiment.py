@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from engine.errors import UserError
-from engine.spec.backbones import Backbone, Imported, ItemBackbone, SASRec
+from engine.spec.backbones import Backbone, Imported, ItemBackbone, SASRec, Sequential
 from engine.spec.controls import BorrowedControl
 from engine.spec.data import Data
 from engine.spec.evaluate import Evaluate
@@ -15,8 +16,8 @@ from engine.spec.execution import Execution
 from engine.spec.kinds import OnlyWith
 from engine.spec.part import NOT_IDENTITY, Part
 from engine.spec.posts import GroupWhiten
-from engine.spec.reductions import NoReduction
-from engine.spec.table import ADAPTERS, FromEmbedding, Frozen, RandomRows, Table, TrainedRows
+from engine.spec.reductions import NoReduction, PrincipalReduction
+from engine.spec.table import ADAPTERS, ID_SD, FromEmbedding, Frozen, RandomRows, Table, TrainedRows
 from engine.spec.training import Train
 from engine.spec.vectors import Embedding
 
@@ -84,6 +85,8 @@ class Experiment(Part):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Experiment:
+        if self.table.input_scale != "one" and not isinstance(self.backbone, Sequential):
+            raise ValueError(f"table.input_scale needs a backbone that reads histories, not {self.backbone.name}")
         reads = isinstance(self.table.init, FromEmbedding)
         if self.embedding is None:
             if reads:
@@ -91,15 +94,27 @@ class Experiment(Part):
             return self
         if not reads:
             raise ValueError(f"embedding: table.init={self.table.init.kind} reads no vectors; leave embedding out")
-        if isinstance(self.embedding.reduce, NoReduction):
+        if self.embedding.scale is not None and self.table.row_length != "as-it-comes":
+            raise ValueError(
+                "embedding.scale changes nothing where table.row_length sets the rows' length; leave it out"
+            )
+        reduce = self.embedding.reduce
+        columns = reduce.columns if isinstance(reduce, PrincipalReduction) else None
+        if self.backbone.is_trained and columns not in (None, self.width) and not isinstance(self.table.inject, ADAPTERS):
+            raise ValueError(
+                f"embedding.reduce.columns={columns} is not backbone.width={self.width}: "
+                f"set table.inject to linear, mlp or spectral, not {self.table.inject.kind}"
+            )
+        if isinstance(reduce, NoReduction):
             if self.backbone.is_trained and not isinstance(self.table.inject, ADAPTERS):
                 raise ValueError(
                     "embedding.reduce=none keeps all columns of the vectors, and backbone.width is another number: "
                     f"set table.inject to linear, mlp or spectral, not {self.table.inject.kind}"
                 )
-        elif isinstance(self.embedding.post, GroupWhiten) and (width := self.width) % self.embedding.post.groups:
+        elif isinstance(self.embedding.post, GroupWhiten) and (kept := self.columns) % self.embedding.post.groups:
             groups = self.embedding.post.groups
-            raise ValueError(f"embedding.post.groups={groups} does not divide backbone.width={width}")
+            name = "backbone.width" if kept == self.width else "embedding.reduce.columns"
+            raise ValueError(f"embedding.post.groups={groups} does not divide {name}={kept}")
         return self
 
     def identity(self) -> dict[str, Any]:
@@ -119,6 +134,12 @@ class Experiment(Part):
     def width(self) -> int:
         """Columns of the item table; 0 for a backbone that has none."""
         return self.backbone.width if isinstance(self.backbone, ItemBackbone) else 0
+
+    @property
+    def columns(self) -> int:
+        """Columns that its vectors are reduced to; `NoReduction` keeps all there are."""
+        reduce = None if self.embedding is None else self.embedding.reduce
+        return (reduce.columns if isinstance(reduce, PrincipalReduction) else None) or self.width
 
     @property
     def vectors(self) -> Embedding:
@@ -144,6 +165,16 @@ class Experiment(Part):
                 f"{self.backbone.system} was made by another program and imported: make it there again, and bring it "
                 "in with `tfllmer import ranks`"
             )
+
+    @property
+    def row_length(self) -> float | None:
+        """Root mean square length of the raw initial rows as the settings give it; None where rows are as they come."""
+        length, init = self.table.row_length, self.table.init
+        if isinstance(length, float):
+            return length
+        if isinstance(init, RandomRows):
+            return init.id_sd * math.sqrt(self.width)
+        return ID_SD * math.sqrt(self.width) if length == "id" else None
 
     @property
     def reference_sd(self) -> float | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field
 
 from engine.spec.graphs import CoOccurrence, EmptyGraph, Graph
-from engine.spec.part import Part
+from engine.spec.part import Neutral, Part
 
 
 class Truncate(Part):
@@ -63,16 +63,24 @@ class Autoencoder(DrawnReduction):
     steps: int = Field(1000, ge=1, description="steps of Adam on the whole matrix")
 
 
-class PCA(Part):
+class PrincipalReduction(Part):
+    """Base of the reductions onto eigenvectors."""
+
+    kind: str
+    columns: Annotated[int | None, Neutral(None)] = Field(
+        None, ge=1, description="columns that are kept, under a trained adapter; none = the backbone's width"
+    )
+
+
+class PCA(PrincipalReduction):
     """Principal components."""
 
     kind: Literal["pca"] = "pca"
 
 
-class GraphReduction(Part):
+class GraphReduction(PrincipalReduction):
     """Base of the reductions that look at an item graph."""
 
-    kind: str
     lambda_: float = Field(
         1.0, ge=0, alias="lambda", description="weight of the total variation over the graph; 0 is plain PCA"
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+import math
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field, PlainValidator, model_validator
 
 from engine.spec.part import Neutral, Part
 
+ID_SD = 0.02
+"""Standard deviation of the entries of the ID table whose rows are as long as those of all arms."""
 _ID_SD = "standard deviation of the random ID table's entries"
 
 
@@ -21,14 +24,14 @@ class RandomRows(Part):
     """Random rows: an ID table."""
 
     kind: Literal["id"] = "id"
-    id_sd: float = Field(0.02, gt=0, description=_ID_SD)
+    id_sd: float = Field(ID_SD, gt=0, description=_ID_SD)
 
 
 class TrainedRows(Part):
     """The rows of an ID table that is trained first."""
 
     kind: Literal["id-trained"] = "id-trained"
-    id_sd: float = Field(0.02, gt=0, description="standard deviation of the entries that the ID table starts from")
+    id_sd: float = Field(ID_SD, gt=0, description="standard deviation of the entries that the ID table starts from")
 
 
 Init: TypeAlias = Annotated[FromEmbedding | RandomRows | TrainedRows, Field(discriminator="kind")]
@@ -41,6 +44,11 @@ class Initialise(Part):
     freeze_epochs: Annotated[int, Neutral(0)] = Field(
         0, ge=0, description="epochs during which the table still stays at Z"
     )
+    keep_lengths: Annotated[bool, Neutral(False)] = Field(
+        False,
+        description="bring every raw row back to its initial length after each step, so that the rate at which rows "
+        "turn stays what it was",
+    )
 
 
 class Frozen(Part):
@@ -49,16 +57,28 @@ class Frozen(Part):
     kind: Literal["frozen"] = "frozen"
 
 
-class LinearAdapter(Part):
+class MapAdapter(Part):
+    """Base of the adapters that map rows of Z as they are."""
+
+    kind: str
+    unit_rows: Annotated[bool, Neutral(False)] = Field(
+        False, description="make the frozen rows equally long before the adapter"
+    )
+
+
+class LinearAdapter(MapAdapter):
     """Z frozen under a trained linear map."""
 
     kind: Literal["linear"] = "linear"
 
 
-class MLPAdapter(Part):
+class MLPAdapter(MapAdapter):
     """Z frozen under a trained two-layer map."""
 
     kind: Literal["mlp"] = "mlp"
+    hidden: Annotated[Literal["twice-width", "half-input"], Neutral("twice-width")] = Field(
+        "twice-width", description="units between the layers: 2 d, or half of the D columns that come in"
+    )
 
 
 class SpectralAdapter(Part):
@@ -71,14 +91,14 @@ class SumWithID(Part):
     """Z frozen plus a trained ID table."""
 
     kind: Literal["sum"] = "sum"
-    id_sd: float = Field(0.02, gt=0, description=_ID_SD)
+    id_sd: float = Field(ID_SD, gt=0, description=_ID_SD)
 
 
 class SplitWithID(Part):
     """Z frozen plus a trained ID table in the last columns only (as AlphaFuse does)."""
 
     kind: Literal["split"] = "split"
-    id_sd: float = Field(0.02, gt=0, description=_ID_SD)
+    id_sd: float = Field(ID_SD, gt=0, description=_ID_SD)
     id_dims: int | None = Field(None, ge=1, description="columns of the trained ID part; none = half the width")
 
 
@@ -111,6 +131,25 @@ class PopularityBias(Part):
 Bias: TypeAlias = Annotated[NoBias | FreeBias | PopularityBias, Field(discriminator="kind")]
 
 
+ROW_LENGTHS = ("id", "as-it-comes")
+"""Row lengths that are no numbers."""
+
+
+def _row_length(value: Any) -> float | str:
+    if value in ROW_LENGTHS:
+        return str(value)
+    try:
+        length = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        length = math.nan
+    if not (0 < length < math.inf):
+        raise ValueError(f"table.row_length={value}: give a number above 0, {' or '.join(ROW_LENGTHS)}")
+    return length
+
+
+RowLength: TypeAlias = Annotated[float | Literal["id", "as-it-comes"], PlainValidator(_row_length)]
+
+
 class Table(Part):
     """How item vectors enter the backbone and score its output (docs/method.md A.4 steps 4-5)."""
 
@@ -127,6 +166,15 @@ class Table(Part):
     normalize: Literal["none", "input", "scoring", "both"] = Field(
         "both", description="where rows are made unit length in the forward pass"
     )
+    row_length: Annotated[RowLength, Neutral("as-it-comes")] = Field(
+        "id",
+        description="root mean square length of the raw initial rows, by one constant: that of an ID table "
+        "(id: its id_sd, or 0.02, times the root of the columns), a number, or as-it-comes",
+    )
+    input_scale: Annotated[Literal["one", "sqrt-d", "trained"], Neutral("one")] = Field(
+        "one",
+        description="what rows that enter the backbone are multiplied with: 1, sqrt(d), or a trained number",
+    )
     rescale: bool = Field(
         False, description="one constant for the whole initial table so that its mean row norm is 1 (the scale control)"
     )
@@ -142,10 +190,23 @@ class Table(Part):
     def _parts_fit(self) -> Table:
         if self.rescale and self.normalize == "both":
             raise ValueError("table.rescale changes nothing when table.normalize is both; set table.normalize=none")
+        if isinstance(self.inject, SpectralAdapter) and isinstance(self.row_length, float):
+            raise ValueError(
+                "table.row_length changes nothing when table.inject is spectral: it standardises the vectors"
+            )
         if self.rescale and isinstance(self.inject, SpectralAdapter):
             raise ValueError("table.rescale changes nothing when table.inject is spectral: it standardises the vectors")
         if isinstance(self.init, RandomRows) and not isinstance(self.inject, Initialise | Frozen):
             raise ValueError(
                 f"table.inject={self.inject.kind} needs LLM vectors; table.init=id takes initialise or frozen"
             )
+        if self.rescale and self.row_length != "as-it-comes":
+            raise ValueError("table.rescale sets the rows' length itself; set table.row_length=as-it-comes")
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """Without a row length that the rows have anyway, or that is not read."""
+        of_fields = super().identity()
+        if isinstance(self.inject, SpectralAdapter) or (isinstance(self.init, RandomRows) and self.row_length == "id"):
+            of_fields.pop("row_length", None)
+        return of_fields

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-FORMAT = 2
+FORMAT = 3
 """The version that stored specifications carry; documents without one are of version 1."""
 
 MOVED: dict[str, tuple[str, ...]] = {
@@ -108,7 +108,18 @@ _NEGATIVES = {"sampled-ce": 256, "bce": 1, "gbce": 256}
 def upgrade(document: Mapping[str, Any]) -> dict[str, Any]:
     """The specification in the present form, whatever version wrote it; without the version."""
     present = {name: value for name, value in document.items() if name != "version"}
-    return present if document.get("version", 1) == FORMAT else _from_1(present)
+    version = document.get("version", 1)
+    if version == 1:
+        present = _from_1(present)
+    return _from_2(present) if version < FORMAT else present
+
+
+def _from_2(old: Mapping[str, Any]) -> dict[str, Any]:
+    """The length of an ID table's rows is that of its id_sd, then as now."""
+    table = old.get("table", {})
+    plain = table.get("init", {}).get("kind") == "id" and not table.get("rescale")
+    length = "id" if plain else "as-it-comes"
+    return {**old, "table": {"row_length": length, **table}}
 
 
 def _from_1(old: Mapping[str, Any]) -> dict[str, Any]:

@@ -180,6 +180,7 @@ def train_step(
         loss.backward()
         total += loss.detach()
     optimizer.step()
+    model.table.restore_lengths()
     return total
 
 

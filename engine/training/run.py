@@ -106,7 +106,8 @@ class _Run:
             self.recorder.event(text, "warning")
         model.to(device)
         parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        self.recorder.facts({"n_targets": model.n_targets, "parameters": parameters})
+        sizes_of_model = {"n_targets": model.n_targets, "parameters": parameters}
+        self.recorder.facts(sizes_of_model | {"row_length": model.table.initial_length})
         step = self._saved_step()
         resume = step is not None
         if not resume and model.table is not None:

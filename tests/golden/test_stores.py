@@ -93,7 +93,26 @@ def test_the_answer_is_that_of_the_code_that_made_it(
 ) -> None:
     cli, ids = asked_store(schema)
     expected = json.loads((HERE / schema / "expected.json").read_text("utf-8"))[question]
-    assert_holds(comparable(asked(cli, renamed(question.format(**ids)))), comparable(expected))
+    now = asked(cli, renamed(question.format(**ids)))
+    if question.startswith("verdict"):
+        assert_withheld(now, expected)
+    elif question.startswith("compare"):
+        assert now.pop("notes")[0].startswith("not shared: row length 0.08 for id") and not expected.pop("notes")
+    elif question == "reproduce {tf-llmer/no-norm-sasrec-1}":
+        added = now["command"].index("table.row_length=as-it-comes")  # what presets have come to mean since
+        del now["command"][added - 1 : added + 1]
+        now["steps"] = [step.replace(" --set table.row_length=as-it-comes", "") for step in now["steps"]]
+    assert_holds(comparable(now), comparable(expected))
+
+
+def assert_withheld(now: Any, expected: Any) -> None:
+    """What a verdict said before row lengths were looked at is not told any more; what it rests on is."""
+    for one, former in zip(now, expected, strict=True):
+        assert one["withheld"] and one["supported"] is None
+        assert one["verdict"].startswith("withheld: the arms' row lengths differ") and one["not_shared"]
+        for each in (one, former):
+            for name in ("verdict", "supported", "notes", "prose"):
+                del each[name]
 
 
 @pytest.mark.parametrize("schema", QUESTIONS)

@@ -30,6 +30,9 @@ SETS = (
 )
 """Dials at which a run takes a second."""
 
+AS_KEPT = "table.row_length=as-it-comes"
+"""The rows' length when the values were kept; the default is another since."""
+
 _FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
 
 
@@ -53,7 +56,8 @@ def train(arm: str, backbone: str, root: Path) -> dict[str, Any]:
     """Train `arm` (METHOD or METHOD/ABLATION) on the generated data, as a run's process does: the weights'
     `sha256` over names, types, shapes and bytes in the order of the names, and the `result`, without its times."""
     method, _, ablation = arm.partition("/")
-    experiment = resolve(method=method, ablation=ablation or None, backbone=backbone, seed=0, sets=SETS).experiment
+    flags: dict[str, Any] = {"method": method, "ablation": ablation or None, "backbone": backbone, "seed": 0}
+    experiment = resolve(**flags, sets=(*SETS, AS_KEPT)).experiment
     folder = RunFolder(root / f"{backbone}-{arm.replace('/', '-')}")
     folder.root.mkdir(parents=True)
     folder.spec.write_text(to_json(experiment), "utf-8")

@@ -50,6 +50,8 @@ def board_notes(board: Leaderboard) -> str:
         notes.append(f"with runs from {', '.join(board.archives)}")
     if board.unequal:
         notes.append(f"budgets are not equal: {'; '.join(budget.text() for budget in board.unequal)}")
+    if board.unshared:
+        notes.append(f"not shared: {'; '.join(difference.text() for difference in board.unshared)}")
     _, shared = shortened([row.label for row in board.rows])
     return " · ".join([*notes, *([f"all with {shared}"] if shared else [])])
 

@@ -25,10 +25,27 @@ TUNED = (
     "embedding.post.groups",
     "embedding.control.id_sd",
     "table.tau",
+    "table.normalize_h",
+    "table.row_length",
+    "table.input_scale",
     "table.init.id_sd",
     "table.inject.id_sd",
 )
 """What an arm may choose on the validation split; another change by hand makes another arm."""
+
+SHARED = (
+    "table.row_length",
+    "table.normalize_h",
+    "table.tau",
+    "table.tau_trained",
+    "table.input_scale",
+    "table.inject.keep_lengths",
+    "embedding.center",
+    "embedding.pre_normalize",
+)
+"""Settings that arms share unless they are under study (docs/method.md D.3, "Fair arms"); an arm without vectors has
+none of the last."""
+_FLAGS = frozenset(SHARED) - {"table.row_length", "table.tau", "table.input_scale"}
 
 STOPPING = ("train.until", "train.until.patience", "train.until.min_steps")
 TRAINED = "epochs trained"
@@ -63,6 +80,14 @@ def budget_of(experiment: Experiment) -> dict[str, Any]:
     return {name: settings[name] for name in BUDGET if name in settings}
 
 
+def shared_of(experiment: Experiment) -> dict[str, str]:
+    """What `SHARED` names, as far as the experiment has it."""
+    from engine.spec import flat
+
+    values = flat(experiment)
+    return {name: shared_word(name, values[name]) for name in SHARED if name in values}
+
+
 def with_trained(budget: Mapping[str, Any], epochs: Iterable[int | None]) -> dict[str, Any]:
     """The budget with the epochs that its runs were trained for, one number a seed; without, where one is unknown."""
     numbers = list(epochs)
@@ -84,13 +109,34 @@ def unequal_budgets(columns: Iterable[Mapping[str, Mapping[str, Any]]]) -> tuple
         counted = len(rules) > 1 and all(TRAINED in budget for budget in budgets.values())
         for setting in ("train.batch_size", TRAINED) if counted else BUDGET:
             values = {label: budget[setting] for label, budget in budgets.items() if budget.get(setting) is not None}
-            found |= dict.fromkeys(_unequal(setting, values))
+            found |= dict.fromkeys(unequal_values(setting, values))
         tried = Counter(map(_untuned, budgets))
-        found |= dict.fromkeys(_unequal("settings tried:", tried))
+        found |= dict.fromkeys(unequal_values("settings tried:", tried))
     return tuple(found)
 
 
-def _unequal(setting: str, values: Mapping[str, Hashable]) -> list[UnequalBudget]:
+def shared_word(setting: str, value: Any) -> str:
+    """A value of `SHARED` in one word, whether it comes from a specification or from a column of the store."""
+    if setting in _FLAGS:
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def unshared_settings(columns: Iterable[Mapping[str, Mapping[str, str]]]) -> tuple[UnequalBudget, ...]:
+    """What differs of `SHARED` between arms that are compared with each other, each difference once.
+
+    columns: for every column of a board the settings by the row's label.
+    """
+    found: dict[UnequalBudget, None] = {}
+    for by_label in columns:
+        for setting in SHARED:
+            values = {label: own[setting] for label, own in by_label.items() if setting in own}
+            found |= dict.fromkeys(unequal_values(setting, values))
+    return tuple(found)
+
+
+def unequal_values(setting: str, values: Mapping[str, Hashable]) -> list[UnequalBudget]:
+    """The difference in one setting, by the label of the arm that has each value; none where all have the same."""
     arms: dict[Hashable, list[str]] = defaultdict(list)
     for label, value in values.items():
         arms[value].append(label)

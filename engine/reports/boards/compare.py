@@ -13,6 +13,7 @@ from engine.errors import UserError
 from engine.metrics import Metric, parse_metric
 from engine.reports.boards.budgets import budget_of, unequal_budgets, with_trained
 from engine.reports.boards.evidence import Evidence
+from engine.reports.boards.shared import unshared
 from engine.reports.stats import statistics
 from engine.reports.stats.groups import BoolArray
 from engine.reports.stats.numbers import finite
@@ -169,7 +170,9 @@ def _unequal(reference: Side, other: Side) -> list[str]:
         for side in sides
     }
     texts = [budget.text() for budget in unequal_budgets([budgets])]
-    return [f"budgets are not equal: {'; '.join(texts)}"] if texts else []
+    settings = [difference.text() for difference in unshared({side.label: side.runs for side in sides})]
+    notes = [f"budgets are not equal: {'; '.join(texts)}"] if texts else []
+    return [*notes, *([f"not shared: {'; '.join(settings)}"] if settings else [])]
 
 
 def _line(sides: Sequence[Side], place: int, metric: Metric, group: Group, unpaired: str | None) -> Contrast | None:

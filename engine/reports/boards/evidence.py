@@ -12,7 +12,7 @@ from engine import spec
 from engine.errors import UserError
 from engine.metrics import Metric, load_ranks, parse_metric, per_user, value_in, with_values
 from engine.records import RunFacts, RunRecord, RunResult, RunStatus
-from engine.reports.boards.budgets import budget_of
+from engine.reports.boards.budgets import budget_of, shared_of
 from engine.reports.stats.groups import BoolArray, user_groups
 from engine.reports.stats.statistics import FloatArray
 from engine.spec import Experiment
@@ -100,6 +100,6 @@ def evidence_of(store: Store, runs: Iterable[Run]) -> list[Evidence]:
     evidence = []
     for run in sorted(newest.values(), key=lambda run: run.id):
         experiment = experiment_of(run)
-        own = replace(record(store, run), budget=budget_of(experiment))
+        own = replace(record(store, run), budget=budget_of(experiment), shared=shared_of(experiment))
         evidence.append(Evidence(own, experiment, facts_of(run), artifact_files(store, run.id)))
     return evidence

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 from engine.metrics import Metric, parse_metric
 from engine.records import RunRecord, RunStatus
-from engine.reports.boards.budgets import SEPARATOR, UnequalBudget, unequal_budgets, with_trained
+from engine.reports.boards.budgets import SEPARATOR, UnequalBudget, unequal_budgets, unshared_settings, with_trained
 
 _Protocol: TypeAlias = tuple[str, int, tuple[str, ...], bool, str]
 
@@ -104,6 +104,8 @@ class Leaderboard:
     """What the arms of a column did not have alike: epochs, early stopping, settings tried."""
     archives: tuple[str, ...] = ()
     """The archives that runs of its cells came from; empty where all were made here."""
+    unshared: tuple[UnequalBudget, ...] = ()
+    """Further settings that arms of a comparison share and these do not."""
     compared: str = ""
     """What the marks mean, with the baseline, the test and its correction; empty without marks."""
 
@@ -221,6 +223,11 @@ def _board(
         for column in range(len(backbones))
     ]
     archives = {run.archive for runs in configs for run in _newest(runs) if run.archive}
+    shared = {runs[0].config_hash: runs[0].shared for runs in configs}
+    settings = [
+        {row.label: shared[cell.config_hash] for row in rows if (cell := row.cells[column]) is not None}
+        for column in range(len(backbones))
+    ]
     return Leaderboard(
         dataset,
         conditions,
@@ -230,6 +237,7 @@ def _board(
         tuple(rows),
         unequal=unequal_budgets(columns),
         archives=tuple(sorted(archives)),
+        unshared=unshared_settings(settings),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from engine.metrics import parse_metric, with_values
 from engine.records import RunRecord, RunResult, RunStatus
-from engine.reports.boards.budgets import BUDGET
+from engine.reports.boards.budgets import BUDGET, SHARED, shared_word
 from engine.store import Store, list_values
 from engine.store.core.documents import document
 from engine.store.queries.filters import field_named
@@ -32,8 +32,9 @@ def measured_records(
     thousands of whole records would take longer than everything else does. Raises UserError where a metric is
     unknown."""
     parsed = [parse_metric(name) for name in metrics]
-    fields = [field_named(name, "leaderboard") for name in (*_COLUMNS, *BUDGET, "epochs", *map(str, parsed))]
-    width, measured = len(_COLUMNS), len(_COLUMNS) + len(BUDGET)
+    fields = [field_named(name, "leaderboard") for name in (*_COLUMNS, *BUDGET, *SHARED, "epochs", *map(str, parsed))]
+    width, of_budget = len(_COLUMNS), len(_COLUMNS) + len(BUDGET)
+    measured = of_budget + len(SHARED)
     where = IS_SOUND
     if runs is not None:
         where = sql("{} AND run.id IN (SELECT value FROM json_each({}))", IS_SOUND, json.dumps(list(runs)))
@@ -45,8 +46,9 @@ def measured_records(
         overrides, mask_seen = document(columns.pop("overrides")), bool(columns.pop("evaluate.mask_seen"))
         epochs = None if values[measured] is None else int(values[measured])
         result = with_values(RunResult(epochs=epochs), dict(zip(parsed, values[measured + 1 :], strict=True)))
-        budget = dict(zip(BUDGET, values[width:measured], strict=True))
-        records.append(
-            RunRecord(id=run, overrides=overrides, mask_seen=mask_seen, budget=budget, result=result, **columns)
-        )
+        budget = dict(zip(BUDGET, values[width:of_budget], strict=True))
+        settings = zip(SHARED, values[of_budget:measured], strict=True)
+        shared = {name: shared_word(name, value) for name, value in settings if value is not None}
+        own = {"overrides": overrides, "mask_seen": mask_seen, "budget": budget, "shared": shared, "result": result}
+        records.append(RunRecord(id=run, **own, **columns))
     return records

@@ -111,6 +111,7 @@ def _json_board(board: Leaderboard) -> dict[str, Any]:
         "higher_is_better": board.metric.higher_is_better,
         "compared": board.compared,
         "unequal_budgets": [budget.text() for budget in board.unequal],
+        "not_shared": [difference.text() for difference in board.unshared],
         "backbones": list(board.backbones),
         "rows": [
             {

@@ -198,7 +198,9 @@ def _best(boards: Sequence[Leaderboard]) -> list[str]:
 def _unequal(boards: Sequence[Leaderboard]) -> list[str]:
     """Once for all columns, with what differs in one of them or more."""
     texts = dict.fromkeys(budget.text() for board in boards for budget in board.unequal)
-    return [f"Budgets are not equal: {'; '.join(texts)}."] if texts else []
+    notes = [f"Budgets are not equal: {'; '.join(texts)}."] if texts else []
+    settings = dict.fromkeys(difference.text() for board in boards for difference in board.unshared)
+    return [*notes, *([f"Not shared: {'; '.join(settings)}."] if settings else [])]
 
 
 def _parts(boards: Sequence[Leaderboard]) -> list[str]:

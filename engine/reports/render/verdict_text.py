@@ -14,7 +14,8 @@ from engine.reports.verdict.verdict import CORE, Effect, Standing, Verdict
 def prose(verdict: Verdict) -> list[str]:
     """Paragraphs: the verdict, how it comes about, the 2 x 2, rivals, explained shares, reservations."""
     paragraphs = [_headline(verdict), _arms(verdict), _effects(verdict), _rivals(verdict), _explained(verdict)]
-    notes = [f"Reservation: {note}." for note in verdict.notes]
+    notes = [f"Not shared: {'; '.join(each.text() for each in verdict.differences)}."] if verdict.differences else []
+    notes += [f"Reservation: {note}." for note in verdict.notes]
     few = {s.gap.n for s in verdict.standings if s.outcome in ("reaches", "misses") and s.gap and s.gap.n < FEW_SEEDS}
     notes += [f"Caution: {caution(few)}."] if few else []
     return [paragraph for paragraph in [*paragraphs, *notes] if paragraph]
@@ -151,6 +152,7 @@ def grid(verdict: Verdict) -> Grid:
         f"An arm reaches the baseline if the interval ends below {verdict.margin:.4f} nats "
         f"({100 * verdict.margin_share:g} %), misses it if it begins above.",
         f"Verdict: {verdict.verdict}.",
+        *([f"Not shared: {'; '.join(each.text() for each in verdict.differences)}."] if verdict.differences else []),
         *(["Untuned."] if verdict.untuned else []),
     )
     columns = ("role", "seeds", "train CE ↓", "gap to b", "outcome", "valid CE ↓", "NDCG@10 ↑")
@@ -177,6 +179,8 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         "conditions": list(bench.conditions),
         "verdict": verdict.verdict,
         "supported": verdict.supported,
+        "withheld": verdict.withheld,
+        "not_shared": [difference.text() for difference in verdict.differences],
         "untuned": list(verdict.untuned),
         "baseline": verdict.baseline.arm.name,
         "b": verdict.baseline.ce.mean,

@@ -13,7 +13,9 @@ from typing import Literal, TypeAlias
 from engine.errors import UserError
 from engine.metrics import Metric, parse_metric
 from engine.reports.boards.arms import Arm, Bench, benches, essence
+from engine.reports.boards.budgets import SHARED, UnequalBudget
 from engine.reports.boards.evidence import Evidence
+from engine.reports.boards.shared import ROW_LENGTH, unshared
 from engine.reports.stats.paired import paired_differences
 from engine.reports.stats.statistics import NoTestError, Summary, Test, holm, over_seeds, seeds_to_decide, summary
 from engine.reports.verdict.explain import Explained, explained
@@ -92,6 +94,11 @@ class Verdict:
     verdict: str
     effects: tuple[Effect, ...]
     explained: Explained
+    differences: tuple[UnequalBudget, ...]
+    """What the baseline and the arms of the 2 x 2 do not share, beside what the 2 x 2 is about."""
+    withheld: bool
+    """Whether the rule's outcome is not told, since the arms' row lengths differ and were not searched alike, or since
+    it would be "supported" and something else differs."""
     untuned: tuple[str, ...]
     """Arms of the comparison that had no grid of learning rates, or another one than the others."""
     notes: tuple[str, ...]
@@ -177,7 +184,20 @@ def _verdict(bench: Bench, share: float, baselines: Sequence[str], notes: list[s
     notes += _fairness(bench, core)
     if any(s.outcome == "undecided" and (s.gap is None or s.gap.n == 1) for s in standings):
         notes.append("an arm needs two seeds or more in common with the baseline, better five, for an interval")
-    supported, verdict = _decide({s.role: s.outcome for s in standings if s.role in CORE}, standings)
+    compared = [best, *core.values()]
+    differences = _differences(compared)
+    lengths = _lengths_differ(compared)
+    outcomes = {s.role: s.outcome for s in standings if s.role in CORE}
+    comparable = [s for s in standings if s.role != "rival" or not _lengths_differ([best, s.arm])]
+    notes += [
+        f"{s.arm.name} refutes nothing: {_lengths_differ([best, s.arm])[0].text()}"
+        for s in standings
+        if s not in comparable
+    ]
+    supported, verdict = _decide(outcomes, comparable)
+    withheld = bool(lengths) or (supported is True and bool(differences))
+    if withheld:
+        supported, verdict = None, _withheld(lengths or differences, lengths=bool(lengths))
     return Verdict(
         bench=bench,
         margin_share=share,
@@ -188,6 +208,8 @@ def _verdict(bench: Bench, share: float, baselines: Sequence[str], notes: list[s
         verdict=verdict,
         effects=tuple(_effects(core)),
         explained=explained(bench, best),
+        differences=tuple(differences),
+        withheld=withheld,
         untuned=tuple(_untuned([s for s in standings if s.role != "other"])),
         notes=tuple(notes),
     )
@@ -258,6 +280,33 @@ def _decide(core: dict[Role, Outcome | None], standings: Sequence[Standing]) -> 
 
 
 # ------------------------------------------------------------------------------------ fairness
+
+
+def _differences(arms: Sequence[Arm]) -> list[UnequalBudget]:
+    """What these arms do not share, without what validation chose for all of them."""
+    searched = {ROW_LENGTH} if _searched_alike(arms) else set()
+    searched |= {name for name in SHARED if all(_searched(name, arm) for arm in arms)}
+    return [each for each in unshared({arm.name: arm.runs for arm in arms}) if each.setting not in searched]
+
+
+def _lengths_differ(arms: Sequence[Arm]) -> list[UnequalBudget]:
+    """The row lengths of these arms where they differ, a hidden learning rate (docs/method.md H.1)."""
+    return [each for each in _differences(arms) if each.setting == ROW_LENGTH]
+
+
+def _searched_alike(arms: Sequence[Arm]) -> bool:
+    """Whether each arm chose its row length among the same ones."""
+    return len(arms[0].lengths) > 1 and all(arm.lengths == arms[0].lengths for arm in arms)
+
+
+def _withheld(differences: Sequence[UnequalBudget], *, lengths: bool) -> str:
+    what = "; ".join(each.text() for each in differences)
+    if lengths:
+        return (
+            f"withheld: the arms' row lengths differ, a hidden learning rate ({what}); train all with one "
+            "table.row_length, or search it alike for every arm"
+        )
+    return f"withheld: the arms do not share what they should ({what})"
 
 
 def _untuned(standings: Sequence[Standing]) -> list[str]:

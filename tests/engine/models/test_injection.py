@@ -24,7 +24,7 @@ SPECTRAL = {"beta", "queries", "values", "readout"} | {
 
 
 def model_of(z: np.ndarray[tuple[int, int], np.dtype[np.float32]] = Z, **table: object) -> SequentialRecommender:
-    settings = table_of(**({"normalize": "none", "id_sd": 0.3} | table))
+    settings = table_of(**({"normalize": "none", "id_sd": 0.3, "row_length": "as-it-comes"} | table))
     backbone = spec.SASRec(width=D, inner=16, max_length=7)
     return build(spec.Experiment(table=settings, backbone=backbone), TRAIN, N, z)
 

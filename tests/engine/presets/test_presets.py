@@ -16,9 +16,9 @@ from engine.presets.files import Setting
 from engine.spec import BACKBONES, Demo, config_hash, flat, identity, spec_hash
 
 REPO = Path(__file__).parents[3]
-_WHITE = {"embedding.reduce": "pca", "embedding.scale": 1.0}
+_WHITE = {"embedding.reduce": "pca"}
 _TURNED = _WHITE | {"embedding.basis": "random"}
-_HEAD = {"embedding.reduce": "none", "embedding.scale": 1.0, "table.inject": "mlp"}
+_HEAD = {"embedding.reduce": "none", "table.inject": "mlp"}
 RIVALS: dict[str, dict[str, Any]] = {
     "truncate": {"embedding.reduce": "truncate"},
     "uniform": {"embedding.reduce": "uniform"},
@@ -29,7 +29,7 @@ RIVALS: dict[str, dict[str, Any]] = {
     "autoencoder": {"embedding.reduce": "autoencoder"},
     "graph-pca": {"embedding.reduce": "graph-pca"},
     "whitening": _WHITE | {"embedding.post": "whiten"},
-    "whitened-rec-pca": {"embedding.post": "whiten", "embedding.scale": 1.0},
+    "whitened-rec-pca": {"embedding.post": "whiten"},
     "zca": _TURNED | {"embedding.post": "zca"},
     "cholesky": _TURNED | {"embedding.post": "cholesky"},
     "batch-norm": _TURNED | {"embedding.post": "batch-norm"},
@@ -39,7 +39,7 @@ RIVALS: dict[str, dict[str, Any]] = {
     "whitening-head": _HEAD | {"embedding.post": "whiten"},
     "zca-head": _HEAD | {"embedding.post": "zca"},
 }
-_FREE = {"table.normalize": "none"}
+_FREE = {"table.normalize": "none", "table.row_length": "as-it-comes"}
 CONTROLS: dict[str, dict[str, Any]] = {
     "unit-norms": _FREE | {"embedding.control": "unit-norms"},
     "shuffled-norms": _FREE | {"embedding.control": "shuffled-norms", "table.rescale": True},
@@ -146,7 +146,7 @@ def test_what_a_study_says_of_training_is_not_read_by_a_closed_form() -> None:
         ("no-norm", {"table.normalize": "none"}),
         ("no-rec-pca", {"embedding.reduce": "pca"}),
         ("no-both", {"table.normalize": "none", "embedding.reduce": "pca"}),
-        ("rescale", {"table.normalize": "none", "table.rescale": True}),
+        ("rescale", {"table.normalize": "none", "table.rescale": True, "table.row_length": "as-it-comes"}),
         *RIVALS.items(),
         *CONTROLS.items(),
     ],

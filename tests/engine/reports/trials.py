@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from engine import spec
 from engine.presets import Resolved, resolve
 from engine.records import CurvePoint, RunFacts, RunRecord, RunResult, RunStatus
-from engine.reports.boards.budgets import budget_of
+from engine.reports.boards.budgets import budget_of, shared_of
 from engine.reports.boards.evidence import Evidence
 
 USERS = 40
@@ -67,6 +67,7 @@ def trial(
         overrides=dict(resolved.overrides),
         mask_seen=e.evaluate.mask_seen,
         budget=budget_of(e),
+        shared=shared_of(e),
         result=RunResult(
             epochs=last,
             train_ce=(CurvePoint(0, ce + 2), CurvePoint(last, ce)),

@@ -70,7 +70,7 @@ def test_what_is_wrong_is_said_in_one_line(text: str, message: str) -> None:
 
 
 def test_a_newer_version_is_refused() -> None:
-    with pytest.raises(UserError, match="has version 9, this program reads up to 2; update tfllmer"):
+    with pytest.raises(UserError, match="has version 9, this program reads up to 3; update tfllmer"):
         spec.from_json('{"version":9}')
 
 
@@ -165,7 +165,7 @@ def test_a_document_of_version_1_means_what_it_meant() -> None:
             basis=spec.RandomBasis(seed=5),
             control=spec.IdNorms(id_sd=0.3),
         ),
-        table=spec.Table(inject=spec.SplitWithID(id_sd=0.3, id_dims=8), bias=spec.FreeBias()),
+        table=spec.Table(row_length="as-it-comes", inject=spec.SplitWithID(id_sd=0.3, id_dims=8), bias=spec.FreeBias()),
         backbone=spec.GRU4Rec(hidden=32, windows="fixed"),
         train=spec.Train(loss=spec.BCE(), optimizer=spec.SGD(momentum=0.9), until=spec.Patience(patience=4)),
         seed=3,

@@ -37,7 +37,11 @@ OTHER: dict[str, Experiment] = {
     "masking": changed(evaluate={"mask_seen": False}),
     "post step": changed(embedding={"post": {"kind": "whiten"}}),
     "basis": changed(embedding={"basis": {"kind": "random"}}),
-    "scale": changed(embedding={"scale": 1}),
+    "scale": changed(embedding={"scale": 1}, table={"row_length": "as-it-comes"}),
+    "row length": changed(table={"row_length": 1}),
+    "rows as they come": changed(table={"row_length": "as-it-comes"}),
+    "rows on spheres": changed(table={"inject": {"kind": "initialise", "keep_lengths": True}}),
+    "input scale": changed(table={"input_scale": "sqrt-d"}),
     "control": changed(embedding={"control": {"kind": "rotation"}}),
     "loss": changed(train={"loss": {"kind": "sampled-ce"}}),
     "end": changed(train={"until": {"kind": "patience"}}),
@@ -87,10 +91,10 @@ def test_identity_has_every_field_but_the_marked_ones() -> None:
 
 def test_a_new_setting_with_a_neutral_default_leaves_no_trace() -> None:
     class Longer(spec.Table):
-        input_scale: Annotated[float, Neutral(1.0)] = Field(1.0, gt=0, description="later")
+        stretch: Annotated[float, Neutral(1.0)] = Field(1.0, gt=0, description="later")
 
     assert Longer().identity() == spec.Table().identity()
-    assert Longer(input_scale=2.0).identity() == spec.Table().identity() | {"input_scale": 2.0}
+    assert Longer(stretch=2.0).identity() == spec.Table().identity() | {"stretch": 2.0}
 
 
 def test_hashes_are_what_they_were_and_defaults_change_with_the_version_alone() -> None:

@@ -32,7 +32,8 @@ _WITH_STUDY = (
     "leaderboard --study small",
     "verdict small",
     "study status small",
-    "diagnose --set data.demo.users=60 --set data.demo.items=60 --set data.demo.dim=32 --set backbone.width=16",
+    "diagnose --set data.demo.users=60 --set data.demo.items=60 --set data.demo.dim=32 --set backbone.width=16"
+    " --set table.row_length=as-it-comes",
 )
 QUESTIONS = {"0001": _ALL, "0002": _WITH_STUDY, "0003": _WITH_STUDY}
 """Commands of each store, without --json; {ARM-BACKBONE-SEED} is the id of a run."""
@@ -61,4 +62,4 @@ def study_text(schema: str) -> str:
     """The file of the study `small`, as code of that schema reads it."""
     text = (HERE / "configs" / "study" / "small.yaml").read_text("utf-8")
     present = text.replace("data.demo:", "data.source:").replace("patience: null", "until: budget")
-    return text if schema < "0003" else present
+    return text if schema < "0003" else present.replace("grid:", "  table.row_length: as-it-comes\ngrid:")
