@@ -26,7 +26,8 @@ def initial_table(
     ID tables [n, width] are normal with standard deviation `id_sd`. Of LLM vectors or the rows of a trained ID
     table Z ([n, width]; any number of columns before an adapter), a row of zeros (an item exactly at the
     mean) has no direction that normalisation could keep: it gets a random one at the mean norm.
-    `row_length` gives the whole table its root mean square row length by one constant (docs/method.md H.1).
+    `row_length` gives the whole table its root mean square row length by one constant (docs/method.md H.1); vectors
+    under an adapter stay as long as they are, since it makes the rows (`ItemTable`).
     `rescale` multiplies it so that the mean row norm is 1, as it is under normalisation, with the disparity kept
     (docs/method.md D.3).
     """
@@ -50,7 +51,7 @@ def initial_table(
         rows = F.normalize(rows, dim=1) * row_length(rows)
     if settings.rescale:
         rows = rows / rows.norm(dim=1).mean()
-    length = _length_of(settings, width)
+    length = None if isinstance(settings.inject, spec.ADAPTERS) else _length_of(settings, width)
     return (rows if length is None else rows * (length / row_length(rows))), bare
 
 
@@ -61,7 +62,7 @@ def row_length(rows: Tensor) -> float:
 
 def _length_of(settings: spec.Table, width: int) -> float | None:
     """The row length that is asked for; None where rows stay as they come."""
-    if isinstance(settings.inject, spec.SpectralAdapter) or settings.row_length == "as-it-comes":
+    if settings.row_length == "as-it-comes":
         return None
     if isinstance(settings.row_length, float):
         return settings.row_length
@@ -75,6 +76,8 @@ class ItemTable(nn.Module):
     frozen:     E = Z               spectral: the same, with an adapter over Z's spectrum (SpecTran-like)
                                     sum:   E = Z + ID, Z frozen
                                     split: as sum, the ID part in the last columns only (AlphaFuse)
+
+    Where `row_length` gives the rows of linear and mlp their length, it is by one constant in the adapter's last map.
     """
 
     lengths: Tensor | None
@@ -86,7 +89,6 @@ class ItemTable(nn.Module):
         self.bare = bare
         n_items, given = initial.shape
         inject = settings.inject
-        self.initial_length = row_length(initial)
         if isinstance(inject, spec.SpectralAdapter):
             initial, log_shares = spectrum(initial)
         self.weight = nn.Parameter(initial.clone(), requires_grad=isinstance(inject, spec.Initialise))
@@ -115,12 +117,24 @@ class ItemTable(nn.Module):
                 pass
             case _:
                 assert_never(inject)
+        if isinstance(inject, spec.MapAdapter) and (length := _length_of(settings, width)) is not None:
+            self._scale_adapter(length)
+        self.initial_length = row_length(self.rows().detach())
         self.freeze_epochs = inject.freeze_epochs if isinstance(inject, spec.Initialise) else 0
         self.unit_input = settings.normalize in ("input", "both")
         self.unit_scoring = settings.normalize in ("scoring", "both")
         self.input_scale: nn.Parameter | float = math.sqrt(width) if settings.input_scale == "sqrt-d" else 1.0
         if settings.input_scale == "trained":
             self.input_scale = nn.Parameter(torch.ones(()))
+
+    @torch.no_grad()
+    def _scale_adapter(self, length: float) -> None:
+        """The last map of the adapter by one constant, so that the rows it makes have this root mean square length."""
+        factor = length / row_length(self.rows())
+        last = self.adapter[-1] if isinstance(self.adapter, nn.Sequential) else self.adapter
+        assert isinstance(last, nn.Linear)
+        last.weight.mul_(factor)
+        last.bias.mul_(factor)
 
     def begin_epoch(self, epoch: int) -> None:
         """Keep the rows at Z in the first `freeze_epochs` epochs (numbered from 0), free them then."""
@@ -131,7 +145,7 @@ class ItemTable(nn.Module):
     def restore_lengths(self) -> None:
         """Behind a step: rows as long as they were at the start, where that is asked for."""
         if self.lengths is not None:
-            self.weight.mul_(self.lengths / self.weight.norm(dim=1, keepdim=True))
+            self.weight.mul_(self.lengths / self.weight.norm(dim=1, keepdim=True).clamp_min(1e-30))
 
     def rows(self) -> Tensor:
         """E [n, d], before any normalisation."""

@@ -17,7 +17,16 @@ from engine.spec.kinds import OnlyWith
 from engine.spec.part import NOT_IDENTITY, Part
 from engine.spec.posts import GroupWhiten
 from engine.spec.reductions import NoReduction, PrincipalReduction
-from engine.spec.table import ADAPTERS, ID_SD, FromEmbedding, Frozen, RandomRows, Table, TrainedRows
+from engine.spec.table import (
+    ADAPTERS,
+    ID_SD,
+    FromEmbedding,
+    Frozen,
+    RandomRows,
+    SpectralAdapter,
+    Table,
+    TrainedRows,
+)
 from engine.spec.training import Train
 from engine.spec.vectors import Embedding
 
@@ -94,19 +103,21 @@ class Experiment(Part):
             return self
         if not reads:
             raise ValueError(f"embedding: table.init={self.table.init.kind} reads no vectors; leave embedding out")
-        if self.embedding.scale is not None and self.table.row_length != "as-it-comes":
+        fixed = self.table.row_length != "as-it-comes" and not isinstance(self.table.inject, ADAPTERS)
+        if self.embedding.scale is not None and fixed:
             raise ValueError(
                 "embedding.scale changes nothing where table.row_length sets the rows' length; leave it out"
             )
         reduce = self.embedding.reduce
         columns = reduce.columns if isinstance(reduce, PrincipalReduction) else None
-        if self.backbone.is_trained and columns not in (None, self.width) and not isinstance(self.table.inject, ADAPTERS):
+        free = isinstance(self.table.inject, ADAPTERS) or not self.backbone.is_trained
+        if columns not in (None, self.width) and not free:
             raise ValueError(
                 f"embedding.reduce.columns={columns} is not backbone.width={self.width}: "
                 f"set table.inject to linear, mlp or spectral, not {self.table.inject.kind}"
             )
         if isinstance(reduce, NoReduction):
-            if self.backbone.is_trained and not isinstance(self.table.inject, ADAPTERS):
+            if not free:
                 raise ValueError(
                     "embedding.reduce=none keeps all columns of the vectors, and backbone.width is another number: "
                     f"set table.inject to linear, mlp or spectral, not {self.table.inject.kind}"
@@ -168,8 +179,11 @@ class Experiment(Part):
 
     @property
     def row_length(self) -> float | None:
-        """Root mean square length of the raw initial rows as the settings give it; None where rows are as they come."""
+        """Root mean square length of the raw initial rows as the settings give it; None where rows are as they come, or
+        made by a spectral adapter."""
         length, init = self.table.row_length, self.table.init
+        if isinstance(self.table.inject, SpectralAdapter):
+            return None
         if isinstance(length, float):
             return length
         if isinstance(init, RandomRows):

@@ -62,7 +62,7 @@ class MapAdapter(Part):
 
     kind: str
     unit_rows: Annotated[bool, Neutral(False)] = Field(
-        False, description="make the frozen rows equally long before the adapter"
+        False, description="make the frozen rows equally long before the adapter, all of their root mean square length"
     )
 
 
@@ -168,8 +168,8 @@ class Table(Part):
     )
     row_length: Annotated[RowLength, Neutral("as-it-comes")] = Field(
         "id",
-        description="root mean square length of the raw initial rows, by one constant: that of an ID table "
-        "(id: its id_sd, or 0.02, times the root of the columns), a number, or as-it-comes",
+        description="root mean square length of the raw initial rows (under an adapter: of those it makes), by one "
+        "constant: that of an ID table (id: its id_sd, or 0.02, times the root of d), a number, or as-it-comes",
     )
     input_scale: Annotated[Literal["one", "sqrt-d", "trained"], Neutral("one")] = Field(
         "one",

@@ -8,7 +8,7 @@ import torch
 
 from engine.models.item_table import ItemTable, initial_table, row_length
 from engine.models.sequential.recommender import build
-from engine.spec import Experiment, Frozen, Initialise, LinearAdapter, RandomRows, Table
+from engine.spec import Experiment, Frozen, Initialise, LinearAdapter, MLPAdapter, RandomRows, Table
 from tests.engine.data.test_windows import sequences
 
 Z = np.random.default_rng(0).lognormal(size=(30, 6)).astype(np.float32)
@@ -127,7 +127,22 @@ def test_rows_are_scaled_where_they_enter_and_nowhere_else(scale: str, factor: f
     assert ("input_scale" in names) == (scale == "trained")
 
 
-def test_unit_rows_before_an_adapter_share_the_length_that_is_asked_for() -> None:
-    settings = Table(inject=LinearAdapter(unit_rows=True), row_length=0.4)
-    rows, _ = initial_table(settings, 30, 4, Z, seeded())
-    torch.testing.assert_close(rows.norm(dim=1), torch.full((30,), 0.4))
+@pytest.mark.parametrize("adapter", [LinearAdapter(), MLPAdapter(), MLPAdapter(hidden="half-input")])
+@pytest.mark.parametrize("asked", ["id", 0.5])
+def test_an_adapter_makes_rows_of_the_length_that_is_asked_for_and_its_vectors_stay(
+    adapter: LinearAdapter | MLPAdapter, asked: object
+) -> None:
+    settings = Table.model_validate({"inject": adapter, "row_length": asked})
+    torch.manual_seed(0)
+    table = ItemTable(initial_table(settings, 30, 4, Z, seeded())[0], settings, 4)
+    torch.manual_seed(0)
+    plain = ItemTable(torch.tensor(Z), Table(inject=adapter, row_length="as-it-comes"), 4)
+    length = 0.02 * 2 if asked == "id" else 0.5
+    assert torch.equal(table.weight, torch.tensor(Z))
+    assert table.initial_length == pytest.approx(length, rel=1e-6)
+    torch.testing.assert_close(table.rows() * (plain.initial_length / length), plain.rows())
+
+
+def test_unit_rows_before_an_adapter_keep_their_root_mean_square() -> None:
+    rows, _ = initial_table(Table(inject=LinearAdapter(unit_rows=True)), 30, 4, Z, seeded())
+    torch.testing.assert_close(rows.norm(dim=1), torch.full((30,), row_length(torch.tensor(Z))))
