@@ -35,7 +35,7 @@ _WITH_STUDY = (
     "diagnose --set data.demo.users=60 --set data.demo.items=60 --set data.demo.dim=32 --set backbone.width=16"
     " --set table.row_length=as-it-comes",
 )
-QUESTIONS = {"0001": _ALL, "0002": _WITH_STUDY, "0003": _WITH_STUDY}
+QUESTIONS = {"0001": _ALL, "0002": _WITH_STUDY, "0003": _WITH_STUDY, "0004": _WITH_STUDY}
 """Commands of each store, without --json; {ARM-BACKBONE-SEED} is the id of a run."""
 
 RENAMED: dict[str, str] = {
