@@ -55,7 +55,8 @@ def _closing(claim: Verdict) -> str:
         f"Training CE after {claim.bench.epochs} epochs: {b.arm.name}, the baseline, {b.ce.mean:.2f}; "
         f"{_against(usual)}{reference}; {_against(cure)}."
     )
-    return f"{numbers} {_reading(usual, cure, claim.margin)} {_caution([b, usual, cure])}"
+    reading = f"{_reading(usual, cure, claim.margin)}{_lengths(usual, cure)}"
+    return f"{numbers} {reading} {_caution([b, usual, cure])}"
 
 
 def _against(standing: Standing) -> str:
@@ -71,6 +72,16 @@ def _reading(usual: Standing, cure: Standing, margin: float) -> str:
     if not barrier:
         return "No barrier is seen here: the usual way in comes as low as the baseline."
     return "The barrier is there, and the cure " + ("does not remove it here." if left else "removes it.")
+
+
+def _lengths(usual: Standing, cure: Standing) -> str:
+    """That the usual way in begins with longer rows, which has a part in its plateau."""
+    from engine.reports.boards.shared import lengths_by_arm
+
+    own, other = lengths_by_arm({USUAL: usual.arm.runs, CURE: cure.arm.runs}).values()
+    if own == other:
+        return ""
+    return f" Rows begin {own} long in the usual way in, {other} in the cure: a part of it is length alone (--set row_length=id)."
 
 
 def _caution(standings: Sequence[Standing]) -> str:

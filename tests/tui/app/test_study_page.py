@@ -161,15 +161,16 @@ async def test_the_demo_launches_the_first_look_and_draws_it(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize(
-    ("ce", "words"),
+    ("ce", "length", "words"),
     [
-        ((5.9, 3.5, 3.3), "The barrier is there, and the cure removes it."),
-        ((5.9, 3.5, 4.5), "The barrier is there, and the cure does not remove it here."),
-        ((3.5, 3.5, 3.3), "No barrier is seen here"),
+        ((5.9, 3.5, 3.3), 0.16, "The barrier is there, and the cure removes it. 3 runs"),
+        ((5.9, 3.5, 3.3), 3.7, "removes it. Rows begin 3.7 long in the usual way in, 0.16 in the cure: a part of it"),
+        ((5.9, 3.5, 4.5), 0.16, "The barrier is there, and the cure does not remove it here."),
+        ((3.5, 3.5, 3.3), 0.16, "No barrier is seen here"),
     ],
 )
 def test_the_closing_line_says_what_the_runs_show_and_no_more(
-    tmp_path: Path, ce: tuple[float, float, float], words: str
+    tmp_path: Path, ce: tuple[float, float, float], length: float, words: str
 ) -> None:
     store, study = open_store(tmp_path / "experiments.db"), find_study(FIRST_LOOK)
     submit(store, study, chosen(study))
@@ -183,7 +184,9 @@ def test_the_closing_line_says_what_the_runs_show_and_no_more(
         result = {"epochs": epochs, "best_epoch": epochs, "train_ce": curve, "valid": {}, "test": {"ndcg@10": 0.1}}
         with store.write() as session:
             change = update(Run).where(Run.id == run.id)  # type: ignore[arg-type]
-            session.connection().execute(change.values(status="finished", result=result))
+            session.connection().execute(
+                change.values(status="finished", result=result, facts={"row_length": length})
+            )
     line = closing_line(store)
     assert words in line and "3 runs, one seed: a look, no test" in line
     assert f"id, the baseline, {ce[1]:.2f}" in line and f"llm-pca, the usual way in, {ce[0]:.2f}" in line
@@ -202,4 +205,4 @@ def test_a_first_look_that_failed_says_so(tmp_path: Path) -> None:
 def test_the_first_look_shows_what_its_text_promises(tmp_path: Path) -> None:
     done = call(tmp_path, "study", "run", FIRST_LOOK)
     said = " ".join(done.stdout.split())
-    assert done.returncode == 0 and "The barrier is there, and the cure removes it. 3 runs, one seed" in said
+    assert done.returncode == 0 and "The barrier is there, and the cure removes it. Rows begin 3." in said
