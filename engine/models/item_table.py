@@ -117,8 +117,7 @@ class ItemTable(nn.Module):
                 pass
             case _:
                 assert_never(inject)
-        if isinstance(inject, spec.MapAdapter) and (length := _length_of(settings, width)) is not None:
-            self._scale_adapter(length)
+        self._scale_adapter(_length_of(settings, width) if isinstance(inject, spec.MapAdapter) else None)
         self.initial_length = row_length(self.rows().detach())
         self.freeze_epochs = inject.freeze_epochs if isinstance(inject, spec.Initialise) else 0
         self.unit_input = settings.normalize in ("input", "both")
@@ -128,8 +127,11 @@ class ItemTable(nn.Module):
             self.input_scale = nn.Parameter(torch.ones(()))
 
     @torch.no_grad()
-    def _scale_adapter(self, length: float) -> None:
-        """The last map of the adapter by one constant, so that the rows it makes have this root mean square length."""
+    def _scale_adapter(self, length: float | None) -> None:
+        """The last map of the adapter by one constant, so that the rows it makes have this root mean square length;
+        nothing for none."""
+        if length is None:
+            return
         factor = length / row_length(self.rows())
         last = self.adapter[-1] if isinstance(self.adapter, nn.Sequential) else self.adapter
         assert isinstance(last, nn.Linear)

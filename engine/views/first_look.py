@@ -81,7 +81,8 @@ def _lengths(usual: Standing, cure: Standing) -> str:
     own, other = lengths_by_arm({USUAL: usual.arm.runs, CURE: cure.arm.runs}).values()
     if own == other:
         return ""
-    return f" Rows begin {own} long in the usual way in, {other} in the cure: a part of it is length alone (--set row_length=id)."
+    lengths = f"Rows begin {own} long in the usual way in, {other} in the cure"
+    return f" {lengths}: a part of it is length alone (--set row_length=id)."
 
 
 def _caution(standings: Sequence[Standing]) -> str:

@@ -184,9 +184,7 @@ def test_the_closing_line_says_what_the_runs_show_and_no_more(
         result = {"epochs": epochs, "best_epoch": epochs, "train_ce": curve, "valid": {}, "test": {"ndcg@10": 0.1}}
         with store.write() as session:
             change = update(Run).where(Run.id == run.id)  # type: ignore[arg-type]
-            session.connection().execute(
-                change.values(status="finished", result=result, facts={"row_length": length})
-            )
+            session.connection().execute(change.values(status="finished", result=result, facts={"row_length": length}))
     line = closing_line(store)
     assert words in line and "3 runs, one seed: a look, no test" in line
     assert f"id, the baseline, {ce[1]:.2f}" in line and f"llm-pca, the usual way in, {ce[0]:.2f}" in line
