@@ -3,10 +3,10 @@
     python -m tests.golden.make_stores 0001      in commit d751d14, the last one of schema 0001
     python -m tests.golden.make_stores 0002      in commit ec201ce, the last one before the specification was rebuilt
     python -m tests.golden.make_stores 0003      in commit 43dcb28, the last one of schema 0003
-    python -m tests.golden.make_stores 0004      in commit dc7030e, the last one of schema 0004
+    python -m tests.golden.make_stores 0004      in commit 1157df2, of schema 0004
     python -m tests.golden.make_stores expect 0001 0002    in commit ec201ce: what it prints of them, `expected.json`
     python -m tests.golden.make_stores expect 0003         in commit 43dcb28
-    python -m tests.golden.make_stores expect 0004         in commit dc7030e
+    python -m tests.golden.make_stores expect 0004         in commit 1157df2
 
 Everything is made by the program's own commands. What names the machine is left out by giving it another name.
 """
