@@ -51,7 +51,7 @@ def initial_table(
         rows = F.normalize(rows, dim=1) * row_length(rows)
     if settings.rescale:
         rows = rows / rows.norm(dim=1).mean()
-    length = None if isinstance(settings.inject, spec.ADAPTERS) else _length_of(settings, width)
+    length = None if isinstance(settings.inject, spec.ADAPTERS) else wanted_length(settings, width)
     return (rows if length is None else rows * (length / row_length(rows))), bare
 
 
@@ -60,7 +60,7 @@ def row_length(rows: Tensor) -> float:
     return math.sqrt(float(rows.double().square().sum()) / len(rows))
 
 
-def _length_of(settings: spec.Table, width: int) -> float | None:
+def wanted_length(settings: spec.Table, width: int) -> float | None:
     """The row length that is asked for; None where rows stay as they come."""
     if settings.row_length == "as-it-comes":
         return None
@@ -117,7 +117,7 @@ class ItemTable(nn.Module):
                 pass
             case _:
                 assert_never(inject)
-        self._scale_adapter(_length_of(settings, width) if isinstance(inject, spec.MapAdapter) else None)
+        self._scale_adapter(wanted_length(settings, width) if isinstance(inject, spec.MapAdapter) else None)
         self.initial_length = row_length(self.rows().detach())
         self.freeze_epochs = inject.freeze_epochs if isinstance(inject, spec.Initialise) else 0
         self.unit_input = settings.normalize in ("input", "both")

@@ -76,8 +76,8 @@ class Experiment(Part):
         """A closed form takes vectors from the table, and cannot see what training would make of them."""
         if self.backbone.is_trained or not self.backbone.has_items:
             return self
-        read = {"init": self.table.init, "normalize": self.table.normalize, "rescale": self.table.rescale}
-        plain = Table().model_copy(update=read)
+        read = ("init", "normalize", "row_length", "rescale")
+        plain = Table().model_copy(update={name: getattr(self.table, name) for name in read})
         unread = [
             name
             for name in Table.model_fields
@@ -88,7 +88,7 @@ class Experiment(Part):
             name = f"table.{unread[0]}" if unread else "what trains an ID table first"
             raise ValueError(
                 f"backbone {self.backbone.name} is fitted, so nothing of its item table is trained: it reads "
-                f"table.init, normalize and rescale; leave {name} out"
+                f"table.init, normalize, row_length and rescale; leave {name} out"
             )
         return self
 
@@ -136,6 +136,8 @@ class Experiment(Part):
             del of_parts["embedding"], of_parts["table"]
         if not self.backbone.is_trained:
             del of_parts["train"]
+            if self.backbone.has_items and self.table.normalize in ("input", "both"):
+                of_parts["table"].pop("row_length", None)  # unit rows are all that it reads
             draws = self.backbone.has_items and isinstance(self.table.init, RandomRows)
             if not draws and not isinstance(self.backbone, Imported):
                 del of_parts["seed"]

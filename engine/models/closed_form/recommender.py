@@ -12,6 +12,7 @@ from engine import spec
 from engine.data import Sequences
 from engine.data.arrays import FloatArray
 from engine.models.base import Fitted
+from engine.models.item_table import row_length, wanted_length
 from engine.models.registry import load
 
 
@@ -38,4 +39,6 @@ def vectors(experiment: spec.Experiment, n_items: int, z: FloatArray | None) -> 
         rows = torch.from_numpy(np.array(z))
     if table.rescale:
         rows = rows / rows.norm(dim=1).mean()
+    if (length := wanted_length(table, experiment.width)) is not None:
+        rows = rows * (length / row_length(rows))
     return (F.normalize(rows, dim=1) if table.normalize in ("input", "both") else rows).numpy()

@@ -20,6 +20,7 @@ from engine.models.closed_form.l3ae import L3AEModel
 from engine.models.closed_form.linear import interactions
 from engine.models.closed_form.markov import MarkovModel
 from engine.models.closed_form.popularity import PopularityModel
+from engine.models.closed_form.recommender import vectors
 from engine.models.closed_form.sgfcf import SGFCFModel
 from engine.models.closed_form.singular import leading
 from engine.models.closed_form.slim import SLIMModel
@@ -186,6 +187,23 @@ def test_l3ae_is_two_stages_of_least_squares_with_a_zero_diagonal(size: tuple[in
     cases = cases_of(train)
     found = scores(L3AEModel(spec.L3AE(l2=l2, align=align, l2_vectors=l2_vectors), train, n, f), cases)
     equal(found, x[cases.users] @ wanted)
+
+
+def test_vectors_have_the_length_that_is_asked_for_before_they_are_made_unit() -> None:
+    z = np.random.default_rng(2).normal(size=(30, 6)).astype(np.float32)
+
+    def taken(**table: object) -> spec.Experiment:
+        return spec.Experiment.model_validate({"backbone": {"name": "l3ae", "width": 6}, "table": table})
+
+    free = {"normalize": "none", "row_length": "as-it-comes"}
+    assert np.array_equal(vectors(taken(**free), 30, z), z)
+    for length, wanted in (("id", 0.02 * 6**0.5), (3, 3.0)):
+        rows = vectors(taken(**free | {"row_length": length}), 30, z)
+        np.testing.assert_allclose(rows / rows[0, 0], z / z[0, 0], rtol=1e-5)
+        assert np.sqrt((rows.astype(np.float64) ** 2).sum() / 30) == pytest.approx(wanted)
+    unit = [taken(row_length=length) for length in ("id", 3, "as-it-comes")]
+    assert len({spec.spec_hash(experiment) for experiment in unit}) == 1  # a row that is made unit has no length
+    assert len({spec.spec_hash(taken(**free | {"row_length": length})) for length in ("id", 3, "as-it-comes")}) == 3
 
 
 @both
