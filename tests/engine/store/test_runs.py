@@ -33,9 +33,9 @@ from .helpers import new_run, spool_of
 
 def test_a_new_run_has_its_folder_and_its_row(store: Store) -> None:
     experiment = Experiment.model_validate(
-        {"ablation": "no-norm", "seed": 3, "table": {"normalize": "none"}, "embedding": {"scale": 0.5}}
+        {"ablation": "no-norm", "seed": 3, "table": {"normalize": "none", "row_length": 0.5}}
     )
-    run = create_run(store, experiment, overrides={"embedding.scale": 0.5}, command=["tfllmer", "run"])
+    run = create_run(store, experiment, overrides={"table.row_length": 0.5}, command=["tfllmer", "run"])
     stored = get_run(store, run.id)
     assert (stored.arm, stored.dataset, stored.backbone, stored.embedding) == (
         "tf-llmer/no-norm",
@@ -48,7 +48,7 @@ def test_a_new_run_has_its_folder_and_its_row(store: Store) -> None:
     assert stored.config_hash == spec.config_hash(experiment)
     assert experiment_of(stored) == experiment
     assert spec.from_json(store.folder(run.id).spec.read_text()) == experiment
-    assert stored.overrides == {"embedding.scale": 0.5}
+    assert stored.overrides == {"table.row_length": 0.5}
     assert timedelta(0) <= datetime.now(UTC) - stored.created < timedelta(minutes=1)
     assert [event.text for event in events(store, run.id)] == ["queued"]
 
