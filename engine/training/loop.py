@@ -180,7 +180,8 @@ def train_step(
         loss.backward()
         total += loss.detach()
     optimizer.step()
-    model.table.restore_lengths()
+    if model.table is not None:
+        model.table.restore_lengths()
     return total
 
 

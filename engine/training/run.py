@@ -104,10 +104,10 @@ class _Run:
         if bare := 0 if model.table is None else model.table.bare:
             text = f"{bare} items have no direction of their own (zero vectors); they start at random"
             self.recorder.event(text, "warning")
+        length = {} if model.table is None else {"row_length": model.table.initial_length}
         model.to(device)
         parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        sizes_of_model = {"n_targets": model.n_targets, "parameters": parameters}
-        self.recorder.facts(sizes_of_model | {"row_length": model.table.initial_length})
+        self.recorder.facts({"n_targets": model.n_targets, "parameters": parameters, **length})
         step = self._saved_step()
         resume = step is not None
         if not resume and model.table is not None:
