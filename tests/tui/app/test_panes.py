@@ -3,13 +3,17 @@
 from pathlib import Path
 
 import pytest
+from textual._xterm_parser import XTermParser
 from textual.pilot import Pilot
 from textual.widget import Widget
 
-from tests.tui.app.bench import app_of, id_of, opened, press, quiet
+from tests.tui.app.bench import app_of, id_of, opened, press, quiet, screen_text
+from tests.tui.app.terminal import mouse
 from tfllmer_tui.tui.memory import Memory
+from tfllmer_tui.tui.screens.metric import MetricScreen
 from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.divider import LEAST_COLUMNS, LEAST_ROWS, Divider
+from tfllmer_tui.tui.widgets.filter_bar import FilterBar
 
 PLACES = {"runs": "alt+1", "leaderboard": "alt+2", "queue": "alt+3", "geometry": "alt+6"}
 
@@ -102,6 +106,26 @@ async def test_a_mouse_drags_the_line_and_two_clicks_put_it_back(filled: Path) -
         await pilot.click(line, offset=(0, 5), times=2)
         await quiet(pilot)
         assert table.region.width == width and not line.is_moved
+
+
+@pytest.mark.parametrize("size", [(140, 30), (80, 24)])
+async def test_what_a_mouse_does_at_once_is_done_in_order(filled: Path, size: tuple[int, int]) -> None:
+    """As it comes through a slow line: all that belongs to one drag in one piece, with a key before and behind it."""
+    async with opened(filled, size) as pilot:
+        line = divider_of(pilot)
+        column, row = line.region.x, line.region.y
+        end = (column - 20, row) if line.is_upright else (column, row - 5)
+        drag = mouse(0, column, row, "M") + mouse(32, *end, "M") + mouse(0, *end, "m")
+        for event in XTermParser().feed(f"/{drag}seed:1"):
+            pilot.app.post_message(event)
+        await quiet(pilot)
+        assert (line.region.x, line.region.y) == end and line.is_moved
+        assert pilot.app.screen.query_one(FilterBar).text == "seed:1"
+        at = screen_text(pilot).splitlines()[0].index("2 ")
+        for event in XTermParser().feed(mouse(0, at, 0, "M") + mouse(0, at, 0, "m") + "M"):
+            pilot.app.post_message(event)
+        await quiet(pilot)
+        assert pilot.app.current_mode == "leaderboard" and isinstance(pilot.app.screen, MetricScreen)
 
 
 async def test_another_store_and_another_size_have_lines_of_their_own(filled: Path, tmp_path: Path) -> None:

@@ -1,8 +1,6 @@
 """A day at the terminal, in a real one: from an empty store to a table for the paper, and back again the next day."""
 
-import os
 import re
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,30 +8,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engine import queue
 from engine.store import Run, list_runs, open_store
-from tests.tui.app.terminal import Terminal, terminal
+from tests.tui.app.terminal import Terminal, end_all, small_demo, terminal
 
 pytestmark = pytest.mark.xdist_group("machine")
 
-SMALL = """
-meaning: generated on the spot, small enough for a test
-embedding:
-  source: demo
-data.source:
-  kind: demo
-  users: 60
-  items: 40
-  communities: 4
-  dim: 32
-backbone:
-  max_length: 10
-  width: 16
-train:
-  epochs: 40
-  batch_size: 32
-  probe: 64
-"""
 MANY, LONG = 700, 9_999
 """Epochs that take a moment, and of a run that nobody waits for."""
 STOPPED = ("cancelled", "finished", "failed", "lost")
@@ -43,20 +22,9 @@ STOPPED = ("cancelled", "finished", "failed", "lost")
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty folder, but that the demo is a small one there; runs and workers that are left are ended."""
     monkeypatch.undo()  # workers are real ones here
-    preset = tmp_path / "configs" / "dataset" / "demo.yaml"
-    preset.parent.mkdir(parents=True)
-    preset.write_text(SMALL)
+    small_demo(tmp_path)
     yield tmp_path
-    db = tmp_path / "experiments.db"
-    if not db.exists():
-        return
-    store = open_store(db)
-    for worker in queue.workers(store):
-        if worker.alive:
-            os.kill(worker.pid, signal.SIGKILL)
-    for run in list_runs(store):
-        if run.pid is not None and run.status == "running" and psutil.pid_exists(run.pid):
-            os.kill(run.pid, signal.SIGKILL)
+    end_all(tmp_path / "experiments.db")
 
 
 def runs(folder: Path) -> dict[str, Run]:
