@@ -25,7 +25,7 @@ def test_what_a_person_hangs_on_runs(filled: Path, size: tuple[int, int]) -> Non
 
     with terminal(filled.parent, size) as app:
         app.start()
-        app.shows("10 runs", "no-both", "/ Filter")
+        app.shows("10 runs", "no-both", "/ Filter", "? 01HF0006")  # whose process is gone, which is found out first
         app.keys("Home", "#")
         app.shows("tag this run")
         app.type("paper")

@@ -70,3 +70,17 @@ async def test_a_filter_that_cuts_a_fold_says_so_wherever_its_mean_stands(filled
         assert "1 of 3" in screen_text(pilot)  # one run that is left is no run without seeds
         await press(pilot, "slash", "ctrl+u", "enter")
         assert "×3" in screen_text(pilot) and "0 of 3" in screen_text(pilot)  # no-both has not finished
+
+
+async def test_what_is_wrong_with_a_filter_is_read_to_its_end_on_a_narrow_screen(filled: Path) -> None:
+    async with opened(filled, (80, 24)) as pilot:
+        for text, words in (
+            ("lr>0", "'lr' is no field (did you mean train.lr?)"),
+            ("backbone:sasrec stats:finished", "'stats' is no field (did you mean status?)"),
+        ):
+            await press(pilot, "slash", "ctrl+u", *text)
+            lines = screen_text(pilot).splitlines()
+            head = next(number for number, line in enumerate(lines) if line.split()[:2] == ["run", "arm"])
+            assert words in " ".join(" ".join(line[32:] for line in lines[1:head]).split())
+        await press(pilot, "ctrl+u")
+        assert screen_text(pilot).splitlines()[2].split()[:2] == ["run", "arm"]

@@ -48,7 +48,8 @@ class FilterBar(Widget):
     FilterBar > #slash { width: 3; color: $primary; text-style: bold; content-align: center middle; }
     FilterBar > #line { width: 1fr; }
     FilterBar > #said { width: auto; max-width: 60%; padding: 0 1; color: $foreground 55%; }
-    FilterBar.-wrong > #said { color: $error; }
+    FilterBar.-wrong { height: auto; }
+    FilterBar.-wrong > #said { color: $error; height: auto; max-height: 3; }
     """
 
     def __init__(self, words: Callable[[str], list[str]], text: str = "") -> None:
