@@ -50,7 +50,7 @@ def chosen_runs(store: Store, targets: Sequence[str]) -> list[Run]:
 
 def pack(store: Store, targets: Sequence[str], path: Path, *, slim: bool = False) -> Packed:
     """Write the runs of studies, and single runs, to one file. Runs that have not ended are left out. `slim` leaves out
-    top lists and the tables of users and items, which grow with the data. Raises UserError where a target is unknown or
+    top lists and the tables of users and items, which grow with the data, and the places of data and vectors. Raises UserError where a target is unknown or
     nothing can be packed."""
     left_out, runs = [], []
     for run in chosen_runs(store, targets):
@@ -119,13 +119,23 @@ def _members(
             if path.is_file() and not (slim and path == folder.top):
                 yield f"{place}/{name}", path.read_bytes()
         document = documents[run.id]
-        yield f"{place}/spec.json", folder.spec.read_bytes()
+        given = folder.spec.read_bytes()
+        yield f"{place}/spec.json", _without_places(given) if slim else given
         yield f"{place}/spool.jsonl", spool_bytes(folder.spool)
         yield f"{place}/store.json", to_text({name: document[name] for name in _KEPT}).encode()
     if not slim:
         yield from _splits(store, runs)
     for name in sorted(studies):
         yield f"{STUDIES}/{file_name(name)}", (json.dumps(studies[name], sort_keys=True, indent=1) + "\n").encode()
+
+
+def _without_places(specification: bytes) -> bytes:
+    """The specification without the paths of data and vectors, which are no part of its identity."""
+    document = json.loads(specification)
+    for part in (document["data"]["source"], document.get("embedding")):
+        if part and "path" in part:
+            part["path"] = None
+    return (json.dumps(document, separators=(",", ":"), ensure_ascii=False) + "\n").encode()
 
 
 def _splits(store: Store, runs: Sequence[Run]) -> Iterator[tuple[str, bytes]]:

@@ -168,6 +168,21 @@ def test_slim_leaves_out_what_grows_with_the_data(here: Cli, there: Cli) -> None
     assert "split" in there.refusal("export", "ranks", "baseline")
 
 
+def test_slim_leaves_out_where_data_and_vectors_lay(here: Cli) -> None:
+    run = here.runs()[0]["run"]
+    path = here.folder / "experiments.files" / run / "spec.json"
+    document = json.loads(path.read_text())
+    document["data"]["source"] = {"kind": "files", "name": "shop", "path": "/home/me/shop", "fingerprint": "ab"}
+    document["embedding"] = (document["embedding"] or {}) | {"path": "/home/me/vectors.npz"}
+    path.write_text(json.dumps(document))
+    for flags, places in (((), True), (("--slim",), False)):
+        assert here("archive", run, *flags, "-o", "one.zip").returncode == 0
+        with zipfile.ZipFile(here.folder / "one.zip") as archive:
+            kept = json.loads(archive.read(f"runs/{run}/spec.json"))
+        assert ("/home/me" in json.dumps(kept)) == places
+        assert kept["data"]["source"]["fingerprint"] == "ab"
+
+
 def test_a_second_time_changes_nothing_and_what_a_person_wrote_here_stays(here: Cli, there: Cli) -> None:
     path = packed(here)
     brought(there, path)
