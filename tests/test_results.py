@@ -1,4 +1,4 @@
-"""The numbers of docs/results.md that have an archive are those of its runs, and the archives open with this version."""
+"""The numbers of docs/results.md that have an archive are those of its runs, and this version opens the archives."""
 
 import json
 import re

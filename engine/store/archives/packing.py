@@ -50,8 +50,8 @@ def chosen_runs(store: Store, targets: Sequence[str]) -> list[Run]:
 
 def pack(store: Store, targets: Sequence[str], path: Path, *, slim: bool = False) -> Packed:
     """Write the runs of studies, and single runs, to one file. Runs that have not ended are left out. `slim` leaves out
-    top lists and the tables of users and items, which grow with the data, and the places of data and vectors. Raises UserError where a target is unknown or
-    nothing can be packed."""
+    top lists and the tables of users and items, which grow with the data, and the places of data and vectors. Raises
+    UserError where a target is unknown or nothing can be packed."""
     left_out, runs = [], []
     for run in chosen_runs(store, targets):
         if why := _why_not(store, run):

@@ -30,7 +30,7 @@ def archive(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="File to write, whole or not at all.")],
     slim: Annotated[
         bool,
-        typer.Option("--slim", help="Leave out top lists, the tables of users and items, and where data and vectors lay."),
+        typer.Option("--slim", help="Leave out top lists, tables of users and items, and where data and vectors lay."),
     ] = False,
     db: Db = None,
     json: Json = False,
