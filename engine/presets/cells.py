@@ -16,7 +16,8 @@ from engine.presets.compose import Resolved, parse_set, resolve
 from engine.presets.files import Setting
 from engine.presets.layers import at, whole_name
 from engine.presets.studies import AXES, FLAG_AXIS, Rule, Study, Value, check_field, key_of, parse_only, text_of
-from engine.spec import Experiment, config_hash, data_hash, flat, spec_hash, to_document
+from engine.presets.tuned import find_tuned
+from engine.spec import TUNED_BY, Experiment, config_hash, data_hash, flat, spec_hash, to_document
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ class Cell:
             words += ["--embedding", str(self.axes.get("embedding") or e.embedding.source)]
         words += ["--seed", str(e.seed)]
         return words + [
-            word for path, value in self.overrides.items() for word in ("--set", f"{path}={text_of(value)}")
+            word
+            for path, value in self.overrides.items()
+            for word in (("--tuned", value) if path == TUNED_BY else ("--set", f"{path}={text_of(value)}"))
         ]
 
 
@@ -138,16 +141,19 @@ def _within(cell: Mapping[str, Setting], rule: Rule) -> bool:
 
 def _resolve(study: Study, axes: Mapping[str, Setting], settings: Mapping[str, Setting]) -> Resolved:
     """A cell, with any seed; its overrides are the settings that make a difference to its presets."""
-    method, _, ablation = str(axes["arm"].value).partition("/")
+    arm, backbone = str(axes["arm"].value), str(axes["backbone"].value)
+    method, _, ablation = arm.partition("/")
+    tuned = [find_tuned(name) for name in study.tuned]
 
     def cell(settings: Mapping[str, Setting]) -> Resolved:
         return resolve(
             method=method,
             ablation=ablation or None,
             dataset=str(axes["dataset"].value),
-            backbone=str(axes["backbone"].value),
+            backbone=backbone,
             embedding=str(axes["embedding"].value) if "embedding" in axes else None,
             settings=settings,
+            tuned=next((each.name for each in tuned if each.is_for(str(axes["dataset"].value), backbone, arm)), None),
         )
 
     try:
@@ -157,7 +163,7 @@ def _resolve(study: Study, axes: Mapping[str, Setting], settings: Mapping[str, S
     plain: dict[str, Any] = {}
     with suppress(UserError):  # where the presets do not fit without these settings, all of them count
         plain = flat(cell({}).experiment)
-    changed = {name: v for name, v in resolved.overrides.items() if name not in plain or plain[name] != v}
+    changed = {n: v for n, v in resolved.overrides.items() if n == TUNED_BY or n not in plain or plain[n] != v}
     return replace(resolved, overrides=changed)
 
 

@@ -21,7 +21,8 @@ from engine.presets.locate import (
     fingerprint_of,
     is_path,
 )
-from engine.spec import BACKBONES, Experiment, dotted, explain, flat, leaves_by_name
+from engine.presets.tuned import Tuned, tuned_for
+from engine.spec import BACKBONES, TUNED_BY, Experiment, dotted, explain, flat, leaves_by_name
 
 METHOD, DATASET, BACKBONE = "tf-llmer", "demo", "sasrec"
 """What `tfllmer run` takes where nothing is said; for a backbone without an item table the method is `id`."""
@@ -68,11 +69,13 @@ def resolve(
     seed: int | None = None,
     settings: Mapping[str, Setting] | None = None,
     sets: Sequence[str] = (),
+    tuned: str | None = None,
     device: str | None = None,
     threads: int | None = None,
     note: str | None = None,
 ) -> Resolved:
-    """Compose defaults < dataset < backbone < method < ablation < flags < study < --set; find the files; validate.
+    """Compose defaults < dataset < backbone < method < ablation < tuned < flags < study < --set; find the files;
+    validate.
 
     `settings` are those of a study, by name; what the kinds that the run chooses do not have is left out, as it is of
     a data set's preset. `sets` are texts `field=value`. Raises UserError in one line, with the place of what does not
@@ -93,6 +96,11 @@ def resolve(
         layers.append(Layer(_settings(find_preset("dataset", name)), firm=False))
     layers.extend(Layer(_settings(preset)) for preset in (model, *arm))
     layers.append(Layer({preset.kind: Setting(preset.name, _by(axes, f"--{preset.kind}")) for preset in arm}))
+    chosen = None
+    if tuned is not None:
+        arm_name = "/".join(preset.name for preset in arm)
+        chosen = tuned_for(tuned, name, model.settings["backbone.name"].value, arm_name)
+        layers.append(Layer(chosen.arms[arm_name], firm=False))
     layers.append(
         Layer({name: Setting(value, f"--{name.split('.')[-1]}") for name, value in flags.items() if value is not None})
     )
@@ -109,12 +117,26 @@ def resolve(
     found = _find(experiment, where if name != where else experiment.data.name, merged)
     settled = merged.settings | found
     experiment = _validate(settled)
+    if chosen is not None:
+        experiment = _recorded(experiment, chosen)
     values = flat(experiment)
     origins = {name: settled[name].origin if name in settled else "default" for name in values}
     changes = [name for name in (*(settings or {}), *given) if name in values and name not in unread]
-    return Resolved(
-        experiment, origins, {name: values[name] for name in changes}, frozenset(unread & set(settings or {}))
-    )
+    overrides = {name: values[name] for name in changes}
+    if experiment.tuning is not None:
+        overrides[TUNED_BY] = experiment.tuning.name
+    return Resolved(experiment, origins, overrides, frozenset(unread & set(settings or {})))
+
+
+def _recorded(experiment: Experiment, tuned: Tuned) -> Experiment:
+    """The experiment with what is to be known of its tuning, if it still has every setting that was chosen."""
+    chosen, values = tuned.arms[experiment.arm], flat(experiment)
+    vectors = tuned.document.embedding
+    if experiment.embedding is not None and vectors not in (None, experiment.embedding.source):
+        raise UserError(f"--tuned {tuned.name}: is for vectors {vectors}, not {experiment.embedding.source}")
+    if any(name not in values or values[name] != setting.value for name, setting in chosen.items()):
+        return experiment
+    return experiment.model_copy(update={"tuning": tuned.record(experiment.arm)})
 
 
 def _usual_method(model: Preset) -> str:

@@ -49,6 +49,7 @@ class _File(BaseModel):
     question: str = ""
     baseline: list[str] = []
     margin: float = Field(0.01, gt=0, lt=1)
+    tuned: list[str] = []
     set: dict[str, Any] = {}
     grid: dict[str, Any]
     include: list[dict[str, Any]] = []
@@ -67,6 +68,8 @@ class Study:
     question: str
     baseline: tuple[str, ...]
     margin: float
+    tuned: tuple[str, ...]
+    """Tuned presets: each cell takes the first that has its data, backbone and arm, or none."""
     settings: dict[str, Setting]
     grids: tuple[dict[str, tuple[Setting, ...]], ...]
     exclude: tuple[Rule, ...]
@@ -171,6 +174,7 @@ def _read(name: str, file: Path) -> Study:
         read.question,
         tuple(whole_arm(arm, f"{label}:{line_of(root, 'baseline', i)}") for i, arm in enumerate(read.baseline)),
         read.margin,
+        tuple(read.tuned),
         settings,
         tuple(_grids(read, root, label)),
         (),

@@ -144,6 +144,7 @@ from engine.spec.table import (
     TrainedRows,
 )
 from engine.spec.training import SGD, Adam, AdamW, Budget, Optimizer, Patience, Train, Until
+from engine.spec.tuning import TUNED_BY, Tuning
 from engine.spec.upgrade import FORMAT, upgrade
 from engine.spec.vectors import Embedding
 
@@ -177,6 +178,7 @@ __all__ = [
     "SRGNN",
     "SVDGCN",
     "SVDGCNS",
+    "TUNED_BY",
     "ZCA",
     "Adam",
     "AdamW",
@@ -279,6 +281,7 @@ __all__ = [
     "Train",
     "TrainedRows",
     "Truncate",
+    "Tuning",
     "Uniform",
     "UnitNorms",
     "Until",

@@ -16,8 +16,11 @@ from engine.spec.upgrade import FORMAT, upgrade
 
 
 def to_document(experiment: Experiment) -> dict[str, Any]:
-    """The complete specification as JSON; `from_document` is the inverse."""
-    return {"version": FORMAT, **experiment.model_dump(mode="json", by_alias=True)}
+    """The complete specification as JSON; `from_document` is the inverse. What is recorded is there where it is."""
+    document = {"version": FORMAT, **experiment.model_dump(mode="json", by_alias=True)}
+    if experiment.tuning is None:
+        del document["tuning"]
+    return document
 
 
 def from_document(document: Mapping[str, Any]) -> Experiment:

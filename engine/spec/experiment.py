@@ -14,7 +14,7 @@ from engine.spec.data import Data
 from engine.spec.evaluate import Evaluate
 from engine.spec.execution import Execution
 from engine.spec.kinds import OnlyWith
-from engine.spec.part import NOT_IDENTITY, Part
+from engine.spec.part import NOT_IDENTITY, RECORDED, Part
 from engine.spec.posts import GroupWhiten
 from engine.spec.reductions import NoReduction, PrincipalReduction
 from engine.spec.table import (
@@ -28,6 +28,7 @@ from engine.spec.table import (
     TrainedRows,
 )
 from engine.spec.training import Train
+from engine.spec.tuning import Tuning
 from engine.spec.vectors import Embedding
 
 
@@ -49,6 +50,9 @@ class Experiment(Part):
     seed: int = Field(0, ge=0, description="seed of initialisation, order, dropout and masking")
     execution: Annotated[Execution, NOT_IDENTITY] = Field(default_factory=Execution)
     note: Annotated[str, NOT_IDENTITY] = Field("", description="free text")
+    tuning: Annotated[Tuning | None, NOT_IDENTITY, RECORDED] = Field(
+        None, description="the tuned preset that its settings come from"
+    )
 
     @model_validator(mode="before")
     @classmethod

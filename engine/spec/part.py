@@ -15,6 +15,13 @@ class NotIdentity:
 NOT_IDENTITY = NotIdentity()
 
 
+class Recorded:
+    """Mark of a field that nobody sets: what is remembered of where settings come from."""
+
+
+RECORDED = Recorded()
+
+
 @dataclass(frozen=True)
 class Neutral:
     """Mark of a field that leaves no trace in the identity at this value. A setting that comes later has one: the

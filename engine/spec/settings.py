@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from engine.spec.experiment import Experiment
 from engine.spec.kinds import OnlyWith, variants_of
-from engine.spec.part import Part
+from engine.spec.part import RECORDED, Part
 
 KIND = "kind"
 """The field by which the kinds of a step are told apart; backbones have `name`."""
@@ -83,6 +83,8 @@ def names_by_word() -> dict[str, tuple[str, ...]]:
 
 def _walk(part: type[Part], at: tuple[str, ...], needs: tuple[tuple[str, str], ...]) -> Iterator[Leaf]:
     for field, info in part.model_fields.items():
+        if RECORDED in info.metadata:
+            continue
         path = (*at, info.alias or field)
         name = ".".join(path)
         needed = (*needs, *((mark.union, mark.kind) for mark in info.metadata if isinstance(mark, OnlyWith)))

@@ -294,10 +294,15 @@ def words() -> dict[str, list[str]]:
 def filled(store: Store, run_id: str) -> dict[str, str]:
     """The form that makes a stored run again."""
     from engine.presets.studies import text_of
-    from engine.store import get_run
+    from engine.spec import TUNED_BY, flat
+    from engine.store import experiment_of, get_run
 
     run = get_run(store, run_id)
     spec: Mapping[str, Any] = run.spec
+    changed = {name: value for name, value in run.overrides.items() if name != TUNED_BY}
+    if TUNED_BY in run.overrides and (tuning := (experiment := experiment_of(run)).tuning) is not None:
+        values = flat(experiment)
+        changed = {name: values[name] for name in tuning.settings} | changed
     return {
         "method": run.method,
         "ablation": run.ablation or "",
@@ -305,5 +310,5 @@ def filled(store: Store, run_id: str) -> dict[str, str]:
         "backbone": run.backbone,
         "embedding": run.embedding if run.embedding and run.dataset != "demo" else "",
         "seeds": f"{run.seed},",
-        "set": shlex.join(f"{name}={text_of(value)}" for name, value in run.overrides.items()),
+        "set": shlex.join(f"{name}={text_of(value)}" for name, value in changed.items()),
     }

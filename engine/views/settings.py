@@ -52,7 +52,7 @@ def _lines(tree: Mapping[str, Any], indent: str, prefix: str) -> list[tuple[str,
     lines = []
     for key, value in tree.items():
         name = prefix[:-1] if key == "kind" and prefix else f"{prefix}{key}"
-        if isinstance(value, dict):
+        if isinstance(value, dict) and key != "tuning":
             lines += [(f"{indent}{key}:", ""), *_lines(value, indent + "  ", f"{prefix}{key}.")]
         elif name in leaves_by_name():  # a part that is not there, and the document's version, are no settings
             lines.append((f"{indent}{key}: {_scalar(value)}", name))
@@ -74,6 +74,8 @@ def _origins(stored: Experiment, values: Mapping[str, Any], overrides: Mapping[s
     """Where each value came from: what was set by hand is stored; the rest is what presets and defaults say today,
     as far as they still say the same."""
     origins = dict.fromkeys(overrides, "--set")
+    if stored.tuning is not None:
+        origins |= dict.fromkeys(stored.tuning.settings, f"tuned {stored.tuning.name}")
     try:
         today = resolve(
             method=stored.method,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from engine.errors import UserError
 from engine.presets.spaces import decode_domains
+from engine.presets.tuned import TunedDocument
 from engine.queue.tuning.criteria import Criterion, criterion
 from engine.records import TrialRecord, TuningRecord
 from engine.store import Store
@@ -61,6 +65,51 @@ class TuningView:
     def to_json(self) -> dict[str, Any]:
         own = self.tuning.document() | {"name": self.tuning.name, "ended": self.tuning.has_ended}
         return own | {"results": [asdict(arm) for arm in self.arms]}
+
+
+def tuned_document(store: Store, tuning: TuningRecord) -> TunedDocument:
+    """The best settings of each arm as a tuned preset, with the trials that speak for them. Raises UserError where an
+    arm has no finished trial, or trials are missing to its budget."""
+    if not tuning.has_ended:
+        raise UserError(f"{tuning.name}: has not ended; the command that began it goes on with it")
+    view = tuning_view(store, tuning)
+    arms: dict[str, dict[str, Any]] = {}
+    evidence: dict[str, dict[str, Any]] = {}
+    dataset, vectors = tuning.dataset, None
+    for arm in view.arms:
+        if arm.best is None:
+            raise UserError(f"{tuning.name}: no trial of {arm.arm} has finished; `tfllmer tune show {tuning.name}`")
+        arms[arm.arm] = dict(arm.best.values)
+        counts = {state: arm.counts.get(state, 0) for state in ("finished", "pruned", "failed")}
+        own = {"trial": arm.best.number, "run": arm.best.run, "value": arm.best.value, "preset": arm.preset}
+        evidence[arm.arm] = own | counts
+        run = runs_that_count(store, [arm.best.spec_hash]).get(arm.best.spec_hash)
+        if run is not None:
+            dataset, vectors = run.dataset, vectors or run.embedding
+    return TunedDocument(
+        meaning=f"{tuning.backbone} on {dataset}, {tuning.budget} trials an arm by {tuning.by}",
+        dataset=dataset,
+        backbone=tuning.backbone,
+        embedding=vectors,
+        by=tuning.by,
+        trials=tuning.budget,
+        seed=tuning.seed,
+        space=tuning.space_hash,
+        set=[*tuning.sets],
+        arms=arms,
+        evidence=evidence,
+    )
+
+
+def new_tuned_file(name: str) -> Path:
+    """Where a tuned preset of that name is kept: `configs/tuned` of the working folder. Raises UserError where it is
+    there already, or the name is none."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", name):
+        raise UserError(f"{name}: letters, digits, dots, dashes and underscores, at most 100 of them")
+    file = Path("configs") / "tuned" / f"{name}.yaml"
+    if file.exists():
+        raise UserError(f"{file}: is there already; remove it, or give another name")
+    return file
 
 
 def best_trial(tuning: TuningRecord, arm: str) -> TrialRecord | None:

@@ -383,6 +383,7 @@ _OF: Mapping[str, Callable[[Any, str], Words]] = {
     "VIEW": _views,
     "--set": _settings,
     "--space": _presets("tune"),
+    "--tuned": _presets("tuned"),
     "--by": _few("valid.ndcg@10", "valid_ce", "train_ce"),
     "--only": _axes,
     "--metric": _metrics,

@@ -16,7 +16,7 @@ from engine.errors import UserError
 from engine.places import atomic_file
 from engine.presets import resolve
 from engine.records import Provenance, RunResult
-from engine.spec import Experiment, Files, flat, leaves_by_name
+from engine.spec import TUNED_BY, Experiment, Files, flat, leaves_by_name
 from engine.store import Run, experiment_of, facts_of
 from engine.text import shell_line
 
@@ -64,7 +64,7 @@ def recipe(run: Run, here: Provenance, *, same_diff: bool = True) -> Recipe:
         "backbone": stored.backbone.name,
         "seed": stored.seed,
     }
-    sets = [_set(name, value) for name, value in run.overrides.items() if name not in ("seed", "note")]
+    sets = [_set(name, value) for name, value in run.overrides.items() if name not in ("seed", "note", TUNED_BY)]
     flags_given, today = _found(stored, flags_given, sets)
     then, now = _settings(stored), _settings(today)
     sets += [_set(name, value) for name, value in then.items() if _value(name, now, then) != value]

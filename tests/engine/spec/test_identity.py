@@ -35,6 +35,7 @@ OTHER: dict[str, Experiment] = {
     "backbone": changed(backbone={"name": "gru4rec"}),
     "windows": changed(backbone={"name": "sasrec", "windows": "fixed"}),
     "masking": changed(evaluate={"mask_seen": False}),
+    "test split": changed(evaluate={"test": False}),
     "post step": changed(embedding={"post": {"kind": "whiten"}}),
     "basis": changed(embedding={"basis": {"kind": "random"}}),
     "scale": changed(embedding={"scale": 1}, table={"row_length": "as-it-comes"}),
@@ -82,7 +83,7 @@ def _marked(part: type[Part], mark: object) -> set[str]:
 
 def test_identity_has_every_field_but_the_marked_ones() -> None:
     assert set(BASE.identity()) == set(Experiment.model_fields) - _marked(Experiment, NOT_IDENTITY)
-    assert _marked(Experiment, NOT_IDENTITY) == {"method", "ablation", "execution", "note"}
+    assert _marked(Experiment, NOT_IDENTITY) == {"method", "ablation", "execution", "note", "tuning"}
     assert _marked(spec.Embedding, NOT_IDENTITY) == _marked(spec.Files, NOT_IDENTITY) == {"path"}
     assert _marked(spec.Evaluate, NOT_IDENTITY) == {"curvature"}
     marked = {leaf.name for leaf in leaves() if NOT_IDENTITY in leaf.info.metadata}

@@ -42,6 +42,10 @@ def run(
         int | None, typer.Option("--seeds", metavar="N", min=1, help="Train N runs one after another, from --seed on.")
     ] = None,
     sets: Sets = None,
+    tuned: Annotated[
+        str | None,
+        typer.Option("--tuned", metavar="NAME", help="The settings that a tuning chose for the arm; see tfllmer tune."),
+    ] = None,
     device: Annotated[
         str | None, typer.Option("--device", metavar="NAME", help="auto when left out; cpu, cuda, cuda:N.")
     ] = None,
@@ -92,6 +96,7 @@ def run(
         embedding=embedding,
         seed=seed,
         sets=sets or [],
+        tuned=tuned,
         device=device,
         threads=threads,
         note=note,

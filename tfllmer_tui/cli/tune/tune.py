@@ -11,6 +11,8 @@ from tfllmer_tui.cli.options import DatasetName, Db, Embedding, Json, Sets
 from tfllmer_tui.view.printing import put
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from engine.records import TuningRecord
     from engine.store import Store
 
@@ -64,6 +66,9 @@ def tune(
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="What it is called; made of the rest when left out.")
     ] = None,
+    save: Annotated[
+        str | None, typer.Option("--save", metavar="PRESET", help="Write the choice to configs/tuned/PRESET.yaml.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be searched, and queue nothing.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Queue failed trials again too.")] = False,
     priority: Annotated[
@@ -86,6 +91,7 @@ def tune(
     tfllmer tune --method id --method tf-llmer --trials 6 --by val_ce --set train.epochs=8
     tfllmer tune --dataset amazon-beauty --method id --method id-norm --method tf-llmer --trials 20 --by val_ndcg@10
     tfllmer tune show tune-amazon-beauty-sasrec-valid.ndcg.10
+    tfllmer tune save tune-amazon-beauty-sasrec-valid.ndcg.10 beauty-sasrec
     """
     if context.invoked_subcommand is not None:
         return
@@ -101,6 +107,7 @@ def tune(
     from engine.queue.tuning.trials import begun, domains_of
     from engine.records import TuningRecord
     from engine.store import open_store
+    from engine.views.tuning import new_tuned_file
 
     found, chosen = find_space(space), criterion(by)
     on, model = dataset or DATASET, backbone or BACKBONE
@@ -124,14 +131,16 @@ def tune(
     )
     _check_name(asked.name)
     domains_of(asked)
+    file = None if save is None else new_tuned_file(save)
     if dry_run:
         store = open_store(db, read_only=True) if store_path(db).exists() else None
         _show_plan(begun(store, asked), json=json)
         return
     sampling.require()
-    _carry_out(
-        open_store(db), asked, priority=priority, retry_failed=retry_failed, keep_worker=not no_worker, json=json
-    )
+    store = open_store(db)
+    _carry_out(store, asked, priority=priority, retry_failed=retry_failed, keep_worker=not no_worker, json=json)
+    if file is not None:
+        _save(store, asked.name, file)
 
 
 @group.command()
@@ -203,7 +212,39 @@ def spaces(json: Json = False) -> None:
         print_rich(plain(f"{space.name}: {space.meaning}", "bold"), table(("", ""), rows), "")
 
 
+@group.command("save")
+def save_(
+    name: Name,
+    preset: Annotated[str, typer.Argument(metavar="PRESET", help="Name of the tuned preset that is made.")],
+    db: Db = None,
+) -> None:
+    """Write what a tuning chose to configs/tuned/PRESET.yaml of the working folder, with its evidence.
+
+    tfllmer run --tuned PRESET takes the settings of its arm; a study names tuned presets under `tuned:`.
+
+    \b
+    tfllmer tune save tune-demo-sasrec-valid_ce demo-sasrec
+    tfllmer run --method id --tuned demo-sasrec
+    """
+    from engine.views.tuning import new_tuned_file
+    from tfllmer_tui.cli.output import settled_store
+
+    _save(settled_store(db), name, new_tuned_file(preset))
+
+
 # ------------------------------------------------------------------------------------ shared
+
+
+def _save(store: Store, name: str, file: Path) -> None:
+    from engine.files import make_folder, write_text
+    from engine.store.tunings import known_tuning
+    from engine.views.tuning import tuned_document
+    from tfllmer_tui.cli.output import say
+
+    text = tuned_document(store, known_tuning(store, name)).text()
+    make_folder(file.parent)
+    write_text(file, text)
+    say(f"{file}\nUse it: tfllmer run --method id --tuned {file.stem} --seeds 5")
 
 
 def _carry_out(

@@ -61,6 +61,12 @@ def test_a_tuning_is_shown_with_its_best_its_spread_and_its_budget(tmp_path: Pat
     assert f"{arm['best']['value']:.4f}" in shown.stdout
     assert "7 of 7" in call(tmp_path, "tune", "list").stdout
     assert "did you mean t?" in refusal(tmp_path, "tune", "show", "tt")
+    saved = call(tmp_path, "tune", "save", "t", "mine")
+    assert saved.returncode == 0, saved
+    assert "configs/tuned/mine.yaml: is there already" in refusal(tmp_path, "tune", "save", "t", "mine")
+    config = json.loads(call(tmp_path, "run", "--method", "id", "--tuned", "mine", "--show-config", "--json").stdout)
+    assert config["train.lr"]["value"] == arm["best"]["values"]["train.lr"]
+    assert config["train.lr"]["origin"].startswith("./configs/tuned/mine.yaml:")
     status = call(tmp_path, "study", "status", "t")  # a tuning is a study, whose cells are its trials
     assert status.returncode == 0, status
     assert "tuning of sasrec on demo by valid_ce" in status.stdout
