@@ -284,7 +284,8 @@ def test_identity_ignores_seed_names_and_the_vectors_of_an_id_table(data_root: P
         ({"sets": ["train.lr.x=1"]}, "--set train.lr.x: train.lr is one value, not a group of settings"),
         (
             {"sets": ["evaluate=1"]},
-            "--set evaluate: a group of settings, not one value (there are evaluate.mask_seen, evaluate.test, evaluate.curvature)",
+            "--set evaluate: a group of settings, not one value (there are evaluate.mask_seen, evaluate.test, "
+            "evaluate.curvature)",
         ),
         ({"sets": ["train.lr=-1"]}, "--set train.lr: input should be greater than 0, not '-1'"),
         (
