@@ -1,6 +1,7 @@
 """Tuned presets: made of a tuning, taken by runs and studies, remembered by what they made."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,7 +79,7 @@ def test_what_is_remembered_changes_no_identity_and_nobody_sets_it(tuning: Tunin
         ({"tuned": "mine", "method": "id-norm"}, "--tuned mine: has no arm id-norm (there are id, tf-llmer/full)"),
     ],
 )
-def test_what_it_is_not_for_is_refused(tuning: TuningRecord, words: dict[str, str], says: str) -> None:
+def test_what_it_is_not_for_is_refused(tuning: TuningRecord, words: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError) as refused:
         resolve(**{"method": "id", **words})
     assert str(refused.value).startswith(says)
