@@ -301,16 +301,18 @@ def _rows(by_label: Mapping[str, Mapping[str, list[BoardCell]]], backbones: Sequ
 
 
 def _flagged(rows: Sequence[BoardRow], columns: int, metric: Metric) -> list[BoardRow]:
-    """The rows with the best and the second best mean of each column marked; none where no direction is better."""
+    """The rows with the best and the second best mean of each column marked, means that are shown alike in the same
+    way; none where no direction is better."""
     table = [list(row.cells) for row in rows]
     for column in range(columns):
-        means = {cell.mean for cells in table if (cell := cells[column]) is not None and math.isfinite(cell.mean)}
-        ordered = sorted(means, reverse=metric.direction == "higher")
+        means = [cell.mean for cells in table if (cell := cells[column]) is not None and math.isfinite(cell.mean)]
+        ordered = list(dict.fromkeys(map(metric.text, sorted(means, reverse=metric.direction == "higher"))))
         top = [None, None] if metric.direction == "neither" else [*ordered[:2], None, None]
         for cells in table:
             cell = cells[column]
             if cell is not None:
-                cells[column] = replace(cell, best=cell.mean == top[0], second=cell.mean == top[1])
+                text = metric.text(cell.mean)
+                cells[column] = replace(cell, best=text == top[0], second=text == top[1])
     return [BoardRow(row.label, tuple(cells)) for row, cells in zip(rows, table, strict=True)]
 
 

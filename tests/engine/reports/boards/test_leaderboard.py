@@ -54,6 +54,16 @@ def test_repeated_runs_count_once_the_newest_finished(shuffle: random.Random) ->
     assert cell.mean == pytest.approx(0.25)
 
 
+def test_numbers_that_are_shown_alike_are_marked_alike() -> None:
+    a, b = 0.1 + 0.2, 0.3  # one mean, summed in two orders
+    assert a != b
+    runs = [record("A", "id", None, value=0.49623), record("B", "id-norm", None, value=0.49619)]
+    runs += [record("C", "tf-llmer", None, value=a), record("D", "ace", None, value=b), record("E", "llm-pca", None)]
+    cell = cells(board(runs))
+    assert {name for name, each in cell.items() if each and each.best} == {"id", "id-norm"}
+    assert {name for name, each in cell.items() if each and each.second} == {"tf-llmer", "ace"}
+
+
 def test_the_best_and_second_best_of_each_column_are_marked() -> None:
     runs = [
         record("A", "id", None, value=0.3),
