@@ -2,29 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from engine.reports.render.layouts import Entry, Grid
+from tfllmer_tui.view.by_width import DrawnByWidth
 from tfllmer_tui.view.text import plain
+
+if TYPE_CHECKING:
+    from engine.reports.render.layouts import Entry, Grid
 
 _DIM = "bright_black"
 
 
-def grid_table(grid: Grid) -> Group:
-    """The same cells as in LaTeX and Markdown: best per column bold, second underlined, the caption below."""
-    table = Table(
-        box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", expand=False
-    )
-    table.add_column(plain(grid.corner), overflow="fold")
-    above = [name if i == 0 else "" for name, width in grid.heads for i in range(width)] or [""] * len(grid.columns)
-    for head, name in zip(above, grid.columns, strict=True):
-        table.add_column(Text("\n").join([plain(head), plain(name)]) if grid.heads else plain(name), justify="right")
-    for label, cells in grid.rows:
-        table.add_row(plain(label), *map(_entry, cells))
-    return Group(plain(grid.title, "bold"), table, plain(" ".join(grid.caption), _DIM))
+def grid_table(grid: Grid) -> DrawnByWidth:
+    """The same cells as in LaTeX and Markdown: best per column bold, second underlined, the caption below. Words and
+    numbers stay whole: where there is no room for all columns, the rest of them stand in further tables."""
+    return DrawnByWidth(lambda width: _tables(grid, width))
+
+
+def _tables(grid: Grid, width: int) -> Group:
+    above = [name if i == 0 else "" for name, count in grid.heads for i in range(count)] or [""] * len(grid.columns)
+    heads = [
+        Text("\n").join([plain(head), plain(name)]) if grid.heads else plain(name)
+        for head, name in zip(above, grid.columns, strict=True)
+    ]
+    entries = [[_entry(cells[at]) for _, cells in grid.rows] for at in range(len(grid.columns))]
+    words = [_widest(head, column, str.split) for head, column in zip(heads, entries, strict=True)]
+    lines = [_widest(head, column, str.splitlines) for head, column in zip(heads, entries, strict=True)]
+    corner = max([cell_len(grid.corner), *(cell_len(label) for label, _ in grid.rows)])
+    gap = 3 if corner + sum(words) + 3 * len(words) <= width else 2  # one of it is the box's own
+    corner = min(corner, max(width - gap - max(words, default=0), 1))  # a name that leaves no room is folded
+    tables: list[Table] = []
+    for part in _parts(words, width - corner, gap):
+        table = Table(
+            box=SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, gap - 1, 0, 0),
+            header_style="bold",
+            expand=False,
+        )
+        table.add_column(plain(grid.corner), overflow="fold", width=corner)
+        spare = width - corner - sum(gap + words[at] for at in part)
+        for at in part:
+            more = lines[at] - words[at]
+            more *= more <= spare  # a line is whole, or broken between words
+            table.add_column(heads[at], justify="right", width=words[at] + more)
+            spare -= more
+        for row, (label, _) in enumerate(grid.rows):
+            table.add_row(plain(label), *(entries[at][row] for at in part))
+        tables.append(table)
+    return Group(plain(grid.title, "bold"), *tables, plain(" ".join(grid.caption), _DIM))
+
+
+def _parts(words: list[int], room: int, gap: int) -> list[list[int]]:
+    """Columns by table: as many in each as have room with their longest words whole."""
+    parts: list[list[int]] = [[]]
+    used = 0
+    for at, word in enumerate(words):
+        if parts[-1] and used + gap + word > room:
+            parts.append([])
+            used = 0
+        parts[-1].append(at)
+        used += gap + word
+    return parts
+
+
+def _widest(head: Text, entries: Iterable[Text], split: Callable[[str], list[str]]) -> int:
+    """The columns that the widest piece of these texts takes."""
+    return max((cell_len(piece) for text in (head, *entries) for piece in split(text.plain)), default=1)
 
 
 def _entry(entry: Entry | None) -> Text:
