@@ -45,7 +45,11 @@ def label_of(file: Path) -> str:
 PACKED = ("", ".gz", ".zip")
 """How an atomic file may be packed, by what stands behind its ending."""
 PARTS = ("train", "valid", "test")
-PART_NAMES = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "test": "test"}
+PART_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("valid", "val", "validation", "dev", "eval", "evaluation"), "valid"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 """What the parts of a data set that is split already are called, in file names and in fields."""
 
 

@@ -139,7 +139,7 @@ def _parts_in(table: FileTable, name: str) -> bool:
     if not len(column) or column[0].lower() not in PART_NAMES:  # nearly every field
         return False
     values = set(column.str.to_lowercase().unique())
-    return values <= set(PART_NAMES) and (name == "split" or {"train", "test"} <= values)
+    return values <= set(PART_NAMES) and (name == "split" or "train" in {PART_NAMES[v] for v in values} != {"train"})
 
 
 # ------------------------------------------------------------------------------------ histories

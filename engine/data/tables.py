@@ -189,13 +189,14 @@ def _read_quoted(path: Path, data: bytes, separator: str, header: Header) -> tup
 
 
 def _separator(data: bytes) -> str:
-    """Tab, or the one that parts a header into fields with types."""
+    """Tab, or the one that parts a header into fields, with types if any has."""
     header = data.split(b"\n", 1)[0].decode("utf-8")
     if "\t" not in header:
         for separator in ",;|":
             fields = header.split(separator)
             if sum(_FIELD.fullmatch(field) is not None for field in fields) > 1:
                 return separator
+        return next((separator for separator in ",;|" if separator in header), "\t")  # types are missed by its name
     return "\t"
 
 

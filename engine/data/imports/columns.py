@@ -60,6 +60,7 @@ def rows_of(table: SourceTable, wanted: Mapping[str, str], texts: Sequence[str],
             _require_ids(table, name, frame[name].dtype, may_be_lists=name != user)
     form = table.form
     if isinstance(frame[item].dtype, pl.List):
+        _require_whole(table, frame, user, item)
         frame, form = _exploded(table, frame, roles), "a user and its items, oldest first, a row"
     named = {role: name for role, name in roles.items() if name is not None}
     split = _split(table, frame, wanted.get("split"), named) if not is_part else None
@@ -138,6 +139,30 @@ def _require_ids(table: SourceTable, name: str, dtype: pl.DataType, *, may_be_li
     if not (is_whole or inner in _IDS):
         kind = "decimals" if inner.is_float() else f"values of type {inner}"
         raise UserError(f"{table.path}: column {name} holds {kind}, and ids are text or whole numbers; write it so")
+
+
+def _require_whole(table: SourceTable, frame: pl.DataFrame, user: str, item: str) -> None:
+    """Raises UserError where the lists of a user grow or move on by a few items: histories of what comes next."""
+    lists = frame.select(pl.col(user).alias("user"), pl.col(item).cast(pl.List(pl.String)).alias("items"))
+    several = lists.filter(pl.col("user").is_duplicated() & (pl.col("items").list.len() > 0))
+    pairs = several.with_columns(pl.col("items").shift(1).over("user").alias("before")).drop_nulls("before")
+    rows = list(pairs.select("items", "before").iter_rows())
+    if rows and all(_overlap(before, items) for items, before in rows):
+        others = [name for name in frame.columns if name not in (user, item)]
+        there = f"; there are {', '.join(others)}" if others else ""
+        raise UserError(
+            f"{table.path}: the lists in {item} of user {pairs['user'][0]} repeat one another, as histories of a next "
+            f"item do: name the column of the next item with --item{there}, or keep one list a user"
+        )
+
+
+def _overlap(before: list[str], items: list[str]) -> bool:
+    """Whether one list goes on from the other: it begins so, or begins with its end."""
+    short, long = sorted((before, items), key=len)
+    return long[: len(short)] == short or any(
+        before[-size:] == items[:size] or items[-size:] == before[:size]
+        for size in range(max(len(short) - 1, 1), len(short))
+    )
 
 
 def _exploded(table: SourceTable, frame: pl.DataFrame, roles: Mapping[str, str | None]) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -123,13 +124,15 @@ def _merged(files: Sequence[Path], parts: Sequence[ImportedRows]) -> ImportedRow
     if not is_split:
         return ImportedRows(_with_names(first.frame), first.texts, form, order)
     frames = [p.frame.select(first.frame.columns) for p in parts]
-    for later in (1, 2):
-        for earlier in range(later):
-            if not frames[earlier].join(frames[later], on=frames[later].columns, how="anti", nulls_equal=True).height:
-                raise UserError(
-                    f"{files[later]}: holds every row of {files[earlier].name} again; leave them out, so that a row "
-                    "belongs to one part"
-                )
+    has_times = "timestamp" in first.frame.columns  # without, what somebody took again looks like a copy
+    for one, other in itertools.permutations(range(len(PARTS)), 2):
+        if one > other and not has_times:
+            continue
+        if not frames[one].join(frames[other], on=frames[other].columns, how="anti", nulls_equal=True).height:
+            raise UserError(
+                f"{files[other]}: holds every row of {files[one].name} again; leave them out, so that a row belongs to "
+                "one part"
+            )
     frame = pl.concat([frame.with_columns(split=pl.lit(part)) for frame, part in zip(frames, PARTS, strict=True)])
     return ImportedRows(frame, first.texts, form, order)
 

@@ -400,3 +400,36 @@ def test_what_is_there_is_not_replaced(tmp_path: Path) -> None:
 def test_a_header_alone_is_one_line(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content)
     assert "holds no interactions" in refused(tmp_path, name)
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        ("a", "a b", "a b c"),  # they grow
+        ("a b c", "a b", "a"),  # the longest first
+        ("a b c", "b c d", "c d e"),  # the last three
+    ],
+)
+def test_histories_without_their_next_item_are_not_whole_sequences(tmp_path: Path, lists: tuple[str, ...]) -> None:
+    rows = "".join(f"{user},{items},{items[-1]}\n" for user in "uv" for items in lists)
+    (tmp_path / "s.csv").write_text(f"user,history,label\n{rows}")
+    message = refused(tmp_path, "s.csv")
+    assert "repeat one another" in message and "--item; there are label" in message
+    (tmp_path / "t.csv").write_text("user,history,label\nu,a b,1\nu,c d,2\nv,b a,3\n")  # sessions, one behind another
+    assert imported(tmp_path, "t.csv")[0][1:] == ["u\ta", "u\tb", "u\tc", "u\td", "v\tb", "v\ta"]
+
+
+def test_a_part_within_an_earlier_one_is_refused(tmp_path: Path) -> None:
+    for part, items in (("train", "abc"), ("valid", "c"), ("test", "d")):
+        rows = "".join(f"\nu\t{item}\t{ord(item)}" for item in items)
+        (tmp_path / f"s.{part}.inter").write_text(f"{PAIRS}\ttimestamp:float{rows}\n")
+    assert "s.train.inter: holds every row of s.valid.inter again" in refused(tmp_path, "s.train.inter")
+
+
+@pytest.mark.parametrize("names", [("train", "eval"), ("training", "testing"), ("Train", "val"), ("train", "dev")])
+def test_a_column_with_two_of_the_three_parts_is_not_overlooked(tmp_path: Path, names: tuple[str, str]) -> None:
+    rows = "".join(f"{user}\t{item}\t{names[item == 'd']}\n" for user in "uv" for item in "abcd")
+    (tmp_path / "x.inter").write_text(f"user_id:token\titem_id:token\tphase:token\n{rows}")
+    data = files_at("x", tmp_path)
+    with pytest.raises(UserError, match="its field phase says train, valid or test"):
+        split_dataset(load_dataset(data), data)
