@@ -3,7 +3,7 @@ command line, as a file and as a board read from the store."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,10 +144,21 @@ def marked(store: Store, board: Leaderboard, choice: BoardChoice) -> tuple[Leade
         return None, str(error).removeprefix("--baseline ")
 
 
-def laid_out(store: Store, board: Leaderboard, choice: BoardChoice) -> tuple[str, list[Grid]]:
-    """The board as its file holds it, and in its layout. Where the layout cannot be, the text says why. The layout of
-    metrics has the default ones beside one another."""
+@dataclass(frozen=True)
+class LaidOut:
+    """A board as its file holds it, and as the tables of its layout; or why there is neither."""
+
+    text: str = ""
+    grids: Sequence[Grid] = ()
+    refusal: str = ""
+
+
+def laid_out(store: Store, board: Leaderboard, choice: BoardChoice) -> LaidOut:
+    """The board in its layout. That of metrics has the default ones beside one another."""
     from engine.views import boards as views
+
+    if choice.layout == "difference" and choice.baseline is None:
+        return LaidOut(refusal="the layout difference needs a baseline: b makes it the arm under the cursor")
 
     boards = [board]
     if choice.layout == "metrics":
@@ -156,6 +167,6 @@ def laid_out(store: Store, board: Leaderboard, choice: BoardChoice) -> tuple[str
         if choice.layout == "metrics" and choice.baseline is not None:
             boards = views.mark_boards(store, boards, choice.baseline, choice.over, tuned=False)
         text = views.file_text(boards, choice.form, choice.layout, fragment=choice.fragment, siunitx=choice.siunitx)
-        return text, views.laid_out(boards, choice.layout)
+        return LaidOut(text, views.laid_out(boards, choice.layout))
     except UserError as error:
-        return f"{error}\n", []
+        return LaidOut(refusal=str(error))

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from engine.store.queries.feed import RunRow
 
+READING = "reading…"
+UNREADABLE = "the store could not be read"
 State: TypeAlias = Literal["opening", "open", "missing", "trouble"]
 
 
@@ -28,9 +30,14 @@ class StoreSnapshot:
     """Whether every run has been read at least once."""
 
     @property
-    def is_reading(self) -> bool:
-        """Whether there are, or may be, runs that were not read yet: nothing is to be said of what is not there."""
-        return self.state == "opening" or (self.state == "open" and not self.complete)
+    def is_unread(self) -> bool:
+        """Whether there are, or may be, runs that were not read: nothing is to be said of what is not there."""
+        return self.state == "opening" or (self.state != "missing" and not self.complete)
+
+    @property
+    def unread_text(self) -> str:
+        """What stands in place of what was not read."""
+        return UNREADABLE if self.state == "trouble" else READING
 
     @property
     def has_no_run(self) -> bool:

@@ -27,7 +27,7 @@ async def test_layouts_are_those_of_the_command_and_are_written_as_it_writes_the
         assert not any("documentclass" in line for line in preview.lines)
         assert any("S[" in line for line in preview.lines)
         await press(pilot, "l")
-        assert "needs --baseline ARM" in screen_text(pilot)
+        assert "needs a baseline" in screen_text(pilot)
         await press(pilot, "b")
         await until(pilot, lambda: screen.board is not None and screen.board.compared)
         await quiet(pilot)

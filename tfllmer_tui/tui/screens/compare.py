@@ -86,7 +86,7 @@ class CompareScreen(RunKeys, ChartKeys):
             yield Divider("compare")
             with Vertical(id="right"):
                 yield Static(id="lines-title", classes="pane-title", markup=False)
-                yield ComparisonTable(self._columns(), self._cells, id="lines")
+                yield ComparisonTable(self._columns(()), self._cells, id="lines")
 
     def run_ids(self) -> list[str]:
         return list(self._ids)
@@ -125,8 +125,9 @@ class CompareScreen(RunKeys, ChartKeys):
     def _show(self, comparison: ComparedRuns) -> None:
         self._found = comparison
         table = self.query_one("#lines", VirtualTable)
-        table.set_columns(self._columns())
-        table.show(_wrapped(comparisons.lines(comparison), table.size.width - 4))
+        lines = comparisons.lines(comparison)
+        table.set_columns(self._columns(lines))
+        table.show(_wrapped(lines, table.size.width - 4))
         self._say_title()
 
     def _say_title(self) -> None:
@@ -147,13 +148,15 @@ class CompareScreen(RunKeys, ChartKeys):
         if self._found.sides:
             self.call_after_refresh(self._show, self._found)
 
-    def _columns(self) -> list[Column]:
-        columns = [Column("name", "", 20, 0, grow=1, most=32)]
+    def _columns(self, lines: Sequence[TableLine]) -> list[Column]:
+        longest = max((len(line.name) for line in lines if line.values), default=0)
+        columns = [Column("name", "", 17, 0, grow=1, most=32, text_width=longest)]
         for place, side in enumerate(self._found.sides):
             if 0 < place <= self._passed:
                 continue
             width = 16 if place == 0 else 27 if self._found.tested is not None else 16
-            columns.append(Column(str(place), f"{_mark(place)}{side.title}", width, place, grow=1, most=30))
+            title = f"{_mark(place)}{side.title}"
+            columns.append(Column(str(place), title, width, place, grow=1, most=36, text_width=len(title)))
         return columns
 
     def _cells(self, line: TableLine, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:

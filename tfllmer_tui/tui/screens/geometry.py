@@ -22,12 +22,12 @@ from tfllmer_tui.tui.geometry_plots import histograms, spectra, trade_offs
 from tfllmer_tui.tui.messages import LookChanged
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
-from tfllmer_tui.tui.snapshot import StoreSnapshot
+from tfllmer_tui.tui.snapshot import READING, StoreSnapshot
 from tfllmer_tui.tui.traces import DrawnRun
 from tfllmer_tui.tui.widgets.chart import Chart
 from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.divider import Divider
-from tfllmer_tui.tui.widgets.table import READING, CellText, Column, VirtualTable
+from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.geometry import figure
 
 if TYPE_CHECKING:
@@ -116,13 +116,14 @@ class GeometryScreen(ChartKeys):
         self._rows = rows
         if not rows:
             how = "" if self.context.read_only else ": 4 launches one"
-            self._say_empty(READING if snapshot.is_reading else f"no run yet{how}")
+            self._say_empty(snapshot.unread_text if snapshot.is_unread else f"no run yet{how}")
             return
         self.read("geometry", lambda store: read(store, rows), self._show)
 
     def _say_empty(self, text: str) -> None:
-        self.query_one("#title", Static).update(text)
+        self.query_one("#title", Static).update("")
         self.query_one("#lines", VirtualTable).empty_text = text
+        self.charts.load([])
         for name in WAITING:
             self.query_one(f"#{name}", Chart).waiting = text
 
@@ -165,7 +166,8 @@ class GeometryScreen(ChartKeys):
             columns.append(
                 Column(str(place), title, max(12, min(len(title), 16)) if place == 0 else 16, place, grow=1, most=26)
             )
-        return [*columns, Column("reads", "how to read it", 24, len(columns) + 1, grow=2, most=60)]
+        reads = max((len(line.reads) for line in lines(subjects)), default=0)
+        return [*columns, Column("reads", "how to read it", 24, len(columns) + 1, grow=2, text_width=reads)]
 
     def _cells(self, line: GeometryLine, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
         cells: list[CellText] = []

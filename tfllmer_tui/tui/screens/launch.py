@@ -21,10 +21,10 @@ from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.messages import SettingEdited
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.base import Page
-from tfllmer_tui.tui.snapshot import StoreSnapshot
+from tfllmer_tui.tui.snapshot import READING, StoreSnapshot
 from tfllmer_tui.tui.widgets.form_line import FormLine, Words
 from tfllmer_tui.tui.widgets.settings_form import SettingsForm
-from tfllmer_tui.tui.widgets.table import READING, CellText, Column, VirtualTable
+from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.study import time_text
 from tfllmer_tui.view.text import STATUS
 
@@ -95,7 +95,7 @@ class LaunchScreen(Page):
                     for box in FORM:
                         with Horizontal(classes="line", id=f"line-{box.name}"):
                             yield Static(box.name, classes="label")
-                            yield FormLine(placeholder=box.hint, id=box.name, compact=True, suggester=Words(()))
+                            yield FormLine(box.hint, id=box.name)
                     yield Static(READING, id="said", markup=False)
                 yield SettingsForm(id="settings")
             with Vertical(id="plan"):
@@ -141,7 +141,7 @@ class LaunchScreen(Page):
             if known := words.get(box.name, ()):
                 line = self.query_one(f"#{box.name}", FormLine)
                 line.suggester = Words(known)
-                line.placeholder = box.hint if box.name == "set" else box.hint_with(known)
+                line.hint = box.hint if box.name == "set" else box.hint_with(known)
 
     def _fill(self, values: Mapping[str, str]) -> None:
         for name, value in values.items():

@@ -26,17 +26,16 @@ from tfllmer_tui.tui.file_actions import written
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.screens.metric import MetricScreen
-from tfllmer_tui.tui.snapshot import StoreSnapshot
+from tfllmer_tui.tui.snapshot import READING, StoreSnapshot
 from tfllmer_tui.tui.undo import ActionOutcome
 from tfllmer_tui.tui.widgets.divider import Divider
 from tfllmer_tui.tui.widgets.log_view import LogView
-from tfllmer_tui.tui.widgets.table import READING, CellText, Column, VirtualTable
+from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.board import board_notes
 
 if TYPE_CHECKING:
     from engine.metrics import Metric
     from engine.reports.boards.leaderboard import BoardCell, BoardRow, Leaderboard
-    from engine.reports.render.layouts import Grid
     from engine.reports.stats.statistics import Over
     from engine.views.boards import Form
 
@@ -113,6 +112,9 @@ class LeaderboardScreen(Page):
         seen = (self._choice.metric, self._choice.study, hash(frozenset(finished)), chosen_baselines(self.context))
         if snapshot.state == "missing" and not self._boards:
             self._show_board()
+        if snapshot.is_unread and self.context.store is None:
+            self.query_one("#title", Static).update(snapshot.unread_text)
+            self.query_one("#board", VirtualTable).empty_text = ""
         if seen == self._seen or snapshot.state != "open":
             return
         self._seen = seen
@@ -218,15 +220,18 @@ class LeaderboardScreen(Page):
         if board is not None:
             self.read("export", lambda store: boards.laid_out(store, board, choice), self._exported)
 
-    def _exported(self, found: tuple[str, list[Grid]]) -> None:
+    def _exported(self, export: boards.LaidOut) -> None:
         """The file as it would be written, and the layout in place of the board where it is another."""
         from tfllmer_tui.view.grid import grid_table
 
-        text, grids = found
-        self.query_one("#preview", LogView).show(text)
-        self.set_class(self._choice.is_laid_out, "-laid-out")
-        tables = [grid_table(grid) for grid in grids] if self._choice.is_laid_out else []
-        self.query_one("#grids", Static).update(Group(*tables) if tables else text)
+        self.query_one("#preview", LogView).show(f"{export.refusal}\n" if export.refusal else export.text)
+        has_tables = self._choice.is_laid_out and bool(export.grids)
+        self.set_class(has_tables, "-laid-out")
+        if has_tables:
+            self.query_one("#grids", Static).update(Group(*map(grid_table, export.grids)))
+        if self._choice.is_laid_out and export.refusal:
+            notes = (export.refusal, board_notes(self.board)) if self.board is not None else (export.refusal,)
+            self.query_one("#notes", Static).update("\n".join(notes))
 
     def _choose(self, **changes: Any) -> None:
         self._choice = replace(self._choice, **changes)
@@ -266,8 +271,15 @@ class LeaderboardScreen(Page):
     def _with_export(self, group: str, then: Callable[[str], object]) -> None:
         """Do something with the file as it is chosen now, whatever the preview shows yet."""
         board, choice = self.board, self._choice
+
+        def made(export: boards.LaidOut) -> None:
+            if export.refusal:
+                self.notify(export.refusal, severity="warning", markup=False)
+            else:
+                then(export.text)
+
         if board is not None:
-            self.read(group, lambda store: boards.laid_out(store, board, choice)[0], then)
+            self.read(group, lambda store: boards.laid_out(store, board, choice), made)
 
     def action_copy_command(self) -> None:
         """The board as the command line shows it."""

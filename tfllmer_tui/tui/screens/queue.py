@@ -26,7 +26,8 @@ from tfllmer_tui.tui.screens.run_keys import RunKeys
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.text import span
 from tfllmer_tui.tui.widgets.divider import Divider
-from tfllmer_tui.tui.widgets.table import READING, CellText, Column, VirtualTable
+from tfllmer_tui.tui.widgets.run_table import arm_cell
+from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.text import STATUS
 
 if TYPE_CHECKING:
@@ -119,8 +120,8 @@ class QueueScreen(RunKeys):
         bad = [r for r in rows if r.status in (RunStatus.FAILED, RunStatus.LOST, RunStatus.CANCELLED)]
         ended = sorted(bad, key=lambda r: r.ended or r.created, reverse=True)[:ENDED_SHOWN]
         table = self.table
-        how = "" if self.context.read_only else "; n on the first page launches a run"
-        table.empty_text = READING if snapshot.is_reading else f"nothing runs and nothing waits{how}"
+        how = "" if self.context.read_only else ": 4 launches a run"
+        table.empty_text = snapshot.unread_text if snapshot.is_unread else f"nothing runs and nothing waits{how}"
         shown = [*running, *self._queued, *ended]
         table.marked.keep(row.id for row in shown)
         table.show_tags(any(row.tags for row in shown))
@@ -132,7 +133,7 @@ class QueueScreen(RunKeys):
             self.read("workers", living_workers, self._show_workers)
 
     def _show_workers(self, workers: Sequence[WorkerState]) -> None:
-        if self.context.snapshot.is_reading:  # what waits is not known yet
+        if self.context.snapshot.is_unread:  # what waits is not known yet
             return
         colors = inks(self.app.current_theme)
         grid = _fleet(workers, self._no_worker(colors), colors, self.context.clock())
@@ -151,7 +152,6 @@ class QueueScreen(RunKeys):
 
     def _cells(self, row: RunRow, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
         text, dim, now = colors["text"], colors["dim"], self.context.clock()
-        method, slash, ablation = row.arm.partition("/")
         place = str(self._queued.index(row) + 1) if row.status == RunStatus.QUEUED else ""
         since = (
             row.created
@@ -164,7 +164,7 @@ class QueueScreen(RunKeys):
             "status": [(STATUS.get(row.status, ("?", ""))[0], colors.status(row.status))],
             "place": [(place, colors["primary"])],
             "id": [(row.id[:10], dim)],
-            "arm": [(printable(method + slash), dim if slash else text), (printable(ablation), text)],
+            "arm": arm_cell(row, next(column.width for column in columns if column.key == "arm"), colors),
             "dataset": [(printable(row.dataset), text)],
             "backbone": [(printable(row.backbone), text)],
             "seed": [(str(row.seed), text)],

@@ -148,7 +148,8 @@ class RunScreen(RunKeys, ChartKeys):
         if (row := removed.get(self.run_id)) is not None:
             self._show_row(row)
         elif self.run_id not in self.context.snapshot.rows:
-            gone = "reading…" if self.context.snapshot.is_reading else "is not in the store any more"
+            snapshot = self.context.snapshot
+            gone = snapshot.unread_text if snapshot.is_unread else "is not in the store any more"
             self.query_one("#head", Static).update(f"{self.run_id} {gone}")
 
     def _show_row(self, row: RunRow) -> None:
@@ -330,7 +331,7 @@ def _fact_cells(fact: Fact, columns: Sequence[Column], colors: Inks) -> Sequence
 def _head(row: RunRow, colors: Inks, now: float, width: int) -> Text:
     """Two lines: what it is, and how far it is."""
     mark = STATUS.get(row.status, ("?", ""))[0]
-    vectors = f" · {row.embedding}" if row.embedding else ""
+    vectors = f" · {row.embedding}" if row.embedding not in ("", row.dataset) else ""
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(f"{mark} {row.status}", colors.status(row.status))
     text.append(f"  {printable(row.arm)}", colors["bold"])
@@ -348,15 +349,15 @@ def _head(row: RunRow, colors: Inks, now: float, width: int) -> Text:
     text.append("━" * filled, colors.status(row.status))
     text.append("━" * (room - filled), colors["faint"])
     end = now if row.status in (RunStatus.RUNNING, "stopping") else row.ended
-    took = span(end - row.started) if row.started and end else "–"
+    took = f" · {span(end - row.started)}" if row.started and end else ""
     left = f" · {span(row.ends_at - now)} left" if row.ends_at and row.ends_at > now else ""
-    text.append(f"  epoch {int(done)}/{row.epochs} · {took}{left}", colors["text"])
+    text.append(f"  epoch {int(done)}/{row.epochs}{took}{left}", colors["text"])
+    if row.reason:  # first of all, why it has not come to its end
+        text.append(f"   {printable(row.reason)}", colors.status(row.status))
     for name, values in (("valid", row.valid), ("test", row.test)):
         if "ndcg@10" in values:
             text.append(f"   {name} NDCG@10 ", colors["dim"])
             text.append(number(values["ndcg@10"]), colors["bold"])
-    if row.reason:
-        text.append(f"   {printable(row.reason)}", colors.status(row.status))
     return text
 
 

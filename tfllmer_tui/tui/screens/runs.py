@@ -31,8 +31,7 @@ from tfllmer_tui.tui.widgets.closing import ClosingLine
 from tfllmer_tui.tui.widgets.filter_bar import FilterBar, FilterLine
 from tfllmer_tui.tui.widgets.preview import Preview
 from tfllmer_tui.tui.widgets.run_panes import RunPanes
-from tfllmer_tui.tui.widgets.run_table import RUNS, Marks, RunTable, columns_of, unused_columns
-from tfllmer_tui.tui.widgets.table import READING
+from tfllmer_tui.tui.widgets.run_table import RUNS, Marks, RunTable, arm_text, columns_of, unused_columns
 from tfllmer_tui.tui.widgets.welcome import Welcome
 
 if TYPE_CHECKING:
@@ -122,6 +121,10 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
             welcome.show(snapshot)
         self.call_after_refresh(self._refocus)
         self.query_one(ClosingLine).show(snapshot)
+        if snapshot.is_unread and self.context.store is None:
+            self.query_one(FilterBar).say("")
+            self.table.empty_text = snapshot.unread_text
+            self.query_one(Preview).show(None, [])
         self._arrange()
 
     def _refocus(self) -> None:
@@ -150,10 +153,14 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
         table.sorted_by = (self._view.sort, self._view.descending)
         is_read = self.context.snapshot.complete
         filtered = "no run passes the filter" if self._listing.filter and self.context.snapshot.rows else ""
-        table.empty_text = filtered if is_read else READING
+        table.empty_text = filtered if is_read else self.context.snapshot.unread_text
         table.marks, table.metric = self._marks(), self._view.metric
+        groups = (entry for entry in result.entries if isinstance(entry, RunGroup))
+        table.members = frozenset(run.id for group in groups for run in group.runs)
         hidden = self._listing.hidden | unused_columns(result.entries)
-        columns = columns_of(self._view, table.id_length, bool(self._compared.baselines), hidden)
+        runs = (entry.first if isinstance(entry, RunGroup) else entry for entry in result.entries)
+        arm_length = max((len(arm_text(run)) for run in runs), default=0)
+        columns = columns_of(self._view, table.id_length, arm_length, bool(self._compared.baselines), hidden)
         if columns != table._columns:
             table.set_columns(columns)
         ages = self.context.clock() // AGES_S
@@ -180,8 +187,8 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
         self.call_after_refresh(self._share_room)
 
     def _count(self) -> str:
-        if self.context.snapshot.is_reading:
-            return READING
+        if self.context.snapshot.is_unread:
+            return self.context.snapshot.unread_text
         words = [
             f"{len(self._entries):,} of {len(self.context.snapshot.rows):,}"
             if self._listing.filter or self._view.grouped

@@ -90,7 +90,7 @@ class StudiesScreen(Page):
         ends_at = study.runs.ends_at if study.runs else None
         left = ends_at - self.context.clock() if ends_at else None
         error = study.file.error if study.file else ""
-        finished = "…" if self.context.snapshot.is_reading else str(counts["finished"])
+        finished = "…" if self.context.snapshot.is_unread else str(counts["finished"])
         told: dict[str, CellText] = {
             "name": [("✗ " if error else "", colors["error"]), (printable(study.id), colors["text"])],
             "share": [("━" * done, colors["success"]), ("━" * (width - done), colors["faint"])],

@@ -72,7 +72,7 @@ class StudyPlanScreen(Page):
         ):
             with Horizontal(classes="line"):
                 yield Static(name, classes="label")
-                yield FormLine(placeholder=hint, id=name, compact=True, suggester=Words(()))
+                yield FormLine(hint, id=name)
         yield Static("looking up every run…", id="said", markup=False)
         with VerticalScroll(id="cells"):
             yield Static(id="picture", markup=False)

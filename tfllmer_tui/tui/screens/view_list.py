@@ -98,8 +98,10 @@ class ViewsScreen(Overlay[ViewChoice]):
         name.value = (self._highlighted or "") if deed == "rename" else self._present.name
         self.query_one(OptionList).display = bool(self._views)
         if deed == "save":
-            self._say("Enter keeps it under this name · Esc", f"now: {self._present.told()}")
+            name.placeholder = "a name for this view"
+            self._say("Enter keeps it under this name · Esc", f"this view: {self._present.told()}")
         else:
+            name.placeholder = ""
             self._say("Enter renames · Esc", f"a new name for {printable(self._highlighted or '')}")
         name.focus()
 

@@ -17,7 +17,7 @@ from textual.widgets._footer import FooterKey
 
 from tfllmer_tui.tui.messages import PlaceChosen
 from tfllmer_tui.tui.palette import inks
-from tfllmer_tui.tui.snapshot import StoreSnapshot
+from tfllmer_tui.tui.snapshot import READING, StoreSnapshot
 from tfllmer_tui.view.text import STATUS
 
 SHORT = {"Leaderboard": "Board", "Geometry": "Geom"}
@@ -35,14 +35,14 @@ class TopBar(Widget):
         self._spans: list[tuple[int, int, str]] = []
         self._counts: Counter[str] = Counter()
         self._total = 0
-        self._is_reading = True
+        self._unread = READING
 
     def show(self, snapshot: StoreSnapshot) -> None:
         """Count the runs anew."""
         counts = Counter[str](row.status for row in snapshot.rows.values())
-        is_reading = snapshot.is_reading
-        if counts != self._counts or is_reading != self._is_reading:
-            self._counts, self._total, self._is_reading = counts, len(snapshot.rows), is_reading
+        unread = snapshot.unread_text if snapshot.is_unread else ""
+        if counts != self._counts or unread != self._unread:
+            self._counts, self._total, self._unread = counts, len(snapshot.rows), unread
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
@@ -79,7 +79,7 @@ class TopBar(Widget):
                     Segment(f"{self._counts[status]} ", colors["text"]),
                 ]
         noun = "run" if self._total == 1 else "runs"
-        counted = "reading… " if self._is_reading else f" {self._total:,} {noun} "
+        counted = f" {self._unread} " if self._unread else f" {self._total:,} {noun} "
         total = [Segment(counted, colors["dim"])]
         return statuses, total, [Segment(" read-only ", colors["warning"])] if self._read_only else []
 

@@ -175,13 +175,14 @@ class Chart(Widget, can_focus=True):
             value = value_at(series, self.at) if self.at is not None else self.plot.last[i]
             number = "–" if value is None else f"{value:.4g}"
             sample = 2 * letter if self.ascii_only else "━━"
-            label = f" {series.name} "
-            size = 2 + cell_len(sample) + cell_len(label) + cell_len(number)
-            if size > room:
-                label = " "
-                size = 2 + cell_len(sample) + 1 + cell_len(number)
             rest = 5 if i + 1 < len(named) else 0
-            if size > room - rest:
+            before = named[i - 1][0].name if i else ""
+            for name in (series.name, difference_of_names(series.name, before), ""):
+                label = f" {name} " if name else " "
+                size = 2 + cell_len(sample) + cell_len(label) + cell_len(number)
+                if size <= room - rest:
+                    break
+            else:
                 segments.append(Segment(f"  +{len(named) - i}"[: max(room, 0)], colors["dim"]))
                 break
             style = colors.curves[color % len(colors.curves)]
@@ -314,3 +315,13 @@ class PrintedChart:
             for text, ink in self._picture.runs(row):
                 yield Segment(text, self._chart.ink_style(ink, self._colors))
             yield Segment.line()
+
+
+def difference_of_names(name: str, before: str) -> str:
+    """The end of a name, from where it differs from the one before it: `seed 1` of `id sasrec seed 1` after
+    `id sasrec seed 0`."""
+    words, others = name.split(), before.split()
+    at = next((at for at, word in enumerate(words) if at >= len(others) or word != others[at]), len(words))
+    if 0 < at < len(words) and words[at].isdigit():  # a number with what it counts
+        at -= 1
+    return " ".join(words[at:])

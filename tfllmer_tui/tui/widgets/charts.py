@@ -101,7 +101,9 @@ class Charts(Widget):
     def say_waiting(self, *, reading: bool) -> None:
         """What stands where there is no curve: not measured is said only when it, and which runs there are, was
         read."""
-        text = "reading…" if reading or self.page.context.snapshot.is_reading else "nothing measured yet"
+        snapshot = self.page.context.snapshot
+        unread = snapshot.unread_text if reading or snapshot.is_unread else ""
+        text = unread or "nothing measured yet"
         for chart in self.charts:
             chart.waiting = text
             chart.refresh()

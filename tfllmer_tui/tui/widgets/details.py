@@ -52,7 +52,7 @@ def _grid(lines: Sequence[tuple[str, Text]], colors: Inks) -> Table:
 def _lines(entry: TableRow, colors: Inks) -> list[tuple[str, Text]]:
     run = entry.first if isinstance(entry, RunGroup) else entry
     text = colors["text"]
-    vectors = f" · {run.embedding}" if run.embedding else ""
+    vectors = f" · {run.embedding}" if run.embedding not in ("", run.dataset) else ""
     lines = [
         ("arm", Text(printable(run.arm), colors["bold"])),
         ("dataset", Text(printable(f"{run.dataset}{vectors} · {run.backbone}"), text)),

@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual.binding import Binding, BindingType
+from textual.reactive import reactive
 from textual.suggester import Suggester
 
 from tfllmer_tui.tui.widgets.completed import TextLine, suggestion_of
@@ -32,10 +34,33 @@ class Words(Suggester):
 
 
 class FormLine(TextLine):
-    """A line that Tab completes."""
+    """A line that Tab completes. Where nothing is typed, `hint` says what holds and what may be, as far as there is
+    room."""
+
+    hint: reactive[str] = reactive("", init=False)
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "complete", "Complete", show=False, id="form.complete"),
         Binding("down", "app.focus_next", "Next line", show=False, id="form.next"),
         Binding("up", "app.focus_previous", "Line before", show=False, id="form.previous"),
     ]
+
+    def __init__(self, hint: str, *, id: str) -> None:
+        super().__init__(placeholder=hint, id=id, compact=True, suggester=Words(()))
+        self.set_reactive(FormLine.hint, hint)
+
+    def watch_hint(self) -> None:
+        self.placeholder = cut_list(self.hint, self.size.width)
+
+    def on_resize(self) -> None:
+        self.watch_hint()
+
+
+def cut_list(text: str, width: int) -> str:
+    """A list with commas in so many columns, with `…` in place of the names that there is no room for."""
+    if cell_len(text) <= width or width <= 0:
+        return text
+    parts = text.split(", ")
+    while len(parts) > 1 and cell_len(f"{', '.join(parts)}, …") > width:
+        parts.pop()
+    return f"{', '.join(parts)}, …"

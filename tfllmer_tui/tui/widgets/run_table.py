@@ -71,15 +71,19 @@ GROUPS = (
 )
 
 
-def columns_of(view: RunView, id_length: int, against: bool, hidden: Collection[str]) -> tuple[Column, ...]:
-    """The columns that are not hidden (how many seeds a mean is of never is): the id as wide as it must be, metrics
-    `against` a baseline named so. Titles are the names of filters."""
+def columns_of(
+    view: RunView, id_length: int, arm_length: int, against: bool, hidden: Collection[str]
+) -> tuple[Column, ...]:
+    """The columns that are not hidden (how many seeds a mean is of never is): the id as wide as it must be, the arm as
+    its longest name if there is room, metrics `against` a baseline named so. Titles are the names of filters."""
     columns = []
     for column in GROUPS if view.grouped else RUNS:
         if column.key in hidden and not (view.grouped and column.key == "seed"):
             continue
         if column.key == "id":
             column = replace(column, width=id_length)  # noqa: PLW2901
+        elif column.key == "arm":
+            column = replace(column, text_width=arm_length)  # noqa: PLW2901
         elif column.key in ("valid", "test"):
             delta, width = "Δ" * against, (16 if view.grouped else 7) if against else column.width
             full = f"{delta}{column.key}.{view.metric}"
@@ -103,6 +107,8 @@ class RunTable(VirtualTable[TableRow]):
         super().__init__(RUNS, self._cells, id=id)
         self.marks = Marks({})
         self.metric = METRICS[0]
+        self.members: frozenset[str] = frozenset()
+        """The runs of groups; they are set in below their group."""
         self.id_length = 10
         self.clock = clock
 
@@ -134,6 +140,8 @@ class RunTable(VirtualTable[TableRow]):
             return [(text, colors[style])]
         if column.key == "id":
             return [(run.id[: self.id_length], colors["dim"])]
+        if column.key == "arm" and row.id in self.members:
+            return [("  ", colors["text"]), *arm_cell(run, column.width - 2, colors)]
         return _CELLS[column.key](row, run, column, colors)
 
     def _metric(self, row: TableRow, name: str, colors: Inks) -> CellText:
@@ -167,18 +175,28 @@ def _status(row: TableRow, colors: Inks) -> CellText:
     return [(STATUS.get(status, ("?", ""))[0], colors.status(status))]
 
 
-def _arm(run: RunRow, width: int, colors: Inks) -> CellText:
-    """The name with its last part first to the eye (alone where there is no room), and what was changed by hand."""
+def arm_cell(run: RunRow, width: int, colors: Inks) -> CellText:
+    """The name with its last part first to the eye (behind `…/` where there is no room for the method), and what was
+    changed by hand."""
     method, slash, ablation = run.arm.partition("/")
-    changes = ", ".join(f"{name.split('.')[-1]}={value}" for name, value in sorted(run.overrides.items()))
-    if slash and len(f"{run.arm} {changes}") > width:
-        method, slash, ablation = ablation, "", ""
+    changes = _changes(run)
+    if slash and len(arm_text(run)) > width:
+        method = "…"
     name = (
         [(printable(f"{method}/"), colors["dim"]), (printable(ablation), colors["text"])]
         if slash
         else [(printable(method), colors["text"])]
     )
     return [*name, (printable(f" {changes}") if changes else "", colors["dim"])]
+
+
+def arm_text(run: RunRow) -> str:
+    """The arm and what was changed by hand, in full."""
+    return f"{run.arm} {_changes(run)}".rstrip()
+
+
+def _changes(run: RunRow) -> str:
+    return ", ".join(f"{name.split('.')[-1]}={value}" for name, value in sorted(run.overrides.items()))
 
 
 def _left(run: RunRow, now: float) -> tuple[str, str]:
@@ -240,7 +258,7 @@ def unused_columns(rows: Iterable[TableRow]) -> frozenset[str]:
 
 _CELLS: dict[str, Callable[[TableRow, RunRow, Column, Inks], CellText]] = {
     "status": lambda row, run, column, colors: _status(row, colors),
-    "arm": lambda row, run, column, colors: _arm(run, column.width, colors),
+    "arm": lambda row, run, column, colors: arm_cell(run, column.width, colors),
     "dataset": lambda row, run, column, colors: [(printable(run.dataset), colors["text"])],
     "backbone": lambda row, run, column, colors: [(printable(run.backbone), colors["text"])],
     "seed": _seed,

@@ -21,8 +21,9 @@ from engine.views.plans import FieldState, value_in
 from engine.views.words import printable
 from tfllmer_tui.tui.messages import ChoiceTurned, FindRequested, LineLeft, RowChosen, RowReached, SettingEdited
 from tfllmer_tui.tui.palette import Inks, inks
+from tfllmer_tui.tui.snapshot import READING
 from tfllmer_tui.tui.widgets.completed import TextLine
-from tfllmer_tui.tui.widgets.table import READING, CellText, Column, VirtualTable
+from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 
 
 @dataclass(frozen=True)

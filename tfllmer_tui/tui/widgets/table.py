@@ -19,17 +19,17 @@ from textual.strip import Strip
 
 from tfllmer_tui.tui.messages import RowChosen, RowReached, SortChosen
 from tfllmer_tui.tui.palette import Inks, inks
+from tfllmer_tui.tui.snapshot import READING
 
 Row = TypeVar("Row")
-READING = "reading…"
 CellText: TypeAlias = "Sequence[tuple[str, Style]]"
 """Pieces of text, each in one style."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: it gives way first where `rank` is largest, and takes spare room by `grow`. `full` is its title where
-    there is room for it."""
+    """A column: it gives way first where `rank` is largest, and takes spare room by `grow`: first of all as far as its
+    longest text needs it, where that is known (`text_width`). `full` is its title where there is room for it."""
 
     key: str
     title: str
@@ -39,6 +39,7 @@ class Column:
     grow: int = 0
     most: int = 60
     full: str = ""
+    text_width: int = 0
 
 
 class VirtualTable(ScrollView, Generic[Row], can_focus=True):
@@ -131,11 +132,8 @@ class VirtualTable(ScrollView, Generic[Row], can_focus=True):
             columns.remove(max(columns, key=lambda c: c.rank))
         widths = {c.key: c.width for c in columns}
         spare = room - sum(c.width + 1 for c in columns)
-        while spare > 0 and (growing := [c for c in columns if c.grow and widths[c.key] < c.most]):
-            for column in growing:
-                step = min(column.grow, spare, column.most - widths[column.key])
-                widths[column.key] += step
-                spare -= step
+        spare = widen(columns, widths, spare, lambda column: min(column.text_width, column.most))
+        widen(columns, widths, spare, lambda column: column.most)
         self._fitted = tuple(replace(c, width=widths[c.key]) for c in columns)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -285,3 +283,13 @@ def fitted(cell: CellText, room: int, right: bool = False) -> list[Segment]:
         segments.append(Segment(text, style))
         left -= size
     return segments
+
+
+def widen(columns: Sequence[Column], widths: dict[str, int], spare: int, limit: Callable[[Column], int]) -> int:
+    """Share spare room among the columns that grow, each up to its limit; what is left of it."""
+    while spare > 0 and (growing := [c for c in columns if c.grow and widths[c.key] < limit(c)]):
+        for column in growing:
+            step = min(column.grow, spare, limit(column) - widths[column.key])
+            widths[column.key] += step
+            spare -= step
+    return spare
