@@ -21,7 +21,7 @@ OF_THE_MOMENT = {"", "curve", "left", "next", "since", "seeds"}
 
 def test_titles_of_columns_are_fields_of_filters() -> None:
     for view in (RunView(), RunView(grouped=True), RunView(metric="hr@20")):
-        for column in columns_of(view, 10, 0, False, ()):
+        for column in columns_of(view, 10, (), False, ()):
             name = column.full or column.title
             if name not in OF_THE_MOMENT:
                 field_named(name, "--columns")

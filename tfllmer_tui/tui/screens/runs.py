@@ -31,7 +31,7 @@ from tfllmer_tui.tui.widgets.closing import ClosingLine
 from tfllmer_tui.tui.widgets.filter_bar import FilterBar, FilterLine
 from tfllmer_tui.tui.widgets.preview import Preview
 from tfllmer_tui.tui.widgets.run_panes import RunPanes
-from tfllmer_tui.tui.widgets.run_table import RUNS, Marks, RunTable, arm_text, columns_of, unused_columns
+from tfllmer_tui.tui.widgets.run_table import RUNS, Marks, RunTable, columns_of, unused_columns
 from tfllmer_tui.tui.widgets.welcome import Welcome
 
 if TYPE_CHECKING:
@@ -158,9 +158,7 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
         groups = (entry for entry in result.entries if isinstance(entry, RunGroup))
         table.members = frozenset(run.id for group in groups for run in group.runs)
         hidden = self._listing.hidden | unused_columns(result.entries)
-        runs = (entry.first if isinstance(entry, RunGroup) else entry for entry in result.entries)
-        arm_length = max((len(arm_text(run)) for run in runs), default=0)
-        columns = columns_of(self._view, table.id_length, arm_length, bool(self._compared.baselines), hidden)
+        columns = columns_of(self._view, table.id_length, result.entries, bool(self._compared.baselines), hidden)
         if columns != table._columns:
             table.set_columns(columns)
         ages = self.context.clock() // AGES_S

@@ -72,18 +72,19 @@ GROUPS = (
 
 
 def columns_of(
-    view: RunView, id_length: int, arm_length: int, against: bool, hidden: Collection[str]
+    view: RunView, id_length: int, rows: Iterable[TableRow], against: bool, hidden: Collection[str]
 ) -> tuple[Column, ...]:
     """The columns that are not hidden (how many seeds a mean is of never is): the id as wide as it must be, the arm as
     its longest name if there is room, metrics `against` a baseline named so. Titles are the names of filters."""
     columns = []
+    runs = (row.first if isinstance(row, RunGroup) else row for row in rows)
     for column in GROUPS if view.grouped else RUNS:
         if column.key in hidden and not (view.grouped and column.key == "seed"):
             continue
         if column.key == "id":
             column = replace(column, width=id_length)  # noqa: PLW2901
         elif column.key == "arm":
-            column = replace(column, text_width=arm_length)  # noqa: PLW2901
+            column = replace(column, text_width=max((len(arm_text(run)) for run in runs), default=0))  # noqa: PLW2901
         elif column.key in ("valid", "test"):
             delta, width = "Δ" * against, (16 if view.grouped else 7) if against else column.width
             full = f"{delta}{column.key}.{view.metric}"
