@@ -17,7 +17,8 @@ from engine.presets.files import Setting
 from engine.presets.layers import at, whole_name
 from engine.presets.studies import AXES, FLAG_AXIS, Rule, Study, Value, check_field, key_of, parse_only, text_of
 from engine.presets.tuned import find_tuned
-from engine.spec import TUNED_BY, Experiment, config_hash, data_hash, flat, spec_hash, to_document
+from engine.records import TUNED_BY
+from engine.spec import Experiment, config_hash, data_hash, flat, spec_hash, to_document
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from engine.presets.locate import (
     is_path,
 )
 from engine.presets.tuned import Tuned, tuned_for
-from engine.spec import BACKBONES, TUNED_BY, Experiment, dotted, explain, flat, leaves_by_name
+from engine.records import TUNED_BY
+from engine.spec import BACKBONES, Experiment, dotted, explain, flat, leaves_by_name
 
 METHOD, DATASET, BACKBONE = "tf-llmer", "demo", "sasrec"
 """What `tfllmer run` takes where nothing is said; for a backbone without an item table the method is `id`."""

@@ -26,11 +26,12 @@ from engine.records.runs import (
     best_epoch,
 )
 from engine.records.studies import DiagnosisRecord, ModelCurvature, StudyCell, StudyRecord
-from engine.records.tunings import TrialRecord, TrialState, TuningRecord
+from engine.records.tunings import TUNED_BY, TrialRecord, TrialState, TuningRecord
 
 __all__ = [
     "ENDED",
     "STATUSES",
+    "TUNED_BY",
     "CodeState",
     "CurvePoint",
     "DiagnosisRecord",

@@ -9,6 +9,9 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from engine.records.decoding import flag, mapping, number, sequence, text, texts, whole
 
+TUNED_BY = "tuned"
+"""The name of a tuned preset among what a run has otherwise than its presets."""
+
 TrialState: TypeAlias = Literal["open", "finished", "pruned", "failed"]
 """`pruned`: its curve was worse than the median of the trials before; `failed`: it has no value at all."""
 

@@ -144,7 +144,7 @@ from engine.spec.table import (
     TrainedRows,
 )
 from engine.spec.training import SGD, Adam, AdamW, Budget, Optimizer, Patience, Train, Until
-from engine.spec.tuning import TUNED_BY, Tuning
+from engine.spec.tuning import Tuning
 from engine.spec.upgrade import FORMAT, upgrade
 from engine.spec.vectors import Embedding
 
@@ -178,7 +178,6 @@ __all__ = [
     "SRGNN",
     "SVDGCN",
     "SVDGCNS",
-    "TUNED_BY",
     "ZCA",
     "Adam",
     "AdamW",

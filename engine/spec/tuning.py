@@ -6,9 +6,6 @@ from pydantic import Field
 
 from engine.spec.part import Part
 
-TUNED_BY = "tuned"
-"""The name of a tuned preset among what a run has otherwise than its presets."""
-
 
 class Tuning(Part):
     """A tuned preset, and what has to be equal for two arms to have been tuned alike. It changes no number of a run."""

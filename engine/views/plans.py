@@ -294,7 +294,8 @@ def words() -> dict[str, list[str]]:
 def filled(store: Store, run_id: str) -> dict[str, str]:
     """The form that makes a stored run again."""
     from engine.presets.studies import text_of
-    from engine.spec import TUNED_BY, flat
+    from engine.records import TUNED_BY
+    from engine.spec import flat
     from engine.store import experiment_of, get_run
 
     run = get_run(store, run_id)

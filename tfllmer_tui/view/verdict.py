@@ -20,8 +20,8 @@ _MARK = {True: "✓", False: "✗", None: "?"}
 
 def headline(claim: Verdict) -> Text:
     """`✓ demo · sasrec: supported (untuned)`."""
-    untuned = " (untuned)" if claim.untuned else ""
-    return plain(f"{_MARK[claim.supported]} {claim.bench.title}: {claim.verdict}{untuned}", "bold")
+    tuned = " (tuned alike)" if claim.tuning else " (untuned)" if claim.untuned else ""
+    return plain(f"{_MARK[claim.supported]} {claim.bench.title}: {claim.verdict}{tuned}", "bold")
 
 
 def verdict_lines(judgement: Judgement) -> list[RenderableType]:

@@ -14,7 +14,7 @@ from engine.metrics import SELECTION, Metric, parse_metric
 from engine.reports.boards.budgets import TUNED
 from engine.reports.boards.evidence import Evidence
 from engine.reports.boards.leaderboard import setting
-from engine.spec import BACKBONES, Experiment, identity
+from engine.spec import BACKBONES, Experiment, Tuning, flat, identity
 
 CHOOSES = f"valid.{SELECTION}"
 _FIXED = ("data.", "evaluate.", "backbone.", "train.")
@@ -40,6 +40,8 @@ class Arm:
     """Learning rates tried."""
     lengths: tuple[str, ...] = ()
     """Settings of `table.row_length` tried."""
+    tuning: Tuning | None = None
+    """Where its configuration is that of a tuned preset."""
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -127,7 +129,8 @@ def _budget(run: Evidence) -> str:
     """What must be equal for training CE and ranking to be compared at all."""
     e = run.experiment
     train = {name: value for name, value in run.identity["train"].items() if name not in ("lr", "weight_decay")}
-    parts = [run.record.data_hash, e.evaluate.mask_seen, e.backbone.model_dump(mode="json"), train]
+    model = {n: value for n, value in e.backbone.model_dump(mode="json").items() if f"backbone.{n}" not in TUNED}
+    parts = [run.record.data_hash, e.evaluate.mask_seen, model, train]
     return json.dumps(parts, sort_keys=True)
 
 
@@ -188,6 +191,7 @@ def _names(same: Sequence[Evidence], shared: Mapping[str, Any]) -> frozenset[str
 
 
 def _arm(names: frozenset[str], configs: Sequence[Sequence[Evidence]]) -> Arm:
+    configs = _tuned_alone(configs)
     best = chosen(configs)
     return Arm(
         name=" = ".join(sorted(names)),
@@ -197,10 +201,27 @@ def _arm(names: frozenset[str], configs: Sequence[Sequence[Evidence]]) -> Arm:
         tried=len(configs),
         lrs=tuple(sorted({runs[0].experiment.train.lr for runs in configs})),
         lengths=tuple(sorted({str(runs[0].experiment.table.row_length) for runs in configs})),
+        tuning=_tuning_of(best),
     )
 
 
+def _tuning_of(runs: Sequence[Evidence]) -> Tuning | None:
+    """What one of the runs of a configuration knows of a tuning; runs made before it know nothing."""
+    return next((run.experiment.tuning for run in runs[::-1] if run.experiment.tuning is not None), None)
+
+
+def _tuned_alone(configs: Sequence[Sequence[Evidence]]) -> Sequence[Sequence[Evidence]]:
+    """The configurations of tuned presets where there are any, those that a cross-entropy chose before those that a
+    ranking metric did: the verdict is about training."""
+    known = [(runs, tuning) for runs in configs if (tuning := _tuning_of(runs)) is not None]
+    by_ce = [runs for runs, tuning in known if tuning.by.endswith("_ce")]
+    return by_ce or [runs for runs, _ in known] or configs
+
+
 def _tuned(run: Evidence) -> dict[str, Any]:
+    if run.experiment.tuning is not None:
+        values = flat(run.experiment)
+        return {name: values[name] for name in run.experiment.tuning.settings}
     overrides = run.record.overrides
     return {name: overrides[name] for name in TUNED if name in overrides}
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from engine.records import TUNED_BY
+
 if TYPE_CHECKING:
     from engine.spec import Experiment
 
@@ -30,8 +32,11 @@ TUNED = (
     "table.input_scale",
     "table.init.id_sd",
     "table.inject.id_sd",
+    "backbone.dropout",
+    TUNED_BY,
 )
-"""What an arm may choose on the validation split; another change by hand makes another arm."""
+"""What an arm may choose on the validation split, one by one or all by a tuned preset; another change by hand makes
+another arm."""
 
 SHARED = (
     "table.row_length",
@@ -46,6 +51,9 @@ SHARED = (
 """Settings that arms share unless they are under study (docs/method.md D.3, "Fair arms"); an arm without vectors has
 none of the last."""
 _FLAGS = frozenset(SHARED) - {"table.row_length", "table.tau", "table.input_scale"}
+
+TUNING, UNTUNED = "tuning", "none"
+"""How an arm was tuned, among what arms share, and what stands there where it was not."""
 
 STOPPING = ("train.until", "train.until.patience", "train.until.min_steps")
 TRAINED = "epochs trained"
@@ -85,7 +93,8 @@ def shared_of(experiment: Experiment) -> dict[str, str]:
     from engine.spec import flat
 
     values = flat(experiment)
-    return {name: shared_word(name, values[name]) for name in SHARED if name in values}
+    words = {name: shared_word(name, values[name]) for name in SHARED if name in values}
+    return words | {TUNING: UNTUNED if experiment.tuning is None else experiment.tuning.text}
 
 
 def with_trained(budget: Mapping[str, Any], epochs: Iterable[int | None]) -> dict[str, Any]:
@@ -129,7 +138,7 @@ def unshared_settings(columns: Iterable[Mapping[str, Mapping[str, str]]]) -> tup
     """
     found: dict[UnequalBudget, None] = {}
     for by_label in columns:
-        for setting in SHARED:
+        for setting in (*SHARED, TUNING):
             values = {label: own[setting] for label, own in by_label.items() if setting in own}
             found |= dict.fromkeys(unequal_values(setting, values))
     return tuple(found)

@@ -6,8 +6,8 @@ import json
 from collections.abc import Collection, Sequence
 
 from engine.metrics import parse_metric, with_values
-from engine.records import RunRecord, RunResult, RunStatus
-from engine.reports.boards.budgets import BUDGET, SHARED, shared_word
+from engine.records import TUNED_BY, RunRecord, RunResult, RunStatus
+from engine.reports.boards.budgets import BUDGET, SHARED, TUNING, UNTUNED, shared_word
 from engine.store import Store, list_values
 from engine.store.core.documents import document
 from engine.store.queries.filters import field_named
@@ -49,6 +49,7 @@ def measured_records(
         budget = dict(zip(BUDGET, values[width:of_budget], strict=True))
         settings = zip(SHARED, values[of_budget:measured], strict=True)
         shared = {name: shared_word(name, value) for name, value in settings if value is not None}
+        shared[TUNING] = str(overrides.get(TUNED_BY, UNTUNED))
         own = {"overrides": overrides, "mask_seen": mask_seen, "budget": budget, "shared": shared, "result": result}
         records.append(RunRecord(id=run, **own, **columns))
     return records

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from engine.reports.boards.budgets import SHARED, UnequalBudget, shared_of, unequal_values
+from engine.reports.boards.budgets import SHARED, TUNING, UnequalBudget, shared_of, unequal_values
 from engine.spec import ADAPTERS, SpectralAdapter, SplitWithID, SumWithID
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def unshared(arms: Mapping[str, Sequence[Evidence]]) -> tuple[UnequalBudget, ...
     """What differs between arms, row lengths first; each arm's runs are of one configuration."""
     settings = {name: shared_of(runs[0].experiment) for name, runs in arms.items()}
     differences = list(unequal_values(ROW_LENGTH, lengths_by_arm(arms)))
-    for setting in SHARED[1:]:
+    for setting in (*SHARED[1:], TUNING):
         values = {name: own[setting] for name, own in settings.items() if setting in own}
         differences += unequal_values(setting, values)
     return tuple(differences)

@@ -32,8 +32,16 @@ def _headline(verdict: Verdict) -> str:
         f"LLM vectors down to that of an ID baseline. On {bench.dataset} with {bench.backbone}{vectors}{changed}: "
         f"{verdict.verdict}. The baseline is {b.arm.name}{_choice(b)}, training CE {_mean(b.ce)} nats after "
         f"{bench.epochs} epochs{rest}; the margin is {100 * verdict.margin_share:g} % of it, {verdict.margin:.4f} "
-        f"nats.{_untuned(verdict)}"
+        f"nats.{_tuned(verdict)}{_untuned(verdict)}"
     )
+
+
+def _tuned(verdict: Verdict) -> str:
+    tuning = verdict.tuning
+    if tuning is None:
+        return ""
+    about = "" if tuning.by.endswith("_ce") else "; that is a choice for claims about ranking, and this one is about CE"
+    return f" Tuned alike: the baseline and the 2 x 2 had {tuning.text} each (tuned preset {tuning.name}){about}."
 
 
 def _untuned(verdict: Verdict) -> str:
@@ -153,7 +161,8 @@ def grid(verdict: Verdict) -> Grid:
         f"({100 * verdict.margin_share:g} %), misses it if it begins above.",
         f"Verdict: {verdict.verdict}.",
         *([f"Not shared: {'; '.join(each.text() for each in verdict.differences)}."] if verdict.differences else []),
-        *(["Untuned."] if verdict.untuned else []),
+        *([f"Tuned alike: {verdict.tuning.text}."] if verdict.tuning else []),
+        *(["Untuned."] if verdict.untuned and verdict.tuning is None else []),
     )
     columns = ("role", "seeds", "train CE ↓", "gap to b", "outcome", "valid CE ↓", "NDCG@10 ↑")
     return Grid(f"verdict · {verdict.bench.title}", caption, "arm", (), columns, tuple(rows))
@@ -181,6 +190,7 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         "supported": verdict.supported,
         "withheld": verdict.withheld,
         "not_shared": [difference.text() for difference in verdict.differences],
+        "tuning": verdict.tuning and verdict.tuning.model_dump(mode="json"),
         "untuned": list(verdict.untuned),
         "baseline": verdict.baseline.arm.name,
         "b": verdict.baseline.ce.mean,

@@ -15,8 +15,8 @@ from engine import spec
 from engine.errors import UserError
 from engine.places import atomic_file
 from engine.presets import resolve
-from engine.records import Provenance, RunResult
-from engine.spec import TUNED_BY, Experiment, Files, flat, leaves_by_name
+from engine.records import TUNED_BY, Provenance, RunResult
+from engine.spec import Experiment, Files, flat, leaves_by_name
 from engine.store import Run, experiment_of, facts_of
 from engine.text import shell_line
 

@@ -19,7 +19,7 @@ from engine.reports.boards.shared import ROW_LENGTH, unshared
 from engine.reports.stats.paired import paired_differences
 from engine.reports.stats.statistics import NoTestError, Summary, Test, holm, over_seeds, seeds_to_decide, summary
 from engine.reports.verdict.explain import Explained, explained
-from engine.spec import PCA, Experiment
+from engine.spec import PCA, Experiment, Tuning
 
 Outcome: TypeAlias = Literal["reaches", "misses", "undecided"]
 Role: TypeAlias = Literal["norm + Rec-PCA", "norm only", "Rec-PCA only", "neither", "baseline", "rival", "other"]
@@ -99,6 +99,8 @@ class Verdict:
     withheld: bool
     """Whether the rule's outcome is not told, since the arms' row lengths differ and were not searched alike, or since
     it would be "supported" and something else differs."""
+    tuning: Tuning | None
+    """Where the baseline and the arms of the 2 x 2 were tuned alike."""
     untuned: tuple[str, ...]
     """Arms of the comparison that had no grid of learning rates, or another one than the others."""
     notes: tuple[str, ...]
@@ -210,6 +212,7 @@ def _verdict(bench: Bench, share: float, baselines: Sequence[str], notes: list[s
         explained=explained(bench, best),
         differences=tuple(differences),
         withheld=withheld,
+        tuning=tuned_alike(compared),
         untuned=tuple(_untuned([s for s in standings if s.role != "other"])),
         notes=tuple(notes),
     )
@@ -296,6 +299,8 @@ def _lengths_differ(arms: Sequence[Arm]) -> list[UnequalBudget]:
 
 def _searched_alike(arms: Sequence[Arm]) -> bool:
     """Whether each arm chose its row length among the same ones."""
+    if tuned_alike(arms) is not None and all(_searched("table.row_length", arm) for arm in arms):
+        return True
     return len(arms[0].lengths) > 1 and all(arm.lengths == arms[0].lengths for arm in arms)
 
 
@@ -310,9 +315,18 @@ def _withheld(differences: Sequence[UnequalBudget], *, lengths: bool) -> str:
 
 
 def _untuned(standings: Sequence[Standing]) -> list[str]:
-    """Arms without a grid of learning rates, or with another grid than the widest."""
-    widest = max((s.arm.lrs for s in standings), key=len)
-    return [s.arm.name for s in standings if len(s.arm.lrs) < 2 or s.arm.lrs != widest]
+    """Arms that are of no tuned preset, and without a grid of learning rates or with another grid than the widest."""
+    rest = [s.arm for s in standings if s.arm.tuning is None]
+    widest = max((arm.lrs for arm in rest), key=len, default=())
+    return [arm.name for arm in rest if len(arm.lrs) < 2 or arm.lrs != widest]
+
+
+def tuned_alike(arms: Sequence[Arm]) -> Tuning | None:
+    """What one of the arms knows of its tuning where all had the same number of trials in the same space, chosen by
+    the same criterion."""
+    known = [arm.tuning for arm in arms if arm.tuning is not None]
+    alike = len(known) == len(arms) and len({tuning.text for tuning in known}) == 1
+    return known[0] if alike else None
 
 
 _SHARED: tuple[tuple[str, Callable[[Experiment], object]], ...] = (
@@ -346,6 +360,8 @@ def _fairness(bench: Bench, core: Mapping[Role, Arm]) -> list[str]:
 
 def _searched(name: str, arm: Arm) -> bool:
     """Whether validation chose this setting of the arm."""
+    if arm.tuning is not None:
+        return name in arm.tuning.settings
     return arm.tried > 1 and any(choice.startswith(f"{name}=") for choice in arm.choice)
 
 
