@@ -48,7 +48,7 @@ def main() -> None:
     optimizer = make_optimizer(model, experiment.train)
     minimised = criterion(experiment.train.loss, n_items)
     valid = held_out(split.valid_history, split.valid)
-    probe = training_probe(split.train, experiment.train.probe)
+    probe = training_probe(split.train, experiment.train.probe, experiment.train.probe_run)
 
     def steps(epoch: int) -> None:
         model.train()

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from engine.data.arrays import IntArray
+from engine.data.arrays import BoolArray, IntArray
 from engine.data.split import Sequences
-from engine.data.windows import gather
+from engine.data.windows import cut, gather
 
 
 @dataclass(frozen=True)
 class Cases:
     """Histories and the item that follows each.
 
-    users:   [B] which user each case belongs to
-    history: B sequences, all that is known of the user before the target, oldest first; never empty
-    targets: [B]
+    users:     [B] which user each case belongs to
+    history:   B sequences, all that is known of the user before the target, oldest first; never empty
+    targets:   [B]
+    continues: [B] True where a case's history is that of the case before it and that case's target, and both may be
+               encoded at once; None where none does. Such cases are a run, the first of which does not continue.
     """
 
     users: IntArray
     history: Sequences
     targets: IntArray
+    continues: BoolArray | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -32,7 +37,24 @@ class Cases:
         first, last, _ = part.indices(len(self))
         offsets = self.history.offsets[first : last + 1]
         history = _taken(self.history, np.arange(offsets[0], offsets[-1]), offsets - offsets[0])
-        return Cases(self.users[part], history, self.targets[part])
+        continues = None if self.continues is None else self.continues[part]
+        return Cases(self.users[part], history, self.targets[part], continues)
+
+    def blocks(self, size: int) -> Iterator[Cases]:
+        """The cases in blocks of at most `size` runs; a case that is in none is one by itself."""
+        begins = np.arange(len(self)) if self.continues is None else np.flatnonzero(~self.continues)
+        for first, stop in pairwise([*begins[::size].tolist(), len(self)]):
+            yield self[first:stop]
+
+    def shared(self, longest: int) -> tuple[IntArray, IntArray]:
+        """(run [B], back [B]): runs of at most `longest` cases, numbered in order, and how many of its run stand behind
+        each case."""
+        place = np.arange(len(self))
+        begins = place if self.continues is None else np.flatnonzero(~self.continues)
+        sizes = np.diff(begins, append=len(self))
+        back = np.repeat(begins + sizes, sizes) - 1 - place
+        back %= longest
+        return np.cumsum(np.append(True, back[:-1] == 0)[: len(self)]) - 1, back
 
 
 def held_out(histories: Sequences, targets: IntArray) -> Cases:
@@ -43,19 +65,26 @@ def held_out(histories: Sequences, targets: IntArray) -> Cases:
     return Cases(users, history, targets[users])
 
 
-def training_probe(train: Sequences, size: int) -> Cases:
-    """A fixed sample of training positions, each with the history before it.
+def training_probe(train: Sequences, size: int, run: int = 1) -> Cases:
+    """A fixed sample of `size` training positions, each with the history before it.
 
-    The sample depends on the data and `size` alone, so arms and seeds are measured on the same positions.
+    Positions are drawn in runs of up to `run` successive ones of a user, every position as likely as any other; one
+    encoding serves a run. The sample depends on the data, `size` and `run` alone, so arms and seeds are measured on
+    the same positions.
     """
-    sizes = np.diff(train.offsets)
-    owner = np.repeat(np.arange(len(train)), np.maximum(sizes - 1, 0))
-    place = gather(np.ones(len(train), dtype=np.int64), np.maximum(sizes - 1, 0))  # 1 .. size - 1 per user
-    chosen = np.sort(np.random.default_rng(0).permutation(len(owner))[:size])
-    users, place = owner[chosen], place[chosen]
+    owner, first, count = cut(np.maximum(np.diff(train.offsets) - 1, 0), run, None)
+    order = np.random.default_rng(0).permutation(len(owner))
+    taken = np.diff(np.minimum(np.cumsum(count[order]), size), prepend=0)  # the last run may be drawn in part
+    drawn = np.sort(order[taken > 0])
+    count[order] = taken
+    users, place = np.repeat(owner[drawn], count[drawn]), gather(first[drawn] + 1, count[drawn])  # 1 .. size - 1 a user
     begins = train.offsets[users]
     history = _taken(train, gather(begins, place), _offsets(place))
-    return Cases(users, history, train.items[begins + place])
+    continues = None
+    if run > 1:
+        continues = np.ones(len(users), dtype=np.bool_)
+        continues[np.cumsum(count[drawn]) - count[drawn]] = False
+    return Cases(users, history, train.items[begins + place], continues)
 
 
 def _taken(histories: Sequences, places: IntArray, offsets: IntArray) -> Sequences:

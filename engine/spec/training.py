@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from engine.spec.losses import CE, Loss
-from engine.spec.part import Part
+from engine.spec.part import Neutral, Part
 
 
 class Adam(Part):
@@ -67,3 +67,6 @@ class Train(Part):
         default_factory=Budget, description="when training ends: after all epochs, or early by patience"
     )
     probe: int = Field(2048, ge=1, description="training positions on which the training CE is measured")
+    probe_run: Annotated[int, Neutral(1)] = Field(
+        4, ge=1, description="how many successive positions of them are drawn together: one encoding serves them all"
+    )

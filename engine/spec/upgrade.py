@@ -115,11 +115,13 @@ def upgrade(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_2(old: Mapping[str, Any]) -> dict[str, Any]:
-    """The length of an ID table's rows is that of its id_sd, then as now."""
+    """The length of an ID table's rows is that of its id_sd, then as now. Positions of the training probe were drawn
+    one by one."""
     table = old.get("table", {})
     plain = table.get("init", {}).get("kind") == "id" and not table.get("rescale")
     length = "id" if plain else "as-it-comes"
-    return {**old, "table": {"row_length": length, **table}}
+    train = {"probe_run": 1, **old.get("train", {})}
+    return {**old, "table": {"row_length": length, **table}, "train": train}
 
 
 def _from_1(old: Mapping[str, Any]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
     """
     settings = experiment.train
     criterion = losses.criterion(settings.loss, model.n_items)
-    probe = training_probe(split.train, settings.probe)
+    probe = training_probe(split.train, settings.probe, settings.probe_run)
     valid = held_out(split.valid_history, split.valid)
     curvature = CurvatureProbe(experiment, split, model, recorder)
     optimizer = make_optimizer(model, settings)

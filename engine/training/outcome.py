@@ -55,7 +55,7 @@ def tell_files(recorder: Recorder, folder: RunFolder) -> None:
 
 def sizes(experiment: spec.Experiment, split: Split, n_items: int) -> dict[str, Any]:
     """Counts of the data, and the cross-entropies of popularity as lines to compare with."""
-    probe = training_probe(split.train, experiment.train.probe)
+    probe = training_probe(split.train, experiment.train.probe, experiment.train.probe_run)
     valid = held_out(split.valid_history, split.valid)
     return {
         "n_users": len(split.train),

@@ -16,8 +16,8 @@ from engine.metrics.results import NO_TARGET
 from engine.models.base import InnerProducts, Scorer, Trained
 from engine.training.softmax import LN_2, LOG2_E, bounded
 
-BLOCK = 512
-"""Cases whose queries are made at once."""
+BLOCK = 256
+"""Cases whose queries are made at once, runs counted as one."""
 
 _LEAST_ROWS, _CPU_CELLS, _GPU_CELLS = 64, 1 << 18, 1 << 26  # of a block of scores: it is used while it is in the cache
 _MOST_CELLS = 1 << 24  # but 64 MB of float32 are the most, for catalogues of millions
@@ -62,8 +62,7 @@ def evaluate(scorer: Scorer, cases: Cases, mask_seen: bool) -> tuple[Ranks, floa
 def scored(scorer: Scorer, cases: Cases) -> Iterator[tuple[Cases, Tensor, bool]]:
     """The cases block by block, each with its scores [b, n] times log2(e), which the caller may overwrite, and whether
     it is known that no score is larger than `softmax.SAFE_LOG2`."""
-    for first in range(0, len(cases), BLOCK):
-        part = cases[first : first + BLOCK]
+    for part in cases.blocks(BLOCK):
         if not isinstance(scorer, InnerProducts):  # its scores are made in one go
             yield part, scorer.scores(part) * LOG2_E, False
             continue

@@ -30,8 +30,8 @@ SETS = (
 )
 """Dials at which a run takes a second."""
 
-AS_KEPT = "table.row_length=as-it-comes"
-"""The rows' length when the values were kept; the default is another since."""
+AS_KEPT = ("table.row_length=as-it-comes", "train.probe_run=1")
+"""Settings whose defaults were these when the values were kept, and are others since."""
 
 _FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile")
 
@@ -57,7 +57,7 @@ def train(arm: str, backbone: str, root: Path) -> dict[str, Any]:
     `sha256` over names, types, shapes and bytes in the order of the names, and the `result`, without its times."""
     method, _, ablation = arm.partition("/")
     flags: dict[str, Any] = {"method": method, "ablation": ablation or None, "backbone": backbone, "seed": 0}
-    experiment = resolve(**flags, sets=(*SETS, AS_KEPT)).experiment
+    experiment = resolve(**flags, sets=(*SETS, *AS_KEPT)).experiment
     folder = RunFolder(root / f"{backbone}-{arm.replace('/', '-')}")
     folder.root.mkdir(parents=True)
     folder.spec.write_text(to_json(experiment), "utf-8")

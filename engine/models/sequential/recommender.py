@@ -60,6 +60,14 @@ class SequentialRecommender(TableRecommender):
         return self._settings.max_length - (0 if self.backbone.mask_share is None else 1)
 
     @property
+    def _longest_run(self) -> int:
+        """How many successive positions one encoding serves: one where an output sees what stands behind it, else so
+        many that each still sees seven eighths of what it would see alone."""
+        if self.backbone.mask_share is not None or isinstance(self._settings, spec.PrefixTrained):
+            return 1
+        return max(1, self.history_length // 8)
+
+    @property
     def n_targets(self) -> int:
         """See `Trained`."""
         return n_targets(self._train, self.backbone.mask_share is not None)
@@ -98,9 +106,11 @@ class SequentialRecommender(TableRecommender):
         rows, scoring = self.tables()
 
         def queries(cases: Cases) -> Tensor:
-            items, lengths, times = tails(cases.history, np.arange(len(cases)), self.history_length)
+            run, back = cases.shared(self._longest_run)
+            items, lengths, times = tails(cases.history, np.flatnonzero(back == 0), self.history_length)
             when = None if times is None else torch.from_numpy(times).to(rows.device)
-            return self.after(rows, torch.from_numpy(items).to(rows.device), torch.from_numpy(lengths), when)
+            histories = torch.from_numpy(items).to(rows.device), torch.from_numpy(lengths)
+            return self.after(rows, *histories, when, asked=(torch.from_numpy(run), torch.from_numpy(back)))
 
         return InnerProducts(scoring, queries, rows.shape[1], self.temperature())
 
@@ -118,14 +128,26 @@ class SequentialRecommender(TableRecommender):
         layout = replace(layout, items=items)
         return self.query(layout.of_used(self.backbone.encode(F.embedding(items, rows), layout, masked)))
 
-    def after(self, rows: Tensor, items: Tensor, lengths: Tensor, times: Tensor | None = None) -> Tensor:
+    def after(
+        self,
+        rows: Tensor,
+        items: Tensor,
+        lengths: Tensor,
+        times: Tensor | None = None,
+        *,
+        asked: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
         """What `represent` gives behind histories [B, d]: items [T], lengths [B] (CPU), in any order, each from 1 to
-        `history_length`; clock times [T] where they are known."""
+        `history_length`; clock times [T] where they are known. With `asked`, two [N] on the CPU, it is [N, d]: in
+        which history, and how many items before its end."""
         order = torch.argsort(lengths, descending=True, stable=True)
         starts = lengths.cumsum(0) - lengths
         cloze = self.backbone.mask_share is not None
         sizes = lengths[order] + (1 if cloze else 0)
-        layout = Layout.of(sizes, items.device, sizes.cumsum(0) - 1)
+        last = torch.empty_like(order)
+        last[order] = sizes.cumsum(0) - 1
+        used, given = (last if asked is None else last[asked[0]] - asked[1]).sort()
+        layout = Layout.of(sizes, items.device, used)
         window = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
         place = torch.arange(len(window)) - (sizes.cumsum(0) - sizes)[window]
         masked = place == lengths[order][window]  # never true without an extra slot
@@ -133,8 +155,8 @@ class SequentialRecommender(TableRecommender):
         if times is not None:
             layout = replace(layout, times=times[source])
         h = self.represent(rows, items[source], layout, masked.to(items.device) if cloze else None)
-        back = torch.empty_like(order)
-        back[order] = torch.arange(len(order))
+        back = torch.empty_like(given)
+        back[given] = torch.arange(len(given))
         return h[back.to(items.device)]
 
 

@@ -167,7 +167,9 @@ def test_a_document_of_version_1_means_what_it_meant() -> None:
         ),
         table=spec.Table(row_length="as-it-comes", inject=spec.SplitWithID(id_sd=0.3, id_dims=8), bias=spec.FreeBias()),
         backbone=spec.GRU4Rec(hidden=32, windows="fixed"),
-        train=spec.Train(loss=spec.BCE(), optimizer=spec.SGD(momentum=0.9), until=spec.Patience(patience=4)),
+        train=spec.Train(
+            loss=spec.BCE(), optimizer=spec.SGD(momentum=0.9), until=spec.Patience(patience=4), probe_run=1
+        ),
         seed=3,
     )
 

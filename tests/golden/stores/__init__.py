@@ -62,4 +62,8 @@ def study_text(schema: str) -> str:
     """The file of the study `small`, as code of that schema reads it."""
     text = (HERE / "configs" / "study" / "small.yaml").read_text("utf-8")
     present = text.replace("data.demo:", "data.source:").replace("patience: null", "until: budget")
-    return text if schema < "0003" else present.replace("grid:", "  table.row_length: as-it-comes\ngrid:")
+    return (
+        text
+        if schema < "0003"
+        else present.replace("grid:", "  table.row_length: as-it-comes\n  train.probe_run: 1\ngrid:")
+    )

@@ -108,3 +108,44 @@ def test_positions_beyond_the_training_length_are_refused(name: str) -> None:
     layout = Layout.of(torch.tensor([LONGEST]), items.device)
     with pytest.raises(ValueError, match=r"a window of 9 items, but backbone\.max_length=8"):
         model.represent(model.table()[0], items, layout, None)
+
+
+@pytest.mark.parametrize("name", SEQUENTIAL)
+@pytest.mark.parametrize("longest", [24, 12, 2])
+def test_successive_cases_score_as_each_by_itself(name: str, longest: int) -> None:
+    """Where histories fit the backbone. Beyond, a shared encoding begins as far back as that of the run's last case
+    does, so that its others see a few items less; a backbone that looks ahead shares none."""
+    train = histories()
+    part = spec.BACKBONES[name]
+    settings = SMALL | {"max_length": longest}
+    backbone = part.model_validate({key: value for key, value in settings.items() if key in part.model_fields})
+    experiment = spec.Experiment(backbone=backbone, table=table_of(init="id", id_sd=1.0))
+    model = build(experiment, train, N_ITEMS).eval().double()
+    together, alone = training_probe(train, 10**6, 3), training_probe(train, 10**6)
+    order = np.lexsort((np.diff(alone.history.offsets), alone.users))
+    scorer = model.scorer()
+    found, wanted = scorer.scores(together).detach(), scorer.scores(alone).detach()[order]
+    assert together.targets.tolist() == alone.targets[order].tolist()
+    torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("name", NEXT_ITEM)
+def test_cases_of_long_histories_share_what_leaves_them_enough(name: str) -> None:
+    items = np.random.default_rng(2).integers(0, UNSEEN, 40)
+    times = np.arange(40) * 1000
+    train = Sequences(items, np.array([0, 40]), times)
+    part = spec.BACKBONES[name]
+    settings = SMALL | {"max_length": 16}
+    backbone = part.model_validate({key: value for key, value in settings.items() if key in part.model_fields})
+    experiment = spec.Experiment(backbone=backbone, table=table_of(init="id", id_sd=1.0))
+    model = build(experiment, train, N_ITEMS).eval().double()
+    probe = training_probe(train, 3, 3)
+    shared = 1 if isinstance(backbone, spec.PrefixTrained) else 2  # an eighth of the length
+    found = model.scorer().queries(probe).detach()
+    for case in range(3):
+        behind = len(probe) - 1 - case
+        history = probe.history[case][-16 + (behind % shared) :]
+        end = len(probe.history[case])
+        clock = torch.from_numpy(times[end - len(history) : end])
+        alone = model.after(model.tables()[0], torch.from_numpy(history), torch.tensor([len(history)]), clock).detach()
+        torch.testing.assert_close(found[case], alone[0], rtol=1e-9, atol=1e-11)
