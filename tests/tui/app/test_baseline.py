@@ -1,5 +1,6 @@
 """The baseline of a data set is one on every screen, in words; a difference has a colour only where a test shows it."""
 
+import re
 from pathlib import Path
 
 from textual.pilot import Pilot
@@ -9,7 +10,7 @@ from engine.metrics import parse_metric
 from engine.views.baselines import ComparedRows
 from engine.views.comparisons import ComparedNumber
 from engine.views.runs import RunGroup
-from tests.tui.app.bench import app_of, id_of, opened, press, screen_text
+from tests.tui.app.bench import app_of, id_of, opened, press, quiet, screen_text
 from tfllmer_tui.tui.palette import inks
 from tfllmer_tui.tui.screens.compare import _number
 from tfllmer_tui.tui.screens.leaderboard import LeaderboardScreen
@@ -92,3 +93,12 @@ async def test_a_difference_has_a_colour_only_where_a_test_shows_it(filled: Path
         for mark, name in (("", "dim"), ("better", "success"), ("worse", "error")):
             number = ComparedNumber(parse_metric("ndcg@10"), 0.2, 0.01, -0.03, mark)  # type: ignore[arg-type]
             assert _number(number, None, colors)[-1][1] == colors[name]
+
+
+async def test_no_p_value_is_cut(filled: Path) -> None:
+    for width in (80, 140, 200):
+        async with opened(filled, (width, 40)) as pilot:
+            app_of(pilot).compare([id_of(number) for number in (0, 1, 2, 3, 4)])
+            await quiet(pilot)
+            lines = [line for line in screen_text(pilot).splitlines() if ", over " in line and "[" in line]
+            assert lines and all(re.search(r"\] p (< )?[01]\.\d{3}\b", line) for line in lines), lines

@@ -1,5 +1,6 @@
 """Words on screen are those of the filter and of the options; a fold that a filter cuts says so."""
 
+import re
 from pathlib import Path
 
 from rich.text import Text
@@ -84,3 +85,12 @@ async def test_what_is_wrong_with_a_filter_is_read_to_its_end_on_a_narrow_screen
             assert words in " ".join(" ".join(line[32:] for line in lines[1:head]).split())
         await press(pilot, "ctrl+u")
         assert screen_text(pilot).splitlines()[2].split()[:2] == ["run", "arm"]
+
+
+async def test_a_legend_names_its_curves_where_it_gives_their_values(filled: Path) -> None:
+    async with opened(filled, (80, 24)) as pilot:
+        await press(pilot, "end", *("space", "up") * 6)
+        for key in ("", "s", "l", "L", "a"):  # each takes room from the legend
+            await press(pilot, *key)
+            legend = next(line for line in screen_text(pilot).splitlines() if line.startswith("train CE"))
+            assert re.search(r"━━ [a-z]{3}", legend) and not re.search(r"━━ +[\d–+]", legend), legend

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.cells import cell_len
 from rich.style import Style
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
@@ -26,7 +27,7 @@ from engine.views.comparisons import (
 from engine.views.runs import names
 from engine.views.words import printable
 from tfllmer_tui.tui.baselines import choose_baseline, chosen_baselines
-from tfllmer_tui.tui.palette import Inks
+from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.screens.run_keys import RunKeys
 from tfllmer_tui.tui.snapshot import StoreSnapshot
@@ -86,7 +87,7 @@ class CompareScreen(RunKeys, ChartKeys):
             yield Divider("compare")
             with Vertical(id="right"):
                 yield Static(id="lines-title", classes="pane-title", markup=False)
-                yield ComparisonTable(self._columns(()), self._cells, id="lines")
+                yield ComparisonTable(self._columns((), inks(self.app.current_theme)), self._cells, id="lines")
 
     def run_ids(self) -> list[str]:
         return list(self._ids)
@@ -126,7 +127,7 @@ class CompareScreen(RunKeys, ChartKeys):
         self._found = comparison
         table = self.query_one("#lines", VirtualTable)
         lines = comparisons.lines(comparison)
-        table.set_columns(self._columns(lines))
+        table.set_columns(self._columns(lines, inks(self.app.current_theme)))
         table.show(_wrapped(lines, table.size.width - 4))
         self._say_title()
 
@@ -148,15 +149,15 @@ class CompareScreen(RunKeys, ChartKeys):
         if self._found.sides:
             self.call_after_refresh(self._show, self._found)
 
-    def _columns(self, lines: Sequence[TableLine]) -> list[Column]:
+    def _columns(self, lines: Sequence[TableLine], colors: Inks) -> list[Column]:
         longest = max((len(line.name) for line in lines if line.values), default=0)
         columns = [Column("name", "", 17, 0, grow=1, most=32, text_width=longest)]
         for place, side in enumerate(self._found.sides):
             if 0 < place <= self._passed:
                 continue
-            width = 16 if place == 0 else 27 if self._found.tested is not None else 16
+            width = max([16, *(_length(line.values[place], line.values[0], colors) for line in lines if line.values)])
             title = f"{_mark(place)}{side.title}"
-            columns.append(Column(str(place), title, width, place, grow=1, most=36, text_width=len(title)))
+            columns.append(Column(str(place), title, width, place, grow=1, most=max(36, width), text_width=len(title)))
         return columns
 
     def _cells(self, line: TableLine, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
@@ -234,6 +235,13 @@ def _cell(value: ComparedValue, first: ComparedValue, colors: Inks) -> CellText:
         style = "dim" if value.better is None else "success" if value.better else "error"
         return [(value.told(), colors[style])]
     return _number(value, first, colors)
+
+
+def _length(value: ComparedValue, first: ComparedValue, colors: Inks) -> int:
+    """Cells of a number with its difference, or of an interval with its p, neither of which may be cut."""
+    if value is None or isinstance(value, str):
+        return 0
+    return sum(cell_len(text) for text, _ in _cell(value, first, colors))
 
 
 def _number(value: ComparedNumber, first: ComparedValue, colors: Inks) -> CellText:

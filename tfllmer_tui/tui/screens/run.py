@@ -17,6 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static, TabbedContent, TabPane
 
 from engine.records import RunStatus
+from engine.records.runs import origin_text
 from engine.text import shell_line
 from engine.views.words import dotted, printable, value_text
 from tfllmer_tui.tui.listing import removed_rows
@@ -339,6 +340,8 @@ def _head(row: RunRow, colors: Inks, now: float, width: int) -> Text:
     text.append(f"   {row.id}", colors["dim"])
     if row.tags:
         text.append(f"   {printable(' '.join(row.tags))}", colors["accent"])
+    if row.archive:
+        text.append(f"   {printable(origin_text(row.archive, row.backbone))}", colors["dim"])
     if row.removed:
         text.append("   removed; R restores", colors["warning"])
     text.append("\n")
@@ -375,6 +378,7 @@ def _story(store: Store, row: RunRow, settings: Settings | None) -> Story:
     noted = [line for note in row.notes for line in note.splitlines()]
     about: dict[str, Any] = {"tags": ", ".join(row.tags)} if row.tags else {}
     about |= {f"note {number}" if len(noted) > 1 else "note": line for number, line in enumerate(noted, 1)}
+    about |= {"from": origin_text(row.archive, row.backbone)} if row.archive else {}
     about |= {"command": command, "folder": folder, "attempts": stored.attempt, **dotted(stored.facts)}
     if stored.detail:
         about |= {f"detail {i}": line for i, line in enumerate(stored.detail.splitlines(), 1)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.style import Style
@@ -22,6 +22,9 @@ from tfllmer_tui.view.chart import AXIS, LABEL, LETTERS, REFERENCE, SERIES, Pict
 
 if TYPE_CHECKING:
     from tfllmer_tui.tui.context import Context
+
+LEAST_NAME = 4
+"""Cells of a curve's name in a legend, without which the curve is only counted."""
 
 
 class Chart(Widget, can_focus=True):
@@ -177,18 +180,19 @@ class Chart(Widget, can_focus=True):
             sample = 2 * letter if self.ascii_only else "━━"
             rest = 5 if i + 1 < len(named) else 0
             before = named[i - 1][0].name if i else ""
-            for name in (series.name, difference_of_names(series.name, before), ""):
-                label = f" {name} " if name else " "
-                size = 2 + cell_len(sample) + cell_len(label) + cell_len(number)
-                if size <= room - rest:
-                    break
-            else:
+            free = room - rest - cell_len(f"  {sample}  {number}")
+            if free < LEAST_NAME and i == 0:  # rather the name of one than how many there are
+                number, free = "", room - rest - cell_len(f"  {sample} ")
+            names = [name for name in (series.name, difference_of_names(series.name, before)) if name] or [""]
+            name = next((name for name in names if cell_len(name) <= free), names[-1])
+            if free < min(LEAST_NAME, cell_len(name)):
                 segments.append(Segment(f"  +{len(named) - i}"[: max(room, 0)], colors["dim"]))
                 break
             style = colors.curves[color % len(colors.curves)]
+            label = f" {_shortened(name, free)} " if name else " "
             segments += [Segment("  "), Segment(sample, style), Segment(label, colors["dim"])]
             segments.append(Segment(number, colors["text"]))
-            room -= size
+            room -= cell_len(f"  {sample}{label}{number}")
         return Strip(segments).adjust_cell_length(width)
 
     # -------------------------------------------------------------------------------- crosshair, zoom, pan
@@ -325,3 +329,8 @@ def difference_of_names(name: str, before: str) -> str:
     if 0 < at < len(words) and words[at].isdigit():  # a number with what it counts
         at -= 1
     return " ".join(words[at:])
+
+
+def _shortened(name: str, room: int) -> str:
+    """As much of a name as there is room for."""
+    return name if cell_len(name) <= room else set_cell_size(name, max(room - 1, 0)).rstrip() + "…"

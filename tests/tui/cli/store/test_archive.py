@@ -20,6 +20,7 @@ from engine.spool import SpoolWriter
 from engine.store import Run, open_store, series, set_status
 from engine.store.core.origin import archive_of
 from tests.engine.reports.trials import ranks_of
+from tests.tui.app.bench import app_of, opened, press, quiet, screen_text, until
 
 from ..calls import Cli
 from .stores import store_of_four
@@ -419,3 +420,17 @@ def test_specifications_and_documents_are_read_before_anything_is_written(archiv
     ):
         there.refusal("import", "archive", str(spoilt(ending, data)))
         assert not (there.folder / "experiments.db").exists()
+
+
+async def test_the_terminal_says_where_a_run_came_from(here: Cli, there: Cli) -> None:
+    brought(there, packed(here))
+    async with opened(there.folder / "experiments.db", (200, 60)) as pilot:
+        await until(pilot, lambda: "archive pair.zip, no checkpoint" in screen_text(pilot))  # below the table of runs
+        app_of(pilot).open_run(next(iter(app_of(pilot).snapshot.rows)))
+        await quiet(pilot)
+        assert "archive pair.zip, no checkpoint" in screen_text(pilot).splitlines()[1]
+        await press(pilot, "left_square_bracket")
+        about = [line.split("│")[-1].split() for line in screen_text(pilot).splitlines()]
+        assert ["from", "archive", "pair.zip,", "no", "checkpoint"] in [line[:5] for line in about]
+        await press(pilot, "alt+2")
+        await until(pilot, lambda: "with runs from pair.zip" in " ".join(screen_text(pilot).split()))
