@@ -57,7 +57,7 @@ class Resolved:
 
 def ablations_of(method: str) -> list[str]:
     """Names of the ablations that apply to a method."""
-    return [preset.name for preset in list_presets("ablation") if preset.applies_to == method]
+    return [preset.name for preset in list_presets("ablation") if method in preset.methods]
 
 
 def resolve(

@@ -52,6 +52,11 @@ class Preset:
     label: str = ""
     """What tables and figures call it; empty for its name."""
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that an ablation changes, as `applies_to` names them with commas between."""
+        return tuple(word.strip() for word in (self.applies_to or "").split(",") if word.strip())
+
 
 def list_presets(kind: Kind) -> list[Preset]:
     """All presets of a kind, by name. Raises UserError where a file is not a preset."""

@@ -135,7 +135,8 @@ def _ablations(context: Any, incomplete: str) -> Words:
 
     method = context.params.get("method")
     for name, file in sorted(files_of("ablation").items()):
-        if method is None or _line(file, "applies_to") in (method, ""):
+        methods = _line(file, "applies_to")
+        if method is None or not methods or method in map(str.strip, methods.split(",")):
             yield name, _line(file, "meaning")
 
 

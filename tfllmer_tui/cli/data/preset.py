@@ -63,14 +63,14 @@ def ablations(
 
     if method is not None:
         find_preset("method", method)
-    matches = [preset for preset in list_presets("ablation") if method in (None, preset.applies_to)]
+    matches = [preset for preset in list_presets("ablation") if method is None or method in preset.methods]
     if json:
         print_json([_as_json(preset) for preset in matches])
         return
     rows = [
         row
         for p in matches
-        for row in [(f"{p.applies_to}/{p.name}", p.meaning)] + ([("", p.question)] if p.question else [])
+        for row in [(f"{method or p.methods[0]}/{p.name}", p.meaning)] + ([("", p.question)] if p.question else [])
     ]
     print_rich(table(("arm", "meaning, and the question it answers"), rows))
 
