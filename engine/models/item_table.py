@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,8 @@ from torch import Tensor, nn
 
 from engine import spec
 from engine.errors import UserError
-from engine.models.spectral import SpectralAttention, spectrum
+from engine.models.adapters import Alignment, MixedWhitenings, SharedMap, ViewAttention, adapter_of
+from engine.models.spectral import spectrum
 
 _TINY = 1e-6  # a row shorter than this share of the mean row has no direction of its own
 
@@ -69,6 +69,30 @@ def wanted_length(settings: spec.Table, width: int) -> float | None:
     return None if isinstance(settings.init, spec.RandomRows) else spec.ID_SD * math.sqrt(width)
 
 
+def principal_components(rows: Tensor, k: int) -> Tensor:
+    """The scores [n, k] of rows [n, D] on their first k principal axes; of fewer columns, zeros behind them."""
+    centred = rows.double() - rows.double().mean(0)
+    axes = torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(1)[:, :k]
+    scores = centred @ axes
+    return F.pad(scores, (0, k - scores.shape[1])).to(rows.dtype)
+
+
+def _trained_ids(inject: spec.Inject, initial: Tensor, width: int) -> nn.Parameter | None:
+    """Rows that are trained beside the vectors; None for an injection without."""
+    match inject:
+        case spec.SumWithID():
+            return nn.Parameter(torch.randn(len(initial), width) * inject.id_sd)
+        case spec.SplitWithID():
+            columns = inject.id_dims or width // 2
+            if columns > width:
+                raise UserError(f"table.inject.id_dims={columns} exceeds backbone.width={width}")
+            return nn.Parameter(torch.randn(len(initial), columns) * inject.id_sd)
+        case spec.DualViews():
+            return nn.Parameter(principal_components(initial, width))
+        case _:
+            return None
+
+
 class ItemTable(nn.Module):
     """Rows E [n, d] from initial rows Z [n, D], trained or frozen, with what is trained beside them.
 
@@ -77,48 +101,48 @@ class ItemTable(nn.Module):
                                     sum:   E = Z + ID, Z frozen
                                     split: as sum, the ID part in the last columns only (AlphaFuse)
 
-    Where `row_length` gives the rows of linear and mlp their length, it is by one constant in the adapter's last map.
+    moe:        E = sum_k g_k (Z - b_k) W_k, gates g trained too (UniSRec)
+    aligned:    E = W_2 W_1 Z, drawn to the rows of a trained ID table by `extra_loss` (LLMEmb)
+    shared:     E = f(Z_1) + f(Z_2) for the halves of Z (WhitenRec+)
+    attended:   E = [f(Z_1), f(Z_2)] enters, attention over the two scores (DWSRec)
+    dual:       E = [W_2 W_1 Z, ID], ID started from principal components of Z (LLM-ESR)
+
+    Where `row_length` gives the rows of such a map their length, it is by one constant in the adapter's last map.
     """
 
     lengths: Tensor | None
     """[n, 1], to which rows are brought back behind each step; None where they are free."""
 
-    def __init__(self, initial: Tensor, settings: spec.Table, width: int, bare: int = 0) -> None:
-        """`bare` rows of `initial` had no direction of their own (see `initial_table`)."""
+    def __init__(
+        self, initial: Tensor, settings: spec.Table, width: int, bare: int = 0, reference: Tensor | None = None
+    ) -> None:
+        """`bare` rows of `initial` had no direction of their own (see `initial_table`); `reference` [n, d] are the rows
+        that `aligned` draws its own to."""
         super().__init__()
         self.bare = bare
-        n_items, given = initial.shape
+        given = initial.shape[1]
         inject = settings.inject
+        log_shares = None
         if isinstance(inject, spec.SpectralAdapter):
             initial, log_shares = spectrum(initial)
         self.weight = nn.Parameter(initial.clone(), requires_grad=isinstance(inject, spec.Initialise))
         self.register_buffer("lengths", None, persistent=False)
-        self.adapter: nn.Module | None = None
-        self.ids: nn.Parameter | None = None
-        match inject:
-            case spec.LinearAdapter():
-                self.adapter = nn.Linear(given, width)
-            case spec.MLPAdapter():
-                hidden = 2 * width if inject.hidden == "twice-width" else -(-given // 2)
-                self.adapter = nn.Sequential(nn.Linear(given, hidden), nn.GELU(), nn.Linear(hidden, width))
-            case spec.SpectralAdapter():
-                self.adapter = SpectralAttention(log_shares, width)
-            case spec.SumWithID():
-                self.ids = nn.Parameter(torch.randn(n_items, width) * inject.id_sd)
-            case spec.SplitWithID():
-                columns = inject.id_dims or width // 2
-                if columns > width:
-                    raise UserError(f"table.inject.id_dims={columns} exceeds backbone.width={width}")
-                self.ids = nn.Parameter(torch.randn(n_items, columns) * inject.id_sd)
-            case spec.Initialise():
-                if inject.keep_lengths:
-                    self.lengths = self.weight.detach().norm(dim=1, keepdim=True)
-            case spec.Frozen():
-                pass
-            case _:
-                assert_never(inject)
+        self.adapter = adapter_of(inject, given, width, log_shares)
+        self.ids = _trained_ids(inject, initial, width)
+        self.attention = ViewAttention(width) if isinstance(inject, spec.AttendedViews) else None
+        self.alignment: Alignment | None = None
+        if isinstance(inject, spec.AlignedAdapter):
+            if reference is None:
+                raise ValueError("needs the rows of a trained ID table")
+            self.alignment = Alignment(reference, inject.align_tau, inject.align_weight)
+        if isinstance(inject, spec.Initialise) and inject.keep_lengths:
+            self.lengths = self.weight.detach().norm(dim=1, keepdim=True)
+        self.has_views = isinstance(inject, spec.ViewsAdapter)
+        self.train(False)  # lengths are those without noise
         self._scale_adapter(wanted_length(settings, width) if isinstance(inject, spec.MapAdapter) else None)
-        self.initial_length = row_length(self.rows().detach())
+        rows = self.rows().detach()
+        self.initial_length = row_length(rows.view(-1, width) if self.has_views else rows)
+        self.train()
         self.freeze_epochs = inject.freeze_epochs if isinstance(inject, spec.Initialise) else 0
         self.unit_input = settings.normalize in ("input", "both")
         self.unit_scoring = settings.normalize in ("scoring", "both")
@@ -132,7 +156,14 @@ class ItemTable(nn.Module):
         nothing for none."""
         if length is None:
             return
-        factor = length / row_length(self.rows())
+        if isinstance(self.adapter, MixedWhitenings | SharedMap):
+            self.adapter.multiply(length / row_length(self.rows()) * (math.sqrt(2) if self.has_views else 1.0))
+            return
+        made = self.rows()
+        if self.has_views and self.ids is not None:  # each view has the length
+            self.ids.mul_(length / row_length(self.ids))
+            made = made[:, : self.ids.shape[1]]
+        factor = length / row_length(made)
         last = self.adapter[-1] if isinstance(self.adapter, nn.Sequential) else self.adapter
         assert isinstance(last, nn.Linear)
         last.weight.mul_(factor)
@@ -150,17 +181,30 @@ class ItemTable(nn.Module):
             self.weight.mul_(self.lengths / self.weight.norm(dim=1, keepdim=True).clamp_min(1e-30))
 
     def rows(self) -> Tensor:
-        """E [n, d], before any normalisation."""
+        """E [n, d], before any normalisation; [n, 2 d] of views."""
         rows: Tensor = self.weight if self.adapter is None else self.adapter(self.weight)
         if self.ids is None:
             return rows
+        if self.has_views:
+            return torch.cat([rows, self.ids], dim=1)
         return rows + F.pad(self.ids, (rows.shape[1] - self.ids.shape[1], 0))
 
     def forward(self) -> tuple[Tensor, Tensor]:
         """(rows that enter the backbone [n, d], rows that score [n, d]); unit rows are computed once."""
         rows = self.rows()
-        unit = F.normalize(rows, dim=1) if self.unit_input or self.unit_scoring else rows
+        scoring = rows if self.attention is None else self.attention(rows)
+        unit = F.normalize(scoring, dim=1) if self.unit_input or self.unit_scoring else scoring
         entering = unit if self.unit_input else rows
+        if self.unit_input and self.has_views:
+            entering = torch.cat([F.normalize(view, dim=1) for view in rows.chunk(2, dim=1)], dim=1)
         if not isinstance(self.input_scale, float) or self.input_scale != 1.0:
             entering = entering * self.input_scale
-        return entering, (unit if self.unit_scoring else rows)
+        return entering, (unit if self.unit_scoring else scoring)
+
+    def extra_loss(self, scoring: Tensor, targets: Tensor) -> Tensor | None:
+        """What the table adds to the loss of targets [N], by the rows that score, whose first d columns are its own;
+        None where it adds nothing."""
+        if self.alignment is None:
+            return None
+        added: Tensor = self.alignment(scoring[:, : self.alignment.reference.shape[1]], targets)
+        return added

@@ -65,7 +65,11 @@ class TableRecommender(nn.Module):
 
 
 def table_of(experiment: spec.Experiment, width: int, n_items: int, z: FloatArray | None) -> ItemTable:
-    """The item table of an experiment, its rows drawn from the experiment's seed alone."""
+    """The item table of an experiment, its rows drawn from the experiment's seed alone. Where it is aligned to a
+    trained ID table, that table's rows are the last columns of z."""
     generator = torch.Generator().manual_seed(experiment.seed)
+    reference = None
+    if isinstance(experiment.table.inject, spec.AlignedAdapter) and z is not None:
+        z, reference = z[:, :-width], torch.tensor(z[:, -width:])
     rows, bare = initial_table(experiment.table, n_items, width, z, generator)
-    return ItemTable(rows, experiment.table, width, bare)
+    return ItemTable(rows, experiment.table, width, bare, reference)

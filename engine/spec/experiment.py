@@ -15,17 +15,21 @@ from engine.spec.evaluate import Evaluate
 from engine.spec.execution import Execution
 from engine.spec.kinds import OnlyWith
 from engine.spec.part import NOT_IDENTITY, RECORDED, Part
-from engine.spec.posts import GroupWhiten
+from engine.spec.posts import InGroups, TwoViews
 from engine.spec.reductions import NoReduction, PrincipalReduction
 from engine.spec.table import (
     ADAPTERS,
     ID_SD,
+    AlignedAdapter,
+    AttendedViews,
     FromEmbedding,
     Frozen,
     RandomRows,
+    SharedAdapter,
     SpectralAdapter,
     Table,
     TrainedRows,
+    ViewsAdapter,
 )
 from engine.spec.training import Train
 from engine.spec.tuning import Tuning
@@ -100,6 +104,9 @@ class Experiment(Part):
     def _parts_fit(self) -> Experiment:
         if self.table.input_scale != "one" and not isinstance(self.backbone, Sequential):
             raise ValueError(f"table.input_scale needs a backbone that reads histories, not {self.backbone.name}")
+        if isinstance(self.table.inject, ViewsAdapter | AlignedAdapter) and not isinstance(self.backbone, Sequential):
+            kind = self.table.inject.kind
+            raise ValueError(f"table.inject={kind} needs a backbone that reads histories, not {self.backbone.name}")
         reads = isinstance(self.table.init, FromEmbedding)
         if self.embedding is None:
             if reads:
@@ -111,6 +118,12 @@ class Experiment(Part):
         if self.embedding.scale is not None and fixed:
             raise ValueError(
                 "embedding.scale changes nothing where table.row_length sets the rows' length; leave it out"
+            )
+        takes_views = isinstance(self.table.inject, SharedAdapter | AttendedViews)
+        if takes_views != isinstance(self.embedding.post, TwoViews):
+            raise ValueError(
+                f"table.inject={self.table.inject.kind} and embedding.post={self.embedding.post.kind} do not fit: "
+                "embedding.post=two-views is for table.inject=shared or attended, which need it"
             )
         reduce = self.embedding.reduce
         columns = reduce.columns if isinstance(reduce, PrincipalReduction) else None
@@ -126,7 +139,7 @@ class Experiment(Part):
                     "embedding.reduce=none keeps all columns of the vectors, and backbone.width is another number: "
                     f"set table.inject to linear, mlp or spectral, not {self.table.inject.kind}"
                 )
-        elif isinstance(self.embedding.post, GroupWhiten) and (kept := self.columns) % self.embedding.post.groups:
+        elif isinstance(self.embedding.post, InGroups) and (kept := self.columns) % self.embedding.post.groups:
             groups = self.embedding.post.groups
             name = "backbone.width" if kept == self.width else "embedding.reduce.columns"
             raise ValueError(f"embedding.post.groups={groups} does not divide {name}={kept}")
@@ -202,5 +215,7 @@ class Experiment(Part):
         that it starts from."""
         if isinstance(self.table.init, TrainedRows):
             return self.table.init.id_sd
+        if isinstance(self.table.inject, AlignedAdapter):
+            return self.table.inject.id_sd
         control = None if self.embedding is None else self.embedding.control
         return control.id_sd if isinstance(control, BorrowedControl) else None

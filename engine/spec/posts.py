@@ -64,11 +64,22 @@ class BatchNorm(Whitening):
     kind: Literal["batch-norm"] = "batch-norm"
 
 
-class GroupWhiten(Whitening):
+class InGroups(Whitening):
+    """Base of the steps that whiten groups of columns."""
+
+    groups: int = Field(8, ge=1, description="groups of columns; must divide backbone.width")
+
+
+class GroupWhiten(InGroups):
     """ZCA-whitening in groups of columns."""
 
     kind: Literal["group-whiten"] = "group-whiten"
-    groups: int = Field(8, ge=1, description="groups of columns; must divide backbone.width")
+
+
+class TwoViews(InGroups):
+    """ZCA-whitening of all columns, and beside it that in groups: twice the columns (WhitenRec+, DWSRec)."""
+
+    kind: Literal["two-views"] = "two-views"
 
 
 class ACE(Part):
@@ -80,7 +91,7 @@ class ACE(Part):
     )
 
 
-WhiteningPost: TypeAlias = Whiten | ZCA | Cholesky | BatchNorm | GroupWhiten
+WhiteningPost: TypeAlias = Whiten | ZCA | Cholesky | BatchNorm | GroupWhiten | TwoViews
 Post: TypeAlias = Annotated[
-    NoPost | Whiten | ZCA | Cholesky | BatchNorm | GroupWhiten | ACE, Field(discriminator="kind")
+    NoPost | Whiten | ZCA | Cholesky | BatchNorm | GroupWhiten | TwoViews | ACE, Field(discriminator="kind")
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import Field, PlainValidator, model_validator
 
@@ -76,8 +76,11 @@ class MLPAdapter(MapAdapter):
     """Z frozen under a trained two-layer map."""
 
     kind: Literal["mlp"] = "mlp"
-    hidden: Annotated[Literal["twice-width", "half-input"], Neutral("twice-width")] = Field(
-        "twice-width", description="units between the layers: 2 d, or half of the D columns that come in"
+    hidden: Annotated[Literal["twice-width", "half-input", "width"], Neutral("twice-width")] = Field(
+        "twice-width", description="units between the layers: 2 d, half of the D columns that come in, or d"
+    )
+    activation: Annotated[Literal["gelu", "relu", "none"], Neutral("gelu")] = Field(
+        "gelu", description="between the layers; none: two linear maps, as in LLM-ESR and LLMEmb"
     )
 
 
@@ -85,6 +88,53 @@ class SpectralAdapter(Part):
     """Z frozen under a trained adapter that attends over its singular values (SpecTran-like)."""
 
     kind: Literal["spectral"] = "spectral"
+
+
+class MoEAdapter(MapAdapter):
+    """Z frozen under parametric whitenings that gates mix (UniSRec)."""
+
+    kind: Literal["moe"] = "moe"
+    experts: int = Field(8, ge=1, description="parametric whitenings (x - b) W that the gates mix")
+    vector_dropout: float = Field(0.2, ge=0, lt=1, description="dropout of the vectors that come into an expert")
+    gate_noise: bool = Field(True, description="add trained Gaussian noise to the gates while training")
+
+
+class AlignedAdapter(MapAdapter):
+    """Z frozen under two linear maps, whose rows are drawn to those of an ID table that is trained first (LLMEmb)."""
+
+    kind: Literal["aligned"] = "aligned"
+    id_sd: float = Field(ID_SD, gt=0, description="standard deviation of the entries that the ID table starts from")
+    align_weight: float = Field(0.01, ge=0, description="weight of the alignment in the loss")
+    align_tau: float = Field(2.0, gt=0, description="temperature of the alignment")
+
+
+class ViewsAdapter(MapAdapter):
+    """Base of the adapters that make two rows of an item, its views, each of the backbone's width."""
+
+    kind: str
+
+
+class SharedAdapter(MapAdapter):
+    """Z frozen, its halves two views, under one two-layer map; the rows are added up (WhitenRec+)."""
+
+    kind: Literal["shared"] = "shared"
+
+
+class AttendedViews(ViewsAdapter):
+    """Z frozen, its halves two views under one two-layer map, each read by the backbone; attention mixes what it makes
+    of them, and the rows that score (DWSRec)."""
+
+    kind: Literal["attended"] = "attended"
+
+
+class DualViews(ViewsAdapter):
+    """Z frozen under two linear maps, beside a table trained from Z's principal components, each read by the backbone;
+    scores add up (LLM-ESR)."""
+
+    kind: Literal["dual"] = "dual"
+    cross_heads: int = Field(
+        2, ge=0, description="heads of the attention by which each view reads the other first; 0 = none"
+    )
 
 
 class SumWithID(Part):
@@ -102,10 +152,30 @@ class SplitWithID(Part):
     id_dims: int | None = Field(None, ge=1, description="columns of the trained ID part; none = half the width")
 
 
-Adapter: TypeAlias = LinearAdapter | MLPAdapter | SpectralAdapter
-ADAPTERS = (LinearAdapter, MLPAdapter, SpectralAdapter)
+Adapter: TypeAlias = (
+    LinearAdapter
+    | MLPAdapter
+    | SpectralAdapter
+    | MoEAdapter
+    | AlignedAdapter
+    | SharedAdapter
+    | AttendedViews
+    | DualViews
+)
+ADAPTERS = get_args(Adapter)
 Inject: TypeAlias = Annotated[
-    Initialise | Frozen | LinearAdapter | MLPAdapter | SpectralAdapter | SumWithID | SplitWithID,
+    Initialise
+    | Frozen
+    | LinearAdapter
+    | MLPAdapter
+    | SpectralAdapter
+    | SumWithID
+    | SplitWithID
+    | MoEAdapter
+    | AlignedAdapter
+    | SharedAdapter
+    | AttendedViews
+    | DualViews,
     Field(discriminator="kind"),
 ]
 
@@ -161,7 +231,10 @@ class Table(Part):
         default_factory=Initialise,
         description="train the table from Z; keep it at Z (frozen); frozen with a trained linear or mlp adapter, or "
         "with one that attends over its singular values (spectral, SpecTran-like); frozen plus a trained ID table "
-        "(sum), or one in the last id_dims columns only (split, as AlphaFuse does)",
+        "(sum), or one in the last id_dims columns only (split, as AlphaFuse does); frozen under mixed parametric "
+        "whitenings (moe, UniSRec), under maps that are drawn to a trained ID table (aligned, LLMEmb), two views under "
+        "one map, added up (shared, WhitenRec+) or attended over (attended, DWSRec), or beside a trained view (dual, "
+        "LLM-ESR)",
     )
     normalize: Literal["none", "input", "scoring", "both"] = Field(
         "both", description="where rows are made unit length in the forward pass"
@@ -200,6 +273,10 @@ class Table(Part):
             raise ValueError(
                 f"table.inject={self.inject.kind} needs LLM vectors; table.init=id takes initialise or frozen"
             )
+        if isinstance(self.init, TrainedRows) and isinstance(
+            self.inject, (SharedAdapter, AttendedViews, AlignedAdapter)
+        ):
+            raise ValueError(f"table.inject={self.inject.kind} needs LLM vectors, not table.init=id-trained")
         if self.rescale and self.row_length != "as-it-comes":
             raise ValueError("table.rescale sets the rows' length itself; set table.row_length=as-it-comes")
         return self

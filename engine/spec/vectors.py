@@ -35,7 +35,7 @@ class Embedding(Part):
     post: Annotated[Post, Neutral(NoPost())] = Field(
         default_factory=NoPost,
         description="what is done to the k reduced columns: PCA-, ZCA- or Cholesky-whitening, each to unit variance, "
-        "ZCA in groups of columns, or ACE's shrinkage of singular values",
+        "ZCA in groups of columns, both side by side (two-views), or ACE's shrinkage of singular values",
     )
     scale: Annotated[float | None, Neutral(None)] = Field(
         None, gt=0, description="one constant gives the table rows this root mean square norm; none = as they come"

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from engine import spec
@@ -147,6 +148,8 @@ class _Run:
         recorder.facts({"embedding": diagnostics})
         for warning in diagnostics["warnings"]:
             recorder.event(warning, "warning")
+        if isinstance(experiment.table.inject, spec.AlignedAdapter) and borrowed is not None:
+            return np.concatenate([z, borrowed], axis=1)  # the table that the rows are drawn to
         return z
 
     def _resumed(self, step: int | None) -> None:

@@ -34,6 +34,7 @@ MODULES: Mapping[str, str] = {
     "report.export": "export",
     "report.metrics": "metrics",
     "data.preset": "ablations presets",
+    "data.methods": "methods",
     "data.data": "data",
     "data.embed": "embed",
     "data.vectors": "vectors",

@@ -193,7 +193,7 @@ def fit(
         constant = settings.scale / now if now > 0 else 1.0
         w, shift = w * constant, shift * constant
     made = LinearMap(rows.mean, w, shift, rows.unit)
-    z = np.empty((sums.n, k))
+    z = np.empty((sums.n, w.shape[1]))
     for which, block in rows.blocks():
         z[which] = made.of_rows(block.numpy())
     return FittedTable(made, z, retained, reduction, sums)

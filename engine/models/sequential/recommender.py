@@ -20,6 +20,7 @@ from engine.models.base import Criterion, InnerProducts
 from engine.models.item_table import ItemTable
 from engine.models.registry import load
 from engine.models.sequential.layout import Layout
+from engine.models.sequential.views import TwoReadings
 from engine.models.table_recommender import TableRecommender, table_of
 
 
@@ -51,6 +52,10 @@ class SequentialRecommender(TableRecommender):
     ) -> None:
         super().__init__(table, experiment.table, np.bincount(train.items, minlength=n_items))
         self.backbone = backbone
+        self.views: TwoReadings | None = None
+        inject = experiment.table.inject
+        if isinstance(inject, spec.ViewsAdapter):
+            self.views = TwoReadings(inject, settings.width)
         self._settings, self._experiment, self._train, self._n_items = settings, experiment, train, n_items
 
     @property
@@ -99,7 +104,9 @@ class SequentialRecommender(TableRecommender):
         h = self.represent(rows, torch.from_numpy(batch.items).to(device), layout, masked)
         targets = torch.from_numpy(batch.targets).to(device)
         negatives = None if batch.negatives is None else torch.from_numpy(batch.negatives).to(device)
-        return criterion(h, scoring, targets, negatives)
+        value = criterion(h, scoring, targets, negatives)
+        extra = self.table.extra_loss(scoring, targets)
+        return value if extra is None else value + extra
 
     def scorer(self) -> InnerProducts:
         """See `Trained`."""
@@ -112,7 +119,8 @@ class SequentialRecommender(TableRecommender):
             histories = torch.from_numpy(items).to(rows.device), torch.from_numpy(lengths)
             return self.after(rows, *histories, when, asked=(torch.from_numpy(run), torch.from_numpy(back)))
 
-        return InnerProducts(scoring, queries, rows.shape[1], self.temperature())
+        width = scoring.shape[1] - (self.bias is not None or self.beta is not None)
+        return InnerProducts(scoring, queries, width, self.temperature())
 
     def tables(self) -> tuple[Tensor, Tensor]:
         """(rows that enter the backbone [n, d], rows whose inner products with `represent` are the scores)."""
@@ -126,7 +134,10 @@ class SequentialRecommender(TableRecommender):
         if (longest := int(layout.lengths[0])) > self._settings.max_length:
             raise ValueError(f"a window of {longest} items, but backbone.max_length={self._settings.max_length}")
         layout = replace(layout, items=items)
-        return self.query(layout.of_used(self.backbone.encode(F.embedding(items, rows), layout, masked)))
+        vectors = F.embedding(items, rows)
+        if self.views is not None:
+            return self.query(layout.of_used(self.views.encode(self.backbone, vectors, layout, masked)))
+        return self.query(layout.of_used(self.backbone.encode(vectors, layout, masked)))
 
     def after(
         self,

@@ -1,0 +1,62 @@
+"""Methods with parts of their own, stopped and resumed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from engine import spec
+from engine.data import Split, load_dataset, split_dataset
+from engine.models.registry import build
+from engine.presets import resolve
+from engine.spool import RunFolder
+from engine.training import loop
+from tests.engine.training.test_loop import DATA, DEMO, Notes, comparable, one_thread
+
+__all__ = ["one_thread"]
+WIDTH = 8
+Z = np.random.default_rng(0).standard_normal((DEMO.items, 12)).astype(np.float32)
+REFERENCE = np.random.default_rng(1).standard_normal((DEMO.items, WIDTH)).astype(np.float32)
+METHODS = ("unisrec", "llmemb", "whitenrec-plus", "dwsrec", "llm-esr")
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    return split_dataset(load_dataset(DATA), DATA)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_that_is_stopped_goes_on_to_the_bit(method: str, split: Split, tmp_path: Path) -> None:
+    sets = [
+        f"backbone.width={WIDTH}",
+        "backbone.max_length=10",
+        "train.epochs=1",
+        "train.batch_size=16",
+        "train.probe=64",
+    ]
+    found = resolve(method=method, sets=[*sets, "evaluate.curvature=0"]).experiment
+    always = spec.Execution(checkpoint_s=1e-9)
+    experiment = found.model_copy(update={"data": DATA, "execution": always})
+    z = np.concatenate([Z, REFERENCE], axis=1) if method == "llmemb" else Z
+
+    def train(name: str, notes: Notes, *, resume: bool = False, stop_after: int = 10**9) -> object:
+        (tmp_path / name).mkdir(exist_ok=True)
+        calls = iter(range(10**9))
+        model = build(experiment, split.train, DEMO.items, z)
+        folder = RunFolder(tmp_path / name)
+        return comparable(
+            loop.train(
+                experiment, split, model, notes, folder, resume=resume, should_stop=lambda: next(calls) >= stop_after
+            )
+        )
+
+    whole, pieces = Notes(), Notes()
+    expected = train("whole", whole)
+    with pytest.raises(loop.StoppedError):
+        train("pieces", pieces, stop_after=1)
+    assert train("pieces", pieces, resume=True) == expected
+    assert pieces.kept == whole.kept
+    one, other = (load_file(tmp_path / name / "last.safetensors") for name in ("whole", "pieces"))
+    assert one.keys() == other.keys()
+    assert all(bool((one[name] == other[name]).all()) for name in one)
