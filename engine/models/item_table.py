@@ -79,18 +79,16 @@ def principal_components(rows: Tensor, k: int) -> Tensor:
 
 def _trained_ids(inject: spec.Inject, initial: Tensor, width: int) -> nn.Parameter | None:
     """Rows that are trained beside the vectors; None for an injection without."""
-    match inject:
-        case spec.SumWithID():
-            return nn.Parameter(torch.randn(len(initial), width) * inject.id_sd)
-        case spec.SplitWithID():
-            columns = inject.id_dims or width // 2
-            if columns > width:
-                raise UserError(f"table.inject.id_dims={columns} exceeds backbone.width={width}")
-            return nn.Parameter(torch.randn(len(initial), columns) * inject.id_sd)
-        case spec.DualViews():
-            return nn.Parameter(principal_components(initial, width))
-        case _:
-            return None
+    if isinstance(inject, spec.DualViews):
+        return nn.Parameter(principal_components(initial, width))
+    if isinstance(inject, spec.SumWithID):
+        return nn.Parameter(torch.randn(len(initial), width) * inject.id_sd)
+    if isinstance(inject, spec.SplitWithID):
+        columns = inject.id_dims or width // 2
+        if columns > width:
+            raise UserError(f"table.inject.id_dims={columns} exceeds backbone.width={width}")
+        return nn.Parameter(torch.randn(len(initial), columns) * inject.id_sd)
+    return None
 
 
 class ItemTable(nn.Module):

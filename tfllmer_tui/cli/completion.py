@@ -135,8 +135,7 @@ def _ablations(context: Any, incomplete: str) -> Words:
 
     method = context.params.get("method")
     for name, file in sorted(files_of("ablation").items()):
-        methods = _line(file, "applies_to")
-        if method is None or not methods or method in map(str.strip, methods.split(",")):
+        if method is None or method in _line(file, "applies_to").replace(",", " ").split():
             yield name, _line(file, "meaning")
 
 
