@@ -43,7 +43,7 @@ def save_tuning(store: Store, tuning: TuningRecord) -> StudyRecord:
 
 def _cell(tuning: TuningRecord, trial: TrialRecord) -> StudyCell:
     axes: dict[str, Any] = {"dataset": tuning.dataset, "backbone": tuning.backbone, "arm": trial.arm}
-    axes |= {"seed": tuning.seed, "trial": trial.number, **trial.values}
+    axes |= {"seed": tuning.seed, "trial": trial.number}
     key = f"{trial.arm} {trial.number}"
     return StudyCell(key, axes, trial.spec_hash, trial.config_hash, trial.overrides)
 

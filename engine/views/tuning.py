@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -119,11 +119,15 @@ def best_trial(tuning: TuningRecord, arm: str) -> TrialRecord | None:
     return None if best is None else finished[best]
 
 
-def tuning_view(store: Store | None, tuning: TuningRecord) -> TuningView:
-    """What is known of a tuning, with the cost of its runs as far as the store has them."""
+def tuning_view(
+    store: Store | None, tuning: TuningRecord, searched: Mapping[str, Collection[str]] | None = None
+) -> TuningView:
+    """What is known of a tuning, with the cost of its runs as far as the store has them. `searched`: the settings of
+    each arm, where they are not to be read from its trials."""
     domains = decode_domains(tuning.domains)
-    searched = {arm: {name for t in tuning.trials_of(arm) for name in t.values} for arm in tuning.arms}
-    known = [names for names in searched.values() if names]
+    drawn = {arm: {name for t in tuning.trials_of(arm) for name in t.values} for arm in tuning.arms}
+    own_names = drawn if searched is None else {arm: set(searched[arm]) for arm in tuning.arms}
+    known = [names for names in own_names.values() if names]
     shared = set.intersection(*known) if known else set(domains)
     runs = {} if store is None else runs_that_count(store, [trial.spec_hash for trial in tuning.trials])
     arms = []
@@ -145,7 +149,7 @@ def tuning_view(store: Store | None, tuning: TuningRecord) -> TuningView:
                 worst=values[-1] if values else None,
                 epochs=sum(int(result.get("epochs") or stopped or 0) for stopped, result in results),
                 wall_s=sum(float(result.get("wall_s") or 0.0) for _, result in results),
-                own=tuple(name for name in domains if name in searched[arm] - shared),
+                own=tuple(name for name in domains if name in own_names[arm] - shared),
             )
         )
     return TuningView(tuning, criterion(tuning.by), tuple(arms), tuple(name for name in domains if name in shared))

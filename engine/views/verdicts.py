@@ -53,6 +53,8 @@ def judged_by(store: Store, study: str | None, margin: float | None) -> tuple[fl
     from engine.reports.verdict.verdict import BASELINES, MARGIN
 
     record = None if study is None else known_study(store, study)
+    if record is not None and record.tuning is not None:
+        raise UserError(f"{study}: is a tuning, whose trials choose and do not judge; `tfllmer tune show {study}`")
     fixed = None if record is None else record.margin
     if margin is not None and fixed is not None and margin != fixed:
         raise UserError(f"--margin {margin:g}: study {study} fixed {fixed:g} beforehand; leave --margin out")

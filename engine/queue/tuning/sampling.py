@@ -41,7 +41,14 @@ def draw(
     study = _study(by, history, domains)
     study.sampler = _optuna().samplers.TPESampler(seed=seed, n_startup_trials=startup)
     trial = study.ask({name: _distribution(domain) for name, domain in domains.items()})
-    return dict(trial.params)
+    return {name: _short(domains[name], value) for name, value in trial.params.items()}
+
+
+def _short(domain: Domain, value: Any) -> Any:
+    """A number from a range in four digits, which people can read and copy."""
+    if isinstance(domain, Range):
+        return min(max(float(f"{value:.4g}"), domain.low), domain.high)
+    return value
 
 
 def seed_of(seed: int, number: int, attempt: int) -> int:

@@ -93,7 +93,7 @@ def domains_of(tuning: TuningRecord) -> dict[str, dict[str, Domain]]:
     for arm, names in read.items():
         if not names:
             raise UserError(f"--method {arm}: reads no setting of the search space {tuning.space}")
-        order = sorted(names, key=lambda name: name not in shared)
+        order = sorted(names, key=lambda name: (name not in shared, name))  # whatever the order they were stored in
         parts[arm] = {name: domains[name] for name in order}
         if all(isinstance(domain, Choices) for domain in parts[arm].values()):
             room = math.prod(len(domain.values) for domain in parts[arm].values() if isinstance(domain, Choices))
@@ -143,7 +143,7 @@ class Tuner:
         self.tuning = tuning.with_trials(failed)
         self._store, self._priority = store, priority
         self._by = criterion(tuning.by)
-        self._parts = domains_of(tuning)
+        self.searched = domains_of(tuning)
         self._first = True
         self._cells: dict[tuple[str, int], Cell] = {}
         self._curves: dict[str, dict[int, float]] = {}
@@ -286,7 +286,7 @@ class Tuner:
         for attempt in range(_ATTEMPTS):
             history = self._history(arm, number) if attempt < _LEARNS else []
             seed = sampling.seed_of(self.tuning.seed, number, attempt)
-            values = sampling.draw(self._parts[arm], self._by, history, seed=seed, startup=self.tuning.startup)
+            values = sampling.draw(self.searched[arm], self._by, history, seed=seed, startup=self.tuning.startup)
             try:
                 found = resolved_arm(self.tuning, arm, values)
             except UserError as error:  # what does not fit together is drawn again
@@ -303,7 +303,7 @@ class Tuner:
         return TrialRecord(
             arm=arm,
             number=number,
-            values={name: own[name] for name in self._parts[arm]},
+            values={name: own[name] for name in self.searched[arm]},
             overrides=found.overrides,
             spec_hash=cell.spec_hash,
             config_hash=cell.config_hash,

@@ -23,10 +23,13 @@ from engine.queue.tuning.trials import PRUNED, Tuner, begun, domains_of
 from engine.records import RunStatus
 from engine.spool import RunFolder
 from engine.store import Run, Store, create_run, experiment_of, get_run, ingest, list_runs, open_store, set_status
+from engine.store.archives.packing import pack
+from engine.store.archives.unpacking import bring_archive
 from engine.store.studies import known_study
 from engine.store.tunings import list_tunings, stored_tuning
 from engine.views.selection import finished_evidence
 from engine.views.tuning import best_trial, tuning_view
+from engine.views.verdicts import judged
 from tests.engine.queue.tunings import EPOCHS, asked, carry_out, told, train, work
 from tests.jobs import do
 
@@ -134,6 +137,16 @@ def test_more_trials_and_arms_go_on_from_those_there_are(store: Store, whole: li
         assert says in str(refused.value)
 
 
+def test_a_tuning_goes_on_from_an_archive_as_from_here(
+    store: Store, tmp_path: Path, whole: list[tuple[Any, ...]]
+) -> None:
+    carry_out(store, asked(budget=5))
+    pack(store, ["t"], tmp_path / "t.archive")
+    there = open_store(tmp_path / "there.db")
+    bring_archive(tmp_path / "t.archive", there)
+    assert told(carry_out(there, asked())) == whole
+
+
 def test_what_another_tuning_trained_counts(store: Store) -> None:
     carry_out(store, asked(budget=3))
     before = len(list_runs(store))
@@ -149,6 +162,8 @@ def test_trials_stand_for_no_other_run_and_their_name_is_taken(
     with pytest.raises(UserError, match="no finished run matches"):
         finished_evidence(store)
     assert len(finished_evidence(store, "t")) == 2
+    with pytest.raises(UserError, match="t: is a tuning, whose trials choose and do not judge"):
+        judged(store, "t")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs" / "study").mkdir(parents=True)
     (tmp_path / "configs" / "study" / "t.yaml").write_text("meaning: m\ngrid:\n  arm: [id]\n")
@@ -233,6 +248,7 @@ def test_what_is_drawn_depends_on_its_arguments_alone() -> None:
     known = [Tried({"train.lr": 10.0 ** -(2 + n / 4), "table.tau": 0.1}, n, {1: n}, pruned=False) for n in range(8)]
     first = draw(space.domains, by, known, seed=3, startup=5)
     assert first == draw(space.domains, by, known, seed=3, startup=5)
+    assert first["train.lr"] == float(f"{first['train.lr']:.4g}")
     assert first != draw(space.domains, by, known, seed=4, startup=5)
     lrs = [draw(space.domains, by, known, seed=n, startup=5)["train.lr"] for n in range(20)]
     assert np.median(lrs) > 1.5e-3  # the best of those known are near 1e-2; half of all draws lie below 1e-3

@@ -262,7 +262,7 @@ def _carry_out(
     tuner = Tuner(store, begun(store, asked), priority=priority, retry_failed=retry_failed)
     name = asked.name
     with tuner.alone():
-        say(f"{_title(tuner.tuning)}\n{tuning_view(None, tuner.tuning).budget_text()}")
+        say(f"{_title(tuner.tuning)}\n{tuning_view(None, tuner.tuning, tuner.searched).budget_text()}")
         try:
             left = follow(store, tuner, quiet=json, keep_worker=keep_worker)
         except StoreLostError as error:
