@@ -126,17 +126,36 @@ def _require_safetensors(place: Path, shown: str) -> None:
             raise UserError(f"--encoder {shown}: {index.name} names {file!r}; only safetensors in its folder are read")
 
 
+_LEARNED_PROMPTS = ("PROMPT", "PREFIX", "P_TUNING", "CPT")
+"""In the names of adapters that are tokens before the text: there are no weights that they could be added to."""
+
+
 def _refuse_adapter(folder: Path, shown: str) -> None:
     """An adapter is a difference to a model, and what it adds is lost where only the model is loaded."""
     path = folder / "adapter_config.json"
     if not path.is_file():
         return
     config = read_declared(path, shown)
-    named = config if isinstance(config, dict) else {}
-    kind, base = str(named.get("peft_type") or "PEFT"), str(named.get("base_model_name_or_path") or "BASE")
+    if not isinstance(config, dict):
+        raise UserError(f"--encoder {shown}: adapter_config.json is no JSON object; copy it again")
+    kind, base = str(config.get("peft_type") or "PEFT"), config.get("base_model_name_or_path")
+    is_named = isinstance(base, str) and bool(base)
+    of = base if is_named else "a model that adapter_config.json does not name (BASE)"
+    gone = isinstance(base, str) and Path(base).is_absolute() and not Path(base).exists()
+    what = f"an adapter ({kind}) of {of}{', which is not there' if gone else ''}"
+    if any((folder / file).is_file() for file in _WEIGHTS):
+        what = f"holds weights of a model and {what}; take adapter_config.json away to have the model alone, or"
+    else:
+        what = f"{what}, not a whole model;"
+    if any(word in kind.upper() for word in _LEARNED_PROMPTS):
+        raise UserError(
+            f"--encoder {shown}: {what.removesuffix(' or')} learned prompts cannot be merged with their model: encode "
+            "with peft, and put the matrix beside the data as NAME.SOURCE.npy"
+        )
     raise UserError(
-        f"--encoder {shown}: an adapter ({kind}) of {base}, not a whole model; merge the two and give the result: "
-        f"from peft import PeftModel; PeftModel.from_pretrained(AutoModel.from_pretrained({base!r}), {shown!r})"
+        f"--encoder {shown}: {what} merge the two and give the result: "
+        f"from peft import PeftModel; PeftModel.from_pretrained(AutoModel.from_pretrained("
+        f"{base if is_named else 'BASE'!r}), {shown!r})"
         ".merge_and_unload().save_pretrained('MERGED'), with the tokenizer beside it"
     )
 

@@ -255,6 +255,29 @@ def test_adapters_are_refused_with_what_to_do(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("config", "weights", "says"),
+    [
+        ({"peft_type": "PREFIX_TUNING", "base_model_name_or_path": "a/b"}, None, "learned prompts cannot be merged"),
+        ({"peft_type": "P_TUNING", "base_model_name_or_path": "a/b"}, None, "encode with peft, and put the matrix"),
+        ({"peft_type": "LORA"}, None, "of a model that adapter_config.json does not name .BASE., not a whole model"),
+        ({"peft_type": "LORA", "base_model_name_or_path": None, "use_dora": True}, None, "does not name"),
+        ({"peft_type": "LOHA", "base_model_name_or_path": "/nowhere/base"}, None, "of /nowhere/base, which is not the"),
+        ({"peft_type": "LORA", "base_model_name_or_path": "a/b"}, "model.safetensors", "holds weights of a model and"),
+        ([1], None, "adapter_config.json is no JSON object"),
+    ],
+)
+def test_what_can_be_done_with_an_adapter_depends_on_it(
+    config: Any, weights: str | None, says: str, tmp_path: Path
+) -> None:
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    (tmp_path / (weights or "adapter_model.safetensors")).write_bytes(b"")
+    with pytest.raises(UserError, match=says) as caught:
+        locate(str(tmp_path), None, print)
+    text = str(caught.value)
+    assert "\n" not in text and ("merge_and_unload" in text) == ("prompts" not in text and "object" not in text)
+
+
 @pytest.mark.parametrize("file", ["pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "model.pt", "tf_model.h5"])
 def test_other_weights_are_refused_with_what_to_do(file: str, tmp_path: Path) -> None:
     model, config, shape, _ = KINDS["bert"]
