@@ -37,8 +37,9 @@ class PrintedNames:
         if not self.labels:
             return text
         words = "|".join(re.escape(name) for name in sorted(self.labels, key=len, reverse=True))
-        # vectors have no labels, and may be called like a data set
-        return re.sub(rf"(?<!vectors )(?<![\w/.@-])(?:{words})(?![\w/@-])", lambda found: self.labels[found[0]], text)
+        # vectors have no labels, and may be called like a data set; `row_length id for ...` is a value of a setting
+        name = rf"(?<!vectors )(?<![\w/.@-])(?:{words})(?![\w/@-]| for )"
+        return re.sub(name, lambda found: self.labels[found[0]], text)
 
     def grid(self, grid: Grid) -> Grid:
         """The table with its names for print; LaTeX's label stays."""

@@ -60,6 +60,9 @@ def test_a_name_is_replaced_as_a_word_alone() -> None:
         "IDs, id-norm, Ours [train.lr=0.1], tf-llmer/full-2, grid, a/id"
     )
     assert PrintedNames().text("id") == "id"
+    assert names.text("table.row_length id for id and id-norm, 1 for the others") == (
+        "table.row_length id for IDs and id-norm, 1 for the others"
+    )
 
 
 @pytest.mark.parametrize(
