@@ -221,12 +221,10 @@ def compare_named(
         missing = [f"--{name}" for name, value in (("dataset", dataset), ("backbone", backbone)) if value is None]
         narrowed = f"narrow them by {' and '.join(missing)}" if missing else "they differ"
         sides.append(reports.find_side(evidence, word, narrowed))
-    seen: dict[frozenset[str], str] = {}
-    for word, side in zip(words, sides, strict=True):
-        runs = frozenset(run.run for run in side.runs)
-        if runs in seen:  # it would only add tests to those that p is corrected for
-            raise UserError(f"compare {word}: the same as {seen[runs]}; a side is compared with others")
-        seen[runs] = word
+    runs = [frozenset(run.run for run in side.runs) for side in sides]
+    if len(set(runs)) < len(runs):  # it would only add tests to those that p is corrected for
+        twice = next(word for word, own in zip(words, runs, strict=True) if runs.count(own) > 1)
+        raise UserError(f"compare {twice}: named twice; a side is compared with others")
     return reports.compare(sides, metrics)
 
 
