@@ -221,10 +221,8 @@ def compare_named(
         missing = [f"--{name}" for name, value in (("dataset", dataset), ("backbone", backbone)) if value is None]
         narrowed = f"narrow them by {' and '.join(missing)}" if missing else "they differ"
         sides.append(reports.find_side(evidence, word, narrowed))
-    runs = [frozenset(run.run for run in side.runs) for side in sides]
-    if len(set(runs)) < len(runs):  # it would only add tests to those that p is corrected for
-        twice = next(word for word, own in zip(words, runs, strict=True) if runs.count(own) > 1)
-        raise UserError(f"compare {twice}: named twice; a side is compared with others")
+    if len({frozenset(run.run for run in side.runs) for side in sides}) < len(sides):  # p is corrected for all tests
+        raise UserError(f"compare {' '.join(words)}: names a side twice; it is compared with others")
     return reports.compare(sides, metrics)
 
 

@@ -148,7 +148,7 @@ def test_report_and_figure_write_files(bench: Path, tmp_path: Path) -> None:
     [
         (["compare", "id"], "needs a reference and at least one other"),
         (["compare", "id", "ful"], "did you mean full?"),
-        (["compare", "id", "full", "id"], "compare id: named twice"),
+        (["compare", "id", "full", "id"], "compare id full id: names a side twice"),
         (["compare", "id", "full", "--study", "nothing"], "study nothing: was never run"),
         (["compare", "id", "full", "--metric", "ndgc@10"], "did you mean"),
         (["compare", "id", "full", "--metric", "train_ce@99"], "has no train_ce@99"),
