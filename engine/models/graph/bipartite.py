@@ -31,6 +31,9 @@ class BipartiteGraph:
         self.items: IntArray = edges % n_items
         degrees = np.bincount(self.users, minlength=n_users)
         self.offsets: IntArray = np.concatenate([[0], np.cumsum(degrees)])
+        # The r-th item without an edge is r + (how many consumed items i_j, ascending, have i_j - j <= r).
+        nth = np.arange(len(self.items)) - self.offsets[self.users]
+        self._gaps: IntArray = self.users * (n_items + 1) + (self.items - nth)
 
     def symmetric(self, like: Tensor) -> Links:
         """D_u^-1/2 B D_i^-1/2 with B [users, items] the edges and D the degrees (docs/method.md); device and dtype are
@@ -48,10 +51,7 @@ class BipartiteGraph:
         free = self.n_items - np.diff(self.offsets)[users]
         full = free == 0
         drawn: IntArray = generator.integers(0, np.where(full, self.n_items - 1, free)[:, None], (len(users), k))
-        # The r-th item without an edge is r + (how many consumed items i_j, ascending, have i_j - j <= r).
-        nth = np.arange(len(self.items)) - self.offsets[self.users]
-        gaps = self.users * (self.n_items + 1) + (self.items - nth)
-        before = np.searchsorted(gaps, users[:, None] * (self.n_items + 1) + drawn, side="right")
+        before = np.searchsorted(self._gaps, users[:, None] * (self.n_items + 1) + drawn, side="right")
         missing = drawn + before - self.offsets[users][:, None]
         return np.where(full[:, None], drawn + (drawn >= targets[:, None]), missing)
 
