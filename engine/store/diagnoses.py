@@ -13,7 +13,7 @@ from engine.records import DiagnosisRecord
 from engine.store.core.database import Store
 from engine.store.core.tables import Run, StoredDiagnosis
 
-VERSION = 2
+VERSION = 3
 """Part of the identity: raise it when something else is measured."""
 
 

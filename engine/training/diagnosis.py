@@ -15,17 +15,20 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine import spec
 from engine.data import Dataset, Split, load_dataset, split_dataset
+from engine.data.arrays import FloatArray
 from engine.data.cases import training_probe
 from engine.embeddings.graph.cooccurrence import cooccurrence
 from engine.embeddings.pipeline import item_vectors, source_vectors
 from engine.errors import UserError
 from engine.geometry.curvature.parameter_space import other_factor, parameter_curvature
 from engine.geometry.curvature.probe import probe_curvature, samples_apart
+from engine.geometry.graph.score_bands import EDGES, score_bands
 from engine.geometry.report import Say, Subject, at_start, diagnose
-from engine.models.base import Trained, item_table
-from engine.models.registry import build
+from engine.models.base import Scorer, Trained, item_table
+from engine.models.closed_form.linear import interactions
+from engine.models.registry import build, build_fitted
 from engine.spool import Recorder
-from engine.training import checkpoint
+from engine.training import checkpoint, ranking
 from engine.training.curvature import probe_cases
 from engine.training.reference import id_table
 
@@ -35,6 +38,8 @@ STEPS, PROBES = (60, 16), 10
 _LANCZOS_NUMBERS = 1.2e8
 """Numbers of a Lanczos basis (1 GB); larger models get fewer steps."""
 _SAMPLES = 8
+_LEAST_USERS, _MOST_USERS, _SCORES = 16, 512, 1 << 24
+"""Users whose scores are looked at: so many that the scores of all of them are held at once."""
 _START_INTERACTIONS = 1_000_000
 """Up to so many training interactions a run counts the graph at its start."""
 
@@ -64,12 +69,22 @@ def run(request: Diagnosis, recorder: Recorder) -> dict[str, Any]:
     split = split_dataset(dataset, experiment.data)
     cache = None if request.cache is None else Path(request.cache)
     say("item vectors", 0.0)
-    model = _model(experiment, dataset, split, recorder, cache)
-    if request.weights is None:
-        found = _before_training(experiment, dataset, split, model, say)
+    if not experiment.backbone.is_trained:
+        fitted = build_fitted(
+            experiment, split.train, len(dataset.item_ids), _vectors(experiment, dataset, split, cache)
+        )
+        say("fitting", 0.1)
+        fitted.fit()
+        found = {"score_bands": _score_bands(experiment, split, len(dataset.item_ids), fitted.scorer(), say)}
     else:
-        checkpoint.load_weights(Path(request.weights), model)
-        found = _of_weights(experiment, split, model, say)
+        model = _model(experiment, dataset, split, recorder, cache)
+        if request.weights is None:
+            found = _before_training(experiment, dataset, split, model, say)
+        else:
+            checkpoint.load_weights(Path(request.weights), model)
+            with ranking.evaluating(model) as scorer:
+                bands = _score_bands(experiment, split, model.n_items, scorer, say)
+            found = _of_weights(experiment, split, model, say) | {"score_bands": bands}
     return finite(found | {"wall_s": round(time.monotonic() - began, 2)})
 
 
@@ -96,8 +111,19 @@ def _model(
         device = torch.device("cpu")
         z = borrowed = id_table(experiment, split, n_items, recorder, cache, device=device, should_stop=lambda: False)
     if experiment.reads_vectors:
-        z = item_vectors(experiment, dataset, split, cache, borrowed).z
+        z = _vectors(experiment, dataset, split, cache, borrowed)
     return build(experiment, split.train, n_items, z)
+
+
+def _vectors(
+    experiment: spec.Experiment,
+    dataset: Dataset,
+    split: Split,
+    cache: Path | None,
+    borrowed: FloatArray | None = None,
+) -> FloatArray | None:
+    """The vectors that the experiment's items start from, where it reads any."""
+    return item_vectors(experiment, dataset, split, cache, borrowed).z if experiment.reads_vectors else None
 
 
 def _before_training(
@@ -131,6 +157,17 @@ def _say(recorder: Recorder) -> Say:
 
 
 # ------------------------------------------------------------------------------------ a finished run
+
+
+def _score_bands(experiment: spec.Experiment, split: Split, n_items: int, scorer: Scorer, say: Say) -> dict[str, Any]:
+    """Of the scores of a fixed sample of validation users."""
+    say("bands of the scores", 0.02)
+    cases = probe_cases(split, max(_LEAST_USERS, min(_MOST_USERS, _SCORES // n_items)))
+    with torch.no_grad():
+        scores = scorer.scores(cases).double().cpu().numpy()
+    graph = cooccurrence(split.train, n_items, spec.reference_graph(experiment))
+    bands = score_bands(scores, interactions(split.train, n_items), graph)
+    return {"users": len(cases), "edges": list(EDGES)} | bands
 
 
 def _of_weights(experiment: spec.Experiment, split: Split, model: Trained, say: Say) -> dict[str, Any]:

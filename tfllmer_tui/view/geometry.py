@@ -26,7 +26,11 @@ _COLUMNS = {
 
 def diagnosis_view(diagnosis: Mapping[str, Any]) -> Group:
     """The page of `tfllmer diagnose`: geometry of an arm, or curvature of a run."""
-    return _of_run(diagnosis) if "parameter_space" in diagnosis else _before_training(diagnosis)
+    if "parameter_space" in diagnosis:
+        return Group(_of_run(diagnosis), Text(), _bands(diagnosis["score_bands"]))
+    if "score_bands" in diagnosis:
+        return Group(_head_of_run(diagnosis), Text(), _bands(diagnosis["score_bands"]))
+    return _before_training(diagnosis)
 
 
 def figure(value: float | None) -> str:
@@ -251,9 +255,24 @@ def _bounds(diagnosis: Mapping[str, Any]) -> RenderableType:
 # ------------------------------------------------------------------------------------ a finished run
 
 
+def _head_of_run(diagnosis: Mapping[str, Any]) -> Text:
+    return Text.assemble(_title(diagnosis), plain(f" · seed {diagnosis['seed']} · run {diagnosis['run']}"))
+
+
+def _bands(bands: Mapping[str, Any]) -> Group:
+    """Shares of the scores by band of eigenvectors, smoothest first."""
+    graphs = {name: bands[name] for name in ("user_item", "item_graph") if name in bands}
+    headings = {"user_item": ("user-item graph", "λ up to"), "item_graph": ("item graph", "λ up to")}
+    table = _table("scores in eigenvectors", *(word for name in graphs for word in headings[name]))
+    for number, (low, high) in enumerate(itertools.pairwise([0.0, *bands["edges"]])):
+        cells = ((f"{one['shares'][number]:.1%}", figure(one["eigenvalues"][number])) for one in graphs.values())
+        table.add_row(f"{low:.0%} to {high:.0%}", *itertools.chain.from_iterable(cells))
+    methods = ", ".join(f"{headings[name][0]} {one['method']}, {one['items']:,} items" for name, one in graphs.items())
+    return Group(table, plain(f"scores of {bands['users']} users, less each user's mean; {methods}", _DIM))
+
+
 def _of_run(diagnosis: Mapping[str, Any]) -> Group:
     at_h, space, factor = diagnosis["curvature"], diagnosis["parameter_space"], diagnosis["other_factor"]
-    head = Text.assemble(_title(diagnosis), plain(f" · seed {diagnosis['seed']} · run {diagnosis['run']}"))
     prefixes = _table("curvature at h", "")
     for name, key in (
         ("κ of the mean H", "kappa"),
@@ -285,7 +304,7 @@ def _of_run(diagnosis: Mapping[str, Any]) -> Group:
     first, others = space["steps"]
     lanczos = f"{space['parameters']:,} parameters, {space['probes']} probes of {others} to {first} Lanczos steps"
     return Group(
-        head,
+        _head_of_run(diagnosis),
         plain(f"{at_h['prefixes']} validation prefixes ({at_h['apart']} apart); {lanczos}", _DIM),
         Text(),
         prefixes,

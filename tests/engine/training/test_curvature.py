@@ -122,6 +122,8 @@ def test_a_finished_runs_curvature_in_parameter_space(
     train(e, split, tmp_path / "run", notes)
     found = run(Diagnosis(experiment=e, weights=str(tmp_path / "run" / "best.safetensors")), notes)
     space, factor = found["parameter_space"], found["other_factor"]
+    bands = found["score_bands"]
+    assert [sum(bands[name]["shares"]) for name in ("user_item", "item_graph")] == pytest.approx([1, 1])
     assert space["gauss_newton"]["lambda_1"] > 0
     assert space["gauss_newton"]["lowest_node"] > -1e-8 * space["gauss_newton"]["lambda_1"]
     assert factor["inside"] == pytest.approx(1.0)

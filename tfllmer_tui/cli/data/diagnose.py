@@ -43,7 +43,8 @@ def diagnose(
 
     With RUN: curvature of a finished run's best weights at the sequence
     representation, spectra of the full Hessian and the Gauss-Newton matrix, and
-    which of H and J J^T dominates.
+    which of H and J J^T dominates; and in which bands of the user-item graph and
+    of the item graph its scores lie. The latter alone for a closed form.
 
     \b
     tfllmer diagnose --dataset ml-100k --embedding minilm-l6
@@ -118,9 +119,9 @@ def _of_run(db: str | None, prefix: str, flags: list[str], *, threads: int | Non
     store = existing_store(db)
     run = find_run(store, prefix)
     experiment = experiment_of(run)
-    _check_table(experiment)
     weights = store.folder(run.id).best
-    if run.status != RunStatus.FINISHED or not weights.exists():
+    trained = experiment.backbone.is_trained
+    if run.status != RunStatus.FINISHED or (trained and not weights.exists()):
         raise UserError(
             f"run {run.id} is {run.status} and has no tested weights; `tfllmer resume {run.id}` finishes it"
         )
@@ -135,7 +136,8 @@ def _of_run(db: str | None, prefix: str, flags: list[str], *, threads: int | Non
         "backbone": run.backbone,
         "seed": run.seed,
     }
-    return head | _answered(store, question_of_run(run), experiment, {"weights": str(weights)}, fresh=fresh)
+    more = {"weights": str(weights)} if trained else {}
+    return head | _answered(store, question_of_run(run), experiment, more, fresh=fresh)
 
 
 def _answered(

@@ -92,6 +92,19 @@ def test_every_other_graph_model_goes_the_same_way(folder: Path) -> None:
     assert compared.returncode == 0, compared.stderr
 
 
+def test_where_the_scores_of_a_closed_form_lie_is_said(folder: Path) -> None:
+    done = call(
+        folder, "run", "--backbone", "gf-cf", "--set", "backbone.alpha=100", "--set", "backbone.k=2", *SMALL, "--json"
+    )
+    run = json.loads(done.stdout)["run"]
+    page = call(folder, "diagnose", run)
+    assert page.returncode == 0, page.stderr
+    assert "0% to 1%" in page.stdout
+    assert "user-item graph" in page.stdout
+    bands = json.loads(call(folder, "diagnose", run, "--json").stdout)["score_bands"]
+    assert sum(bands["user_item"]["shares"][:2]) > 0.5  # two singular vectors of sixty weigh a hundredfold
+
+
 def test_what_a_closed_form_does_not_have_is_refused_in_one_line(folder: Path) -> None:
     for words, expected in (
         (["run", "--backbone", "l3ae", "--method", "alphafuse"], "backbone l3ae is fitted"),
