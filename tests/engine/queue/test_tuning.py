@@ -93,7 +93,10 @@ def test_a_tuner_that_is_killed_at_any_step_loses_and_doubles_nothing(
     assert set(Counter(run.spec_hash for run in list_runs(store)).values()) == {1}
 
 
-@pytest.mark.parametrize("broken", ["save_tuning", "make_run", "cancel"])
+_ALSO = [pytest.param(name, marks=pytest.mark.slow) for name in ("make_run", "cancel")]
+
+
+@pytest.mark.parametrize("broken", ["save_tuning", *_ALSO])
 def test_a_tuner_killed_between_two_writes_is_mended_by_the_next(
     store: Store, monkeypatch: pytest.MonkeyPatch, broken: str, whole: list[tuple[Any, ...]]
 ) -> None:
