@@ -187,6 +187,8 @@ class RunRecord:
     """How long it is trained, by dotted name, where that was read (`reports.boards.budgets`)."""
     shared: Mapping[str, str] = field(default_factory=dict)
     """What arms of a comparison share unless it is under study, by dotted name, where that was read."""
+    row_length: float | None = None
+    """Root mean square length of the raw initial rows, where that was read and is known."""
     result: RunResult = field(default_factory=RunResult)
     """Of a run that has not ended: how far it is."""
     damage: str = ""

@@ -38,6 +38,8 @@ class Arm:
     """Configurations among which the validation chose."""
     lrs: tuple[float, ...]
     """Learning rates tried."""
+    decays: tuple[float, ...] = (0.0,)
+    """Weight decays tried."""
     lengths: tuple[str, ...] = ()
     """Settings of `table.row_length` tried."""
     tuning: Tuning | None = None
@@ -200,6 +202,7 @@ def _arm(names: frozenset[str], configs: Sequence[Sequence[Evidence]]) -> Arm:
         choice=tuple(setting(name, value) for name, value in _tuned(best[0]).items()),
         tried=len(configs),
         lrs=tuple(sorted({runs[0].experiment.train.lr for runs in configs})),
+        decays=tuple(sorted({runs[0].experiment.train.weight_decay for runs in configs})),
         lengths=tuple(sorted({str(runs[0].experiment.table.row_length) for runs in configs})),
         tuning=_tuning_of(best),
     )

@@ -38,8 +38,8 @@ TUNED = (
 """What an arm may choose on the validation split, one by one or all by a tuned preset; another change by hand makes
 another arm."""
 
+ROW_LENGTH = "row length"
 SHARED = (
-    "table.row_length",
     "table.normalize_h",
     "table.tau",
     "table.tau_trained",
@@ -48,9 +48,11 @@ SHARED = (
     "embedding.center",
     "embedding.pre_normalize",
 )
-"""Settings that arms share unless they are under study (docs/method.md D.3, "Fair arms"); an arm without vectors has
-none of the last."""
-_FLAGS = frozenset(SHARED) - {"table.row_length", "table.tau", "table.input_scale"}
+"""Settings that arms share, beside their row length, unless they are under study (docs/method.md D.3, "Fair arms"); an
+arm without vectors has none of the last."""
+_FLAGS = frozenset(SHARED) - {"table.tau", "table.input_scale"}
+_SAME = 0.02
+"""Row lengths that differ by less than this share are one: random tables of a few thousand numbers differ by 1 %."""
 
 TUNING, UNTUNED = "tuning", "none"
 """How an arm was tuned, among what arms share, and what stands there where it was not."""
@@ -138,10 +140,22 @@ def unshared_settings(columns: Iterable[Mapping[str, Mapping[str, str]]]) -> tup
     """
     found: dict[UnequalBudget, None] = {}
     for by_label in columns:
-        for setting in (*SHARED, TUNING):
+        for setting in (ROW_LENGTH, *SHARED, TUNING):
             values = {label: own[setting] for label, own in by_label.items() if setting in own}
             found |= dict.fromkeys(unequal_values(setting, values))
     return tuple(found)
+
+
+def length_words(lengths: Mapping[str, float]) -> dict[str, str]:
+    """Row lengths in words, equal words for lengths that are equal but for chance: each by the least one that it is
+    equal to."""
+    words: dict[float, str] = {}
+    least = 0.0
+    for length in sorted(set(lengths.values())):
+        if length > least * (1 + _SAME):
+            least = length
+        words[length] = f"{least:.3g}"
+    return {label: words[length] for label, length in lengths.items()}
 
 
 def unequal_values(setting: str, values: Mapping[str, Hashable]) -> list[UnequalBudget]:

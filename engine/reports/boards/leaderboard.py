@@ -16,7 +16,15 @@ from typing import Any, Literal, TypeAlias
 
 from engine.metrics import Metric, parse_metric
 from engine.records import RunRecord, RunStatus
-from engine.reports.boards.budgets import SEPARATOR, UnequalBudget, unequal_budgets, unshared_settings, with_trained
+from engine.reports.boards.budgets import (
+    ROW_LENGTH,
+    SEPARATOR,
+    UnequalBudget,
+    length_words,
+    unequal_budgets,
+    unshared_settings,
+    with_trained,
+)
 
 _Protocol: TypeAlias = tuple[str, int, tuple[str, ...], bool, str]
 
@@ -224,10 +232,8 @@ def _board(
     ]
     archives = {run.archive for runs in configs for run in _newest(runs) if run.archive}
     shared = {runs[0].config_hash: runs[0].shared for runs in configs}
-    settings = [
-        {row.label: shared[cell.config_hash] for row in rows if (cell := row.cells[column]) is not None}
-        for column in range(len(backbones))
-    ]
+    lengths = {runs[0].config_hash: length for runs in configs if (length := _row_length(runs)) is not None}
+    settings = [_shared(rows, column, shared, lengths) for column in range(len(backbones))]
     return Leaderboard(
         dataset,
         conditions,
@@ -239,6 +245,24 @@ def _board(
         archives=tuple(sorted(archives)),
         unshared=unshared_settings(settings),
     )
+
+
+def _shared(
+    rows: Sequence[BoardRow], column: int, shared: Mapping[str, Mapping[str, str]], lengths: Mapping[str, float]
+) -> dict[str, dict[str, str]]:
+    """What the arms of a column should share, by their labels; row lengths in words that are equal where they are."""
+    by_label = {row.label: cell.config_hash for row in rows if (cell := row.cells[column]) is not None}
+    words = length_words({label: lengths[config] for label, config in by_label.items() if config in lengths})
+    return {
+        label: {**shared[config], **({ROW_LENGTH: words[label]} if label in words else {})}
+        for label, config in by_label.items()
+    }
+
+
+def _row_length(runs: Sequence[RunRecord]) -> float | None:
+    """Mean over seeds; None where none is known."""
+    known = [run.row_length for run in _newest(runs) if run.row_length is not None]
+    return statistics.fmean(known) if known else None
 
 
 def _newest(runs: Sequence[RunRecord]) -> list[RunRecord]:

@@ -10,6 +10,7 @@ from engine.records import TUNED_BY, RunRecord, RunResult, RunStatus
 from engine.reports.boards.budgets import BUDGET, SHARED, TUNING, UNTUNED, shared_word
 from engine.store import Store, list_values
 from engine.store.core.documents import document
+from engine.store.queries.filter_fields import ROW_LENGTH
 from engine.store.queries.filters import field_named
 from engine.store.queries.sql import IS_SOUND, sql
 
@@ -17,6 +18,7 @@ _COLUMNS = (
     *("status", "method", "ablation", "dataset", "backbone", "embedding", "seed", "config_hash", "spec_hash"),
     *("data_hash", "archive", "overrides", "evaluate.mask_seen"),
 )
+_NUMBERS = ("epochs", ROW_LENGTH)
 
 
 def measured_records(
@@ -32,7 +34,7 @@ def measured_records(
     thousands of whole records would take longer than everything else does. Raises UserError where a metric is
     unknown."""
     parsed = [parse_metric(name) for name in metrics]
-    fields = [field_named(name, "leaderboard") for name in (*_COLUMNS, *BUDGET, *SHARED, "epochs", *map(str, parsed))]
+    fields = [field_named(name, "leaderboard") for name in (*_COLUMNS, *BUDGET, *SHARED, *_NUMBERS, *map(str, parsed))]
     width, of_budget = len(_COLUMNS), len(_COLUMNS) + len(BUDGET)
     measured = of_budget + len(SHARED)
     where = IS_SOUND
@@ -44,12 +46,13 @@ def measured_records(
     ):
         columns = dict(zip(_COLUMNS, values[:width], strict=True))
         overrides, mask_seen = document(columns.pop("overrides")), bool(columns.pop("evaluate.mask_seen"))
-        epochs = None if values[measured] is None else int(values[measured])
-        result = with_values(RunResult(epochs=epochs), dict(zip(parsed, values[measured + 1 :], strict=True)))
+        epochs, row_length = values[measured : measured + len(_NUMBERS)]
+        result = RunResult(epochs=None if epochs is None else int(epochs))
+        result = with_values(result, dict(zip(parsed, values[measured + len(_NUMBERS) :], strict=True)))
         budget = dict(zip(BUDGET, values[width:of_budget], strict=True))
         settings = zip(SHARED, values[of_budget:measured], strict=True)
         shared = {name: shared_word(name, value) for name, value in settings if value is not None}
         shared[TUNING] = str(overrides.get(TUNED_BY, UNTUNED))
         own = {"overrides": overrides, "mask_seen": mask_seen, "budget": budget, "shared": shared, "result": result}
-        records.append(RunRecord(id=run, **own, **columns))
+        records.append(RunRecord(id=run, row_length=row_length, **own, **columns))
     return records

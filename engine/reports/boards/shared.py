@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from engine.reports.boards.budgets import SHARED, TUNING, UnequalBudget, shared_of, unequal_values
-from engine.spec import ADAPTERS, SpectralAdapter, SplitWithID, SumWithID
+from engine.reports.boards.budgets import (
+    ROW_LENGTH,
+    SHARED,
+    TUNING,
+    UnequalBudget,
+    length_words,
+    shared_of,
+    unequal_values,
+)
+from engine.spec import SpectralAdapter
 
 if TYPE_CHECKING:
     from engine.reports.boards.evidence import Evidence
 
-ROW_LENGTH = "row length"
-_SAME = 0.02
-"""Row lengths that differ by less than this share are one: random tables of a few thousand numbers differ by 1 %."""
 _UNKNOWN = "unknown"
 
 
 def row_length(run: Evidence) -> float | None:
-    """Root mean square length of the raw initial rows, a hidden learning rate (docs/method.md H.1): as the settings
-    give it, else as the run measured it; of a run of an earlier version, from the norms of its table. None where that
-    is not known."""
-    if (length := run.experiment.row_length) is not None:
-        return length
+    """Root mean square length of the raw initial rows, a hidden learning rate (docs/method.md H.1): as the run
+    measured it, else as the settings give it, else from the norms of its table, as of a run of an earlier version.
+    None where that is not known."""
     if run.facts.row_length is not None:
         return run.facts.row_length
-    geometry, inject = run.facts.geometry, run.experiment.table.inject
-    if geometry is None or isinstance(inject, (*ADAPTERS, SumWithID, SplitWithID)):
+    if (length := run.experiment.row_length) is not None:
+        return length
+    geometry = run.facts.geometry
+    if geometry is None:
         return None
     mean, cv = geometry.norms.get("mean"), geometry.norms.get("cv")
     return None if mean is None else mean * math.sqrt(1 + (cv or 0.0) ** 2)
@@ -42,26 +47,15 @@ def lengths_by_arm(arms: Mapping[str, Sequence[Evidence]]) -> dict[str, str]:
         if not isinstance(runs[0].experiment.table.inject, SpectralAdapter):
             known = [length for run in runs if (length := row_length(run)) is not None]
             lengths[name] = statistics.fmean(known) if known else None
-    words = _in_words(length for length in lengths.values() if length is not None)
-    return {name: _UNKNOWN if length is None else words[length] for name, length in lengths.items()}
-
-
-def _in_words(lengths: Iterable[float]) -> dict[float, str]:
-    """Each length by the least one that it is equal to."""
-    words: dict[float, str] = {}
-    least = 0.0
-    for length in sorted(set(lengths)):
-        if length > least * (1 + _SAME):
-            least = length
-        words[length] = f"{least:.3g}"
-    return words
+    words = length_words({name: length for name, length in lengths.items() if length is not None})
+    return {name: words.get(name, _UNKNOWN) for name in lengths}
 
 
 def unshared(arms: Mapping[str, Sequence[Evidence]]) -> tuple[UnequalBudget, ...]:
     """What differs between arms, row lengths first; each arm's runs are of one configuration."""
     settings = {name: shared_of(runs[0].experiment) for name, runs in arms.items()}
     differences = list(unequal_values(ROW_LENGTH, lengths_by_arm(arms)))
-    for setting in (*SHARED[1:], TUNING):
+    for setting in (*SHARED, TUNING):
         values = {name: own[setting] for name, own in settings.items() if setting in own}
         differences += unequal_values(setting, values)
     return tuple(differences)

@@ -13,9 +13,9 @@ from typing import Literal, TypeAlias
 from engine.errors import UserError
 from engine.metrics import Metric, parse_metric
 from engine.reports.boards.arms import Arm, Bench, benches, essence
-from engine.reports.boards.budgets import SHARED, UnequalBudget
+from engine.reports.boards.budgets import ROW_LENGTH, SHARED, UnequalBudget, unequal_values
 from engine.reports.boards.evidence import Evidence
-from engine.reports.boards.shared import ROW_LENGTH, unshared
+from engine.reports.boards.shared import unshared
 from engine.reports.stats.paired import paired_differences
 from engine.reports.stats.statistics import NoTestError, Summary, Test, holm, over_seeds, seeds_to_decide, summary
 from engine.reports.verdict.explain import Explained, explained
@@ -95,7 +95,8 @@ class Verdict:
     effects: tuple[Effect, ...]
     explained: Explained
     differences: tuple[UnequalBudget, ...]
-    """What the baseline and the arms of the 2 x 2 do not share, beside what the 2 x 2 is about."""
+    """What the baseline and the arms of the 2 x 2 do not share, beside what the 2 x 2 is about; and where they, or a
+    rival, were tuned more than others."""
     withheld: bool
     """Whether the rule's outcome is not told, since the arms' row lengths differ and were not searched alike, or since
     it would be "supported" and something else differs."""
@@ -197,6 +198,7 @@ def _verdict(bench: Bench, share: float, baselines: Sequence[str], notes: list[s
         if s not in comparable
     ]
     supported, verdict = _decide(outcomes, comparable)
+    differences += _unequal_tuning([*compared, *(s.arm for s in comparable if s.role == "rival")])
     withheld = bool(lengths) or (supported is True and bool(differences))
     if withheld:
         supported, verdict = None, _withheld(lengths or differences, lengths=bool(lengths))
@@ -295,6 +297,19 @@ def _differences(arms: Sequence[Arm]) -> list[UnequalBudget]:
 def _lengths_differ(arms: Sequence[Arm]) -> list[UnequalBudget]:
     """The row lengths of these arms where they differ, a hidden learning rate (docs/method.md H.1)."""
     return [each for each in _differences(arms) if each.setting == ROW_LENGTH]
+
+
+def _unequal_tuning(arms: Sequence[Arm]) -> list[UnequalBudget]:
+    """Whether some arms were chosen among more settings, or among other ones, of what all arms have."""
+    return [
+        *unequal_values("settings tried:", {arm.name: arm.tried for arm in arms}),
+        *unequal_values("train.lr tried:", {arm.name: _numbers(arm.lrs) for arm in arms}),
+        *unequal_values("train.weight_decay tried:", {arm.name: _numbers(arm.decays) for arm in arms}),
+    ]
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
 
 
 def _searched_alike(arms: Sequence[Arm]) -> bool:

@@ -8,6 +8,7 @@ every few milliseconds: Ctrl-C ends a long statement too.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sqlite3
@@ -63,6 +64,7 @@ def connect(path: Path, wait_s: float, *, read_only: bool) -> sqlite3.Connection
     if read_only:
         connection.execute("PRAGMA query_only=ON")
     connection.text_factory = _text
+    connection.create_function("root_mean_square", 2, _root_mean_square, deterministic=True)
     connection.create_function("metric_value", 3, partial(_metric_value, path.with_suffix(".files")))
     connection.set_progress_handler(_look_up, _STEPS)
     return connection
@@ -77,6 +79,11 @@ def _reading_mode(path: Path) -> str:
 def _look_up() -> int:
     """Gives Python its turn, so that a signal that has come is heard; an exception ends the statement."""
     return 0
+
+
+def _root_mean_square(mean: float | None, cv: float | None) -> float | None:
+    """In SQL: of numbers with this mean and this coefficient of variation."""
+    return None if mean is None else mean * math.sqrt(1 + (cv or 0.0) ** 2)
 
 
 def _metric_value(files: Path, name: str, run_id: str, counts: str | None) -> float | None:

@@ -22,6 +22,9 @@ from engine.store.queries.sql import Sql, column, sql
 TRASHED = "trashed"
 """Whether a run was removed. A list has no removed runs unless its filter asks by this name."""
 
+ROW_LENGTH = "row_length"
+"""Root mean square length of the raw initial rows as the run measured it."""
+
 Kind: TypeAlias = Literal["text", "number", "flag", "time", "age", "run", "tag", "note"]
 
 
@@ -129,6 +132,7 @@ def all_fields() -> dict[str, Field]:
     fields += [Field(name, "time", column(name)) for name in _TIMES]
     fields.append(Field("age", "age", column("created")))
     fields += [_measured(name, _number_in_result(f"$.{name}")) for name in _OF_RESULT]
+    fields.append(_measured(ROW_LENGTH, _row_length()))
     fields += [Field(name, "text", column(name)) for name in _HASHES]
     fields.append(Field(TRASHED, "flag", Sql("(run.trashed IS NOT NULL)"), ("true", "false")))
     fields.append(Field("overrides", "text", Sql(f"json_extract({sound('run.overrides')}, '$')")))
@@ -139,7 +143,7 @@ def all_fields() -> dict[str, Field]:
 # ------------------------------------------------------------------------------------ expressions
 
 
-_RESULT, _SPEC = sound("run.result"), sound("run.spec")
+_RESULT, _SPEC, _FACTS = sound("run.result"), sound("run.spec"), sound("run.facts")
 _STUDY = Sql("(SELECT study.name FROM study WHERE study.id = run.study_id)")
 _TAGS = Sql(
     "(SELECT group_concat(name, ' ') FROM (SELECT tag.name FROM tag WHERE tag.run_id = run.id ORDER BY tag.name))"
@@ -154,8 +158,20 @@ _NOTES = Sql(f"(SELECT group_concat(text, '; ') FROM ({NOTES_OF_RUN}))")
 
 def _number_in_result(path: str) -> Sql:
     """A number of the run's result; None where it has none or it is not finite."""
-    is_number = f"json_type({_RESULT}, {{}}) IN ('integer', 'real')"
-    return sql(f"CASE WHEN {is_number} THEN json_extract({_RESULT}, {{}}) END", path, path)
+    return _number_in(_RESULT, path)
+
+
+def _number_in(document: str, path: str) -> Sql:
+    is_number = f"json_type({document}, {{}}) IN ('integer', 'real')"
+    return sql(f"CASE WHEN {is_number} THEN json_extract({document}, {{}}) END", path, path)
+
+
+def _row_length() -> Sql:
+    """As the run measured it; of a run of an earlier version from the norms of its table. None under a spectral
+    adapter, which standardises its vectors."""
+    mean, cv = (_number_in(_FACTS, f"$.geometry.norms.{name}") for name in ("mean", "cv"))
+    length = sql("coalesce({}, root_mean_square({}, {}))", _number_in(_FACTS, "$.row_length"), mean, cv)
+    return sql(f"CASE WHEN json_extract({_SPEC}, '$.table.inject.kind') <> 'spectral' THEN {{}} END", length)
 
 
 def _valid_first(metric: Metric) -> bool:

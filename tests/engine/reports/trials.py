@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from engine.presets import Resolved, resolve
 from engine.records import CurvePoint, RunFacts, RunRecord, RunResult, RunStatus
 from engine.reports.boards.budgets import budget_of, shared_of
 from engine.reports.boards.evidence import Evidence
+from engine.reports.boards.shared import row_length
 
 USERS = 40
 CORE = {
@@ -76,7 +78,8 @@ def trial(
             valid_ce=ce + 0.1,
         ),
     )
-    return Evidence(record, e, RunFacts.decode(facts), files or {})
+    run = Evidence(record, e, RunFacts.decode(facts), files or {})
+    return replace(run, record=replace(record, row_length=row_length(run)))
 
 
 def trials(arm: str | Mapping[str, str], ces: Sequence[float], **more: Any) -> list[Evidence]:

@@ -73,6 +73,25 @@ def test_arms_that_were_stopped_by_other_rules_are_compared_by_what_was_trained(
     assert "budgets are not equal: epochs trained" in note
 
 
+def test_rows_that_are_as_they_come_need_not_be_equally_long() -> None:
+    def as_it_comes(arm: str, length: float | None) -> list[Evidence]:
+        return trials(arm, CES[:2], sets=["table.row_length=as-it-comes"], facts={"row_length": length})
+
+    def told(*lengths: float | None) -> str:
+        return caption([run for arm, of in zip(("both", "norm", "rec-pca"), lengths, strict=True)
+                        for run in as_it_comes(arm, of)])  # fmt: skip
+
+    assert "row length" not in told(0.71, 0.71, 0.715)
+    assert (
+        "Not shared: row length 0.82 for tf-llmer/no-rec-pca [table.row_length=as-it-comes], 0.71 for the others."
+        in told(0.71, 0.82, 0.71)
+    )
+    by_setting = [*trials("id", CES[:2]), *as_it_comes("both", 0.16)]
+    assert "row length" not in caption(by_setting)  # said in two ways, the same
+    longer = [*trials("id", CES[:2]), *trials("both", CES[:2], sets=["table.row_length=1"])]
+    assert "row length 0.16 for id, 1 for tf-llmer/full" in caption(longer)
+
+
 def test_more_tries_are_said() -> None:
     runs = [*trials("id", CES[:2]), *trials("both", [4.0, 4.1])]
     tuned = [run for lr in ("0.01", "0.1") for run in trials("both", [4.2, 4.3], sets=[f"train.lr={lr}"])]

@@ -1,5 +1,6 @@
 import json
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -262,6 +263,100 @@ def test_unfair_arms_are_named() -> None:
     notes = only(runs).notes
     assert "llm-pca does not share everything with norm + Rec-PCA: embedding.pre_normalize False, not True" in notes
     assert any("without the arm rescale" in note for note in notes)
+
+
+# ------------------------------------------------------------------------------------ what arms share
+
+
+def barrier(lengths: Mapping[str, float], **offsets: float) -> list[Evidence]:
+    """Runs whose rows were as long as they came: what the settings do not say, the runs measured."""
+    measured = {"id": 0.16, "id-norm": 0.16, **lengths}
+    runs = [*trials("id", level(0.2)), *trials("id-norm", [float(x) for x in SEEDS])]
+    for arm, offset in {"both": 0.0, "norm": 0.3, "rec_pca": 0.3, "neither": 0.3, **offsets}.items():
+        name = arm.replace("_", "-")
+        sets = ["table.row_length=as-it-comes"]
+        runs += trials(name, level(offset), sets=sets, facts={"row_length": measured[name]})
+    return runs
+
+
+AT_ONE_LENGTH = dict.fromkeys(("both", "norm", "rec-pca", "neither"), 0.16)
+
+
+def test_arms_of_unequal_row_length_get_no_conclusion_whatever_it_would_be() -> None:
+    own = {"both": 0.71, "norm": 0.82, "rec-pca": 0.71, "neither": 0.82}  # as ml-100k had them
+    for offsets in ({}, {"both": 0.3}, {"neither": 0.0}, {"norm": 0.0}):
+        found = only(barrier(own, **offsets))
+        assert (found.supported, found.withheld) == (None, True)
+        assert found.verdict.startswith("withheld: the arms' row lengths differ")
+        assert "0.71 for tf-llmer/full and tf-llmer/no-norm" in found.verdict
+        assert "0.16 for id-norm" in found.verdict
+        assert any("Not shared: row length" in text for text in prose(found))
+    assert only(barrier({**AT_ONE_LENGTH, "norm": 0.165})).withheld  # 3 % is a difference
+
+
+def test_arms_of_equal_row_length_get_their_conclusion() -> None:
+    chance = {**AT_ONE_LENGTH, "norm": 0.1602}
+    for lengths in (AT_ONE_LENGTH, chance):
+        assert only(barrier(lengths)).verdict == "supported"
+        assert only(barrier(lengths, both=0.3)).verdict == "not supported: norm + Rec-PCA misses the baseline"
+
+
+def test_runs_of_an_earlier_version_have_the_length_of_their_norms() -> None:
+    def old(arm: str, offset: float, mean: float, cv: float) -> list[Evidence]:
+        facts = {"geometry": {"norms": {"mean": mean, "cv": cv}}}
+        return trials(arm, level(offset), sets=["table.row_length=as-it-comes"], facts=facts)
+
+    def verdict(mean: float, cv: float) -> Verdict:
+        offsets = {"both": 0.0, "norm": 0.3, "rec-pca": 0.3, "neither": 0.3}
+        arms = [run for arm, offset in offsets.items() for run in old(arm, offset, mean, cv)]
+        return only([*trials("id-norm", [float(x) for x in SEEDS]), *arms])
+
+    assert verdict(0.128, 0.75).verdict == "supported"  # .128 (1 + .75^2)^1/2 = .16
+    assert verdict(0.16, 0.75).withheld
+
+
+@pytest.mark.parametrize(
+    ("sets", "says"),
+    [
+        (["train.lr=0.003"], "train.lr tried: 0.003 for tf-llmer/full"),
+        (["train.weight_decay=0.1"], "train.weight_decay tried: 0.1 for tf-llmer/full"),
+        (["table.tau=0.5"], "table.tau 0.5 for tf-llmer/full"),
+        (["table.input_scale=sqrt-d"], "table.input_scale sqrt-d for tf-llmer/full"),
+        (["table.normalize_h=true"], "table.normalize_h true for tf-llmer/full"),
+    ],
+)
+def test_supported_needs_arms_that_share_what_they_should(sets: list[str], says: str) -> None:
+    def runs(both: float) -> list[Evidence]:
+        rest = [run for run in study(0.0, 0.3, 0.3, 0.3) if run.experiment.arm != "tf-llmer/full"]
+        return [*rest, *trials("both", level(both), sets=sets)]
+
+    found = only(runs(0.0))
+    assert (found.supported, found.withheld) == (None, True)
+    assert found.verdict.startswith("withheld: the arms do not share what they should") and says in found.verdict
+    refuted = only(runs(0.3))
+    assert (refuted.supported, refuted.withheld) == (False, False)
+    assert says in " ".join(prose(refuted))  # told, also where it changes nothing
+
+
+def test_supported_needs_equal_tuning() -> None:
+    def grid_of(arm: object, offset: float, lrs: Sequence[float]) -> list[Evidence]:
+        return [
+            run
+            for lr in lrs
+            for run in trials(arm, level(offset), sets=[f"train.lr={lr}"], valid=0.2 if lr == lrs[0] else 0.1)  # type: ignore[arg-type]
+        ]
+
+    offsets = {"id": 0.2, "id-norm": 0.0, "both": 0.0, "norm": 0.3, "rec-pca": 0.3, "neither": 0.3}
+
+    def verdict(more: Mapping[str, Sequence[float]], rival: Sequence[float] = (0.001, 0.01)) -> Verdict:
+        arms = [run for arm, o in offsets.items() for run in grid_of(arm, o, more.get(arm, (0.001, 0.01)))]
+        return only([*arms, *grid_of({"ablation": "whitening"}, 0.3, rival)])
+
+    assert verdict({}).verdict == "supported"
+    assert "settings tried: 3 for tf-llmer/full" in verdict({"both": (0.001, 0.01, 0.1)}).verdict
+    assert "settings tried: 1 for id-norm" in verdict({"id-norm": (0.001,)}).verdict
+    assert "train.lr tried: 0.001, 0.1 for tf-llmer/full" in verdict({"both": (0.001, 0.1)}).verdict
+    assert "settings tried: 1 for tf-llmer/whitening" in verdict({}, (0.001,)).verdict
 
 
 # ------------------------------------------------------------------------------------ the 2 x 2
