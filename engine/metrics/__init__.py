@@ -1,5 +1,6 @@
 """Metrics: their names, formulas and directions, for training, store, reports and fronts alike."""
 
+from engine.metrics.curves import fall, mean_level
 from engine.metrics.files import load_ranks, load_top
 from engine.metrics.kinds import (
     TOP,
@@ -43,10 +44,12 @@ __all__ = [
     "RankMeasure",
     "Split",
     "TopLists",
+    "fall",
     "from_row",
     "is_metric_name",
     "load_ranks",
     "load_top",
+    "mean_level",
     "measures",
     "metrics_of_test",
     "offered",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias, assert_never
 
+from engine.metrics.curves import mean_level
 from engine.records import RunResult
 
 if TYPE_CHECKING:
@@ -100,8 +101,11 @@ class ListMeasure(_Named):
 
 @dataclass(frozen=True, kw_only=True)
 class CurveMeasure(_Named):
-    """A curve that is measured once an epoch, read at an epoch or at its end."""
+    """A curve that is measured once an epoch, read at an epoch or at its end, or its mean level up to there."""
 
+    curve: str
+    """The name of the curve in the result."""
+    mean: bool = False
     cutoff: ClassVar[None] = None
     splits = ("train",)
     artifact = None
@@ -161,21 +165,34 @@ class Metric:
     @property
     def title(self) -> str:
         """In full: `test NDCG@10`, `train CE at epoch 20`."""
-        if not self.is_curve:
+        if not isinstance(self.measure, CurveMeasure):
             return self.short
+        if self.measure.mean:
+            return f"{self.short} over all epochs" if self.at is None else f"{self.short} up to epoch {self.at}"
         return f"{self.short} at the last epoch" if self.at is None else f"{self.short} at epoch {self.at}"
 
     def of(self, result: RunResult) -> float | None:
         """Its value among those that a result holds by their names; None where it has none."""
         match self.split:
             case "train":
-                return result.last_train_ce if self.at is None else result.train_ce_at(self.at)
+                return self._of_curve(result)
             case "valid":
                 return result.valid.get(self.key)
             case "test":
                 return result.test.get(self.key)
             case _:
                 assert_never(self.split)
+
+    def _of_curve(self, result: RunResult) -> float | None:
+        assert isinstance(self.measure, CurveMeasure)
+        if not self.measure.mean:
+            return result.last_train_ce if self.at is None else result.train_ce_at(self.at)
+        if (known := result.train.get(self.key)) is not None:
+            return known
+        if self.at is not None and result.train_ce_at(self.at) is None:
+            return None
+        points = ((point.epoch, point.value) for point in result.train_ce)
+        return mean_level((epoch, value) for epoch, value in points if self.at is None or epoch <= self.at)
 
     def text(self, value: float) -> str:
         """A value as tables show it."""

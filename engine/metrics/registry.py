@@ -58,6 +58,18 @@ BUILT_IN: tuple[Measure, ...] = (
         "evaluation mode, after an epoch",
         formula="mean over targets of log sum_j exp(s_j) - s_target",
         source="docs/method.md C",
+        curve="train_ce",
+    ),
+    CurveMeasure(
+        name="train_ce_mean",
+        title="mean train CE",
+        direction="lower",
+        about="the area under the curve of the training CE over the epochs, as a mean level: it counts how early a "
+        "level is reached, where the last epoch says how low it gets",
+        formula="(1 / T) sum_t (e_t - e_(t-1)) (v_(t-1) + v_t) / 2, T epochs in all",
+        source="docs/method.md D.2",
+        curve="train_ce",
+        mean=True,
     ),
     ListMeasure(
         name="coverage",

@@ -97,12 +97,12 @@ def metrics_of_test(result: RunResult) -> dict[str, float]:
 def with_values(result: RunResult, values: Mapping[Metric, float | None]) -> RunResult:
     """The result with these metrics too, where `Metric.of` finds them; those that are None are left out."""
     curve = dict(result.train_ce)
-    named: dict[Split, dict[str, float]] = {"valid": dict(result.valid), "test": dict(result.test), "train": {}}
+    named: dict[Split, dict[str, float]] = {"valid": dict(result.valid), "test": dict(result.test), "train": dict(result.train)}
     last = None
     for metric, value in values.items():
         if value is None:
             continue
-        if not metric.is_curve:
+        if not isinstance(metric.measure, CurveMeasure) or metric.measure.mean:
             named[metric.split][metric.key] = value
         elif metric.at is None:
             last = value
@@ -111,7 +111,7 @@ def with_values(result: RunResult, values: Mapping[Metric, float | None]) -> Run
     points = [CurvePoint(epoch, value) for epoch, value in sorted(curve.items())]
     if last is not None and result.last_train_ce != last:
         points.append(CurvePoint(points[-1].epoch + 1 if points else 0, last))
-    return replace(result, train_ce=tuple(points), valid=named["valid"], test=named["test"])
+    return replace(result, train_ce=tuple(points), valid=named["valid"], test=named["test"], train=named["train"])
 
 
 def from_run(metric: Metric, counts: RankCounts | None, ranks: Path | None, top: Path | None) -> float | None:

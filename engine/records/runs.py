@@ -78,6 +78,8 @@ class RunResult:
     valid: Mapping[str, float] = field(default_factory=dict)
     """By measure: `ndcg@10`, `hr@10`, `mrr`."""
     test: Mapping[str, float] = field(default_factory=dict)
+    train: Mapping[str, float] = field(default_factory=dict)
+    """What was read from the curve of a run whose whole curve was not: `train_ce_mean`."""
     valid_ce: float | None = None
     test_ce: float | None = None
     wall_s: float | None = None

@@ -151,7 +151,7 @@ from engine.spec.table import (
     TrainedRows,
     ViewsAdapter,
 )
-from engine.spec.training import SGD, Adam, AdamW, Budget, Optimizer, Patience, Train, Until
+from engine.spec.training import MARGIN, SGD, Adam, AdamW, Budget, Converged, Optimizer, Patience, Train, Until
 from engine.spec.tuning import Tuning
 from engine.spec.upgrade import FORMAT, upgrade
 from engine.spec.vectors import Embedding
@@ -176,6 +176,7 @@ __all__ = [
     "JGCF",
     "L3AE",
     "LOSSES",
+    "MARGIN",
     "NGCF",
     "NOT_IDENTITY",
     "PCA",
@@ -209,6 +210,7 @@ __all__ = [
     "CoOccurrence",
     "ContentGraph",
     "Control",
+    "Converged",
     "Data",
     "Demo",
     "DualViews",

@@ -46,7 +46,23 @@ class Patience(Part):
     min_steps: int = Field(1000, ge=0, description="do not stop before this many steps")
 
 
-Until: TypeAlias = Annotated[Budget | Patience, Field(discriminator="kind")]
+MARGIN = 0.01
+"""What counts as the same training CE, as a share of it, unless something else is fixed (docs/method.md D.3)."""
+
+
+class Converged(Part):
+    """Stop where the training CE hardly falls any more; `epochs` is the cap."""
+
+    kind: Literal["converged"] = "converged"
+    share: float = Field(
+        0.1,
+        gt=0,
+        description="stop when the training CE has fallen by less than this share of the margin, which is 1 % of it",
+    )
+    window: int = Field(10, ge=1, description="epochs over which the fall is measured")
+
+
+Until: TypeAlias = Annotated[Budget | Patience | Converged, Field(discriminator="kind")]
 
 
 class Train(Part):
@@ -64,7 +80,7 @@ class Train(Part):
     lr: float = Field(1e-3, gt=0, description="learning rate")
     weight_decay: float = Field(0.0, ge=0, description="weight decay (decoupled for adamw)")
     until: Until = Field(
-        default_factory=Budget, description="when training ends: after all epochs, or early by patience"
+        default_factory=Budget, description="when training ends: after all epochs, early by patience, or when converged"
     )
     probe: int = Field(2048, ge=1, description="training positions on which the training CE is measured")
     probe_run: Annotated[int, Neutral(1)] = Field(

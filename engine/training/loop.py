@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 
@@ -14,7 +14,7 @@ from engine import spec
 from engine.data import Split
 from engine.data.cases import held_out, training_probe
 from engine.errors import UserError
-from engine.metrics import SELECTION, rank_metrics
+from engine.metrics import SELECTION, fall, rank_metrics
 from engine.models.base import Criterion, Trained, TrainingBatch
 from engine.spool import Recorder, RunFolder, SpoolMark, secured
 from engine.training import checkpoint, losses, ranking
@@ -110,7 +110,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
         measure()
         curvature.measure(progress.step)
     saved = time.monotonic()
-    while progress.epoch < settings.epochs and not _patience_is_over(progress, settings.until):
+    while progress.epoch < settings.epochs and not _is_over(progress, settings.until):
         batches = model.batches(progress.epoch)
         model.train()
         model.begin_epoch(progress.epoch)
@@ -144,7 +144,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
                 saved = time.monotonic()
         progress.epoch, progress.batch = progress.epoch + 1, 0
         measure()
-        if progress.epoch == settings.epochs or _patience_is_over(progress, settings.until):
+        if progress.epoch == settings.epochs or _is_over(progress, settings.until):
             curvature.measure(progress.step)
         save()
         saved = time.monotonic()
@@ -185,10 +185,19 @@ def train_step(
     return total
 
 
-def _patience_is_over(progress: LoopState, until: spec.Budget | spec.Patience) -> bool:
-    if isinstance(until, spec.Budget) or progress.step < until.min_steps:
-        return False
-    return progress.epoch - progress.best_epoch >= until.patience
+def _is_over(progress: LoopState, until: spec.Until) -> bool:
+    """Whether training ends before its last epoch."""
+    match until:
+        case spec.Budget():
+            return False
+        case spec.Patience():
+            return progress.step >= until.min_steps and progress.epoch - progress.best_epoch >= until.patience
+        case spec.Converged():
+            curve = {int(point["epoch"]): point["value"] for point in progress.train_ce}
+            fallen = fall(curve, until.window)
+            return fallen is not None and fallen < until.share * spec.MARGIN * curve[progress.epoch]
+        case _:
+            assert_never(until)
 
 
 def saved_step(folder: RunFolder) -> int:

@@ -13,7 +13,14 @@ from engine.records import TUNED_BY
 if TYPE_CHECKING:
     from engine.spec import Experiment
 
-BUDGET = ("train.epochs", "train.batch_size", "train.until", "train.until.patience", "train.until.min_steps")
+STOPPING = (
+    "train.until",
+    "train.until.patience",
+    "train.until.min_steps",
+    "train.until.share",
+    "train.until.window",
+)
+BUDGET = ("train.epochs", "train.batch_size", *STOPPING)
 """How long an arm is trained: passes over the data, steps of a pass, and when it is stopped."""
 
 TUNED = (
@@ -57,7 +64,6 @@ _SAME = 0.02
 TUNING, UNTUNED = "tuning", "none"
 """How an arm was tuned, among what arms share, and what stands there where it was not."""
 
-STOPPING = ("train.until", "train.until.patience", "train.until.min_steps")
 TRAINED = "epochs trained"
 """What a budget says beside its settings where the number of epochs is known: `12`, or `12 to 14` over seeds."""
 

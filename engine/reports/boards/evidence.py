@@ -85,11 +85,12 @@ class Evidence:
         return {split: user_groups(self.files["split"], self.files["items"], split) for split in ("valid", "test")}
 
     def stopped_early(self) -> bool:
-        """Whether its last training CE is not that of its last planned epoch."""
+        """Whether its last training CE is not that of its last planned epoch, or of the one in which it converged."""
         if not self.experiment.backbone.is_trained:
             return False
         curve = self.result.train_ce
-        return not curve or curve[-1].epoch != self.experiment.train.epochs
+        converged = isinstance(self.experiment.train.until, spec.Converged)
+        return not curve or (curve[-1].epoch != self.experiment.train.epochs and not converged)
 
 
 def evidence_of(store: Store, runs: Iterable[Run]) -> list[Evidence]:

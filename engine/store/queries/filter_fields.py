@@ -183,12 +183,14 @@ def _value_of(metric: Metric) -> Sql:
     name = metric.measure.name
     counts = Sql("NULL")
     match metric.measure:
+        case CurveMeasure() if metric.measure.mean:
+            return _mean_of_curve(metric.measure.curve, metric.at)
         case CurveMeasure() if metric.at is None:
-            return _number_in_result(f"$.{name}[#-1].value")
+            return _number_in_result(f"$.{metric.measure.curve}[#-1].value")
         case CurveMeasure():
             at = f"(SELECT json_extract(each.value, '$.value') FROM json_each({_RESULT}, {{}}) AS each"
             at += " WHERE json_extract(each.value, '$.epoch') = {} LIMIT 1)"
-            return sql(at, f"$.{name}", metric.at)
+            return sql(at, f"$.{metric.measure.curve}", metric.at)
         case RankMeasure():
             stored = _number_in_result(f'$.{metric.split}."{metric.key}"')
             counts = sql(f"json_extract({_RESULT}, {{}})", f"$.rank_counts.{metric.split}")
@@ -198,6 +200,19 @@ def _value_of(metric: Metric) -> Sql:
             assert_never(metric.measure)
     computed = sql("metric_value({}, run.id, {})", str(metric), counts)
     return sql("coalesce({}, CASE WHEN run.status = 'finished' THEN {} END)", stored, computed)
+
+
+def _mean_of_curve(name: str, at: int | None) -> Sql:
+    """`engine.metrics.mean_level` of a curve in the result, up to an epoch that it was measured at."""
+    points = sql(
+        "SELECT json_extract(each.value, '$.epoch') AS e, json_extract(each.value, '$.value') AS v"
+        f" FROM json_each({_RESULT}, {{}}) AS each",
+        f"$.{name}",
+    )
+    before = "lag(e) OVER (ORDER BY e) AS e0, lag(v) OVER (ORDER BY e) AS v0"
+    upto = Sql("") if at is None else sql(" WHERE e <= {} HAVING max(e) = {}", at, at)
+    area = "(SELECT sum((e - e0) * (v + v0) / 2.0) / nullif(max(e) - min(e), 0)"
+    return sql(area + f" FROM (SELECT e, v, {before} FROM ({{}})){{}})", points, upto)
 
 
 # ------------------------------------------------------------------------------------ the specification
