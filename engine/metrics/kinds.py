@@ -187,12 +187,13 @@ class Metric:
         assert isinstance(self.measure, CurveMeasure)
         if not self.measure.mean:
             return result.last_train_ce if self.at is None else result.train_ce_at(self.at)
-        if (known := result.train.get(self.key)) is not None:
-            return known
+        if self.key in result.train:
+            return result.train[self.key]
         if self.at is not None and result.train_ce_at(self.at) is None:
             return None
-        points = ((point.epoch, point.value) for point in result.train_ce)
-        return mean_level((epoch, value) for epoch, value in points if self.at is None or epoch <= self.at)
+        points = [point for point in result.train_ce if self.at is None or point.epoch <= self.at]
+        known = [(point.epoch, point.value) for point in points if point.value is not None]
+        return mean_level(known) if len(known) == len(points) else None
 
     def text(self, value: float) -> str:
         """A value as tables show it."""

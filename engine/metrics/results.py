@@ -97,7 +97,11 @@ def metrics_of_test(result: RunResult) -> dict[str, float]:
 def with_values(result: RunResult, values: Mapping[Metric, float | None]) -> RunResult:
     """The result with these metrics too, where `Metric.of` finds them; those that are None are left out."""
     curve = dict(result.train_ce)
-    named: dict[Split, dict[str, float]] = {"valid": dict(result.valid), "test": dict(result.test), "train": dict(result.train)}
+    named: dict[Split, dict[str, float]] = {
+        "valid": dict(result.valid),
+        "test": dict(result.test),
+        "train": dict(result.train),
+    }
     last = None
     for metric, value in values.items():
         if value is None:

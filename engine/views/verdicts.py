@@ -50,7 +50,8 @@ def judged(
 def judged_by(store: Store, study: str | None, margin: float | None) -> tuple[float, Sequence[str]]:
     """Margin and baselines: the study's where there is one. A margin given by hand must not contradict the
     study's, which was fixed beforehand."""
-    from engine.reports.verdict.verdict import BASELINES, MARGIN
+    from engine.reports.verdict.verdict import BASELINES
+    from engine.spec import MARGIN
 
     record = None if study is None else known_study(store, study)
     if record is not None and record.tuning is not None:

@@ -21,7 +21,7 @@ from engine.spec import SpectralAdapter
 if TYPE_CHECKING:
     from engine.reports.boards.evidence import Evidence
 
-_UNKNOWN = "unknown"
+UNKNOWN = "unknown"
 
 
 def row_length(run: Evidence) -> float | None:
@@ -48,7 +48,7 @@ def lengths_by_arm(arms: Mapping[str, Sequence[Evidence]]) -> dict[str, str]:
             known = [length for run in runs if (length := row_length(run)) is not None]
             lengths[name] = statistics.fmean(known) if known else None
     words = length_words({name: length for name, length in lengths.items() if length is not None})
-    return {name: words.get(name, _UNKNOWN) for name in lengths}
+    return {name: words.get(name, UNKNOWN) for name in lengths}
 
 
 def unshared(arms: Mapping[str, Sequence[Evidence]]) -> tuple[UnequalBudget, ...]:

@@ -8,7 +8,11 @@ from engine.reports.boards.compare import summary_json, test_json
 from engine.reports.render.layouts import Entry, Grid
 from engine.reports.stats.numbers import finite, p_text
 from engine.reports.stats.statistics import FEW_SEEDS, MOST_SEEDS, POWER, Summary, caution
-from engine.reports.verdict.verdict import CORE, Effect, Standing, Verdict
+from engine.reports.verdict.effects import Effect
+from engine.reports.verdict.verdict import CORE, Standing, Verdict
+from engine.spec import Converged
+
+_FLAT = Converged()
 
 
 def prose(verdict: Verdict) -> list[str]:
@@ -32,7 +36,7 @@ def _headline(verdict: Verdict) -> str:
         f"LLM vectors down to that of an ID baseline. On {bench.dataset} with {bench.backbone}{vectors}{changed}: "
         f"{verdict.verdict}. The baseline is {b.arm.name}{_choice(b)}, training CE {_mean(b.ce)} nats after "
         f"{bench.epochs} epochs{rest}; the margin is {100 * verdict.margin_share:g} % of it, {verdict.margin:.4f} "
-        f"nats.{_tuned(verdict)}{_untuned(verdict)}"
+        f"nats.{_tuned(verdict)}{_untuned(verdict)}{_not_converged(verdict)}"
     )
 
 
@@ -50,6 +54,18 @@ def _untuned(verdict: Verdict) -> str:
     if len(verdict.untuned) == sum(s.role != "other" for s in verdict.standings):
         return " Untuned: no arm had a grid of learning rates."
     return f" Untuned, or tuned on another grid of learning rates than the rest: {', '.join(verdict.untuned)}."
+
+
+def _not_converged(verdict: Verdict) -> str:
+    if not verdict.not_converged:
+        return ""
+    falls = f"over the last {_FLAT.window} epochs the CE still fell by {_FLAT.share:g} of the margin"
+    return f" Not converged ({falls}): {_falling(verdict)}."
+
+
+def _falling(verdict: Verdict) -> str:
+    judged = [s for s in verdict.standings if s.role != "other"]
+    return "all arms" if len(verdict.not_converged) == len(judged) else ", ".join(verdict.not_converged)
 
 
 def _arms(verdict: Verdict) -> str:
@@ -146,6 +162,8 @@ def grid(verdict: Verdict) -> Grid:
             Entry(str(s.ce.n)),
             _entry(s.ce),
             gap,
+            None if s.mean_ce is None else _entry(s.mean_ce),
+            Entry("never" if s.epochs_to_b is None else str(s.epochs_to_b)),
             Entry(s.outcome) if s.outcome else None,
             None if s.valid_ce is None else Entry(f"{s.valid_ce:.4f}"),
             None if s.ndcg is None else _entry(s.ndcg),
@@ -155,7 +173,8 @@ def grid(verdict: Verdict) -> Grid:
     reference = f" Popularity alone has a training CE of {popularity:.4f}." if popularity is not None else ""
     caption = (
         f"{verdict.bench.title}: training CE at the last epoch (full softmax, evaluation mode), its gap to the "
-        "baseline over paired seeds with the 95 % t interval, valid CE and test NDCG@10 at the best validation "
+        "baseline over paired seeds with the 95 % t interval, its mean over the epochs (the area under the curve), the "
+        "first epoch at which it is down at b, valid CE and test NDCG@10 at the best validation "
         f"epoch.{reference}",
         f"An arm reaches the baseline if the interval ends below {verdict.margin:.4f} nats "
         f"({100 * verdict.margin_share:g} %), misses it if it begins above.",
@@ -163,8 +182,19 @@ def grid(verdict: Verdict) -> Grid:
         *([f"Not shared: {'; '.join(each.text() for each in verdict.differences)}."] if verdict.differences else []),
         *([f"Tuned alike: {verdict.tuning.text}."] if verdict.tuning else []),
         *(["Untuned."] if verdict.untuned and verdict.tuning is None else []),
+        *([f"Not converged: {_falling(verdict)}."] if verdict.not_converged else []),
     )
-    columns = ("role", "seeds", "train CE ↓", "gap to b", "outcome", "valid CE ↓", "NDCG@10 ↑")
+    columns = (
+        "role",
+        "seeds",
+        "train CE ↓",
+        "gap to b",
+        "mean CE ↓",
+        "epochs to b",
+        "outcome",
+        "valid CE ↓",
+        "NDCG@10 ↑",
+    )
     return Grid(f"verdict · {verdict.bench.title}", caption, "arm", (), columns, tuple(rows))
 
 
@@ -192,6 +222,7 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         "not_shared": [difference.text() for difference in verdict.differences],
         "tuning": verdict.tuning and verdict.tuning.model_dump(mode="json"),
         "untuned": list(verdict.untuned),
+        "not_converged": list(verdict.not_converged),
         "baseline": verdict.baseline.arm.name,
         "b": verdict.baseline.ce.mean,
         "popularity_train_ce": finite(_popularity(verdict)),
@@ -236,4 +267,7 @@ def _json_standing(s: Standing) -> dict[str, Any]:
         "valid_ce": finite(s.valid_ce),
         "ndcg@10": None if s.ndcg is None else summary_json(s.ndcg),
         "seeds_needed": s.seeds_needed,
+        "train_ce_mean": None if s.mean_ce is None else summary_json(s.mean_ce),
+        "epochs_to_b": s.epochs_to_b,
+        "converged": s.converged,
     }

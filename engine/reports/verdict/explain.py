@@ -14,6 +14,7 @@ from scipy.special import ndtri
 from engine.metrics import parse_metric
 from engine.records import TableGeometry
 from engine.reports.boards.arms import Arm, Bench
+from engine.reports.boards.shared import UNKNOWN, lengths_by_arm
 from engine.reports.stats.paired import mean_difference
 from engine.reports.stats.statistics import ALPHA
 
@@ -27,6 +28,9 @@ QUANTITIES: dict[str, Callable[[TableGeometry], float | None]] = {
     "lambda_1": lambda geometry: geometry.curvature.get("lambda_1"),
 }
 """Each quantity of a table at the start, as its rows score."""
+
+LOG_LENGTH = "log row length"
+"""Beside them: a hidden learning rate (docs/method.md H)."""
 
 LEAST_CV = 0.01
 """Rows that score at unit length count as this norm CV, so that it has a logarithm."""
@@ -66,8 +70,10 @@ def explained(bench: Bench, baseline: Arm) -> Explained:
     """Regress the mean gap in final training CE on the quantities that the arms' facts hold, one point per arm
     that starts from vectors and shares a seed with the baseline."""
     b = baseline.values(_CE)
+    words = lengths_by_arm({arm.name: arm.runs for arm in bench.arms})
+    lengths = {name: math.log(float(word)) for name, word in words.items() if word != UNKNOWN}
     points = [
-        {"gap": gap} | _quantities(arm)
+        {"gap": gap} | _quantities(arm) | ({LOG_LENGTH: lengths[arm.name]} if arm.name in lengths else {})
         for arm in bench.arms
         if arm.runs[0].experiment.reads_vectors and (gap := mean_difference(arm.values(_CE), b)) is not None
     ]
@@ -94,7 +100,7 @@ def shares(points: Sequence[Mapping[str, float]]) -> Explained:
     (S_j - S) / S_j, the squared partial correlation. Quantities that are missing for a point or do not vary are left
     out; there must be at least four points more than quantities, else only Spearman's correlations are given.
     """
-    names = [name for name in QUANTITIES if sum(name in point for point in points) >= 4]
+    names = [name for name in (*QUANTITIES, LOG_LENGTH) if sum(name in point for point in points) >= 4]
     names = [name for name in names if len({point[name] for point in points if name in point}) > 1]
     if not names:
         return Explained(0, None, (), "none, since fewer than four arms recorded the geometry of their table")

@@ -11,20 +11,21 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from engine.errors import UserError
-from engine.metrics import Metric, parse_metric
+from engine.metrics import parse_metric
 from engine.reports.boards.arms import Arm, Bench, benches, essence
 from engine.reports.boards.budgets import ROW_LENGTH, SHARED, UnequalBudget, unequal_values
 from engine.reports.boards.evidence import Evidence
 from engine.reports.boards.shared import unshared
 from engine.reports.stats.paired import paired_differences
-from engine.reports.stats.statistics import NoTestError, Summary, Test, holm, over_seeds, seeds_to_decide, summary
+from engine.reports.stats.statistics import Summary, seeds_to_decide, summary
+from engine.reports.verdict.convergence import first_epoch_at, has_converged
+from engine.reports.verdict.effects import Effect, effects_of
 from engine.reports.verdict.explain import Explained, explained
-from engine.spec import PCA, Experiment, Tuning
+from engine.spec import MARGIN, PCA, Experiment, Tuning
 
 Outcome: TypeAlias = Literal["reaches", "misses", "undecided"]
 Role: TypeAlias = Literal["norm + Rec-PCA", "norm only", "Rec-PCA only", "neither", "baseline", "rival", "other"]
 
-MARGIN = 0.01
 BASELINES = ("id", "id-norm")
 CORE: dict[Role, str] = {
     "norm + Rec-PCA": "tf-llmer/full",
@@ -45,6 +46,7 @@ RIVALS = (*(f"tf-llmer/{ablation}" for ablation in (*_WHITENED, "ace", "rescale"
 are or with settings changed by hand (whitening with and without normalised rows)."""
 
 _CE = parse_metric("train_ce")
+_MEAN_CE = parse_metric("train_ce_mean")
 _NDCG = parse_metric("test.ndcg@10")
 
 
@@ -64,20 +66,14 @@ class Standing:
     """arm - b over the seeds that both have; None for b itself, and without a common seed."""
     outcome: Outcome | None
     """None for the baselines."""
+    mean_ce: Summary | None
+    """Area under the curve, as the mean level of the training CE over the epochs; None where it was not measured."""
+    epochs_to_b: int | None
+    """The first epoch whose mean training CE over seeds is not above b; None where it never gets there."""
+    converged: bool
+    """Whether no run's training CE still fell by a tenth of the margin or more over its last ten epochs."""
     seeds_needed: int | None
     """Seeds in all that would probably decide an undecided arm; None where that cannot be told."""
-
-
-@dataclass(frozen=True)
-class Effect:
-    """A main effect or the interaction of the 2 x 2, in units of its metric."""
-
-    metric: Metric
-    name: str
-    test: Test | None
-    p_holm: float | None
-    refused: str
-    mean: float
 
 
 @dataclass(frozen=True)
@@ -102,6 +98,8 @@ class Verdict:
     it would be "supported" and something else differs."""
     tuning: Tuning | None
     """Where the baseline and the arms of the 2 x 2 were tuned alike."""
+    not_converged: tuple[str, ...]
+    """Arms of the comparison whose training CE was still falling."""
     untuned: tuple[str, ...]
     """Arms of the comparison that had no grid of learning rates, or another one than the others."""
     notes: tuple[str, ...]
@@ -182,7 +180,7 @@ def _verdict(bench: Bench, share: float, baselines: Sequence[str], notes: list[s
     best = min(candidates, key=lambda arm: summary(list(arm.values(_CE).values())).mean)
     b = summary(list(best.values(_CE).values())).mean
     core = core_arms(bench)
-    standings = [_standing(arm, role, best, share * b) for arm, role in _roles(bench, candidates, core)]
+    standings = [_standing(arm, role, best, b, share * b) for arm, role in _roles(bench, candidates, core)]
     notes += [f"no finished run of {role} ({name})" for role, name in CORE.items() if role not in core]
     notes += _fairness(bench, core)
     if any(s.outcome == "undecided" and (s.gap is None or s.gap.n == 1) for s in standings):
@@ -210,11 +208,12 @@ def _verdict(bench: Bench, share: float, baselines: Sequence[str], notes: list[s
         standings=tuple(standings),
         supported=supported,
         verdict=verdict,
-        effects=tuple(_effects(core)),
+        effects=tuple(effects_of([core[role] for role in CORE]) if len(core) == len(CORE) else ()),
         explained=explained(bench, best),
         differences=tuple(differences),
         withheld=withheld,
         tuning=tuned_alike(compared),
+        not_converged=tuple(s.arm.name for s in standings if s.role != "other" and not s.converged),
         untuned=tuple(_untuned([s for s in standings if s.role != "other"])),
         notes=tuple(notes),
     )
@@ -237,9 +236,9 @@ def _is_rival(arm: Arm) -> bool:
     return any(run.experiment.arm in RIVALS for run in arm.runs)
 
 
-def _standing(arm: Arm, role: Role, best: Arm, margin: float) -> Standing:
-    ce, b, ndcg = arm.values(_CE), best.values(_CE), arm.values(_NDCG)
-    differences = paired_differences(ce, b)
+def _standing(arm: Arm, role: Role, best: Arm, b: float, margin: float) -> Standing:
+    ce, ndcg, level = arm.values(_CE), arm.values(_NDCG), arm.values(_MEAN_CE)
+    differences = paired_differences(ce, best.values(_CE))
     gap = summary(differences) if differences and arm is not best else None
     outcome = None if role == "baseline" else judge(gap, margin)
     valid = [v for run in arm.runs if (v := run.result.valid_ce) is not None]
@@ -251,6 +250,9 @@ def _standing(arm: Arm, role: Role, best: Arm, margin: float) -> Standing:
         valid_ce=sum(valid) / len(valid) if valid else None,
         gap=gap,
         outcome=outcome,
+        mean_ce=summary(list(level.values())) if level else None,
+        epochs_to_b=first_epoch_at(arm, b),
+        converged=all(has_converged(run, margin) for run in arm.runs),
         seeds_needed=seeds_to_decide(differences, margin) if outcome == "undecided" else None,
     )
 
@@ -300,7 +302,9 @@ def _lengths_differ(arms: Sequence[Arm]) -> list[UnequalBudget]:
 
 
 def _unequal_tuning(arms: Sequence[Arm]) -> list[UnequalBudget]:
-    """Whether some arms were chosen among more settings, or among other ones, of what all arms have."""
+    """Whether some arms were chosen among more settings, or among other ones, of what all arms have; of those that
+    were tuned by a command, what they share says so."""
+    arms = [arm for arm in arms if arm.tuning is None]
     return [
         *unequal_values("settings tried:", {arm.name: arm.tried for arm in arms}),
         *unequal_values("train.lr tried:", {arm.name: _numbers(arm.lrs) for arm in arms}),
@@ -378,36 +382,3 @@ def _searched(name: str, arm: Arm) -> bool:
     if arm.tuning is not None:
         return name in arm.tuning.settings
     return arm.tried > 1 and any(choice.startswith(f"{name}=") for choice in arm.choice)
-
-
-# ------------------------------------------------------------------------------------ the 2 x 2
-
-
-def _effects(core: Mapping[Role, Arm]) -> list[Effect]:
-    """Main effects and interaction on training CE and test NDCG@10, paired over the seeds that all four arms
-    have; Holm over all six."""
-    if len(core) < len(CORE):
-        return []
-    effects: list[Effect] = []
-    for metric in (_CE, _NDCG):
-        values = {role: arm.values(metric) for role, arm in core.items()}
-        seeds = sorted(set.intersection(*(set(v) for v in values.values())))
-        both, norm, rec_pca, neither = ([values[role][seed] for seed in seeds] for role in CORE)
-        cells = list(zip(both, norm, rec_pca, neither, strict=True))
-        contrasts = {
-            "norm": [(b - r + n - o) / 2 for b, n, r, o in cells],
-            "Rec-PCA": [(b - n + r - o) / 2 for b, n, r, o in cells],
-            "interaction": [b - n - r + o for b, n, r, o in cells],
-        }
-        effects += [_effect(metric, name, c) for name, c in contrasts.items() if c]
-    tested = [effect for effect in effects if effect.test is not None]
-    corrected = dict(zip(map(id, tested), holm([e.test.p for e in tested if e.test is not None]), strict=True))
-    return [Effect(e.metric, e.name, e.test, corrected.get(id(e)), e.refused, e.mean) for e in effects]
-
-
-def _effect(metric: Metric, name: str, contrast: Sequence[float]) -> Effect:
-    mean = sum(contrast) / len(contrast)
-    try:
-        return Effect(metric, name, over_seeds(contrast), None, "", mean)
-    except NoTestError as error:
-        return Effect(metric, name, None, None, str(error), mean)

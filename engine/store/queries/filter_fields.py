@@ -43,6 +43,7 @@ _CALLED = {
     "time": "wall_s",
     "changes": "overrides",
     "prio": "priority",
+    "test": "test.ndcg@10",
 }
 """What people, and other tools, call some fields."""
 _CLOSE = 0.5

@@ -77,7 +77,7 @@ def test_any_text_is_a_metric_or_one_line_of_advice(text: str) -> None:
         ("train_ce@last", "'last' is no epoch; write train_ce@20, or train_ce for the last epoch"),
         ("train_ce@-1", "write train_ce@20"),
         (".mrr", "did you mean"),
-        ("", "there are ndcg@10, hr@10, mrr, train_ce, coverage@10"),
+        ("", "there are ndcg@10, hr@10, mrr, train_ce, train_ce_mean, coverage@10"),
     ],
 )
 def test_what_is_no_metric_comes_with_advice(name: str, advice: str) -> None:

@@ -46,9 +46,11 @@ def trial(
     sets: Sequence[str] = (),
     facts: Mapping[str, Any] | None = None,
     epochs_done: int | None = None,
+    curve: Mapping[int, float] | None = None,
     files: Mapping[str, Path] | None = None,
 ) -> Evidence:
-    """A run of an arm (a key of CORE, or the flags of one) on `demo` whose training CE ends at `ce`."""
+    """A run of an arm (a key of CORE, or the flags of one) on `demo` whose training CE ends at `ce`, after `curve` by
+    epoch."""
     flags = CORE[arm] if isinstance(arm, str) else arm
     resolved = _resolved(tuple(flags.items()), tuple(sets))
     e = resolved.experiment.model_copy(update={"seed": seed})
@@ -72,7 +74,7 @@ def trial(
         shared=shared_of(e),
         result=RunResult(
             epochs=last,
-            train_ce=(CurvePoint(0, ce + 2), CurvePoint(last, ce)),
+            train_ce=tuple(CurvePoint(*point) for point in {0: ce + 2, **(curve or {}), last: ce}.items()),
             valid={"ndcg@10": ndcg if valid is None else valid},
             test={"ndcg@10": ndcg, "hr@10": 2 * ndcg, "mrr": ndcg},
             valid_ce=ce + 0.1,

@@ -113,6 +113,26 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one_to_the_bit(
     backbone: spec.Backbone, stops: list[int], loss: dict[str, Any], split: Split, tmp_path: Path
 ) -> None:
     e = experiment(backbone, epochs=2, checkpoint_s=1e-9, **loss)  # a checkpoint after every step
+    resumed_to_the_bit(e, stops, split, tmp_path)
+
+
+def test_kept_lengths_and_the_end_by_convergence_survive_a_stop(split: Split, tmp_path: Path) -> None:
+    until = spec.Converged(window=2, share=1000)  # of 1 %: as soon as there are two epochs
+    e = experiment(BACKBONES[1], epochs=4, checkpoint_s=1e-9, until=until)
+    inject = spec.Initialise(keep_lengths=True)
+    e = e.model_copy(update={"table": spec.Table(init=spec.RandomRows(), normalize="both", inject=inject)})
+    found = resumed_to_the_bit(e, [4, 3, 9], split, tmp_path)
+    assert found["epochs"] == 2
+    kept = load_file(tmp_path / "pieces" / "last.safetensors")["model.table.weight"]
+    begun = build(e, split.train, DEMO.items).table
+    assert begun is not None
+    torch.testing.assert_close(kept.norm(dim=1), begun.weight.norm(dim=1), rtol=1e-6, atol=0)
+    assert not torch.equal(kept, begun.weight)
+
+
+def resumed_to_the_bit(e: spec.Experiment, stops: list[int], split: Split, tmp_path: Path) -> dict[str, Any]:
+    """The result of an experiment that is stopped after each of these numbers of steps, compared with that of one that
+    is not."""
     whole, pieces = Notes(), Notes()
     expected = train(e, split, tmp_path / "whole", whole)
     for n, stop_after in enumerate(stops):
@@ -125,6 +145,7 @@ def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one_to_the_bit(
         one, other = (load_file(tmp_path / run / f"{name}.safetensors") for run in ("whole", "pieces"))
         assert one.keys() == other.keys()
         assert all(torch.equal(one[key], other[key]) for key in one), name
+    return found
 
 
 def test_seeds_differ_and_the_positions_they_are_measured_on_do_not(split: Split, tmp_path: Path) -> None:
@@ -199,6 +220,24 @@ def test_patience_stops_early_but_not_before_the_minimum_of_steps(split: Split, 
         Notes(),
     )
     assert late["epochs"] == 6
+
+
+def test_training_ends_where_the_curve_is_flat_and_at_the_cap(split: Split, tmp_path: Path) -> None:
+    def epochs(**until: Any) -> tuple[int, list[float]]:
+        e = experiment(BACKBONES[0], epochs=6, until=spec.Converged(**until))
+        result = train(e, split, tmp_path / str(until), Notes())
+        assert result["epochs"] == result["train_ce"][-1]["epoch"]
+        return result["epochs"], [point["value"] for point in result["train_ce"]]
+
+    capped, curve = epochs(window=2, share=1e-9)
+    assert capped == 6
+    shares = [(curve[e - 2] - curve[e]) / (0.01 * curve[e]) for e in range(2, 7)]
+    first = shares.index(min(shares))  # the flattest two epochs of this curve
+    ended, shorter = epochs(window=2, share=min(shares) * 1.01)
+    assert ended <= first + 2
+    assert shorter == curve[: ended + 1]
+    assert shares[ended - 2] < min(shares) * 1.01 <= min([*shares[: ended - 2], 1e9])
+    assert epochs(window=7, share=1e9)[0] == 6  # a curve that is no longer than the window says nothing
 
 
 def test_a_loss_that_is_not_a_number_ends_the_run(split: Split, tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_untuned_arms_are_called_so() -> None:
     found = only(study(0.0, 0.3, 0.3, 0.3))
     assert len(found.untuned) == 6
     assert "Untuned: no arm had a grid of learning rates." in prose(found)[0]
-    assert grid(found).caption[-1] == "Untuned."
+    assert grid(found).caption[-2:] == ("Untuned.", "Not converged: all arms.")
 
 
 def test_other_budgets_stand_on_a_bench_of_their_own() -> None:
@@ -357,6 +357,41 @@ def test_supported_needs_equal_tuning() -> None:
     assert "settings tried: 1 for id-norm" in verdict({"id-norm": (0.001,)}).verdict
     assert "train.lr tried: 0.001, 0.1 for tf-llmer/full" in verdict({"both": (0.001, 0.1)}).verdict
     assert "settings tried: 1 for tf-llmer/whitening" in verdict({}, (0.001,)).verdict
+
+
+# ------------------------------------------------------------------------------------ convergence
+
+
+def test_arms_that_still_fell_are_named_with_area_and_epochs_to_the_baseline() -> None:
+    flat, steep = {10: 5.0}, {10: 5.02}
+    runs = [*trials("id", level(0.0), curve=flat), *trials("both", level(0.0), curve=steep)]
+    runs += [run for arm in ("norm", "rec-pca", "neither") for run in trials(arm, level(0.3), curve={10: 5.3})]
+    found = only(runs)
+    both, b = found.of("norm + Rec-PCA"), found.baseline
+    assert both is not None
+    assert found.not_converged == ("tf-llmer/full",)  # .02 is more than a tenth of the margin, .05
+    assert (
+        "Not converged (over the last 10 epochs the CE still fell by 0.1 of the margin): tf-llmer/full."
+        in prose(found)[0]
+    )
+    assert "Not converged: tf-llmer/full." in grid(found).caption
+    assert to_json(found)["not_converged"] == ["tf-llmer/full"]
+    assert (b.converged, both.converged) == (True, False)
+    assert (both.epochs_to_b, found.of("neither").epochs_to_b) == (20, None)  # type: ignore[union-attr]
+    assert both.mean_ce is not None
+    assert both.mean_ce.mean == pytest.approx(((7.0 + 5.02) / 2 + (5.02 + 5.0) / 2) / 2, abs=0.01)
+
+
+def test_a_run_that_converged_counts_and_one_without_patience_does_not() -> None:
+    until = ["train.until=converged", "train.epochs=100"]
+    arms = {"id-norm": 0.0, "both": 0.0, "norm": 0.3, "rec-pca": 0.3, "neither": 0.3}
+    runs = [
+        run
+        for n, (arm, offset) in enumerate(arms.items())
+        for run in trials(arm, level(offset), sets=until, epochs_done=40 + n, curve={30 + n: 5.0 + offset})
+    ]
+    found = only(runs)
+    assert (found.verdict, found.not_converged) == ("supported", ())
 
 
 # ------------------------------------------------------------------------------------ the 2 x 2
