@@ -67,3 +67,16 @@ def test_every_number_of_a_closed_form_is_that_of_an_archived_run() -> None:
             numbers = CELL.search(cell)
             assert numbers, (name, cell)
             assert (name, data_set, *numbers.groups()) in kept, (name, data_set, cell)
+
+
+def test_every_number_of_svd_gcn_is_that_of_an_archived_run() -> None:
+    kept = set()
+    for e, result in runs_of(DOCS / "results" / "graph-models.zip"):
+        settings = e.backbone
+        assert isinstance(settings, spec.SVDGCN | spec.SVDGCNS)
+        epochs = f"{result['epochs']}, {result['best_epoch']}" if settings.is_trained else "–"
+        test = f"{printed(result['test']['ndcg@10'])} / {printed(result['test']['hr@10'])}"
+        numbers = f"{settings.k}, {settings.beta:g}, {settings.alpha:g}"
+        kept.add((f"`{settings.name}`", numbers, epochs, printed(result["valid"]["ndcg@10"]), test))
+    _, *rows = tables("SVD-GCN on amazon-beauty")[0]
+    assert set(map(tuple, rows)) == kept
