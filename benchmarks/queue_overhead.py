@@ -30,7 +30,7 @@ from engine.spool import read_records
 from engine.store import Run, Store, events, get_run, list_runs, open_store
 
 TINY: dict[str, Any] = {
-    "data": {"demo": {"users": 60, "items": 40, "communities": 4, "dim": 16}},
+    "data": {"source": {"kind": "demo", "users": 60, "items": 40, "communities": 4, "dim": 16}},
     "backbone": {"name": "sasrec", "width": 16, "inner": 32, "max_length": 10},
     "train": {"epochs": 1, "batch_size": 16, "probe": 64},
 }

@@ -29,6 +29,15 @@ def test_every_benchmark_of_the_suite_is_a_script_that_runs_alone(suite: Any) ->
     assert len({benchmark.name for benchmark in suite.SUITE}) == len(suite.SUITE)
 
 
+def test_the_runs_of_the_queue_are_what_specifications_look_like_now() -> None:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        overhead = importlib.import_module("queue_overhead")
+    finally:
+        sys.path.pop(0)
+    assert [experiment.seed for experiment in overhead.experiments(2)] == [0, 1]
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_every_script_is_named_in_the_documents(script: str) -> None:
     assert f"`{script}`" in (ROOT / "docs" / "performance.md").read_text("utf-8")
