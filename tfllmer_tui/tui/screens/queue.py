@@ -160,7 +160,7 @@ class QueueScreen(RunKeys):
             if row.status == RunStatus.RUNNING
             else row.ended
         )
-        told: dict[str, CellText] = {
+        cells: dict[str, CellText] = {
             "status": [(STATUS.get(row.status, ("?", ""))[0], colors.status(row.status))],
             "place": [(place, colors["primary"])],
             "id": [(row.id[:10], dim)],
@@ -176,7 +176,7 @@ class QueueScreen(RunKeys):
             "tag": [(printable(" ".join(row.tags)), colors["accent"])],
             "reason": [(printable(row.reason), colors.status(row.status))],
         }
-        return [told[column.key] for column in columns]
+        return [cells[column.key] for column in columns]
 
     # -------------------------------------------------------------------------------- keys
 
@@ -273,8 +273,8 @@ def _fleet(workers: Sequence[WorkerState], hint: Text, colors: Inks, now: float)
 
 def _slots(busy: int, slots: int, colors: Inks) -> Text:
     free = max(slots - busy, 0)
-    told = f" {busy} of {slots}"
-    return Text.assemble(("■" * busy, colors["primary"]), ("□" * free, colors["faint"]), (told, colors["dim"]))
+    counts = f" {busy} of {slots}"
+    return Text.assemble(("■" * busy, colors["primary"]), ("□" * free, colors["faint"]), (counts, colors["dim"]))
 
 
 def _load(device: DeviceState, colors: Inks) -> Text:

@@ -321,12 +321,12 @@ def _table(name: str, *columns: tuple[str, int]) -> VirtualTable[Fact]:
 
 
 def _fact_cells(fact: Fact, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
-    told: dict[str, CellText] = {
+    cells: dict[str, CellText] = {
         "name": [(printable(fact.id.split("\0")[0]), colors["dim"])],
         "value": [(printable(fact.value), colors[fact.style])],
         "aside": [(printable(fact.aside), colors["primary" if fact.aside.startswith("--") else "dim"])],
     }
-    return [told[column.key] for column in columns]
+    return [cells[column.key] for column in columns]
 
 
 def _head(row: RunRow, colors: Inks, now: float, width: int) -> Text:
@@ -370,7 +370,7 @@ def _story(store: Store, row: RunRow, settings: Settings | None) -> Story:
 
     stored = documents(store, row.id)
     styles = {"error": "error", "warning": "warning", "state": "primary"}
-    told = tuple(
+    events = tuple(
         Fact(f"{at.astimezone():%Y-%m-%d %H:%M:%S}\0{number}", text, style=styles.get(level, "text"))
         for number, at, level, text in stored.events
     )
@@ -385,7 +385,7 @@ def _story(store: Store, row: RunRow, settings: Settings | None) -> Story:
     about |= {f"file: {kind}": path for kind, path in stored.artifacts}
     return Story(
         settings=settings or _settings(stored.spec, stored.overrides),
-        events=told,
+        events=events,
         about=tuple(Fact(name, value_text(value)) for name, value in about.items()),
         command=command,
         folder=folder,

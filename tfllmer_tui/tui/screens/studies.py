@@ -91,7 +91,7 @@ class StudiesScreen(Page):
         left = ends_at - self.context.clock() if ends_at else None
         error = study.file.error if study.file else ""
         finished = "…" if self.context.snapshot.is_unread else str(counts["finished"])
-        told: dict[str, CellText] = {
+        cells: dict[str, CellText] = {
             "name": [("✗ " if error else "", colors["error"]), (printable(study.id), colors["text"])],
             "share": [("━" * done, colors["success"]), ("━" * (width - done), colors["faint"])],
             "count": [(finished, colors["text"]), (f"/{study.total}", colors["dim"])],
@@ -99,7 +99,7 @@ class StudiesScreen(Page):
             "left": [(span(left) if left else "", colors["primary"])],
             "question": [(printable(error or (study.file.question if study.file else "")), colors["dim"])],
         }
-        return [told[column.key] for column in columns]
+        return [cells[column.key] for column in columns]
 
     def _about(self) -> None:
         """The study under the cursor, in words."""
