@@ -89,14 +89,14 @@ def complete_with(param: Any, path: str) -> None:
 
 def _offers(words: Callable[[Any, str], Words], context: Any, incomplete: str) -> list[OfferedWord]:
     try:
-        found = dict(words(context, incomplete))
+        offers = dict(words(context, incomplete))
     except OSError:  # a folder that cannot be read: nothing is offered
-        found = {}
+        offers = {}
     last = os.environ.get(_LAST, incomplete)
     cut = len(incomplete) - len(last) if incomplete.endswith(last) else 0
     return [
         OfferedWord(value[cut:], _clean(remark))
-        for value, remark in found.items()
+        for value, remark in offers.items()
         if value.startswith(incomplete) and _PLAIN.fullmatch(value)
     ]
 
@@ -125,8 +125,8 @@ def _line(file: Any, word: str) -> str:
         return ""
     with open(file, "rb") as opened:
         text = opened.read(_READ).decode("utf-8", errors="replace")
-    found = re.search(rf"^{word}:\s*(.*)$", text, re.MULTILINE)
-    return found[1].strip("'\" ") if found else ""
+    match = re.search(rf"^{word}:\s*(.*)$", text, re.MULTILINE)
+    return match[1].strip("'\" ") if match else ""
 
 
 def _ablations(context: Any, incomplete: str) -> Words:

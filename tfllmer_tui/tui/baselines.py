@@ -19,7 +19,7 @@ def chosen_baselines(context: Context) -> dict[str, Baseline]:
 
 def choose_baseline(context: Context, dataset: str, baseline: Baseline | None) -> None:
     """From now on, and in the next session; None for no baseline."""
-    kept = {name: each for name, each in chosen_baselines(context).items() if name != dataset}
+    others = {name: each for name, each in chosen_baselines(context).items() if name != dataset}
     if baseline is not None:
-        kept[dataset] = baseline
-    context.keep(KEPT, {name: each.to_json() for name, each in kept.items()})
+        others[dataset] = baseline
+    context.keep(KEPT, {name: each.to_json() for name, each in others.items()})

@@ -109,8 +109,8 @@ def _banded(curves: Sequence[Curve], look: Look, lines: Sequence[ReferenceLine])
         grid = np.unique(np.concatenate([x[np.isfinite(x)] for x in xs]))
         stacked = np.array([_on(grid, x, y) for x, y in zip(xs, ys, strict=True)]).reshape(len(members), -1)
         count = np.isfinite(stacked).sum(axis=0)
-        kept = count == count.max(initial=0)  # where all seeds are: a run that is behind must not bend the mean
-        grid, stacked = grid[kept], stacked[:, kept]
+        complete = count == count.max(initial=0)  # where all seeds are: a run that is behind must not bend the mean
+        grid, stacked = grid[complete], stacked[:, complete]
         mean = stacked.mean(axis=0) if len(grid) else grid
         ends = [_on(grid[-1:], x, member.trace.mean) for x, member in zip(xs, members, strict=True)]
         last.append(_last(np.mean(ends, axis=0)) if len(members) > 1 else first.trace.last)

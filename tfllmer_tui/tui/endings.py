@@ -32,13 +32,13 @@ class Endings:
         person has stopped all that was left of it there is none."""
         if not (before.complete and now.complete):
             return []
-        lines, told = [], set[str]()
+        lines, ended = [], set[str]()
         open_before = {row.study for row in before.rows.values() if row.study and row.status in _OPEN}
         for study in sorted(open_before - {row.study for row in now.rows.values() if row.status in _OPEN}):
             rows = [row for row in now.rows.values() if row.study == study]
             if any(_has_run_out(before, row) for row in rows):
                 lines.append(f"study {study} has ended: {_counts(rows)}")
-                told |= {row.id for row in rows}
+                ended |= {row.id for row in rows}
         for launch in list(self._launches):
             ids, unseen = launch
             unseen -= now.rows.keys()
@@ -46,7 +46,7 @@ class Endings:
             if unseen or any(row.status in _OPEN for row in rows):
                 continue
             self._launches.remove(launch)
-            if not ids <= told and any(_has_run_out(before, row) for row in rows):
+            if not ids <= ended and any(_has_run_out(before, row) for row in rows):
                 lines.append(f"{_named(rows)} ended: {_counts(rows)}")
         return lines
 

@@ -50,10 +50,10 @@ class TraceCache:
 
         key = (row.id, metric)
         with self._lock:
-            kept = self._kept.get(key)
-            if kept is not None and kept[0] is row:
+            entry = self._kept.get(key)
+            if entry is not None and entry[0] is row:
                 self._kept.move_to_end(key)
-                return kept[1]
+                return entry[1]
         series = trace(store, row.id, metric)
         with self._lock:
             self._kept[key] = (row, series)

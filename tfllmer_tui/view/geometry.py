@@ -99,7 +99,7 @@ def _summary(diagnosis: Mapping[str, Any]) -> Table:
 
 def _misaligned(diagnosis: Mapping[str, Any], key: str) -> float | None:
     swept = diagnosis.get("misalignment", {}).get("x_centred" if key == "pca" else "arm", [])
-    return next((one["1-ami"] for one in swept if one["k"] == 20), None)
+    return next((entry["1-ami"] for entry in swept if entry["k"] == 20), None)
 
 
 # ------------------------------------------------------------------------------------ all tables
@@ -115,9 +115,12 @@ def _tables(diagnosis: Mapping[str, Any]) -> Table:
         table.add_row(Text(name, "bold"))
 
     def line(name: str, value: Callable[[Mapping[str, Any]], Any]) -> None:
-        shown = [value(one) for one in tables]
-        if any(one is not None for one in shown):
-            table.add_row(f"  {name}", *(one if isinstance(one, str) else figure(one) for one in shown))
+        shown = [value(entry) for entry in tables]
+        if any(entry is not None for entry in shown):
+            table.add_row(
+                f"  {name}",
+                *(entry if isinstance(entry, str) else figure(entry) for entry in shown),
+            )
 
     section("Norms")
     line("max / min", lambda t: t["norms"]["max_min"])
@@ -144,7 +147,7 @@ def _tables(diagnosis: Mapping[str, Any]) -> Table:
     line("λ1", lambda t: t["curvature"]["lambda_1"])
     line("trace", lambda t: t["curvature"]["trace"])
     line("log spectrum", lambda t: _shape(t["curvature"]["spectrum"]))
-    if any("tv" in one for one in tables):
+    if any("tv" in entry for entry in tables):
         section("On the item graph")
         line("TV ratio", lambda t: t["tv"]["value"])
         line("  ± se", lambda t: t["tv"]["se"])
@@ -180,9 +183,9 @@ def _misalignment(diagnosis: Mapping[str, Any]) -> RenderableType:
     communities = diagnosis["communities"]
     table = _table("angular clusters, K", "1-AMI", "1-NMI", "1-ARI", "Q ratio")
     for name, swept in diagnosis["misalignment"].items():
-        for one in swept:
-            figures = [one[key] for key in ("1-ami", "1-nmi", "1-ari", "modularity_ratio")]
-            table.add_row(f"{_COLUMNS[name]}, {one['k']}", *(figure(value) for value in figures))
+        for entry in swept:
+            figures = [entry[key] for key in ("1-ami", "1-nmi", "1-ari", "modularity_ratio")]
+            table.add_row(f"{_COLUMNS[name]}, {entry['k']}", *(figure(value) for value in figures))
     count, modularity = f"{communities['count']:,}", figure(communities["modularity"])
     head = plain(f"Misalignment with the graph's {count} communities (modularity {modularity})", "bold")
     return Group(head, table)
@@ -208,14 +211,14 @@ def _spectrum(diagnosis: Mapping[str, Any]) -> RenderableType:
     spectrum = diagnosis["spectrum"]
     table = _table("", "gap", "λ ≤ .25", "W1 to real", f"overlap, {spectrum['leading']}", "of λ from 0 to 2")
     for name in ("real", "rewired", "content"):
-        one = spectrum["graphs"].get(name)
-        if one is None:
+        row = spectrum["graphs"].get(name)
+        if row is None:
             continue
-        shape = sparkline(_histogram(one["quantiles"]), 16)
-        cells = [figure(one.get(key)) for key in ("gap", "near_zero", "wasserstein", "overlap")]
-        label = f"rewired, mean of {one['graphs']}" if name == "rewired" else name
+        shape = sparkline(_histogram(row["quantiles"]), 16)
+        cells = [figure(row.get(key)) for key in ("gap", "near_zero", "wasserstein", "overlap")]
+        label = f"rewired, mean of {row['graphs']}" if name == "rewired" else name
         table.add_row(label, *cells, shape)
-    chance = next((one["overlap_chance"] for one in spectrum["graphs"].values() if "overlap_chance" in one), None)
+    chance = next((row["overlap_chance"] for row in spectrum["graphs"].values() if "overlap_chance" in row), None)
     note = f"  {spectrum['method']}; overlap by chance {figure(chance)}" if chance else f"  {spectrum['method']}"
     return Group(Text.assemble(("Spectrum of the graph's Laplacian", "bold"), (note, _DIM)), table)
 
@@ -245,10 +248,10 @@ def _bounds(diagnosis: Mapping[str, Any]) -> RenderableType:
         "(9)": "(9) clusters",
     }
     for name, bounds in diagnosis["bounds"].items():
-        for one in bounds:
-            sign = "≤" if one["side"] == "upper" else "≥"
-            cells = (figure(one["value"]), sign, figure(one["limit"]), figure(one["tightness"]))
-            table.add_row(meanings[one["bound"]], _COLUMNS[name], one["p"], *cells)
+        for bound in bounds:
+            sign = "≤" if bound["side"] == "upper" else "≥"
+            cells = (figure(bound["value"]), sign, figure(bound["limit"]), figure(bound["tightness"]))
+            table.add_row(meanings[bound["bound"]], _COLUMNS[name], bound["p"], *cells)
     return Group(Text.assemble(("Bounds", "bold"), ("  the nearer κ / bound to 1, the tighter", _DIM)), table)
 
 

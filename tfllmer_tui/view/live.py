@@ -123,12 +123,12 @@ def _ranking_line(series: Mapping[str, Points], width: int) -> Text:
     if not len(good):
         return line.append("–", _DIM)
     best = int(good[np.argmax(values[good])])
-    told = f" {values[good[-1]]:.4f}"
+    value = f" {values[good[-1]]:.4f}"
     unit = "epoch" if _has_epochs(series) else "step"
     peak = f"   best {values[best]:.4f} at {unit} {_epochs(steps, series)[best]:.0f}"
-    room = max(width - len(line) - len(told) - len(peak) - 2, 4)
+    room = max(width - len(line) - len(value) - len(peak) - 2, 4)
     line.append(sparkline(values, min(room, 32)), COLORS[2])
-    line.append(told, "bold")
+    line.append(value, "bold")
     return line.append(peak)
 
 

@@ -32,9 +32,9 @@ def label(axes: Mapping[str, Any]) -> str:
 def matrix(cells: Sequence[CellState]) -> Table:
     """Arms against data sets and backbones; in a place one mark for each seed."""
     columns = list(dict.fromkeys(_column(cell.axes) for cell in cells))
-    found = list(dict.fromkeys(_row(cell.axes) for cell in cells))
-    arms = [arm for arm, _ in found]
-    rows = sorted(found, key=lambda row: arms.index(row[0]))
+    axes = list(dict.fromkeys(_row(cell.axes) for cell in cells))
+    arms = [arm for arm, _ in axes]
+    rows = sorted(axes, key=lambda row: arms.index(row[0]))
     marks: dict[Any, Text] = {}
     for cell in sorted(cells, key=lambda cell: int(cell.axes["seed"])):
         marks.setdefault((_row(cell.axes), _column(cell.axes)), Text()).append_text(_mark(cell.state))

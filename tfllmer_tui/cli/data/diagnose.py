@@ -150,13 +150,13 @@ def _answered(
     from engine.store.diagnoses import find_diagnosis, keep_diagnosis
     from tfllmer_tui.cli.output import say
 
-    kept = None if fresh else find_diagnosis(store, identity)
-    if kept is None:
+    stored = None if fresh else find_diagnosis(store, identity)
+    if stored is None:
         request = {"experiment": json.loads(to_json(experiment)), "cache": str(store.files / "cache")} | more
-        kept = keep_diagnosis(store, identity, experiment, _measured(request))
+        stored = keep_diagnosis(store, identity, experiment, _measured(request))
     else:
-        say(f"measured {kept.created:%Y-%m-%d %H:%M} UTC; --fresh measures again")
-    return {"identity": identity, "created": kept.created.isoformat(timespec="seconds")} | dict(kept.document)
+        say(f"measured {stored.created:%Y-%m-%d %H:%M} UTC; --fresh measures again")
+    return {"identity": identity, "created": stored.created.isoformat(timespec="seconds")} | dict(stored.document)
 
 
 def _measured(request: dict[str, Any]) -> dict[str, Any]:

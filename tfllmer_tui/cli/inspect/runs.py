@@ -156,16 +156,16 @@ def _list_folded(
 
     columns = fields or [field_named(name, "--columns") for name in _FOLDED]
     folds = folded_runs(store, columns, sort or "", **query)
-    kept = folds[:limit]
+    groups = folds[:limit]
     if as_json:
-        print_json([_fold_json(fold) for fold in kept])
-    elif not kept:
+        print_json([_fold_json(fold) for fold in groups])
+    elif not groups:
         _say_none(store, query)
     else:
         from tfllmer_tui.view.tables import fold_table
 
-        print_rich(fold_table(kept, [field.name for field in columns]))
-        _say_more(len(folds), len(kept))
+        print_rich(fold_table(groups, [field.name for field in columns]))
+        _say_more(len(folds), len(groups))
 
 
 def _fold_json(fold: ListedFold) -> dict[str, Any]:

@@ -84,11 +84,11 @@ def log_document(store: Store, run_id: str) -> dict[str, Any]:
     """The run's log as its lines, and what it has told the store, for JSON."""
     run, log = get_run(store, run_id), store.folder(run_id).log
     text = log.read_text("utf-8", errors="replace") if log.exists() else ""
-    told = [
+    lines = [
         {"at": event.at.isoformat(timespec="seconds"), "level": event.level, "text": event.text}
         for event in events(store, run_id)
     ]
-    return {"run": run.id, "status": run.status, "lines": text.splitlines(), "events": told}
+    return {"run": run.id, "status": run.status, "lines": text.splitlines(), "events": lines}
 
 
 def stream_log(store: Store, run_id: str, *, follow: bool, raw: bool = False) -> None:

@@ -68,7 +68,7 @@ def worker(
 
     if drain:
         leaving = queue.drain(open_store(db))
-        put("\n".join(f"worker {one.id} (pid {one.pid}) drains" for one in leaving) or "No worker is alive.")
+        put("\n".join(f"worker {each.id} (pid {each.pid}) drains" for each in leaving) or "No worker is alive.")
         return
     devices = choose(gpus, exclude, slots_per_gpu, cpu_slots)
 

@@ -141,7 +141,7 @@ def run(
         ended.append(_watch(store, row, mode))
         if ended[-1].status == RunStatus.CANCELLED or ended[-1].reason.startswith("user error"):
             break
-    records = [record(store, one) for one in ended]
+    records = [record(store, run) for run in ended]
     if json:
         described = [each.to_json() for each in records]
         print_json(described[0] if seeds is None else described)

@@ -97,14 +97,14 @@ def _bring(
     source, folder = path_of(file).resolve(), path_of(split).resolve()
     experiment, overrides = outside_experiment(source, folder, system=system, masked=seen == "masked", seed=seed)
     outside = OutsideRun(experiment, source, overrides, ["tfllmer", *sys.argv[1:]])
-    told: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
 
     def make(place: Path) -> dict[str, Any]:
         request = {"source": str(source), "what": what, "split": str(folder), "experiment": to_json(experiment)}
-        told.update(
+        summary.update(
             run_child("import-ranks", {**request, "folder": str(place)}, lambda record: None, failed="not read")
         )
-        return told
+        return summary
 
     store = open_store(db, read_only=dry_run) if store_path(db).exists() else None
     here = None if store is None else known_run(store, outside)
@@ -117,9 +117,9 @@ def _bring(
         if not dry_run:
             run_id, problems = bring_outside(store or open_store(db), outside, make)
     if json:
-        print_json({"run": run_id, "new": here is None, "written": here is None and not dry_run, **told})
+        print_json({"run": run_id, "new": here is None, "written": here is None and not dry_run, **summary})
     else:
-        _tell(outside.system.system, run_id, told, is_new=here is None, dry_run=dry_run)
+        _tell(outside.system.system, run_id, summary, is_new=here is None, dry_run=dry_run)
     for problem in problems:
         say(f"problem: {problem}")
     if problems:

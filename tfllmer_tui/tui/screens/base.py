@@ -144,8 +144,8 @@ class Page(Screen[None]):
     def action_divide(self, by: int) -> None:
         """Move the line beside the pane that has the focus, or the only one."""
         shown = [divider for divider in self.query(Divider) if divider.region]
-        beside = [divider for divider in shown if divider.has_beside(self.focused)]
-        for divider in [*beside[-1:], *shown][:1]:
+        adjacent = [divider for divider in shown if divider.has_beside(self.focused)]
+        for divider in [*adjacent[-1:], *shown][:1]:
             divider.move(by)
 
     def action_reset_panes(self) -> None:
@@ -187,8 +187,8 @@ class Page(Screen[None]):
         if not running or self.context.read_only:
             self.context.do(actions.cancel, run_ids)
             return
-        what = f"{running[0].arm} seed {running[0].seed}" if len(running) == 1 else f"{len(running)} running runs"
-        question = f"Stop {printable(what)}? State is saved; r goes on from the last checkpoint."
+        subject = f"{running[0].arm} seed {running[0].seed}" if len(running) == 1 else f"{len(running)} running runs"
+        question = f"Stop {printable(subject)}? State is saved; r goes on from the last checkpoint."
         self.ask("cancel", question, lambda: self.context.do(actions.cancel, run_ids))
 
     # -------------------------------------------------------------------------------- threads

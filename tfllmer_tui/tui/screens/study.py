@@ -96,8 +96,8 @@ class StudyScreen(Page):
                     yield Static("reading…", id="verdict-text", markup=False)
 
     def on_mount(self) -> None:
-        kept = self.context.memory.get("study tab")
-        self._show_tab(kept if kept in dict(TABS) else TABS[0][0])
+        tab = self.context.memory.get("study tab")
+        self._show_tab(tab if tab in dict(TABS) else TABS[0][0])
 
     # -------------------------------------------------------------------------------- reading
 

@@ -29,9 +29,9 @@ class ClosingLine(Static):
         """Say it anew where a run came or ended."""
         rows = snapshot.rows.values()
         self.display = bool(rows) and all(row.study == FIRST_LOOK for row in rows)
-        told = frozenset((row.id, str(row.status)) for row in rows)
-        if self.display and told != self._told:
-            self._told = told
+        states = frozenset((row.id, str(row.status)) for row in rows)
+        if self.display and states != self._told:
+            self._told = states
             cast("StoreReader", self.screen).read("closing", _closing, self.update)
 
 

@@ -70,8 +70,8 @@ def _lines(entry: TableRow, colors: Inks) -> list[tuple[str, Text]]:
                 lines.append((name, _spread(spread, entry, colors)))
         return lines + _annotations(run, colors)
     mark, word = STATUS.get(run.status, ("?", ""))[0], run.status + (f": {run.reason}" if run.reason else "")
-    told = Text.assemble((run.id, text), "  ", (f"{mark} {printable(word)}", colors.status(run.status)))
-    lines.insert(0, ("run", told))
+    headline = Text.assemble((run.id, text), "  ", (f"{mark} {printable(word)}", colors.status(run.status)))
+    lines.insert(0, ("run", headline))
     for name, values in (("valid", run.valid), ("test", run.test)):
         if values:
             lines.append((name, _metrics(values, colors["text"], colors["dim"])))

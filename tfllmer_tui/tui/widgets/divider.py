@@ -91,8 +91,8 @@ class Divider(Widget):
 
     def reset(self) -> None:
         """Share the room as the style sheet says."""
-        kept = self.context.memory.section("panes")
-        self.context.keep("panes", {name: share for name, share in kept.items() if name != self._key})
+        panes = self.context.memory.section("panes")
+        self.context.keep("panes", {name: share for name, share in panes.items() if name != self._key})
         self.settle()
         self.post_message(PanesReset())
 

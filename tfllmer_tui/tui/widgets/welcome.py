@@ -83,8 +83,8 @@ class Welcome(Vertical):
     def show(self, snapshot: StoreSnapshot) -> None:
         """Say where the store is, or will be."""
         self._where = _where(snapshot)
-        for told in self.query("#where").results(Static):  # none before it is composed
-            told.update(self._where)
+        for place in self.query("#where").results(Static):  # none before it is composed
+            place.update(self._where)
             self._draw()  # in the colours of the theme, which may have changed
 
     @on(Button.Pressed, "#demo")
