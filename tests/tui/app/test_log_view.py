@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from textual.app import App, ComposeResult
+from textual.dom import DOMNode
 from textual.pilot import Pilot
 
 from tests.tui.app.bench import until
@@ -87,3 +89,22 @@ async def test_a_hit_stays_in_sight_when_more_is_added() -> None:
         view.add(TEXT)
         await caught_up(view)
         assert not view.following and view.scroll_y == hit < view.max_scroll_y
+
+
+async def test_a_widget_works_its_own_style_out_once_a_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Textual asks every ancestor at each use: a line of a log or a chart would take longer for its style than for
+    itself."""
+    style = DOMNode.rich_style.fget
+    assert style
+    asked: list[DOMNode] = []
+    async with log_alone() as (_, view):
+        view.add(TEXT)
+        await caught_up(view)
+        before = view.render_lines(view.size.region)
+        assert len(before) == 10
+        monkeypatch.setattr(DOMNode, "rich_style", property(lambda node: asked.append(node) or style(node)))
+        view._styles_cache.clear()
+        asked.clear()
+        assert view.render_lines(view.size.region) == before and asked == [view]
+        view.styles.background = "red"
+        assert view.render_lines(view.size.region) != before, "the next drawing has the new style"

@@ -13,11 +13,11 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 from textual.strip import Strip
-from textual.widget import Widget
 
 from tfllmer_tui.tui.curves import Plot, value_at
 from tfllmer_tui.tui.messages import ChartZoomed, CrosshairMoved
 from tfllmer_tui.tui.palette import Inks, inks
+from tfllmer_tui.tui.widgets.lines import LineWidget
 from tfllmer_tui.view.chart import AXIS, LABEL, LETTERS, REFERENCE, SERIES, Picture, draw
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ LEAST_NAME = 4
 """Cells of a curve's name in a legend, without which the curve is only counted."""
 
 
-class Chart(Widget, can_focus=True):
+class Chart(LineWidget, can_focus=True):
     """Draws a `Plot`. The first line is its title and legend; under a crosshair the legend tells the values."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -68,6 +68,17 @@ class Chart(Widget, can_focus=True):
             self.set_reactive(Chart.at, None)
         self.plot, self.log_x, self.log_y, self.focus_y = plot, log_x, log_y, focus
         self.redraw()
+
+    def say_waiting(self, text: str) -> None:
+        """What stands where there is no curve."""
+        if text != self.waiting:
+            self.waiting = text
+            if self._is_empty:
+                self.refresh()
+
+    @property
+    def _is_empty(self) -> bool:
+        return not any(len(series.x) for series in self.plot.series)
 
     def redraw(self) -> None:
         """Draw anew."""
@@ -112,7 +123,7 @@ class Chart(Widget, can_focus=True):
         picture = self.picture
         if y - 1 >= len(picture.chars):
             return Strip.blank(width, self.rich_style)
-        if not any(len(series.x) for series in self.plot.series):
+        if self._is_empty:
             middle = y == 1 + len(picture.chars) // 2
             text = self.waiting.center(width)[:width] if middle else " " * width
             return Strip([Segment(text, colors["dim"])]).apply_style(self.rich_style)

@@ -105,8 +105,7 @@ class Charts(Widget):
         unread = snapshot.unread_text if reading or snapshot.is_unread else ""
         text = unread or "nothing measured yet"
         for chart in self.charts:
-            chart.waiting = text
-            chart.refresh()
+            chart.say_waiting(text)
 
     def draw(self) -> None:
         """Draw what was read."""

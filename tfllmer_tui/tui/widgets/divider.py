@@ -11,6 +11,7 @@ from textual.widget import Widget
 
 from tfllmer_tui.tui.messages import PanesReset
 from tfllmer_tui.tui.palette import inks
+from tfllmer_tui.tui.widgets.lines import LineWidget
 
 if TYPE_CHECKING:
     from tfllmer_tui.tui.context import Context
@@ -24,7 +25,7 @@ INSIDE = 0.3
 _RULES = ("width", "height", "min_width", "min_height", "max_width", "max_height")
 
 
-class Divider(Widget):
+class Divider(LineWidget):
     """Stands in a container between the panes before and behind it, which share the room. Until a person has moved
     it, the style sheet says how. `name` is what its place is kept under, once for panes that are side by side and
     once for panes above one another; with `beside` they are side by side on a wide screen."""

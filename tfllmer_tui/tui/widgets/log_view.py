@@ -13,12 +13,13 @@ from textual.strip import Strip
 
 from engine.views.words import printable
 from tfllmer_tui.tui.palette import inks
+from tfllmer_tui.tui.widgets.lines import LineWidget
 
 MOST_BYTES = 8 << 20
 """Of a longer log, the end is shown."""
 
 
-class LogView(ScrollView, can_focus=True):
+class LogView(ScrollView, LineWidget, can_focus=True):
     """Lines of text."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

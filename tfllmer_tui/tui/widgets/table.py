@@ -20,6 +20,7 @@ from textual.strip import Strip
 from tfllmer_tui.tui.messages import RowChosen, RowReached, SortChosen
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.snapshot import READING
+from tfllmer_tui.tui.widgets.lines import LineWidget
 
 Row = TypeVar("Row")
 CellText: TypeAlias = "Sequence[tuple[str, Style]]"
@@ -42,7 +43,7 @@ class Column:
     text_width: int = 0
 
 
-class VirtualTable(ScrollView, Generic[Row], can_focus=True):
+class VirtualTable(ScrollView, LineWidget, Generic[Row], can_focus=True):
     """Rows with a cursor. A subclass or its owner says what is in a cell (`cells`)."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
