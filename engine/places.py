@@ -6,6 +6,7 @@ A floor below presets and specification, so it costs nothing to import: the comp
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -30,7 +31,11 @@ def _overlay() -> Path | None:
 def files_of(kind: str) -> dict[str, Path]:
     """Name -> file; a file of the working folder replaces the shipped one of its name."""
     roots = [_shipped(), overlay] if (overlay := _overlay()) else [_shipped()]
-    return {file.stem: file for root in roots for file in (root / kind).glob("*.yaml")}
+    files: dict[str, Path] = {}
+    for folder in (root / kind for root in roots):
+        with suppress(OSError):  # an overlay has few kinds
+            files.update({file.stem: file for file in folder.iterdir() if file.suffix == ".yaml"})
+    return files
 
 
 def label_of(file: Path) -> str:

@@ -57,7 +57,16 @@ class Resolved:
 
 def ablations_of(method: str) -> list[str]:
     """Names of the ablations that apply to a method."""
-    return [preset.name for preset in list_presets("ablation") if method in preset.methods]
+    return ablations_by_method().get(method, [])
+
+
+def ablations_by_method() -> dict[str, list[str]]:
+    """Method -> names of its ablations, for methods that have any; to be asked once where it is asked for several."""
+    names: dict[str, list[str]] = {}
+    for preset in list_presets("ablation"):
+        for method in preset.methods:
+            names.setdefault(method, []).append(preset.name)
+    return names
 
 
 def resolve(

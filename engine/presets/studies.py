@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import UserError, nearest
 from engine.places import files_of, label_of
-from engine.presets.compose import AXIS_FIELDS, BACKBONE, DATASET, MEASURED, METHOD, ablations_of
+from engine.presets.compose import AXIS_FIELDS, BACKBONE, DATASET, MEASURED, METHOD, ablations_by_method
 from engine.presets.files import Setting, leaves_of, list_presets, read_tree
 from engine.presets.layers import whole_name, whole_names
 from engine.presets.places import UNREADABLE, check_names, child_of, line_of, read_text
@@ -263,10 +263,11 @@ def _parts(axis: str, value: Any, origin: str) -> list[Value]:
 
 def whole_arm(name: str, origin: str) -> str:
     """The arm as leaderboards call it. Raises UserError with the nearest one."""
-    if "full" in ablations_of(name):
+    ablations = ablations_by_method()
+    if "full" in ablations.get(name, []):
         return f"{name}/full"
     methods = [preset.name for preset in list_presets("method")]
-    known = [arm for method in methods for arm in ([f"{method}/{a}" for a in ablations_of(method)] or [method])]
+    known = [arm for method in methods for arm in ([f"{method}/{a}" for a in ablations.get(method, [])] or [method])]
     if name in known:
         return name
     close = f" (did you mean {METHOD}/{name}?)" if f"{METHOD}/{name}" in known else nearest(name, known)

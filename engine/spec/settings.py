@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -46,7 +46,7 @@ class Leaf:
         """What names of the settings of the kinds begin with, for the leaf that chooses one."""
         return ".".join(self.path[:-1]) + "."
 
-    @property
+    @cached_property
     def default(self) -> Any:
         """Its value where nothing is set; the kind's name for a kind."""
         value = self.info.get_default(call_default_factory=True)
