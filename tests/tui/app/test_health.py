@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,18 @@ def _hook(name: str, given: tuple[Any, ...]) -> None:
         _note(name, given[0] if given else "")
 
 
-sys.addaudithook(_hook)
+@cache
+def _listen() -> None:
+    """For the rest of the process, which has no way back: so where a test asks for it, not wherever this file is
+    read."""
+    sys.addaudithook(_hook)
 
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """What the thread that draws asks of files, other processes and databases, from now on."""
     global _watching
+    _listen()
     connect = sqlite3.connect
 
     def traced(*given: Any, **options: Any) -> sqlite3.Connection:
