@@ -59,7 +59,7 @@ def quiet(_: Run) -> None:
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + 90
     while not condition():
         assert time.monotonic() < give_up, f"waited in vain until {what}"
         time.sleep(0.02)
@@ -113,7 +113,7 @@ class Front:
         self.process.send_signal(number)
 
     def rest(self) -> str:
-        return self.process.communicate(timeout=20)[0].strip().splitlines()[-1]
+        return self.process.communicate(timeout=90)[0].strip().splitlines()[-1]
 
 
 @pytest.fixture(autouse=True)
@@ -269,7 +269,7 @@ def test_a_run_outlives_its_supervisor(store: Store, number: int) -> None:
     front = Front(store, "forever")
     run = front.run_with_points()
     front.send(number)
-    assert front.process.wait(20) == -number
+    assert front.process.wait(90) == -number
     front.process.communicate()
     before = len(series(store, run.id, "loss").steps)
     assert is_alive(store, run)

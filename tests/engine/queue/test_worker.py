@@ -231,7 +231,7 @@ def test_the_third_time_it_leaves_its_runs_alone(store: Store, started: Workers)
     for _ in range(3):
         started[0].send_signal(signal.SIGTERM)
         time.sleep(0.3)
-    assert started[0].wait(20) == 0
+    assert started[0].wait(90) == 0
     os.kill(pid, signal.SIGCONT)
     until(lambda: not group_of(pid), "it follows")
     settle(store)

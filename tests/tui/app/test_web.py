@@ -40,7 +40,7 @@ def served(folder: Path, *options: str) -> Iterator[tuple[str, psutil.Process]]:
         yield found[0], psutil.Process(child.pid)
     finally:
         child.terminate()
-        child.wait(20)
+        child.wait(90)
 
 
 def wait_for(holds: Callable[[], object], seconds: float = 20) -> None:
@@ -203,4 +203,4 @@ def test_a_port_that_is_taken_is_told_and_ctrl_c_ends_it(filled: Path) -> None:
         done = subprocess.run(command, cwd=filled.parent, capture_output=True, text=True, check=False)
         assert done.returncode == 2 and f"port {port}: Address already in use" in done.stderr
         os.kill(server.pid, signal.SIGINT)
-        assert server.wait(20) == 0
+        assert server.wait(90) == 0

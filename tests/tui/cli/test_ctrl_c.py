@@ -62,7 +62,7 @@ def test_a_command_that_waits_ends(
     if how != "deleted":  # which ends it without being asked
         time.sleep(1)
         process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=90)
     lock.close()
     lost = 1 if command == "study" else 2  # its runs go on
     assert process.returncode == (lost if how == "deleted" else 130), said
