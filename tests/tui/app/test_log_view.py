@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from rich.style import Style
 from textual.app import App, ComposeResult
 from textual.dom import DOMNode
 from textual.pilot import Pilot
@@ -94,15 +95,19 @@ async def test_a_hit_stays_in_sight_when_more_is_added() -> None:
 async def test_a_widget_works_its_own_style_out_once_a_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Textual asks every ancestor at each use: a line of a log or a chart would take longer for its style than for
     itself."""
-    style = DOMNode.rich_style.fget
-    assert style
-    asked: list[DOMNode] = []
+    style, asked = vars(DOMNode)["rich_style"], []
+
+    def noted(node: DOMNode) -> Style:
+        asked.append(node)
+        own: Style = style.fget(node)
+        return own
+
     async with log_alone() as (_, view):
         view.add(TEXT)
         await caught_up(view)
         before = view.render_lines(view.size.region)
         assert len(before) == 10
-        monkeypatch.setattr(DOMNode, "rich_style", property(lambda node: asked.append(node) or style(node)))
+        monkeypatch.setattr(DOMNode, "rich_style", property(noted))
         view._styles_cache.clear()
         asked.clear()
         assert view.render_lines(view.size.region) == before and asked == [view]
