@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import shlex
@@ -32,13 +33,24 @@ MOST_PAGES = 16
 IDLE_S = 4 * 3600.0
 """A page in which nothing has been typed for so long ends; runs go on, and one button opens it again."""
 
+LEAVE_S = 20.0
+"""The app of a page that has gone has so long to leave."""
+
 
 class WebServer(Server):
     """Serves `command`, the app of one page, to those whom the guard lets in."""
 
-    def __init__(self, command: str, guard: Guard, *, most_pages: int = MOST_PAGES, idle_s: float = IDLE_S) -> None:
+    def __init__(
+        self,
+        command: str,
+        guard: Guard,
+        *,
+        most_pages: int = MOST_PAGES,
+        idle_s: float = IDLE_S,
+        leave_s: float = LEAVE_S,
+    ) -> None:
         super().__init__(command, title="tfllmer")
-        self._guard, self._most_pages, self._idle_s = guard, most_pages, idle_s
+        self._guard, self._most_pages, self._idle_s, self._leave_s = guard, most_pages, idle_s, leave_s
         self._pages = 0
         self._page = Template(files("tfllmer_tui.web").joinpath("page.html").read_text("utf-8"))
 
@@ -83,8 +95,21 @@ class WebServer(Server):
             await self._process_messages(websocket, service)
         finally:
             self._pages -= 1
-            await service.stop()
+            await self._end(service)
         return websocket
+
+    async def _end(self, service: AppService) -> None:
+        """Asks the app to leave; one that does not, or that is not waited for, is killed. No process stays behind."""
+        try:
+            async with asyncio.timeout(self._leave_s):
+                await service.stop()
+        except TimeoutError:
+            pass
+        finally:
+            if (process := service._process) is not None:
+                if process.returncode is None:
+                    process.kill()
+                await process.wait()
 
     async def _process_messages(self, websocket: web.WebSocketResponse, app_service: AppService) -> None:
         typed_at = time.monotonic()

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import psutil
 import pytest
 from aiohttp import ClientWebSocketResponse, WSCloseCode, WSMsgType, WSServerHandshakeError
 from aiohttp.test_utils import TestClient, TestServer
@@ -17,13 +18,16 @@ APP = "printf '__GANGLION__\\n'; exec sleep 60"
 
 @asynccontextmanager
 async def pages(count: int = 1, **limits: float) -> AsyncIterator[list[ClientWebSocketResponse]]:
-    """So many pages of one server."""
-    server = WebServer(APP, Guard(loopback=True, token=None, cookie="c"), **limits)  # type: ignore[arg-type]
+    """So many pages of one server, whose apps do not hear that they should leave; none outlives its page."""
+    before = {child.pid for child in psutil.Process().children()}
+    guard = Guard(loopback=True, token=None, cookie="c")
+    server = WebServer(APP, guard, **{"leave_s": 0.1} | limits)  # type: ignore[arg-type]
     async with TestClient(TestServer(await server._make_app(), host="127.0.0.1")) as client:
         origin = {"Origin": f"http://127.0.0.1:{client.port}"}
         with pytest.raises(WSServerHandshakeError):
             await client.ws_connect("/ws", headers={"Origin": "http://evil.example"})
         yield [await client.ws_connect("/ws?width=80&height=24", headers=origin) for _ in range(count)]
+    assert {child.pid for child in psutil.Process().children()} <= before
 
 
 async def test_a_page_is_answered() -> None:
