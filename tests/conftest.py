@@ -24,7 +24,7 @@ if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 # Under nohup SIGHUP is ignored, and every process that the tests start would inherit that.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
-# By default the collector visits a heap of this size without end: a twelfth of the time, with what the command line sets.
+# By default the collector visits a heap of this size without end; as the command line has it, a twelfth of the time.
 gc.set_threshold(200_000, 20, 50)
 # How long an example takes says how busy the machine is, nothing more.
 settings.register_profile("no deadline", settings(), deadline=None)
