@@ -98,6 +98,8 @@ def test_the_answer_is_that_of_the_code_that_made_it(
         assert_withheld(now, expected)
     elif question.startswith("compare"):
         assert now.pop("notes")[0].startswith("not shared: row length 0.08 for id") and not expected.pop("notes")
+    elif question.startswith("diagnose"):  # measured again, since a diagnosis holds more than it did
+        del now["wall_s"], expected["wall_s"]
     elif question.startswith("reproduce"):
         for changed in ("table.row_length=as-it-comes", "train.probe_run=1"):  # what presets have come to mean since
             if changed in now["command"]:
