@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -46,6 +47,11 @@ class Evidence:
     @property
     def config_hash(self) -> str:
         return self.record.config_hash
+
+    @property
+    def row_length(self) -> float | None:
+        """Root mean square length of its raw initial rows, where that is known."""
+        return _row_length(self.experiment, self.facts)
 
     def value(self, metric: Metric) -> float | None:
         """Any metric of it, from the record, else from its counts of ranks or its files; None where it has none."""
@@ -101,6 +107,25 @@ def evidence_of(store: Store, runs: Iterable[Run]) -> list[Evidence]:
     evidence = []
     for run in sorted(newest.values(), key=lambda run: run.id):
         experiment = experiment_of(run)
-        own = replace(record(store, run), budget=budget_of(experiment), shared=shared_of(experiment))
-        evidence.append(Evidence(own, experiment, facts_of(run), artifact_files(store, run.id)))
+        facts = facts_of(run)
+        own = replace(
+            record(store, run),
+            budget=budget_of(experiment),
+            shared=shared_of(experiment),
+            row_length=None
+            if isinstance(experiment.table.inject, spec.SpectralAdapter)
+            else _row_length(experiment, facts),
+        )
+        evidence.append(Evidence(own, experiment, facts, artifact_files(store, run.id)))
     return evidence
+
+
+def _row_length(experiment: Experiment, facts: RunFacts) -> float | None:
+    """A hidden learning rate (docs/method.md H.1): as the run measured it, else from the norms of its table, as of a
+    run of an earlier version, else as the settings give it."""
+    if facts.row_length is not None:
+        return facts.row_length
+    mean = None if facts.geometry is None else facts.geometry.norms.get("mean")
+    if facts.geometry is None or mean is None:
+        return experiment.row_length
+    return mean * math.sqrt(1 + (facts.geometry.norms.get("cv") or 0.0) ** 2)

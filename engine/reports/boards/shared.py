@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -24,28 +23,13 @@ if TYPE_CHECKING:
 UNKNOWN = "unknown"
 
 
-def row_length(run: Evidence) -> float | None:
-    """Root mean square length of the raw initial rows, a hidden learning rate (docs/method.md H.1): as the run
-    measured it, else as the settings give it, else from the norms of its table, as of a run of an earlier version.
-    None where that is not known."""
-    if run.facts.row_length is not None:
-        return run.facts.row_length
-    if (length := run.experiment.row_length) is not None:
-        return length
-    geometry = run.facts.geometry
-    if geometry is None:
-        return None
-    mean, cv = geometry.norms.get("mean"), geometry.norms.get("cv")
-    return None if mean is None else mean * math.sqrt(1 + (cv or 0.0) ** 2)
-
-
 def lengths_by_arm(arms: Mapping[str, Sequence[Evidence]]) -> dict[str, str]:
     """The row length of each arm in words, equal words for lengths that are equal but for chance; without arms that
     have none, since an adapter makes its own rows."""
     lengths: dict[str, float | None] = {}
     for name, runs in arms.items():
         if not isinstance(runs[0].experiment.table.inject, SpectralAdapter):
-            known = [length for run in runs if (length := row_length(run)) is not None]
+            known = [length for run in runs if (length := run.row_length) is not None]
             lengths[name] = statistics.fmean(known) if known else None
     words = length_words({name: length for name, length in lengths.items() if length is not None})
     return {name: words.get(name, UNKNOWN) for name in lengths}

@@ -132,6 +132,8 @@ def _spearman(points: Sequence[Mapping[str, float]], name: str) -> tuple[int, fl
     from scipy.stats import spearmanr
 
     with_it = [point for point in points if name in point]
+    if any(len({point[each] for point in with_it}) < 2 for each in (name, "gap")):
+        return len(with_it), math.nan, math.nan  # nothing varies, so there is no correlation
     correlation = spearmanr([point[name] for point in with_it], [point["gap"] for point in with_it])
     return len(with_it), float(correlation.statistic), float(correlation.pvalue)
 

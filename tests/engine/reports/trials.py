@@ -18,7 +18,6 @@ from engine.presets import Resolved, resolve
 from engine.records import CurvePoint, RunFacts, RunRecord, RunResult, RunStatus
 from engine.reports.boards.budgets import budget_of, shared_of
 from engine.reports.boards.evidence import Evidence
-from engine.reports.boards.shared import row_length
 
 USERS = 40
 CORE = {
@@ -81,7 +80,7 @@ def trial(
         ),
     )
     run = Evidence(record, e, RunFacts.decode(facts), files or {})
-    return replace(run, record=replace(record, row_length=row_length(run)))
+    return replace(run, record=replace(record, row_length=run.row_length))
 
 
 def trials(arm: str | Mapping[str, str], ces: Sequence[float], **more: Any) -> list[Evidence]:
