@@ -7,7 +7,7 @@ from textual.events import Key, Paste
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
 from textual.screen import Screen
-from textual.widgets import Input, TextArea
+from textual.widgets import Input, TabbedContent, TextArea
 
 from engine.store import get_run, list_runs, open_store
 from tests.tui.app.bench import RUNS, app_of, id_of, opened, press, quiet, screen_text, until
@@ -15,6 +15,7 @@ from tfllmer_tui.tui.keys import bound, shortcuts
 from tfllmer_tui.tui.screens.base import PLACES, Page
 from tfllmer_tui.tui.screens.launch import LaunchScreen
 from tfllmer_tui.tui.screens.overlay import ConfirmScreen
+from tfllmer_tui.tui.screens.run import TABS, RunScreen
 
 ENDS = ("app.quit", "app.suspend", "launch.go", "study.go", "run.open-folder", "runs.missing", "confirm.yes")
 """What ends the app, or starts work; pressed in tests of their own."""
@@ -121,6 +122,21 @@ async def test_enter_twice_opens_one_run(filled: Path) -> None:
     async with opened(filled) as pilot:
         await fast(pilot, "enter", "enter")
         assert [type(screen).__name__ for screen in pilot.app.screen_stack] == ["RunsScreen", "RunScreen"]
+
+
+async def test_a_tab_that_was_left_does_not_come_back(filled: Path) -> None:
+    """Also where a busy machine hides its pane before the screen has heard of it."""
+    async with opened(filled, (80, 24)) as pilot:
+        app_of(pilot).open_run(id_of(0))
+        await quiet(pilot)
+        screen = pilot.app.screen
+        assert isinstance(screen, RunScreen)
+        for by, names in ((1, [*TABS[1:], TABS[0]]), (-1, TABS[::-1])):
+            for name in names:
+                screen.action_tab(by)
+                screen._refresh_layout()
+                await quiet(pilot)
+                assert screen.query_one(TabbedContent).active == name
 
 
 TEXT = "xqr2b#"

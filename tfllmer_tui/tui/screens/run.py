@@ -32,6 +32,7 @@ from tfllmer_tui.tui.widgets.completed import TextLine
 from tfllmer_tui.tui.widgets.divider import Divider
 from tfllmer_tui.tui.widgets.log_view import LogView, read_more
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
+from tfllmer_tui.tui.widgets.tabs import PaneTabs
 from tfllmer_tui.view.printing import put
 from tfllmer_tui.view.text import STATUS, number
 
@@ -111,7 +112,7 @@ class RunScreen(RunKeys, ChartKeys):
             with Vertical(id="left"):
                 yield Charts(METRICS, look, id="wide")
             yield Divider("run")
-            with TabbedContent(id="tabs", initial=self._first_tab):
+            with PaneTabs(id="tabs", initial=self._first_tab):
                 with TabPane("Curves", id="curves"):
                     yield Charts(METRICS, look, id="narrow")
                 with TabPane("Config", id="config"):
@@ -248,7 +249,6 @@ class RunScreen(RunKeys, ChartKeys):
         self.context.keep("run tab", name)
         self._follow_log()
         self._load()
-        self.set_focus(None)  # a focus that stays in a hidden tab would bring it back
         self.call_after_refresh(self._focus_tab, name)
 
     def _focus_tab(self, name: str) -> None:
