@@ -20,7 +20,17 @@ from engine.reports.boards.evidence import Evidence
 from engine.reports.render.fonts import take_fonts
 from engine.reports.render.latex import escape
 from engine.reports.render.names import names_of_runs
-from engine.reports.render.panels import POPULARITY, looks, panel_grid, shared_legend, titles, wrapped
+from engine.reports.render.panels import (
+    POPULARITY,
+    clipped,
+    few_ticks,
+    looks,
+    panel_grid,
+    shared_legend,
+    titles,
+    visible,
+    wrapped,
+)
 from engine.reports.render.scripts import scripts_in
 from engine.reports.stats.statistics import FloatArray
 from engine.reports.verdict.verdict import BASELINES, CORE, RIVALS
@@ -151,8 +161,8 @@ def _curves(evidence: Sequence[Evidence]) -> Figure:
             axes.axhline(popularity, color="#999999", lw=0.8, ls=(0, (1, 3)), label=POPULARITY)
         seeds = sorted({len(arm.runs) for arm in few})
         seeds_text = f"{seeds[0]} seed{'s' * (seeds != [1])}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
-        axes.set(xlabel="epoch", ylabel="training CE (nats)", ylim=_visible(axes))
-        cut = _clipped(axes)
+        axes.set(xlabel="epoch", ylabel="training CE (nats)", ylim=visible(axes))
+        cut = clipped(axes)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         notes.append(" · ".join(filter(None, [seeds_text, cut])))
     titles(figure, panels, bench_list, notes)
@@ -174,24 +184,6 @@ def _curve(arm: Arm) -> tuple[FloatArray, FloatArray]:
     curves = [{epoch: v for epoch, v in run.result.train_ce if v is not None} for run in arm.runs]
     epochs = sorted(set.intersection(*map(set, curves)))
     return np.array(epochs, dtype=float), np.array([[c[e] for e in epochs] for c in curves], dtype=float)
-
-
-def _clipped(axes: Axes) -> str:
-    """What lies outside of the axes, in words; empty where nothing does."""
-    drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()])
-    low, high = axes.get_ylim()
-    above = f"clipped above {high:.2f}, highest {drawn.max():.2f}" if drawn.max() > high else ""
-    below = f"clipped below {low:.2f}, lowest {drawn.min():.2f}" if drawn.min() < low else ""
-    return " · ".join(filter(None, [above, below]))
-
-
-def _visible(axes: Axes) -> tuple[float, float]:
-    """Limits that leave out the first epochs' fall, which would flatten all that matters."""
-    tails = [np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()]
-    late = np.concatenate([y[max(1, len(y) // 20) :] if len(y) > 2 else y for y in tails])
-    low, high = float(late.min()), float(late.max())
-    room = 0.05 * (high - low) or 0.05
-    return low - room, high + room
 
 
 def _trade_off(evidence: Sequence[Evidence]) -> Figure:
@@ -286,23 +278,12 @@ def _norms(evidence: Sequence[Evidence]) -> Figure:
         for name, one in by_arm.items():
             axes.stairs(_shares(one, bins, log=wide), bins, label=name, lw=1.2, **styles[name])
         if wide:
-            _few_ticks(axes)
+            few_ticks(axes)
 
     figure = _tables(evidence, "norms", "histogram", lambda geometry: geometry.histogram, draw)
     for axes in figure.axes:
         axes.set(xlabel="row norm at the start", ylabel="share of items")
     return figure
-
-
-def _few_ticks(axes: Axes) -> None:
-    """A logarithmic x axis that says .2, .5, 1 where there is room for it, decades where there are many."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.set_xscale("log")
-    low, high = axes.get_xlim()
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,), numticks=7))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _shares(histogram: NormHistogram, bins: FloatArray, *, log: bool) -> FloatArray:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from engine.reports.boards.arms import Bench
 
 if TYPE_CHECKING:
@@ -66,6 +68,35 @@ def shared_legend(figure: Figure) -> None:
     columns = min(len(lines), 4, max(1, int(figure.get_figwidth() / width)))
     figure.set_figheight(figure.get_figheight() + _LINE * math.ceil(len(lines) / columns))
     figure.legend(handles=list(lines.values()), loc="outside lower center", ncols=columns)
+
+
+def clipped(axes: Axes) -> str:
+    """What lies outside of the axes, in words; empty where nothing does."""
+    drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()])
+    low, high = axes.get_ylim()
+    above = f"clipped above {high:.2f}, highest {drawn.max():.2f}" if drawn.max() > high else ""
+    below = f"clipped below {low:.2f}, lowest {drawn.min():.2f}" if drawn.min() < low else ""
+    return " · ".join(filter(None, [above, below]))
+
+
+def visible(axes: Axes) -> tuple[float, float]:
+    """Limits that leave out the first epochs' fall, which would flatten all that matters."""
+    tails = [np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()]
+    late = np.concatenate([y[max(1, len(y) // 20) :] if len(y) > 2 else y for y in tails])
+    low, high = float(late.min()), float(late.max())
+    room = 0.05 * (high - low) or 0.05
+    return low - room, high + room
+
+
+def few_ticks(axes: Axes) -> None:
+    """A logarithmic x axis that says .2, .5, 1 where there is room for it, decades where there are many."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,), numticks=7))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def wrapped(title: str, panels: int = 1) -> str:
