@@ -1,22 +1,26 @@
-"""Families of runs that differ in one dial only, and how the training CE follows it."""
+"""Families of runs that differ in one dial only, or in the length of their rows, and how the training CE follows it."""
 
 from __future__ import annotations
 
 import json
+import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from engine.metrics import Metric
+from engine.reports.boards.budgets import length_words
 from engine.reports.boards.evidence import Evidence
 from engine.reports.boards.leaderboard import setting
 from engine.reports.stats.statistics import Summary, summary
+from engine.spec import Experiment
 
 DIALS = ("embedding.control.norm_sd", "data.source.norm_sd", "data.source.misalignment")
 LAMBDA = "embedding.reduce.lambda"
+ROW_LENGTH = "table.row_length"
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,11 @@ def _line(values: Mapping[float, float]) -> float:
     return float(np.polyfit(list(values), list(values.values()), 1)[0])
 
 
+def place_of(experiment: Experiment) -> str:
+    """Data set and backbone, as `Family.where`."""
+    return f"{experiment.data.name} · {experiment.backbone.name}"
+
+
 def families(evidence: Iterable[Evidence], dial: str) -> list[Family]:
     """Families with two values of the dial or more. An arm that does not read the dial is in none."""
     groups: dict[str, dict[float, list[Evidence]]] = defaultdict(lambda: defaultdict(list))
@@ -68,13 +77,43 @@ def families(evidence: Iterable[Evidence], dial: str) -> list[Family]:
         value = _popped(rest, dial)
         if value is not None:
             groups[json.dumps(rest, sort_keys=True)][float(value)].append(run)
+    return _families(dial, groups.values())
+
+
+def _families(dial: str, groups: Iterable[Mapping[float, Sequence[Evidence]]]) -> list[Family]:
     result = []
-    for by_value in groups.values():
+    for by_value in groups:
         if len(by_value) > 1:
             first = next(iter(by_value.values()))[0].experiment
-            where = f"{first.data.name} · {first.backbone.name}"
-            result.append(Family(dial, first.arm, where, {x: tuple(by_value[x]) for x in sorted(by_value)}))
+            result.append(Family(dial, first.arm, place_of(first), {x: tuple(by_value[x]) for x in sorted(by_value)}))
     return sorted(_told_apart(result), key=lambda family: family.label)
+
+
+def length_families(evidence: Iterable[Evidence]) -> list[Family]:
+    """Families of runs that are equal but for the seed and the length of their raw initial rows, by that length as it
+    was measured (docs/method.md H.1), without runs that stopped before their last epoch. Lengths that are equal but
+    for chance are one, and of each seed one run counts there."""
+    groups: dict[str, dict[str, list[Evidence]]] = defaultdict(lambda: defaultdict(list))
+    for run in evidence:
+        if not run.stopped_early() and run.row_length is not None:
+            rest = json.loads(json.dumps(run.identity))
+            _popped(rest, ROW_LENGTH)
+            groups[json.dumps(rest, sort_keys=True)][run.config_hash].append(run)
+    return _families(ROW_LENGTH, [_by_length(by_config) for by_config in groups.values()])
+
+
+def _mean_length(runs: Iterable[Evidence]) -> float:
+    """Mean over runs of the length of their raw initial rows, as far as it is known."""
+    return statistics.fmean(length for run in runs if (length := run.row_length) is not None)
+
+
+def _by_length(by_config: Mapping[str, Sequence[Evidence]]) -> dict[float, list[Evidence]]:
+    words = length_words({config: _mean_length(runs) for config, runs in by_config.items()})
+    alike: dict[str, dict[int, Evidence]] = defaultdict(dict)
+    for config, runs in by_config.items():
+        for run in runs:
+            alike[words[config]].setdefault(run.seed, run)
+    return {_mean_length(runs.values()): [runs[seed] for seed in sorted(runs)] for runs in alike.values()}
 
 
 def dose_families(evidence: Iterable[Evidence]) -> list[Family]:
@@ -99,8 +138,10 @@ def _told_apart(made: Iterable[Family]) -> list[Family]:
 
 
 def _changes(family: Family) -> list[str]:
-    overrides = next(iter(family.runs.values()))[0].record.overrides
-    return [setting(name, value) for name, value in overrides.items() if name != family.dial]
+    first = next(iter(family.runs.values()))[0]
+    vectors = [f"vectors {first.experiment.vectors.source}"] if first.experiment.reads_vectors else []
+    overrides = first.record.overrides
+    return vectors + [setting(name, value) for name, value in overrides.items() if name != family.dial]
 
 
 def _popped(tree: dict[str, Any], path: str) -> Any:

@@ -1,4 +1,4 @@
-"""Figures for papers: training curves, lambda's trade-off, dose-response, spectra, norms (extra `figures`)."""
+"""Figures for papers: curves, lambda's trade-off, dose-response, row length, spectra, norms (extra `figures`)."""
 
 from __future__ import annotations
 
@@ -15,19 +15,31 @@ from engine.files import replacing, write_text
 from engine.metrics import Metric, parse_metric
 from engine.records import EmbeddingFacts, NormHistogram, TableGeometry
 from engine.reports.boards.arms import Arm, Bench, benches
-from engine.reports.boards.doses import DIALS, LAMBDA, Family, dose_families, families
+from engine.reports.boards.doses import (
+    DIALS,
+    LAMBDA,
+    ROW_LENGTH,
+    Family,
+    dose_families,
+    families,
+    length_families,
+    place_of,
+)
 from engine.reports.boards.evidence import Evidence
 from engine.reports.render.fonts import take_fonts
 from engine.reports.render.latex import escape
 from engine.reports.render.names import names_of_runs
 from engine.reports.render.panels import (
+    ID_LEVEL,
     POPULARITY,
     clipped,
     few_ticks,
+    headings,
     looks,
     panel_grid,
     shared_legend,
     titles,
+    up_to,
     visible,
     wrapped,
 )
@@ -237,6 +249,50 @@ def _dose_response(evidence: Sequence[Evidence]) -> Figure:
     return figure
 
 
+def _row_length(evidence: Sequence[Evidence]) -> Figure:
+    """Training CE over the measured length of the raw initial rows, a line per arm; the level of `id` at its own."""
+    by_panel: dict[str, list[Family]] = {}
+    for family in length_families(evidence):
+        by_panel.setdefault(family.where, []).append(family)
+    if not by_panel:
+        raise UserError(f"figure row-length: needs runs of one arm with two or more row lengths ({ROW_LENGTH})")
+    figure, panels = panel_grid(len(by_panel))
+    metric = parse_metric("train_ce")
+    shown = {where: _few_families(members) for where, members in by_panel.items()}
+    styles = dict(zip(dict.fromkeys(f.arm for few in shown.values() for f in few), looks(), strict=False))
+    notes = []
+    for axes, (where, few) in zip(panels, shown.items(), strict=True):
+        for family in few:
+            _points(axes, family, metric, styles[family.arm], label=family.arm)
+        runs = [run for run in evidence if place_of(run.experiment) == where]
+        level = _id_level(runs, metric)
+        if level is not None:
+            axes.axhline(level, color="#999999", lw=0.8, ls=(0, (1, 3)), label=ID_LEVEL)
+        few_ticks(axes)
+        popularity = next((v for run in runs if (v := run.facts.popularity_train_ce) is not None), None)
+        axes.set(xlabel="row length at the start", ylabel="training CE (nats)", ylim=up_to(axes, popularity))
+        left_out = len(by_panel[where]) - len(few)
+        notes.append(" · ".join(filter(None, [clipped(axes), f"{left_out} arms left out" if left_out else ""])))
+    headings(figure, panels, list(shown), notes)
+    shared_legend(figure)
+    return figure
+
+
+def _few_families(members: Sequence[Family]) -> list[Family]:
+    """Those of the verdict first, where there are too many for one panel."""
+    order = [*BASELINES, *CORE.values(), *RIVALS]
+    ranked = sorted(members, key=lambda family: order.index(family.arm) if family.arm in order else len(order))
+    return ranked[:_MOST_CURVES]
+
+
+def _id_level(runs: Sequence[Evidence], metric: Metric) -> float | None:
+    """Mean of `id` at the length of an ID table; None where there is none, or several settings of it."""
+    plain = [run for run in runs if run.experiment.arm == "id" and run.experiment.table.row_length == "id"]
+    if len({run.config_hash for run in plain}) != 1:
+        return None
+    return _mean(run.value(metric) for run in plain if not run.stopped_early())
+
+
 def _slope(family: Family, metric: Metric) -> str:
     line = family.slope(metric)
     if line is None:
@@ -337,6 +393,7 @@ KINDS: Mapping[str, Callable[[Sequence[Evidence]], Figure]] = {
     "curves": _curves,
     "lambda": _trade_off,
     "dose": _dose_response,
+    "row-length": _row_length,
     "spectra": _spectra,
     "norms": _norms,
 }

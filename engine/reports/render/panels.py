@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.reports.boards.arms import Bench
+from engine.reports.stats.statistics import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +21,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 """Okabe and Ito's, told apart by people who are colour-blind; line styles differ too."""
 _STYLES = ("-", "--", "-.", ":")
 POPULARITY = "popularity"
+ID_LEVEL = "level of id"
 _PANEL = (3.1, 2.1)  # inches; two stand beside each other on a page, with letters of the size they are given here
 _LINE = 0.15  # inches of a line of a title or legend, which is added to the panels
 _CHARACTER = 0.065  # inches of a title's letter, .06 of a legend's
@@ -49,13 +51,18 @@ def looks() -> Iterator[dict[str, Any]]:
 def titles(figure: Figure, panels: Sequence[Axes], benches: Sequence[Bench], notes: Sequence[str] = ()) -> None:
     """Each bench above its panel; conditions that all of several share stand once above the figure."""
     shared = set.intersection(*(set(bench.conditions) for bench in benches)) if len(benches) > 1 else set()
-    for i, (axes, bench) in enumerate(zip(panels, benches, strict=True)):
-        own = replace(bench, conditions=tuple(c for c in bench.conditions if c not in shared))
-        axes.set_title("\n".join([wrapped(own.title), *notes[i : i + 1]]))
-    lines = max(axes.get_title().count("\n") + 1 for axes in panels)
-    figure.set_figheight(figure.get_figheight() + _LINE * lines * math.ceil(len(panels) / 2))
+    own = [replace(bench, conditions=tuple(c for c in bench.conditions if c not in shared)) for bench in benches]
+    headings(figure, panels, [bench.title for bench in own], notes)
     if shared:
         figure.suptitle(wrapped(" · ".join(sorted(shared)), 2), fontsize=8)
+
+
+def headings(figure: Figure, panels: Sequence[Axes], names: Sequence[str], notes: Sequence[str] = ()) -> None:
+    """Each name above its panel, with its note on a line of its own, and room for the tallest."""
+    for i, (axes, name) in enumerate(zip(panels, names, strict=True)):
+        axes.set_title("\n".join(filter(None, [wrapped(name), *notes[i : i + 1]])))
+    lines = max(axes.get_title().count("\n") + 1 for axes in panels)
+    figure.set_figheight(figure.get_figheight() + _LINE * lines * math.ceil(len(panels) / 2))
 
 
 def shared_legend(figure: Figure) -> None:
@@ -82,8 +89,17 @@ def clipped(axes: Axes) -> str:
 def visible(axes: Axes) -> tuple[float, float]:
     """Limits that leave out the first epochs' fall, which would flatten all that matters."""
     tails = [np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()]
-    late = np.concatenate([y[max(1, len(y) // 20) :] if len(y) > 2 else y for y in tails])
-    low, high = float(late.min()), float(late.max())
+    return _with_room(np.concatenate([y[max(1, len(y) // 20) :] if len(y) > 2 else y for y in tails]))
+
+
+def up_to(axes: Axes, ceiling: float | None) -> tuple[float, float]:
+    """Limits that hold all that is drawn, but for what lies above the ceiling."""
+    drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in axes.get_lines()])
+    return _with_room(drawn if ceiling is None or drawn.min() > ceiling else drawn[drawn <= ceiling])
+
+
+def _with_room(values: FloatArray) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
     room = 0.05 * (high - low) or 0.05
     return low - room, high + room
 

@@ -188,6 +188,8 @@ _CAPTIONS = {
     "lambda": "Training CE and test NDCG@10 over lambda (mean, 95 % interval over seeds); variance kept against the "
     "total variation of the table, with lambda beside each point.",
     "dose": "Training CE over the dial that was turned: mean and 95 % interval over seeds; slope with its interval.",
+    "row-length": "Training CE over the root mean square length of the raw initial rows, everything else equal: mean "
+    "and 95 % interval over seeds; the dotted line is the mean of id at its own length.",
     "spectra": "Eigenvalues of the curvature at uniform p, as shares of the largest, of each arm's table before "
     "training.",
     "norms": "Row norms of the item table before training, as shares of the items; arms with the same table share "

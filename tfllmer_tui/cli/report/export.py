@@ -152,7 +152,7 @@ def figure(
         Path, typer.Option("--output", "-o", metavar="FILE", help="File to write: .pdf, .svg, .png or .pgf.")
     ],
     kind: Annotated[
-        str, typer.Option("--kind", metavar="NAME", help="curves, lambda, dose, spectra or norms.")
+        str, typer.Option("--kind", metavar="NAME", help="curves, lambda, dose, row-length, spectra or norms.")
     ] = "curves",
     study: StudyName = None,
     dataset: Dataset = None,
@@ -160,13 +160,14 @@ def figure(
     names: Names = None,
     db: Db = None,
 ) -> None:
-    """Draw a figure: training curves, lambda's trade-off, dose-response, spectra or norms of the tables.
+    """Draw a figure: training curves, lambda's trade-off, dose-response, row length, spectra or norms of the tables.
 
     Needs matplotlib: pip install 'tfllmer[figures]'.
 
     \b
     tfllmer export figure -o curves.pdf
     tfllmer export figure --kind dose --study norm-dose -o dose.svg
+    tfllmer export figure --kind row-length --study init-scale -o row-length.pdf
     """
     from engine.reports.render.figures import figures, save
     from engine.views.selection import finished_evidence

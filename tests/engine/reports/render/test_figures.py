@@ -12,15 +12,18 @@ import pytest
 
 from engine.errors import UserError
 from engine.metrics import parse_metric
-from engine.reports.boards.doses import dose_families, families
+from engine.reports.boards.doses import dose_families, families, length_families
 from engine.reports.boards.evidence import Evidence
 from engine.reports.render import dose_text
 from engine.reports.render.figures import KINDS, figures, save
+from engine.reports.stats.statistics import summary
+from engine.spec import config_hash
 from tests.engine.reports.render.test_export import NASTY
 from tests.engine.reports.render.tex import compile_tex, need_tex
 from tests.engine.reports.trials import trial, trials
 
 pytest.importorskip("matplotlib")
+from matplotlib.container import ErrorbarContainer
 from matplotlib.patches import StepPatch
 
 DOSE = {"ablation": "lognormal-norms"}
@@ -89,6 +92,90 @@ def test_families_of_one_arm_are_told_apart_by_what_differs() -> None:
     ]
 
 
+def over_lengths(arm: str, level: float, *sets: str, lengths: Mapping[str, float] | None = None) -> list[Evidence]:
+    """Three seeds at each row length, whose training CE lies so much above the level."""
+    costs = {"0.05": 0.0, "id": 0.1, "1": 0.3} if lengths is None else lengths
+    return [
+        trial(
+            arm,
+            ce=level + cost + seed / 10,
+            seed=seed,
+            sets=[f"table.row_length={length}", *sets],
+            facts={"popularity_train_ce": 6.0},
+        )
+        for length, cost in costs.items()
+        for seed in (0, 1, 2)
+    ]
+
+
+def test_training_ce_over_row_length_is_that_of_the_records() -> None:
+    arms = {"id-norm": 4.0, "both": 4.5, "neither": 5.0}
+    runs = [run for arm, level in arms.items() for run in over_lengths(arm, level)]
+    short = [trial("both", ce=1.0, seed=seed, epochs_done=2, sets=["table.row_length=3"]) for seed in (0, 1)]
+    measured = [
+        replace(run, facts=replace(run.facts, row_length=0.5), record=replace(run.record, row_length=0.5))
+        for run in trials("neither", [5.25, 5.35], sets=["table.row_length=as-it-comes"])
+    ]
+    (axes,) = figures("row-length", [*runs, *short, *measured, *trials("id", [5.0, 5.2])]).axes
+    drawn = {str(bars.get_label()): bars for bars in axes.containers if isinstance(bars, ErrorbarContainer)}
+    assert list(drawn) == ["id-norm", "tf-llmer/full", "tf-llmer/no-both"]
+    for label, arm in zip(drawn, arms, strict=True):
+        line, _, (bars,) = drawn[label]
+        lengths = [0.05, 0.16, 0.5, 1] if arm == "neither" else [0.05, 0.16, 1]
+        assert np.asarray(line.get_xdata()).tolist() == pytest.approx(lengths)
+        for x, y, bar in zip(lengths, np.asarray(line.get_ydata()), bars.get_segments(), strict=True):
+            of_arm = [run for run in (*runs, *measured) if run.experiment.arm == label]
+            ends = [run.result.train_ce[-1].value for run in of_arm if run.record.row_length == pytest.approx(x)]
+            expected = summary([ce for ce in ends if ce is not None])
+            assert [y, *np.asarray(bar)[:, 1]] == pytest.approx([expected.mean, expected.lo, expected.hi])
+    (level,) = [line for line in axes.get_lines() if line.get_label() == "level of id"]
+    assert np.asarray(level.get_ydata()).tolist() == pytest.approx([5.1, 5.1])
+    assert axes.get_xscale() == "log"
+    assert axes.get_title() == "demo · sasrec"
+
+
+def test_over_row_length_what_lies_above_popularity_is_clipped_and_the_panel_says_so() -> None:
+    figure = figures(
+        "row-length", [*over_lengths("id-norm", 4.0), *over_lengths("neither", 5.0, lengths={"id": 0, "8": 4})]
+    )
+    (axes,) = figure.axes
+    assert axes.get_ylim()[1] < 6.2
+    assert re.search(r"\nclipped above [56]\.\d\d, highest 9\.\d\d$", axes.get_title())
+
+
+def test_the_level_of_id_is_at_its_own_length_and_of_one_setting() -> None:
+    def levels(runs: list[Evidence]) -> list[float]:
+        (axes,) = figures("row-length", [*over_lengths("both", 4.0), *runs]).axes
+        lines = [line for line in axes.get_lines() if line.get_label() == "level of id"]
+        return [float(np.asarray(line.get_ydata())[0]) for line in lines]
+
+    assert levels(over_lengths("id", 5.0)) == pytest.approx([5.2])
+    assert levels([]) == []
+    assert levels([*trials("id", [5.0]), *trials("id", [5.1], sets=["train.epochs=3"])]) == []
+
+
+def test_lengths_that_are_equal_but_for_chance_are_one_and_each_seed_counts_once() -> None:
+    (family,) = length_families(over_lengths("both", 4.0, lengths={"id": 0, "0.1601": 1, "1": 2}))
+    assert list(family.runs) == pytest.approx([0.16, 1])
+    assert [[run.seed for run in runs] for runs in family.runs.values()] == [[0, 1, 2]] * 2
+    assert length_families(over_lengths("both", 4.0, lengths={"id": 0, "0.16": 1})) == []
+
+
+def test_families_over_row_length_are_told_apart_by_their_vectors() -> None:
+    def of(source: str) -> list[Evidence]:
+        vectors = {"source": source, "fingerprint": source}
+        runs = over_lengths("both", 4.0)
+        embedding = runs[0].experiment.vectors.model_copy(update=vectors)
+        experiments = [run.experiment.model_copy(update={"embedding": embedding}) for run in runs]
+        pairs = zip(runs, experiments, strict=True)
+        return [replace(run, experiment=e, record=replace(run.record, config_hash=config_hash(e))) for run, e in pairs]
+
+    assert [family.arm for family in length_families([*of("a"), *of("b")])] == [
+        "tf-llmer/full [vectors a]",
+        "tf-llmer/full [vectors b]",
+    ]
+
+
 def test_curves_show_the_mean_and_the_band_over_seeds() -> None:
     figure = figures("curves", [*trials("id", [5.0, 5.2]), *trials("both", [4.0, 4.2])])
     (axes,) = figure.axes
@@ -122,7 +209,9 @@ def of_every_kind() -> dict[str, list[Evidence]]:
             facts={"geometry": geometry, "embedding": kept},
         )
     ]
-    return dict.fromkeys(("curves", "lambda", "spectra", "norms"), with_facts) | {"dose": doses()}
+    lengths = [*over_lengths("both", 4.0), *trials("id", [5.0, 5.1])]
+    of_tables = dict.fromkeys(("curves", "lambda", "spectra", "norms"), with_facts)
+    return of_tables | {"dose": doses(), "row-length": lengths}
 
 
 def test_every_kind_draws_what_the_runs_hold(tmp_path: Path) -> None:
@@ -295,6 +384,7 @@ def test_what_is_not_there_is_a_one_line_error(tmp_path: Path, monkeypatch: pyte
         "curve": "did you mean curves",
         "lambda": "two or more embedding.reduce.lambda",
         "dose": "differ in one dial",
+        "row-length": r"one arm with two or more row lengths \(table.row_length\)$",
         "spectra": "recorded the spectrum",
         "norms": "recorded the histogram",
     }.items():

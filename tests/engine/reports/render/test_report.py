@@ -28,6 +28,7 @@ def test_the_folder_holds_all_of_it_and_compiles(tmp_path: Path) -> None:
     assert [reason.split(":")[0] for reason in left_out] == [
         "figure lambda",
         "figure dose",
+        "figure row-length",
         "figure spectra",
         "figure norms",
     ]
