@@ -147,6 +147,15 @@ def test_what_a_study_says_of_training_is_not_read_by_a_closed_form() -> None:
         ("no-rec-pca", {"embedding.reduce": "pca"}),
         ("no-both", {"table.normalize": "none", "embedding.reduce": "pca"}),
         ("rescale", {"table.normalize": "none", "table.rescale": True, "table.row_length": "as-it-comes"}),
+        (
+            "freqd-graph",
+            {
+                "embedding.reduce.lambda": 0.5,
+                "embedding.reduce.graph.window": None,
+                "embedding.reduce.graph.top_k": 5,
+                "embedding.reduce.graph.weight": "binary",
+            },
+        ),
         *RIVALS.items(),
         *CONTROLS.items(),
     ],
