@@ -192,9 +192,11 @@ class Chart(LineWidget, can_focus=True):
             rest = 5 if i + 1 < len(named) else 0
             before = named[i - 1][0].name if i else ""
             free = room - rest - cell_len(f"  {sample}  {number}")
-            if free < LEAST_NAME and i == 0:  # rather the name of one than how many there are
-                number, free = "", room - rest - cell_len(f"  {sample} ")
             names = [name for name in (series.name, difference_of_names(series.name, before)) if name] or [""]
+            if free < LEAST_NAME and i == 0 and looks and len(named) == 1 and free >= 0:
+                names = [series.name, ""]  # rather its raw value than the name of the run that one is on
+            elif free < LEAST_NAME and i == 0:  # rather the name of one than how many there are
+                number, free = "", room - rest - cell_len(f"  {sample} ")
             name = next((name for name in names if cell_len(name) <= free), names[-1])
             if free < min(LEAST_NAME, cell_len(name)):
                 segments.append(Segment(f"  +{len(named) - i}"[: max(room, 0)], colors["dim"]))
