@@ -123,10 +123,13 @@ class Terminal:
         return screen
 
     def ends(self, seconds: float = 30) -> int:
-        """Wait until the app has ended; its exit code."""
+        """Wait until the app has ended, and the terminal with it; its exit code."""
         left, end = self._folder / "left", time.monotonic() + seconds
         while not (left.exists() and left.read_text().strip()):
             assert time.monotonic() < end, f"it goes on\n{self.screen()}"
+            time.sleep(0.1)
+        while not subprocess.run([*self._tmux, "has-session"], capture_output=True, check=False).returncode:
+            assert time.monotonic() < end, "the terminal stays"
             time.sleep(0.1)
         return int(left.read_text())
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.queue import queued
+from engine.records import RunStatus
 from engine.store import Store, list_runs, open_store
 from tests.tui.app.bench import id_of
 from tests.tui.app.terminal import Terminal, end_all, small_demo, terminal
@@ -83,7 +84,7 @@ def test_looking(day: Path, size: Size) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_working(day: Path, size: Size) -> None:
-    """The queue, launches, and what hangs on runs."""
+    """The queue, launches, what hangs on runs, and a first study to its verdict."""
     store = open_store(day / "experiments.db")
     with terminal(day, size) as app:
         begin(app)
@@ -92,6 +93,10 @@ def test_working(day: Path, size: Size) -> None:
         running_work_is_asked_for(app, store)
         tags_notes_and_the_trash(app)
         views(app)
+        app.keys("q")
+        assert app.ends() == 0
+        app.start("--db", "first.db")
+        a_first_study(app, day / "first.db", size)
         app.keys("q")
         assert app.ends() == 0
 
@@ -146,7 +151,7 @@ def titles_of_charts(app: Terminal) -> None:
     for key, words in (("s", "smooth"), ("l", "log y"), ("L", "log x"), ("a", "step")):
         app.keys(key)
         app.shows(words)
-        app.shows("━ full 4.046")
+        app.when(lambda screen: re.search(r"train CE .*━( full)? 4\.046", screen), "the raw value")
     app.keys("a", "a", "L", "l")
     while "smooth" in app.screen():
         app.keys("s")
@@ -339,3 +344,41 @@ def views(app: Terminal) -> None:
     app.type("done")
     app.keys("Enter")
     app.shows("view done kept")
+    app.keys("/", "C-u", "Enter", "V")
+    app.shows("Enter opens")
+    app.keys("Enter")
+    app.shows("7 of 12", "view done")
+
+
+def a_first_study(app: Terminal, db: Path, size: Size) -> None:
+    """From an empty store to a line that states what came of it; the page of the study says the same."""
+    app.shows("No run yet", "Launch the demo")
+    app.click("Launch the demo")
+    app.shows("3 runs", "llm-pca", "full", "of 3 runs finished")
+    app.keys("5", "Home")
+    app.shows("first-look: the usual way in", "barrier")
+    store = open_store(db)
+    app.when(lambda _: {run.status for run in list_runs(store)} == {RunStatus.FINISHED}, "they have finished")
+    app.shows("study first-look has ended: 3 finished", "barrier")
+    assert app.rang()
+    app.keys("1")
+    says(app, "Training CE after", "the usual way in", "the baseline", "the cure", "one seed")
+    app.keys("5", "Home")
+    app.shows("first-look: the usual way in")
+    app.keys("Enter")
+    says(app, "3 of 3 ended", "half a minute", "✓ 3 finished")
+    if size[0] < 130:  # one pane at a time
+        app.keys("]")
+    says(app, "demo · train CE at the last epoch")
+    if size[0] < 130:
+        app.keys("]")
+    says(app, "verdict · demo · sasrec")
+    app.keys("r")
+    app.shows("3 of 3", "study:first-look")
+    app.keys("Escape", "Escape", "1")
+    app.shows("/ filter: ")  # the filter of the place Runs is its own
+
+
+def says(app: Terminal, *words: str) -> None:
+    """Wait for words, wherever lines are broken."""
+    app.when(lambda screen: all(each in " ".join(screen.split()) for each in words), str(words))
