@@ -12,21 +12,23 @@ tables and figures print:
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
 from engine.errors import UserError, nearest
 from engine.places import files_of, label_of
-from engine.presets.places import UNREADABLE, check_depth, check_nodes, read_text
+from engine.presets.places import UNREADABLE, check_depth, check_names, check_nodes, read_text
 from engine.spec import BACKBONES
 
 Kind = Literal["dataset", "backbone", "method", "ablation"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+Document = TypeVar("Document", bound=BaseModel)
 _WORDS = ("meaning", "question", "applies_to", "label")
 
 
@@ -144,6 +146,21 @@ def read_tree(file: Path, label: str) -> tuple[yaml.MappingNode, yaml.SafeLoader
         raise UserError(f"{label}:1: needs a list of `name: value` lines")
     check_nodes(root, label)
     return root, loader
+
+
+def read_document(
+    document: type[Document], file: Path, label: str, explain: Callable[[ValidationError, yaml.Node, str], str]
+) -> tuple[Document, yaml.MappingNode, yaml.SafeLoader]:
+    """The file as what it has to hold, with its tree and loader (`read_tree`); `explain` words what does not fit, with
+    its line. Raises UserError."""
+    root, loader = read_tree(file, label)
+    check_names(root, label)
+    try:
+        return document.model_validate(loader.construct_object(root, deep=True)), root, loader
+    except ValidationError as error:
+        raise UserError(explain(error, root, label)) from None
+    except UNREADABLE as error:
+        raise UserError(f"{label}: cannot be read: {(str(error).splitlines() or ['?'])[0]}") from None
 
 
 def leaves_of(

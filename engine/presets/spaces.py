@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine.errors import UserError, nearest
 from engine.places import files_of, label_of
-from engine.presets.files import Setting, read_tree
+from engine.presets.files import Setting, read_document
 from engine.presets.layers import whole_name
-from engine.presets.places import UNREADABLE, check_names, child_of, line_of
+from engine.presets.places import child_of, line_of
 from engine.presets.studies import Value, check_field, key_of, text_of
 from engine.spec import leaves_by_name
 
@@ -134,20 +135,17 @@ class _SpaceFile(BaseModel):
     space: dict[str, Any]
 
 
+def _explain(error: ValidationError, root: yaml.Node, label: str) -> str:
+    first = error.errors(include_url=False)[0]
+    path = ".".join(map(str, first["loc"]))
+    what = {"missing": f"a search space needs `{path}:`", "extra_forbidden": f"{path}: no such entry"}
+    words = what.get(first["type"], f"{path}: {first['msg'][0].lower()}{first['msg'][1:]}")
+    return f"{label}:{line_of(root, *first['loc'])}: {words}; it has `meaning:` and `space:`"
+
+
 def _read(name: str, file: Path) -> SearchSpace:
     label = label_of(file)
-    root, loader = read_tree(file, label)
-    check_names(root, label)
-    try:
-        read = _SpaceFile.model_validate(loader.construct_object(root, deep=True))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        path = ".".join(map(str, first["loc"]))
-        what = {"missing": f"a search space needs `{path}:`", "extra_forbidden": f"{path}: no such entry"}
-        said = what.get(first["type"], f"{path}: {first['msg'][0].lower()}{first['msg'][1:]}")
-        raise UserError(f"{label}:{line_of(root, *first['loc'])}: {said}; it has `meaning:` and `space:`") from None
-    except UNREADABLE as error:
-        raise UserError(f"{label}: cannot be read: {(str(error).splitlines() or ['?'])[0]}") from None
+    read, root, _ = read_document(_SpaceFile, file, label, _explain)
     domains: dict[str, Domain] = {}
     origins: dict[str, str] = {}
     node = child_of(root, "space")

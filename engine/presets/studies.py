@@ -24,9 +24,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from engine.errors import UserError, nearest
 from engine.places import files_of, label_of
 from engine.presets.compose import AXIS_FIELDS, BACKBONE, DATASET, MEASURED, METHOD, ablations_by_method
-from engine.presets.files import Setting, leaves_of, list_presets, read_tree
+from engine.presets.files import Setting, leaves_of, list_presets, read_document
 from engine.presets.layers import whole_name, whole_names
-from engine.presets.places import UNREADABLE, check_names, child_of, line_of, read_text
+from engine.presets.places import child_of, line_of, read_text
 from engine.spec import names_by_word
 
 Value: TypeAlias = str | int | float | bool | None
@@ -153,14 +153,7 @@ def check_field(path: str, origin: str) -> None:
 
 def _read(name: str, file: Path) -> Study:
     label = label_of(file)
-    root, loader = read_tree(file, label)
-    check_names(root, label)
-    try:
-        read = _File.model_validate(loader.construct_object(root, deep=True))
-    except ValidationError as error:
-        raise UserError(_explain(error, root, label)) from None
-    except UNREADABLE as error:
-        raise UserError(f"{label}: cannot be read: {(str(error).splitlines() or ['?'])[0]}") from None
+    read, root, loader = read_document(_File, file, label, _explain)
     set_node = child_of(root, "set")
     given = dict(leaves_of(set_node, loader, label)) if isinstance(set_node, yaml.MappingNode) and read.set else {}
     settings = whole_names(given)

@@ -24,9 +24,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine.errors import UserError, nearest
 from engine.places import files_of, label_of
-from engine.presets.files import Setting, read_tree
+from engine.presets.files import Setting, read_document
 from engine.presets.layers import whole_name
-from engine.presets.places import UNREADABLE, check_names, child_of, line_of
+from engine.presets.places import child_of, line_of
 from engine.spec import Tuning
 
 
@@ -98,18 +98,15 @@ def tuned_for(name: str, dataset: str, backbone: str, arm: str) -> Tuned:
     return tuned
 
 
+def _explain(error: ValidationError, root: yaml.Node, label: str) -> str:
+    first = error.errors(include_url=False)[0]
+    path = ".".join(map(str, first["loc"]))
+    return f"{label}:{line_of(root, *first['loc'])}: {path}: {first['msg'].lower()}"
+
+
 def _read(name: str, file: Path) -> Tuned:
     label = label_of(file)
-    root, loader = read_tree(file, label)
-    check_names(root, label)
-    try:
-        document = TunedDocument.model_validate(loader.construct_object(root, deep=True))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        path = ".".join(map(str, first["loc"]))
-        raise UserError(f"{label}:{line_of(root, *first['loc'])}: {path}: {first['msg'].lower()}") from None
-    except UNREADABLE as error:
-        raise UserError(f"{label}: cannot be read: {(str(error).splitlines() or ['?'])[0]}") from None
+    document, root, _ = read_document(TunedDocument, file, label, _explain)
     node = child_of(root, "arms")
     arms: dict[str, dict[str, Setting]] = {}
     for arm, settings in document.arms.items():
