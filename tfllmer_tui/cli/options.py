@@ -20,6 +20,12 @@ Sets: TypeAlias = Annotated[
 RunId: TypeAlias = Annotated[
     str, typer.Argument(metavar="RUN", help="Id of the run, its unique beginning, or its name.")
 ]
+Priority: TypeAlias = Annotated[
+    int, typer.Option("--priority", metavar="N", help="Runs of higher priority are taken first; 0 when left out.")
+]
+NoWorker: TypeAlias = Annotated[
+    bool, typer.Option("--no-worker", help="Do not start a worker in the background where none is alive.")
+]
 
 Method: TypeAlias = Annotated[
     str | None, typer.Option("--method", metavar="NAME", help="tf-llmer when left out; see tfllmer presets method.")

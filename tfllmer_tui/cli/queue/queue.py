@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from tfllmer_tui.cli.options import Db, Json, RunId, Sets
-from tfllmer_tui.cli.run.run import NoWorker
+from tfllmer_tui.cli.options import Db, Json, NoWorker, Priority, RunId, Sets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
 
 Runs: TypeAlias = Annotated[
     list[str], typer.Argument(metavar="RUN", help="Ids of runs, their beginnings, or their names.")
-]
-Priority: TypeAlias = Annotated[
-    int, typer.Option("--priority", metavar="N", help="Runs of higher priority are taken first; 0 when left out.")
 ]
 
 

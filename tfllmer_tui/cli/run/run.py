@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tfllmer_tui.cli.options import Ablation, DatasetName, Db, Embedding, Json, Method, RunId, Sets, Threads
+from tfllmer_tui.cli.options import Ablation, DatasetName, Db, Embedding, Json, Method, NoWorker, RunId, Sets, Threads
 from tfllmer_tui.view.printing import draws, put, terminal
 
 if TYPE_CHECKING:
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 Mode = Literal["live", "lines", "quiet", "json"]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result line only.")]
 Detach = Annotated[bool, typer.Option("--detach", "-d", help="Queue it and come back at once.")]
-NoWorker = Annotated[
-    bool, typer.Option("--no-worker", help="Do not start a worker in the background where none is alive.")
-]
 
 
 def add_to(app: typer.Typer) -> None:

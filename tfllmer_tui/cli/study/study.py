@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from tfllmer_tui.cli.options import Db, Json, Sets
+from tfllmer_tui.cli.options import Db, Json, NoWorker, Priority, Sets
 from tfllmer_tui.view.printing import put
 
 if TYPE_CHECKING:
@@ -90,12 +90,8 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be queued, and queue nothing.")] = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Queue it and come back at once.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Queue failed runs again too.")] = False,
-    priority: Annotated[
-        int, typer.Option("--priority", metavar="N", help="Runs of higher priority are taken first.")
-    ] = 0,
-    no_worker: Annotated[
-        bool, typer.Option("--no-worker", help="Do not start a worker in the background where none is alive.")
-    ] = False,
+    priority: Priority = 0,
+    no_worker: NoWorker = False,
     db: Db = None,
     json: Json = False,
 ) -> None:

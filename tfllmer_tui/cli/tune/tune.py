@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from tfllmer_tui.cli.options import DatasetName, Db, Embedding, Json, Sets
+from tfllmer_tui.cli.options import DatasetName, Db, Embedding, Json, NoWorker, Priority, Sets
 from tfllmer_tui.view.printing import put
 
 if TYPE_CHECKING:
@@ -71,12 +71,8 @@ def tune(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be searched, and queue nothing.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Queue failed trials again too.")] = False,
-    priority: Annotated[
-        int, typer.Option("--priority", metavar="N", help="Runs of higher priority are taken first.")
-    ] = 0,
-    no_worker: Annotated[
-        bool, typer.Option("--no-worker", help="Do not start a worker in the background where none is alive.")
-    ] = False,
+    priority: Priority = 0,
+    no_worker: NoWorker = False,
     db: Db = None,
     json: Json = False,
 ) -> None:
