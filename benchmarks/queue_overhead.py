@@ -23,8 +23,8 @@ from typing import Any
 
 from engine import spec
 from engine.queue import enqueue
-from engine.queue.devices import Devices
-from engine.queue.process import thread_environment
+from engine.queue.executors.local.devices import Devices
+from engine.queue.executors.local.processes import thread_environment
 from engine.queue.worker import Worker
 from engine.spool import read_records
 from engine.store import Run, Store, events, get_run, list_runs, open_store

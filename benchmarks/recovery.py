@@ -44,7 +44,7 @@ TINY: dict[str, Any] = {
 }
 WORKER = """
 import sys
-from engine.queue.devices import Devices
+from engine.queue.executors.local.devices import Devices
 from engine.queue.worker import Worker
 from engine.store import open_store
 Worker(open_store(sys.argv[1]), Devices((), 1, 1), lambda text: None, None).run()

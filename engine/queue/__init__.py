@@ -6,9 +6,9 @@ takes the queued runs.
 """
 
 from engine.queue.actions import cancel, clone, enqueue, reorder, retry, see_off, set_priority
+from engine.queue.executors.local.processes import Process, is_alive, start
 from engine.queue.fleet import WorkerView, drain, ensure_worker, workers
 from engine.queue.foreground import NotStoredError, abandon, supervise
-from engine.queue.process import Process, is_alive, start
 from engine.queue.recovery import resume, settle
 from engine.store.queue import queued, take_back, withdraw
 

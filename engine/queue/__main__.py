@@ -10,7 +10,7 @@ import time
 
 from engine.errors import UserError
 from engine.files import held
-from engine.queue.devices import choose
+from engine.queue.executors.local.devices import choose
 from engine.queue.fleet import somebody_works
 from engine.queue.worker import Worker
 from engine.store import open_store

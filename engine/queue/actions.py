@@ -8,8 +8,8 @@ from typing import Any
 
 from engine.errors import UserError
 from engine.files import is_held
+from engine.queue.executors.local.processes import CANCEL_GRACE_S, ask_to_stop, find, kill_group
 from engine.queue.fleet import workers
-from engine.queue.process import CANCEL_GRACE_S, ask_to_stop, find, kill_group
 from engine.queue.recovery import settle_run, stopped_run
 from engine.records import RunStatus
 from engine.spec import Experiment

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.errors import UserError
 from engine.files import own_log
-from engine.queue.process import process_lives
+from engine.queue.executors.local.processes import process_lives
 from engine.store import Store
 from engine.store import queue as rows
 from engine.store.core.tables import StoredWorker

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from engine.errors import UserError
-from engine.queue.process import (
+from engine.queue.executors.local.processes import (
     CANCEL_GRACE_S,
     IMPATIENT_S,
     child_of,

@@ -13,7 +13,7 @@ import psutil
 from sqlmodel import col, update
 
 from engine.errors import UserError
-from engine.queue.process import find, is_alive, start
+from engine.queue.executors.local.processes import find, is_alive, start
 from engine.records import RunStatus
 from engine.spool import SpoolMark
 from engine.store import Event, Run, Store, StoreError, get_run, ingest

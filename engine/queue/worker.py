@@ -16,11 +16,9 @@ from ulid import ULID
 
 from engine.errors import UserError
 from engine.files import is_held, own_log
-from engine.queue.devices import Devices, Placed
-from engine.queue.fleet import HEARTBEAT_S, worker_lives
-from engine.queue.launcher import Launcher
-from engine.queue.policy import after_end
-from engine.queue.process import (
+from engine.queue.executors.local.devices import Devices, Placed
+from engine.queue.executors.local.launcher import Launcher
+from engine.queue.executors.local.processes import (
     CANCEL_GRACE_S,
     IMPATIENT_S,
     ask_to_stop,
@@ -32,6 +30,8 @@ from engine.queue.process import (
     own,
     process_lives,
 )
+from engine.queue.fleet import HEARTBEAT_S, worker_lives
+from engine.queue.policy import after_end
 from engine.queue.recovery import conclude, isolated, settle
 from engine.records import RunStatus
 from engine.store import Run, Store, StoreError, StoreLostError, experiment_of, get_run, ingest

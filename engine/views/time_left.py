@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine import queue
-from engine.queue.devices import choose
+from engine.queue.executors.local.devices import choose
 from engine.store import Store
 
 

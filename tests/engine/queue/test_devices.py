@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from engine.errors import UserError
-from engine.queue.devices import Devices, GpuLoad, Placed, choose, usable_slots
+from engine.queue.executors.local.devices import Devices, GpuLoad, Placed, choose, usable_slots
 
 GiB = 1 << 30
 

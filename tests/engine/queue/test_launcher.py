@@ -7,7 +7,7 @@ import pytest
 
 from engine import spec
 from engine.errors import UserError
-from engine.queue.launcher import Launcher
+from engine.queue.executors.local.launcher import Launcher
 
 from .workers import DOUBLES, until
 

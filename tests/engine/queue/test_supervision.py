@@ -17,7 +17,7 @@ import pytest
 from engine.errors import UserError
 from engine.files import held
 from engine.queue import is_alive, resume, settle, start, supervise
-from engine.queue.process import own
+from engine.queue.executors.local.processes import own
 from engine.records import RunStatus
 from engine.spec import Experiment
 from engine.spool import SpoolWriter, read_records

@@ -24,7 +24,7 @@ TINY: dict[str, Any] = {
 }
 WORKER = """
 import sys
-from engine.queue.devices import Devices
+from engine.queue.executors.local.devices import Devices
 from engine.queue.worker import Worker
 from engine.store import open_store
 db, slots, linger_s, *server = sys.argv[1:]

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.queue.process import how_it_ended
+from engine.queue.executors.local.processes import how_it_ended
 from engine.spec import Experiment, to_json
 from engine.spool import RunFolder
 from engine.store import Run, Store, StoreError, get_run, info, ingest, open_store, series

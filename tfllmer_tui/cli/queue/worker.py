@@ -62,7 +62,7 @@ def worker(
     import time
 
     from engine import queue
-    from engine.queue.devices import choose
+    from engine.queue.executors.local.devices import choose
     from engine.queue.worker import Worker
     from engine.store import open_store
 

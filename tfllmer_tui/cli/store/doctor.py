@@ -111,7 +111,7 @@ def _data(problems: list[str]) -> dict[str, Any]:
 
 def _nvidia() -> list[str] | None:
     """GPUs as the driver sees them, also where torch cannot use them; None where there are none."""
-    from engine.queue.devices import count_gpus, gpu_load
+    from engine.queue.executors.local.devices import count_gpus, gpu_load
 
     loads = [gpu_load(i) for i in range(count_gpus())]
     gib = 2**30

@@ -19,7 +19,7 @@ from typing import Any
 
 import engine
 from engine.errors import UserError
-from engine.queue.process import thread_environment
+from engine.queue.executors.local.processes import thread_environment
 
 _PATIENCE_S = 300.0
 """An import of torch from a slow disk takes minutes; more is a fault."""
