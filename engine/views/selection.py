@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 
 
 def finished_runs(
-    store: Store, study: str | None = None, dataset: str | None = None, backbone: str | None = None
+    store: Store,
+    study: str | None = None,
+    dataset: str | None = None,
+    backbone: str | None = None,
+    *,
+    where: str | None = None,
 ) -> list[Run]:
-    """The finished runs of the study, or of the whole store, that match and are not damaged. Raises UserError where
-    the study, or a name among all runs, is unknown."""
+    """The finished runs of the study, or of the whole store, that match and are not damaged. `where` is a filter as
+    lists of runs take it. Raises UserError where the study, or a name among all runs, is unknown, or the filter is no
+    filter."""
     from engine.store import list_runs  # SQLAlchemy, which a board without a study does not wait for
     from engine.store.studies import study_runs
 
@@ -31,17 +37,28 @@ def finished_runs(
     if not runs:
         check_names(store, dataset=dataset, backbone=backbone)
     damaged = dict(damaged_runs(store))
-    return [run for run in runs if run.id not in damaged]
+    runs = [run for run in runs if run.id not in damaged]
+    if where is None:
+        return runs
+    from engine.store.queries.filters import parse  # the fields there are cost a little to describe
+
+    matching = {run for (run,) in list_values(store, [], parse(where).clause(), status=RunStatus.FINISHED)}
+    return [run for run in runs if run.id in matching]
 
 
 def finished_evidence(
-    store: Store, study: str | None = None, dataset: str | None = None, backbone: str | None = None
+    store: Store,
+    study: str | None = None,
+    dataset: str | None = None,
+    backbone: str | None = None,
+    *,
+    where: str | None = None,
 ) -> list[Evidence]:
     """The same with all that statistics need; without runs that left the test split unread, where no study is named.
     Raises UserError also where there is none."""
     from engine.reports.boards.evidence import evidence_of  # scipy, which a board without tests does not wait for
 
-    found = evidence_of(store, finished_runs(store, study, dataset, backbone))
+    found = evidence_of(store, finished_runs(store, study, dataset, backbone, where=where))
     evidence = [run for run in found if study is not None or run.experiment.evaluate.test]
     if not evidence:
         raise UserError(f"{study or store.path}: no finished run matches; tfllmer runs lists what there is")

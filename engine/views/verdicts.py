@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from engine.views.selection import finished_evidence
 
 if TYPE_CHECKING:
     from engine.reports.boards.doses import Family
+    from engine.reports.boards.evidence import Evidence
+    from engine.reports.verdict.regimes import KappaPair, RegimeComparison
     from engine.reports.verdict.verdict import Verdict
 
 
@@ -35,16 +38,62 @@ def judged(
     dataset: str | None = None,
     backbone: str | None = None,
     margin: float | None = None,
+    *,
+    where: str | None = None,
 ) -> Judgement:
-    """The verdict on the finished runs of a study, or of the whole store, that match. `margin` is a share of the
-    baseline's training CE. Raises UserError where there is nothing to judge, a name is unknown, or the margin
-    contradicts the study's."""
+    """The verdict on the finished runs of a study, or of the whole store, that match; `where` is a filter of lists of
+    runs. `margin` is a share of the baseline's training CE. Raises UserError where there is nothing to judge, a name is
+    unknown, or the margin contradicts the study's."""
     from engine.reports.boards.doses import dose_families  # scipy, which other views do not wait for
     from engine.reports.verdict.verdict import verdicts
 
     share, baselines = judged_by(store, study, margin)
-    evidence = finished_evidence(store, study, dataset, backbone)
+    evidence = finished_evidence(store, study, dataset, backbone, where=where)
     return Judgement(tuple(verdicts(evidence, margin=share, baselines=baselines)), tuple(dose_families(evidence)))
+
+
+def regimes(
+    store: Store,
+    study: str | None = None,
+    dataset: str | None = None,
+    backbone: str | None = None,
+    margin: float | None = None,
+    *,
+    where: str | None = None,
+) -> list[RegimeComparison]:
+    """The same runs, side by side within each regime. Raises UserError as `judged` does."""
+    share, baselines = judged_by(store, study, margin)
+    return by_regime(store, finished_evidence(store, study, dataset, backbone, where=where), share, baselines)
+
+
+def by_regime(
+    store: Store, evidence: Sequence[Evidence], margin: float, baselines: Sequence[str]
+) -> list[RegimeComparison]:
+    """These runs by regime, with the curvature that they recorded as they trained. Raises UserError."""
+    from engine.reports.verdict.regimes import compared_regimes
+
+    kappas = {run.run: kappa for run in evidence if (kappa := _kappa(store, run.run)) is not None}
+    return compared_regimes(evidence, kappas=kappas, margin=margin, baselines=baselines)
+
+
+def several_regimes(
+    store: Store, evidence: Sequence[Evidence], margin: float, baselines: Sequence[str]
+) -> list[RegimeComparison]:
+    """What of `by_regime` has more than one to set side by side; nothing where there is nothing to judge."""
+    try:
+        return [each for each in by_regime(store, evidence, margin, baselines) if len(each.stands) > 1]
+    except UserError:
+        return []
+
+
+def _kappa(store: Store, run: str) -> KappaPair | None:
+    """Of the fixed probe at the start and at the end; None where it was never finite there."""
+    from engine.reports.verdict.regimes import KappaPair
+    from engine.store import series
+
+    values = series(store, run, "curvature.kappa").values
+    ends = [float(value) for value in values[[0, -1]]] if len(values) > 1 else []
+    return KappaPair(*ends) if ends and all(math.isfinite(value) and value > 0 for value in ends) else None
 
 
 def judged_by(store: Store, study: str | None, margin: float | None) -> tuple[float, Sequence[str]]:

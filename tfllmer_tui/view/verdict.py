@@ -10,8 +10,11 @@ from tfllmer_tui.view.grid import grid_table
 from tfllmer_tui.view.text import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import RenderableType
 
+    from engine.reports.verdict.regimes import RegimeComparison
     from engine.reports.verdict.verdict import Verdict
     from engine.views.verdicts import Judgement
 
@@ -36,3 +39,15 @@ def verdict_lines(judgement: Judgement) -> list[RenderableType]:
     for table in dose_text.grids(judgement.doses):
         lines += [grid_table(table), plain("")]
     return [*lines, *(plain(sentence) for sentence in dose_text.prose(judgement.doses))]
+
+
+def regime_lines(comparisons: Sequence[RegimeComparison]) -> list[RenderableType]:
+    """Everything that `tfllmer verdict --by-regime` prints."""
+    from engine.reports.render.regime_text import grids, prose
+
+    lines: list[RenderableType] = []
+    for comparison in comparisons:
+        for table in grids([comparison]):
+            lines += [grid_table(table), plain("")]
+        lines += [*(plain(sentence) for sentence in prose(comparison)), plain("")]
+    return lines

@@ -3,6 +3,7 @@
 main.tex        compiles with pdflatex as it is (with xelatex or lualatex where names have letters that it lacks)
 verdict.md/json in words, as a table, as numbers
 doses.md/json   dose-response in the same forms, where a dial was turned
+regimes.md/json arms side by side within each regime, where there are several
 tables/         one LaTeX file per table, and all of them as results.csv, .md, .json
 figures/        PDF
 specs/          the complete specification of every run
@@ -26,11 +27,12 @@ from engine.reports.boards.doses import Family, dose_families
 from engine.reports.boards.evidence import Evidence
 from engine.reports.boards.leaderboard import Leaderboard, leaderboards
 from engine.reports.boards.marks import marked
-from engine.reports.render import dose_text, export, figures, verdict_text
+from engine.reports.render import dose_text, export, figures, regime_text, verdict_text
 from engine.reports.render.latex import engine_lines, escape, table
 from engine.reports.render.layouts import Grid, grids
 from engine.reports.render.names import PrintedNames, names_of_runs
 from engine.reports.render.scripts import preamble
+from engine.reports.verdict.regimes import RegimeComparison
 from engine.reports.verdict.verdict import Verdict, verdicts
 from engine.text import json_text
 
@@ -53,15 +55,20 @@ class Question:
 
 
 def write_report(
-    folder: Path, question: Question, evidence: Sequence[Evidence], names: Path | None = None
+    folder: Path,
+    question: Question,
+    evidence: Sequence[Evidence],
+    names: Path | None = None,
+    regimes: Sequence[RegimeComparison] = (),
 ) -> list[str]:
-    """Make the folder from finished runs; an earlier report in its place is replaced when the new one is
-    complete. Returns what was left out, and why. Raises UserError where the folder holds something else."""
+    """Make the folder from finished runs, with their regimes side by side where there are any; an earlier report in
+    its place is replaced when the new one is complete. Returns what was left out, and why. Raises UserError where the
+    folder holds something else."""
     target = folder.resolve()
     if target.exists() and not _replaceable(target):
         raise UserError(f"{folder}: holds something that is no report of tfllmer; name another folder")
     with replacing_folder(target) as beside:
-        return _write(beside, question, evidence, names)
+        return _write(beside, question, evidence, names, regimes)
 
 
 def _replaceable(target: Path) -> bool:
@@ -75,13 +82,20 @@ def _replaceable(target: Path) -> bool:
         return False
 
 
-def _write(folder: Path, question: Question, evidence: Sequence[Evidence], names: Path | None) -> list[str]:
+def _write(
+    folder: Path,
+    question: Question,
+    evidence: Sequence[Evidence],
+    names: Path | None,
+    regimes: Sequence[RegimeComparison],
+) -> list[str]:
     left_out: list[str] = []
     labels = names_of_runs(evidence, METRICS, names)
     judged = _judged(question, evidence, left_out)
     boards = _boards(question, evidence, left_out)
     doses = dose_families(evidence)
-    statements = [*map(verdict_text.grid, judged), *dose_text.grids(doses)]
+    side_by_side = regime_text.grids(regimes)
+    statements = [*map(verdict_text.grid, judged), *dose_text.grids(doses), *side_by_side]
     tables, captions, letters = _tables(folder / "tables", boards, statements, labels)
     heights = _figures(folder / "figures", evidence, left_out, names)
     if judged:
@@ -99,7 +113,10 @@ def _write(folder: Path, question: Question, evidence: Sequence[Evidence], names
         parts += map(labels.text, dose_text.prose(doses))
         _text(folder / "doses.md", "\n\n".join(parts) + "\n")
         _json(folder / "doses.json", dose_text.to_json(doses))
-    words = _words(judged, doses, labels)
+    if regimes:
+        _text(folder / "regimes.md", export.to_markdown(list(map(labels.grid, side_by_side))) + "\n")
+        _json(folder / "regimes.json", list(map(regime_text.to_json, regimes)))
+    words = _words(judged, doses, regimes, labels)
     for run in evidence:
         _text(folder / "specs" / f"{run.run}.json", spec.to_json(run.experiment) + "\n")
     _text(
@@ -197,7 +214,9 @@ _CAPTIONS = {
 }
 
 
-def _words(judged: Sequence[Verdict], doses: Sequence[Family], labels: PrintedNames) -> list[str]:
+def _words(
+    judged: Sequence[Verdict], doses: Sequence[Family], regimes: Sequence[RegimeComparison], labels: PrintedNames
+) -> list[str]:
     """The sections that are prose, as LaTeX."""
     paragraphs = [r"\section{Verdict}"]
     for verdict in judged:
@@ -208,6 +227,9 @@ def _words(judged: Sequence[Verdict], doses: Sequence[Family], labels: PrintedNa
     if doses:
         sentences = map(labels.text, dose_text.prose(doses))
         paragraphs += [r"\section{Dose-response}", *(f"{_prose(sentence)}\n" for sentence in sentences)]
+    if regimes:
+        sentences = map(labels.text, (line for each in regimes for line in regime_text.prose(each)))
+        paragraphs += [r"\section{Regimes}", *(f"{_prose(sentence)}\n" for sentence in sentences)]
     return paragraphs
 
 

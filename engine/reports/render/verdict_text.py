@@ -60,10 +60,11 @@ def _not_converged(verdict: Verdict) -> str:
     if not verdict.not_converged:
         return ""
     falls = f"over the last {_FLAT.window} epochs the CE still fell by {_FLAT.share:g} of the margin"
-    return f" Not converged ({falls}): {_falling(verdict)}."
+    return f" Not converged ({falls}): {falling(verdict)}."
 
 
-def _falling(verdict: Verdict) -> str:
+def falling(verdict: Verdict) -> str:
+    """The arms that have not converged, in words."""
     judged = [s for s in verdict.standings if s.role != "other"]
     return "all arms" if len(verdict.not_converged) == len(judged) else ", ".join(verdict.not_converged)
 
@@ -182,7 +183,7 @@ def grid(verdict: Verdict) -> Grid:
         *([f"Not shared: {'; '.join(each.text() for each in verdict.differences)}."] if verdict.differences else []),
         *([f"Tuned alike: {verdict.tuning.text}."] if verdict.tuning else []),
         *(["Untuned."] if verdict.untuned and verdict.tuning is None else []),
-        *([f"Not converged: {_falling(verdict)}."] if verdict.not_converged else []),
+        *([f"Not converged: {falling(verdict)}."] if verdict.not_converged else []),
     )
     columns = (
         "role",
@@ -228,18 +229,8 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         "popularity_train_ce": finite(_popularity(verdict)),
         "margin_share": verdict.margin_share,
         "margin": verdict.margin,
-        "arms": [_json_standing(standing) for standing in verdict.standings],
-        "effects": [
-            {
-                "metric": str(e.metric),
-                "effect": e.name,
-                "mean": finite(e.mean),
-                "p_holm": e.p_holm,
-                "refused": e.refused,
-            }
-            | {"test": None if e.test is None else test_json(e.test)}
-            for e in verdict.effects
-        ],
+        "arms": [standing_json(standing) for standing in verdict.standings],
+        "effects": list(map(_json_effect, verdict.effects)),
         "rivals_that_reach": [s.arm.name for s in verdict.reaching_rivals],
         "explained": {
             "arms": verdict.explained.n,
@@ -252,7 +243,19 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _json_standing(s: Standing) -> dict[str, Any]:
+def _json_effect(effect: Effect) -> dict[str, Any]:
+    return {
+        "metric": str(effect.metric),
+        "effect": effect.name,
+        "mean": finite(effect.mean),
+        "p_holm": effect.p_holm,
+        "refused": effect.refused,
+        "test": None if effect.test is None else test_json(effect.test),
+    }
+
+
+def standing_json(s: Standing) -> dict[str, Any]:
+    """An arm against the baseline b."""
     return {
         "arm": s.arm.name,
         "role": s.role,

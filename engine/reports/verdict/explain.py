@@ -69,15 +69,19 @@ class Explained:
 def explained(bench: Bench, baseline: Arm) -> Explained:
     """Regress the mean gap in final training CE on the quantities that the arms' facts hold, one point per arm
     that starts from vectors and shares a seed with the baseline."""
+    return shares(points_of(bench, baseline))
+
+
+def points_of(bench: Bench, baseline: Arm) -> list[dict[str, float]]:
+    """The points of that regression: the gap and the quantities of each arm."""
     b = baseline.values(_CE)
     words = lengths_by_arm({arm.name: arm.runs for arm in bench.arms})
     lengths = {name: math.log(float(word)) for name, word in words.items() if word != UNKNOWN}
-    points = [
+    return [
         {"gap": gap} | _quantities(arm) | ({LOG_LENGTH: lengths[arm.name]} if arm.name in lengths else {})
         for arm in bench.arms
         if arm.runs[0].experiment.reads_vectors and (gap := mean_difference(arm.values(_CE), b)) is not None
     ]
-    return shares(points)
 
 
 def _quantities(arm: Arm) -> dict[str, float]:

@@ -9,7 +9,7 @@ import typer
 
 from tfllmer_tui.cli.options import Backbone, Dataset, Db
 from tfllmer_tui.cli.report.export import Names
-from tfllmer_tui.cli.report.verdict import Margin, Study
+from tfllmer_tui.cli.report.verdict import Margin, Study, Where
 from tfllmer_tui.view.printing import put
 
 
@@ -25,6 +25,7 @@ def report(
     dataset: Dataset = None,
     backbone: Backbone = None,
     margin: Margin = None,
+    where: Where = None,
     names: Names = None,
     db: Db = None,
 ) -> None:
@@ -37,20 +38,19 @@ def report(
     from engine.reports.render.report import Question, write_report
     from engine.store.studies import known_study
     from engine.views.selection import finished_evidence
-    from engine.views.verdicts import judged_by
+    from engine.views.verdicts import judged_by, several_regimes
     from tfllmer_tui.cli.output import say, settled_store
 
     store = settled_store(db)
-    evidence = finished_evidence(store, study, dataset, backbone)
+    evidence = finished_evidence(store, study, dataset, backbone, where=where)
     share, baselines = judged_by(store, study, margin)
-    narrowed = [
-        word for flag, name in (("--dataset", dataset), ("--backbone", backbone)) if name for word in (flag, name)
-    ]
+    given = (("--dataset", dataset), ("--backbone", backbone), ("--where", where))
+    narrowed = [word for flag, value in given if value for word in (flag, value)]
     command = ["tfllmer", "report", *([study] if study else []), *narrowed, "-o", str(output)]
     title = f"Study {study}" if study else "Runs of " + ", ".join(sorted({e.experiment.data.name for e in evidence}))
     asks = known_study(store, study).question if study else ""
-    for reason in dict.fromkeys(
-        write_report(output, Question(title, asks, share, baselines, command), evidence, names)
-    ):
+    question = Question(title, asks, share, baselines, command)
+    regimes = several_regimes(store, evidence, share, baselines)
+    for reason in dict.fromkeys(write_report(output, question, evidence, names, regimes)):
         say(f"left out: {reason}")
     put(output)

@@ -98,6 +98,26 @@ def test_verdict_prints_prose_a_table_and_json(bench: Path) -> None:
     assert json.loads(call(bench, "verdict", "--margin", "0.2", "--json").stdout)[0]["supported"] is False
 
 
+def test_a_verdict_takes_a_filter_and_sets_regimes_side_by_side(bench: Path) -> None:
+    regimes = json.loads(call(bench, "verdict", "--by-regime", "--json").stdout)
+    ((stand,),) = [each["regimes"] for each in regimes]
+    assert (stand["way"], stand["row_length"], stand["verdict"]) == ("initialise", "id", "supported")
+    assert stand["arms"][0]["kappa_start"] is None  # never trained
+    printed = call(bench, "verdict", "--by-regime").stdout
+    assert "regimes · demo · sasrec · vectors demo" in printed
+    assert "row length id · tf-llmer/full" in printed
+    assert "effects by regime · demo" in printed
+    some = ["--where", "seed=0,1 (arm=id,full or ablation=no-both)"]
+    (claim,) = json.loads(call(bench, "verdict", *some, "--json").stdout)
+    assert {arm["arm"]: arm["seeds"] for arm in claim["arms"]} == {
+        name: [0, 1] for name in ("id", "tf-llmer/full", "tf-llmer/no-both")
+    }
+    assert "no finished run matches" in refusal(bench, "verdict", "--where", "seed=7")
+    wrong = call(bench, "verdict", "--where", "seeed=7")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "column 1: 'seeed' is no field (did you mean seed?)" in wrong.stderr
+
+
 def test_leaderboards_and_tables_carry_marks(bench: Path) -> None:
     board = call(bench, "leaderboard", "--metric", "train_ce", "--baseline", "id").stdout
     assert re.search(r"tf-llmer/full +5\.0000\* ±0\.0100", board)

@@ -1,0 +1,180 @@
+"""Regimes side by side: as tables, in words, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from engine.reports.boards.compare import summary_json
+from engine.reports.render import verdict_text
+from engine.reports.render.layouts import Entry, Grid
+from engine.reports.stats.numbers import finite, p_text
+from engine.reports.stats.statistics import Summary
+from engine.reports.verdict.explain import Explained
+from engine.reports.verdict.regimes import RegimeArm, RegimeComparison, RegimeVerdict
+
+
+def grids(comparisons: Iterable[RegimeComparison]) -> list[Grid]:
+    """For each comparison its arms, the effects within each regime, and what explains the training CE."""
+    return [
+        grid
+        for comparison in comparisons
+        for grid in (*_arms(comparison), _effects(comparison), _explained(comparison))
+        if grid is not None
+    ]
+
+
+def prose(comparison: RegimeComparison) -> list[str]:
+    """A sentence a regime: what the rule says there."""
+    return [
+        f"{stand.regime.title}: {stand.verdict.verdict} (baseline {stand.verdict.baseline.arm.name}, training CE "
+        f"{stand.verdict.baseline.ce.mean:.4f}{_reservations(stand)})."
+        for stand in comparison.stands
+    ]
+
+
+def _reservations(stand: RegimeVerdict) -> str:
+    claim = stand.verdict
+    parts = [f"not converged: {verdict_text.falling(claim)}"] if claim.not_converged else []
+    parts += ["untuned"] if claim.untuned and claim.tuning is None else []
+    return "".join(f"; {part}" for part in parts)
+
+
+def _arms(comparison: RegimeComparison) -> list[Grid]:
+    """A table a way in."""
+    standings = [arm.standing for stand in comparison.stands for arm in stand.arms]
+    names = list(dict.fromkeys(s.arm.name for s in standings if s.role == "baseline"))
+    columns = (
+        "train CE ↓",
+        *(f"gap to {name}" for name in names),
+        "outcome",
+        "row length",
+        "kappa, start",
+        "kappa, end",
+        "NDCG@10 ↑",
+    )
+    caption = (
+        "Training CE at the last epoch, its difference to each ID baseline of the regime with its 95 % interval over "
+        "paired seeds, the root mean square length of the raw initial rows, the condition number of the curvature on "
+        "a fixed probe before the first step and after the last, and test NDCG@10 at the best validation epoch.",
+    )
+    result = []
+    for way in dict.fromkeys(stand.regime.way for stand in comparison.stands):
+        rows = tuple(
+            (f"{stand.regime.place} · {arm.standing.arm.name}", _cells(arm, names))
+            for stand in comparison.stands
+            if stand.regime.way == way
+            for arm in stand.arms
+        )
+        result.append(Grid(f"regimes · {comparison.title} · {way}", caption, "regime and arm", (), columns, rows))
+    return result
+
+
+def _cells(arm: RegimeArm, names: Sequence[str]) -> tuple[Entry | None, ...]:
+    standing, gaps = arm.standing, dict(arm.gaps)
+    return (
+        _entry(standing.ce),
+        *(None if name not in gaps else _gap(gaps[name]) for name in names),
+        Entry(standing.outcome or standing.role),
+        None if arm.row_length is None else Entry(f"{arm.row_length:.3g}"),
+        None if arm.kappa is None else Entry(f"{arm.kappa.start:.3g}"),
+        None if arm.kappa is None else Entry(f"{arm.kappa.end:.3g}"),
+        None if standing.ndcg is None else _entry(standing.ndcg),
+    )
+
+
+def _entry(value: Summary) -> Entry:
+    return Entry(f"{value.mean:.4f}", spread="" if value.sd is None else f"{value.sd:.4f}")
+
+
+def _gap(value: Summary) -> Entry:
+    interval = "" if value.lo is None or value.hi is None else f"[{value.lo:+.4f}, {value.hi:+.4f}]"
+    return Entry(f"{value.mean:+.4f}", interval=interval)
+
+
+def _effects(comparison: RegimeComparison) -> Grid | None:
+    """None where no regime has all four arms."""
+    with_all = [stand for stand in comparison.stands if stand.verdict.effects]
+    if not with_all:
+        return None
+    columns = list(dict.fromkeys(f"{e.name} on {e.metric.title}" for stand in with_all for e in stand.verdict.effects))
+    rows = []
+    for stand in with_all:
+        effects = {f"{e.name} on {e.metric.title}": e for e in stand.verdict.effects}
+        cells: list[Entry | None] = []
+        for column in columns:
+            effect = effects.get(column)
+            if effect is None:
+                cells.append(None)
+            elif effect.test is None or effect.p_holm is None:
+                cells.append(Entry(f"{effect.mean:+.4f}"))
+            else:
+                test = effect.test
+                interval = f"[{test.lo:+.4f}, {test.hi:+.4f}], p {p_text(effect.p_holm)}"
+                cells.append(Entry(f"{test.difference:+.4f}", interval=interval))
+        rows.append((stand.regime.title, tuple(cells)))
+    caption = (
+        "Main effects of normalisation and Rec-PCA and their interaction within each regime, paired over seeds, with "
+        "95 % intervals of each alone; p after Holm over the six of a regime.",
+    )
+    return Grid(f"effects by regime · {comparison.title}", caption, "regime", (), tuple(columns), tuple(rows))
+
+
+def _explained(comparison: RegimeComparison) -> Grid | None:
+    """None where no way in has shares."""
+    rows = []
+    for way, explained in comparison.explained:
+        for share in explained.shares:
+            partial = (
+                None
+                if share.partial_r2 is None or share.lo is None or share.hi is None
+                else Entry(f"{share.partial_r2:.2f}", interval=f"[{share.lo:.2f}, {share.hi:.2f}]")
+            )
+            slope = None if share.slope is None else Entry(f"{share.slope:+.3f}")
+            spearman = Entry(f"{share.spearman:+.2f}", interval=f"p {p_text(share.spearman_p)}", count=share.n)
+            rows.append((f"{way} · {share.name}", (partial, slope, spearman)))
+    if not rows:
+        return None
+    caption = (
+        "Shares of the training CE that quantities of the table at the start explain, over the arms of all regimes of "
+        "a way in; slope in nats per standard deviation, Spearman's correlation with the number of arms.",
+        *(f"{way}: {_regression(explained)}." for way, explained in comparison.explained),
+    )
+    columns = ("partial R²", "slope", "Spearman")
+    return Grid(f"explained shares · {comparison.title}", caption, "way in and quantity", (), columns, tuple(rows))
+
+
+def _regression(explained: Explained) -> str:
+    return explained.note if explained.r2 is None else f"{explained.note}; R² {explained.r2:.2f}"
+
+
+def to_json(comparison: RegimeComparison) -> dict[str, Any]:
+    """All of it; numbers that are not finite become null."""
+    return {
+        "title": comparison.title,
+        "regimes": [_json_regime(stand) for stand in comparison.stands],
+        "explained": [
+            {
+                "way": way,
+                "arms": explained.n,
+                "r2": finite(explained.r2),
+                "note": explained.note,
+                "shares": [{k: finite(v) for k, v in vars(share).items()} for share in explained.shares],
+            }
+            for way, explained in comparison.explained
+        ],
+    }
+
+
+def _json_regime(stand: RegimeVerdict) -> dict[str, Any]:
+    own = {"way": stand.regime.way, "changes": list(stand.regime.changes), "row_length": stand.regime.row_length}
+    return {**verdict_text.to_json(stand.verdict), **own, "arms": [_json_arm(arm) for arm in stand.arms]}
+
+
+def _json_arm(arm: RegimeArm) -> dict[str, Any]:
+    return verdict_text.standing_json(arm.standing) | {
+        "gaps": {name: summary_json(gap) for name, gap in arm.gaps},
+        "row_length": finite(arm.row_length),
+        "kappa_start": None if arm.kappa is None else arm.kappa.start,
+        "kappa_end": None if arm.kappa is None else arm.kappa.end,
+    }
