@@ -40,6 +40,7 @@ from engine.spec.backbones import (
     PrefixTrained,
     SASRec,
     Sequential,
+    TransformerBackbone,
 )
 from engine.spec.controls import (
     ClusterPermuted,
@@ -295,6 +296,7 @@ __all__ = [
     "Temporal",
     "Train",
     "TrainedRows",
+    "TransformerBackbone",
     "Truncate",
     "Tuning",
     "TwoViews",

@@ -14,13 +14,20 @@ _CPU_KERNEL = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_c
 _CPU_KERNEL_BACKWARD = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu_backward", None)
 
 
-def attend(qkv: Tensor, layout: Layout, heads: int, *, causal: bool, once: bool) -> Tensor:
+def attend(qkv: Tensor, layout: Layout, heads: int, *, causal: bool, once: bool, dropout: float = 0.0) -> Tensor:
     """Queries, keys and values [T, 3d] of packed windows -> [T, d], each window apart.
 
     `once` promises that gradients, if any, are taken once: on a CPU all groups are then one function, whose backward
-    writes into one block instead of adding up one of zeros for each group. Same bits either way.
+    writes into one block instead of adding up one of zeros for each group. Same bits either way. `dropout` is the share
+    of the weights that is dropped, now.
     """
-    if once and qkv.device.type == "cpu" and _CPU_KERNEL is not None and _CPU_KERNEL_BACKWARD is not None:
+    if (
+        once
+        and dropout == 0
+        and qkv.device.type == "cpu"
+        and _CPU_KERNEL is not None
+        and _CPU_KERNEL_BACKWARD is not None
+    ):
         out: Tensor = _PackedAttention.apply(qkv, layout, heads, causal)  # type: ignore[no-untyped-call]
         return out
     parts = []
@@ -29,12 +36,12 @@ def attend(qkv: Tensor, layout: Layout, heads: int, *, causal: bool, once: bool)
     ):
         q, k, v = _by_head(group.pad_part(part), 3, heads)
         mask = None if causal else _real_keys(group)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal)
         parts.append(group.unpad(mixed.transpose(1, 2).flatten(2)))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def attend_used(q: Tensor, kv: Tensor, layout: Layout, heads: int, *, causal: bool) -> Tensor:
+def attend_used(q: Tensor, kv: Tensor, layout: Layout, heads: int, *, causal: bool, dropout: float = 0.0) -> Tensor:
     """As `attend`, for the positions `layout.used` alone: their queries [N, d], keys and values [T, 2d] of all."""
     parts = []
     for group, part in zip(layout.groups, kv.split([group.stop - group.start for group in layout.groups]), strict=True):
@@ -46,7 +53,7 @@ def attend_used(q: Tensor, kv: Tensor, layout: Layout, heads: int, *, causal: bo
         block = block.index_copy(0, asked.slots, q[asked.start : asked.stop])
         (query,) = _by_head(block.view(group.count, asked.width, -1), 1, heads)
         mask = _reached_keys(group, asked, causal)
-        mixed = F.scaled_dot_product_attention(query, k, v, attn_mask=mask).transpose(1, 2)
+        mixed = F.scaled_dot_product_attention(query, k, v, attn_mask=mask, dropout_p=dropout).transpose(1, 2)
         parts.append(mixed.reshape(group.count * asked.width, -1).index_select(0, asked.slots))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 

@@ -1,4 +1,4 @@
-"""BERT4Rec: bidirectional self-attention trained on masked items (Sun et al., CIKM 2019), in pre-norm form."""
+"""BERT4Rec: bidirectional self-attention trained on masked items (Sun et al., CIKM 2019)."""
 
 from __future__ import annotations
 

@@ -66,9 +66,12 @@ class SequentialRecommender(TableRecommender):
 
     @property
     def _longest_run(self) -> int:
-        """How many successive positions one encoding serves: one where an output sees what stands behind it, else so
-        many that each still sees seven eighths of what it would see alone."""
-        if self.backbone.mask_share is not None or isinstance(self._settings, spec.PrefixTrained):
+        """How many successive positions one encoding serves: one where an output depends on what stands behind it, be
+        it by how far from the end it is, else so many that each still sees seven eighths of what it would see alone."""
+        settings = self._settings
+        if self.backbone.mask_share is not None or isinstance(settings, spec.PrefixTrained):
+            return 1
+        if isinstance(settings, spec.TransformerBackbone) and settings.positions == "right":
             return 1
         return max(1, self.history_length // 8)
 

@@ -1,4 +1,4 @@
-"""SASRec: causal self-attention over the history (Kang & McAuley, ICDM 2018), in pre-norm form."""
+"""SASRec: causal self-attention over the history (Kang & McAuley, ICDM 2018)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from engine.models.sequential.transformer import Transformer
 
 
 class SASRecEncoder(nn.Module):
-    """h_t sees items 1..t and predicts item t + 1."""
+    """h_t sees items 1..t and predicts item t + 1. Where positions count from the end, it also knows how many follow:
+    at the last, where it is asked, none."""
 
     mask_share: float | None = None
 

@@ -1,4 +1,4 @@
-"""Pre-norm transformer blocks over packed windows: the common part of SASRec and BERT4Rec."""
+"""Transformer blocks over packed windows: the common part of SASRec and BERT4Rec (docs/method.md B.1)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from engine.models.sequential.layout import Layout
 
 
 class Block(nn.Module):
-    """x + drop(attention(norm(x))), then x + drop(mlp(norm(x)))."""
+    """x + drop(attention(norm(x))), then x + drop(mlp(norm(x))); post-norm: norm(x + drop(attention(x))), then
+    norm(x + drop(mlp(x)))."""
 
-    def __init__(self, settings: spec.SASRec | spec.BERT4Rec, causal: bool) -> None:
+    def __init__(self, settings: spec.TransformerBackbone, causal: bool) -> None:
         super().__init__()
         width, inner = settings.width, settings.inner
-        self.heads, self.causal = settings.heads, causal
+        self.heads, self.causal, self.pre_norm = settings.heads, causal, settings.norm == "pre"
+        self.attention_dropout = settings.attention_dropout
+        # the norm of each layer, which post-norm blocks apply behind it
         self.before_attention, self.before_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.widen, self.narrow = nn.Linear(width, inner), nn.Linear(inner, width)
@@ -26,37 +29,46 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, layout: Layout, used: Tensor | None = None) -> Tensor:
         """[T, d] -> [T, d], or [N, d] at the positions `used` = `layout.used`."""
+        total = len(x)
+        mixed = self.out(self._attended(self.before_attention(x) if self.pre_norm else x, layout, used))
         if used is not None:
-            return self._at_used(x, layout, used)
-        once = self.training or not torch.is_grad_enabled()  # curvature differentiates twice, in evaluation mode
-        qkv = self.qkv(self.before_attention(x))
-        x = x + self.drop(self.out(attend(qkv, layout, self.heads, causal=self.causal, once=once)))
-        out: Tensor = x + self.drop(self._mlp(x))
+            x = x.index_select(0, used)
+        x = x + self._dropped(mixed, used, total)
+        if self.pre_norm:
+            return x + self._dropped(self._mlp(self.before_mlp(x)), used, total)
+        x = self.before_attention(x)
+        out: Tensor = self.before_mlp(x + self._dropped(self._mlp(x), used, total))
         return out
 
-    def _at_used(self, x: Tensor, layout: Layout, used: Tensor) -> Tensor:
-        """All positions are keys and values; only those that are used ask, and are computed behind that."""
-        total, width = x.shape
-        normed = self.before_attention(x)
-        kv = F.linear(normed, self.qkv.weight[width:], self.qkv.bias[width:])
-        q = F.linear(normed.index_select(0, used), self.qkv.weight[:width], self.qkv.bias[:width])
-        mixed = self.out(attend_used(q, kv, layout, self.heads, causal=self.causal))
-        x = x.index_select(0, used) + self.drop.of_rows(mixed, used, total)
-        return x + self.drop.of_rows(self._mlp(x), used, total)
+    def _attended(self, x: Tensor, layout: Layout, used: Tensor | None) -> Tensor:
+        """All positions are keys and values; where only some are used, only those ask."""
+        dropout = self.attention_dropout if self.training else 0.0
+        if used is None:
+            once = self.training or not torch.is_grad_enabled()  # curvature differentiates twice, in evaluation mode
+            return attend(self.qkv(x), layout, self.heads, causal=self.causal, once=once, dropout=dropout)
+        width = x.shape[1]
+        kv = F.linear(x, self.qkv.weight[width:], self.qkv.bias[width:])
+        q = F.linear(x.index_select(0, used), self.qkv.weight[:width], self.qkv.bias[:width])
+        return attend_used(q, kv, layout, self.heads, causal=self.causal, dropout=dropout)
+
+    def _dropped(self, change: Tensor, used: Tensor | None, total: int) -> Tensor:
+        out: Tensor = self.drop(change) if used is None else self.drop.of_rows(change, used, total)
+        return out
 
     def _mlp(self, x: Tensor) -> Tensor:
-        out: Tensor = self.narrow(F.gelu(self.widen(self.before_mlp(x))))
+        out: Tensor = self.narrow(F.gelu(self.widen(x)))
         return out
 
 
 class Transformer(nn.Module):
-    """Learned positions, blocks and a final LayerNorm."""
+    """Learned positions, blocks and a LayerNorm: at the end, or before post-norm blocks."""
 
-    def __init__(self, settings: spec.SASRec | spec.BERT4Rec, causal: bool) -> None:
+    def __init__(self, settings: spec.TransformerBackbone, causal: bool) -> None:
         super().__init__()
         self.positions = nn.Parameter(torch.empty(settings.max_length, settings.width))
         self.blocks = nn.ModuleList(Block(settings, causal) for _ in range(settings.layers))
         self.norm = nn.LayerNorm(settings.width)
+        self.pre_norm, self.from_end = settings.norm == "pre", settings.positions == "right"
         self.drop = Dropout(settings.dropout)
         nn.init.normal_(self.positions, std=0.02)
         for module in self.modules():
@@ -67,8 +79,10 @@ class Transformer(nn.Module):
     def forward(self, vectors: Tensor, layout: Layout) -> Tensor:
         """Item vectors [T, d] -> representations of the positions that are used [N, d], of all [T, d] where the layout
         names none."""
-        x = self.drop(vectors + F.embedding(layout.positions, self.positions))
+        places = layout.from_end() if self.from_end else layout.positions
+        x = vectors + F.embedding(places, self.positions)
+        x = self.drop(x if self.pre_norm else self.norm(x))
         for number, block in enumerate(self.blocks, 1):
             x = block(x, layout, layout.used if number == len(self.blocks) else None)
-        out: Tensor = self.norm(x)
+        out: Tensor = self.norm(x) if self.pre_norm else x
         return out

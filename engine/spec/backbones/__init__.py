@@ -10,6 +10,7 @@ from engine.spec.backbones.sequential import (  # isort: split
     PrefixTrained,
     SASRec,
     Sequential,
+    TransformerBackbone,
 )
 
 from engine.spec.backbones.graph import GCN, GDE, GIN, JGCF, NGCF, SVDGCN, GraphBackbone, LightGCN  # isort: split
@@ -62,4 +63,5 @@ __all__ = [
     "PrefixTrained",
     "SASRec",
     "Sequential",
+    "TransformerBackbone",
 ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from engine.spec.backbones.base import BACKBONES, ItemBackbone
+from engine.spec.part import Neutral
 
 
 class Sequential(ItemBackbone):
@@ -35,20 +36,34 @@ def _heads_divide_width(heads: int, width: int) -> None:
         raise ValueError(f"backbone.heads={heads} does not divide backbone.width={width}")
 
 
-@BACKBONES.add
-class SASRec(Sequential):
-    """Causal self-attention (Kang & McAuley 2018), pre-norm blocks."""
+class TransformerBackbone(Sequential):
+    """Base of the models made of transformer blocks."""
 
-    implementation: ClassVar[str] = "engine.models.sequential.sasrec:SASRecEncoder"
-    name: Literal["sasrec"] = "sasrec"
     layers: int = Field(2, ge=1, description="transformer blocks")
     heads: int = Field(2, ge=1, description="attention heads; must divide width")
     inner: int = Field(256, ge=1, description="width of the feed-forward layer")
+    norm: Annotated[Literal["pre", "post"], Neutral("pre")] = Field(
+        "pre", description="LayerNorm before each layer, or behind it, as in the first transformer"
+    )
+    positions: Annotated[Literal["left", "right"], Neutral("left")] = Field(
+        "left", description="count positions from a window's first item, or back from its last"
+    )
+    attention_dropout: Annotated[float, Neutral(0.0)] = Field(
+        0.0, ge=0, lt=1, description="dropout rate of the attention weights"
+    )
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> SASRec:
+    def _parts_fit(self) -> Self:
         _heads_divide_width(self.heads, self.width)
         return self
+
+
+@BACKBONES.add
+class SASRec(TransformerBackbone):
+    """Causal self-attention (Kang & McAuley 2018)."""
+
+    implementation: ClassVar[str] = "engine.models.sequential.sasrec:SASRecEncoder"
+    name: Literal["sasrec"] = "sasrec"
 
 
 @BACKBONES.add
@@ -62,20 +77,12 @@ class GRU4Rec(Sequential):
 
 
 @BACKBONES.add
-class BERT4Rec(Sequential):
-    """Bidirectional self-attention trained on masked items (Sun et al. 2019), pre-norm blocks."""
+class BERT4Rec(TransformerBackbone):
+    """Bidirectional self-attention trained on masked items (Sun et al. 2019)."""
 
     implementation: ClassVar[str] = "engine.models.sequential.bert4rec:BERT4RecEncoder"
     name: Literal["bert4rec"] = "bert4rec"
-    layers: int = Field(2, ge=1, description="transformer blocks")
-    heads: int = Field(2, ge=1, description="attention heads; must divide width")
-    inner: int = Field(256, ge=1, description="width of the feed-forward layer")
     mask_share: float = Field(0.2, gt=0, lt=1, description="share of positions masked in training")
-
-    @model_validator(mode="after")
-    def _parts_fit(self) -> BERT4Rec:
-        _heads_divide_width(self.heads, self.width)
-        return self
 
 
 @BACKBONES.add

@@ -21,6 +21,8 @@ BACKBONES: list[spec.Backbone] = [
     spec.FMLPRec(**SMALL, inner=16),
     spec.BSARec(**SMALL, inner=16, components=3),
     spec.SRGNN(**SMALL, layers=2),
+    spec.SASRec(**SMALL, inner=16, norm="post", positions="right"),
+    spec.BERT4Rec(**SMALL, inner=16, norm="post", positions="right"),
 ]
 
 
@@ -55,7 +57,7 @@ def test_a_history_is_encoded_alike_alone_and_in_company(backbone: spec.Backbone
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("backbone", [*BACKBONES[:2], BACKBONES[3]], ids=lambda b: b.name)
+@pytest.mark.parametrize("backbone", [*BACKBONES[:2], BACKBONES[3], BACKBONES[7]], ids=lambda b: b.name)
 def test_causal_backbones_do_not_see_the_future(backbone: spec.Backbone) -> None:
     model = model_of(backbone)
     layout = Layout.of(torch.tensor([6, 4]), CPU)

@@ -93,6 +93,8 @@ BACKBONES: list[spec.Backbone] = [
     spec.FMLPRec(width=8, max_length=12, inner=16),
     spec.BSARec(width=8, max_length=12, inner=16, components=3),
     spec.SRGNN(width=8, max_length=12, layers=2),
+    spec.SASRec(width=8, max_length=12, inner=16, norm="post", positions="right"),
+    spec.BERT4Rec(width=8, max_length=12, inner=16, norm="post", positions="right"),
 ]
 
 

@@ -11,13 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from engine import spec
+from engine.models.sequential.bert4rec import BERT4RecEncoder
 from engine.models.sequential.bsarec import BSARecEncoder
 from engine.models.sequential.fmlp_rec import FMLPRecEncoder
 from engine.models.sequential.hstu import HSTUEncoder
 from engine.models.sequential.layout import Layout
 from engine.models.sequential.post_norm import FeedForward, PositionedInput
 from engine.models.sequential.recommender import SequentialRecommender, build
+from engine.models.sequential.sasrec import SASRecEncoder
 from engine.models.sequential.sr_gnn import SRGNNEncoder
+from engine.models.sequential.transformer import Block
 from tests.engine.data.test_windows import sequences
 from tests.engine.parts import table_of
 
@@ -60,9 +63,12 @@ def entered(layer: PositionedInput, vectors: Tensor) -> list[Tensor]:
     return [norm(layer.norm, v + layer.positions[len(vectors) - 1 - t]) for t, v in enumerate(vectors)]
 
 
+def gelu(x: Tensor) -> Tensor:
+    return x * (1 + torch.erf(x / math.sqrt(2))) / 2
+
+
 def fed_forward(layer: FeedForward, x: Tensor) -> Tensor:
-    inner = layer.widen.weight @ x + layer.widen.bias
-    inner = inner * (1 + torch.erf(inner / math.sqrt(2))) / 2
+    inner = gelu(layer.widen.weight @ x + layer.widen.bias)
     return norm(layer.residual.norm, x + layer.narrow.weight @ inner + layer.narrow.bias)
 
 
@@ -89,6 +95,85 @@ def back(spectrum: list[Tensor]) -> list[Tensor]:
 def padded(rows: list[Tensor], length: int) -> list[Tensor]:
     """Zeros before the window, up to the full length."""
     return [torch.zeros(WIDTH, dtype=torch.float64)] * (length - len(rows)) + rows
+
+
+def transformer(model: Any, vectors: Tensor, settings: spec.TransformerBackbone, causal: bool) -> Tensor:
+    """Place by place, head by head, with the LayerNorms where `norm` says."""
+    pre, n = settings.norm == "pre", len(vectors)
+    places = [t if settings.positions == "left" else n - 1 - t for t in range(n)]
+    x = [v + model.positions[place] for v, place in zip(vectors, places, strict=True)]
+    x = x if pre else [norm(model.norm, row) for row in x]
+    size = WIDTH // settings.heads
+    for block in model.blocks:
+        entering = [norm(block.before_attention, row) for row in x] if pre else x
+        q, k, v = zip(*((block.qkv.weight @ row + block.qkv.bias).split(WIDTH) for row in entering), strict=True)
+        new = []
+        for t in range(n):
+            seen = range(t + 1 if causal else n)
+            heads = []
+            for part in (slice(h * size, (h + 1) * size) for h in range(settings.heads)):
+                p = torch.stack([q[t][part] @ k[s][part] / math.sqrt(size) for s in seen]).exp()
+                heads.append(sum(w * v[s][part] for w, s in zip(p / p.sum(), seen, strict=True)))
+            row = x[t] + block.out.weight @ torch.cat(heads) + block.out.bias
+            row = row if pre else norm(block.before_attention, row)
+            inner = block.widen.weight @ (norm(block.before_mlp, row) if pre else row) + block.widen.bias
+            row = row + block.narrow.weight @ gelu(inner) + block.narrow.bias
+            new.append(row if pre else norm(block.before_mlp, row))
+        x = new
+    return torch.stack([norm(model.norm, row) for row in x] if pre else x)
+
+
+LAYOUTS = [("pre", "left"), ("pre", "right"), ("post", "left"), ("post", "right")]
+
+
+@pytest.mark.parametrize(("where", "positions"), LAYOUTS)
+def test_sasrec_is_its_equations_place_by_place(where: Any, positions: Any) -> None:
+    settings = spec.SASRec(width=WIDTH, max_length=12, inner=10, norm=where, positions=positions)
+    model = model_of(settings)
+    rows, backbone = model.table()[0], model.backbone
+    assert isinstance(backbone, SASRecEncoder)
+    expected = [transformer(backbone.transformer, rows[window], settings, causal=True) for window in histories()]
+    torch.testing.assert_close(encoded(model, histories()), torch.cat(expected))
+
+
+@pytest.mark.parametrize(("where", "positions"), LAYOUTS)
+def test_bert4rec_is_its_equations_behind_a_history(where: Any, positions: Any) -> None:
+    """The query of each history is the head's output at a mask behind it."""
+    settings = spec.BERT4Rec(width=WIDTH, max_length=12, inner=10, norm=where, positions=positions)
+    model = model_of(settings)
+    rows = model.table()[0]
+    backbone: object = model.backbone
+    assert isinstance(backbone, BERT4RecEncoder)
+    mix, after_mix = backbone.head[0], backbone.head[2]
+    assert isinstance(mix, nn.Linear) and isinstance(after_mix, nn.LayerNorm)
+    expected = []
+    for window in histories():
+        last = transformer(backbone.transformer, torch.cat([rows[window], backbone.mask[None]]), settings, False)[-1]
+        expected.append(norm(after_mix, gelu(mix.weight @ last + mix.bias)))
+    flat = torch.tensor([item for window in histories() for item in window])
+    torch.testing.assert_close(model.after(rows, flat, torch.tensor(SIZES)), torch.stack(expected))
+
+
+def test_attention_dropout_drops_weights_and_keeps_their_mean() -> None:
+    """In training alone, and as often as it says: over many draws the mean is what evaluation computes."""
+    settings = spec.SASRec(width=WIDTH, max_length=12, layers=1, inner=10, dropout=0, attention_dropout=0.3)
+    backbone = model_of(settings).backbone
+    assert isinstance(backbone, SASRecEncoder)
+    block = backbone.transformer.blocks[0]
+    assert isinstance(block, Block)
+    layout, x = Layout.of(torch.tensor([3]), torch.device("cpu")), torch.randn(3, WIDTH, dtype=torch.float64)
+    for used in (None, torch.tensor([0, 2])):
+        where = layout if used is None else Layout.of(torch.tensor([3]), x.device, used)
+        with torch.no_grad():
+            torch.manual_seed(0)
+            kept = block.eval()._attended(x, where, used)
+            block.train()
+            drawn = torch.stack([block._attended(x, where, used) for _ in range(1500)])
+        lost = (drawn[:, 0].abs().amax(1) < 1e-12).double().mean()  # the first place sees itself alone, in two heads
+        assert abs(float(lost) - 0.3**2) < 0.04
+        assert float((drawn.mean(0) - kept).abs().max()) < 0.1 * float(kept.abs().max())
+    plain = model_of(spec.SASRec(width=WIDTH, max_length=12, layers=1, inner=10, dropout=0)).train()
+    assert torch.equal(encoded(plain, histories()), encoded(plain, histories()))
 
 
 def fmlp_rec(encoder: Any, vectors: Tensor, length: int) -> Tensor:

@@ -19,6 +19,17 @@ UNSEEN = N_ITEMS - 1
 SMALL = {"width": 16, "max_length": 8, "inner": 12, "hidden": 12, "windows": "fixed"}
 SEQUENTIAL = [name for name, part in spec.BACKBONES.items() if issubclass(part, spec.Sequential)]
 NEXT_ITEM = [name for name in SEQUENTIAL if "mask_share" not in spec.BACKBONES[name].model_fields]
+POST_NORM: dict[str, object] = {"norm": "post", "attention_dropout": 0.3}
+FROM_THE_END: dict[str, object] = {"positions": "right"}
+VARIANTS: list[tuple[str, dict[str, object]]] = [
+    *((name, {}) for name in SEQUENTIAL),
+    *(
+        (name, change)
+        for name in ("sasrec", "bert4rec")
+        for change in (POST_NORM, FROM_THE_END, POST_NORM | FROM_THE_END)
+    ),
+]
+"""Backbones with the options that change what they compute."""
 
 
 def histories() -> Sequences:
@@ -29,20 +40,29 @@ def histories() -> Sequences:
     return Sequences(items, np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), times)
 
 
-def model_of(name: str, train: Sequences, **table: object) -> tuple[SequentialRecommender, spec.Experiment]:
+def backbone_of(name: str, **change: object) -> spec.Backbone:
     part = spec.BACKBONES[name]
-    backbone = part.model_validate({key: value for key, value in SMALL.items() if key in part.model_fields})
+    return part.model_validate({key: value for key, value in SMALL.items() if key in part.model_fields} | change)
+
+
+def model_of(name: str, train: Sequences, **table: object) -> tuple[SequentialRecommender, spec.Experiment]:
+    return made_of(backbone_of(name), train, **table)
+
+
+def made_of(
+    backbone: spec.Backbone, train: Sequences, **table: object
+) -> tuple[SequentialRecommender, spec.Experiment]:
     settings = {"init": "id", "id_sd": 1.0} | table
     experiment = spec.Experiment(backbone=backbone, table=table_of(**settings))
     model = build(experiment, train, N_ITEMS, np.ones((N_ITEMS, 16), dtype=np.float32))
     return model.eval().double(), experiment
 
 
-@pytest.mark.parametrize("name", NEXT_ITEM)
-def test_what_a_target_is_trained_on_is_what_its_history_alone_scores(name: str) -> None:
+@pytest.mark.parametrize(("name", "change"), [*((name, {}) for name in NEXT_ITEM), ("sasrec", POST_NORM)], ids=str)
+def test_what_a_target_is_trained_on_is_what_its_history_alone_scores(name: str, change: dict[str, object]) -> None:
     """So training and ranking score alike, and nothing at or behind a target enters what predicts it."""
     train = histories()
-    model, _ = model_of(name, train)
+    model, _ = made_of(backbone_of(name, **change), train)
     probe = training_probe(train, 10**6)
     trained: list[tuple[int, tuple[float, ...]]] = []
 
@@ -61,10 +81,33 @@ def test_what_a_target_is_trained_on_is_what_its_history_alone_scores(name: str)
     np.testing.assert_allclose([row for _, row in found], [row for _, row in asked], rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", SEQUENTIAL)
-def test_the_gradient_reaches_rows_that_only_score(name: str) -> None:
+def test_positions_from_the_end_train_the_last_target_of_a_window_on_what_its_history_scores() -> None:
+    """Its others are trained at the places that they have in the longer window."""
     train = histories()
-    model, experiment = model_of(name, train)
+    model, _ = made_of(backbone_of("sasrec", positions="right"), train)
+    (batch,) = model.batches(0)[0]
+    collected: list[Tensor] = []
+
+    def collect(h: Tensor, rows: Tensor, targets: Tensor, negatives: Tensor | None) -> Tensor:
+        collected.append(h @ rows.T)
+        return h.sum()
+
+    model.loss(batch, collect)
+    last = np.cumsum(batch.lengths) - 1
+    probe = training_probe(train, 10**6)
+    alone = model.scorer().scores(probe).detach()
+    trained = collected[0].detach()[np.searchsorted(batch.at, last)]
+    targets = batch.targets[np.searchsorted(batch.at, last)]
+    assert len(trained) == len(batch.lengths) >= 5
+    for scores, target in zip(trained, targets, strict=True):
+        same = alone[torch.from_numpy(probe.targets == target)]
+        assert float((same - scores).abs().amax(1).min()) < 1e-10
+
+
+@pytest.mark.parametrize(("name", "change"), VARIANTS, ids=str)
+def test_the_gradient_reaches_rows_that_only_score(name: str, change: dict[str, object]) -> None:
+    train = histories()
+    model, experiment = made_of(backbone_of(name, **change), train)
     (batch,) = model.batches(0)[0]
     assert UNSEEN not in batch.items
     model.loss(batch, criterion(experiment.train.loss, N_ITEMS)).backward()
@@ -72,10 +115,10 @@ def test_the_gradient_reaches_rows_that_only_score(name: str) -> None:
     assert gradient is not None and float(gradient[UNSEEN].abs().max()) > 0
 
 
-@pytest.mark.parametrize("name", SEQUENTIAL)
-def test_a_frozen_table_does_not_move(name: str) -> None:
+@pytest.mark.parametrize(("name", "change"), VARIANTS, ids=str)
+def test_a_frozen_table_does_not_move(name: str, change: dict[str, object]) -> None:
     train = histories()
-    model, experiment = model_of(name, train, init="embedding", inject="frozen")
+    model, experiment = made_of(backbone_of(name, **change), train, init="embedding", inject="frozen")
     before = {key: value.clone() for key, value in model.state_dict().items()}
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=0.1)
@@ -86,10 +129,10 @@ def test_a_frozen_table_does_not_move(name: str) -> None:
     assert moved and not any(key.startswith("table.") for key in moved)
 
 
-@pytest.mark.parametrize("name", SEQUENTIAL)
-def test_a_loss_is_differentiable_twice_in_evaluation(name: str) -> None:
+@pytest.mark.parametrize(("name", "change"), VARIANTS, ids=str)
+def test_a_loss_is_differentiable_twice_in_evaluation(name: str, change: dict[str, object]) -> None:
     """As curvature needs it."""
-    model, experiment = model_of(name, histories())
+    model, experiment = made_of(backbone_of(name, **change), histories())
     (batch,) = model.batches(0)[0]
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with sdpa_kernel(SDPBackend.MATH):
@@ -101,24 +144,22 @@ def test_a_loss_is_differentiable_twice_in_evaluation(name: str) -> None:
     assert sum(each is not None and bool((each != 0).any()) for each in twice) > len(parameters) / 2
 
 
-@pytest.mark.parametrize("name", SEQUENTIAL)
-def test_positions_beyond_the_training_length_are_refused(name: str) -> None:
-    model, _ = model_of(name, histories())
+@pytest.mark.parametrize(("name", "change"), VARIANTS, ids=str)
+def test_positions_beyond_the_training_length_are_refused(name: str, change: dict[str, object]) -> None:
+    model, _ = made_of(backbone_of(name, **change), histories())
     items = torch.zeros(LONGEST, dtype=torch.int64)
     layout = Layout.of(torch.tensor([LONGEST]), items.device)
     with pytest.raises(ValueError, match=r"a window of 9 items, but backbone\.max_length=8"):
         model.represent(model.table()[0], items, layout, None)
 
 
-@pytest.mark.parametrize("name", SEQUENTIAL)
+@pytest.mark.parametrize(("name", "change"), VARIANTS, ids=str)
 @pytest.mark.parametrize("longest", [24, 12, 2])
-def test_successive_cases_score_as_each_by_itself(name: str, longest: int) -> None:
+def test_successive_cases_score_as_each_by_itself(name: str, change: dict[str, object], longest: int) -> None:
     """Where histories fit the backbone. Beyond, a shared encoding begins as far back as that of the run's last case
     does, so that its others see a few items less; a backbone that looks ahead shares none."""
     train = histories()
-    part = spec.BACKBONES[name]
-    settings = SMALL | {"max_length": longest}
-    backbone = part.model_validate({key: value for key, value in settings.items() if key in part.model_fields})
+    backbone = backbone_of(name, **change | {"max_length": longest})
     experiment = spec.Experiment(backbone=backbone, table=table_of(init="id", id_sd=1.0))
     model = build(experiment, train, N_ITEMS).eval().double()
     together, alone = training_probe(train, 10**6, 3), training_probe(train, 10**6)
@@ -134,9 +175,7 @@ def test_cases_of_long_histories_share_what_leaves_them_enough(name: str) -> Non
     items = np.random.default_rng(2).integers(0, UNSEEN, 40)
     times = np.arange(40) * 1000
     train = Sequences(items, np.array([0, 40]), times)
-    part = spec.BACKBONES[name]
-    settings = SMALL | {"max_length": 16}
-    backbone = part.model_validate({key: value for key, value in settings.items() if key in part.model_fields})
+    backbone = backbone_of(name, max_length=16)
     experiment = spec.Experiment(backbone=backbone, table=table_of(init="id", id_sd=1.0))
     model = build(experiment, train, N_ITEMS).eval().double()
     probe = training_probe(train, 3, 3)
