@@ -23,8 +23,9 @@ from typing import Any
 
 from engine import spec
 from engine.queue import enqueue
+from engine.queue.executors.base import thread_environment
 from engine.queue.executors.local.devices import Devices
-from engine.queue.executors.local.processes import thread_environment
+from engine.queue.executors.local.executor import LocalExecutor
 from engine.queue.worker import Worker
 from engine.spool import read_records
 from engine.store import Run, Store, events, get_run, list_runs, open_store
@@ -67,7 +68,7 @@ def through_the_queue(store: Store, n: int) -> list[Run]:
     """The runs, done by a worker with one slot."""
     for experiment in experiments(n):
         enqueue(store, experiment, overrides={}, command=[])
-    Worker(store, Devices((), 1, 1), lambda text: None, linger_s=0.0).run()
+    Worker(store, LocalExecutor(store.files, Devices((), 1, 1)), lambda text: None, linger_s=0.0).run()
     return list_runs(store, status="finished")[::-1]
 
 

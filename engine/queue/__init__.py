@@ -1,20 +1,20 @@
 """Runs as processes: queued, placed on devices, followed, resumed, and settled when they are gone.
 
-Who answers for a running run is told by (pid, start time) in its row and by the lock that its own
-process holds; neither depends on the process that started it. `actions` is what people do, `worker`
-takes the queued runs.
+What answers for a running run is told by its executor and handle in its row (`liveness`) and by the lock that its
+own process holds; neither depends on the process that started it. `executors` are the ways to carry runs out,
+`actions` is what people do, `worker` takes the queued runs.
 """
 
 from engine.queue.actions import cancel, clone, enqueue, reorder, retry, see_off, set_priority
-from engine.queue.executors.local.processes import Process, is_alive, start
 from engine.queue.fleet import WorkerView, drain, ensure_worker, workers
 from engine.queue.foreground import NotStoredError, abandon, supervise
+from engine.queue.liveness import is_alive
 from engine.queue.recovery import resume, settle
+from engine.queue.starting import start
 from engine.store.queue import queued, take_back, withdraw
 
 __all__ = [
     "NotStoredError",
-    "Process",
     "WorkerView",
     "abandon",
     "cancel",

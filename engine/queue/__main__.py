@@ -10,7 +10,7 @@ import time
 
 from engine.errors import UserError
 from engine.files import held
-from engine.queue.executors.local.devices import choose
+from engine.queue.executors.registry import LOCAL, executor
 from engine.queue.fleet import somebody_works
 from engine.queue.worker import Worker
 from engine.store import open_store
@@ -25,7 +25,7 @@ def main(path: str) -> int:
     try:
         with held(store.make_files() / "worker.lock", _PATIENCE_S) as alone:
             if alone and not somebody_works(store):
-                return 0 if Worker(store, choose(None, None, 1, None), say, _LINGER_S).run() else 1
+                return 0 if Worker(store, executor(LOCAL, store.files), say, _LINGER_S).run() else 1
     except UserError as error:
         say(str(error))
         return 2

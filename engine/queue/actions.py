@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.errors import UserError
-from engine.files import is_held
-from engine.queue.executors.local.processes import CANCEL_GRACE_S, ask_to_stop, find, kill_group
 from engine.queue.fleet import workers
+from engine.queue.liveness import executor_of, own_handle
 from engine.queue.recovery import settle_run, stopped_run
 from engine.records import RunStatus
 from engine.spec import Experiment
@@ -41,24 +40,23 @@ def enqueue(
 def cancel(store: Store, run_ids: Sequence[str]) -> list[Run]:
     """Ask for the end of runs; returns them as they are now. Ended runs are left alone.
 
-    A queued run is cancelled at once. A running one is stopped by whoever supervises it (SIGTERM: it
-    saves its state and leaves; SIGKILL to its group after a grace); where nobody does, it gets its
-    SIGTERM here.
+    A queued run is cancelled at once. A running one is stopped by whoever supervises it (it saves its state and
+    leaves; it is killed after a grace); where nobody does, its executor is asked here.
     """
     rows.cancel_rows(store, run_ids)
     runs = [get_run(store, run_id) for run_id in run_ids]
     living = {w.id for w in workers(store) if w.alive}
     for run in runs:
         followed = run.worker_id in living
-        # only the run's own process holds its lock: before that, the row may name whoever starts it
-        if run.status == RunStatus.RUNNING and not followed and is_held(store.folder(run.id).lock) and find(run):
-            ask_to_stop(run.pid or 0, run.pid_start or 0.0)
+        if run.status == RunStatus.RUNNING and not followed and (handle := own_handle(store, run)):
+            executor_of(store, run).stop(handle)
     return runs
 
 
-def see_off(store: Store, run_ids: Sequence[str], grace_s: float = CANCEL_GRACE_S) -> list[Run]:
-    """Wait until cancelled runs have ended; kill the group of those that have not after the grace. Returns
-    them as they ended."""
+def see_off(store: Store, run_ids: Sequence[str]) -> list[Run]:
+    """Wait until cancelled runs have ended; kill those that have not after the grace of their executors. Returns them
+    as they ended."""
+    grace_s = max((executor_of(store, get_run(store, run_id)).cancel_grace_s for run_id in run_ids), default=0.0)
     give_up = time.monotonic() + grace_s
     while (
         any(settle_run(store, run_id).status == RunStatus.RUNNING for run_id in run_ids) and time.monotonic() < give_up
@@ -67,8 +65,8 @@ def see_off(store: Store, run_ids: Sequence[str], grace_s: float = CANCEL_GRACE_
     for run_id in run_ids:
         run = get_run(store, run_id)
         while run.status == RunStatus.RUNNING and time.monotonic() < give_up + grace_s:
-            if run.pid and run.pid_start and is_held(store.folder(run.id).lock):
-                kill_group(run.pid, run.pid_start)
+            if handle := own_handle(store, run):
+                executor_of(store, run).stop(handle, kill=True)
             time.sleep(0.1)
             run = settle_run(store, run_id)
     return [get_run(store, run_id) for run_id in run_ids]

@@ -11,17 +11,11 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from engine.errors import UserError
-from engine.queue.executors.local.processes import (
-    CANCEL_GRACE_S,
-    IMPATIENT_S,
-    child_of,
-    forget,
-    how_it_ended,
-    is_alive,
-    last_word,
-    stop,
-)
+from engine.queue.executors.base import Ending
+from engine.queue.executors.endings import last_word
+from engine.queue.liveness import is_alive
 from engine.queue.recovery import conclude
+from engine.queue.starting import IMPATIENT_S, begun, forget
 from engine.records import RunStatus
 from engine.store import Run, Store, StoreError, StoreLostError, get_run, ingest, request_cancel
 
@@ -54,7 +48,7 @@ def supervise(
     Returns the run as it ended. Raises UserError where another process turns out to be running it,
     NotStoredError where the store cannot be written even at the end.
     """
-    child = child_of(run.id)
+    child = begun(run.id)
     if child is None:
         raise ValueError(f"run {run.id} was not started by this process")
     attempts_before, seen = run.attempt, None
@@ -62,7 +56,7 @@ def supervise(
     quick = store.waiting(min(IMPATIENT_S, store.wait_s))
     with _interrupts() as interrupts:
         while True:
-            code = child.popen.poll()
+            ending = child.executor.ending(child.handle)
             try:
                 if not lost:
                     ingest(quick, run.id)
@@ -76,12 +70,12 @@ def supervise(
             if seen != (seen := (run.spool_offset, run.status, run.cancel_requested)):
                 with suppress(StoreError):
                     on_update(run)
-            if code is not None:
+            if ending is not None:
                 break
             if not stopped and (interrupts or run.cancel_requested):
                 stopped = True
-                kill_at = time.monotonic() + CANCEL_GRACE_S if run.cancel_requested else math.inf
-                stop(child)
+                kill_at = time.monotonic() + child.executor.cancel_grace_s if run.cancel_requested else math.inf
+                child.executor.stop(child.handle)
                 continue  # say so
             if stopped and not requested and not lost:
                 with suppress(StoreError):
@@ -89,7 +83,7 @@ def supervise(
                     requested = True
             if not killed and (len(interrupts) > 1 or time.monotonic() > kill_at):
                 killed = True
-                stop(child, kill=True)
+                child.executor.stop(child.handle, kill=True)
             time.sleep(poll_s)
         forget(run.id)
         patience = quick.wait_s if interrupts else store.wait_s
@@ -97,17 +91,17 @@ def supervise(
             run = _caught_up(quick, run.id, time.monotonic() + patience, interrupts)
             if run.status in (RunStatus.RUNNING, RunStatus.LOST):  # it left no last word
                 run = _without_last_word(
-                    store, run, code, begun=run.attempt > attempts_before, stopped=stopped, killed=killed
+                    store, run, ending, took_up=run.attempt > attempts_before, stopped=stopped, killed=killed
                 )
                 on_update(run)
         except StoreError as error:
-            raise _not_stored(store, run, code, error, stopped=bool(interrupts)) from error
+            raise _not_stored(store, run, ending, error, stopped=bool(interrupts)) from error
     return run
 
 
-def _not_stored(store: Store, run: Run, code: int, error: StoreError, *, stopped: bool) -> NotStoredError:
+def _not_stored(store: Store, run: Run, ending: Ending, error: StoreError, *, stopped: bool) -> NotStoredError:
     brings_in = "`tfllmer db rebuild`" if isinstance(error, StoreLostError) else "the next command"
-    how = last_word(store.folder(run.id)) or how_it_ended(code, store.folder(run.id).log)
+    how = last_word(store.folder(run.id)) or ending.reason
     text = f"run {run.id} has ended ({how}), but {error}; its folder keeps it, {brings_in} brings it in"
     return NotStoredError(text, stopped=stopped)
 
@@ -127,11 +121,11 @@ def _caught_up(quick: Store, run_id: str, give_up: float, interrupts: list[int])
         time.sleep(0.05)
 
 
-def _without_last_word(store: Store, run: Run, code: int, *, begun: bool, stopped: bool, killed: bool) -> Run:
+def _without_last_word(store: Store, run: Run, ending: Ending, *, took_up: bool, stopped: bool, killed: bool) -> Run:
     if is_alive(store, run):
         raise UserError(f"{run.id}: another process is running it; `tfllmer show {run.id}` shows how it goes")
-    how = how_it_ended(code, store.folder(run.id).log)
-    if not begun:
+    how = ending.reason
+    if not took_up:
         how = f"{how} (before it began)"
     if killed:
         return conclude(store, run, RunStatus.CANCELLED, "killed by the user")
@@ -165,6 +159,6 @@ def _interrupts() -> Iterator[list[int]]:
 
 def abandon(run: Run) -> None:
     """Ask the process of a run that is not followed yet to save its state and leave."""
-    child = child_of(run.id)
+    child = begun(run.id)
     if child is not None:
-        stop(child)
+        child.executor.stop(child.handle)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.queue.executors.local.processes import is_alive
+from engine.queue.liveness import is_alive
 from engine.queue.recovery import conclude
 from engine.records import RunStatus
 from engine.store import Run, Store, get_run, ingest

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, TypeAlias
 
-import psutil
 from sqlmodel import col, update
 
 from engine.errors import UserError
-from engine.queue.executors.local.processes import find, is_alive, start
+from engine.queue.executors.local.processes import this_process
+from engine.queue.executors.registry import LOCAL
+from engine.queue.liveness import answers, ending_of, is_alive, where_of
+from engine.queue.starting import start
 from engine.records import RunStatus
 from engine.spool import SpoolMark
 from engine.store import Event, Run, Store, StoreError, get_run, ingest
@@ -66,7 +66,8 @@ def settle_run(store: Store, run_id: str) -> Run:
     run = get_run(store, run_id)
     if alive or run.status != RunStatus.RUNNING or is_alive(store, run):
         return run
-    how = f"its process (pid {run.pid}) is gone without a last word"
+    ending = ending_of(store, run)
+    how = ending.reason if ending else "its process is gone without a last word"
     return conclude(store, run, RunStatus.CANCELLED if run.cancel_requested else RunStatus.LOST, how)
 
 
@@ -84,7 +85,7 @@ def conclude(store: Store, run: Run, status: Ending, reason: str, crashes: int |
     return get_run(store, run.id)
 
 
-def resume(store: Store, run_id: str, argv: Sequence[str] | None = None) -> Run:
+def resume(store: Store, run_id: str, argv: Sequence[str] = ()) -> Run:
     """Start a run again that may go on (`stopped_run`): the same folder, from its last checkpoint.
 
     Returns the run, running as a child of this process, for `supervise`. Raises UserError where it may not, or is
@@ -117,8 +118,7 @@ def stopped_run(store: Store, run_id: str) -> Run:
     if run.status == RunStatus.QUEUED:
         raise UserError(f"{run.id}: is queued already; a worker takes it up, `tfllmer queue` shows its place")
     if run.status == RunStatus.RUNNING or is_alive(store, run):
-        process = find(run)
-        where = f" (pid {process.pid})" if process else ""
+        where = f" ({where_of(run)})" if answers(store, run) else ""
         raise UserError(f"{run.id}: is running{where}; `tfllmer cancel {run.id}` stops it")
     if not folder.spec.exists():
         raise UserError(files_gone(store, run))
@@ -135,7 +135,7 @@ def files_gone(store: Store, run: Run) -> str:
 
 def _take(store: Store, run: Run) -> bool:
     """Make the run ours in one statement; False where another process was faster."""
-    me = psutil.Process(os.getpid())
+    me = this_process()
     with store.write() as session:
         free = update(Run).where(col(Run.id) == run.id, col(Run.status) == run.status)
         mine = free.values(
@@ -146,7 +146,9 @@ def _take(store: Store, run: Run) -> bool:
             cancel_requested=False,
             worker_id=None,
             pid=me.pid,
-            pid_start=me.create_time(),
-            host=platform.node(),
+            pid_start=me.pid_start,
+            host=me.host,
+            executor=LOCAL,
+            handle="",
         )
         return session.connection().execute(mine).rowcount == 1

@@ -15,24 +15,14 @@ from types import FrameType
 from ulid import ULID
 
 from engine.errors import UserError
-from engine.files import is_held, own_log
-from engine.queue.executors.local.devices import Devices, Placed
-from engine.queue.executors.local.launcher import Launcher
-from engine.queue.executors.local.processes import (
-    CANCEL_GRACE_S,
-    IMPATIENT_S,
-    ask_to_stop,
-    group_lives,
-    how_it_ended,
-    is_alive,
-    kill_group,
-    last_word,
-    own,
-    process_lives,
-)
+from engine.files import is_held
+from engine.queue.executors.base import Ending, Executor, How, Placed, Task
+from engine.queue.executors.endings import last_word
 from engine.queue.fleet import HEARTBEAT_S, worker_lives
+from engine.queue.liveness import handle_of, is_alive, own
 from engine.queue.policy import after_end
 from engine.queue.recovery import conclude, isolated, settle
+from engine.queue.starting import IMPATIENT_S
 from engine.records import RunStatus
 from engine.store import Run, Store, StoreError, StoreLostError, experiment_of, get_run, ingest
 from engine.store import queue as rows
@@ -51,20 +41,17 @@ class _Job:
     run_id: str
     device: str
     threads: int
-    pid: int
-    pid_start: float
-    own_child: bool  # the launcher will tell its exit code
+    handle: str
     hard_limit: float | None = None  # on the monotonic clock
-    ended: bool = False
-    how: str = ""  # it ended, where it left no last word
+    ending: Ending | None = None
+    too_long: bool = False  # it was beyond its time limit and did not stop by itself
     blame: bool = True
-    give_up: bool = False
     kill_at: float | None = None
     read: int = -1  # size of the spool when it was last ingested
 
     @property
     def placed(self) -> Placed:
-        return Placed(self.device, self.threads, self.pid)
+        return Placed(self.device, self.threads, self.handle)
 
 
 class Worker:
@@ -73,27 +60,23 @@ class Worker:
     The first SIGTERM or Ctrl-C (or a request in the store) drains it: it takes nothing new and leaves
     when its runs have ended. The second stops the runs, which save their state and are queued again. The
     third leaves at once; the runs go on, and the next worker adopts them. A closed terminal is ignored.
-    With `linger_s` it also leaves when nothing that it could take has been queued for so long. `server` is
-    the command that starts runs (see `engine.forkserver`).
+    With `linger_s` it also leaves when nothing that it could take has been queued for so long.
     """
 
     def __init__(
         self,
         store: Store,
-        devices: Devices,
+        executor: Executor,
         say: Callable[[str], None],
         linger_s: float | None = None,
-        server: Sequence[str] | None = None,
     ) -> None:
         self.id = str(ULID())
         self._wait_s = store.wait_s
         self._store = store.waiting(min(IMPATIENT_S, store.wait_s))
-        self._devices, self._say, self._linger_s = devices, say, linger_s
+        self._executor, self._say, self._linger_s = executor, say, linger_s
         self._jobs: dict[str, _Job] = {}
-        self._codes: dict[int, int | None] = {}
         self._degrees = 0
         self._draining = False
-        self._launcher = Launcher(own_log(store.make_files(), "worker"), server)
 
     def run(self) -> bool:
         """Work until it is told to leave; False where the database was deleted, replaced or damaged meanwhile: then it
@@ -101,11 +84,11 @@ class Worker:
         self._store.make_files()
         with _signals() as came:
             self._begin(came)
-            self._say(f"worker {self.id} (pid {os.getpid()}) on {summary(self._devices.slots)}; Ctrl-C drains it")
+            self._say(f"worker {self.id} (pid {os.getpid()}) on {summary(self._executor.slots)}; Ctrl-C drains it")
             try:
                 there = self._loop(came)
             finally:
-                self._launcher.close()
+                self._executor.close()
                 if not self._jobs:
                     with suppress(StoreError):
                         rows.leave(self._store, self.id)
@@ -117,8 +100,8 @@ class Worker:
         while True:
             try:
                 settle(self._store)
-                self._launcher.ready()
-                self._row = rows.add_worker(self._store, self.id, self._devices.slots)
+                self._executor.ready()
+                self._row = rows.add_worker(self._store, self.id, self._executor.slots, self._executor.name)
                 return
             except StoreLostError:
                 raise
@@ -151,26 +134,32 @@ class Worker:
                 return False
             except StoreError:  # locked or full for now: the runs do not need it
                 pass
-            self._launcher.wait(_POLL_S)
+            self._executor.wait(_POLL_S)
         return True
 
     def _nothing_comes(self, idle_s: float) -> bool:
         if self._linger_s is None or idle_s < self._linger_s:
             return False
-        return rows.leave(self._store, self.id, self._devices.accepts)
+        return rows.leave(self._store, self.id, self._wishes)
 
     def _beat(self) -> None:
-        load = self._devices.load([job.placed for job in self._jobs.values()])
+        load = self._executor.load([job.placed for job in self._jobs.values()])
         rows.beat(self._store, self.id, load, draining=self._draining)
+
+    @property
+    def _wishes(self) -> rows.Wishes:
+        """The runs that it could take."""
+        return rows.Wishes(self._executor.name, self._executor.accepts)
 
     # -------------------------------------------------------------------------------- taking runs
 
     def _place(self) -> bool:
         """Fill the free places with queued runs; whether any was taken."""
         taken = False
-        while rows.anything_queued(self._store, self._devices.accepts) and self._launcher.ready():
-            for offer in self._devices.offers([job.placed for job in self._jobs.values()]):
-                run = rows.claim(self._store, self._row, place=offer.device, devices=offer.accepts, free=offer.free)
+        while rows.anything_queued(self._store, self._wishes) and self._executor.ready():
+            for offer in self._executor.offers([job.placed for job in self._jobs.values()]):
+                wishes = rows.Wishes(self._executor.name, offer.accepts, offer.free)
+                run = rows.claim(self._store, self._row, offer.device, wishes)
                 if run is not None:
                     self._start(run, offer.device)
                     taken = True
@@ -188,29 +177,27 @@ class Worker:
             self._say(f"{run.id} failed: its specification cannot be read")
             return
         threads, limit = execution.threads, execution.time_limit_s
-        folder, kind = self._store.folder(run.id).root, device.partition(":")[0]
         try:
-            started = self._launcher.start(folder, kind, threads, self._devices.environment(device))
+            (handle,) = self._executor.start([Task(self._store.folder(run.id), threads, device, run.cluster)])
         except UserError:
             rows.put_back(self._store, run, "its worker could not start it", crashes=run.crashes)
             raise
-        job = _Job(run.id, device, self._width(threads), started.pid, started.pid_start, own_child=True)
+        job = _Job(run.id, device, self._width(threads), handle)
         if limit is not None:
             job.hard_limit = time.monotonic() + limit + DRAIN_GRACE_S
         self._jobs[run.id] = job
         self._say(f"{run.id} starts on {device}: {run.arm} {run.dataset} {run.backbone} seed {run.seed}")
-        own(self._store, run.id, started.pid, started.pid_start)
+        own(self._store, run.id, self._executor.name, handle)
 
     def _width(self, threads: int) -> int:
         """A run that wants more threads than there are slots gets all slots."""
-        return min(threads, max(self._devices.cpu_slots, 1))
+        return min(threads, max(self._executor.slots.count("cpu"), 1))
 
     # -------------------------------------------------------------------------------- following them
 
     def _follow(self) -> bool:
         """Bring the rows of the runs up to date, do what is asked of them, settle those that have ended;
         whether any has."""
-        self._codes |= self._launcher.ended()
         if not self._jobs:
             return False
         before = len(self._jobs)
@@ -218,7 +205,7 @@ class Worker:
         for job in list(self._jobs.values()):
             attend = partial(self._attend, job, cancel=job.run_id in wanted)
             if not isolated(self._store, job.run_id, attend):
-                kill_group(job.pid, job.pid_start)
+                self._executor.stop(job.handle, kill=True)
                 del self._jobs[job.run_id]
                 self._say(f"{job.run_id} cannot be followed; `tfllmer show {job.run_id}` says why")
         return len(self._jobs) < before
@@ -226,48 +213,38 @@ class Worker:
     def _attend(self, job: _Job, *, cancel: bool) -> None:
         self._look_after(job)
         self._ingest(job)
-        if not job.ended:
+        if job.ending is None:
             self._do_as_asked(job, cancel=cancel)
-        elif group_lives(job.pid, job.pid_start):
-            kill_group(job.pid, job.pid_start)  # the place is free once the last of its processes is gone
-        else:
-            self._settle(job)
+        elif self._executor.clear(job.handle):
+            self._settle(job, job.ending)
 
     def _follow_alone(self, came: Sequence[int]) -> None:
         """Follow the runs to their end without a store: their folders have all that they do."""
         self._draining = True
         while self._jobs and not self._leaves_at_once(came):
-            self._codes |= self._launcher.ended()
             for job in list(self._jobs.values()):
                 folder = self._store.folder(job.run_id)
-                self._learn_code(job)
-                job.ended |= not (job.own_child or process_lives(job.pid, job.pid_start) or is_held(folder.lock))
-                if not job.ended:
+                job.ending = job.ending or self._executor.ending(job.handle)
+                if job.ending is None or (job.ending.how is How.VANISHED and is_held(folder.lock)):
+                    job.ending = None
                     self._do_as_asked(job, cancel=False)
-                elif group_lives(job.pid, job.pid_start):
-                    kill_group(job.pid, job.pid_start)
-                else:
+                elif self._executor.clear(job.handle):
                     del self._jobs[job.run_id]
-                    how = last_word(folder) or job.how or "its process is gone without a last word"
+                    how = last_word(folder) or job.ending.reason
                     self._say(f"{job.run_id} has ended ({how}); its folder keeps it for `tfllmer db rebuild`")
-            self._launcher.wait(_POLL_S)
-
-    def _learn_code(self, job: _Job) -> None:
-        """What the launcher has told of the process."""
-        if job.own_child and job.pid in self._codes:
-            code = self._codes.pop(job.pid)
-            job.own_child, job.ended = False, code is not None
-            if code is not None:
-                job.how = job.how or how_it_ended(code, self._store.folder(job.run_id).log)
+            self._executor.wait(_POLL_S)
 
     def _look_after(self, job: _Job) -> None:
-        """Find out whether the run's process has ended."""
-        self._learn_code(job)
-        if not job.own_child and not job.ended:
+        """Find out whether the run's work has ended."""
+        if job.ending is not None:
+            return
+        ending = self._executor.ending(job.handle)
+        if ending is not None and ending.how is How.VANISHED:
             run = get_run(self._store, job.run_id)
-            if run.pid is not None and run.pid_start is not None:  # its own process may not have been known yet
-                job.pid, job.pid_start = run.pid, run.pid_start
-            job.ended = not is_alive(self._store, run)
+            job.handle = handle_of(run) or job.handle  # its own work may not have been known when it was adopted
+            if is_alive(self._store, run):
+                return
+        job.ending = ending
 
     def _ingest(self, job: _Job) -> None:
         spool = self._store.folder(job.run_id).spool
@@ -278,24 +255,23 @@ class Worker:
 
     def _do_as_asked(self, job: _Job, *, cancel: bool) -> None:
         now = time.monotonic()
-        if cancel and (job.kill_at is None or job.kill_at > now + CANCEL_GRACE_S):
+        if cancel and (job.kill_at is None or job.kill_at > now + self._executor.cancel_grace_s):
             self._say(f"{job.run_id} is asked to stop")
-            self._stop(job, CANCEL_GRACE_S)
+            self._stop(job, self._executor.cancel_grace_s)
         if job.hard_limit is not None and now >= job.hard_limit and job.kill_at is None:
-            job.how, job.give_up = "time limit: killed, since it did not stop by itself", True
-            job.kill_at = now
+            job.too_long, job.kill_at = True, now
         if job.kill_at is not None and now >= job.kill_at:
-            kill_group(job.pid, job.pid_start)
+            self._executor.stop(job.handle, kill=True)
 
     def _stop(self, job: _Job, grace_s: float) -> None:
         job.kill_at, job.blame = time.monotonic() + grace_s, False
-        ask_to_stop(job.pid, job.pid_start)
+        self._executor.stop(job.handle)
 
-    def _settle(self, job: _Job) -> None:
-        how = job.how or f"its process (pid {job.pid}) is gone without a last word"
-        run = after_end(self._store, job.run_id, how, blame=job.blame, give_up=job.give_up)
+    def _settle(self, job: _Job, ending: Ending) -> None:
+        how = "time limit: killed, since it did not stop by itself" if job.too_long else ending.reason
+        run = after_end(self._store, job.run_id, how, blame=job.blame and ending.blame, give_up=job.too_long)
         if run.status == RunStatus.RUNNING and run.worker_id == self.id:
-            job.ended, job.how = False, ""  # another process has it: follow that one
+            job.ending, job.handle = None, handle_of(run) or job.handle  # another process has it: follow that one
             return
         del self._jobs[job.run_id]
         self._say(f"{run.id} {run.status}" + (f": {run.reason}" if run.reason else ""))
@@ -306,7 +282,7 @@ class Worker:
         """Adopt the runs of dead workers that go on, settle those that do not, forget the workers."""
         self._draining |= rows.asked_to_drain(self._store, self.id)
         for worker in rows.list_workers(self._store):
-            if worker.id == self.id or worker_lives(worker):
+            if worker.executor != self._executor.name or worker.id == self.id or worker_lives(worker):
                 continue
             for run in rows.runs_of(self._store, [worker.id]):
                 isolated(self._store, run.id, partial(self._take_over, run, worker))
@@ -315,14 +291,14 @@ class Worker:
 
     def _take_over(self, run: Run, dead: StoredWorker) -> None:
         if not is_alive(self._store, run):
-            begun = (run.pid, run.pid_start) != (dead.pid, dead.pid_start)
+            begun = bool(run.handle) or (run.pid, run.pid_start) != (dead.pid, dead.pid_start)
             run = after_end(
                 self._store, run.id, "its worker is gone, and so is its process", blame=begun, worker_gone=True
             )
             self._say(f"{run.id} of worker {dead.id} {run.status}" + (f": {run.reason}" if run.reason else ""))
         elif run.status == RunStatus.RUNNING and rows.adopt(self._store, run, self._row):
             threads, device = self._width(experiment_of(run).execution.threads), run.device or "cpu"
-            self._jobs[run.id] = _Job(run.id, device, threads, run.pid or 0, run.pid_start or 0.0, own_child=False)
+            self._jobs[run.id] = _Job(run.id, device, threads, handle_of(run) or "")
             self._say(f"{run.id} adopted from worker {dead.id}")
 
     # -------------------------------------------------------------------------------- leaving

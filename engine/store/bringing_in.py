@@ -195,6 +195,8 @@ def _place(run: Run, document: Mapping[str, Any]) -> None:
     run.host, run.device = text(document.get("host")), text(document.get("device"))
     run.pid, run.pid_start = whole(document.get("pid")), number(document.get("pid_start"))
     run.trashed = _time(document.get("trashed"))
+    run.executor, run.cluster = text(document.get("executor")) or "local", text(document.get("cluster")) or ""
+    run.handle, run.handle_state = text(document.get("handle")) or "", text(document.get("handle_state")) or ""
 
 
 def _worker(session: Session, known: Mapping[str, Any]) -> str | None:

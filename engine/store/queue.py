@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,10 +35,26 @@ def queued(store: Store) -> list[Run]:
         return list(session.exec(select(Run).where(*_waiting()).order_by(*_order())))
 
 
-def anything_queued(store: Store, devices: Sequence[str]) -> bool:
-    """Whether a run waits that asks for one of these devices (`auto`, `cpu`, `cuda`, `cuda:N`)."""
+@dataclass(frozen=True)
+class Wishes:
+    """Which queued runs a worker could take: those for its executor that ask for one of `devices` (`auto`, `cpu`,
+    `cuda`, `cuda:N`; None: any), and for at most `threads` CPU threads (None: any number)."""
+
+    executor: str
+    devices: tuple[str, ...] | None = None
+    threads: int | None = None
+
+
+def anything_queued(store: Store, wishes: Wishes) -> bool:
+    """Whether a run waits that a worker could take."""
     with store.read() as session:
-        return session.exec(select(Run.id).where(*_waiting(), _DEVICE.in_(devices)).limit(1)).first() is not None
+        return session.exec(select(Run.id).where(*_takes(wishes)).limit(1)).first() is not None
+
+
+def _takes(wishes: Wishes) -> tuple[ColumnElement[bool], ...]:
+    """The runs that wait for this executor and these devices, whatever their threads."""
+    devices = () if wishes.devices is None else (_DEVICE.in_(wishes.devices),)
+    return (*_waiting(), col(Run.executor) == wishes.executor, *devices)
 
 
 def set_priority(store: Store, run_ids: Iterable[str], priority: int) -> None:
@@ -100,17 +117,15 @@ def _order() -> tuple[Any, ...]:
 # ------------------------------------------------------------------------------------ taken, put back, given up
 
 
-def claim(
-    store: Store, worker: StoredWorker, *, place: str, devices: Sequence[str], free: int | None = None
-) -> Run | None:
-    """Take the first queued run that asks for one of `devices`, for the device `place`; None where there
-    is none. It is then running in the name of the worker until its own process is known.
+def claim(store: Store, worker: StoredWorker, place: str, wishes: Wishes) -> Run | None:
+    """Take the first queued run that fits the wishes, for the device `place`; None where there is none. It is then
+    running in the name of the worker until its own process is known.
 
-    With `free`, the run is taken only if it wants at most so many CPU threads. The first run is waited
-    for, not passed over, so that one that wants many threads gets its turn.
+    The first run is waited for, not passed over, so that one that wants many threads gets its turn.
     """
-    first = select(Run.id).where(*_waiting(), _DEVICE.in_(devices)).order_by(*_order()).limit(1).scalar_subquery()
-    conditions = [col(Run.id) == first, *_waiting(), *([] if free is None else [free >= _THREADS])]
+    first = select(Run.id).where(*_takes(wishes)).order_by(*_order()).limit(1).scalar_subquery()
+    narrow = [] if wishes.threads is None else [wishes.threads >= _THREADS]
+    conditions = [col(Run.id) == first, *_waiting(), *narrow]
     mine = update(Run).where(*conditions).returning(col(Run.id))
     with store.write() as session:
         claimed = session.connection().execute(
@@ -125,6 +140,8 @@ def claim(
                 pid_start=worker.pid_start,
                 host=worker.host,
                 device=place,
+                handle="",
+                handle_state="",
             )
         )
         run_id = claimed.scalar()
@@ -157,6 +174,7 @@ def _to_queue(store: Store, run: Run, reason: str, crashes: int, position: float
         "crashes": crashes,
     }
     values |= {"cancel_requested": False, "worker_id": None, "pid": None, "pid_start": None, "device": None}
+    values |= {"handle": "", "handle_state": ""}
     with store.write() as session:
         back = update(Run).where(*same).values(**values, position=position)
         done = session.connection().execute(back).rowcount == 1
@@ -172,6 +190,7 @@ def unchanged(run: Run) -> tuple[ColumnElement[bool], ...]:
         col(Run.status) == run.status,
         col(Run.pid).is_not_distinct_from(run.pid),
         col(Run.pid_start).is_not_distinct_from(run.pid_start),
+        col(Run.handle) == run.handle,
         col(Run.spool_offset) == run.spool_offset,
     )
 
@@ -227,8 +246,8 @@ def _log(session: Session, run_id: str, text: str) -> None:
 # ------------------------------------------------------------------------------------ workers
 
 
-def add_worker(store: Store, worker_id: str, slots: Sequence[str]) -> StoredWorker:
-    """A row for this process as a worker with these slots (the device of each)."""
+def add_worker(store: Store, worker_id: str, slots: Sequence[str], executor: str = "local") -> StoredWorker:
+    """A row for this process as a worker of the executor with these slots (the device of each)."""
     me, now = psutil.Process(), datetime.now(UTC)
     worker = StoredWorker(
         id=worker_id,
@@ -239,6 +258,7 @@ def add_worker(store: Store, worker_id: str, slots: Sequence[str]) -> StoredWork
         heartbeat=now,
         slots=list(slots),
         devices=[],
+        executor=executor,
     )
     with store.write() as session:
         session.add(worker)
@@ -273,12 +293,12 @@ def list_workers(store: Store) -> list[StoredWorker]:
         return list(session.exec(select(StoredWorker).order_by(col(StoredWorker.started), col(StoredWorker.id))))
 
 
-def leave(store: Store, worker_id: str, devices: Sequence[str] = ()) -> bool:
-    """Remove a worker's row; with `devices` only where no run waits that asks for one of them. A run that
-    is queued later finds the worker gone: both are decided in the order of their transactions."""
-    waiting = exists(select(Run.id).where(*_waiting(), _DEVICE.in_(devices)))
+def leave(store: Store, worker_id: str, wishes: Wishes | None = None) -> bool:
+    """Remove a worker's row; with `wishes` only where no run waits that it could take. A run that is queued later
+    finds the worker gone: both are decided in the order of their transactions."""
+    waiting = [] if wishes is None else [~exists(select(Run.id).where(*_takes(wishes)))]
     with store.write() as session:
-        gone = delete(StoredWorker).where(col(StoredWorker.id) == worker_id, *([~waiting] if devices else []))
+        gone = delete(StoredWorker).where(col(StoredWorker.id) == worker_id, *waiting)
         return session.connection().execute(gone).rowcount == 1
 
 

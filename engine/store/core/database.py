@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlmodel import Session
 
-HEAD = "0005"
+HEAD = "0006"
 """The schema of `tables`: the newest revision in `migrations/versions`."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

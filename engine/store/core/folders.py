@@ -125,7 +125,7 @@ def _states(document: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
             yield state.get("at"), state.get("text")
 
 
-_MOVING = ("spool_offset", "worker")
+_MOVING = ("spool_offset", "worker", "handle_state")
 """Change without a word."""
 
 
@@ -166,6 +166,7 @@ def run_documents(connection: Connection, run_ids: Iterable[str]) -> dict[str, d
 _RUNS = (
     "SELECT run.id AS run, run.created, study.name AS study, overrides, command, status, reason, ended, spool_offset,"
     " cancel_requested, crashes, priority, position, run.host, device, run.pid, run.pid_start, trashed,"
+    " run.executor, cluster, handle, handle_state,"
     " worker.id AS worker_id, worker.host AS worker_host, worker.pid AS worker_pid, worker.pid_start AS worker_start"
     " FROM run LEFT JOIN study ON study.id = run.study_id LEFT JOIN worker ON worker.id = run.worker_id"
 )

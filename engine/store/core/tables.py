@@ -78,6 +78,9 @@ class StoredWorker(SQLModel, table=True):
     draining: bool = Field(
         default=False, sa_column_kwargs=_ZERO, description="finishes what it runs and takes nothing new"
     )
+    executor: str = Field(
+        default="local", sa_column_kwargs={"server_default": "local"}, description="what it hands its runs to"
+    )
 
 
 class Run(SQLModel, table=True):
@@ -144,6 +147,22 @@ class Run(SQLModel, table=True):
     device: str | None = Field(default=None, description="where a worker placed it: cpu, cuda:N")
     trashed: datetime | None = Field(
         default=None, sa_type=UTCDateTime, description="removed by a person, not yet purged"
+    )
+    executor: str = Field(
+        default="local", sa_column_kwargs={"server_default": "local"}, description="what carries it out"
+    )
+    cluster: str = Field(
+        default="",
+        sa_column_kwargs={"server_default": ""},
+        description="the preset of configs/cluster that it is handed over with",
+    )
+    handle: str = Field(
+        default="",
+        sa_column_kwargs={"server_default": ""},
+        description="what the executor calls its work: a job id; empty for a process of (host, pid, pid_start)",
+    )
+    handle_state: str = Field(
+        default="", sa_column_kwargs={"server_default": ""}, description="how the executor said last that it stands"
     )
 
 

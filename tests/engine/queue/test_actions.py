@@ -1,6 +1,7 @@
 """The order of the queue, claims, and what people do with queued runs; no process is started."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,16 +16,16 @@ from engine.store import queue as rows
 
 from .workers import queue_double
 
-ANY = ("auto", "cpu")
+ANY = rows.Wishes("local", ("auto", "cpu"))
 
 
 def ids(store: Store) -> list[str]:
     return [run.id for run in queued(store)]
 
 
-def take(store: Store, **wishes: object) -> Run | None:
+def take(store: Store, threads: int | None = None) -> Run | None:
     worker = rows.add_worker(store, f"w{len(workers(store))}", ["cpu"])
-    return rows.claim(store, worker, place="cpu", devices=ANY, **wishes)  # type: ignore[arg-type]
+    return rows.claim(store, worker, "cpu", replace(ANY, threads=threads))
 
 
 def test_runs_stand_in_the_order_of_priority_then_of_their_making(store: Store) -> None:
@@ -100,7 +101,7 @@ def test_each_run_is_claimed_once_by_many(store: Store) -> None:
     def work(name: str) -> None:
         mine = open_store(store.path)
         worker = rows.add_worker(mine, name, ["cpu"])
-        while (run := rows.claim(mine, worker, place="cpu", devices=ANY)) is not None:
+        while (run := rows.claim(mine, worker, "cpu", ANY)) is not None:
             assert (run.status, run.worker_id, run.device) == ("running", name, "cpu")
             taken.append(run.id)
 
@@ -115,12 +116,13 @@ def test_each_run_is_claimed_once_by_many(store: Store) -> None:
 def test_a_claim_heeds_devices_and_threads(store: Store) -> None:
     gpu = queue_double(store, "", execution={"device": "cuda:1"})
     wide, narrow = queue_double(store, "", execution={"threads": 4}), queue_double(store, "")
-    assert take(store, free=3) is None, "the first is waited for"
-    assert [run.id for run in filter(None, [take(store, free=4), take(store, free=1)])] == [wide.id, narrow.id]
+    assert take(store, 3) is None, "the first is waited for"
+    assert [run.id for run in filter(None, [take(store, 4), take(store, 1)])] == [wide.id, narrow.id]
     assert take(store) is None
     assert ids(store) == [gpu.id]
     assert not rows.anything_queued(store, ANY)
-    assert rows.anything_queued(store, ("cuda:1",))
+    assert rows.anything_queued(store, rows.Wishes("local", ("cuda:1",)))
+    assert not rows.anything_queued(store, rows.Wishes("slurm")), "it is queued for this machine"
 
 
 def test_a_worker_does_not_leave_while_something_waits_for_it(store: Store) -> None:

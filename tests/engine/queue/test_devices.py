@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from engine.errors import UserError
-from engine.queue.executors.local.devices import Devices, GpuLoad, Placed, choose, usable_slots
+from engine.queue.executors.base import Placed
+from engine.queue.executors.local.devices import Devices, GpuLoad, choose, usable_slots
+from engine.queue.executors.local.processes import ProcessId
 
 GiB = 1 << 30
 
@@ -53,7 +55,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def on(device: str, pid: int | None = None, threads: int = 1) -> Placed:
-    return Placed(device, threads, pid)
+    return Placed(device, threads, None if pid is None else ProcessId(pid, 0.0, None).handle)
 
 
 def places(devices: Devices, *placed: Placed) -> list[str]:

@@ -1,6 +1,7 @@
 """Runs as real processes that finish, crash, are stopped and are killed."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -17,7 +18,8 @@ import pytest
 from engine.errors import UserError
 from engine.files import held
 from engine.queue import is_alive, resume, settle, start, supervise
-from engine.queue.executors.local.processes import own
+from engine.queue.executors.local.processes import ProcessId
+from engine.queue.liveness import own
 from engine.records import RunStatus
 from engine.spec import Experiment
 from engine.spool import SpoolWriter, read_records
@@ -144,10 +146,12 @@ def test_a_run_is_followed_to_its_end(store: Store) -> None:
 def test_it_is_handed_over_to_the_child_at_once(store: Store) -> None:
     run = running(store)
     assert get_run(store, run.id).pid == os.getpid()
-    process = start(store, run, double(store, run, "forever"))
-    assert get_run(store, run.id).pid == process.popen.pid
-    assert os.getsid(process.popen.pid) == process.popen.pid, "a session of its own"
-    process.popen.kill()
+    start(store, run, double(store, run, "forever"))
+    pid = get_run(store, run.id).pid
+    assert pid
+    assert pid != os.getpid()
+    assert os.getsid(pid) == pid, "a session of its own"
+    os.kill(pid, signal.SIGKILL)
     assert supervise(store, run, quiet).status == "lost"
 
 
@@ -302,7 +306,9 @@ def own_no_one(store: Store, run: Run) -> None:
     gone = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     started = psutil.Process(gone.pid).create_time()
     gone.communicate()
-    own(store, run.id, gone.pid, started)  # a process may have ended before it is written down
+    own(
+        store, run.id, "local", ProcessId(gone.pid, started, platform.node()).handle
+    )  # a process may have ended before it is written down
 
 
 def test_a_run_whose_maker_died_before_starting_it_is_lost(store: Store) -> None:

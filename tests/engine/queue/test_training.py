@@ -18,7 +18,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from engine import spec
-from engine.queue.executors.local.processes import thread_environment
+from engine.queue.executors.base import thread_environment
 from engine.spool import RunFolder, read_records
 from engine.store import Run, Store, get_run, series, series_names
 from tests.jobs import do

@@ -25,11 +25,16 @@ TINY: dict[str, Any] = {
 WORKER = """
 import sys
 from engine.queue.executors.local.devices import Devices
+from engine.queue.executors.local.executor import LocalExecutor
+from engine.queue.executors.local.launcher import Launcher
 from engine.queue.worker import Worker
 from engine.store import open_store
 db, slots, linger_s, *server = sys.argv[1:]
 say = lambda text: print(text, flush=True)
-worker = Worker(open_store(db), Devices((), 1, int(slots)), say, float(linger_s) if linger_s else None, server or None)
+store = open_store(db)
+launcher = Launcher(store.make_files() / "worker.log", server or None)
+executor = LocalExecutor(store.files, Devices((), 1, int(slots)), launcher)
+worker = Worker(store, executor, say, float(linger_s) if linger_s else None)
 sys.exit(not worker.run())
 """
 DOUBLES = [sys.executable, str(Path(__file__).with_name("server.py"))]

@@ -15,7 +15,7 @@ from engine.store.core.damage import damaged_runs
 from engine.store.queries.documents import documents
 from engine.store.queries.feed import Feed
 from engine.store.queries.filters import parse
-from engine.store.queue import add_worker, claim
+from engine.store.queue import Wishes, add_worker, claim
 from engine.views.queue import queue_state
 from tests.tui.cli.calls import Cli
 
@@ -143,7 +143,7 @@ def test_a_bad_row_is_shown_with_its_reason_and_stops_nothing(
     boards = leaderboards(measured_records(store, ["ndcg@10"]), ["ndcg@10"])
     assert [cell.runs for board in boards for cell in board.cells] == [(good.id,)]
     worker = add_worker(store, "w", ["cpu"])
-    claimed = claim(store, worker, place="cpu", devices=("auto", "cpu"))
+    claimed = claim(store, worker, "cpu", Wishes("local", ("auto", "cpu")))
     assert claimed is not None and claimed.id == waits.id
     cli = Cli(store.path.parent)
     listed = cli("runs", "--json", "--db", str(store.path))

@@ -15,7 +15,7 @@ from engine.spool import RunFolder
 from engine.store import Run, Store, StoreLostError, get_run, ingest, list_runs, open_store, series, set_status
 from engine.store.annotations import add_note, add_tag, purge, remove_tag, trash
 from engine.store.diagnoses import keep_diagnosis
-from engine.store.queue import add_worker, claim, queue_again, queued, set_priority
+from engine.store.queue import Wishes, add_worker, claim, queue_again, queued, set_priority
 from engine.store.rebuild import rebuild, restore
 from engine.store.studies import save_study, stored_study, study_runs
 from engine.store.upkeep import backup_beside, check
@@ -79,8 +79,8 @@ def full(store: Store) -> Store:
     waits, first, taken, lost, set_aside, removed = (new_run(store, seed=seed) for seed in range(2, 8))
     set_priority(store, [first.id, taken.id], 3)
     worker = add_worker(store, "w", ["cpu"])
-    assert claim(store, worker, place="cpu", devices=["auto"])
-    assert claim(store, worker, place="cpu", devices=["auto"])
+    assert claim(store, worker, "cpu", Wishes("local", ("auto",)))
+    assert claim(store, worker, "cpu", Wishes("local", ("auto",)))
     again = finished(store, seed=8)
     assert queue_again(store, get_run(store, again.id), "by the user, from the beginning")
     set_status(store, lost.id, RunStatus.LOST, "its process (pid 4) is gone without a last word")

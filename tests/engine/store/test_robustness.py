@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.queue.executors.local.processes import how_it_ended
+from engine.queue.executors.endings import exited
 from engine.spec import Experiment, to_json
 from engine.spool import RunFolder
 from engine.store import Run, Store, StoreError, get_run, info, ingest, open_store, series
@@ -177,7 +177,7 @@ def test_a_run_that_finds_the_disk_full_ends_with_a_code_that_says_so(small_disk
     done = subprocess.run(
         [sys.executable, "-m", "engine.job", folder.root], capture_output=True, text=True, check=False
     )
-    assert how_it_ended(done.returncode, folder.log).startswith("the disk is full"), done.stderr
+    assert exited(done.returncode, folder.log).reason.startswith("the disk is full"), done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from engine import spec
 from engine.presets import resolve
-from engine.queue.executors.local.processes import thread_environment
+from engine.queue.executors.base import thread_environment
 from engine.spool import RunFolder, read_records
 from tests.jobs import do
 

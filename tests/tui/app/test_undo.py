@@ -81,7 +81,7 @@ async def test_what_went_on_meanwhile_is_left_alone_and_that_is_said(filled: Pat
         store = open_store(filled)
         worker = rows.add_worker(store, f"w{os.getpid()}", ["cpu"])
         for _ in range(3):
-            rows.claim(store, worker, place="cpu", devices=("auto", "cpu"))
+            rows.claim(store, worker, "cpu", rows.Wishes("local", ("auto", "cpu")))
         await press(pilot, "u")
         assert status(filled, 9) == "running" and "too late to undo" in shown(pilot)
 

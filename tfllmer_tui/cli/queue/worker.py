@@ -63,6 +63,7 @@ def worker(
 
     from engine import queue
     from engine.queue.executors.local.devices import choose
+    from engine.queue.executors.local.executor import LocalExecutor
     from engine.queue.worker import Worker
     from engine.store import open_store
 
@@ -70,10 +71,11 @@ def worker(
         leaving = queue.drain(open_store(db))
         put("\n".join(f"worker {each.id} (pid {each.pid}) drains" for each in leaving) or "No worker is alive.")
         return
-    devices = choose(gpus, exclude, slots_per_gpu, cpu_slots)
+    store = open_store(db)
+    executor = LocalExecutor(store.files, choose(gpus, exclude, slots_per_gpu, cpu_slots))
 
     def say(text: str) -> None:
         put(f"{time.strftime('%H:%M:%S')} {text}")
 
-    if not Worker(open_store(db), devices, say, 0.0 if until_empty else None).run():
+    if not Worker(store, executor, say, 0.0 if until_empty else None).run():
         raise typer.Exit(1)

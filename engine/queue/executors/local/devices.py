@@ -11,28 +11,11 @@ from typing import Any
 import psutil
 
 from engine.errors import UserError
+from engine.queue.executors.base import Offer, Placed
+from engine.queue.executors.local.processes import ProcessId
 
 _SPARE = 0.1
 """Share of a slot's memory that strangers may hold before the slot counts as taken."""
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A run that holds a place: its device, its CPU threads, its process."""
-
-    device: str
-    threads: int
-    pid: int | None
-
-
-@dataclass(frozen=True)
-class Offer:
-    """A place that is free now. `accepts` are the wishes (`execution.device`) that it fulfils, `free` how
-    many CPU threads a run may want (None: any number)."""
-
-    device: str
-    accepts: tuple[str, ...]
-    free: int | None
 
 
 @dataclass(frozen=True)
@@ -62,7 +45,7 @@ class Devices:
         places = []
         busy = {index: sum(p.device == f"cuda:{index}" for p in placed) for index in self.gpus}
         for index in sorted(self.gpus, key=lambda index: busy[index]):
-            ours = [p.pid for p in placed if p.device == f"cuda:{index}" and p.pid is not None]
+            ours = [ProcessId.of_handle(p.handle).pid for p in placed if p.device == f"cuda:{index}" and p.handle]
             if busy[index] < usable_slots(gpu_load(index), ours, self.slots_per_gpu):
                 places.append(Offer(f"cuda:{index}", self._accepts(f"cuda:{index}"), None))
         free = self.cpu_slots - sum(p.threads for p in placed if p.device == "cpu")

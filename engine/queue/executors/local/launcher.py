@@ -19,18 +19,11 @@ from typing import Any
 
 import engine
 from engine.errors import UserError
-from engine.queue.executors.local.processes import thread_environment
+from engine.queue.executors.base import thread_environment
+from engine.queue.executors.local.processes import ProcessId
 
 _PATIENCE_S = 300.0
 """An import of torch from a slow disk takes minutes; more is a fault."""
-
-
-@dataclass(frozen=True)
-class Started:
-    """A process that a server has started."""
-
-    pid: int
-    pid_start: float
 
 
 @dataclass
@@ -72,7 +65,7 @@ class Launcher:
         self._log = log
         self._argv = list(server or [sys.executable, "-P", "-m", "engine.forkserver"])
         self._servers: list[_Server] = []
-        self._started: dict[str, Started] = {}
+        self._started: dict[str, ProcessId] = {}
         self._ended: dict[int, int | None] = {}
         self._broken = False
 
@@ -83,7 +76,7 @@ class Launcher:
             raise UserError(f"{self._log}: the process that starts runs does not work; see there")
         return self._server(threads).ready
 
-    def start(self, folder: Path, device: str, threads: int, environment: Mapping[str, str]) -> Started:
+    def start(self, folder: Path, device: str, threads: int, environment: Mapping[str, str]) -> ProcessId:
         """Start the run in the folder on `cpu` or `cuda`. Raises UserError where the server does not work."""
         values = dict(environment) | thread_environment(threads)
         request = {"folder": str(folder), "device": device, "environment": values}
@@ -119,7 +112,7 @@ class Launcher:
                     server.ready = True
                 elif "folder" in answer:
                     server.children.add(answer["pid"])
-                    self._started[answer["folder"]] = Started(answer["pid"], answer["pid_start"])
+                    self._started[answer["folder"]] = ProcessId(answer["pid"], answer["pid_start"], None)
                 elif "ended" in answer:
                     server.children.discard(answer["ended"])
                     self._ended[answer["ended"]] = answer["code"]

@@ -11,7 +11,7 @@ from engine.spec import Experiment
 from engine.store import Store, get_run, ingest, open_store, request_cancel, set_status
 from engine.store.annotations import add_note, add_tag, purge, remove_tag, restore, trash
 from engine.store.diagnoses import keep_diagnosis
-from engine.store.queue import add_worker, claim, place_first, put_back, set_priority
+from engine.store.queue import Wishes, add_worker, claim, place_first, put_back, set_priority
 from engine.store.studies import save_study
 
 from ..helpers import new_run, spool_of, write_points
@@ -31,7 +31,7 @@ def test_a_run_from_its_place_in_the_queue_to_its_end(store: Store) -> None:
     place_first(store, [other.id])
     assert kept(store, other.id)["position"] < kept(store, run.id)["position"] == run.position
     worker = add_worker(store, "w", ["cpu"])
-    taken = claim(store, worker, place="cpu", devices=["auto"])
+    taken = claim(store, worker, "cpu", Wishes("local", ("auto",)))
     assert taken is not None
     assert taken.id == other.id
     document = kept(store, other.id)
