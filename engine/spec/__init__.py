@@ -152,7 +152,19 @@ from engine.spec.table import (
     TrainedRows,
     ViewsAdapter,
 )
-from engine.spec.training import MARGIN, SGD, Adam, AdamW, Budget, Converged, Optimizer, Patience, Train, Until
+from engine.spec.training import (
+    MARGIN,
+    SGD,
+    Adam,
+    AdamW,
+    Budget,
+    Converged,
+    Optimizer,
+    Patience,
+    Precision,
+    Train,
+    Until,
+)
 from engine.spec.tuning import Tuning
 from engine.spec.upgrade import FORMAT, upgrade
 from engine.spec.vectors import Embedding
@@ -272,6 +284,7 @@ __all__ = [
     "PopularityBias",
     "PopularityGraph",
     "Post",
+    "Precision",
     "PrefixTrained",
     "PrincipalReduction",
     "RandomBasis",

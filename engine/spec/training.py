@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from engine.spec.losses import CE, Loss
 from engine.spec.part import Neutral, Part
@@ -62,6 +62,9 @@ class Converged(Part):
     window: int = Field(10, ge=1, description="epochs over which the fall is measured")
 
 
+Precision: TypeAlias = Literal["fp32", "bf16"]
+"""Of the large products of a training step; sums, weights and everything else are float32 either way."""
+
 Until: TypeAlias = Annotated[Budget | Patience | Converged, Field(discriminator="kind")]
 
 
@@ -86,3 +89,14 @@ class Train(Part):
     probe_run: Annotated[int, Neutral(1)] = Field(
         4, ge=1, description="how many successive positions of them are drawn together: one encoding serves them all"
     )
+    precision: Annotated[Precision, Neutral("fp32")] = Field(
+        "fp32",
+        description="numbers that enter the products of a training step: bf16 halves them in the full softmax and in "
+        "the linear maps of SASRec and BERT4Rec, on a processor that multiplies bf16; evaluation is fp32 always",
+    )
+
+    @model_validator(mode="after")
+    def _precision_is_read(self) -> Train:
+        if self.precision != "fp32" and not isinstance(self.loss, CE):
+            raise ValueError(f"train.precision={self.precision} is for train.loss=ce, not {self.loss.kind}")
+        return self

@@ -71,7 +71,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
     UserError where the catalogue is too small for the loss.
     """
     settings = experiment.train
-    criterion = losses.criterion(settings.loss, model.n_items)
+    criterion = losses.criterion(settings.loss, model.n_items, settings.precision)
     probe = training_probe(split.train, settings.probe, settings.probe_run)
     valid = held_out(split.valid_history, split.valid)
     curvature = CurvatureProbe(experiment, split, model, recorder)

@@ -133,14 +133,16 @@ def gbce_beta(k: int, n_items: int, t: float) -> float:
 # ------------------------------------------------------------------------------------ what settings name
 
 
-def criterion(loss: spec.LossPart, n_items: int) -> Criterion:
+def criterion(loss: spec.LossPart, n_items: int, precision: spec.Precision = "fp32") -> Criterion:
     """What is minimised: its implementation, told its settings. Raises UserError where the catalogue is too small for
-    the negatives."""
+    the negatives. `precision` is that of the full softmax's products."""
     if loss.n_negatives > n_items - 1:
         raise UserError(
             f"train.loss.negatives: {loss.n_negatives} against each target, but the catalogue has only {n_items - 1} "
             "other items; set fewer"
         )
+    if precision == "bf16":
+        return lambda h, rows, targets, negatives: softmax_cross_entropy(h, rows, targets, torch.bfloat16)
     return cast(Criterion, load(loss.implementation)(loss, n_items))
 
 

@@ -8,9 +8,26 @@ from contextlib import suppress
 import torch
 import torch.utils.deterministic as torch_deterministic
 
+from engine import spec
+from engine.errors import UserError
+
 _FILLS = "fill_uninitialized_memory"  # missing in torch's types
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt
 _MMAP_FROM, _TRIM_ABOVE = 32 << 20, 1 << 30  # bytes; the first is the most that glibc takes
+
+
+def require_precision(device: torch.device, precision: spec.Precision) -> None:
+    """Raises UserError where products of that precision are not made by the device itself."""
+    if precision == "bf16" and (device.type != "cpu" or not _multiplies_bf16()):
+        where = "this processor has neither" if device.type == "cpu" else f"not for {device}"
+        raise UserError(
+            f"train.precision=bf16: for processors with AVX512-BF16 or AMX, and {where}; --set train.precision=fp32"
+        )
+
+
+def _multiplies_bf16() -> bool:
+    """What the processor says of itself; without such instructions torch computes bf16 a hundred times slower."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def settle(device: torch.device, threads: int) -> None:

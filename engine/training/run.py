@@ -21,7 +21,7 @@ from engine.spool import RunFolder, SpoolWriter
 from engine.training import fitting, loop
 from engine.training.diagnosis import start_facts
 from engine.training.outcome import sizes
-from engine.training.process import settle
+from engine.training.process import require_precision, settle
 from engine.training.reference import id_table
 from engine.training.split_files import write_split
 
@@ -45,6 +45,7 @@ def carry_out(
     step, and what data, vectors and loop raise."""
     experiment.require_made_here()
     device = _device(experiment.execution.device)
+    require_precision(device, experiment.train.precision)
     settle(device, experiment.execution.threads)
     recorder.facts(
         {"device": str(device), "threads": experiment.execution.threads, "provenance": provenance(folder.root)}

@@ -45,7 +45,7 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
     the plain form, and the memory is one block."""
 
     @staticmethod
-    def forward(ctx: Any, h: Tensor, rows: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx: Any, h: Tensor, rows: Tensor, targets: Tensor, kind: torch.dtype | None) -> Tensor:
         count, n_items = len(h), len(rows)
         d_h = torch.zeros_like(h) if ctx.needs_input_grad[0] else None
         d_rows = torch.zeros_like(rows) if ctx.needs_input_grad[1] else None
@@ -53,27 +53,29 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
         log2_sums = h.new_empty(count, 1)
         scaled = h * LOG2_E
         shifted = not bounded(scaled, rows)
+        kind = h.dtype if kind is None or shifted else kind
+        factor, other = scaled.to(kind), rows.to(kind)
         block, width = _sizes(h.device, n_items)
         tiles = [(first, min(n_items, first + width)) for first in range(0, n_items, width)]
-        space = h.new_empty(min(block, count) * n_items)
+        space = h.new_empty(min(block, count) * n_items, dtype=kind)
         for start in range(0, count, block):
             part = slice(start, start + block)
             total = sums[part]
             held = []
-            top, tiled = _weights(scaled[part], rows, tiles, space, shifted)
+            top, tiled = _weights(factor[part], other, tiles, space, shifted)
             for (first, stop), weights in zip(tiles, tiled, strict=True):
-                total.add_(weights.sum(1, keepdim=True))
+                total.add_(weights.sum(1, keepdim=True, dtype=h.dtype))
                 if d_h is not None:
-                    d_h[part].addmm_(weights, rows[first:stop])
+                    _add_product(d_h[part], weights, other[first:stop])
                 held.append(weights)
             torch.log2(total, out=log2_sums[part])
             if top is not None:
                 log2_sums[part].add_(top)
             if d_rows is not None:
                 # p = weights / total is never formed: its n columns are divided on the d-wide side of each product
-                divided = h[part] / total
+                divided = (h[part] / total).to(kind)
                 for (first, stop), weights in zip(tiles, held, strict=True):
-                    d_rows[first:stop].addmm_(weights.T, divided)
+                    _add_product(d_rows[first:stop], weights.T, divided)
         wanted = rows.index_select(0, targets)
         loss = LN_2 * log2_sums.sum(dtype=torch.float64) - (h * wanted).sum(dtype=torch.float64)
         if d_h is not None:
@@ -84,10 +86,18 @@ class _SoftmaxCrossEntropy(torch.autograd.Function):
         return (loss / count).to(h.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         d_h, d_rows, count = ctx.gradients
         scale = upstream[0] / count
-        return None if d_h is None else d_h * scale, None if d_rows is None else d_rows * scale, None
+        return None if d_h is None else d_h * scale, None if d_rows is None else d_rows * scale, None, None
+
+
+def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
+    """total += a b, in the precision of `total` where the factors have a lower one."""
+    if a.dtype == total.dtype:
+        total.addmm_(a, b)
+    else:
+        total.add_(torch.mm(a, b))
 
 
 def _weights(
@@ -114,11 +124,12 @@ def _weights(
     return top, weighted()
 
 
-def softmax_cross_entropy(h: Tensor, rows: Tensor, targets: Tensor) -> Tensor:
+def softmax_cross_entropy(h: Tensor, rows: Tensor, targets: Tensor, kind: torch.dtype | None = None) -> Tensor:
     """Mean over N targets of -log softmax(h rows^T)[target], in nats.
 
     h [N, d] (already divided by the temperature), rows [n, d], targets [N] int64 in 0..n-1. Differentiable
-    once in h and rows; N must not be 0.
+    once in h and rows; N must not be 0. `kind` is the type of the factors and of each tile's results in the three
+    products, None that of h; where scores are beyond the bound it is that of h too, since their size needs its digits.
     """
-    loss: Tensor = _SoftmaxCrossEntropy.apply(h, rows, targets)  # type: ignore[no-untyped-call]
+    loss: Tensor = _SoftmaxCrossEntropy.apply(h, rows, targets, kind)  # type: ignore[no-untyped-call]
     return loss

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from engine import spec
+from engine.models.projection import Projection
 from engine.models.sequential.layout import Layout
 from engine.models.sequential.transformer import Transformer
 
@@ -19,7 +20,7 @@ class BERT4RecEncoder(nn.Module):
         self.transformer = Transformer(settings, causal=False)
         self.mask = nn.Parameter(torch.empty(settings.width))
         nn.init.normal_(self.mask, std=0.02)
-        mix = nn.Linear(settings.width, settings.width)
+        mix = Projection(settings.width, settings.width)
         nn.init.normal_(mix.weight, std=0.02)
         nn.init.zeros_(mix.bias)
         self.head = nn.Sequential(mix, nn.GELU(), nn.LayerNorm(settings.width))

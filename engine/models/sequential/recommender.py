@@ -18,6 +18,7 @@ from engine.data.cases import Cases
 from engine.data.windows import Batch, epoch_batches, n_targets, tails
 from engine.models.base import Criterion, InnerProducts
 from engine.models.item_table import ItemTable
+from engine.models.projection import use_bf16_products
 from engine.models.registry import load
 from engine.models.sequential.layout import Layout
 from engine.models.sequential.views import TwoReadings
@@ -184,4 +185,7 @@ def build(
         raise TypeError(f"{settings.name} reads no histories")
     backbone = load(settings.implementation)(settings)
     table = table_of(experiment, settings.width, n_items, z)
-    return SequentialRecommender(table, backbone, settings, experiment, train, n_items)
+    model = SequentialRecommender(table, backbone, settings, experiment, train, n_items)
+    if experiment.train.precision == "bf16":
+        use_bf16_products(model)
+    return model

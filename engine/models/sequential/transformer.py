@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from engine import spec
 from engine.models.dropout import Dropout
+from engine.models.projection import Projection
 from engine.models.sequential.attention import attend, attend_used
 from engine.models.sequential.layout import Layout
 
@@ -23,8 +24,8 @@ class Block(nn.Module):
         self.attention_dropout = settings.attention_dropout
         # the norm of each layer, which post-norm blocks apply behind it
         self.before_attention, self.before_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.widen, self.narrow = nn.Linear(width, inner), nn.Linear(inner, width)
+        self.qkv, self.out = Projection(width, 3 * width), Projection(width, width)
+        self.widen, self.narrow = Projection(width, inner), Projection(inner, width)
         self.drop = Dropout(settings.dropout)
 
     def forward(self, x: Tensor, layout: Layout, used: Tensor | None = None) -> Tensor:
@@ -47,8 +48,8 @@ class Block(nn.Module):
             once = self.training or not torch.is_grad_enabled()  # curvature differentiates twice, in evaluation mode
             return attend(self.qkv(x), layout, self.heads, causal=self.causal, once=once, dropout=dropout)
         width = x.shape[1]
-        kv = F.linear(x, self.qkv.weight[width:], self.qkv.bias[width:])
-        q = F.linear(x.index_select(0, used), self.qkv.weight[:width], self.qkv.bias[:width])
+        kv = self.qkv.part(x, slice(width, None))
+        q = self.qkv.part(x.index_select(0, used), slice(width))
         return attend_used(q, kv, layout, self.heads, causal=self.causal, dropout=dropout)
 
     def _dropped(self, change: Tensor, used: Tensor | None, total: int) -> Tensor:

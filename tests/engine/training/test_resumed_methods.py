@@ -26,8 +26,12 @@ def split() -> Split:
     return split_dataset(load_dataset(DATA), DATA)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_method_that_is_stopped_goes_on_to_the_bit(method: str, split: Split, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("method", "more"), [*((method, []) for method in METHODS), ("id", ["train.precision=bf16"])], ids=str
+)
+def test_a_method_that_is_stopped_goes_on_to_the_bit(
+    method: str, more: list[str], split: Split, tmp_path: Path
+) -> None:
     sets = [
         f"backbone.width={WIDTH}",
         "backbone.max_length=10",
@@ -35,7 +39,7 @@ def test_a_method_that_is_stopped_goes_on_to_the_bit(method: str, split: Split, 
         "train.batch_size=16",
         "train.probe=64",
     ]
-    found = resolve(method=method, sets=[*sets, "evaluate.curvature=0"]).experiment
+    found = resolve(method=method, sets=[*sets, *more, "evaluate.curvature=0"]).experiment
     always = spec.Execution(checkpoint_s=1e-9)
     experiment = found.model_copy(update={"data": DATA, "execution": always})
     z = np.concatenate([Z, REFERENCE], axis=1) if method == "llmemb" else Z

@@ -81,3 +81,21 @@ def test_only_what_is_trained_gets_a_gradient_and_large_scores_stay_finite() -> 
     assert torch.isfinite(h.grad).all()
     with torch.no_grad():
         torch.testing.assert_close(softmax.softmax_cross_entropy(h, rows, targets), loss.detach())
+
+
+@pytest.mark.parametrize("items", [17, 5000], ids=["one tile", "tiles"])
+def test_bf16_factors_give_the_plain_form_of_rounded_ones(items: int) -> None:
+    h, rows, targets = parts(300, items, torch.float32)
+    plain = F.cross_entropy(h.double() @ rows.double().T, targets)
+    measured = softmax.softmax_cross_entropy(h, rows, targets, torch.bfloat16)
+    torch.testing.assert_close(measured.double(), plain, rtol=2e-3, atol=0)
+    wanted = torch.autograd.grad(plain, [h, rows])
+    for one, other in zip(torch.autograd.grad(measured, [h, rows]), wanted, strict=True):
+        assert one.dtype == torch.float32
+        assert 0 < (one - other).norm() < 0.02 * other.norm()  # bf16 keeps 8 digits of a number, 2^-9 = .002
+
+
+def test_scores_beyond_the_bound_are_not_rounded_to_bf16() -> None:
+    h, rows, targets = parts(6, 9, torch.float32)
+    exact = softmax.softmax_cross_entropy(h * 1e3, rows, targets)
+    assert torch.equal(softmax.softmax_cross_entropy(h * 1e3, rows, targets, torch.bfloat16), exact)
