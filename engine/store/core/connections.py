@@ -202,12 +202,30 @@ def translated(path: Path, wait_s: float) -> Iterator[None]:
         if str(cause) == "interrupted":
             raise KeyboardInterrupt from None
         kind = StoreLostError if _is_damage(str(cause)) else StoreError
-        message = "database or disk is full" if _is_full(path, str(cause)) else str(cause)
+        message = _message(path, str(cause))
         raise kind(f"{path}: {_meaning(message, wait_s)}") from error
 
 
 _ROOM = 1 << 16
 """Bytes that SQLite wants for the file by which processes share a database; less is an I/O error to it."""
+
+
+def _message(path: Path, message: str) -> str:
+    """What is really the matter where SQLite names another thing."""
+    if _is_full(path, message):
+        return "database or disk is full"
+    if _is_damage(message) and _is_another_kind(path):  # read through the write-ahead log of the store that was there
+        return "file is not a database"
+    return message
+
+
+def _is_another_kind(path: Path) -> bool:
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(len(_HEADER)) not in (b"", _HEADER)
+    return False
+
+
+_HEADER = b"SQLite format 3\0"
 
 
 def _is_full(path: Path, message: str) -> bool:

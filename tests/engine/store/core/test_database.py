@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from engine.errors import UserError
-from engine.store import Store, StoreError, get_run, info, open_store
+from engine.store import Store, StoreError, get_run, info, list_runs, open_store
 from engine.store.core.connections import backup
 from engine.store.core.database import HEAD, MIGRATIONS
 from engine.store.core.places import run_folders
@@ -176,6 +176,23 @@ def test_what_cannot_be_opened_says_why(tmp_path: Path) -> None:
             assert "\n" not in str(e.value)
     assert text.read_text().startswith("these are notes")
     assert execute(foreign, "PRAGMA journal_mode") == [("delete",)], "a foreign file is left as it is"
+
+
+@pytest.mark.parametrize("content", [b"these are notes", b"PK\x03\x04", b"SQLite format 2"])
+def test_another_file_beside_the_log_of_a_store_is_no_damaged_store(content: bytes, tmp_path: Path) -> None:
+    """Who has the store open keeps its write-ahead log there, through which SQLite reads what came in its place."""
+    path = tmp_path / "experiments.db"
+    held = open_store(path)
+    with held.read() as session:
+        new_run(held)
+        session.connection().exec_driver_sql("SELECT * FROM run").fetchall()
+        other = tmp_path / "other"
+        other.write_bytes(content * 1000)
+        assert path.with_name("experiments.db-wal").stat().st_size > 0
+        other.replace(path)
+        with pytest.raises(UserError, match="is not a SQLite file") as caught:
+            list_runs(open_store(path, read_only=True))
+        assert "\n" not in str(caught.value)
 
 
 def test_reading_makes_nothing_and_writes_nothing(tmp_path: Path, store: Store) -> None:
