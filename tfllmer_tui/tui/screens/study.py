@@ -112,10 +112,14 @@ class StudyScreen(Page):
             self._soon = self.set_timer(0.01 if first else LATER_S, self._look)
 
     def _look(self) -> None:
-        from engine.views.study_page import study_page
-
         store, name = self.context.store, self._study
-        self.think("study", lambda: study_page(store, name), self._show)
+
+        def read() -> StudyPage:  # the import waits for files, which no key should
+            from engine.views.study_page import study_page
+
+            return study_page(store, name)
+
+        self.think("study", read, self._show)
 
     def _show(self, page: StudyPage) -> None:
         from engine.views.study_page import StudyOutcome, study_outcome
