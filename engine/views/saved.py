@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.errors import UserError, nearest
-from engine.files import held, make_folder, state_folder, write_text
 from engine.metrics import SELECTION
 from engine.views.runs import METRICS, SORT_KEYS
+from engine.views.view_files import changed_views, kept_views
 
 COLUMNS: Mapping[str, str] = {
     "status": "status",
@@ -33,7 +31,7 @@ COLUMNS: Mapping[str, str] = {
 }
 """Columns of the screen and the fields of the command line that hold the same."""
 SORTS = (*SORT_KEYS, "valid", "test")
-_MOST, _PATIENCE_S = 60, 5.0
+_MOST = 60
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ def decode(name: str, kept: Mapping[str, Any]) -> SavedView:
 
 def saved_views(store: Path) -> dict[str, SavedView]:
     """The views of the store at a path, by name. Raises UserError where their file makes no sense."""
-    return {name: decode(name, kept) for name, kept in sorted(_read(_file(store)).items())}
+    return {name: decode(name, kept) for name, kept in sorted(kept_views(store).items())}
 
 
 def find_view(store: Path, name: str) -> SavedView:
@@ -121,7 +119,7 @@ def find_view(store: Path, name: str) -> SavedView:
 def save_view(store: Path, view: SavedView) -> SavedView | None:
     """Keep a view under its name; the one that had the name before. Raises UserError where the name is none."""
     _check(view.name)
-    with _changed(store) as views:
+    with changed_views(store) as views:
         before = views.get(view.name)
         views[view.name] = view.to_json()
     return None if before is None else decode(view.name, before)
@@ -131,7 +129,7 @@ def rename_view(store: Path, name: str, new: str) -> None:
     """Raises UserError where there is no such view, or the new name is taken or none."""
     _check(new)
     find_view(store, name)
-    with _changed(store) as views:
+    with changed_views(store) as views:
         if new in views:
             raise UserError(f"view {new}: is there already; remove it first, or take another name")
         views[new] = views.pop(name)
@@ -145,41 +143,9 @@ def _check(name: str) -> None:
 def remove_view(store: Path, name: str) -> SavedView:
     """Forget a view; which it was. Raises UserError where there is no such view."""
     view = find_view(store, name)
-    with _changed(store) as views:
+    with changed_views(store) as views:
         views.pop(name, None)
     return view
-
-
-def _file(store: Path) -> Path:
-    return state_folder(store) / "views.json"
-
-
-def _read(file: Path) -> dict[str, dict[str, Any]]:
-    try:
-        document = json.loads(file.read_text("utf-8"))
-        views = document["views"]
-        if not all(isinstance(kept, dict) for kept in views.values()):
-            raise TypeError
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{file}: makes no sense; move it away, and the views in it are made anew") from error
-    return dict(views)
-
-
-@contextmanager
-def _changed(store: Path) -> Iterator[dict[str, dict[str, Any]]]:
-    """The views to change; what is left at the end is kept. One change at a time."""
-    file = _file(store)
-    make_folder(file.parent)
-    with held(file.with_suffix(".lock"), _PATIENCE_S) as mine:
-        if not mine:
-            raise UserError(f"{file}: another process is changing it; try again")
-        views = _read(file)
-        yield views
-        write_text(file, json.dumps({"store": str(store), "views": views}, indent=1, ensure_ascii=False) + "\n")
 
 
 # ------------------------------------------------------------------------------------ from the command line

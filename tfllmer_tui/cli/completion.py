@@ -246,13 +246,13 @@ def _arms(context: Any, incomplete: str) -> Words:
 def _views(context: Any, incomplete: str) -> Words:
     from engine.errors import UserError
     from engine.files import store_path
-    from engine.views.saved import saved_views
+    from engine.views.view_files import kept_views
 
     try:
-        views = saved_views(store_path(context.params.get("db")))
+        views = kept_views(store_path(context.params.get("db")))
     except UserError:
         return []
-    return [(name, view.told()) for name, view in views.items()]
+    return [(name, str(kept.get("filter", ""))) for name, kept in sorted(views.items())]
 
 
 def _sides(context: Any, incomplete: str) -> Words:

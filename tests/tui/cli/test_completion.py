@@ -20,7 +20,7 @@ from tests.tui.cli.calls import call
 from tfllmer_tui.cli import known
 
 HEAVY = "torch sqlmodel sqlalchemy pydantic numpy scipy polars yaml textual alembic"
-ELSEWHERE = "tfllmer_tui.cli.report.export tfllmer_tui.cli.queue.worker tfllmer_tui.cli.store.store engine.spool"
+ELSEWHERE = "engine.views.runs tfllmer_tui.cli.report.export tfllmer_tui.cli.queue.worker tfllmer_tui.cli.store.store engine.spool"
 """Modules of commands that are not on the line."""
 
 
@@ -143,6 +143,17 @@ def test_runs_that_a_command_can_take_are_offered(folder: Path) -> None:
     assert "baseline" not in offered(folder, f"tfllmer cancel {queued} ")
 
 
+def test_saved_views_are_offered_by_their_names(folder: Path, tmp_path: Path) -> None:
+    state = str(tmp_path)
+    for name in ("failures", "two words"):
+        done = call(folder, "view", "save", name, "--filter", "status=failed", XDG_STATE_HOME=state)
+        assert done.returncode == 0, done.stderr
+    for line in ("tfllmer runs --view ", "tfllmer view remove "):
+        assert offered(folder, line, XDG_STATE_HOME=state) == ["failures"]
+    assert "status=failed" in "\n".join(offered(folder, "tfllmer runs --view ", "zsh", XDG_STATE_HOME=state))
+    assert offered(tmp_path, "tfllmer runs --view ", XDG_STATE_HOME=state) == []
+
+
 def test_the_store_is_that_of_the_command_line(folder: Path, tmp_path: Path) -> None:
     store = str(folder / "experiments.db")
     assert offered(tmp_path, "tfllmer show 0") == []
@@ -174,6 +185,7 @@ def test_nothing_heavy_is_imported(folder: Path) -> None:
         "tfllmer compare ",
         "tfllmer runs --sort ",
         "tfllmer runs --filter status= ",
+        "tfllmer runs --view ",
         "tfllmer run --embedding ",
     ]
     lines += ["tfllmer leaderboard --metric ", "tfllmer run --dataset ", "tfllmer study run ", "tfllmer run --tag "]
