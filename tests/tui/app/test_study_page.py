@@ -201,7 +201,8 @@ def test_a_first_look_that_failed_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_first_look_shows_what_its_text_promises(tmp_path: Path) -> None:
+def test_the_first_look_shows_what_its_text_promises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # a worker is wanted here
     done = call(tmp_path, "study", "run", FIRST_LOOK)
     said = " ".join(done.stdout.split())
     assert done.returncode == 0 and "The barrier is there, and the cure removes it. Rows begin 3." in said
