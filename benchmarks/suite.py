@@ -125,6 +125,7 @@ def measured(benchmark: Benchmark) -> dict[str, Any] | str:
     """The script's report; why there is none, in one line, where it failed."""
     argv = [sys.executable, str(HERE / benchmark.words[0]), *benchmark.words[1:]]
     env = os.environ | dict.fromkeys(_LIBRARIES, "1") | {"PYTHONPATH": str(HERE.parent)}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # a start does not compile
     done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

@@ -52,7 +52,6 @@ def app_of(word: str = "") -> typer.Typer:
     to make commands of their functions costs more than most commands do."""
     app = typer.Typer(
         name="tfllmer",
-        cls=help.CommandGroup,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
-from typer.main import get_command_from_info
+from typer.main import get_command_from_info, get_command_name
 from typer.models import CommandInfo
 
 from tfllmer_tui.cli.completion import complete_with, take_as_typed
@@ -54,18 +54,48 @@ class CommandGroup(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
         return _tidied(super().get_params(ctx), ctx)
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The page lists the commands below, so it needs their names and texts and none of their options."""
+        late = "commands" not in self.__dict__
+        if late:
+            self.__dict__["commands"] = {each.name or "": each for each in map(_listed, self.late)} | self._made
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            if late:
+                del self.__dict__["commands"]
+
+
+def _listed(info: CommandInfo) -> Command:
+    """A command as its group's page shows it."""
+    assert info.callback is not None
+    return Command(
+        name=info.name or get_command_name(info.callback.__name__),
+        help=info.help or inspect.getdoc(info.callback),
+        short_help=info.short_help,
+        hidden=info.hidden,
+        deprecated=info.deprecated,
+        rich_help_panel=info.rich_help_panel,
+    )
+
 
 def use_in(app: typer.Typer) -> None:
-    """Let all commands and groups of `app` have such pages. Those of a group are made late:
+    """Let all commands and groups of `app` have such pages. Commands are made late:
     `tfllmer --help` has no need of the annotations of all of them."""
-    for command in app.registered_commands:
-        command.cls = Command
+    app.info.cls = _late_group(app)
     for group in app.registered_groups:
         if (below := group.typer_instance) is not None:
             use_in(below)
-            late = _LATE.setdefault(below, below.registered_commands)
-            group.cls = type("LateGroup", (CommandGroup,), {"late": late})
-            below.registered_commands = []
+            group.cls = _late_group(below)
+
+
+def _late_group(app: typer.Typer) -> type[CommandGroup]:
+    """The group that makes the commands of `app` when they are first asked for."""
+    late = _LATE.setdefault(app, app.registered_commands)
+    for command in late:
+        command.cls = Command
+    app.registered_commands = []
+    return type("LateGroup", (CommandGroup,), {"late": late})
 
 
 _LATE: dict[typer.Typer, list[CommandInfo]] = {}

@@ -1,13 +1,16 @@
 """Every command explains itself, and says so without starting anything heavy."""
 
+import io
 import os
 import re
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.main import get_command
 
 from tfllmer_tui.cli.help import Command
@@ -132,6 +135,27 @@ def test_help_lists_every_command(pages: dict[str, str]) -> None:
     assert "<bool>" not in pages[""]
     for words in COMMANDS:
         assert re.search(rf"^│ {words.split()[0]} ", pages[""], re.MULTILINE), words
+
+
+@pytest.mark.parametrize("word", ["", "export"])
+def test_a_page_that_lists_commands_makes_none_and_says_what_they_say(word: str) -> None:
+    from tfllmer_tui.cli.app import app_of
+
+    def group() -> Any:
+        root: Any = get_command(app_of(word))
+        return root.commands[word] if word else root
+
+    listing, whole = group(), group()
+    context = typer.Context(listing)
+    with redirect_stdout(io.StringIO()) as page:
+        listing.format_help(context, context.make_formatter())
+    assert "commands" not in vars(listing)
+    made = whole.commands  # all of them, with their options
+    assert sum(len(each.params) for each in made.values()) > len(made)
+    with redirect_stdout(io.StringIO()) as expected:
+        whole.format_help(context, context.make_formatter())
+    assert page.getvalue() == expected.getvalue()
+    assert list(listing.commands) == list(made)
 
 
 def test_a_command_line_needs_the_module_of_its_command_alone() -> None:
