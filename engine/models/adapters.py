@@ -13,7 +13,12 @@ from engine.models.dropout import Dropout
 from engine.models.spectral import SpectralAttention
 
 _LEAST_NOISE = 0.01
-_ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "none": nn.Identity}
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "gelu": nn.GELU,
+    "relu": nn.ReLU,
+    "leaky-relu": nn.LeakyReLU,
+    "none": nn.Identity,
+}
 
 
 def two_layers(given: int, hidden: int, width: int, activation: str) -> nn.Sequential:
@@ -42,6 +47,8 @@ def adapter_of(inject: spec.Inject, given: int, width: int, log_shares: Tensor |
             adapter = two_layers(given, -(-given // 2), width, "none")
         case spec.Initialise() | spec.Frozen() | spec.SumWithID() | spec.SplitWithID():
             pass
+        case spec.ContrastedID() | spec.ReconstructingID() | spec.DisentangledID():
+            pass  # the graph family makes what guides the table
         case _:
             assert_never(inject)
     return adapter

@@ -15,6 +15,8 @@ from engine.errors import UserError
 from engine.models.adapters import Alignment, MixedWhitenings, SharedMap, ViewAttention, adapter_of
 from engine.models.spectral import spectrum
 
+_APART = (*spec.ADAPTERS, *spec.GUIDED)
+"""Injections of which vectors, of any number of columns, are not rows themselves."""
 _TINY = 1e-6  # a row shorter than this share of the mean row has no direction of its own
 
 
@@ -36,7 +38,7 @@ def initial_table(
     else:
         if z is None or len(z) != n_items:
             raise ValueError(f"needs vectors of {n_items} items, not {None if z is None else len(z)}")
-        if z.shape[1] != width and not isinstance(settings.inject, spec.ADAPTERS):
+        if z.shape[1] != width and not isinstance(settings.inject, _APART):
             raise UserError(
                 f"vectors of {z.shape[1]} columns do not fit backbone.width={width}: reduce them, "
                 "or set table.inject=linear"
@@ -51,7 +53,7 @@ def initial_table(
         rows = F.normalize(rows, dim=1) * row_length(rows)
     if settings.rescale:
         rows = rows / rows.norm(dim=1).mean()
-    length = None if isinstance(settings.inject, spec.ADAPTERS) else wanted_length(settings, width)
+    length = None if isinstance(settings.inject, _APART) else wanted_length(settings, width)
     return (rows if length is None else rows * (length / row_length(rows))), bare
 
 
@@ -81,7 +83,7 @@ def _trained_ids(inject: spec.Inject, initial: Tensor, width: int) -> nn.Paramet
     """Rows that are trained beside the vectors; None for an injection without."""
     if isinstance(inject, spec.DualViews):
         return nn.Parameter(principal_components(initial, width))
-    if isinstance(inject, spec.SumWithID):
+    if isinstance(inject, spec.SumWithID | spec.GuidedID):
         return nn.Parameter(torch.randn(len(initial), width) * inject.id_sd)
     if isinstance(inject, spec.SplitWithID):
         columns = inject.id_dims or width // 2
@@ -104,6 +106,7 @@ class ItemTable(nn.Module):
     shared:     E = f(Z_1) + f(Z_2) for the halves of Z (WhitenRec+)
     attended:   E = [f(Z_1), f(Z_2)] enters, attention over the two scores (DWSRec)
     dual:       E = [W_2 W_1 Z, ID], ID started from principal components of Z (LLM-ESR)
+    contrasted, reconstructing, disentangled: E = ID, and Z guides its training (RLMRec, DaRec; `graph/guides.py`)
 
     Where `row_length` gives the rows of such a map their length, it is by one constant in the adapter's last map.
     """
@@ -136,6 +139,9 @@ class ItemTable(nn.Module):
         if isinstance(inject, spec.Initialise) and inject.keep_lengths:
             self.lengths = self.weight.detach().norm(dim=1, keepdim=True)
         self.has_views = isinstance(inject, spec.ViewsAdapter)
+        self.is_guided = isinstance(inject, spec.GuidedID)
+        if self.is_guided and self.ids is not None and isinstance(settings.row_length, float):
+            self.ids = nn.Parameter(self.ids.detach() * (settings.row_length / row_length(self.ids.detach())))
         self.train(False)  # lengths are those without noise
         self._scale_adapter(wanted_length(settings, width) if isinstance(inject, spec.MapAdapter) else None)
         rows = self.rows().detach()
@@ -180,6 +186,8 @@ class ItemTable(nn.Module):
 
     def rows(self) -> Tensor:
         """E [n, d], before any normalisation; [n, 2 d] of views."""
+        if self.is_guided and self.ids is not None:
+            return self.ids
         rows: Tensor = self.weight if self.adapter is None else self.adapter(self.weight)
         if self.ids is None:
             return rows

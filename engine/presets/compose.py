@@ -99,7 +99,7 @@ def resolve(
 
     where = axes["--dataset"] or DATASET
     name = where if has_preset("dataset", where) or not is_path(where) else dataset_name(path_of(where))
-    model = find_preset("backbone", axes["--backbone"] or BACKBONE)
+    model = find_preset("backbone", axes["--backbone"] or usual_backbone(axes["--method"]))
     arm = _arm(axes["--method"] or _usual_method(model), axes["--ablation"])
     layers = [Layer(_source(name, _by(axes, "--dataset")), firm=False)]
     if has_preset("dataset", name):
@@ -147,6 +147,11 @@ def _recorded(experiment: Experiment, tuned: Tuned) -> Experiment:
     if any(name not in values or values[name] != setting.value for name, setting in chosen.items()):
         return experiment
     return experiment.model_copy(update={"tuning": tuned.record(experiment.arm)})
+
+
+def usual_backbone(method: str | None) -> str:
+    """The backbone where none is named."""
+    return (find_preset("method", method).usual_backbone if method else None) or BACKBONE
 
 
 def _usual_method(model: Preset) -> str:

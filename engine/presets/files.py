@@ -1,7 +1,7 @@
 """Presets as files: `configs/KIND/NAME.yaml`, shipped, and overlaid by name from the working folder.
 
-A preset is what it changes, with `meaning` (one line), and where useful `question`, `applies_to`, and `label`, which
-tables and figures print:
+A preset is what it changes, with `meaning` (one line), and where useful `question`, `applies_to`, `label`, which
+tables and figures print, and of a method that needs another one than the usual, `usual_backbone`:
 
     meaning: item rows keep their own norms in the forward pass; Rec-PCA stays
     applies_to: tf-llmer
@@ -29,7 +29,7 @@ from engine.spec import BACKBONES
 Kind = Literal["dataset", "backbone", "method", "ablation"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Document = TypeVar("Document", bound=BaseModel)
-_WORDS = ("meaning", "question", "applies_to", "label")
+_WORDS = ("meaning", "question", "applies_to", "label", "usual_backbone")
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class Preset:
     settings: dict[str, Setting]
     label: str = ""
     """What tables and figures call it; empty for its name."""
+    usual_backbone: str | None = None
+    """Of a method: the backbone where none is named."""
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -126,6 +128,7 @@ def _read_file(kind: Kind, name: str, file: Path, state: tuple[int, ...]) -> Pre
         question=words["question"].value or "",
         applies_to=words["applies_to"].value,
         label=words["label"].value or "",
+        usual_backbone=words["usual_backbone"].value,
         settings=leaves,
     )
 

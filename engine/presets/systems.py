@@ -50,22 +50,20 @@ class System:
     @property
     def page(self) -> str:
         """Where it is described."""
+        if self.method and self.method not in _IN_METHOD:
+            return f"docs/methods/{self.method}.md"
         if self.backbone:
             return "docs/models.md"
-        if self.method in _IN_METHOD:
-            return "docs/method.md"
-        return (
-            f"docs/methods/{self.method}.md" if self.method else "docs/outside.md" if self.state == "ranks" else _MODELS
-        )
+        return "docs/method.md" if self.method else "docs/outside.md"
 
 
 _IN_METHOD = ("id", "id-norm", "tf-llmer", "llm-pca")
-_MODELS = "docs/models.md"
 
 
 def systems() -> tuple[System, ...]:
-    """All of them: the paper's own, vectors in recommenders, sequences, graphs, closed forms, and what needs an LLM."""
-    return (*_own(), *_vectors(), *_sequences(), *_graphs(), *_closed_forms(), *_tuned())
+    """All of them: the paper's own, vectors in recommenders and in graphs, sequences, graphs, closed forms, and what
+    needs an LLM."""
+    return (*_own(), *_vectors(), *_guided(), *_sequences(), *_graphs(), *_closed_forms(), *_tuned())
 
 
 def _own() -> Iterator[System]:
@@ -133,6 +131,16 @@ def _vectors() -> Iterator[System]:
     yield System("SAID", "Hu et al., WWW 2024", "vectors", "its recommender, our reading", method="said")
 
 
+def _guided() -> Iterator[System]:
+    yield System("AlphaRec", "Sheng et al., ICLR 2025, arXiv 2407.05441", "exact", "", "alpharec", "lightgcn")
+    means = "vectors of users are means of their items'; no dropout of edges"
+    rlmrec = "Ren et al., WWW 2024, arXiv 2310.15950"
+    yield System("RLMRec-Con", rlmrec, "ours", means, "rlmrec-con", "lightgcn")
+    yield System("RLMRec-Gen", rlmrec, "ours", means, "rlmrec-gen", "lightgcn")
+    paper = "Yang et al., ICDE 2025, arXiv 2408.08231"
+    yield System("DaRec", paper, "ours", "its terms as the abstract names them", "darec", "lightgcn")
+
+
 def _sequences() -> Iterator[System]:
     yield System(
         "GRU4Rec", "Hidasi et al., ICLR 2016", "ours", "full softmax, not TOP1", method="id", backbone="gru4rec"
@@ -177,9 +185,6 @@ def _closed_forms() -> Iterator[System]:
 
 def _tuned() -> Iterator[System]:
     for name, reference in (
-        ("AlphaRec", "Sheng et al., ICLR 2025"),
-        ("RLMRec", "Ren et al., WWW 2024"),
-        ("DaRec", "Yang et al., ICDE 2025, arXiv 2408.08231"),
         ("LLM-CF", "Sun et al., CIKM 2024"),
         ("SLMRec", "Xu et al., ICLR 2025"),
         ("META ID", "arXiv 2406.08477"),

@@ -73,6 +73,7 @@ from engine.spec.graphs import (
     Rewired,
     SampledUsers,
 )
+from engine.spec.guided import GUIDED, ContrastedID, DisentangledID, Guided, GuidedID, ReconstructingID
 from engine.spec.identity import IDENTITY_VERSION, config_hash, data_hash, file_fingerprint, identity, spec_hash
 from engine.spec.losses import (
     BCE,
@@ -183,6 +184,7 @@ __all__ = [
     "GDE",
     "GFCF",
     "GIN",
+    "GUIDED",
     "HSTU",
     "IDENTITY_VERSION",
     "ID_SD",
@@ -222,10 +224,12 @@ __all__ = [
     "ClusterPermuted",
     "CoOccurrence",
     "ContentGraph",
+    "ContrastedID",
     "Control",
     "Converged",
     "Data",
     "Demo",
+    "DisentangledID",
     "DualViews",
     "Embedding",
     "EmptyGraph",
@@ -247,6 +251,8 @@ __all__ = [
     "GraphPCA",
     "GraphReduction",
     "GroupWhiten",
+    "Guided",
+    "GuidedID",
     "HistoryGraph",
     "IdDirections",
     "IdNorms",
@@ -291,6 +297,7 @@ __all__ = [
     "RandomRows",
     "RandomSubset",
     "RecPCA",
+    "ReconstructingID",
     "Reduction",
     "Rewired",
     "Rotation",

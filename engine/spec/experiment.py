@@ -8,11 +8,12 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from engine.errors import UserError
-from engine.spec.backbones import Backbone, Imported, ItemBackbone, SASRec, Sequential
+from engine.spec.backbones import Backbone, GraphBackbone, Imported, ItemBackbone, SASRec, Sequential
 from engine.spec.controls import BorrowedControl
 from engine.spec.data import Data
 from engine.spec.evaluate import Evaluate
 from engine.spec.execution import Execution
+from engine.spec.guided import GuidedID
 from engine.spec.kinds import OnlyWith
 from engine.spec.part import NOT_IDENTITY, RECORDED, Part
 from engine.spec.posts import InGroups, TwoViews
@@ -24,6 +25,7 @@ from engine.spec.table import (
     AttendedViews,
     FromEmbedding,
     Frozen,
+    MapAdapter,
     RandomRows,
     SharedAdapter,
     SpectralAdapter,
@@ -101,6 +103,18 @@ class Experiment(Part):
         return self
 
     @model_validator(mode="after")
+    def _rows_of_users_fit(self) -> Experiment:
+        inject, backbone = self.table.inject, self.backbone
+        if isinstance(inject, GuidedID) and not isinstance(backbone, GraphBackbone):
+            raise ValueError(
+                f"table.inject={inject.kind} needs a backbone with rows of users, as lightgcn, not {backbone.name}"
+            )
+        mapped = isinstance(backbone, GraphBackbone) and backbone.users == "mapped"
+        if mapped and not isinstance(inject, MapAdapter):
+            raise ValueError(f"backbone.users=mapped needs a map, as table.inject=mlp or linear, not {inject.kind}")
+        return self
+
+    @model_validator(mode="after")
     def _parts_fit(self) -> Experiment:
         if self.table.input_scale != "one" and not isinstance(self.backbone, Sequential):
             raise ValueError(f"table.input_scale needs a backbone that reads histories, not {self.backbone.name}")
@@ -114,7 +128,8 @@ class Experiment(Part):
             return self
         if not reads:
             raise ValueError(f"embedding: table.init={self.table.init.kind} reads no vectors; leave embedding out")
-        fixed = self.table.row_length != "as-it-comes" and not isinstance(self.table.inject, ADAPTERS)
+        adapts = isinstance(self.table.inject, (*ADAPTERS, GuidedID))
+        fixed = self.table.row_length != "as-it-comes" and not adapts
         if self.embedding.scale is not None and fixed:
             raise ValueError(
                 "embedding.scale changes nothing where table.row_length sets the rows' length; leave it out"
@@ -127,7 +142,7 @@ class Experiment(Part):
             )
         reduce = self.embedding.reduce
         columns = reduce.columns if isinstance(reduce, PrincipalReduction) else None
-        free = isinstance(self.table.inject, ADAPTERS) or not self.backbone.is_trained
+        free = adapts or not self.backbone.is_trained
         if columns not in (None, self.width) and not free:
             raise ValueError(
                 f"embedding.reduce.columns={columns} is not backbone.width={self.width}: "
@@ -205,8 +220,9 @@ class Experiment(Part):
             return None
         if isinstance(length, float):
             return length
-        if isinstance(init, RandomRows):
-            return init.id_sd * math.sqrt(self.width)
+        ids = self.table.inject if isinstance(self.table.inject, GuidedID) else init
+        if isinstance(ids, RandomRows | GuidedID):
+            return ids.id_sd * math.sqrt(self.width)
         return ID_SD * math.sqrt(self.width) if length == "id" else None
 
     @property

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import Field, PlainValidator, model_validator
 
+from engine.spec.guided import ContrastedID, DisentangledID, GuidedID, ReconstructingID
 from engine.spec.part import Neutral, Part
 
 ID_SD = 0.02
@@ -79,7 +80,7 @@ class MLPAdapter(MapAdapter):
     hidden: Annotated[Literal["twice-width", "half-input", "width"], Neutral("twice-width")] = Field(
         "twice-width", description="units between the layers: 2 d, half of the D columns that come in, or d"
     )
-    activation: Annotated[Literal["gelu", "relu", "none"], Neutral("gelu")] = Field(
+    activation: Annotated[Literal["gelu", "relu", "leaky-relu", "none"], Neutral("gelu")] = Field(
         "gelu", description="between the layers; none: two linear maps, as in LLM-ESR and LLMEmb"
     )
 
@@ -175,7 +176,10 @@ Inject: TypeAlias = Annotated[
     | AlignedAdapter
     | SharedAdapter
     | AttendedViews
-    | DualViews,
+    | DualViews
+    | ContrastedID
+    | ReconstructingID
+    | DisentangledID,
     Field(discriminator="kind"),
 ]
 
@@ -234,7 +238,8 @@ class Table(Part):
         "(sum), or one in the last id_dims columns only (split, as AlphaFuse does); frozen under mixed parametric "
         "whitenings (moe, UniSRec), under maps that are drawn to a trained ID table (aligned, LLMEmb), two views under "
         "one map, added up (shared, WhitenRec+) or attended over (attended, DWSRec), or beside a trained view (dual, "
-        "LLM-ESR)",
+        "LLM-ESR); or train an ID table that Z guides by a term of the loss (contrasted, RLMRec-Con; reconstructing, "
+        "RLMRec-Gen; disentangled, DaRec)",
     )
     normalize: Literal["none", "input", "scoring", "both"] = Field(
         "both", description="where rows are made unit length in the forward pass"
@@ -274,9 +279,11 @@ class Table(Part):
                 f"table.inject={self.inject.kind} needs LLM vectors; table.init=id takes initialise or frozen"
             )
         if isinstance(self.init, TrainedRows) and isinstance(
-            self.inject, (SharedAdapter, AttendedViews, AlignedAdapter)
+            self.inject, (SharedAdapter, AttendedViews, AlignedAdapter, GuidedID)
         ):
             raise ValueError(f"table.inject={self.inject.kind} needs LLM vectors, not table.init=id-trained")
+        if self.rescale and isinstance(self.inject, GuidedID):
+            raise ValueError(f"table.rescale changes nothing when table.inject is {self.inject.kind}")
         if self.rescale and self.row_length != "as-it-comes":
             raise ValueError("table.rescale sets the rows' length itself; set table.row_length=as-it-comes")
         return self
@@ -284,6 +291,7 @@ class Table(Part):
     def identity(self) -> dict[str, Any]:
         """Without a row length that the rows have anyway, or that is not read."""
         of_fields = super().identity()
-        if isinstance(self.inject, SpectralAdapter) or (isinstance(self.init, RandomRows) and self.row_length == "id"):
+        random = isinstance(self.init, RandomRows) or isinstance(self.inject, GuidedID)
+        if isinstance(self.inject, SpectralAdapter) or (random and self.row_length == "id"):
             of_fields.pop("row_length", None)
         return of_fields

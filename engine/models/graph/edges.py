@@ -44,11 +44,13 @@ class Pairs:
 @dataclass(frozen=True)
 class NodeRows:
     """users [m, c] and items [n, c]: the rows that meet in a score, one column of the items' more where there is a
-    bias. penalised: the rows of users and of items whose squares the loss adds."""
+    bias. penalised: the rows of users and of items whose squares the loss adds. masked: nodes, users first, whose
+    initial rows were masked in this step of training."""
 
     users: Tensor
     items: Tensor
     penalised: tuple[Tensor, Tensor]
+    masked: Tensor | None = None
 
 
 class EdgeTrained(ABC):
@@ -74,6 +76,10 @@ class EdgeTrained(ABC):
     @abstractmethod
     def temperature(self) -> float:
         """tau, which `query` has divided by."""
+
+    def extra_loss(self, rows: NodeRows, users: Tensor, targets: Tensor, negatives: Tensor | None) -> Tensor | None:
+        """What the model adds to the loss of pairs [N] beside the squares; None where it adds nothing."""
+        return None
 
     @property
     def n_items(self) -> int:
@@ -108,6 +114,9 @@ class EdgeTrained(ABC):
         of = [torch.from_numpy(batch.users).to(device), torch.from_numpy(batch.targets).to(device)]
         negatives = None if batch.negatives is None else torch.from_numpy(batch.negatives).to(device)
         value = criterion(self.query(F.embedding(of[0], rows.users)), rows.items, of[1], negatives)
+        extra = self.extra_loss(rows, of[0], of[1], negatives)
+        if extra is not None:
+            value = value + extra
         if not self.reg:
             return value
         users, items = rows.penalised

@@ -14,6 +14,7 @@ from engine.data import Sequences
 from engine.data.arrays import FloatArray
 from engine.models.graph.bipartite import BipartiteGraph, Links
 from engine.models.graph.edges import EdgeTrained, NodeRows
+from engine.models.graph.guides import Guide, GuidedRows, guide_of
 from engine.models.item_table import ItemTable
 from engine.models.registry import load
 from engine.models.table_recommender import TableRecommender, table_of
@@ -30,8 +31,9 @@ class GraphRecommender(TableRecommender, EdgeTrained):
     """Rows of users and items behind a propagation.
 
     Initial item rows are those of the item table, unit length where `table.normalize` says input; scoring rows are
-    unit length behind the propagation where it says scoring. Initial user rows are trained, or the mean of the initial
-    rows of the user's items. Initial rows are penalised.
+    unit length behind the propagation where it says scoring. Initial user rows are trained, the mean of the initial
+    rows of the user's items, or the mean of their vectors under the table's map. Initial rows are penalised. A guided
+    table has a guide, which adds to the loss.
     """
 
     def __init__(
@@ -46,18 +48,49 @@ class GraphRecommender(TableRecommender, EdgeTrained):
         if settings.users == "trained":
             self.users = nn.Parameter(torch.randn(self.graph.n_users, settings.width) * settings.user_sd)
         self._links: dict[str, Links] = {}
+        inject = experiment.table.inject
+        self.guide: Guide | None = None
+        self.user_vectors: Tensor | None
+        self.register_buffer("user_vectors", None, persistent=False)
+        if isinstance(inject, spec.GuidedID) or settings.users == "mapped":
+            vectors = table.weight.detach()
+            self.user_vectors = self._link("mean", vectors).to_users(vectors)
+        if isinstance(inject, spec.GUIDED):
+            self.guide = guide_of(inject, table.weight.shape[1], settings.width, self._width())
 
     def rows(self) -> NodeRows:
         """See `EdgeTrained`."""
         initial = self.initial()
-        users, items = self.backbone.propagate(self._link("symmetric", initial[1]), *initial)
+        entering = (*initial, None) if self.guide is None else self.guide.mask(*initial)
+        users, items = self.backbone.propagate(self._link("symmetric", initial[1]), *entering[:2])
         scoring = self.with_bias(F.normalize(items, dim=1) if self.table.unit_scoring else items)
-        return NodeRows(users, scoring, initial)
+        return NodeRows(users, scoring, initial, entering[2])
 
     def initial(self) -> tuple[Tensor, Tensor]:
         """Rows of users [m, d] and items [n, d] before the propagation."""
         items, _ = self.table()
-        return (self._link("mean", items).to_users(items) if self.users is None else self.users), items
+        if self.users is not None:
+            return self.users, items
+        if self.user_vectors is not None and self.table.adapter is not None:
+            return self.table.adapter(self.user_vectors), items
+        return self._link("mean", items).to_users(items), items
+
+    def extra_loss(self, rows: NodeRows, users: Tensor, targets: Tensor, negatives: Tensor | None) -> Tensor | None:
+        """See `EdgeTrained`: what the guide adds."""
+        if self.guide is None or self.user_vectors is None:
+            return None
+        items = rows.items[:, : rows.users.shape[1]]
+        vectors = self.user_vectors, self.table.weight
+        added: Tensor = self.guide(GuidedRows(rows.users, items, *vectors, users, targets, negatives, rows.masked))
+        return added
+
+    @torch.no_grad()
+    def _width(self) -> int:
+        """Columns of propagated rows."""
+        self.train(False)
+        width = self.rows().users.shape[1]
+        self.train()
+        return width
 
     def _link(self, kind: str, like: Tensor) -> Links:
         """The graph's matrix on the device and in the precision of `like`, made once."""

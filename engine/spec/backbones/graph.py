@@ -14,8 +14,10 @@ class GraphBackbone(ItemBackbone):
 
     family: ClassVar[str] = "engine.models.graph.recommender:build"
 
-    users: Literal["trained", "mean"] = Field(
-        "trained", description="initial user rows: trained, or the mean of the initial rows of the user's items"
+    users: Literal["trained", "mean", "mapped"] = Field(
+        "trained",
+        description="initial user rows: trained, the mean of the initial rows of the user's items, or that mean of "
+        "their vectors under the map that makes the items' rows",
     )
     user_sd: float = Field(0.02, gt=0, description="trained users: standard deviation of the initial entries")
     reg: float = Field(
