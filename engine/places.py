@@ -33,8 +33,9 @@ def files_of(kind: str) -> dict[str, Path]:
     roots = [_shipped(), overlay] if (overlay := _overlay()) else [_shipped()]
     files: dict[str, Path] = {}
     for folder in (root / kind for root in roots):
-        with suppress(OSError):  # an overlay has few kinds
-            files.update({file.stem: file for file in folder.iterdir() if file.suffix == ".yaml"})
+        with suppress(OSError), os.scandir(folder) as entries:  # an overlay has few kinds
+            names = [entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml")]
+            files.update({name: folder / f"{name}.yaml" for name in names if name})
     return files
 
 

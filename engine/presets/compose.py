@@ -183,15 +183,16 @@ def _by(axes: Mapping[str, str | None], flag: str) -> str:
 
 def _arm(method: str, ablation: str | None) -> list[Preset]:
     """The presets of a method and of its ablation; `full` where none is named and the method has it."""
-    preset = find_preset("method", method)
-    known = ablations_of(method)
+    preset, name = find_preset("method", method), "full" if ablation is None else ablation
+    change = find_preset("ablation", name) if has_preset("ablation", name) else None
+    if change is not None and method in change.methods:
+        return [preset, change]
     if ablation is None:
-        return [preset, find_preset("ablation", "full")] if "full" in known else [preset]
+        return [preset]
+    known = ablations_of(method)
     if not known:
         raise UserError(f"--ablation {ablation}: method {method} has no ablations; leave --ablation out")
-    if ablation not in known:
-        raise UserError(f"--ablation {ablation}: method {method} has no such ablation{nearest(ablation, known)}")
-    return [preset, find_preset("ablation", ablation)]
+    raise UserError(f"--ablation {ablation}: method {method} has no such ablation{nearest(ablation, known)}")
 
 
 # ------------------------------------------------------------------------------------ settings
