@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 from engine import spec
 from engine.queue.executors.base import thread_environment
 from engine.spool import RunFolder, read_records
-from engine.store import Run, Store, get_run, series, series_names
+from engine.store import Run, Store, get_run, open_store, series, series_names
 from tests.jobs import do
 
 from .workers import TINY, all_ended, begun, pid_of, queue_training, start_worker, until
@@ -28,12 +28,18 @@ from .workers import TINY, all_ended, begun, pid_of, queue_training, start_worke
 VARIED: dict[str, Any] = {
     "method": "tf-llmer",
     "table": {},
-    "train": {"epochs": 6, "batch_size": 4, "probe": 64, "lr": 3e-3},
+    "train": {"epochs": 6, "batch_size": 8, "probe": 64, "lr": 3e-3},
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return open_store(tmp_path_factory.mktemp("trained") / "experiments.db")
+
+
+@pytest.fixture(scope="module")
 def worker(store: Store) -> Iterator["subprocess.Popen[str]"]:
+    """One for all of them, as its server imports torch. The test that leaves it a run without end is the last."""
     process = start_worker(store, 1, trains=True)
     yield process
     process.send_signal(signal.SIGTERM)  # two that come at once are one to the kernel
