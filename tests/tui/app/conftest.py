@@ -56,6 +56,7 @@ def rules_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return _RULES[key]
 
     monkeypatch.setattr(Stylesheet, "_parse_rules", known_rules)
+    monkeypatch.setattr(RuleSet, "__hash__", object.__hash__)  # the same, which is theirs, without a call of Python
 
 
 @pytest.fixture(scope="session")
