@@ -1,9 +1,12 @@
 """Fixtures that every test may use."""
 
 import gc
+import importlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,21 @@ gc.set_threshold(200_000, 20, 50)
 # How long an example takes says how busy the machine is, nothing more.
 settings.register_profile("no deadline", settings(), deadline=None)
 settings.load_profile("no deadline")
+
+TESTS = Path(__file__).parent
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Beside one another, each process begins to read the tests elsewhere: pytest rewrites a file's assertions once and
+    finds them where another has been, instead of all of them rewriting the same file at the same time."""
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None or session.config.args != session.config.getini("testpaths") or sys.dont_write_bytecode:
+        return
+    files = sorted(TESTS.rglob("test_*.py"))
+    first = int(worker["workerid"].removeprefix("gw")) * len(files) // int(worker["workercount"])
+    for file in files[first:] + files[:first]:
+        with suppress(BaseException):  # what a file has against being read, or that it skips itself, is told later
+            importlib.import_module(".".join(file.relative_to(TESTS.parent).with_suffix("").parts))
 
 
 @pytest.fixture(autouse=True)
