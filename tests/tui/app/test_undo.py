@@ -7,13 +7,14 @@ import pytest
 
 from engine import queue
 from engine.records import RunStatus
-from engine.store import get_run, list_runs, open_store
+from engine.store import get_run, list_runs, open_store, set_status
 from engine.store import queue as rows
 from engine.views.plans import StudyPart
 from tests.tui.app.bench import app_of, id_of, opened, press, quiet, screen_text, until
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.screens.queue import QueueScreen
 from tfllmer_tui.tui.undo import MOST, ActionOutcome, UndoStack
+from tfllmer_tui.tui.widgets.table import VirtualTable
 
 
 def order(path: Path) -> list[str]:
@@ -179,3 +180,24 @@ async def test_marked_runs_of_the_queue_are_acted_on_together(filled: Path, key:
             assert order(filled) == ([id_of(7)] if key == "r" else last)
         await press(pilot, "U")
         assert "marked" not in screen_text(pilot)
+
+
+@pytest.mark.parametrize("place", ["runs", "queue", "run"])
+async def test_a_lost_run_is_given_up_after_a_question_and_stands_there_again(filled: Path, place: str) -> None:
+    set_status(open_store(filled), id_of(6), RunStatus.LOST, "its process is gone")
+    async with opened(filled, (120, 40)) as pilot:
+        if place == "run":
+            app_of(pilot).open_run(id_of(6))
+            await quiet(pilot)
+        else:
+            await press(pilot, {"runs": "1", "queue": "3"}[place])
+            table = pilot.app.screen.query_one(VirtualTable)
+            table.cursor = [row.id for row in table.rows].index(id_of(6))
+        await press(pilot, "x")
+        assert "Give up tf-llmer/no-both seed 0? No worker takes it up then" in " ".join(screen_text(pilot).split())
+        await press(pilot, "n")
+        assert status(filled, 6) == "lost"
+        await press(pilot, "x", "y")
+        assert status(filled, 6) == "cancelled"
+        await press(pilot, "u")
+        assert status(filled, 6) == "lost" and "undone: 1 run lost again" in shown(pilot)

@@ -182,13 +182,17 @@ class Page(Screen[None]):
         self.app.push_screen(ConfirmScreen(title, question), answered)
 
     def cancel(self, run_ids: Sequence[str]) -> None:
-        """Take queued runs from the queue; ask before running ones are stopped."""
-        running = [row for row in self.rows(run_ids) if row.status == RunStatus.RUNNING]
-        if not running or self.context.read_only:
+        """Take queued runs from the queue; ask before running ones are stopped, or lost ones given up, with which a
+        worker would go on."""
+        begun = [row for row in self.rows(run_ids) if row.status in (RunStatus.RUNNING, RunStatus.LOST)]
+        if not begun or self.context.read_only:
             self.context.do(actions.cancel, run_ids)
             return
-        subject = f"{running[0].arm} seed {running[0].seed}" if len(running) == 1 else f"{len(running)} running runs"
-        question = f"Stop {printable(subject)}? State is saved; r goes on from the last checkpoint."
+        lost = sum(row.status == RunStatus.LOST for row in begun)
+        kind = "lost" if lost == len(begun) else "running or lost" if lost else "running"
+        subject = f"{begun[0].arm} seed {begun[0].seed}" if len(begun) == 1 else f"{len(begun)} {kind} runs"
+        word, effect = ("Give up", "No worker takes it up then") if kind == "lost" else ("Stop", "State is saved")
+        question = f"{word} {printable(subject)}? {effect}; r goes on from the last checkpoint."
         self.ask("cancel", question, lambda: self.context.do(actions.cancel, run_ids))
 
     # -------------------------------------------------------------------------------- threads
