@@ -123,6 +123,7 @@ from engine.spec.reductions import (
     Variance,
 )
 from engine.spec.reference import reference_graph, reference_neighbours
+from engine.spec.row_lengths import given_row_length, initial_row_length
 from engine.spec.settings import Leaf, flat, flatten, leaves, leaves_by_name, names_by_word
 from engine.spec.table import (
     ADAPTERS,
@@ -337,7 +338,9 @@ __all__ = [
     "flatten",
     "from_document",
     "from_json",
+    "given_row_length",
     "identity",
+    "initial_row_length",
     "leaves",
     "leaves_by_name",
     "names_by_word",

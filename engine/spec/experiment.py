@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
@@ -18,9 +17,9 @@ from engine.spec.kinds import OnlyWith
 from engine.spec.part import NOT_IDENTITY, RECORDED, Part
 from engine.spec.posts import InGroups, TwoViews
 from engine.spec.reductions import NoReduction, PrincipalReduction
+from engine.spec.row_lengths import given_row_length
 from engine.spec.table import (
     ADAPTERS,
-    ID_SD,
     AlignedAdapter,
     AttendedViews,
     FromEmbedding,
@@ -28,7 +27,6 @@ from engine.spec.table import (
     MapAdapter,
     RandomRows,
     SharedAdapter,
-    SpectralAdapter,
     Table,
     TrainedRows,
     ViewsAdapter,
@@ -213,17 +211,16 @@ class Experiment(Part):
 
     @property
     def row_length(self) -> float | None:
-        """Root mean square length of the raw initial rows as the settings give it; None where rows are as they come, or
-        made by a spectral adapter."""
-        length, init = self.table.row_length, self.table.init
-        if isinstance(self.table.inject, SpectralAdapter):
-            return None
-        if isinstance(length, float):
-            return length
-        ids = self.table.inject if isinstance(self.table.inject, GuidedID) else init
-        if isinstance(ids, RandomRows | GuidedID):
-            return ids.id_sd * math.sqrt(self.width)
-        return ID_SD * math.sqrt(self.width) if length == "id" else None
+        """Root mean square length of the raw initial rows as the settings give it (`given_row_length`)."""
+        init, inject = self.table.init, self.table.inject
+        return given_row_length(
+            self.table.row_length,
+            init=init.kind,
+            init_sd=init.id_sd if isinstance(init, RandomRows) else None,
+            inject=inject.kind,
+            inject_sd=inject.id_sd if isinstance(inject, GuidedID) else None,
+            width=self.width,
+        )
 
     @property
     def reference_sd(self) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -50,10 +49,8 @@ class Evidence:
 
     @property
     def row_length(self) -> float | None:
-        """Root mean square length of its raw initial rows, a hidden learning rate (docs/method.md H.1): as the run
-        measured it, else as the settings give it, else from the norms of its table; None where that is not known."""
-        given = self.facts.row_length if self.facts.row_length is not None else self.experiment.row_length
-        return _measured_length(self.facts) if given is None else given
+        """Root mean square length of its raw initial rows (`spec.initial_row_length`); None where it is not known."""
+        return _row_length(self.experiment, self.facts)
 
     def value(self, metric: Metric) -> float | None:
         """Any metric of it, from the record, else from its counts of ranks or its files; None where it has none."""
@@ -114,16 +111,18 @@ def evidence_of(store: Store, runs: Iterable[Run]) -> list[Evidence]:
             record(store, run),
             budget=budget_of(experiment),
             shared=shared_of(experiment),
-            row_length=None if isinstance(experiment.table.inject, spec.SpectralAdapter) else _measured_length(facts),
+            row_length=_row_length(experiment, facts),
         )
         evidence.append(Evidence(own, experiment, facts, artifact_files(store, run.id)))
     return evidence
 
 
-def _measured_length(facts: RunFacts) -> float | None:
-    """Root mean square length of the raw initial rows as the run measured it, else from the norms of its table, as of
-    a run of an earlier version."""
-    mean = None if facts.geometry is None else facts.geometry.norms.get("mean")
-    if facts.row_length is not None or facts.geometry is None or mean is None:
-        return facts.row_length
-    return mean * math.sqrt(1 + (facts.geometry.norms.get("cv") or 0.0) ** 2)
+def _row_length(experiment: Experiment, facts: RunFacts) -> float | None:
+    norms = {} if facts.geometry is None else facts.geometry.norms
+    return spec.initial_row_length(
+        inject=experiment.table.inject.kind,
+        measured=facts.row_length,
+        given=experiment.row_length,
+        mean=norms.get("mean"),
+        cv=norms.get("cv"),
+    )

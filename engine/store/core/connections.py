@@ -8,7 +8,6 @@ every few milliseconds: Ctrl-C ends a long statement too.
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 import sqlite3
@@ -64,7 +63,7 @@ def connect(path: Path, wait_s: float, *, read_only: bool) -> sqlite3.Connection
     if read_only:
         connection.execute("PRAGMA query_only=ON")
     connection.text_factory = _text
-    connection.create_function("root_mean_square", 2, _root_mean_square, deterministic=True)
+    connection.create_function("row_length", 9, _row_length, deterministic=True)
     connection.create_function("metric_value", 3, partial(_metric_value, path.with_suffix(".files")))
     connection.set_progress_handler(_look_up, _STEPS)
     return connection
@@ -81,9 +80,23 @@ def _look_up() -> int:
     return 0
 
 
-def _root_mean_square(mean: float | None, cv: float | None) -> float | None:
-    """In SQL: of numbers with this mean and this coefficient of variation."""
-    return None if mean is None else mean * math.sqrt(1 + (cv or 0.0) ** 2)
+def _row_length(  # noqa: PLR0917
+    measured: float | None,
+    mean: float | None,
+    cv: float | None,
+    setting: float | str | None,
+    width: float | str | None,
+    init: str | None,
+    init_sd: float | None,
+    inject: str | None,
+    inject_sd: float | None,
+) -> float | None:
+    """In SQL: how long a run's raw initial rows are, from its facts and its settings."""
+    from engine.spec.row_lengths import given_row_length, initial_row_length
+
+    columns = int(width) if isinstance(width, int | float) else 0
+    given = given_row_length(setting, init=init, init_sd=init_sd, inject=inject, inject_sd=inject_sd, width=columns)
+    return initial_row_length(inject=inject, measured=measured, given=given, mean=mean, cv=cv)
 
 
 def _metric_value(files: Path, name: str, run_id: str, counts: str | None) -> float | None:

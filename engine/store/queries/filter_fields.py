@@ -23,7 +23,7 @@ TRASHED = "trashed"
 """Whether a run was removed. A list has no removed runs unless its filter asks by this name."""
 
 ROW_LENGTH = "row_length"
-"""Root mean square length of the raw initial rows as the run measured it."""
+"""Root mean square length of the raw initial rows."""
 
 Kind: TypeAlias = Literal["text", "number", "flag", "time", "age", "run", "tag", "note"]
 
@@ -168,11 +168,27 @@ def _number_in(document: str, path: str) -> Sql:
 
 
 def _row_length() -> Sql:
-    """As the run measured it; of a run of an earlier version from the norms of its table. None under a spectral
-    adapter, which standardises its vectors."""
-    mean, cv = (_number_in(_FACTS, f"$.geometry.norms.{name}") for name in ("mean", "cv"))
-    length = sql("coalesce({}, root_mean_square({}, {}))", _number_in(_FACTS, "$.row_length"), mean, cv)
-    return sql(f"CASE WHEN json_extract({_SPEC}, '$.table.inject.kind') <> 'spectral' THEN {{}} END", length)
+    """`spec.initial_row_length`, as comparisons have it; a specification of the first format names kinds plainly."""
+    init, id_sd, inject = (
+        sql("coalesce({}, {})", _number_or_text(present), _number_or_text(first))
+        for present, first in (
+            ("$.table.init.kind", "$.table.init"),
+            ("$.table.init.id_sd", "$.table.id_sd"),
+            ("$.table.inject.kind", "$.table.inject"),
+        )
+    )
+    return sql(
+        "row_length({}, {}, {}, {}, {}, {}, {}, {}, {})",
+        *(_number_in(_FACTS, f"$.{name}") for name in ("row_length", "geometry.norms.mean", "geometry.norms.cv")),
+        *(_number_or_text(f"$.{name}") for name in ("table.row_length", "backbone.width")),
+        *(init, id_sd, inject, _number_or_text("$.table.inject.id_sd")),
+    )
+
+
+def _number_or_text(path: str) -> Sql:
+    """A setting that is no object; None where it is one, or is not there."""
+    is_plain = f"json_type({_SPEC}, {{}}) IN ('integer', 'real', 'text')"
+    return sql(f"CASE WHEN {is_plain} THEN json_extract({_SPEC}, {{}}) END", path, path)
 
 
 def _valid_first(metric: Metric) -> bool:

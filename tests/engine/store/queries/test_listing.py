@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import update
 from sqlmodel import col
 
+from engine.reports.boards.evidence import evidence_of
 from engine.reports.boards.leaderboard import leaderboards
 from engine.reports.boards.measured import measured_records
 from engine.store import Run, Store, count_runs, get_run, ingest, list_records, list_runs, list_values, record
@@ -133,3 +134,42 @@ def test_a_run_in_the_middle_of_an_epoch_tells_its_last_whole_ones(store: Store)
     reached = record(store, get_run(store, run.id)).result
     assert [point.epoch for point in reached.train_ce] == [0, 1, 2, 3]
     assert (reached.epochs, reached.best_epoch, reached.valid) == (3, 2, {"ndcg@10": 0.1})
+
+
+def test_lists_boards_and_comparisons_look_a_row_length_up_in_one_order(store: Store) -> None:
+    """Measured, else as the settings give it, else from norms; none of a model without a table, or under spectral."""
+    norms = {"geometry": {"norms": {"mean": 3.0, "cv": 0.75}}}
+    own = {"row_length": "as-it-comes"}
+    random_rows = {"init": {"kind": "id", "id_sd": 0.05}, "row_length": "id"}
+    no_table = {
+        "embedding": None,
+        "table": {"init": {"kind": "id"}, "normalize": "none"},
+        "backbone": {"name": "popularity"},
+    }
+    cases: list[tuple[dict[str, object], dict[str, object], float | None]] = [
+        ({"table": own}, {"row_length": 2.5, **norms}, 2.5),
+        ({"table": {"row_length": 0.5}}, {"row_length": 0.49, **norms}, 0.49),
+        ({"table": {"row_length": 0.5}}, norms, 0.5),
+        ({"table": {"row_length": "id"}}, norms, 0.16),
+        ({"table": random_rows, "embedding": None}, norms, 0.4),
+        ({"table": {**random_rows, "row_length": "as-it-comes"}, "embedding": None}, norms, 0.4),
+        ({"table": own}, norms, 3.75),
+        ({"table": own}, {}, None),
+        ({"table": {"inject": {"kind": "spectral"}, **own}}, {"row_length": 1.0}, None),
+        ({"method": "id", **no_table}, {}, None),
+        ({"backbone": {"name": "lightgcn"}, "table": {"inject": {"kind": "contrasted", "id_sd": 0.1}}}, norms, 0.8),
+    ]
+    made = [finished(store, seed, 0.1, **settings) for seed, (settings, _, _) in enumerate(cases)]
+    old = finished(store, 99, 0.1)
+    with store.write() as session:
+        for run, (_, facts, _) in zip(made, cases, strict=True):
+            session.connection().execute(update(Run).where(col(Run.id) == run.id).values(facts=facts))
+        first = {"table": {"init": "id", "id_sd": 0.05}, "backbone": {"name": "sasrec", "width": 64}, "train": {}}
+        session.connection().execute(update(Run).where(col(Run.id) == old.id).values(spec=first, facts=norms))
+    expected = {run.id: length for run, (_, _, length) in zip(made, cases, strict=True)} | {old.id: 0.4}
+    listed = dict(list_values(store, [field_named("row_length", "test")]))
+    assert listed == pytest.approx(expected)
+    assert {r.id: r.row_length for r in measured_records(store, ["ndcg@10"])} == pytest.approx(expected)
+    evidence = evidence_of(store, list_runs(store))
+    assert {e.run: e.row_length for e in evidence} == pytest.approx(expected)
+    assert {e.run: e.record.row_length for e in evidence} == pytest.approx(expected)
