@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from engine import spec
 from engine.store.archives.format import reading
 from engine.store.archives.unpacking import look_into
+from tests.tui.cli.calls import call
 
 DOCS = Path(__file__).parent.parent / "docs"
 ARCHIVES = sorted((DOCS / "results").glob("*.zip"))
@@ -80,3 +82,59 @@ def test_every_number_of_svd_gcn_is_that_of_an_archived_run() -> None:
         kept.add((f"`{settings.name}`", numbers, epochs, printed(result["valid"]["ndcg@10"]), test))
     _, *rows = tables("SVD-GCN on amazon-beauty")[0]
     assert set(map(tuple, rows)) == kept
+
+
+def means(path: Path) -> dict[tuple[str, str, str], dict[int, float]]:
+    """Training CE at the last epoch by seed, of initialised tables with unit rows before any reduction; by data set,
+    arm and setting of the row length."""
+    levels: dict[tuple[str, str, str], dict[int, float]] = {}
+    for e, result in runs_of(path):
+        usual = e.embedding is None or e.embedding.pre_normalize
+        if usual and e.table.inject.kind == "initialise" and e.train.epochs == 20:
+            of_seed = levels.setdefault((e.data.name, e.arm, str(e.table.row_length)), {})
+            of_seed[e.seed] = result["train_ce"][-1]["value"]
+    return levels
+
+
+def test_every_number_of_the_hidden_learning_rate_is_that_of_archived_runs() -> None:
+    levels = means(DOCS / "results" / "row-length.zip")
+    head, *rows = tables("The hidden learning rate")[0]
+    lengths = {".016": "0.016", ".16": "id", ".8": "0.8", "2.4": "2.4", "8": "8.0"}
+    assert {row[1] for row in rows} >= {"id-norm", "tf-llmer/full", "tf-llmer/no-both"}
+    for where, arm, *cells in rows:
+        data_set, seeds = where.split(", ", 1)
+        numbers = [int(n) for n in re.findall(r"\d+", seeds)]
+        for column, cell in zip(head[2:], cells, strict=True):
+            if cell != "–":
+                known = levels[data_set, arm, lengths[column]]
+                assert cell == f"{sum(known[seed] for seed in numbers) / len(numbers):.4f}", (where, arm, column)
+
+
+def test_the_screening_of_the_claim_is_what_a_command_says_of_its_archive(tmp_path: Path) -> None:
+    archive = DOCS / "results" / "settle-screen.zip"
+    assert call(tmp_path, "import", "archive", str(archive)).returncode == 0
+    done = call(tmp_path, "verdict", "settle-screen", "--by-regime", "--json")
+    (comparison,) = json.loads(done.stdout)
+    stand = comparison["regimes"][0]
+    assert (stand["way"], stand["changes"], stand["row_length"]) == ("initialise", [], "id")
+    arms = {arm["arm"]: arm for arm in stand["arms"]}
+    _, *rows = tables("Where the claim stands")[0]
+    assert {row[0] for row in rows} == set(arms)
+    for name, seeds, level, *_, ndcg in rows:
+        arm = arms[name]
+        assert seeds == ", ".join(map(str, arm["seeds"]))
+        assert (level, ndcg) == (f"{arm['train_ce']['mean']:.4f}", f"{arm['ndcg@10']['mean']:.4f}")
+
+
+@pytest.mark.slow
+def test_a_verdict_on_runs_of_unequal_length_is_withheld_by_name(tmp_path: Path) -> None:
+    assert call(tmp_path, "import", "archive", str(DOCS / "results" / "row-length.zip")).returncode == 0
+    text = (DOCS / "results.md").read_text("utf-8")
+    unequal, equal = (
+        json.loads(call(tmp_path, *shlex.split(line)[1:], "--json").stdout)[0]
+        for line in re.findall(r"^    (tfllmer verdict init-scale --where .*)$", text, re.MULTILINE)
+    )
+    assert unequal["withheld"]
+    assert "0.16 for id-norm, 0.8 for the others" in unequal["verdict"]
+    assert not equal["withheld"]
+    assert {arm["arm"]: arm["outcome"] for arm in equal["arms"]}["tf-llmer/full"] is not None

@@ -259,7 +259,5 @@ def _kind(annotation: Any) -> tuple[Kind, tuple[str, ...]]:
     parts = list(get_args(annotation)) if get_origin(annotation) in (Union, UnionType) else [annotation]
     if bool in parts:
         return "flag", ("true", "false")
-    if int in parts or float in parts:
-        return "number", ()
     choices = [str(value) for part in parts if get_origin(part) is Literal for value in get_args(part)]
-    return "text", tuple(choices)
+    return "number" if int in parts or float in parts else "text", tuple(choices)

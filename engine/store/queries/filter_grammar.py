@@ -235,8 +235,11 @@ def _wrong_value(field: Field, op: str, value: Value) -> str | None:
     if op in ("=", "!=") and is_none(value):
         return None
     problem = None
+    if field.kind == "number" and op in ("=", "!=") and value.text in field.choices:
+        return None
     if field.kind == "number" and _number(value.text) is None:
-        problem = f"{field.name} is a number, not {value.text!r}"
+        words = "".join(f" or {word}" for word in field.choices)
+        problem = f"{field.name} is a number{words}, not {value.text!r}"
     elif field.kind == "flag" and value.text.lower() not in ("true", "false"):
         problem = f"{field.name} is true or false, not {value.text!r}"
     elif field.kind == "age" and span(value.text) is None:
@@ -246,7 +249,7 @@ def _wrong_value(field: Field, op: str, value: Value) -> str | None:
             problem = f"{field.name} is a time such as 2026-11-01, 2026-11-01T12:30 or 2d (ago), not {value.text!r}"
         elif period(value.text) is None and op not in ORDERED:
             problem = f"a span such as {value.text} takes < <= > >="
-    elif field.choices and op in ("=", "!=") and value.text not in field.choices:
+    elif field.kind == "text" and field.choices and op in ("=", "!=") and value.text not in field.choices:
         problem = f"{field.name} is never {value.text!r}{nearest(value.text, field.choices)}"
     return problem
 

@@ -166,7 +166,7 @@ def _holds(field: Field, op: str, value: Value) -> Sql:
         nothing = sql("{} IS NULL", expression)
         return _any([nothing, _ordered(expression, "=", "none")]) if field.kind == "text" else nothing
     if field.kind == "number":
-        return _ordered(expression, op, float(value.text))
+        return _number(field, op, value)
     if field.kind == "flag":
         return _ordered(expression, "=", int(value.text.lower() == "true"))
     if field.kind in ("time", "age"):
@@ -180,6 +180,14 @@ def _holds(field: Field, op: str, value: Value) -> Sql:
 def _ordered(expression: Sql, op: str, bound: str | float) -> Sql:
     assert op in _COMPARISONS  # the language writes them as SQL does
     return sql(f"({{}} {op} {{}})", expression, bound)
+
+
+def _number(field: Field, op: str, value: Value) -> Sql:
+    """Some numbers may be words as well (a row length `id`), which SQLite takes for larger than all numbers."""
+    if value.text in field.choices:
+        return _ordered(field.expression, op, value.text)
+    held = _ordered(field.expression, op, float(value.text))
+    return _all([sql("typeof({}) <> 'text'", field.expression), held]) if field.choices else held
 
 
 _COMPARISONS = ("=", "<", "<=", ">", ">=")

@@ -13,7 +13,7 @@ from sqlalchemy import update
 from sqlmodel import col
 
 from engine.errors import UserError
-from engine.store import Run, Store, list_values, open_store
+from engine.store import Run, Store, list_records, list_values, open_store
 from engine.store.annotations import add_note, add_tag
 from engine.store.queries.filter_fields import all_fields
 from engine.store.queries.filter_grammar import MAX_DEPTH, MAX_TERMS, And, Compare, Node, Not, Or, Value, Word
@@ -405,3 +405,17 @@ def test_completion_takes_any_text(text: str) -> None:
     for cursor in positions(text):
         assert 0 <= word_start(text, cursor) <= cursor
         complete(text, cursor)
+
+
+def test_a_number_that_may_be_a_word_is_asked_for_by_either(store: Store) -> None:
+    for seed, length in enumerate(("id", "as-it-comes", 0.8, 2.4)):
+        new_run(store, seed=seed, table={"row_length": length})
+
+    def seeds(text: str) -> list[int]:
+        return sorted(run.seed for run in list_records(store, parse(text).clause()))
+
+    asked = ("=id", "=as-it-comes", "=0.8", "=id,2.4", "!=id", ">1", "<=0.8")
+    assert [seeds(f"table.row_length{each}") for each in asked] == [[0], [1], [2], [0, 3], [1, 2, 3], [3], [2]]
+    for wrong in ("table.row_length=ids", "table.row_length>id"):
+        with pytest.raises(FilterError, match="is a number or id or as-it-comes"):
+            parse(wrong)

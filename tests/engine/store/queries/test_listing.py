@@ -138,7 +138,7 @@ def test_a_run_in_the_middle_of_an_epoch_tells_its_last_whole_ones(store: Store)
 
 def test_lists_boards_and_comparisons_look_a_row_length_up_in_one_order(store: Store) -> None:
     """Measured, else as the settings give it, else from norms; none of a model without a table, or under spectral."""
-    norms = {"geometry": {"norms": {"mean": 3.0, "cv": 0.75}}}
+    norms: dict[str, object] = {"geometry": {"norms": {"mean": 3.0, "cv": 0.75}}}
     own = {"row_length": "as-it-comes"}
     random_rows = {"init": {"kind": "id", "id_sd": 0.05}, "row_length": "id"}
     no_table = {
