@@ -190,17 +190,20 @@ def _placed(folder: RunFolder, device: str | None, before: list[dict[str, Any]])
 
 def _failed(recorder: JobRecorder, error: BaseException) -> int:
     kind, detail = f"exception: {type(error).__name__}", "".join(traceback.format_exception(error))
-    with suppress(ImportError, OSError):  # where torch cannot be loaded, the error says so
-        from engine.training.loop import DivergedError
-        from engine.training.run import StepTooLargeError, is_out_of_memory
+    if "torch" not in sys.modules:  # what needs none is not kept waiting for it by its failure
+        kind = "out of memory" if isinstance(error, MemoryError) else kind
+    else:
+        with suppress(ImportError, OSError):  # where something of it cannot be loaded, the error says so
+            from engine.training.loop import DivergedError
+            from engine.training.run import StepTooLargeError, is_out_of_memory
 
-        if isinstance(error, StepTooLargeError):
-            error = error.cause
-            kind, detail = f"exception: {type(error).__name__}", "".join(traceback.format_exception(error))
-        if isinstance(error, DivergedError):
-            kind, detail = "diverged", ""
-        elif is_out_of_memory(error):
-            kind = "out of memory"
+            if isinstance(error, StepTooLargeError):
+                error = error.cause
+                kind, detail = f"exception: {type(error).__name__}", "".join(traceback.format_exception(error))
+            if isinstance(error, DivergedError):
+                kind, detail = "diverged", ""
+            elif is_out_of_memory(error):
+                kind = "out of memory"
     recorder.event(f"{kind}: {error}", "error")
     print(detail, flush=True)
     recorder.end("failed", f"{kind}: {_first_line(error)}", detail)
