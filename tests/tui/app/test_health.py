@@ -40,8 +40,11 @@ def _note(name: str, path: object) -> None:
             _caught.append(f"{name} {at}")
 
 
+EVENTS = frozenset({*FILES, *STARTS, "sqlite3.connect"})
+
+
 def _hook(name: str, given: tuple[Any, ...]) -> None:
-    if name in FILES or name in STARTS or name == "sqlite3.connect":
+    if _watching and name in EVENTS:
         _note(name, given[0] if given else "")
 
 

@@ -140,14 +140,15 @@ def test_only_a_lost_process_is_said_to_go_on(
                 if "--embed" in child.cmdline():
                     child.send_signal(sent)
 
-    model = save_encoder(tmp_path / "bert")
-    texts = [f"{WORDS[n % 40]} {WORDS[n // 40]}" for n in range(1600)]  # each its own batch: seconds, to be hit in
-    folder = write_items(tmp_path / "shop", texts)
-    request = {"folder": str(folder), "dataset": "shop", "encoder": str(model), "out": str(tmp_path / "x.safetensors"),
-               "cache": str(tmp_path / "cache"), "batch_tokens": 1}  # fmt: skip
+    request: dict[str, object]
     if sent is None:
-        request["batch_tokens"] = "many"  # a request that the process cannot read
+        kind, request = "import-data", {"files": "many"}  # a request that the process, whichever it is, cannot read
+    else:
+        texts = [f"{WORDS[n % 40]} {WORDS[n // 40]}" for n in range(1600)]  # each its own batch: seconds, to be hit in
+        folder, model = write_items(tmp_path / "shop", texts), save_encoder(tmp_path / "bert")
+        kind, request = "embed", {"folder": str(folder), "dataset": "shop", "encoder": str(model), "batch_tokens": 1}
+        request |= {"out": str(tmp_path / "x.safetensors"), "cache": str(tmp_path / "cache")}
     with pytest.raises(typer.Exit) as caught:
-        run_child("embed", request, take, failed="broken", lost="lost (the same command goes on)")
+        run_child(kind, request, take, failed="broken", lost="lost (the same command goes on)")
     assert caught.value.exit_code == 1
     assert says in capfd.readouterr().err
