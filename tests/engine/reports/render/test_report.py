@@ -8,6 +8,7 @@ from engine import spec
 from engine.errors import UserError
 from engine.reports.boards.evidence import Evidence
 from engine.reports.render.report import Question, write_report
+from engine.reports.verdict.regimes import compared_regimes
 from tests.engine.reports.render.tex import need_tex, overfull, pdflatex
 from tests.engine.reports.trials import trial, trials
 
@@ -58,10 +59,18 @@ def test_the_folder_holds_all_of_it_and_compiles(tmp_path: Path) -> None:
 def test_a_report_replaces_a_report_and_nothing_else(tmp_path: Path) -> None:
     folder = tmp_path / "report"
     folder.mkdir()
-    write_report(folder, QUESTION, runs())
+    adapters = [run for arm in ("both", "neither") for run in trials(arm, [5.6, 5.7], sets=["table.inject=linear"])]
+    write_report(folder, QUESTION, runs(), regimes=compared_regimes([*runs(), *adapters], kappas={}))
+    (regimes,) = json.loads((folder / "regimes.json").read_text("utf-8"))
+    assert [regime["way"] for regime in regimes["regimes"]] == ["initialise", "linear"]
+    assert "effects by regime" in (folder / "regimes.md").read_text("utf-8")
+    main = (folder / "main.tex").read_text("utf-8")
+    assert "\\section{Regimes}" in main
+    assert len(re.findall(r"\\input\{tables/\d+-regimes-", main)) == 2
     (folder / "main.pdf").touch()
     write_report(folder, QUESTION, runs()[:6])
     assert not (folder / "main.pdf").exists()
+    assert not (folder / "regimes.md").exists()
     assert len(list((folder / "specs").iterdir())) == 6
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
