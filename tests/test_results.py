@@ -138,3 +138,14 @@ def test_a_verdict_on_runs_of_unequal_length_is_withheld_by_name(tmp_path: Path)
     assert "0.16 for id-norm, 0.8 for the others" in unequal["verdict"]
     assert not equal["withheld"]
     assert {arm["arm"]: arm["outcome"] for arm in equal["arms"]}["tf-llmer/full"] is not None
+
+
+def test_every_number_of_a_sequential_backbone_is_that_of_an_archived_run() -> None:
+    kept = set()
+    for e, result in runs_of(DOCS / "results" / "sequential.zip"):
+        test = f"{printed(result['test']['ndcg@10'])} / {printed(result['test']['hr@10'])}"
+        epochs = f"{result['epochs']}, {result['best_epoch']}"
+        valid = printed(result["valid"]["ndcg@10"])
+        kept.add((e.data.name, f"`{e.backbone.name}`", str(e.seed), epochs, valid, test))
+    _, *rows = tables("Sequential backbones")[0]
+    assert set(map(tuple, rows)) == kept
