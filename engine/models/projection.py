@@ -37,19 +37,31 @@ def use_bf16_products(model: nn.Module) -> None:
             module.in_bf16 = True
 
 
+_ROWS = 256
+"""Row numbers are rounded up to a multiple of this: the library makes and keeps a kernel for each shape that it meets,
+which takes longer than the product, and windows hold another number of items in every batch."""
+
+
+def _rounded(x: Tensor) -> Tensor:
+    """x [T, d] in bf16, with rows of zeros behind it up to a multiple of `_ROWS`."""
+    rows = x.new_zeros(-(-len(x) // _ROWS) * _ROWS, x.shape[1], dtype=torch.bfloat16)
+    rows[: len(x)] = x
+    return rows
+
+
 class _BF16Product(torch.autograd.Function):
     """Differentiable once."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        half_x, half_weight = x.bfloat16(), weight.bfloat16()
-        ctx.save_for_backward(half_x, half_weight)
-        return torch.mm(half_x, half_weight.T) + bias
+        rows, columns = _rounded(x), weight.bfloat16()
+        ctx.save_for_backward(rows, columns)
+        return torch.mm(rows, columns.T)[: len(x)] + bias
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        half_x, half_weight = ctx.saved_tensors
+        rows, columns = ctx.saved_tensors
         slope = upstream[0]
-        half_slope = slope.bfloat16()
-        d_x, d_weight = torch.mm(half_slope, half_weight), torch.mm(half_slope.T, half_x)
+        slopes = _rounded(slope)
+        d_x, d_weight = torch.mm(slopes, columns)[: len(slope)], torch.mm(slopes.T, rows)
         return d_x.to(slope.dtype), d_weight.to(slope.dtype), slope.sum(0)
