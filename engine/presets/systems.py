@@ -63,7 +63,7 @@ _IN_METHOD = ("id", "id-norm", "tf-llmer", "llm-pca")
 def systems() -> tuple[System, ...]:
     """All of them: the paper's own, vectors in recommenders and in graphs, sequences, graphs, closed forms, and what
     needs an LLM."""
-    return (*_own(), *_vectors(), *_guided(), *_sequences(), *_graphs(), *_closed_forms(), *_tuned())
+    return (*_own(), *_vectors(), *_guided(), *_distilled(), *_sequences(), *_graphs(), *_closed_forms(), *_tuned())
 
 
 def _own() -> Iterator[System]:
@@ -141,6 +141,34 @@ def _guided() -> Iterator[System]:
     yield System("DaRec", paper, "ours", "its terms as the abstract names them", "darec", "lightgcn")
 
 
+def _distilled() -> Iterator[System]:
+    student = {"method": "distil", "backbone": "lightgcn"}
+    yield System(
+        "FreqD",
+        "Zhu & Zhang 2024",
+        "ours",
+        "no dropout of the graph's edges",
+        settings=("train.distil=freqd",),
+        **student,
+    )
+    yield System(
+        "FF-G2M",
+        "Wu et al., AAAI 2023",
+        "ours",
+        "columns of rows for classes",
+        settings=("backbone.layers=0", "train.distil=ff-g2m"),
+        **student,
+    )
+    yield System(
+        "Soft labels",
+        "Menon et al., ICML 2021",
+        "ours",
+        "the teacher's best items alone",
+        settings=("train.distil=soft-labels",),
+        **student,
+    )
+
+
 def _sequences() -> Iterator[System]:
     yield System(
         "GRU4Rec", "Hidasi et al., ICLR 2016", "ours", "full softmax, not TOP1", method="id", backbone="gru4rec"
@@ -168,7 +196,6 @@ def _graphs() -> Iterator[System]:
     yield System("GDE", "Peng et al., SIGIR 2022", "ours", "dropout acts on initial rows", "id", "gde")
     yield System("SVD-GCN", "Peng et al., CIKM 2022", "ours", "the basic form", "id", "svd-gcn")
     yield System("HetGNN", "Zhang et al., KDD 2019", "ranks")
-    yield System("FreqD", "Zhu & Zhang 2024", "ranks")
 
 
 def _closed_forms() -> Iterator[System]:

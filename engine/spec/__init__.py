@@ -56,6 +56,15 @@ from engine.spec.controls import (
     UnitNorms,
 )
 from engine.spec.data import Data, Demo, FieldNames, Files, Given, LeaveOneOut, Temporal
+from engine.spec.distil import (
+    Distil,
+    Distillation,
+    FilteredFeatures,
+    FrequencyFeatures,
+    NoTeacher,
+    SoftLabels,
+    Taught,
+)
 from engine.spec.documents import from_document, from_json, to_document, to_json
 from engine.spec.evaluate import Evaluate
 from engine.spec.execution import Execution
@@ -231,6 +240,8 @@ __all__ = [
     "Data",
     "Demo",
     "DisentangledID",
+    "Distil",
+    "Distillation",
     "DualViews",
     "Embedding",
     "EmptyGraph",
@@ -241,7 +252,9 @@ __all__ = [
     "FMLPRec",
     "FieldNames",
     "Files",
+    "FilteredFeatures",
     "FreeBias",
+    "FrequencyFeatures",
     "FromEmbedding",
     "Frozen",
     "GRU4Rec",
@@ -280,6 +293,7 @@ __all__ = [
     "NoControl",
     "NoPost",
     "NoReduction",
+    "NoTeacher",
     "Optimizer",
     "Orthogonal",
     "OwnBasis",
@@ -309,11 +323,13 @@ __all__ = [
     "Sequential",
     "SharedAdapter",
     "ShuffledNorms",
+    "SoftLabels",
     "SpectralAdapter",
     "SpectrumMatched",
     "SplitWithID",
     "SumWithID",
     "Table",
+    "Taught",
     "Temporal",
     "Train",
     "TrainedRows",

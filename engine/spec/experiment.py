@@ -10,6 +10,7 @@ from engine.errors import UserError
 from engine.spec.backbones import Backbone, GraphBackbone, Imported, ItemBackbone, SASRec, Sequential
 from engine.spec.controls import BorrowedControl
 from engine.spec.data import Data
+from engine.spec.distil import Distillation
 from engine.spec.evaluate import Evaluate
 from engine.spec.execution import Execution
 from engine.spec.guided import GuidedID
@@ -106,6 +107,11 @@ class Experiment(Part):
         if isinstance(inject, GuidedID) and not isinstance(backbone, GraphBackbone):
             raise ValueError(
                 f"table.inject={inject.kind} needs a backbone with rows of users, as lightgcn, not {backbone.name}"
+            )
+        distil = self.train.distil
+        if isinstance(distil, Distillation) and backbone.is_trained and not isinstance(backbone, GraphBackbone):
+            raise ValueError(
+                f"train.distil={distil.kind} needs a student with rows of users, as lightgcn, not {backbone.name}"
             )
         mapped = isinstance(backbone, GraphBackbone) and backbone.users == "mapped"
         if mapped and not isinstance(inject, MapAdapter):

@@ -21,7 +21,7 @@ class ContrastedID(GuidedID):
     """A trained ID table, its propagated rows contrasted with mapped vectors (RLMRec-Con)."""
 
     kind: Literal["contrasted"] = "contrasted"
-    weight: float = Field(0.01, ge=0, description="weight of the contrast in the loss")
+    guide_weight: float = Field(0.01, ge=0, description="weight of the contrast in the loss")
     guide_tau: float = Field(0.2, gt=0, description="temperature of the contrast")
 
 
@@ -30,7 +30,7 @@ class ReconstructingID(GuidedID):
     (RLMRec-Gen)."""
 
     kind: Literal["reconstructing"] = "reconstructing"
-    weight: float = Field(0.1, ge=0, description="weight of the reconstruction in the loss")
+    guide_weight: float = Field(0.1, ge=0, description="weight of the reconstruction in the loss")
     guide_tau: float = Field(0.2, gt=0, description="temperature of the reconstruction")
     masked: float = Field(0.1, gt=0, lt=1, description="share of the users and items whose initial rows are masked")
 
@@ -40,7 +40,7 @@ class DisentangledID(GuidedID):
     aligned (DaRec)."""
 
     kind: Literal["disentangled"] = "disentangled"
-    weight: float = Field(0.1, ge=0, description="weight of the alignment in the loss")
+    guide_weight: float = Field(0.1, ge=0, description="weight of the alignment in the loss")
     sampled: int = Field(1024, ge=2, description="users and items of a batch, at most, that it compares")
     centres: int = Field(4, ge=1, description="clusters of each side's shared parts")
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
+from engine.spec.distil import Distil, NoTeacher
 from engine.spec.losses import CE, Loss
 from engine.spec.part import Neutral, Part
 
@@ -88,6 +89,11 @@ class Train(Part):
     probe: int = Field(2048, ge=1, description="training positions on which the training CE is measured")
     probe_run: Annotated[int, Neutral(1)] = Field(
         4, ge=1, description="how many successive positions of them are drawn together: one encoding serves them all"
+    )
+    distil: Annotated[Distil, Neutral(NoTeacher())] = Field(
+        default_factory=NoTeacher,
+        description="what a graph model learns from a run that has finished: filtered rows (freqd), frequencies over "
+        "the edges (ff-g2m), or probabilities (soft-labels)",
     )
     precision: Annotated[Precision, Neutral("fp32")] = Field(
         "fp32",

@@ -22,6 +22,7 @@ from engine.spec import Experiment
 from engine.store.core.database import Store
 from engine.store.core.tables import Artifact, Event, Run
 from engine.store.finding import find_id, unknown_run
+from engine.store.teachers import with_teacher
 
 
 def create_run(
@@ -36,8 +37,10 @@ def create_run(
 ) -> Run:
     """A new run: its folder with `spec.json`, and its row. A run made as `running` belongs to this
     process until `queue.start` hands it to the process that does the work; a queued one stands behind
-    the others of its priority. Raises UserError for one that another program has to make."""
+    the others of its priority. Raises UserError for one that another program has to make, and for a student whose
+    teacher is not at hand."""
     experiment.require_made_here()
+    experiment = with_teacher(store, experiment)
     now, me = datetime.now(UTC), psutil.Process()
     run = row_of(
         str(ULID.from_datetime(now)), experiment, created=now, overrides=overrides, command=command, status=status

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from engine import spec
 from engine.data import Dataset, Split, load_dataset, split_dataset
 from engine.data.arrays import FloatArray
-from engine.embeddings.pipeline import item_vectors
 from engine.errors import UserError
+from engine.models.graph.distil import Lesson
+from engine.models.graph.recommender import GraphRecommender
 from engine.models.registry import build, build_fitted
 from engine.provenance import provenance
 from engine.spool import RunFolder, SpoolWriter
 from engine.training import fitting, loop
 from engine.training.diagnosis import start_facts
+from engine.training.initial_rows import initial_rows
 from engine.training.outcome import sizes
 from engine.training.process import require_precision, settle
-from engine.training.reference import id_table
 from engine.training.split_files import write_split
+from engine.training.teacher import lesson_of
 
 
 class StepTooLargeError(Exception):
@@ -106,6 +107,9 @@ class _Run:
         if bare := 0 if model.table is None else model.table.bare:
             text = f"{bare} items have no direction of their own (zero vectors); they start at random"
             self.recorder.event(text, "warning")
+        distil = self.experiment.train.distil
+        if isinstance(distil, spec.Distillation) and isinstance(model, GraphRecommender):
+            model.learn_from(self._lesson(distil, device, should_stop))
         length = {} if model.table is None else {"row_length": model.table.initial_length}
         model.to(device)
         parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -119,6 +123,19 @@ class _Run:
             return loop.train(
                 self.experiment, self.split, model, self.recorder, self.folder, resume=resume, should_stop=should_stop
             )
+
+    def _lesson(self, distil: spec.Distillation, device: torch.device, should_stop: Callable[[], bool]) -> Lesson:
+        """What its teacher says of all users and items."""
+        return lesson_of(
+            self.experiment,
+            distil,
+            self.dataset,
+            self.split,
+            self.folder,
+            recorder=self.recorder,
+            device=device,
+            should_stop=should_stop,
+        )
 
     def _saved_step(self) -> int | None:
         """The step of the last checkpoint where training can go on from it."""
@@ -134,23 +151,16 @@ class _Run:
     def _vectors(self, device: torch.device, should_stop: Callable[[], bool]) -> FloatArray | None:
         """The item table's initial rows where they are not random."""
         experiment, recorder, cache = self.experiment, self.recorder, self.folder.root.parent / "cache"
-        borrowed = None
-        if experiment.reference_sd is not None:
-            n_items = len(self.dataset.item_ids)
-            with _memory_of_a_step():
-                borrowed = id_table(
-                    experiment, self.split, n_items, recorder, cache, device=device, should_stop=should_stop
-                )
-        if not experiment.reads_vectors:
-            return borrowed
-        z, diagnostics, linear_map = item_vectors(experiment, self.dataset, self.split, cache, borrowed)
-        linear_map.save(self.folder.map)
-        recorder.artifact("map", self.folder.map)
-        recorder.facts({"embedding": diagnostics})
-        for warning in diagnostics["warnings"]:
-            recorder.event(warning, "warning")
-        if isinstance(experiment.table.inject, spec.AlignedAdapter) and borrowed is not None:
-            return np.concatenate([z, borrowed], axis=1)  # the table that the rows are drawn to
+        with _memory_of_a_step() if experiment.reference_sd is not None else nullcontext():
+            z, diagnostics, linear_map = initial_rows(
+                experiment, self.dataset, self.split, recorder, cache, device=device, should_stop=should_stop
+            )
+        if linear_map is not None and diagnostics is not None:
+            linear_map.save(self.folder.map)
+            recorder.artifact("map", self.folder.map)
+            recorder.facts({"embedding": diagnostics})
+            for warning in diagnostics["warnings"]:
+                recorder.event(warning, "warning")
         return z
 
     def _resumed(self, step: int | None) -> None:

@@ -55,7 +55,7 @@ class VectorContrast(Guide):
     def __init__(self, settings: spec.ContrastedID, given: int, width: int) -> None:
         super().__init__()
         self.map = leaky_map(given, width)
-        self.weight, self.tau = settings.weight, settings.guide_tau
+        self.weight, self.tau = settings.guide_weight, settings.guide_tau
 
     def forward(self, rows: GuidedRows) -> Tensor:
         """See `Guide`."""
@@ -76,7 +76,7 @@ class Reconstruction(Guide):
         super().__init__()
         self.map = leaky_map(width, given)
         self.token = nn.Parameter(torch.zeros(1, initial))
-        self.share, self.weight, self.tau = settings.masked, settings.weight, settings.guide_tau
+        self.share, self.weight, self.tau = settings.masked, settings.guide_weight, settings.guide_tau
 
     def mask(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """See `Guide`; drawn anew for each step of training."""
@@ -107,7 +107,7 @@ class Disentanglement(Guide):
     def __init__(self, settings: spec.DisentangledID, given: int, width: int) -> None:
         super().__init__()
         self.maps = nn.ModuleList(leaky_map(columns, width) for columns in (width, width, given, given))
-        self.weight, self.sampled, self.centres = settings.weight, settings.sampled, settings.centres
+        self.weight, self.sampled, self.centres = settings.guide_weight, settings.sampled, settings.centres
 
     def forward(self, rows: GuidedRows) -> Tensor:
         """See `Guide`."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from engine import spec
 from engine.data import Sequences
 from engine.data.arrays import FloatArray
 from engine.models.graph.bipartite import BipartiteGraph, Links
+from engine.models.graph.distil import Lesson, StudentRows, Tutor, tutor_of
 from engine.models.graph.edges import EdgeTrained, NodeRows
 from engine.models.graph.guides import Guide, GuidedRows, guide_of
 from engine.models.item_table import ItemTable
@@ -50,6 +52,7 @@ class GraphRecommender(TableRecommender, EdgeTrained):
         self._links: dict[str, Links] = {}
         inject = experiment.table.inject
         self.guide: Guide | None = None
+        self.tutor: Tutor | None = None
         self.user_vectors: Tensor | None
         self.register_buffer("user_vectors", None, persistent=False)
         if isinstance(inject, spec.GuidedID) or settings.users == "mapped":
@@ -76,13 +79,30 @@ class GraphRecommender(TableRecommender, EdgeTrained):
         return self._link("mean", items).to_users(items), items
 
     def extra_loss(self, rows: NodeRows, users: Tensor, targets: Tensor, negatives: Tensor | None) -> Tensor | None:
-        """See `EdgeTrained`: what the guide adds."""
-        if self.guide is None or self.user_vectors is None:
-            return None
+        """See `EdgeTrained`: what the guide adds, and the tutor."""
         items = rows.items[:, : rows.users.shape[1]]
-        vectors = self.user_vectors, self.table.weight
-        added: Tensor = self.guide(GuidedRows(rows.users, items, *vectors, users, targets, negatives, rows.masked))
+        added: Tensor | None = None
+        if self.guide is not None and self.user_vectors is not None:
+            vectors = self.user_vectors, self.table.weight
+            added = self.guide(GuidedRows(rows.users, items, *vectors, users, targets, negatives, rows.masked))
+        if self.tutor is not None:
+            queries = self.query(F.embedding(users, rows.users))
+            taught: Tensor = self.tutor(StudentRows(rows.users, items, queries, rows.items, users, targets, negatives))
+            added = taught if added is None else added + taught
         return added
+
+    def learn_from(self, lesson: Lesson) -> None:
+        """Have a tutor from now on; what of it is trained starts from the experiment's seed."""
+        settings = self.experiment.train.distil
+        if not isinstance(settings, spec.NoTeacher):
+            torch.manual_seed(self.experiment.seed)
+            self.tutor = tutor_of(settings, lesson, self.graph, self._width())
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As every module; a student that is only asked has no tutor and leaves its weights aside."""
+        if self.tutor is None:
+            state_dict = {name: value for name, value in state_dict.items() if not name.startswith("tutor.")}
+        return super().load_state_dict(state_dict, strict=strict, assign=assign)
 
     @torch.no_grad()
     def _width(self) -> int:

@@ -87,7 +87,10 @@ def test_identity_has_every_field_but_the_marked_ones() -> None:
     assert _marked(spec.Embedding, NOT_IDENTITY) == _marked(spec.Files, NOT_IDENTITY) == {"path"}
     assert _marked(spec.Evaluate, NOT_IDENTITY) == {"curvature"}
     marked = {leaf.name for leaf in leaves() if NOT_IDENTITY in leaf.info.metadata}
-    assert marked == {"method", "ablation", "note", "embedding.path", "data.source.path", "evaluate.curvature"}
+    assert marked == {
+        *("method", "ablation", "note", "embedding.path", "data.source.path", "evaluate.curvature"),
+        "train.distil.teacher",
+    }
 
 
 def test_a_new_setting_with_a_neutral_default_leaves_no_trace() -> None:

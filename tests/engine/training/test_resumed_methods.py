@@ -19,6 +19,7 @@ WIDTH = 8
 Z = np.random.default_rng(0).standard_normal((DEMO.items, 12)).astype(np.float32)
 REFERENCE = np.random.default_rng(1).standard_normal((DEMO.items, WIDTH)).astype(np.float32)
 METHODS = ("unisrec", "llmemb", "whitenrec-plus", "dwsrec", "llm-esr")
+GRAPH_METHODS = ("alpharec", "rlmrec-con", "rlmrec-gen", "darec")
 
 
 @pytest.fixture(scope="module")
@@ -27,16 +28,22 @@ def split() -> Split:
 
 
 @pytest.mark.parametrize(
-    ("method", "more"), [*((method, []) for method in METHODS), ("id", ["train.precision=bf16"])], ids=str
+    ("method", "more"),
+    [
+        *((method, ["backbone.max_length=10"]) for method in METHODS),
+        ("id", ["backbone.max_length=10", "train.precision=bf16"]),
+        ("alpharec", ["train.loss.negatives=16"]),
+        *((method, ["train.lr=0.01"]) for method in GRAPH_METHODS[1:]),
+    ],
+    ids=str,
 )
 def test_a_method_that_is_stopped_goes_on_to_the_bit(
     method: str, more: list[str], split: Split, tmp_path: Path
 ) -> None:
     sets = [
         f"backbone.width={WIDTH}",
-        "backbone.max_length=10",
         "train.epochs=1",
-        "train.batch_size=16",
+        f"train.batch_size={256 if method in GRAPH_METHODS else 16}",
         "train.probe=64",
     ]
     found = resolve(method=method, sets=[*sets, *more, "evaluate.curvature=0"]).experiment

@@ -124,7 +124,7 @@ def extra(model: GraphRecommender) -> float:
 
 
 def test_a_contrast_is_the_published_sum() -> None:
-    model = model_of({"kind": "contrasted", "weight": 0.7, "guide_tau": 0.3})
+    model = model_of({"kind": "contrasted", "guide_weight": 0.7, "guide_tau": 0.3})
     assert isinstance(model.guide, guides.VectorContrast) and model.users is not None
     batch, mapped = the_batch(model), model.guide.map
     rows = propagated(torch.cat([model.users, model.table()[0]]))
@@ -137,7 +137,7 @@ def test_a_contrast_is_the_published_sum() -> None:
 
 
 def test_a_reconstruction_is_of_the_masked_nodes_alone_and_ranking_masks_nothing() -> None:
-    model = model_of({"kind": "reconstructing", "weight": 0.7, "guide_tau": 0.3, "masked": 0.4})
+    model = model_of({"kind": "reconstructing", "guide_weight": 0.7, "guide_tau": 0.3, "masked": 0.4})
     assert isinstance(model.guide, guides.Reconstruction) and model.users is not None
     with torch.no_grad():
         model.guide.token.fill_(0.5)
@@ -167,7 +167,7 @@ def test_a_reconstruction_is_of_the_masked_nodes_alone_and_ranking_masks_nothing
 
 
 def test_disentanglement_is_its_four_terms() -> None:
-    model = model_of({"kind": "disentangled", "weight": 0.7, "sampled": 100, "centres": 1})
+    model = model_of({"kind": "disentangled", "guide_weight": 0.7, "sampled": 100, "centres": 1})
     guide = model.guide
     assert isinstance(guide, guides.Disentanglement) and model.users is not None
     batch = the_batch(model)
@@ -180,7 +180,7 @@ def test_disentanglement_is_its_four_terms() -> None:
     ]
     cost, n = 0.0, len(chosen)
     for specific, shared in sides:
-        cost += sum(float(p @ s) ** 2 for p, s in zip(specific, shared, strict=True)) / n
+        cost += sum(float((p @ s).detach()) ** 2 for p, s in zip(specific, shared, strict=True)) / n
         spread = [math.exp(-2 * float((specific[i] - specific[j]).square().sum())) for i in range(n) for j in range(i)]
         cost += math.log(sum(spread) / len(spread))
     one, other = (shared for _, shared in sides)
