@@ -35,7 +35,7 @@ import psutil
 from engine import spec
 from engine.errors import UserError
 from engine.files import clear_leftovers, held, write_text
-from engine.spool import EXIT_FULL, Level, RunFolder, SpoolWriter, read_records
+from engine.spool import EXIT_FULL, REQUEUES, Level, RunFolder, SpoolWriter, read_records
 from engine.warmup import warm_up
 
 
@@ -133,6 +133,9 @@ def _ended(recorder: JobRecorder, result: dict[str, Any] | None, stop: _StopRequ
         split = "test" if "test" in result else "valid"
         recorder.event(f"finished: {split} ndcg@10 {result[split]['ndcg@10']:.4f} at epoch {result['best_epoch']}")
         recorder.end("finished", "")
+        return 0
+    if stop.asked and os.environ.get(REQUEUES):
+        recorder.event("its place is wanted: the state is saved, and it goes on in another one")
         return 0
     if stop.asked:
         recorder.event("stopped as asked; the state is saved")

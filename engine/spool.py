@@ -39,6 +39,8 @@ from engine.bounds import JSON_BYTES, parse_json
 
 EXIT_FULL = 74
 """The exit code of a process that could not write its last word because the disk is full (EX_IOERR)."""
+REQUEUES = "TFLLMER_REQUEUES"
+"""The environment variable of a run that is started again by what carries it out: a stop is no end of it."""
 Level = Literal["info", "warning", "error"]
 EndStatus = Literal["finished", "failed", "cancelled"]
 

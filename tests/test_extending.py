@@ -49,9 +49,9 @@ def test_the_commands_of_the_page_train_rank_and_tabulate(folder: Path) -> None:
     console = re.findall(r"^```console\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     commands = [shlex.split(line.removeprefix("$ ")) for block in console for line in block.splitlines()]
     ours = [words[1:] for words in commands if words[0] == "tfllmer"]
-    assert [words[0] for words in ours] == ["run", "run", "leaderboard"]
+    assert [words[0] for words in ours] == ["run", "run", "leaderboard", "run"]
     found = ("runs", "--json", "--filter", "train.loss=margin")
-    *_, board, all_runs, margin = with_package(folder, *ours, ("runs", "--json"), found)
+    *_, board, _, all_runs, margin = with_package(folder, *ours, ("runs", "--json"), found)
     assert "decay" in board
     assert "tf-llmer" in board
     assert {run["status"] for run in json.loads(all_runs)} == {"finished"}

@@ -5,7 +5,7 @@ own process holds; neither depends on the process that started it. `executors` a
 `actions` is what people do, `worker` takes the queued runs.
 """
 
-from engine.queue.actions import cancel, clone, enqueue, reorder, retry, see_off, set_priority
+from engine.queue.actions import cancel, clone, enqueue, reorder, retry, see_off, set_priority, target_of
 from engine.queue.fleet import WorkerView, drain, ensure_worker, workers
 from engine.queue.foreground import NotStoredError, abandon, supervise
 from engine.queue.liveness import is_alive
@@ -33,6 +33,7 @@ __all__ = [
     "start",
     "supervise",
     "take_back",
+    "target_of",
     "withdraw",
     "workers",
 ]

@@ -1,6 +1,6 @@
-"""The worker that `ensure_worker` starts in the background: python -m engine.queue STORE.
+"""The worker that `ensure_worker` starts in the background: python -m engine.queue STORE EXECUTOR.
 
-One at a time and store; it leaves when there is nothing to do.
+One at a time, store and executor; it leaves when there is nothing to do.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ _PATIENCE_S = 15.0
 """Whoever holds the lock may be about to leave, so it is tried for a while."""
 
 
-def main(path: str) -> int:
+def main(path: str, name: str) -> int:
     store = open_store(path)
+    lock = "worker.lock" if name == LOCAL else f"worker-{name}.lock"
     try:
-        with held(store.make_files() / "worker.lock", _PATIENCE_S) as alone:
-            if alone and not somebody_works(store):
-                return 0 if Worker(store, executor(LOCAL, store.files), say, _LINGER_S).run() else 1
+        with held(store.make_files() / lock, _PATIENCE_S) as alone:
+            if alone and not somebody_works(store, name):
+                return 0 if Worker(store, executor(name, store.files), say, _LINGER_S).run() else 1
     except UserError as error:
         say(str(error))
         return 2
@@ -38,4 +39,4 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], sys.argv[2]))

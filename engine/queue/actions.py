@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.errors import UserError
+from engine.queue.executors.registry import LOCAL, executor
 from engine.queue.fleet import workers
 from engine.queue.liveness import executor_of, own_handle
 from engine.queue.recovery import settle_run, stopped_run
@@ -14,6 +15,7 @@ from engine.records import RunStatus
 from engine.spec import Experiment
 from engine.store import Run, Store, create_run, get_run
 from engine.store import queue as rows
+from engine.store.runs import Target
 
 
 def enqueue(
@@ -24,8 +26,10 @@ def enqueue(
     command: Sequence[str],
     study_id: int | None = None,
     priority: int = 0,
+    target: Target | None = None,
 ) -> Run:
-    """A new queued run behind the others of its priority; `ensure_worker` sees that somebody takes it."""
+    """A new queued run behind the others of its priority; `ensure_worker` sees that somebody takes it. `target`: where
+    it is carried out (left out: on this machine)."""
     return create_run(
         store,
         experiment,
@@ -33,8 +37,17 @@ def enqueue(
         command=command,
         study_id=study_id,
         priority=priority,
+        target=target,
         status=RunStatus.QUEUED,
     )
+
+
+def target_of(store: Store, on: str | None, cluster: str | None) -> Target | None:
+    """Where `--on` and `--cluster` send runs; None for this machine. Raises UserError where they cannot be handed over
+    from here."""
+    name = on or ("slurm" if cluster else LOCAL)
+    executor(name, store.files).check(cluster or "")
+    return None if name == LOCAL else Target(name, cluster or "")
 
 
 def cancel(store: Store, run_ids: Sequence[str]) -> list[Run]:
@@ -55,20 +68,22 @@ def cancel(store: Store, run_ids: Sequence[str]) -> list[Run]:
 
 def see_off(store: Store, run_ids: Sequence[str]) -> list[Run]:
     """Wait until cancelled runs have ended; kill those that have not after the grace of their executors. Returns them
-    as they ended."""
+    as they ended. What a living worker follows is left to it for twice as long: it knows best how its runs end."""
     grace_s = max((executor_of(store, get_run(store, run_id)).cancel_grace_s for run_id in run_ids), default=0.0)
-    give_up = time.monotonic() + grace_s
-    while (
-        any(settle_run(store, run_id).status == RunStatus.RUNNING for run_id in run_ids) and time.monotonic() < give_up
-    ):
-        time.sleep(0.1)
-    for run_id in run_ids:
-        run = get_run(store, run_id)
-        while run.status == RunStatus.RUNNING and time.monotonic() < give_up + grace_s:
-            if handle := own_handle(store, run):
+    begun = time.monotonic()
+    open_ids = list(run_ids)
+    while open_ids and (waited := time.monotonic() - begun) < 3 * grace_s:
+        living = {worker.id for worker in workers(store) if worker.alive}
+        for run_id in list(open_ids):
+            run = get_run(store, run_id)
+            alone = run.worker_id not in living or waited > 2 * grace_s
+            if alone:
+                run = settle_run(store, run_id)
+            if run.status != RunStatus.RUNNING:
+                open_ids.remove(run_id)
+            elif alone and waited > grace_s and (handle := own_handle(store, run)):
                 executor_of(store, run).stop(handle, kill=True)
-            time.sleep(0.1)
-            run = settle_run(store, run_id)
+        time.sleep(0.1)
     return [get_run(store, run_id) for run_id in run_ids]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from engine.errors import UserError
 from engine.files import own_log
 from engine.queue.executors.local.processes import process_lives
+from engine.queue.executors.registry import LOCAL, executor_class
 from engine.store import Store
 from engine.store import queue as rows
 from engine.store.core.tables import StoredWorker
@@ -38,6 +39,7 @@ class WorkerView:
     devices: tuple[Mapping[str, Any], ...]
     started: datetime
     heartbeat: datetime
+    executor: str = LOCAL
 
 
 def workers(store: Store) -> list[WorkerView]:
@@ -54,6 +56,7 @@ def workers(store: Store) -> list[WorkerView]:
             tuple(w.devices),
             w.started,
             w.heartbeat,
+            w.executor,
         )
         for w in rows.list_workers(store)
     ]
@@ -66,24 +69,31 @@ def worker_lives(worker: StoredWorker) -> bool:
     return process_lives(worker.pid, worker.pid_start)
 
 
-def somebody_works(store: Store) -> bool:
-    """Whether a worker lives that takes new runs."""
-    return any(w.alive and not w.draining for w in workers(store))
+def somebody_works(store: Store, executor: str = LOCAL) -> bool:
+    """Whether a worker lives that takes new runs for the executor."""
+    return any(w.alive and not w.draining and w.executor == executor for w in workers(store))
 
 
 def ensure_worker(store: Store) -> bool:
-    """Start a worker in the background unless one lives that takes new runs; True where it was started.
+    """Start a worker in the background for each executor that queued runs wait for (for this machine where none waits),
+    unless one lives that takes new runs; True where any was started.
 
-    It uses every device of this machine, outlives the terminal, leaves when nothing has been queued for
-    a while, and writes to a log of the user's own beside the runs. Raises UserError where it cannot be started.
+    One for this machine uses every device of it. A worker outlives the terminal, leaves when nothing has been queued
+    for a while, and writes to a log of the user's own beside the runs. Raises UserError where it cannot be started.
     """
-    if somebody_works(store):
+    started = [_ensure(store, name) for name in rows.queued_executors(store) or [LOCAL]]
+    return any(started)
+
+
+def _ensure(store: Store, name: str) -> bool:
+    if somebody_works(store, name):
         return False
+    executor_class(name)  # one whose package is gone is told here
     log = own_log(store.make_files(), "worker")
     try:
         with open(log, "ab") as out:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "engine.queue", str(store.path)],
+                [sys.executable, "-P", "-m", "engine.queue", str(store.path), name],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -92,9 +102,9 @@ def ensure_worker(store: Store) -> bool:
     except OSError as error:
         raise UserError(f"{log}: the worker cannot be started: {error.strerror}") from None
     give_up = time.monotonic() + _START_S
-    while time.monotonic() < give_up and process.poll() is None and not somebody_works(store):
+    while time.monotonic() < give_up and process.poll() is None and not somebody_works(store, name):
         time.sleep(0.05)
-    if process.poll() and not somebody_works(store):
+    if process.poll() and not somebody_works(store, name):
         raise UserError(f"{log}: the worker ended with exit code {process.returncode}; see there, or `tfllmer worker`")
     return True
 

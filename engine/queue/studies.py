@@ -15,6 +15,7 @@ from engine.presets import Cell, Study, cell_key, combinations
 from engine.queue.actions import enqueue, retry
 from engine.records import RunStatus, StudyCell, StudyRecord
 from engine.store import Run, Store, StoreError, get_run
+from engine.store.runs import Target
 from engine.store.studies import runs_that_count, save_study, stored_study
 
 CellStatus: TypeAlias = RunStatus | Literal["missing"]
@@ -78,12 +79,14 @@ def submit(
     seeds: int | None = None,
     retry_failed: bool = False,
     priority: int = 0,
+    target: Target | None = None,
 ) -> Submission:
     """Write down the study with these cells, and queue what is missing of them.
 
     Finished, running and queued cells are left alone; stopped and lost ones go on from their checkpoint;
     failed ones only with `retry_failed`. Safe to repeat after a crash at any moment, and in two terminals
-    at once. `seeds` is the number that was asked for in place of the file's, so that they stay in the study.
+    at once. New runs are carried out by `target` (left out: by this machine).
+    `seeds` is the number that was asked for in place of the file's, so that they stay in the study.
     """
     with _alone(store):
         stored = save_study(store, study.name, *_document(store, study, cells, seeds))
@@ -96,7 +99,7 @@ def submit(
             if goes_on and each.run is not None and (run := go_on(store, each.run)):
                 again.append(run)
             elif goes_on or each.state == "missing":
-                new.append(make_run(store, each.cell, stored, priority))
+                new.append(make_run(store, each.cell, stored, priority, target))
     return Submission(count_states(planned), tuple(new), tuple(again))
 
 
@@ -113,7 +116,7 @@ def go_on(store: Store, run: Run) -> Run | None:
         )  # somebody was faster
 
 
-def make_run(store: Store, cell: Cell, study: StudyRecord, priority: int) -> Run:
+def make_run(store: Store, cell: Cell, study: StudyRecord, priority: int, target: Target | None = None) -> Run:
     """A queued run of a cell, as one of the study."""
     return enqueue(
         store,
@@ -122,6 +125,7 @@ def make_run(store: Store, cell: Cell, study: StudyRecord, priority: int) -> Run
         command=cell.command,
         study_id=study.id,
         priority=priority,
+        target=target,
     )
 
 

@@ -16,7 +16,7 @@ from ulid import ULID
 
 from engine.errors import UserError
 from engine.files import is_held
-from engine.queue.executors.base import Ending, Executor, How, Placed, Task
+from engine.queue.executors.base import Ending, Executor, How, Placed, RefusedError, Task
 from engine.queue.executors.endings import last_word
 from engine.queue.fleet import HEARTBEAT_S, worker_lives
 from engine.queue.liveness import handle_of, is_alive, own
@@ -24,7 +24,8 @@ from engine.queue.policy import after_end
 from engine.queue.recovery import conclude, isolated, settle
 from engine.queue.starting import IMPATIENT_S
 from engine.records import RunStatus
-from engine.store import Run, Store, StoreError, StoreLostError, experiment_of, get_run, ingest
+from engine.spec import Execution
+from engine.store import Run, Store, StoreError, StoreLostError, experiment_of, get_run, ingest, request_cancel
 from engine.store import queue as rows
 from engine.store.core.tables import StoredWorker
 from engine.store.runs import mark_damaged
@@ -44,6 +45,8 @@ class _Job:
     handle: str
     hard_limit: float | None = None  # on the monotonic clock
     ending: Ending | None = None
+    state: str = ""  # as the executor said it last
+    owned: bool = False  # its row names the handle
     too_long: bool = False  # it was beyond its time limit and did not stop by itself
     blame: bool = True
     kill_at: float | None = None
@@ -157,37 +160,67 @@ class Worker:
         """Fill the free places with queued runs; whether any was taken."""
         taken = False
         while rows.anything_queued(self._store, self._wishes) and self._executor.ready():
-            for offer in self._executor.offers([job.placed for job in self._jobs.values()]):
+            claimed = self._claim()
+            if not claimed:
+                return taken
+            taken = True
+            self._start(claimed)
+        return taken
+
+    def _claim(self) -> list[Run]:
+        """Runs for free places, as many as are started together."""
+        claimed: list[Run] = []
+        placed = [job.placed for job in self._jobs.values()]
+        while len(claimed) < self._executor.at_once:
+            for offer in self._executor.offers([*placed, *(Placed(run.device or "", 1, None) for run in claimed)]):
                 wishes = rows.Wishes(self._executor.name, offer.accepts, offer.free)
                 run = rows.claim(self._store, self._row, offer.device, wishes)
                 if run is not None:
-                    self._start(run, offer.device)
-                    taken = True
+                    claimed.append(run)
                     break
             else:
-                return taken
-        return taken
+                break
+        return claimed
 
-    def _start(self, run: Run, device: str) -> None:
+    def _start(self, claimed: Sequence[Run]) -> None:
+        wishes = {run.id: wish for run in claimed if (wish := self._wish(run)) is not None}
+        runs = [run for run in claimed if run.id in wishes]
+        tasks = [Task(self._store.folder(r.id), wishes[r.id].threads, r.device or "", r.cluster) for r in runs]
         try:
-            execution = experiment_of(run).execution
-        except Exception as error:  # nobody can say what it wants; the others do not wait for it
+            handles = self._executor.start(tasks)
+        except RefusedError as error:
+            for run in runs:
+                conclude(self._store, run, RunStatus.FAILED, str(error))
+                self._say(f"{run.id} failed: {error}")
+            return
+        except UserError:
+            for run in runs:
+                rows.put_back(self._store, run, "its worker could not start it", crashes=run.crashes)
+            raise
+        for run, handle in zip(runs, handles, strict=True):
+            threads, limit = wishes[run.id].threads, wishes[run.id].time_limit_s
+            job = _Job(run.id, run.device or "", self._width(threads), handle)
+            if limit is not None and self._executor.at_once == 1:  # elsewhere it may wait, and keeps its limit itself
+                job.hard_limit = time.monotonic() + limit + DRAIN_GRACE_S
+            self._jobs[run.id] = job
+            self._say(f"{run.id} starts on {job.device}: {run.arm} {run.dataset} {run.backbone} seed {run.seed}")
+        for run in runs:
+            self._own(self._jobs[run.id])
+
+    def _own(self, job: _Job) -> None:
+        own(self._store, job.run_id, self._executor.name, job.handle)
+        job.owned = True
+
+    def _wish(self, run: Run) -> Execution | None:
+        """How the run wants to be executed; None where nobody can say: it has failed then, and the others do not wait
+        for it."""
+        try:
+            return experiment_of(run).execution
+        except Exception as error:
             mark_damaged(self._store, run.id, f"its specification cannot be read: {error}")
             conclude(self._store, run, RunStatus.FAILED, f"its specification cannot be read: {error}")
             self._say(f"{run.id} failed: its specification cannot be read")
-            return
-        threads, limit = execution.threads, execution.time_limit_s
-        try:
-            (handle,) = self._executor.start([Task(self._store.folder(run.id), threads, device, run.cluster)])
-        except UserError:
-            rows.put_back(self._store, run, "its worker could not start it", crashes=run.crashes)
-            raise
-        job = _Job(run.id, device, self._width(threads), handle)
-        if limit is not None:
-            job.hard_limit = time.monotonic() + limit + DRAIN_GRACE_S
-        self._jobs[run.id] = job
-        self._say(f"{run.id} starts on {device}: {run.arm} {run.dataset} {run.backbone} seed {run.seed}")
-        own(self._store, run.id, self._executor.name, handle)
+            return None
 
     def _width(self, threads: int) -> int:
         """A run that wants more threads than there are slots gets all slots."""
@@ -211,8 +244,13 @@ class Worker:
         return len(self._jobs) < before
 
     def _attend(self, job: _Job, *, cancel: bool) -> None:
+        if not job.owned:
+            self._own(job)
         self._look_after(job)
         self._ingest(job)
+        if (state := self._executor.state(job.handle)) != job.state:
+            rows.note_state(self._store, job.run_id, job.handle, state)
+            job.state = state
         if job.ending is None:
             self._do_as_asked(job, cancel=cancel)
         elif self._executor.clear(job.handle):
@@ -269,6 +307,8 @@ class Worker:
 
     def _settle(self, job: _Job, ending: Ending) -> None:
         how = "time limit: killed, since it did not stop by itself" if job.too_long else ending.reason
+        if ending.how is How.CANCELLED:  # maybe by a person who went to the executor itself
+            request_cancel(self._store, job.run_id)
         run = after_end(self._store, job.run_id, how, blame=job.blame and ending.blame, give_up=job.too_long)
         if run.status == RunStatus.RUNNING and run.worker_id == self.id:
             job.ending, job.handle = None, handle_of(run) or job.handle  # another process has it: follow that one
@@ -298,7 +338,7 @@ class Worker:
             self._say(f"{run.id} of worker {dead.id} {run.status}" + (f": {run.reason}" if run.reason else ""))
         elif run.status == RunStatus.RUNNING and rows.adopt(self._store, run, self._row):
             threads, device = self._width(experiment_of(run).execution.threads), run.device or "cpu"
-            self._jobs[run.id] = _Job(run.id, device, threads, handle_of(run) or "")
+            self._jobs[run.id] = _Job(run.id, device, threads, handle_of(run) or "", owned=True)
             self._say(f"{run.id} adopted from worker {dead.id}")
 
     # -------------------------------------------------------------------------------- leaving

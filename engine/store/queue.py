@@ -57,6 +57,12 @@ def _takes(wishes: Wishes) -> tuple[ColumnElement[bool], ...]:
     return (*_waiting(), col(Run.executor) == wishes.executor, *devices)
 
 
+def queued_executors(store: Store) -> list[str]:
+    """The executors that queued runs wait for."""
+    with store.read() as session:
+        return list(session.exec(select(Run.executor).where(*_waiting()).distinct().order_by(Run.executor)))
+
+
 def set_priority(store: Store, run_ids: Iterable[str], priority: int) -> None:
     """Queued runs of higher priority are taken first; runs that do not wait keep theirs."""
     with store.write() as session:
@@ -321,6 +327,13 @@ def cancel_requests(store: Store, worker_id: str) -> set[str]:
             Run.worker_id == worker_id, Run.status == RunStatus.RUNNING, col(Run.cancel_requested)
         )
         return set(session.exec(query))
+
+
+def note_state(store: Store, run_id: str, handle: str, state: str) -> None:
+    """How the work with that handle stands, as its executor says."""
+    with store.write() as session:
+        mine = update(Run).where(col(Run.id) == run_id, col(Run.handle) == handle)
+        session.connection().execute(mine.values(handle_state=state))
 
 
 def adopt(store: Store, run: Run, worker: StoredWorker) -> bool:

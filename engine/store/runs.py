@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +26,31 @@ from engine.store.finding import find_id, unknown_run
 from engine.store.teachers import with_teacher
 
 
+@dataclass(frozen=True)
+class Target:
+    """Where a queued run is to be carried out: an executor, and the preset of `configs/cluster` for its jobs."""
+
+    executor: str
+    cluster: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What carries a run out that is no process of a worker's machine: the executor, its job, and how that stands."""
+
+    executor: str
+    job: str
+    state: str
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.executor, self.job, self.state)))
+
+
+def place_of(run: Run) -> Place | None:
+    """None for a run of a worker's machine, or one that is not handed over yet."""
+    return Place(run.executor, run.handle, run.handle_state) if run.handle else None
+
+
 def create_run(
     store: Store,
     experiment: Experiment,
@@ -34,6 +60,7 @@ def create_run(
     status: Literal[RunStatus.QUEUED, RunStatus.RUNNING] = RunStatus.QUEUED,
     study_id: int | None = None,
     priority: int = 0,
+    target: Target | None = None,
 ) -> Run:
     """A new run: its folder with `spec.json`, and its row. A run made as `running` belongs to this
     process until `queue.start` hands it to the process that does the work; a queued one stands behind
@@ -46,6 +73,8 @@ def create_run(
         str(ULID.from_datetime(now)), experiment, created=now, overrides=overrides, command=command, status=status
     )
     run.study_id, run.priority = study_id, priority
+    if target is not None:
+        run.executor, run.cluster = target.executor, target.cluster
     if status is RunStatus.RUNNING:
         run.pid, run.pid_start, run.host = me.pid, me.create_time(), platform.node()
     store.make_files()

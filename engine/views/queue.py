@@ -168,14 +168,15 @@ def _worker(worker: WorkerView) -> WorkerState:
 
 
 def _running(run: Run, pace: Pace, usual_s: float | None) -> RunningRun:
-    from engine.store.runs import planned_epochs
+    from engine.store.runs import place_of, planned_epochs
 
+    place = place_of(run)
     epochs = planned_epochs(run)
     ends_at = pace.ends_at(epochs, run.started.timestamp() if run.started else None, usual_s)
     return RunningRun(
         *(run.id, run.arm, run.dataset, run.backbone, run.seed),
         status="stopping" if run.cancel_requested else "running",
-        device=run.device,
+        device=str(place) if place else run.device,
         worker=run.worker_id,
         attempt=run.attempt,
         epoch=pace.epoch or 0.0,

@@ -23,6 +23,14 @@ RunId: TypeAlias = Annotated[
 Priority: TypeAlias = Annotated[
     int, typer.Option("--priority", metavar="N", help="Runs of higher priority are taken first; 0 when left out.")
 ]
+On: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--on", metavar="NAME", help="What carries it out: local when left out; slurm, or an installed one."),
+]
+ClusterName: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--cluster", metavar="NAME", help="With --on slurm: what jobs ask for; see tfllmer presets cluster."),
+]
 NoWorker: TypeAlias = Annotated[
     bool, typer.Option("--no-worker", help="Do not start a worker in the background where none is alive.")
 ]

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
+from engine.errors import UserError
 from engine.spool import RunFolder
 
 
@@ -20,6 +21,10 @@ class Task:
     threads: int
     device: str = ""
     cluster: str = ""
+
+
+class RefusedError(UserError):
+    """The executor does not take these tasks as they are; others it may take."""
 
 
 class How(StrEnum):
@@ -88,6 +93,8 @@ class Executor(Protocol):
     """As in `--on NAME`, and of its entry point."""
     cancel_grace_s: float
     """What a cancelled run has for saving its state before it is killed."""
+    at_once: int
+    """How many tasks it takes together. More than one: it has a queue of its own, in which they wait."""
 
     def __init__(self, folder: Path) -> None: ...
 
@@ -108,12 +115,16 @@ class Executor(Protocol):
     def sees(self) -> Resources:
         """What there is to run on. Raises UserError where the executor cannot work here."""
 
+    def check(self, cluster: str) -> None:
+        """Raises UserError where runs cannot be handed over from here, or there is no such cluster preset."""
+
     def ready(self) -> bool:
         """Whether a task would start at once; if not, what that takes is begun. Raises UserError where none could be
         started."""
 
     def start(self, tasks: Sequence[Task]) -> list[str]:
-        """Start the tasks, and return their handles in order. Raises UserError where none was started."""
+        """Start the tasks, and return their handles in order. Raises RefusedError where these are not taken, UserError
+        where nothing can be started."""
 
     def alive(self, handle: str) -> bool:
         """Whether the task waits or works; True where nobody can say now."""

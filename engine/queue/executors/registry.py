@@ -12,7 +12,10 @@ from engine.queue.executors.base import Executor
 
 GROUP = "tfllmer.executors"
 LOCAL = "local"
-_BUILT_IN = {LOCAL: "engine.queue.executors.local.executor:LocalExecutor"}
+_BUILT_IN = {
+    LOCAL: "engine.queue.executors.local.executor:LocalExecutor",
+    "slurm": "engine.queue.executors.slurm.executor:SlurmExecutor",
+}
 
 
 def executor_names() -> list[str]:

@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
 def presets(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="KIND", help="dataset, backbone, method or ablation; all when left out."),
+        typer.Argument(metavar="KIND", help="dataset, backbone, method, ablation (all when left out), or cluster."),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -36,13 +36,32 @@ def presets(
     from engine.presets import KINDS, list_presets
     from tfllmer_tui.cli.output import print_json, print_rich, table
 
+    if kind == "cluster":
+        _clusters(json=json)
+        return
     if kind is not None and kind not in KINDS:
-        raise UserError(f"presets {kind}: no such kind{nearest(kind, KINDS)}")
+        raise UserError(f"presets {kind}: no such kind{nearest(kind, (*KINDS, 'cluster'))}")
     matches = [preset for each in KINDS if kind in (None, each) for preset in list_presets(each)]
     if json:
         print_json([_as_json(preset) for preset in matches])
     else:
         print_rich(table(("kind", "name", "meaning"), [(p.kind, p.name, p.meaning) for p in matches]))
+
+
+def _clusters(*, json: bool) -> None:
+    """What jobs of a cluster can ask for."""
+    from engine.queue.executors.slurm.cluster import list_clusters
+    from tfllmer_tui.cli.output import print_json, print_rich, table
+
+    clusters = list_clusters()
+    if json:
+        print_json([{"kind": "cluster", "name": name, **each.model_dump()} for name, each in clusters.items()])
+        return
+    rows = [
+        (name, each.partition or "", str(each.time), str(each.cpus), str(each.gpus), each.mem or "", each.meaning)
+        for name, each in clusters.items()
+    ]
+    print_rich(table(("name", "partition", "minutes", "cpus", "gpus", "mem", "meaning"), rows))
 
 
 def ablations(

@@ -250,7 +250,7 @@ def show(
         from engine.store import record
         from engine.store.queries.heads import run_head
 
-        print_json(record(store, run_head(store, run_id)).to_json())
+        print_json(record(store, run_head(store, run_id)).to_json() | _elsewhere(store, run_id))
     elif config:
         from engine.views.settings import config_yaml
 
@@ -268,3 +268,14 @@ def show(
         from tfllmer_tui.cli.run.picture import picture
 
         print_rich(picture(store, run_id))
+        if elsewhere := _elsewhere(store, run_id):
+            put("Carried out by {executor}, job {job}: {state}".format(**elsewhere))
+
+
+def _elsewhere(store: Store, run_id: str) -> dict[str, str]:
+    """What carries a run out that is no process of a worker's machine; nothing for one that is."""
+    from engine.store import get_run
+    from engine.store.runs import place_of
+
+    place = place_of(get_run(store, run_id))
+    return {} if place is None else {"executor": place.executor, "job": place.job, "state": place.state or "unknown"}

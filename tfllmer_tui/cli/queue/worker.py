@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tfllmer_tui.cli.options import Db
+from tfllmer_tui.cli.options import Db, On
 from tfllmer_tui.view.printing import put
 
 
@@ -42,6 +42,7 @@ def worker(
     drain: Annotated[
         bool, typer.Option("--drain", help="Ask the workers of this store to finish their runs and leave.")
     ] = False,
+    on: On = None,
     db: Db = None,
 ) -> None:
     """Take runs from the queue and train them on the devices of this machine.
@@ -51,19 +52,25 @@ def worker(
     third leaves at once, and the runs go on alone: the next worker adopts them. So it is with kill -9.
     A closed terminal changes nothing.
 
-    A GPU takes no run while other people's processes hold the memory of its slot.
+    A GPU takes no run while other people's processes hold the memory of its slot. With --on slurm the worker trains
+    nothing here: it submits the runs that were queued for the cluster, and follows their jobs.
 
     \b
     tfllmer worker
     tfllmer worker --gpus 0,1 --slots-per-gpu 3
     tfllmer worker --gpus none --cpu-slots 4 --until-empty
+    tfllmer worker --on slurm
     tfllmer worker --drain
     """
     import time
 
     from engine import queue
+    from engine.errors import UserError
+    from engine.queue.executors.base import Executor
     from engine.queue.executors.local.devices import choose
     from engine.queue.executors.local.executor import LocalExecutor
+    from engine.queue.executors.registry import LOCAL
+    from engine.queue.executors.registry import executor as named
     from engine.queue.worker import Worker
     from engine.store import open_store
 
@@ -72,7 +79,14 @@ def worker(
         put("\n".join(f"worker {each.id} (pid {each.pid}) drains" for each in leaving) or "No worker is alive.")
         return
     store = open_store(db)
-    executor = LocalExecutor(store.files, choose(gpus, exclude, slots_per_gpu, cpu_slots))
+    executor: Executor
+    if on is None or on == LOCAL:
+        executor = LocalExecutor(store.files, choose(gpus, exclude, slots_per_gpu, cpu_slots))
+    elif not (gpus is None and exclude is None and cpu_slots is None and slots_per_gpu == 1):
+        raise UserError(f"--on {on}: has devices of its own; leave --gpus, --exclude, --slots-per-gpu, --cpu-slots out")
+    else:
+        executor = named(on, store.files)
+        executor.check("")
 
     def say(text: str) -> None:
         put(f"{time.strftime('%H:%M:%S')} {text}")

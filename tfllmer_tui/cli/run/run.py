@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tfllmer_tui.cli.options import Ablation, DatasetName, Db, Embedding, Json, Method, NoWorker, RunId, Sets, Threads
+from tfllmer_tui.cli.options import (
+    Ablation,
+    ClusterName,
+    DatasetName,
+    Db,
+    Embedding,
+    Json,
+    Method,
+    NoWorker,
+    On,
+    RunId,
+    Sets,
+    Threads,
+)
 from tfllmer_tui.view.printing import draws, put, terminal
 
 if TYPE_CHECKING:
@@ -64,6 +77,8 @@ def run(
     priority: Annotated[
         int, typer.Option("--priority", metavar="N", help="Detached: runs of higher priority are taken first.")
     ] = 0,
+    on: On = None,
+    cluster: ClusterName = None,
     no_worker: NoWorker = False,
     db: Db = None,
     json: Json = False,
@@ -72,7 +87,8 @@ def run(
     """Train one run and watch it: live curve, result line, a row for the leaderboard.
 
     Ctrl-C stops it cleanly and says how to resume; a closed terminal leaves it running. With --detach the
-    runs are queued instead, and a worker trains them in the background.
+    runs are queued instead, and a worker trains them in the background; with --on slurm they are queued and become
+    jobs of the cluster, and Ctrl-C ends the waiting only.
 
     \b
     tfllmer run --ablation no-norm
@@ -81,6 +97,7 @@ def run(
     tfllmer run --ablation full --seeds 5 --detach
     tfllmer run --set train.lr=3e-4 --set lambda=0.5 --show-config
     tfllmer run --method id --name baseline --note "as in the paper"
+    tfllmer run --ablation full --on slurm --cluster gpu
     """
     from engine.errors import UserError
     from engine.presets import resolve
@@ -119,16 +136,23 @@ def run(
     store = open_store(db)
     if name is not None:
         check_name(store, name)
+    target = queue.target_of(store, on, cluster)
     queue.settle(store)
     first = resolved.experiment.seed
     experiments = [resolved.experiment.model_copy(update={"seed": first + n}) for n in range(seeds or 1)]
-    if detach:
-        changes, command = resolved.overrides, command_line()
-        waiting = [queue.enqueue(store, e, overrides=changes, command=command, priority=priority) for e in experiments]
-        _tag(store, waiting, tags)
-        say_queued(store, waiting, json=json, quiet=quiet, no_worker=no_worker)
-        return
     mode, ended = _mode(json, quiet), []
+    if detach or target is not None:
+        changes, command = resolved.overrides, command_line()
+        waiting = [
+            queue.enqueue(store, e, overrides=changes, command=command, priority=priority, target=target)
+            for e in experiments
+        ]
+        _tag(store, waiting, tags)
+        say_queued(store, waiting, json=json and detach, quiet=quiet or not detach, no_worker=no_worker)
+        if detach:
+            return
+        ended = _await(store, waiting, mode)
+        experiments = []
     for experiment in experiments:
         row = create_run(
             store, experiment, overrides=resolved.overrides, command=command_line(), status=RunStatus.RUNNING
@@ -245,9 +269,27 @@ def command_line() -> list[str]:
     return ["tfllmer", *sys.argv[1:]]
 
 
+def _await(store: Store, waiting: list[Run], mode: Mode) -> list[Run]:
+    """Queued runs as they ended."""
+    from tfllmer_tui.cli.output import say
+    from tfllmer_tui.cli.queue.waiting import until_ended
+
+    ids = [run.id for run in waiting]
+    try:
+        ended = until_ended(store, ids, quiet=mode in ("json", "quiet"))
+    except KeyboardInterrupt:
+        say(f"The runs go on without this terminal.\nWatch: tfllmer queue\n       tfllmer wait {' '.join(ids)}")
+        raise typer.Exit(130) from None
+    for run in ended:
+        if run.status == "finished":
+            _print_result(store, run, mode)
+        else:
+            _explain(store, run)
+    return ended
+
+
 def _watch(store: Store, run: Run, mode: Mode) -> Run:
     """Follow a run that has been started to its end, and say how it ended."""
-
     from engine import queue
     from tfllmer_tui.cli.output import say
     from tfllmer_tui.cli.run import follow

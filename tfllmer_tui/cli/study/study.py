@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from tfllmer_tui.cli.options import Db, Json, NoWorker, Priority, Sets
+from tfllmer_tui.cli.options import ClusterName, Db, Json, NoWorker, On, Priority, Sets
 from tfllmer_tui.view.printing import put
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def run(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Queue it and come back at once.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Queue failed runs again too.")] = False,
     priority: Priority = 0,
+    on: On = None,
+    cluster: ClusterName = None,
     no_worker: NoWorker = False,
     db: Db = None,
     json: Json = False,
@@ -98,12 +100,14 @@ def run(
     """Queue what is missing of a study, and watch until it is done.
 
     What is finished, running or queued already is left alone, whoever made it; so the same command goes on
-    after a crash, or after an edit of the file. Ctrl-C ends the watching only.
+    after a crash, or after an edit of the file. Ctrl-C ends the watching only. With --on slurm new runs become
+    jobs of the cluster, as one array.
 
     \b
     tfllmer study run demo
     tfllmer study run barrier --only dataset=ml-100k --only seed=0,1,2
     tfllmer study run barrier --detach
+    tfllmer study run barrier --on slurm --cluster gpu
     """
     from engine import queue
     from engine.presets import chosen, find_study
@@ -120,8 +124,9 @@ def run(
         _dry_run(study, cells, db, json)
         return
     store = open_store(db)
+    target = queue.target_of(store, on, cluster)
     queue.settle(store)
-    done = submit(store, study, cells, seeds=seeds, retry_failed=retry_failed, priority=priority)
+    done = submit(store, study, cells, seeds=seeds, retry_failed=retry_failed, priority=priority, target=target)
     say(submitted_text(study.name, len(cells), done))
     if done.waits and not no_worker and queue.ensure_worker(store):
         say("Started a worker in the background; it leaves when the queue is empty.")

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import psutil
 
+from engine.errors import UserError
 from engine.files import own_log
 from engine.queue.executors.base import Ending, How, Offer, Placed, Resources, Task
 from engine.queue.executors.endings import exited
@@ -42,6 +43,7 @@ class LocalExecutor:
 
     name = "local"
     cancel_grace_s = CANCEL_GRACE_S
+    at_once = 1
 
     def __init__(self, folder: Path, devices: Devices | None = None, starter: Starter | None = None) -> None:
         self._folder = folder
@@ -72,6 +74,10 @@ class LocalExecutor:
 
     def sees(self) -> Resources:
         return Resources(os.cpu_count(), count_gpus(), psutil.virtual_memory().total)
+
+    def check(self, cluster: str) -> None:
+        if cluster:
+            raise UserError(f"--cluster {cluster}: is for jobs of a cluster; give --on slurm with it")
 
     # -------------------------------------------------------------------------------- starting
 

@@ -1,0 +1,191 @@
+"""The executor of a SLURM cluster: runs are jobs, those that are queued together one array."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from engine.errors import UserError
+from engine.files import make_folder, write_text
+from engine.queue.executors.base import (
+    Ending,
+    How,
+    Offer,
+    Placed,
+    RefusedError,
+    Resources,
+    Task,
+    thread_environment,
+)
+from engine.queue.executors.endings import exited
+from engine.queue.executors.slurm.cluster import DEFAULT, Cluster, find_cluster
+from engine.queue.executors.slurm.commands import Jobs, cancel, require_commands
+from engine.queue.executors.slurm.job import JobEnd, RunJob, end_file, handle_file
+from engine.spool import RunFolder
+
+_MOST_JOBS = 200
+"""Jobs that one worker has with SLURM at a time; the others wait in the queue of the store."""
+_MOST_TIMEOUTS = 10_000
+"""How often a job may be queued again at its time limit; what makes no progress is for the policy of the queue."""
+_AGAIN_S = 5.0
+_HOWS = {
+    "CANCELLED": How.CANCELLED,
+    "OUT_OF_MEMORY": How.MEMORY,
+    "PREEMPTED": How.PREEMPTED,
+    "TIMEOUT": How.TIME,
+}
+
+
+class SlurmExecutor:
+    """Runs as jobs of SLURM. A handle is a job's id: `1234`, or `1234_5` in an array."""
+
+    name = "slurm"
+    cancel_grace_s = 60.0
+    at_once = 100
+    poll_s = 3.0
+
+    def __init__(self, folder: Path, program: Sequence[str] = ()) -> None:
+        self._files, self._program = folder.resolve() / "slurm", program
+        self._jobs = Jobs(self.poll_s)
+        self._asked_at: dict[tuple[str, bool], float] = {}
+
+    # -------------------------------------------------------------------------------- what it can see
+
+    @property
+    def slots(self) -> list[str]:
+        return [self.name] * _MOST_JOBS
+
+    @property
+    def accepts(self) -> tuple[str, ...] | None:
+        return None
+
+    def offers(self, placed: Sequence[Placed]) -> list[Offer]:
+        return [Offer(self.name, None, None)] if len(placed) < _MOST_JOBS else []
+
+    def load(self, placed: Sequence[Placed]) -> list[dict[str, Any]]:
+        return [{"device": self.name, "name": "SLURM", "slots": _MOST_JOBS, "running": len(placed)}]
+
+    def sees(self) -> Resources:
+        require_commands()
+        _submitit()
+        return Resources(None, None, None)
+
+    def check(self, cluster: str) -> None:
+        self.sees()
+        find_cluster(cluster or DEFAULT)
+
+    # -------------------------------------------------------------------------------- starting
+
+    def ready(self) -> bool:
+        self.sees()
+        return True
+
+    def start(self, tasks: Sequence[Task]) -> list[str]:
+        handles: dict[Path, str] = {}
+
+        def alike(task: Task) -> tuple[str, int]:
+            return task.cluster or DEFAULT, task.threads
+
+        for (cluster, threads), group in groupby(sorted(tasks, key=alike), key=alike):
+            handles |= self._submit(find_cluster(cluster), max(threads, 1), [task.folder for task in group])
+        return [handles[task.folder.root] for task in tasks]
+
+    def _submit(self, cluster: Cluster, threads: int, folders: Sequence[RunFolder]) -> dict[Path, str]:
+        submitit = _submitit()
+        make_folder(self._files)
+        submitter = submitit.SlurmExecutor(self._files, _MOST_TIMEOUTS, python=f"{sys.executable} -P")
+        submitter.update_parameters(**_parameters(cluster, threads))
+        for folder in folders:
+            handle_file(folder.root).unlink(missing_ok=True)
+        try:
+            with submitter.batch():
+                jobs = [submitter.submit(self._job(folder, threads, cluster)) for folder in folders]
+        except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
+            raise RefusedError(f"slurm does not take it: {_last_line(error)}") from error
+        for job, folder in zip(jobs, folders, strict=True):
+            write_text(handle_file(folder.root), job.job_id)
+        return {folder.root: str(job.job_id) for job, folder in zip(jobs, folders, strict=True)}
+
+    def _job(self, folder: RunFolder, threads: int, cluster: Cluster) -> RunJob:
+        root = str(folder.root.resolve())
+        argv = self._program or [sys.executable, "-P", "-m", "engine.job", root]
+        return RunJob(root, str(self._files), argv, thread_environment(threads), cluster.grace_s)
+
+    # -------------------------------------------------------------------------------- following
+
+    def alive(self, handle: str) -> bool:
+        state = self._jobs.state(handle)
+        return not state.has_ended if state else not self._jobs.answers
+
+    def stop(self, handle: str, *, kill: bool = False) -> None:
+        """SLURM sends SIGTERM and, after its KillWait, SIGKILL; a job that waits is gone at once."""
+        now = time.monotonic()
+        if not self.alive(handle) or now - self._asked_at.get((handle, kill), -_AGAIN_S) < _AGAIN_S:
+            return
+        self._asked_at[handle, kill] = now
+        cancel(handle)
+        if kill:
+            cancel(handle, ["--full", "--signal=KILL"])
+
+    def ending(self, handle: str) -> Ending | None:
+        if self.alive(handle):
+            return None
+        state = self._jobs.state(handle)
+        word = state.word if state else ""
+        if word in _HOWS:
+            return Ending(_HOWS[word], f"slurm job {handle} ended as {word}")
+        end = self._end(handle)
+        if end is None:
+            gone = f"slurm job {handle} is gone without a last word"
+            return Ending(How.VANISHED, f"{gone}: {word}" if word else gone)
+        if end.stopped:
+            return Ending(How.PREEMPTED, f"slurm job {handle} was told to leave")
+        return exited(end.code, RunFolder(Path(end.folder)).log)
+
+    def _end(self, handle: str) -> JobEnd | None:
+        """What the job itself has left of its end."""
+        try:
+            return JobEnd.model_validate_json(end_file(self._files, handle).read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def clear(self, handle: str) -> bool:
+        """SLURM ends all that is left of a job itself."""
+        return not self.alive(handle)
+
+    def state(self, handle: str) -> str:
+        return str(self._jobs.state(handle) or "")
+
+    def wait(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _parameters(cluster: Cluster, threads: int) -> dict[str, Any]:
+    named = {name: getattr(cluster, name) for name in ("partition", "account", "qos", "constraint", "time", "mem")}
+    named |= {"cpus_per_task": max(cluster.cpus, threads), "gpus_per_node": cluster.gpus or None}
+    named |= {"array_parallelism": cluster.array, "signal_delay_s": cluster.grace_s, "job_name": "tfllmer"}
+    also = {"requeue": True}
+    return {name: value for name, value in named.items() if value is not None} | {
+        "stderr_to_stdout": True,
+        "additional_parameters": also,
+    }
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return next((line for line in lines if line.startswith("sbatch: error")), lines[-1] if lines else repr(error))
+
+
+def _submitit() -> Any:
+    try:
+        import submitit
+    except ImportError:
+        raise UserError("--on slurm: submitit is not installed; pip install 'tfllmer[slurm]'") from None
+    return submitit
