@@ -181,7 +181,11 @@ def test_disentanglement_is_its_four_terms() -> None:
     cost, n = 0.0, len(chosen)
     for specific, shared in sides:
         cost += sum(float((p @ s).detach()) ** 2 for p, s in zip(specific, shared, strict=True)) / n
-        spread = [math.exp(-2 * float((specific[i] - specific[j]).square().sum())) for i in range(n) for j in range(i)]
+        spread = [
+            math.exp(-2 * float((specific[i] - specific[j]).square().sum().detach()))
+            for i in range(n)
+            for j in range(i)
+        ]
         cost += math.log(sum(spread) / len(spread))
     one, other = (shared for _, shared in sides)
     cost += sum(float(one[i] @ one[j] - other[i] @ other[j]) ** 2 for i in range(n) for j in range(n)) / n**2
