@@ -21,6 +21,7 @@ from engine.views.comparisons import (
     ComparedInterval,
     ComparedNumber,
     ComparedRuns,
+    ComparedSide,
     ComparedValue,
     TableLine,
 )
@@ -140,8 +141,9 @@ class CompareScreen(RunKeys, ChartKeys):
         here = str(self._passed + 2) + (f" to {self._passed + 1 + seen}" if seen > 1 else "")
         first = sides[0].rows[0]
         is_baseline = first.dataset in self._baselines and self._baselines[first.dataset].is_of(first)
-        to = f"the baseline {sides[0].title}" if is_baseline else sides[0].title
-        parts = [f"{len(sides)} sides, differences to {to}" if len(sides) > 1 else sides[0].title]
+        each = f" of {shared} each" if (shared := _shared_seeds(sides)) else ""
+        to = f"{'the baseline ' if is_baseline else ''}{sides[0].name if shared else sides[0].title}"
+        parts = [f"{len(sides)} sides{each}, differences to {to}" if len(sides) > 1 else sides[0].title]
         parts += [f"{here} of {len(sides)} by ← →" if hidden > 0 else "", "testing…" if self._testing else ""]
         self.query_one("#lines-title", Static).update(" · ".join(filter(None, parts)))
 
@@ -152,11 +154,13 @@ class CompareScreen(RunKeys, ChartKeys):
     def _columns(self, lines: Sequence[TableLine], colors: Inks) -> list[Column]:
         longest = max((len(line.name) for line in lines if line.values), default=0)
         columns = [Column("name", "", 17, 0, grow=1, most=32, text_width=longest)]
-        for place, side in enumerate(self._found.sides):
+        sides = self._found.sides
+        shared = _shared_seeds(sides)
+        for place, side in enumerate(sides):
             if 0 < place <= self._passed:
                 continue
             width = max([16, *(_length(line.values[place], line.values[0], colors) for line in lines if line.values)])
-            title = f"{_mark(place)}{side.title}"
+            title = f"{_mark(place)}{side.name if shared else side.title}"
             columns.append(Column(str(place), title, width, place, grow=1, most=max(36, width), text_width=len(title)))
         return columns
 
@@ -220,6 +224,12 @@ class CompareScreen(RunKeys, ChartKeys):
 
 def _mark(place: int) -> str:
     return "» " if place == 0 else ""
+
+
+def _shared_seeds(sides: Sequence[ComparedSide]) -> str:
+    """What all sides say of their seeds: it is said once, above, and leaves the titles the room for their names."""
+    texts = {side.title.removeprefix(side.name).strip(" ()") for side in sides}
+    return texts.pop() if len(sides) > 1 and len(texts) == 1 else ""
 
 
 def _told(value: ComparedValue) -> str:
