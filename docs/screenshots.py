@@ -53,6 +53,8 @@ async def main(db: Path, backbone: str) -> None:
         app = TfllmerApp(str(db))
         async with app.run_test(size=SIZE) as pilot:
             while not app.snapshot.complete:
+                if app.snapshot.state in ("missing", "trouble"):
+                    raise SystemExit(f"{Path(__file__).name}: {app.snapshot.text}")
                 await pilot.pause(0.05)
             await press(pilot, "slash", *f"backbone:{backbone} seed:0 status:finished", "enter", "home")
             for arm in ARMS:
