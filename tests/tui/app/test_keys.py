@@ -45,6 +45,54 @@ def test_keys_with_alt_are_keys_as_terminals_send_them() -> None:
     assert words == ["ctrl+left", "ctrl+right", "up"]
 
 
+KITTY = {
+    "escape": 27, "tab": 9, "enter": 13, "backspace": 127, "space": 32, "slash": 47, "question_mark": 63,
+    "vertical_line": 124, "number_sign": 35, "less_than_sign": 60, "greater_than_sign": 62, "plus": 43, "minus": 45,
+    "equals_sign": 61, "left_square_bracket": 91, "right_square_bracket": 93,
+}  # fmt: skip
+"""Numbers of characters, which terminals with kitty's protocol send for keys."""
+LEGACY = {
+    "up": "\x1b[A", "down": "\x1b[B", "right": "\x1b[C", "left": "\x1b[D", "home": "\x1b[H", "end": "\x1b[F",
+    "delete": "\x1b[3~", "pageup": "\x1b[5~", "pagedown": "\x1b[6~", "f1": "\x1bOP", "f2": "\x1bOQ",
+    "shift+up": "\x1b[1;2A", "shift+down": "\x1b[1;2B", "shift+right": "\x1b[1;2C", "shift+left": "\x1b[1;2D",
+    "escape": "\x1b[27u", "tab": "\t", "enter": "\r", "backspace": "\x7f", "space": " ", "shift+tab": "\x1b[Z",
+}  # fmt: skip
+"""What xterm and its kin send."""
+
+
+def sent_by(sequence: str) -> list[str]:
+    return [event.key for event in XTermParser().feed(sequence) if isinstance(event, Key)]
+
+
+def sequences_of(key: str) -> list[str]:
+    """How terminals send a key: without and with kitty's protocol."""
+    modifiers, _, name = key.rpartition("+")
+    if key in LEGACY:
+        return [LEGACY[key], *([f"\x1b[{KITTY[key]}u"] if key in KITTY else [])]
+    if modifiers == "ctrl":
+        return [chr(ord(name) & 31), f"\x1b[{ord(name)};5u"]
+    if modifiers == "alt":
+        return [f"\x1b{name}", f"\x1b[{ord(name)};3u"]
+    assert not modifiers, key
+    if key in KITTY:
+        return [chr(KITTY[key]), f"\x1b[{KITTY[key]}u"]
+    assert len(key) == 1, key
+    return [key, f"\x1b[{ord(key.lower())};2;{ord(key)}u" if key.isupper() else f"\x1b[{ord(key)}u"]
+
+
+def test_every_binding_hears_what_terminals_send_with_and_without_kittys_protocol() -> None:
+    take_alt_keys()
+    keys = {key for node in bound() for shortcut in shortcuts(node) for key in shortcut.keys.split(",")}
+    assert {"shift+up", "ctrl+r", "alt+1", "vertical_line", "X"} <= keys
+    deaf = [
+        (key, sequence, sent_by(sequence))
+        for key in sorted(keys | {"shift+tab"})
+        for sequence in sequences_of(key)
+        if sent_by(sequence) != [key]
+    ]
+    assert deaf == []
+
+
 def test_the_page_is_the_bindings() -> None:
     assert PAGE.read_text("utf-8") == page(), "python -m tfllmer_tui.tui.keys_page > docs/keys.md"
     for node in bound():
