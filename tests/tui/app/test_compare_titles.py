@@ -22,9 +22,9 @@ async def test_seeds_that_all_sides_share_are_said_once_above(filled: Path) -> N
         assert titles() == ["» full (2 of 3 seeds)", "no-norm (2 seeds)"]  # they differ
         assert "2 sides, differences to full (2 of 3 seeds)" in screen_text(pilot)
         for of_seeds, words in ((3, "2 of 3 seeds"), (0, "2 seeds")):
-            screen._show(replace(screen._found, sides=[replace(side, of_seeds=of_seeds) for side in sides]))
+            screen._show(replace(screen._found, sides=tuple(replace(side, of_seeds=of_seeds) for side in sides)))
             assert titles() == ["» full", "no-norm"]
             await quiet(pilot)
             assert f"2 sides of {words} each, differences to full" in screen_text(pilot)
-        screen._show(replace(screen._found, sides=[replace(sides[0], of_seeds=3)]))
+        screen._show(replace(screen._found, sides=(replace(sides[0], of_seeds=3),)))
         assert titles() == ["» full (2 of 3 seeds)"]  # one alone
