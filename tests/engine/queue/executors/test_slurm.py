@@ -89,7 +89,7 @@ def test_a_study_with_one_preemption_gives_the_numbers_of_this_machine(cluster: 
     assert {run.handle.partition("_")[0] for run in runs} == {run.handle.partition("_")[0]}, "one array"
     assert get_run(store, run.id).attempt == 2
     assert get_run(store, run.id).crashes == 0
-    assert f"slurm job {run.handle}" in there("show", run.id)
+    assert f"slurm, job {run.handle}: COMPLETED" in there("show", run.id)
 
 
 @pytest.mark.slow
