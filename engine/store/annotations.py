@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import delete, update
-from sqlalchemy.dialects.sqlite import insert
 from sqlmodel import Session, col, select
 
 from engine.errors import UserError
 from engine.records import RunStatus
 from engine.store.core.database import Store
 from engine.store.core.tables import Note, Run, Tag
+from engine.store.dialects.alchemy import upsert
 from engine.text import single_line
 
 _TAG = re.compile(r"[^\W_][\w.@/+-]{0,49}")
@@ -61,8 +61,9 @@ def add_tag(store: Store, run_ids: Sequence[str], name: str) -> list[str]:
     tagged = []
     with store.write() as session:
         for run_id in run_ids:
-            new = insert(Tag).values(run_id=run_id, name=name).on_conflict_do_nothing()
-            if session.connection().execute(new).rowcount:
+            connection = session.connection()
+            new = upsert(connection, Tag).values(run_id=run_id, name=name).on_conflict_do_nothing()
+            if connection.execute(new).rowcount:
                 tagged.append(run_id)
     return tagged
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from engine.store.core.folders import (
 )
 from engine.store.core.tables import Event, Note, Run, StoredDiagnosis, StoredStudy, StoredWorker, Tag
 from engine.store.curves.intake import ingest
+from engine.store.dialects.sql import run
 from engine.store.runs import row_of
 
 NOTHING_KNOWN = "made from its folder, which does not say that it ever began; tfllmer retry queues it"
@@ -57,7 +59,7 @@ class KeptDocuments:
         parts: dict[str, Any] = {}
         try:
             with suppress(DBAPIError, sqlite3.Error, ValueError), engine.connect() as connection:
-                query = connection.exec_driver_sql
+                query = partial(run, connection)
                 parts["ids"] = frozenset(map(str, query("SELECT id FROM run").scalars()))
                 parts["studies"] = study_documents(connection, query("SELECT name FROM study").scalars())
                 parts["diagnoses"] = diagnosis_documents(connection, query("SELECT identity FROM diagnosis").scalars())

@@ -18,12 +18,13 @@ from sqlalchemy import ColumnElement, and_, or_
 from sqlmodel import Session, col, delete, exists, func, select, update
 
 from engine.records import RunStatus
-from engine.store.core.damage import sound_document
 from engine.store.core.database import Store
 from engine.store.core.tables import Event, Run, StoredWorker
+from engine.store.dialects.alchemy import piece, untyped
+from engine.store.dialects.pieces import json_number, json_text
 
-_THREADS = func.json_extract(sound_document(col(Run.spec)), "$.execution.threads")
-_DEVICE = func.json_extract(sound_document(col(Run.spec)), "$.execution.device")
+_THREADS = untyped(json_number("run.spec", "execution", "threads"))
+_DEVICE = piece(json_text("run.spec", "execution", "device"))
 
 
 # ------------------------------------------------------------------------------------ order

@@ -14,16 +14,17 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import func
 from sqlalchemy import select as columns
 from sqlmodel import col, select, update
 
 from engine.errors import UserError, nearest
 from engine.records import RunStatus, StudyCell, StudyRecord
 from engine.records.decoding import number, whole
-from engine.store.core.damage import damage, sound_document
+from engine.store.core.damage import damage
 from engine.store.core.database import Store
 from engine.store.core.tables import Run, StoredStudy
+from engine.store.dialects.alchemy import untyped
+from engine.store.dialects.pieces import json_number
 
 _AT_ONCE = 500  # values in one IN (...)
 _NEWEST = 5  # past runs of one shape that an estimate looks at
@@ -156,9 +157,9 @@ def _past(store: Store) -> list[tuple[str, dict[str, Any], int, float, int | Non
     query = columns(
         col(Run.data_hash),
         col(Run.spec),
-        func.json_extract(sound_document(col(Run.result)), "$.epochs"),
-        func.json_extract(sound_document(col(Run.result)), "$.wall_s"),
-        func.json_extract(sound_document(col(Run.facts)), "$.n_targets"),
+        untyped(json_number("run.result", "epochs")),
+        untyped(json_number("run.result", "wall_s")),
+        untyped(json_number("run.facts", "n_targets")),
     )
     with store.read() as session:
         newest = (

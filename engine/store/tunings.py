@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import Boolean
 from sqlmodel import col, select, update
 
 from engine.errors import UserError, nearest
 from engine.records import StudyCell, StudyRecord, TrialRecord, TuningRecord
 from engine.store.core.database import Store
 from engine.store.core.tables import Run, StoredStudy
+from engine.store.dialects.alchemy import piece
+from engine.store.dialects.pieces import json_missing
+from engine.store.dialects.sql import sql
 from engine.store.studies import stored_study
 
 
@@ -66,7 +69,7 @@ def known_tuning(store: Store, name: str) -> TuningRecord:
 
 def list_tunings(store: Store) -> list[TuningRecord]:
     """All tunings, the newest first."""
-    is_tuning = func.json_type(col(StoredStudy.spec), "$.tuning") == "object"
+    is_tuning = piece(sql("NOT {}", json_missing("study.spec", "tuning")), Boolean())
     with store.read() as session:
         rows = list(session.exec(select(StoredStudy).where(is_tuning).order_by(col(StoredStudy.id).desc())))
     found = [TuningRecord.decode(row.name, row.created, row.spec.get("tuning")) for row in rows]

@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -21,7 +22,9 @@ from engine.store.core.connections import backup, vacuum
 from engine.store.core.database import Store
 from engine.store.core.folders import document_file, keep_runs, read_document, unkept_runs
 from engine.store.curves.intake import all_records, ingest, read_again
-from engine.store.curves.rollups import SIZES, SUMMARY, refresh
+from engine.store.curves.rollups import SIZES, SUMMARY, WIDER, refresh
+from engine.store.dialects.pieces import IS_POINT
+from engine.store.dialects.sql import Sql, run, sql
 from engine.store.finding import missing_files
 from engine.store.runs import get_run
 
@@ -89,7 +92,7 @@ def repair(store: Store) -> int:
             with store.write() as session:
                 connection = session.connection()
                 mine = "SELECT id FROM series WHERE run_id = ?"
-                for (series_id,) in connection.exec_driver_sql(mine, (run_id,)).all():
+                for (series_id,) in run(connection, mine, (run_id,)).all():
                     refresh(connection, series_id, 0, None)
         else:
             read_again(store, run_id)
@@ -137,7 +140,7 @@ def backup_beside(store: Store, target: Path | None = None) -> Path:
 def looks_sound(store: Store) -> bool:
     """SQLite's quick check, which reads every page once but compares no index. Raises StoreError."""
     with store.read() as session:
-        return bool(session.connection().exec_driver_sql("PRAGMA quick_check(1)").scalar() == "ok")
+        return bool(run(session.connection(), "PRAGMA quick_check(1)").scalar() == "ok")
 
 
 def network_disk(path: Path) -> str | None:
@@ -155,7 +158,7 @@ _NETWORK = (
 
 
 def _integrity(connection: Connection) -> list[str]:
-    lines = connection.exec_driver_sql("PRAGMA integrity_check(10)").scalars().all()
+    lines = run(connection, "PRAGMA integrity_check(10)").scalars().all()
     return [
         f"integrity check: {line}; `tfllmer db rebuild` makes it anew from the folders of its runs"
         for line in lines
@@ -164,7 +167,7 @@ def _integrity(connection: Connection) -> list[str]:
 
 
 def _references(connection: Connection) -> Iterator[Finding]:
-    for table, row, parent, _ in connection.exec_driver_sql("PRAGMA foreign_key_check").all()[:20]:
+    for table, row, parent, _ in run(connection, "PRAGMA foreign_key_check").all()[:20]:
         yield Finding("reference", None, f"{table} row {row} names a {parent} that is not there")
 
 
@@ -174,29 +177,33 @@ def _rollups(connection: Connection) -> Iterator[Finding]:
     below = 1
     for size in SIZES:
         if below == 1:
-            fresh = f"SELECT series_id, {size}, step / {size} AS cell, {SUMMARY} FROM point GROUP BY series_id, cell"
+            grouped = f"SELECT series_id, {size} AS size, step / {size} AS wide, {{}} FROM point GROUP BY 1, 3"
+            fresh = sql(grouped, SUMMARY)
         else:
-            fresh = (
-                f"SELECT series_id, {size}, cell / {size // below} AS wide, sum(count), sum(nan), total(total),"
-                f" min(min), max(max) FROM rollup WHERE size = {below} GROUP BY series_id, wide"
+            grouped = (
+                f"SELECT series_id, {size} AS size, cell / {size // below} AS wide, {{}} FROM rollup"
+                f" WHERE size = {below} GROUP BY 1, 3"
             )
-        stored = f"SELECT {_CELL} FROM rollup WHERE size = {size}"
+            fresh = sql(grouped, WIDER)
+        stored = Sql(f"SELECT {_CELL} FROM rollup WHERE size = {size}")
         for one, other in ((fresh, stored), (stored, fresh)):
-            differ = (
-                f"SELECT DISTINCT run_id, name FROM (SELECT * FROM ({one}) EXCEPT SELECT * FROM ({other})) AS d"
-                " JOIN series ON series.id = d.series_id LIMIT 100"
+            differ = sql(
+                "SELECT DISTINCT run_id, name FROM (SELECT * FROM ({}) AS one EXCEPT SELECT * FROM ({}) AS other) AS d"
+                " JOIN series ON series.id = d.series_id LIMIT 100",
+                one,
+                other,
             )
-            wrong |= {str(run): str(name) for run, name in connection.exec_driver_sql(differ)}
+            wrong |= {str(run_id): str(name) for run_id, name in run(connection, differ)}
         below = size
-    for run, name in wrong.items():
+    for run_id, name in wrong.items():
         yield Finding(
-            "roll-ups", run, f"{run}: the roll-ups of {name} differ from its points; `tfllmer db check --fix`"
+            "roll-ups", run_id, f"{run_id}: the roll-ups of {name} differ from its points; `tfllmer db check --fix`"
         )
 
 
 def _damaged(connection: Connection) -> Iterator[Finding]:
-    for run, reason in connection.exec_driver_sql("SELECT id, damage FROM run WHERE damage <> '' ORDER BY id"):
-        yield Finding("damaged run", run, f"{run}: {reason}; `tfllmer clone {run}` makes a new run of it")
+    for run_id, reason in run(connection, "SELECT id, damage FROM run WHERE damage <> '' ORDER BY id"):
+        yield Finding("damaged run", run_id, f"{run_id}: {reason}; `tfllmer clone {run_id}` makes a new run of it")
 
 
 def _unkept(connection: Connection, store: Store) -> Iterator[Finding]:
@@ -219,7 +226,7 @@ def _orphan(folder: Path) -> Finding:
 
 def _folders(store: Store) -> Iterator[Finding]:
     with store.read() as session:
-        rows = session.connection().exec_driver_sql("SELECT id, status FROM run").all()
+        rows = run(session.connection(), "SELECT id, status FROM run").all()
     ids = {str(run_id) for run_id, _ in rows}
     if why := missing_files(store):
         yield Finding("no files", None, why)
@@ -238,18 +245,18 @@ def _folders(store: Store) -> Iterator[Finding]:
 
 def _records(store: Store, run_id: str) -> Iterator[Finding]:
     """How the spool and what was read of it differ, and whether the result is there."""
-    run, spool = get_run(store, run_id), store.folder(run_id).spool
-    size, read = spool.stat().st_size if spool.exists() else 0, run.spool_offset
+    row, spool = get_run(store, run_id), store.folder(run_id).spool
+    size, read = spool.stat().st_size if spool.exists() else 0, row.spool_offset
     if size < read:
         text = f"{run_id}: {spool} has {size} bytes, but {read} were read from it; what was read is kept"
         yield Finding("spool cut", run_id, text)
-    elif not SpoolMark(read, run.spool_mark).holds_in(spool):
+    elif not SpoolMark(read, row.spool_mark).holds_in(spool):
         text = f"{run_id}: {spool} is not what was read from it; what was read is kept"
         yield Finding("spool differs", run_id, text)
-    elif run.status != RunStatus.RUNNING and size - read > _torn(spool, read):
-        text = f"{run_id} ({run.status}): {size - read} bytes of its spool are not read yet; `tfllmer db check --fix`"
+    elif row.status != RunStatus.RUNNING and size - read > _torn(spool, read):
+        text = f"{run_id} ({row.status}): {size - read} bytes of its spool are not read yet; `tfllmer db check --fix`"
         yield Finding("behind", run_id, text)
-    elif run.status == RunStatus.FINISHED and run.result is None and _tells_a_result(spool):
+    elif row.status == RunStatus.FINISHED and row.result is None and _tells_a_result(spool):
         yield Finding("no result", run_id, f"{run_id}: is finished without its result; `tfllmer db check --fix`")
 
 
@@ -272,14 +279,14 @@ def _points(store: Store, but: Collection[str | None]) -> Iterator[Finding]:
     still = "SELECT id FROM run WHERE status <> 'running' AND damage = '' ORDER BY id"
     points = "FROM series JOIN point ON series_id = series.id WHERE run_id = ? GROUP BY name"
     with store.read() as session:
-        query = session.connection().exec_driver_sql
+        query = partial(run, session.connection())
         for run_id in query(still).scalars().all():
             spool = store.folder(run_id).spool
             if run_id in but or not spool.exists():
                 continue
             stored = {
                 name: (count, last)
-                for name, count, last in query(f"SELECT name, {_GOOD}, max(step) {points}", (run_id,))
+                for name, count, last in query(sql(f"SELECT name, {{}}, max(step) {points}", _GOOD), (run_id,))
             }
             told = _told(spool)
             if stored != told:
@@ -289,7 +296,7 @@ def _points(store: Store, but: Collection[str | None]) -> Iterator[Finding]:
                 yield Finding("points", run_id, text)
 
 
-_GOOD = "sum(typeof(value) IN ('real', 'text') AND typeof(wall) = 'real')"
+_GOOD = sql("sum(CASE WHEN {} THEN 1 ELSE 0 END)", IS_POINT)
 """Points that hold what a point can."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 
 from engine.metrics import parse_metric, with_values
@@ -10,9 +9,10 @@ from engine.records import TUNED_BY, RunRecord, RunResult, RunStatus
 from engine.reports.boards.budgets import BUDGET, SHARED, TUNING, UNTUNED, shared_word
 from engine.store import Store, list_values
 from engine.store.core.documents import document
+from engine.store.dialects.pieces import IS_SOUND, among
+from engine.store.dialects.sql import sql
 from engine.store.queries.filter_fields import ROW_LENGTH
 from engine.store.queries.filters import field_named
-from engine.store.queries.sql import IS_SOUND, sql
 
 _COLUMNS = (
     *("status", "method", "ablation", "dataset", "backbone", "embedding", "seed", "config_hash", "spec_hash"),
@@ -39,7 +39,7 @@ def measured_records(
     measured = of_budget + len(SHARED)
     where = IS_SOUND
     if runs is not None:
-        where = sql("{} AND run.id IN (SELECT value FROM json_each({}))", IS_SOUND, json.dumps(list(runs)))
+        where = sql("{} AND {}", IS_SOUND, among("run.id", list(runs)))
     records = []
     for run, *values in list_values(
         store, fields, where, status=RunStatus.FINISHED, dataset=dataset, backbone=backbone

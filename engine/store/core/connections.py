@@ -12,7 +12,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from engine.errors import UserError
 from engine.files import replacing
 from engine.store.core.documents import document
+from engine.store.dialects.sql import Sql
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -46,7 +47,16 @@ class StoreLostError(StoreError):
 # ------------------------------------------------------------------------------------ opened
 
 
-def connect(path: Path, wait_s: float, *, read_only: bool) -> sqlite3.Connection:
+class SqliteRows(sqlite3.Connection):
+    """The standard library's connection; it takes pieces of SQL as well as text."""
+
+    def execute(self, query: str | Sql, values: Sequence[Any] = (), /) -> sqlite3.Cursor:  # type: ignore[override]
+        if isinstance(query, Sql):
+            return super().execute(query.text, values or query.values)
+        return super().execute(query, values)
+
+
+def connect(path: Path, wait_s: float, *, read_only: bool) -> SqliteRows:
     """A connection without transactions of its own: they begin where we say so (`begin`).
 
     One for reading changes nothing. Where nobody has the file open and its folder can be written, it is opened as a
@@ -59,6 +69,7 @@ def connect(path: Path, wait_s: float, *, read_only: bool) -> sqlite3.Connection
         timeout=min(wait_s, _NAP_S),
         isolation_level=None,
         check_same_thread=False,
+        factory=SqliteRows,
     )
     if read_only:
         connection.execute("PRAGMA query_only=ON")

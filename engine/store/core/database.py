@@ -38,6 +38,7 @@ from engine.store.core.connections import (
     translated,
     wal,
 )
+from engine.store.dialects.sql import Rows
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -96,7 +97,7 @@ class Store:
                 yield session
 
     @contextmanager
-    def rows(self) -> Iterator[sqlite3.Connection]:
+    def rows(self) -> Iterator[Rows]:
         """A plain connection that sees one consistent state. Raises StoreError."""
         with translated(self.path, self.wait_s):
             self.require()

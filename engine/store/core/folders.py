@@ -14,6 +14,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -22,6 +23,7 @@ from engine.bounds import parse_json
 from engine.errors import UserError
 from engine.files import write_text
 from engine.store.core.documents import document as stored_document
+from engine.store.dialects.sql import run
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -60,17 +62,17 @@ def watch_changes(connection: sqlite3.Connection) -> None:
 def keep_changes(connection: Connection, files: Path) -> None:
     """Write the documents of the rows that the transaction has changed."""
     changed: dict[str, list[str]] = defaultdict(list)
-    for kind, key in connection.exec_driver_sql("SELECT kind, key FROM changed_rows").all():
+    for kind, key in run(connection, "SELECT kind, key FROM changed_rows").all():
         changed[kind].append(key)
     if changed:
-        connection.exec_driver_sql("DELETE FROM changed_rows")
+        run(connection, "DELETE FROM changed_rows")
         _keep(connection, files, changed["run"], changed["study"], changed["diagnosis"])
 
 
 def keep_all(connection: Connection, files: Path) -> None:
     """Write the documents of all rows."""
     runs, studies, diagnoses = (
-        list(connection.exec_driver_sql(f"SELECT {key} FROM {table}").scalars())
+        list(run(connection, f"SELECT {key} FROM {table}").scalars())
         for key, table in (("id", "run"), ("name", "study"), ("identity", "diagnosis"))
     )
     _keep(connection, files, runs, studies, diagnoses)
@@ -108,7 +110,7 @@ def keep_runs(connection: Connection, files: Path, run_ids: Sequence[str]) -> No
 
 def unkept_runs(connection: Connection, files: Path) -> Iterator[tuple[str, bool]]:
     """Runs whose folder does not keep what their row has; whether it knows of later changes than the row."""
-    ids = list(connection.exec_driver_sql("SELECT id FROM run ORDER BY id").scalars())
+    ids = list(run(connection, "SELECT id FROM run ORDER BY id").scalars())
     for part in _parts(ids):
         for run_id, row in run_documents(connection, part).items():
             if (files / run_id).is_dir():
@@ -145,7 +147,7 @@ def file_name(name: str) -> str:
 def run_documents(connection: Connection, run_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """What the rows of runs have beyond specification and spool, by run."""
     ids = list(run_ids)
-    query = connection.exec_driver_sql
+    query = partial(run, connection)
     documents: dict[str, dict[str, Any]] = {}
     for part in _parts(ids):
         these, marks = tuple(part), ",".join("?" * len(part))
@@ -192,8 +194,10 @@ def study_documents(connection: Connection, names: Iterable[str]) -> dict[str, d
     return {
         name: {"name": name, "created": _utc(created), "spec": stored_document(spec)}
         for part in _parts(list(names))
-        for name, created, spec in connection.exec_driver_sql(
-            f"SELECT name, created, spec FROM study WHERE name IN ({','.join('?' * len(part))})", tuple(part)
+        for name, created, spec in run(
+            connection,
+            f"SELECT name, created, spec FROM study WHERE name IN ({','.join('?' * len(part))})",
+            tuple(part),
         )
     }
 
@@ -209,8 +213,8 @@ def diagnosis_documents(connection: Connection, identities: Iterable[str]) -> di
             "result": stored_document(row["result"]),
         }
         for part in _parts(list(identities))
-        for row in connection.exec_driver_sql(
-            f"SELECT {columns} FROM diagnosis WHERE identity IN ({','.join('?' * len(part))})", tuple(part)
+        for row in run(
+            connection, f"SELECT {columns} FROM diagnosis WHERE identity IN ({','.join('?' * len(part))})", tuple(part)
         ).mappings()
     }
 

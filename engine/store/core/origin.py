@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from engine.store.dialects.sql import Sql, sql
+
 if TYPE_CHECKING:  # who lists rows through a plain connection does not wait for it
     from engine.store.core.database import Store
 
 KIND = "archive"
 SUFFIX = ".archive.json"
-ARCHIVE = f"""(SELECT replace(path, '{SUFFIX}', '') FROM artifact
- WHERE artifact.run_id = run.id AND kind = '{KIND}' LIMIT 1)"""
+ARCHIVE = Sql(f"""(SELECT replace(path, '{SUFFIX}', '') FROM artifact
+ WHERE artifact.run_id = run.id AND kind = '{KIND}' LIMIT 1)""")
 """Of a row of `run`: the name of the archive; NULL for a run that was made here."""
 
 
@@ -37,5 +39,5 @@ def origin_file(archive_name: str) -> str:
 def archive_of(store: Store, run_id: str) -> str | None:
     """The archive that a run came from; None where it was made here."""
     with store.rows() as connection:
-        row = connection.execute(f"SELECT {ARCHIVE} FROM run WHERE id = ?", (run_id,)).fetchone()
+        row = connection.execute(sql("SELECT {} FROM run WHERE id = {}", ARCHIVE, run_id)).fetchone()
     return None if row is None else row[0]

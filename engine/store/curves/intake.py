@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection
-from sqlalchemy.dialects.sqlite import insert
 from sqlmodel import Session, select
 
 from engine import spool
@@ -29,6 +28,8 @@ from engine.spool import SpoolMark, Unreadable
 from engine.store.core.database import Store
 from engine.store.core.tables import Artifact, Event, Run, StoredSplit
 from engine.store.curves.rollups import refresh
+from engine.store.dialects.alchemy import upsert
+from engine.store.dialects.sql import run as say
 from engine.store.finding import unknown_run
 
 BLOCK = 1 << 20
@@ -71,7 +72,7 @@ def ingest(store: Store, run_id: str) -> int:
 
 def _moved(session: Session, run_id: str, mark: SpoolMark, to: SpoolMark) -> bool:
     move = "UPDATE run SET spool_offset = ?, spool_mark = ? WHERE id = ? AND spool_offset = ? AND spool_mark = ?"
-    moved = session.connection().exec_driver_sql(move, (to.offset, to.digest, run_id, mark.offset, mark.digest))
+    moved = say(session.connection(), move, (to.offset, to.digest, run_id, mark.offset, mark.digest))
     return bool(moved.rowcount)
 
 
@@ -111,8 +112,8 @@ def read_again(store: Store, run_id: str) -> int:
     with store.write() as session:
         connection = session.connection()
         mine = "IN (SELECT id FROM series WHERE run_id = ?)"
-        connection.exec_driver_sql(f"DELETE FROM rollup WHERE series_id {mine}", (run_id,))
-        connection.exec_driver_sql(f"DELETE FROM point WHERE series_id {mine}", (run_id,))
+        say(connection, f"DELETE FROM rollup WHERE series_id {mine}", (run_id,))
+        say(connection, f"DELETE FROM point WHERE series_id {mine}", (run_id,))
         run = session.get_one(Run, run_id)
         before = run.result
         run.attempt, run.facts, run.result, run.damage = 0, {}, None, ""
@@ -125,7 +126,8 @@ def read_again(store: Store, run_id: str) -> int:
         if run.status is RunStatus.FINISHED and run.result is None:
             run.result = before
         run.spool_offset, run.spool_mark = mark.offset, mark.digest
-        connection.exec_driver_sql(
+        say(
+            connection,
             "DELETE FROM series WHERE run_id = ? AND NOT EXISTS (SELECT 1 FROM point WHERE series_id = series.id)",
             (run_id,),
         )
@@ -252,8 +254,8 @@ def _resume(batch: _Batch, record: SpoolRecord) -> None:
     connection = batch.session.connection()
     void = "FROM point WHERE series_id IN (SELECT id FROM series WHERE run_id = ?) AND step > ? AND attempt < ?"
     parameters = (batch.run.id, step, attempt)
-    cut = connection.exec_driver_sql(f"SELECT series_id, min(step) {void} GROUP BY series_id", parameters).all()
-    connection.exec_driver_sql(f"DELETE {void}", parameters)
+    cut = say(connection, f"SELECT series_id, min(step) {void} GROUP BY series_id", parameters).all()
+    say(connection, f"DELETE {void}", parameters)
     for series_id, first in cut:
         refresh(connection, series_id, first, None)
 
@@ -276,10 +278,12 @@ def _event(batch: _Batch, record: SpoolRecord) -> None:
 def _artifact(batch: _Batch, record: SpoolRecord) -> None:
     run, kind, path = batch.run, _text(record["kind"]), _text(record["path"])
     connection = batch.session.connection()
-    connection.execute(insert(Artifact).values(run_id=run.id, kind=kind, path=path).on_conflict_do_nothing())
+    connection.execute(
+        upsert(connection, Artifact).values(run_id=run.id, kind=kind, path=path).on_conflict_do_nothing()
+    )
     if kind == "split":
         inside = posixpath.normpath(posixpath.join(run.id, path))
-        row = insert(StoredSplit).values(data_hash=run.data_hash, dataset=run.dataset, path=inside)
+        row = upsert(connection, StoredSplit).values(data_hash=run.data_hash, dataset=run.dataset, path=inside)
         connection.execute(row.on_conflict_do_update(index_elements=["data_hash"], set_={"path": inside}))
 
 
@@ -311,7 +315,8 @@ def _write_points(batch: _Batch) -> None:
     connection = batch.session.connection()
     for name, points in batch.points.items():
         series_id = _series_id(connection, batch.run.id, name)
-        connection.exec_driver_sql(
+        say(
+            connection,
             "INSERT INTO point (series_id, step, value, wall, attempt) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (series_id, step) DO UPDATE SET"
             " value = excluded.value, wall = excluded.wall, attempt = excluded.attempt",
@@ -324,8 +329,8 @@ def _write_points(batch: _Batch) -> None:
 
 def _series_id(connection: Connection, run_id: str, name: str) -> int:
     of_name = "SELECT id FROM series WHERE run_id = ? AND name = ?"
-    series_id = connection.exec_driver_sql(of_name, (run_id, name)).scalar()
+    series_id = say(connection, of_name, (run_id, name)).scalar()
     if series_id is None:
-        connection.exec_driver_sql("INSERT INTO series (run_id, name) VALUES (?, ?)", (run_id, name))
-        series_id = connection.exec_driver_sql(of_name, (run_id, name)).scalar_one()
+        say(connection, "INSERT INTO series (run_id, name) VALUES (?, ?)", (run_id, name))
+        series_id = say(connection, of_name, (run_id, name)).scalar_one()
     return int(series_id)

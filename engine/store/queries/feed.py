@@ -7,7 +7,6 @@ has written; then a few narrow columns of every run tell which rows have changed
 from __future__ import annotations
 
 import math
-import sqlite3
 import sys
 import time
 from collections.abc import Mapping
@@ -18,13 +17,14 @@ from engine.bounds import parse_json
 from engine.metrics import SELECTION, metrics_of_test
 from engine.records import RunResult, RunStatus, best_epoch
 from engine.records.decoding import mapping, number, numbers, whole
-from engine.store.core.connections import StoreError, begin, connect
-from engine.store.core.damage import DAMAGE, sound
+from engine.store.core.connections import SqliteRows, StoreError, begin, connect
 from engine.store.core.database import HEAD, Store
 from engine.store.core.documents import DamagedDocument, document
 from engine.store.core.origin import ARCHIVE
 from engine.store.core.times import stored_time
 from engine.store.curves.curves import window_in
+from engine.store.dialects.pieces import DAMAGE, among, array_of, json_number, json_text, words_of
+from engine.store.dialects.sql import sql
 from engine.store.queries.pace import Pace, pace_in, usual_in
 
 AT_ONCE = 500
@@ -37,20 +37,24 @@ SHAPE = 48
 ShownStatus: TypeAlias = RunStatus | Literal["stopping"]
 
 _ACTIVE = (RunStatus.QUEUED, RunStatus.RUNNING)
-_STAMPS = (
-    "SELECT id, status, spool_offset, attempt, cancel_requested, priority, position, worker_id, study_id, ended,"
-    f" damage, json_extract({sound('spec')}, '$.note'), (SELECT group_concat(name) FROM tag WHERE run_id = run.id),"
-    " (SELECT group_concat(text) FROM note WHERE run_id = run.id) FROM run"
+_STAMPS = sql(
+    "SELECT run.id, status, spool_offset, attempt, cancel_requested, priority, position, worker_id, study_id, ended,"
+    " damage, {}, {}, {} FROM run",
+    json_text("run.spec", "note"),
+    words_of("name", "tag WHERE run_id = run.id", "name", ","),
+    words_of("text", "note WHERE run_id = run.id", "id", ","),
 )
-_COLUMNS = (
+_COLUMNS = sql(
     "run.id, method, ablation, arm, dataset, backbone, embedding, seed, config_hash, spec_hash, study.name, overrides,"
-    " status, reason, cancel_requested, attempt, run.created, started, ended, result,"
-    f" json_extract({sound('run.spec')}, '$.train.epochs'), worker_id, device, priority, position,"
-    f" json_extract({sound('run.facts')}, '$.popularity_train_ce'), trashed IS NOT NULL,"
-    f" json_extract({sound('run.spec')}, '$.note'),"
-    " (SELECT json_group_array(name) FROM (SELECT name FROM tag WHERE run_id = run.id ORDER BY name)),"
-    " (SELECT json_group_array(text) FROM (SELECT text FROM note WHERE run_id = run.id ORDER BY id)), data_hash,"
-    f" {DAMAGE}, {ARCHIVE}"
+    " status, reason, cancel_requested, attempt, run.created, started, ended, result, {}, worker_id, device, priority,"
+    " position, {}, trashed IS NOT NULL, {}, {}, {}, data_hash, {}, {}",
+    json_number("run.spec", "train", "epochs"),
+    json_number("run.facts", "popularity_train_ce"),
+    json_text("run.spec", "note"),
+    array_of("name", "tag WHERE run_id = run.id", "name"),
+    array_of("text", "note WHERE run_id = run.id", "id"),
+    DAMAGE,
+    ARCHIVE,
 )
 _WORDS, _NUMBERS = (1, 3, 4, 5, 8, 9, 13, 30), (7, 15, 20, 23, 24)
 """Columns without which a row has no place in a table."""
@@ -123,7 +127,7 @@ class Feed:
     """Looks at a store again and again. For one thread at a time."""
 
     store: Store
-    _connection: sqlite3.Connection = field(init=False, repr=False)
+    _connection: SqliteRows = field(init=False, repr=False)
     _version: int | None = field(default=None, init=False)
     _swept: float = field(default=-math.inf, init=False)
     _partial: bool = field(default=True, init=False)
@@ -195,18 +199,20 @@ class Feed:
 
     def _all(self) -> dict[str, tuple[Any, ...]]:
         self._swept = time.monotonic()
-        return {row[0]: row for row in self._connection.execute(f"{_STAMPS} WHERE trashed IS NULL ORDER BY id")}
+        return {
+            row[0]: row for row in self._connection.execute(sql("{} WHERE trashed IS NULL ORDER BY run.id", _STAMPS))
+        }
 
     def _likely(self) -> dict[str, tuple[Any, ...]]:
         """The runs that change all the time: those that wait or run, those that did, and new ones."""
         query = self._connection.execute
-        active = query(f"{_STAMPS} WHERE status IN ('queued', 'running') AND trashed IS NULL").fetchall()
-        new = query(f"{_STAMPS} WHERE id > ? AND trashed IS NULL", (max(self._stamps, default=""),)).fetchall()
+        active = query(sql("{} WHERE status IN ('queued', 'running') AND trashed IS NULL", _STAMPS)).fetchall()
+        known = max(self._stamps, default="")
+        new = query(sql("{} WHERE run.id > {} AND trashed IS NULL", _STAMPS, known)).fetchall()
         stamps = {row[0]: row for row in [*active, *new]}
         were = [i for i, row in self._stamps.items() if row[1] in _ACTIVE and i not in stamps]
-        for part in _parts(were):
-            rows = query(f"{_STAMPS} WHERE id IN ({','.join('?' * len(part))})", part)
-            stamps |= {row[0]: row for row in rows}
+        if were:
+            stamps |= {row[0]: row for row in query(sql("{} WHERE {}", _STAMPS, among("run.id", were)))}
         return stamps
 
     def _data_version(self) -> int:
@@ -214,12 +220,8 @@ class Feed:
 
     def _wide(self, ids: list[str]) -> list[tuple[Any, ...]]:
         """The columns behind a `RunRow` of these runs."""
-        sql = f"SELECT {_COLUMNS} FROM run LEFT JOIN study ON study.id = study_id WHERE run.id IN"
-        return [
-            row
-            for part in _parts(ids)
-            for row in self._connection.execute(f"{sql} ({','.join('?' * len(part))})", part)
-        ]
+        rows = "SELECT {} FROM run LEFT JOIN study ON study.id = study_id WHERE {}"
+        return self._connection.execute(sql(rows, _COLUMNS, among("run.id", ids))).fetchall() if ids else []
 
     def _decoded(self, row: tuple[Any, ...]) -> RunRow:
         live = self._live(row[0]) if row[19] is None and row[15] > 0 else _Live()
@@ -260,11 +262,6 @@ class _Live:
     pace: Pace = field(default_factory=Pace)
     curve: tuple[float, ...] = ()
     valid: Mapping[str, float] = field(default_factory=dict)
-
-
-def _parts(ids: list[str]) -> list[list[str]]:
-    """SQLite takes a limited number of parameters."""
-    return [ids[start : start + 500] for start in range(0, len(ids), 500)]
 
 
 def _row(row: tuple[Any, ...], live: _Live, usual_s: float | None) -> RunRow:

@@ -15,9 +15,23 @@ from typing import Any, Literal, TypeAlias, Union, assert_never, get_args, get_o
 from engine.metrics import CurveMeasure, ListMeasure, Metric, RankMeasure, is_metric_name, offered, parse_metric
 from engine.records import STATUSES
 from engine.spec import leaves
-from engine.store.core.damage import DAMAGE, sound
 from engine.store.core.origin import ARCHIVE
-from engine.store.queries.sql import Sql, column, sql
+from engine.store.dialects.pieces import (
+    DAMAGE,
+    computed,
+    entry_number,
+    json_entries,
+    json_flag,
+    json_missing,
+    json_number,
+    json_plain,
+    json_setting,
+    json_text,
+    metric_value,
+    whole_json,
+    words_of,
+)
+from engine.store.dialects.sql import Sql, both, column, sql
 
 TRASHED = "trashed"
 """Whether a run was removed. A list has no removed runs unless its filter asks by this name."""
@@ -120,8 +134,8 @@ def all_fields() -> dict[str, Field]:
         )
         for name in _TEXT
     ]
-    fields.append(Field("damage", "text", Sql(f"({DAMAGE})")))
-    fields.append(Field("archive", "text", Sql(ARCHIVE)))
+    fields.append(Field("damage", "text", sql("({})", DAMAGE)))
+    fields.append(Field("archive", "text", ARCHIVE))
     fields.append(Field("study", "text", _STUDY))
     fields += [Field(name, "number", column(name)) for name in _NUMBERS]
     fields += [
@@ -132,11 +146,11 @@ def all_fields() -> dict[str, Field]:
     fields += [_measured(str(m), _value_of(m)) for m in sorted(offered(), key=_valid_first) if not m.is_curve]
     fields += [Field(name, "time", column(name)) for name in _TIMES]
     fields.append(Field("age", "age", column("created")))
-    fields += [_measured(name, _number_in_result(f"$.{name}")) for name in _OF_RESULT]
+    fields += [_measured(name, json_number("run.result", name)) for name in _OF_RESULT]
     fields.append(_measured(ROW_LENGTH, _row_length()))
     fields += [Field(name, "text", column(name)) for name in _HASHES]
-    fields.append(Field(TRASHED, "flag", Sql("(run.trashed IS NOT NULL)"), ("true", "false")))
-    fields.append(Field("overrides", "text", Sql(f"json_extract({sound('run.overrides')}, '$')")))
+    fields.append(Field(TRASHED, "flag", Sql("CASE WHEN run.trashed IS NULL THEN 0 ELSE 1 END"), ("true", "false")))
+    fields.append(Field("overrides", "text", whole_json("run.overrides")))
     columns = {field.name: field for field in fields}
     return columns | {name: field for name, field in _spec_fields().items() if name not in columns}
 
@@ -144,51 +158,40 @@ def all_fields() -> dict[str, Field]:
 # ------------------------------------------------------------------------------------ expressions
 
 
-_RESULT, _SPEC, _FACTS = sound("run.result"), sound("run.spec"), sound("run.facts")
 _STUDY = Sql("(SELECT study.name FROM study WHERE study.id = run.study_id)")
-_TAGS = Sql(
-    "(SELECT group_concat(name, ' ') FROM (SELECT tag.name FROM tag WHERE tag.run_id = run.id ORDER BY tag.name))"
-)
-NOTES_OF_RUN = (
-    f"SELECT json_extract({_SPEC}, '$.note') AS text WHERE json_extract({_SPEC}, '$.note') <> ''"
-    " UNION ALL SELECT note.text AS text FROM note WHERE note.run_id = run.id"
+_TAGS = words_of("name", "tag WHERE tag.run_id = run.id", "name", " ")
+_FIRST_NOTE = json_text("run.spec", "note")
+NOTES_OF_RUN = sql(
+    "SELECT {} AS text WHERE {} <> '' UNION ALL SELECT note.text AS text FROM note WHERE note.run_id = run.id",
+    _FIRST_NOTE,
+    _FIRST_NOTE,
 )
 """Rows (text) of the row's notes: the one it was started with, and those written since."""
-_NOTES = Sql(f"(SELECT group_concat(text, '; ') FROM ({NOTES_OF_RUN}))")
-
-
-def _number_in_result(path: str) -> Sql:
-    """A number of the run's result; None where it has none or it is not finite."""
-    return _number_in(_RESULT, path)
-
-
-def _number_in(document: str, path: str) -> Sql:
-    is_number = f"json_type({document}, {{}}) IN ('integer', 'real')"
-    return sql(f"CASE WHEN {is_number} THEN json_extract({document}, {{}}) END", path, path)
+_NOTES = both(
+    sql("(SELECT group_concat(text, '; ') FROM ({}))", NOTES_OF_RUN),
+    sql("(SELECT string_agg(text, '; ') FROM ({}) AS own)", NOTES_OF_RUN),
+)
 
 
 def _row_length() -> Sql:
+def _row_length() -> Sql:
     """`spec.initial_row_length`, as comparisons have it; a specification of the first format names kinds plainly."""
     init, id_sd, inject = (
-        sql("coalesce({}, {})", _number_or_text(present), _number_or_text(first))
+        sql("coalesce({}, {})", json_plain("run.spec", *present), json_plain("run.spec", *first))
         for present, first in (
-            ("$.table.init.kind", "$.table.init"),
-            ("$.table.init.id_sd", "$.table.id_sd"),
-            ("$.table.inject.kind", "$.table.inject"),
+            (("table", "init", "kind"), ("table", "init")),
+            (("table", "init", "id_sd"), ("table", "id_sd")),
+            (("table", "inject", "kind"), ("table", "inject")),
         )
     )
-    return sql(
-        "row_length({}, {}, {}, {}, {}, {}, {}, {}, {})",
-        *(_number_in(_FACTS, f"$.{name}") for name in ("row_length", "geometry.norms.mean", "geometry.norms.cv")),
-        *(_number_or_text(f"$.{name}") for name in ("table.row_length", "backbone.width")),
-        *(init, id_sd, inject, _number_or_text("$.table.inject.id_sd")),
+    facts = (("row_length",), ("geometry", "norms", "mean"), ("geometry", "norms", "cv"))
+    settings = (("table", "row_length"), ("backbone", "width"))
+    return computed(
+        "row_length",
+        *(json_number("run.facts", *path) for path in facts),
+        *(json_plain("run.spec", *path) for path in settings),
+        *(init, id_sd, inject, json_plain("run.spec", "table", "inject", "id_sd")),
     )
-
-
-def _number_or_text(path: str) -> Sql:
-    """A setting that is no object; None where it is one, or is not there."""
-    is_plain = f"json_type({_SPEC}, {{}}) IN ('integer', 'real', 'text')"
-    return sql(f"CASE WHEN {is_plain} THEN json_extract({_SPEC}, {{}}) END", path, path)
 
 
 def _valid_first(metric: Metric) -> bool:
@@ -203,33 +206,33 @@ def _value_of(metric: Metric) -> Sql:
         case CurveMeasure() if metric.measure.mean:
             return _mean_of_curve(metric.measure.curve, metric.at)
         case CurveMeasure() if metric.at is None:
-            return _number_in_result(f"$.{metric.measure.curve}[#-1].value")
+            return json_number("run.result", metric.measure.curve, -1, "value")
         case CurveMeasure():
-            at = f"(SELECT json_extract(each.value, '$.value') FROM json_each({_RESULT}, {{}}) AS each"
-            at += " WHERE json_extract(each.value, '$.epoch') = {} LIMIT 1)"
-            return sql(at, f"$.{metric.measure.curve}", metric.at)
+            at = "(SELECT {} FROM {} WHERE {} = {} LIMIT 1)"
+            entries = json_entries("run.result", metric.measure.curve)
+            return sql(at, entry_number("value"), entries, entry_number("epoch"), metric.at)
         case RankMeasure():
-            stored = _number_in_result(f'$.{metric.split}."{metric.key}"')
-            counts = sql(f"json_extract({_RESULT}, {{}})", f"$.rank_counts.{metric.split}")
+            stored = json_number("run.result", metric.split, metric.key)
+            counts = json_text("run.result", "rank_counts", metric.split)
         case ListMeasure():
-            stored = _number_in_result(f"$.top.{name}[{(metric.at or 0) - 1}]")
+            stored = json_number("run.result", "top", name, (metric.at or 0) - 1)
         case _:
             assert_never(metric.measure)
-    computed = sql("metric_value({}, run.id, {})", str(metric), counts)
-    return sql("coalesce({}, CASE WHEN run.status = 'finished' THEN {} END)", stored, computed)
+    return metric_value(str(metric), stored, counts)
 
 
 def _mean_of_curve(name: str, at: int | None) -> Sql:
     """`engine.metrics.mean_level` of a curve in the result, up to an epoch that it was measured at."""
     points = sql(
-        "SELECT json_extract(each.value, '$.epoch') AS e, json_extract(each.value, '$.value') AS v"
-        f" FROM json_each({_RESULT}, {{}}) AS each",
-        f"$.{name}",
+        "SELECT {} AS e, {} AS v FROM {}",
+        entry_number("epoch"),
+        entry_number("value"),
+        json_entries("run.result", name),
     )
     before = "lag(e) OVER (ORDER BY e) AS e0, lag(v) OVER (ORDER BY e) AS v0"
     upto = Sql("") if at is None else sql(" WHERE e <= {} HAVING max(e) = {}", at, at)
     area = "(SELECT sum((e - e0) * (v + v0) / 2.0) / nullif(max(e) - min(e), 0)"
-    return sql(area + f" FROM (SELECT e, v, {before} FROM ({{}})){{}})", points, upto)
+    return sql(area + f" FROM (SELECT e, v, {before} FROM ({{}}) AS measured) AS pieces{{}})", points, upto)
 
 
 # ------------------------------------------------------------------------------------ the specification
@@ -243,16 +246,17 @@ def _spec_fields() -> dict[str, Field]:
         kind, choices = _kind(leaf.info.annotation)
         default = None if leaf.needs else leaf.default
         known = leaf.kinds or choices
-        fields.setdefault(leaf.name.lower(), Field(leaf.name, kind, _in_spec(leaf.path, default), known))
+        fields.setdefault(leaf.name.lower(), Field(leaf.name, kind, _in_spec(kind, leaf.path, default), known))
     return fields
 
 
-def _in_spec(path: tuple[str, ...], default: Any) -> Sql:
-    where = "$" + "".join(f'."{key}"' for key in path)
-    value = sql(f"json_extract({_SPEC}, {{}})", where)
+def _in_spec(kind: Kind, path: tuple[str, ...], default: Any) -> Sql:
+    read = json_flag if kind == "flag" else json_setting if kind == "number" else json_text
+    value = read("run.spec", *path)
     if not isinstance(default, str | int | float):
         return value
-    return sql(f"CASE WHEN json_type({_SPEC}, {{}}) IS NULL THEN {{}} ELSE {{}} END", where, default, value)
+    kept = int(default) if isinstance(default, bool) else default
+    return sql("CASE WHEN {} THEN {} ELSE {} END", json_missing("run.spec", *path), kept, value)
 
 
 def _kind(annotation: Any) -> tuple[Kind, tuple[str, ...]]:

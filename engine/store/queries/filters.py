@@ -24,6 +24,8 @@ from typing import Any, assert_never
 from engine.errors import UserError
 from engine.store.core.database import Store
 from engine.store.core.times import NEVER, time_text
+from engine.store.dialects.pieces import contains
+from engine.store.dialects.sql import Sql, column, joined, sql
 from engine.store.queries.filter_fields import (
     NOTES_OF_RUN,
     TRASHED,
@@ -47,7 +49,6 @@ from engine.store.queries.filter_grammar import (
     read,
     span,
 )
-from engine.store.queries.sql import Sql, column, joined, sql
 
 __all__ = ["Filter", "FilterError", "complete", "field_named", "order_by", "parse", "word_start"]
 
@@ -139,11 +140,11 @@ def _clause(node: Node) -> Sql:
 
 
 def _all(conditions: Iterable[Sql]) -> Sql:
-    return sql("({})", joined(" AND ", [Sql("1"), *conditions]))
+    return sql("({})", joined(" AND ", [Sql("TRUE"), *conditions]))
 
 
 def _any(conditions: Iterable[Sql]) -> Sql:
-    return sql("({})", joined(" OR ", [Sql("0"), *conditions]))
+    return sql("({})", joined(" OR ", [Sql("FALSE"), *conditions]))
 
 
 def _compare(field: Field, op: str, value: Value) -> Sql:
@@ -153,10 +154,10 @@ def _compare(field: Field, op: str, value: Value) -> Sql:
         rows = Sql("SELECT 1 FROM tag WHERE tag.run_id = run.id")
         fitting = sql("{} AND {}", rows, _text(Sql("tag.name"), op, value))
     elif field.kind == "note":
-        rows = Sql(f"SELECT 1 FROM ({NOTES_OF_RUN}) AS own")
+        rows = sql("SELECT 1 FROM ({}) AS own", NOTES_OF_RUN)
         fitting = sql("{} WHERE {}", rows, _text(Sql("own.text"), op, value))
     else:
-        return sql("coalesce({}, 0)", _holds(field, op, value))
+        return sql("coalesce({}, FALSE)", _holds(field, op, value))
     return sql("(NOT EXISTS ({}))", rows) if none else sql("EXISTS ({})", fitting)
 
 
@@ -172,7 +173,7 @@ def _holds(field: Field, op: str, value: Value) -> Sql:
     if field.kind in ("time", "age"):
         return _at(expression, field.kind, op, value.text)
     if op == "=" and field.short is not None:
-        short = sql("coalesce({}, 0)", _ordered(field.short, "=", value.text))
+        short = sql("coalesce({}, FALSE)", _ordered(field.short, "=", value.text))
         return _any([_ordered(expression, "=", value.text), short])
     return _equal(expression, field.kind, value) if op == "=" else _text(expression, op, value)
 
@@ -214,12 +215,7 @@ def _equal(expression: Sql, kind: str, value: Value) -> Sql:
 def _text(expression: Sql, op: str, value: Value) -> Sql:
     if op == "=":
         return _ordered(expression, "=", value.text)
-    return sql("(instr(lower({}), {}) > 0)", expression, _lower(value.text))
-
-
-def _lower(text: str) -> str:
-    """As SQLite's lower() does it: ASCII only."""
-    return "".join(c.lower() if c.isascii() else c for c in text)
+    return contains(expression, value.text)
 
 
 # ------------------------------------------------------------------------------------ completion
@@ -271,8 +267,10 @@ def _values(field: Field, store: Store | None) -> list[str]:
     of_runs = sql("SELECT {} AS value FROM run", field.expression)
     every = Sql("SELECT name AS value FROM tag") if field.kind == "tag" else of_runs
     with store.rows() as connection:
-        query = sql("SELECT DISTINCT value FROM ({}) WHERE value IS NOT NULL ORDER BY value LIMIT {}", every, _VALUES)
-        return [_written(value) for (value,) in connection.execute(query.text, query.values)]
+        query = sql(
+            "SELECT DISTINCT value FROM ({}) AS every WHERE value IS NOT NULL ORDER BY value LIMIT {}", every, _VALUES
+        )
+        return [_written(value) for (value,) in connection.execute(query)]
 
 
 def _written(value: Any) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 
 from engine.records import RunFacts, RunStatus
 from engine.records.decoding import mapping, whole
-from engine.store.core.damage import sound
 from engine.store.core.database import Store
 from engine.store.core.documents import document
 from engine.store.core.times import stored_time
+from engine.store.dialects.pieces import json_number
+from engine.store.dialects.sql import sql
 from engine.store.finding import unknown_run
 
 
@@ -46,10 +47,12 @@ _WORD = "SELECT text FROM event WHERE run_id = run.id AND level <> 'state' ORDER
 
 def run_head(store: Store, run_id: str) -> RunHead:
     """Of the run with exactly this id. Raises UserError where it is not there."""
-    epochs = f"json_extract({sound('spec')}, '$.train.epochs')"
-    query = f"SELECT {_COLUMNS}, started, overrides, facts, {epochs}, ({_WORD}) FROM run WHERE id = ?"
+    epochs = json_number("run.spec", "train", "epochs")
+    query = sql(
+        f"SELECT {_COLUMNS}, started, overrides, facts, {{}}, ({_WORD}) FROM run WHERE id = {{}}", epochs, run_id
+    )
     with store.rows() as connection:
-        row = connection.execute(query, (run_id,)).fetchone()
+        row = connection.execute(query).fetchone()
     if row is None:
         raise unknown_run(store, run_id)
     started, overrides, facts, planned, word = row[11:]

@@ -5,8 +5,6 @@ A list of thousands reads only the columns it shows: specification and facts, th
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import isfinite
@@ -16,14 +14,14 @@ from engine.bounds import parse_json
 from engine.metrics import SELECTION
 from engine.records import CurvePoint, NoteRecord, RunRecord, RunResult, RunStatus, best_epoch
 from engine.records.decoding import mapping
-from engine.store.core.damage import DAMAGE, sound
 from engine.store.core.database import Store
 from engine.store.core.documents import DamagedDocument, document
 from engine.store.core.numbers import stored_number
 from engine.store.core.origin import ARCHIVE
 from engine.store.core.times import NEVER, stored_time
+from engine.store.dialects.pieces import DAMAGE, among, array_of, json_flag, json_text, limited, objects_of
+from engine.store.dialects.sql import Rows, Sql, column, joined, sql
 from engine.store.finding import unknown_run
-from engine.store.queries.sql import Sql, column, joined, sql
 
 if TYPE_CHECKING:  # it describes every field there is, which a plain list does not need
     from engine.store.queries.filter_fields import Field
@@ -44,7 +42,7 @@ def list_records(
     not None; newest first, or in an order. `trashed` lists the trash instead, None both."""
     chosen = _listed(Sql("run.id"), where, wanted, order, limit, trashed=trashed)
     with store.rows() as connection:
-        ids = [run_id for (run_id,) in _run(connection, chosen)]  # first, so that sorting carries no wide rows
+        ids = [run_id for (run_id,) in connection.execute(chosen)]  # first, so that sorting carries no wide rows
         records = _records(connection, ids)
         return [records[run_id] for run_id in ids]
 
@@ -64,7 +62,7 @@ def list_values(
     query = _listed(columns, where, wanted, order, limit, trashed=trashed)
     converters = {i: shown for i, field in enumerate(fields, 1) if (shown := _converter(field)) is not None}
     with store.rows() as connection:
-        rows = _run(connection, query)
+        rows = connection.execute(query)
         if not converters:
             return list(rows)
         return [
@@ -78,7 +76,7 @@ def list_values(
 def count_runs(store: Store, where: Sql | None = None, *, trashed: bool | None = False, **wanted: str | None) -> int:
     """How many runs such a list has without its limit."""
     with store.rows() as connection:
-        ((count,),) = _run(connection, _listed(Sql("count(*)"), where, wanted, trashed=trashed))
+        ((count,),) = connection.execute(_chosen(Sql("count(*)"), where, wanted, trashed=trashed))
         return int(count)
 
 
@@ -101,10 +99,6 @@ def record(store: Store, run: Identified) -> RunRecord:
 # ------------------------------------------------------------------------------------ queries
 
 
-def _run(connection: sqlite3.Connection, query: Sql) -> sqlite3.Cursor:
-    return connection.execute(query.text, query.values)
-
-
 def _listed(
     columns: Sql,
     where: Sql | None,
@@ -114,35 +108,35 @@ def _listed(
     *,
     trashed: bool | None,
 ) -> Sql:
+    by = joined(", ", [*order, _NEWEST_FIRST])
+    return limited(sql("{} ORDER BY {}", _chosen(columns, where, wanted, trashed=trashed), by), limit)
+
+
+def _chosen(columns: Sql, where: Sql | None, wanted: Mapping[str, str | None], *, trashed: bool | None) -> Sql:
     conditions = [] if trashed is None else [Sql(f"run.trashed IS {'NOT ' if trashed else ''}NULL")]
     conditions += [sql("{} = {}", column(name), value) for name, value in wanted.items() if value is not None]
     conditions += [] if where is None else [where]
-    rows = sql("SELECT {} FROM run WHERE {}", columns, joined(" AND ", conditions or [Sql("1")]))
-    by = joined(", ", [*order, _NEWEST_FIRST])
-    return sql("{} ORDER BY {} LIMIT {}", rows, by, -1 if limit is None else limit)
+    return sql("SELECT {} FROM run WHERE {}", columns, joined(" AND ", conditions or [Sql("TRUE")]))
 
 
 _OWN = (
     *("id", "status", "reason", "method", "ablation", "arm", "dataset", "backbone", "embedding", "seed"),
     *("config_hash", "spec_hash", "created", "started", "trashed", "overrides", "data_hash", "attempt", "result"),
 )
-_ITS_TAGS = "SELECT name FROM tag WHERE run_id = run.id ORDER BY name"
-_ITS_NOTES = "SELECT json_object('at', at, 'text', text) AS note FROM note WHERE run_id = run.id ORDER BY id"
 _MADE = {
-    "tags": f"(SELECT json_group_array(name) FROM ({_ITS_TAGS}))",
-    "notes": f"(SELECT json_group_array(json(note)) FROM ({_ITS_NOTES}))",
-    "mask_seen": f"json_extract({sound('run.spec')}, '$.evaluate.mask_seen')",
-    "first_note": f"json_extract({sound('run.spec')}, '$.note')",
-    "damage": f"({DAMAGE})",
+    "tags": array_of("name", "tag WHERE run_id = run.id", "name"),
+    "notes": objects_of(("at", "text"), "note WHERE run_id = run.id", "id"),
+    "mask_seen": json_flag("run.spec", "evaluate", "mask_seen"),
+    "first_note": json_text("run.spec", "note"),
+    "damage": sql("({})", DAMAGE),
     "archive": ARCHIVE,
 }
-_COLUMNS = ", ".join([*(f"run.{name}" for name in _OWN), *_MADE.values()])
+_COLUMNS = joined(", ", [*map(column, _OWN), *_MADE.values()])
 
 
-def _records(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, RunRecord]:
+def _records(connection: Rows, ids: Sequence[str]) -> dict[str, RunRecord]:
     """What is known of these runs, by id."""
-    wide = f"SELECT {_COLUMNS} FROM run WHERE id IN (SELECT value FROM json_each(?))"
-    rows = connection.execute(wide, (json.dumps(ids),)).fetchall()
+    rows = connection.execute(sql("SELECT {} FROM run WHERE {}", _COLUMNS, among("run.id", ids))).fetchall()
     named = [dict(zip((*_OWN, *_MADE), row, strict=True)) for row in rows]
     return {row["id"]: _decoded(connection, row) for row in named}
 
@@ -166,7 +160,7 @@ _SHOWN: dict[str, Callable[[Any], Any]] = {"time": _iso, "age": _age, "flag": bo
 # ------------------------------------------------------------------------------------ decoding
 
 
-def _decoded(connection: sqlite3.Connection, row: Mapping[str, Any]) -> RunRecord:
+def _decoded(connection: Rows, row: Mapping[str, Any]) -> RunRecord:
     why, result = row["damage"] or "", RunResult()
     created, started, trashed = (_time(row[name]) for name in ("created", "started", "trashed"))
     overrides, reached = (None if row[name] is None else document(row[name]) for name in ("overrides", "result"))
@@ -219,7 +213,7 @@ def _listed_in(array: str) -> list[Any]:
     return parse_json(array) if array != "[]" else []  # most runs have neither tags nor notes
 
 
-def _so_far(connection: sqlite3.Connection, run_id: str, started: datetime | None) -> RunResult:
+def _so_far(connection: Rows, run_id: str, started: datetime | None) -> RunResult:
     """How far a run without a result is, from its series."""
     query = connection.execute
     named = query("SELECT name, id FROM series WHERE run_id = ?", (run_id,))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from engine.store.core.database import Store
 from engine.store.curves.rollups import SIZES
+from engine.store.dialects.sql import run
 
 
 def info(store: Store) -> dict[str, Any]:
     """Path, size in bytes (with the write-ahead log), schema revision, runs by status, runs in the trash,
     points, events."""
     with store.read() as session:
-        query = session.connection().exec_driver_sql
+        query = partial(run, session.connection())
         statuses = query("SELECT status, count(*) FROM run WHERE trashed IS NULL GROUP BY status ORDER BY status")
         return {
             "path": str(store.path),

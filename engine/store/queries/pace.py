@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engine.records import RunStatus
 from engine.records.decoding import number
-from engine.store.core.damage import sound
 from engine.store.core.database import Store
 from engine.store.core.numbers import stored_number
+from engine.store.dialects.pieces import json_number
+from engine.store.dialects.sql import Rows, sql
 from engine.store.queries.heads import RunHead
 
 LATE = 20
@@ -35,7 +35,7 @@ class Pace:
         return None if epoch_s is None or since is None else since + (epochs - (self.epoch or 0.0)) * epoch_s
 
 
-def pace_in(connection: sqlite3.Connection, run_id: str) -> Pace:
+def pace_in(connection: Rows, run_id: str) -> Pace:
     """From the run's series."""
     newest = connection.execute(
         "SELECT value, wall, attempt FROM point WHERE series_id ="
@@ -49,13 +49,18 @@ def pace_in(connection: sqlite3.Connection, run_id: str) -> Pace:
     return Pace(same[0][0], same[0][1], took / done if done > 0 and took > 0 else None)
 
 
-def usual_in(connection: sqlite3.Connection, dataset: str, backbone: str) -> float | None:
+def usual_in(connection: Rows, dataset: str, backbone: str) -> float | None:
     """Seconds per epoch: the median over the newest finished runs of that shape; None where there is none."""
     finished = connection.execute(
-        f"SELECT json_extract({sound('result')}, '$.wall_s'), json_extract({sound('result')}, '$.epochs') FROM run"
-        " WHERE status = 'finished' AND dataset = ? AND backbone = ? AND result IS NOT NULL"
-        f" ORDER BY ended DESC LIMIT {LATE}",
-        (dataset, backbone),
+        sql(
+            "SELECT {}, {} FROM run"
+            " WHERE status = 'finished' AND dataset = {} AND backbone = {} AND result IS NOT NULL"
+            f" ORDER BY ended DESC LIMIT {LATE}",
+            json_number("run.result", "wall_s"),
+            json_number("run.result", "epochs"),
+            dataset,
+            backbone,
+        )
     )
     known = [(number(wall_s), number(epochs)) for wall_s, epochs in finished]
     spans = [wall_s / epochs for wall_s, epochs in known if epochs and wall_s is not None]

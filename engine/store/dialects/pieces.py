@@ -1,0 +1,248 @@
+"""The expressions that the two databases spell differently.
+
+SQLite keeps JSON as text that a hand may have damaged, times as text, and numbers that are not finite as words;
+PostgreSQL has types for each, so that less has to be asked of a row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from engine.records import STATUSES
+from engine.store.dialects.sql import Sql, both, joined, sql
+
+_STATUSES = ", ".join(f"'{status}'" for status in STATUSES)
+_TIME = "[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9] [0-2][0-9]:[0-5][0-9]:[0-5][0-9]*"
+_TIMES = ("created", "started", "ended")
+
+Path: TypeAlias = Sequence[str | int]
+"""Into a JSON document: names, and places in arrays (-1 is the last)."""
+
+
+def _sound(column: str) -> str:
+    """A column of JSON in SQLite; NULL where it holds none, for which SQLite would give up all rows of a query."""
+    return f"CASE WHEN json_valid({column}) THEN {column} END"
+
+
+def _sqlite_path(path: Path) -> str:
+    return "$" + "".join(f"[{'#-1' if at == -1 else at}]" if isinstance(at, int) else f'."{at}"' for at in path)
+
+
+def _postgres_path(path: Path) -> str:
+    quoted = (str(at).replace("\\", "\\\\").replace('"', '\\"') for at in path)
+    return "{" + ",".join(f'"{at}"' for at in quoted) + "}"
+
+
+# ------------------------------------------------------------------------------------ JSON
+
+
+def json_setting(column: str, *path: str | int) -> Sql:
+    """A setting that is a number, or a word in the place of one, which PostgreSQL leaves out."""
+    return both(json_text(column, *path), json_number(column, *path))
+
+
+def json_text(column: str, *path: str | int) -> Sql:
+    """What stands there as text."""
+    at = sql(f"json_extract({_sound(column)}, {{}})", _sqlite_path(path))
+    return both(at, sql(f"({column} #>> CAST({{}} AS text[]))", _postgres_path(path)))
+
+
+def json_flag(column: str, *path: str | int) -> Sql:
+    """1 or 0; NULL where there is neither true nor false."""
+    text = sql(f"({column} #>> CAST({{}} AS text[]))", _postgres_path(path))
+    at = sql(f"json_extract({_sound(column)}, {{}})", _sqlite_path(path))
+    return both(at, sql("CASE {} WHEN 'true' THEN 1 WHEN 'false' THEN 0 END", text))
+
+
+def json_number(column: str, *path: str | int) -> Sql:
+    """A number; NULL where there is none or something else."""
+    document, at = _sound(column), _sqlite_path(path)
+    is_number = f"json_type({document}, {{}}) IN ('integer', 'real')"
+    return both(
+        sql(f"CASE WHEN {is_number} THEN json_extract({document}, {{}}) END", at, at),
+        _postgres_number(sql(f"({column} #> CAST({{}} AS text[]))", _postgres_path(path))),
+    )
+
+
+def _postgres_number(value: Sql) -> Sql:
+    number = "CAST(CAST({} AS text) AS double precision)"
+    return sql(f"CASE json_typeof({{}}) WHEN 'number' THEN {number} END", value, value)
+
+
+def json_plain(column: str, *path: str | int) -> Sql:
+    """A number or a text; NULL where there is an object, or nothing. PostgreSQL gives its JSON as text."""
+    document, at = _sound(column), _sqlite_path(path)
+    is_plain = f"json_type({document}, {{}}) IN ('integer', 'real', 'text')"
+    value = sql(f"({column} #> CAST({{}} AS text[]))", _postgres_path(path))
+    return both(
+        sql(f"CASE WHEN {is_plain} THEN json_extract({document}, {{}}) END", at, at),
+        sql("CASE WHEN json_typeof({}) IN ('number', 'string') THEN CAST({} AS text) END", value, value),
+    )
+
+
+def json_missing(column: str, *path: str | int) -> Sql:
+    """Whether nothing stands there, not even null."""
+    at = sql(f"(json_type({_sound(column)}, {{}}) IS NULL)", _sqlite_path(path))
+    return both(at, sql(f"(({column} #> CAST({{}} AS text[])) IS NULL)", _postgres_path(path)))
+
+
+def json_entries(column: str, name: str) -> Sql:
+    """The objects `each.value` of an array in the document, for FROM; no rows where there is none."""
+    array = sql(f"({column} #> CAST({{}} AS text[]))", _postgres_path([name]))
+    return both(
+        sql(f"json_each({_sound(column)}, {{}}) AS each", _sqlite_path([name])),
+        sql(
+            "json_array_elements(CASE json_typeof({}) WHEN 'array' THEN {} ELSE '[]' END) AS each(value)",
+            array,
+            array,
+        ),
+    )
+
+
+def entry_number(name: str) -> Sql:
+    """A number of an entry."""
+    return both(
+        Sql(f"json_extract(each.value, '$.{name}')"),
+        _postgres_number(Sql(f"(each.value -> '{name}')")),
+    )
+
+
+def whole_json(column: str) -> Sql:
+    """The document as the text that it is stored as."""
+    return both(Sql(f"json_extract({_sound(column)}, '$')"), Sql(f"CAST({column} AS text)"))
+
+
+# ------------------------------------------------------------------------------------ lists
+
+
+def words_of(value: str, rows: str, order: str, separator: str) -> Sql:
+    """The column `value` of rows (what follows FROM) in one text; NULL where there are none."""
+    return both(
+        Sql(f"(SELECT group_concat({value}, '{separator}') FROM (SELECT {value} FROM {rows} ORDER BY {order}))"),
+        Sql(f"(SELECT string_agg({value}, '{separator}' ORDER BY {order}) FROM {rows})"),
+    )
+
+
+def array_of(value: str, rows: str, order: str) -> Sql:
+    """The same as a JSON array, in text."""
+    return both(
+        Sql(f"(SELECT json_group_array({value}) FROM (SELECT {value} FROM {rows} ORDER BY {order}))"),
+        Sql(f"(SELECT coalesce(CAST(json_agg({value} ORDER BY {order}) AS text), '[]') FROM {rows})"),
+    )
+
+
+def objects_of(names: Sequence[str], rows: str, order: str) -> Sql:
+    """The columns `names` of rows as a JSON array of objects, in text."""
+    pairs = ", ".join(f"'{name}', {name}" for name in names)
+    return both(
+        Sql(
+            "(SELECT json_group_array(json(entry)) FROM"
+            f" (SELECT json_object({pairs}) AS entry FROM {rows} ORDER BY {order}))"
+        ),
+        Sql(
+            f"(SELECT coalesce(CAST(json_agg(json_build_object({pairs}) ORDER BY {order}) AS text), '[]') FROM {rows})"
+        ),
+    )
+
+
+def among(expression: str, values: Sequence[str]) -> Sql:
+    """Whether the expression is one of any number of values."""
+    return both(
+        sql(f"{expression} IN (SELECT value FROM json_each({{}}))", json.dumps(list(values))),
+        sql(f"{expression} = ANY(CAST({{}} AS text[]))", list(values)),
+    )
+
+
+def limited(query: Sql, limit: int | None) -> Sql:
+    """At most so many rows of it."""
+    return query if limit is None else sql("{} LIMIT {}", query, limit)
+
+
+# ------------------------------------------------------------------------------------ text and numbers
+
+
+def contains(expression: Sql, text: str) -> Sql:
+    """Whether the expression contains the text, upper and lower case of ASCII the same."""
+    lower = "".join(c.lower() if c.isascii() else c for c in text)
+    return both(
+        sql("(instr(lower({}), {}) > 0)", expression, lower),
+        sql('(strpos(lower(CAST({} AS text) COLLATE "C"), {}) > 0)', expression, lower),
+    )
+
+
+IS_FINITE = both(
+    Sql("typeof(value) = 'real'"), Sql("(value < 'Infinity' AND value > '-Infinity')")
+)  # nan is above infinity to PostgreSQL
+"""Of a point: SQLite keeps what is not finite as words (`tables.point`)."""
+
+IS_POINT = both(Sql("(typeof(value) IN ('real', 'text') AND typeof(wall) = 'real')"), Sql("TRUE"))
+"""Whether a point holds what a point can."""
+
+
+def total(value: str, order: str, condition: Sql | None = None) -> Sql:
+    """The sum in order, 0.0 of nothing: sums of the same numbers in the same order are equal."""
+    kept = Sql(value) if condition is None else sql(f"CASE WHEN {{}} THEN {value} END", condition)
+    return both(sql("total({})", kept), sql(f"coalesce(sum({{}} ORDER BY {order}), 0.0)", kept))
+
+
+# ------------------------------------------------------------------------------------ damage
+
+DAMAGE = both(
+    Sql(f"""CASE
+ WHEN run.damage <> '' THEN run.damage
+ WHEN run.status NOT IN ({_STATUSES}) THEN 'its status is no word that a run can have'
+ WHEN NOT json_valid(run.spec) THEN 'its specification is no JSON'
+ WHEN json_type(run.spec, '$.train') IS NOT 'object' THEN 'its specification is none of a run'
+ WHEN NOT json_valid(run.overrides) THEN 'its changed settings are no JSON'
+ WHEN NOT json_valid(run.facts) THEN 'its facts are no JSON'
+ WHEN NOT json_valid(coalesce(run.result, '{{}}')) THEN 'its result is no JSON'
+ WHEN typeof(run.seed) <> 'integer' THEN 'its seed is no number'
+ {" ".join(f"WHEN run.{name} NOT GLOB '{_TIME}' OR run.{name} < '1970' THEN '{name} is no time'" for name in _TIMES)}
+END"""),
+    Sql(f"""CASE
+ WHEN run.damage <> '' THEN run.damage
+ WHEN run.status NOT IN ({_STATUSES}) THEN 'its status is no word that a run can have'
+ WHEN json_typeof(run.spec -> 'train') IS DISTINCT FROM 'object' THEN 'its specification is none of a run'
+ {" ".join(f"WHEN run.{name} < '1970-01-01' THEN '{name} is no time'" for name in _TIMES)}
+END"""),
+)
+"""Of a row of `run`, why it cannot be trusted; NULL where it is sound."""
+
+IS_SOUND = sql("({}) IS NULL", DAMAGE)
+"""Holds for runs that are not damaged."""
+
+
+# ------------------------------------------------------------------------------------ metrics
+
+
+def metric_value(name: str, stored: Sql, counts: Sql) -> Sql:
+    """A metric as the result of a run holds it (`stored`), else from its counts of ranks (JSON) or its files."""
+    asked = sql("run.status = 'finished' AND {} IS NULL", stored)
+    value = computed("metric_value", sql("{}", name), Sql("run.id"), counts, where=asked)
+    return sql("coalesce({}, CASE WHEN run.status = 'finished' THEN {} END)", stored, value)
+
+
+def computed(function: str, *arguments: Sql, where: Sql = Sql("TRUE")) -> Sql:  # noqa: B008 (it never changes)
+    """What a function of ours makes of a run. SQLite calls back for each row; PostgreSQL is given the values of the
+    runs that it is asked for (`where`), made right before the query."""
+    call = sql(f"{function}({{}})", joined(", ", arguments))
+    return both(
+        call,
+        sql("CAST((CAST({} AS jsonb) ->> run.id) AS double precision)", Computed(function, tuple(arguments), where)),
+    )
+
+
+@dataclass(frozen=True)
+class Computed:
+    """Stands among bound values for what a function makes of the runs, by their ids."""
+
+    function: str
+    arguments: tuple[Sql, ...]
+    where: Sql
+
+    def rows(self) -> Sql:
+        """Ids of runs, and the arguments of the function."""
+        return sql("SELECT run.id, {} FROM run WHERE {}", joined(", ", self.arguments), self.where)
