@@ -11,7 +11,9 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from engine.errors import UserError
 
@@ -214,6 +216,15 @@ def store_path(given: str | Path | None = None) -> Path:
 
     A path, or the URL `sqlite:///relative/path`, `sqlite:////absolute/path`. Raises UserError for anything else.
     """
+    address = store_address(given)
+    if isinstance(address, ServerAddress):
+        raise UserError(f"{address}: is on a server; this needs a store that is a file")
+    return address
+
+
+def store_address(given: str | Path | None = None) -> Path | ServerAddress:
+    """Where the store is that `--db` names: a file as `store_path` reads it, or a database of a PostgreSQL server,
+    `postgresql+psycopg://USER@HOST/NAME`. Raises UserError for anything else."""
     if isinstance(given, Path):
         return _no_file_of_a_store(path_of(given).resolve())
     text = given if given is not None else os.environ.get("TFLLMER_DB") or DEFAULT_STORE
@@ -223,9 +234,7 @@ def store_path(given: str | Path | None = None) -> Path:
     if not colon:
         scheme, rest = "sqlite", f"/{text}"
     if scheme.split("+")[0] in ("postgresql", "postgres"):
-        raise UserError(
-            f"{_without_password(text)}: PostgreSQL cannot hold a store yet; give the path of an SQLite file"
-        )
+        return ServerAddress.read(text)
     if scheme != "sqlite" or not rest.startswith("/"):
         raise UserError(f"{_without_password(text)}: is no store; give a path, or sqlite:///PATH")
     if rest in ("/", "/:memory:"):
@@ -249,6 +258,71 @@ def _no_file_of_a_store(path: Path) -> Path:
 
 def _without_password(url: str) -> str:
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+
+
+@dataclass(frozen=True)
+class ServerAddress:
+    """A database of a PostgreSQL server that holds a store. Its text never has the password, nor does its repr."""
+
+    user: str | None
+    host: str | None
+    port: int | None
+    database: str
+    options: tuple[tuple[str, str], ...] = ()
+    """Further settings of libpq, such as sslmode."""
+    password: str | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def read(cls, url: str) -> ServerAddress:
+        """Of a URL. Raises UserError, which never quotes the password."""
+        scheme, _, rest = url.partition("://")
+        if scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
+            raise UserError(f"{scheme}://...: no driver of that name; write postgresql+psycopg://USER@HOST/NAME")
+        place, _, query = rest.partition("?")
+        login, at, server = place.rpartition("@")
+        hosted, slash, database = server.partition("/")
+        user, colon, password = login.partition(":")
+        host, _, port = hosted.rpartition(":") if re.search(r":\d*$", hosted) else (hosted, "", "")
+        options = tuple(sorted(parse_qsl(query, keep_blank_values=True)))
+        secrets = [value for name, value in options if name == "password"]
+        shown = cls(
+            user=unquote(user) if at else None,
+            host=unquote(host).strip("[]") or None,
+            port=int(port) if port else None,
+            database=unquote(database),
+            options=tuple((name, value) for name, value in options if name != "password"),
+            password=secrets[-1] if secrets else unquote(password) if colon else None,
+        )
+        if not slash or not database or "/" in database:
+            raise UserError(f"{shown}: names no database; write postgresql+psycopg://USER@HOST/NAME")
+        if secret := next((name for name, _ in shown.options if "pass" in name and name != "passfile"), None):
+            raise UserError(f"--db: {secret} does not belong into a URL; give it in a file that libpq reads")
+        return shown
+
+    def __str__(self) -> str:
+        login = f"{quote(self.user, safe='')}@" if self.user else ""
+        host = f"[{self.host}]" if self.host and ":" in self.host else quote(self.host or "", safe="")
+        port = f":{self.port}" if self.port is not None else ""
+        options = f"?{urlencode(self.options)}" if self.options else ""
+        return f"postgresql+psycopg://{login}{host}{port}/{quote(self.database, safe='')}{options}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process of ours needs beside the text to log in: its arguments are for everyone to see."""
+        return {} if self.password is None else {"PGPASSWORD": self.password}
+
+
+def without_password(word: str) -> str:
+    """An argument of a command as it may be stored and shown: the URL of a server without its password."""
+    option, found, url = word.rpartition("=postgresql") if word.startswith("-") else ("", "", word)
+    text = f"postgresql{url}" if found else word
+    if not text.startswith(("postgresql", "postgres")) or "://" not in text:
+        return word
+    try:
+        shown = str(ServerAddress.read(text))
+    except (UserError, ValueError):
+        shown = "postgresql://..."
+    return f"{option}={shown}" if found else shown
 
 
 def path_of(words: str | Path) -> Path:
@@ -295,9 +369,15 @@ def user_cache() -> Path:
     return path_of(chosen).resolve() if chosen else user_cache_path(_NAME, appauthor=False)
 
 
-def state_folder(store: Path) -> Path:
+def state_folder(store: Path | ServerAddress) -> Path:
     """What is remembered of a user's sessions with one store, which may belong to several users. Not made."""
+    if isinstance(store, ServerAddress):
+        return user_state() / "stores" / f"{quote(store.database, safe='')}-{_digest(str(store).encode())}"
+    path = store.expanduser().resolve()
+    return user_state() / "stores" / f"{path.stem}-{_digest(os.fsencode(path))}"
+
+
+def _digest(name: bytes) -> str:
     import hashlib
 
-    path = store.expanduser().resolve()
-    return user_state() / "stores" / f"{path.stem}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"
+    return hashlib.sha256(name).hexdigest()[:12]

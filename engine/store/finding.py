@@ -34,7 +34,7 @@ def unknown_run(store: Store, given: str) -> UserError:
     with store.rows() as connection:
         newest = [row[0] for row in connection.execute("SELECT id FROM run ORDER BY created DESC, id DESC LIMIT 200")]
     if not newest:
-        return UserError(f"{given}: no such run; {store.path} holds none yet")
+        return UserError(f"{given}: no such run; {store.name} holds none yet")
     close = difflib.get_close_matches(given.upper(), [run_id[: len(given)] for run_id in newest], n=1)
     if close:
         advice = f"did you mean {next(run_id for run_id in newest if run_id.startswith(close[0]))}?"
@@ -52,7 +52,7 @@ def missing_files(store: Store) -> str | None:
             return None
     return (
         f"{store.files}: is not here, so logs, ranks and checkpoints are missing and no run can go on; it belongs"
-        f" beside {store.path.name}: copy it too"
+        f" beside {store.name}: copy it too"
     )
 
 

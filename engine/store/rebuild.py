@@ -21,6 +21,7 @@ from engine.store.core import places
 from engine.store.core.connections import BUSY_S, backup, wal
 from engine.store.core.database import Store, bring_up_to_date, make_database, schema_of
 from engine.store.core.folders import keep_all
+from engine.store.core.sqlite_file import SqliteFile
 from engine.store.queries.overview import info
 from engine.store.upkeep import looks_sound
 
@@ -98,9 +99,8 @@ def _made(path: Path, fill: Callable[[Path], Rebuilt]) -> Rebuilt:
 
 
 def _filled(partial: Path, path: Path, former: KeptDocuments, progress: Progress | None) -> Rebuilt:
-    status = partial.stat()
     files = places.files_of(path)
-    store = Store(partial, False, BUSY_S, files, (status.st_dev, status.st_ino), keeps=False)
+    store = Store(SqliteFile.of(partial), False, BUSY_S, files, keeps=False)
     report = Rebuilt(path)
     if not looks_sound(store):
         raise UserError(f"{path}: the backup is damaged itself; take another, or make it anew: `tfllmer db rebuild`")

@@ -93,7 +93,7 @@ def known_study(store: Store, name: str) -> StudyRecord:
         with store.read() as session:
             names = list(session.exec(select(StoredStudy.name).order_by(StoredStudy.name)))
         hint = nearest(name, names) if names else f"; tfllmer study run {name} begins it"
-        raise UserError(f"study {name}: was never run in {store.path}{hint}")
+        raise UserError(f"study {name}: was never run in {store.name}{hint}")
     return study
 
 

@@ -63,7 +63,7 @@ def known_tuning(store: Store, name: str) -> TuningRecord:
     if tuning is None:
         names = [each.name for each in list_tunings(store)]
         hint = nearest(name, names) if names else "; `tfllmer tune --help` tells how one is begun"
-        raise UserError(f"{name}: no such tuning in {store.path}{hint}")
+        raise UserError(f"{name}: no such tuning in {store.name}{hint}")
     return tuning
 
 

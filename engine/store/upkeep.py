@@ -21,6 +21,7 @@ from engine.store.bringing_in import bring_in
 from engine.store.core.connections import backup, vacuum
 from engine.store.core.database import Store
 from engine.store.core.folders import document_file, keep_runs, read_document, unkept_runs
+from engine.store.core.sqlite_file import SqliteFile
 from engine.store.curves.intake import all_records, ingest, read_again
 from engine.store.curves.rollups import SIZES, SUMMARY, WIDER, refresh
 from engine.store.dialects.pieces import IS_POINT
@@ -66,10 +67,11 @@ def check(store: Store) -> list[Finding]:
     point. Raises StoreError where the file cannot be read at all."""
     with store.read() as session:
         connection = session.connection()
-        damage = [Finding("damaged", None, text) for text in _integrity(connection)]
+        is_file = isinstance(store.backend, SqliteFile)  # a server looks after its own pages and references
+        damage = [Finding("damaged", None, text) for text in _integrity(connection)] if is_file else []
         if damage:  # what a damaged file says of its rows means nothing
             return damage
-        findings = [*_references(connection), *_rollups(connection), *_damaged(connection)]
+        findings = [*(_references(connection) if is_file else ()), *_rollups(connection), *_damaged(connection)]
         findings += _unkept(connection, store)
     findings += _folders(store)
     told = {finding.run for finding in findings}
@@ -138,7 +140,10 @@ def backup_beside(store: Store, target: Path | None = None) -> Path:
 
 
 def looks_sound(store: Store) -> bool:
-    """SQLite's quick check, which reads every page once but compares no index. Raises StoreError."""
+    """SQLite's quick check, which reads every page once but compares no index; a server checks by itself. Raises
+    StoreError."""
+    if not isinstance(store.backend, SqliteFile):
+        return True
     with store.read() as session:
         return bool(run(session.connection(), "PRAGMA quick_check(1)").scalar() == "ok")
 

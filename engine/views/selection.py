@@ -61,7 +61,7 @@ def finished_evidence(
     found = evidence_of(store, finished_runs(store, study, dataset, backbone, where=where))
     evidence = [run for run in found if study is not None or run.experiment.evaluate.test]
     if not evidence:
-        raise UserError(f"{study or store.path}: no finished run matches; tfllmer runs lists what there is")
+        raise UserError(f"{study or store.name}: no finished run matches; tfllmer runs lists what there is")
     return evidence
 
 

@@ -74,8 +74,8 @@ def connect(path: Path, wait_s: float, *, read_only: bool) -> SqliteRows:
     if read_only:
         connection.execute("PRAGMA query_only=ON")
     connection.text_factory = _text
-    connection.create_function("row_length", 9, _row_length, deterministic=True)
-    connection.create_function("metric_value", 3, partial(_metric_value, path.with_suffix(".files")))
+    connection.create_function("row_length", 9, row_length, deterministic=True)
+    connection.create_function("metric_value", 3, partial(metric_value, path.with_suffix(".files")))
     connection.set_progress_handler(_look_up, _STEPS)
     return connection
 
@@ -91,7 +91,7 @@ def _look_up() -> int:
     return 0
 
 
-def _row_length(  # noqa: PLR0917
+def row_length(  # noqa: PLR0917
     measured: float | None,
     mean: float | None,
     cv: float | None,
@@ -110,7 +110,7 @@ def _row_length(  # noqa: PLR0917
     return initial_row_length(inject=inject, measured=measured, given=given, mean=mean, cv=cv)
 
 
-def _metric_value(files: Path, name: str, run_id: str, counts: str | None) -> float | None:
+def metric_value(files: Path, name: str, run_id: str, counts: str | None) -> float | None:
     """In SQL: a metric that a run's result does not hold by its name, from its counts of ranks or its files; None where
     these cannot be read, as an error would end the whole query."""
     from engine.metrics import from_row
@@ -157,14 +157,14 @@ def engine_of(
         begin(driver, "IMMEDIATE" if connection.get_execution_options().get("immediate", False) else "", wait_s)
 
     engine = create_engine(
-        "sqlite://", creator=connected, poolclass=QueuePool, json_serializer=_json, json_deserializer=document
+        "sqlite://", creator=connected, poolclass=QueuePool, json_serializer=json_text_of, json_deserializer=document
     )
     event.listen(engine, "begin", begun)
     return engine
 
 
-def _json(value: Any) -> str:
-    """What is not finite becomes null: SQLite's functions refuse a document with NaN in it, and with it the query."""
+def json_text_of(value: Any) -> str:
+    """What is not finite becomes null: databases refuse a document with NaN in it, and with it the query."""
     from engine.spool import only_finite
 
     return json.dumps(only_finite(value))

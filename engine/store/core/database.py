@@ -13,59 +13,120 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from engine.errors import UserError
-from engine.files import DEFAULT_STORE, store_path
+from engine.files import DEFAULT_STORE, ServerAddress, store_address
 from engine.spool import RunFolder
 from engine.store.core import places
 from engine.store.core.connections import (
     BUSY_S,
     StoreError,
-    StoreLostError,
     backup,
-    begin,
     connect,
     engine_of,
     immediate,
     is_locked,
     patiently,
     translated,
-    wal,
 )
+from engine.store.core.schema import HEAD, migrations, newer, older, stamp, upgrade
+from engine.store.core.sqlite_file import SqliteFile
 from engine.store.dialects.sql import Rows
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlmodel import Session
 
-HEAD = "0006"
-"""The schema of `tables`: the newest revision in `migrations/versions`."""
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+class Backend(Protocol):
+    """Where a store's tables are, and how they are spoken to; its text is what people call it."""
+
+    def engine(self, wait_s: float, *, read_only: bool, watched: bool) -> Engine: ...
+
+    def translated(self, wait_s: float) -> AbstractContextManager[None]:
+        """Errors of the database as StoreError."""
+        ...
+
+    def require(self) -> None:
+        """Raises StoreLostError where it is not what was opened."""
+        ...
+
+    def rows(self, store: Store) -> AbstractContextManager[Rows]: ...
+
+    def reading(self, engine: Engine) -> Engine:
+        """Whose transactions see one consistent state."""
+        ...
+
+    def writing(self, engine: Engine) -> Engine: ...
+
+    def begin_writing(self, connection: Connection, *, alone: bool) -> None:
+        """Wait until nobody else writes; with `alone` false only until nobody writes `alone`."""
+        ...
+
+    def announce(self, connection: Connection) -> None:
+        """Let those who look on know, once it is committed."""
+        ...
+
+    def watch(self, store: Store) -> Watch: ...
+
+    def make_files(self, files: Path) -> Path: ...
+
+    @property
+    def size(self) -> int: ...
+
+
+class Watch(Protocol):
+    """A connection of one's own that reads, and hears of changes."""
+
+    @property
+    def rows(self) -> Rows: ...
+
+    def version(self) -> int:
+        """Another number after every change."""
+        ...
+
+    def begin(self) -> None:
+        """See one consistent state from now on."""
+        ...
+
+    def end(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
 class Store:
-    """An open store. `files` holds one folder per run; `file` (device, inode) is the database that was opened; what is
-    written of runs is kept in their folders too unless `keeps` is false."""
+    """An open store. `files` holds one folder per run; what is written of runs is kept in their folders too unless
+    `keeps` is false."""
 
-    path: Path
+    backend: Backend
     read_only: bool
     wait_s: float
     files: Path
-    file: tuple[int, int]
     keeps: bool = True
+
+    @property
+    def name(self) -> str:
+        """What messages call it; never with a password."""
+        return str(self.backend)
+
+    @property
+    def path(self) -> Path:
+        """Its file. Raises UserError where it is on a server."""
+        if isinstance(self.backend, SqliteFile):
+            return self.backend.path
+        raise UserError(f"{self.name}: is on a server and no file; its server has tools for that (pg_dump, vacuumdb)")
 
     @cached_property
     def engine(self) -> Engine:
         """SQLAlchemy's, made when it is first needed."""
-        return engine_of(self.path, self.wait_s, read_only=self.read_only, watched=self.keeps and not self.read_only)
+        return self.backend.engine(self.wait_s, read_only=self.read_only, watched=self.keeps and not self.read_only)
 
     def waiting(self, wait_s: float) -> Store:
         """The same store; a lock is waited for so long."""
@@ -74,69 +135,62 @@ class Store:
     def folder(self, run_id: str) -> RunFolder:
         """The folder of a run. Raises StoreError for a name that leads elsewhere: what is deleted goes by it."""
         if run_id in ("", ".", "..") or "/" in run_id or "\0" in run_id:
-            raise StoreError(f"{self.path}: holds {run_id!r}, which is no run; it is damaged or was tampered with")
+            raise StoreError(f"{self.name}: holds {run_id!r}, which is no run; it is damaged or was tampered with")
         return RunFolder(self.files / run_id)
 
     def make_files(self) -> Path:
         """The folder of the runs, made where it is missing. Raises UserError where it is another database's."""
-        return places.claim_files(self.path)
+        return self.backend.make_files(self.files)
 
     @property
     def size(self) -> int:
-        """Bytes on disk, with the write-ahead log."""
-        return sum(file.stat().st_size for file in (self.path, wal(self.path)) if file.exists())
+        """Bytes on disk, with the write-ahead log of a file."""
+        return self.backend.size
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that sees one consistent state. Raises StoreError."""
         from sqlmodel import Session
 
-        with translated(self.path, self.wait_s):
+        with self.backend.translated(self.wait_s):
             self.require()
-            with Session(self.engine) as session:
+            with Session(self.backend.reading(self.engine)) as session:
                 yield session
 
     @contextmanager
     def rows(self) -> Iterator[Rows]:
         """A plain connection that sees one consistent state. Raises StoreError."""
-        with translated(self.path, self.wait_s):
+        with self.backend.translated(self.wait_s):
             self.require()
-            with closing(connect(self.path, self.wait_s, read_only=True)) as connection:
-                begin(connection, "", self.wait_s)
-                yield connection
+            with self.backend.rows(self) as rows:
+                yield rows
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """A session inside one `BEGIN IMMEDIATE` transaction, committed at the end of the block and
-        rolled back by an exception. Raises StoreError."""
+    def write(self, *, alone: bool = True) -> Iterator[Session]:
+        """A session inside one transaction, committed at the end of the block and rolled back by an exception. No
+        other write happens meanwhile; with `alone` false, where each statement by itself settles who gets what, a
+        server may do several such at once. Raises StoreError."""
         if self.read_only:
-            raise StoreError(f"{self.path}: opened for reading only")
+            raise StoreError(f"{self.name}: opened for reading only")
         from sqlmodel import Session
 
         from engine.store.core.folders import keep_changes
 
-        with translated(self.path, self.wait_s):
+        with self.backend.translated(self.wait_s):
             self.require()
-            with Session(immediate(self.engine), expire_on_commit=False) as session:
-                session.connection()
+            with Session(self.backend.writing(self.engine), expire_on_commit=False) as session:
+                self.backend.begin_writing(session.connection(), alone=alone)
                 yield session
                 session.flush()
                 if self.keeps:
                     keep_changes(session.connection(), self.files)
+                self.backend.announce(session.connection())
                 session.commit()
             self.require()  # what was written into a file that is gone was not written
 
     def require(self) -> None:
         """Raises StoreLostError where the file at the path is not the one that was opened."""
-        try:
-            status = self.path.stat()
-        except OSError:
-            raise StoreLostError(
-                f"{self.path}: was deleted while it was in use; `tfllmer db rebuild` makes it anew from the folders of"
-                " its runs"
-            ) from None
-        if (status.st_dev, status.st_ino) != self.file:
-            raise StoreLostError(f"{self.path}: was replaced by another file while it was in use")
+        self.backend.require()
 
 
 def open_store(url: str | Path | None = None, *, read_only: bool = False, wait_s: float | None = None) -> Store:
@@ -146,7 +200,13 @@ def open_store(url: str | Path | None = None, *, read_only: bool = False, wait_s
     or changed. `wait_s` (default BUSY_S) is how long a lock is waited for. Raises UserError where it is no store of
     ours, is newer than this program (read-only: or older), has lost its database, or cannot be opened.
     """
-    path, wait_s = store_path(url), BUSY_S if wait_s is None else wait_s
+    address, wait_s = store_address(url), BUSY_S if wait_s is None else wait_s
+    if isinstance(address, ServerAddress):
+        from engine.store.core.server import open_server
+
+        server, files = open_server(address, wait_s, read_only=read_only)
+        return Store(server, read_only, wait_s, files)
+    path = address
     if path.is_dir():
         raise UserError(f"{path}: is a folder, not a store; name a file, for instance {path / DEFAULT_STORE}")
     runs = places.holds_runs(path)  # before anything else: who makes runs has made the tables
@@ -164,28 +224,37 @@ def open_store(url: str | Path | None = None, *, read_only: bool = False, wait_s
             _prepare(path, wait_s, runs=runs)
         if (revision := _revision_at(path, wait_s, runs=runs)) != HEAD:
             if read_only:
-                if revision > HEAD:
-                    raise UserError(_newer(path, revision))
-                raise UserError(
-                    f"{path}: was made by an older tfllmer (schema {revision}, this one reads {HEAD}); `tfllmer db"
-                    " migrate` brings it up to date, after a backup beside it"
-                )
+                raise UserError(newer(path, revision) if revision > HEAD else older(path, revision))
             _migrate(path, revision, wait_s)
-        status = path.stat()
-    return Store(path, read_only, wait_s, places.files_of(path), (status.st_dev, status.st_ino))
+        file = SqliteFile.of(path)
+    return Store(file, read_only, wait_s, places.files_of(path))
 
 
 def existing_store(url: str | Path | None = None, *, wait_s: float | None = None) -> Store:
     """`open_store` for those who change what is there: a store that is not there is not made. Raises UserError."""
-    path = store_path(url)
-    if not path.exists():
-        open_store(path, read_only=True)  # says what is missing
-    return open_store(path, wait_s=wait_s)
+    address = store_address(url)
+    if not store_exists(address):
+        open_store(url, read_only=True)  # says what is missing
+    return open_store(url, wait_s=wait_s)
+
+
+def store_exists(address: Path | ServerAddress) -> bool:
+    """Whether there is something at the address. Raises StoreError where a server does not answer."""
+    if isinstance(address, ServerAddress):
+        from engine.store.core.server import holds_store
+
+        return holds_store(address, BUSY_S)
+    return address.exists()
 
 
 def schema_of(url: str | Path | None = None) -> str:
     """The schema of a store as it is on disk, without opening (and so migrating) it. Raises UserError."""
-    path = store_path(url)
+    address = store_address(url)
+    if isinstance(address, ServerAddress):
+        from engine.store.core.server import revision_at
+
+        return revision_at(address, BUSY_S)
+    path = address
     if not path.is_file():
         raise UserError(
             places.lost_database(path)
@@ -241,17 +310,8 @@ def _prepare(path: Path, wait_s: float, *, runs: bool) -> None:
         with immediate(engine).begin() as connection_:
             if connection_.exec_driver_sql("SELECT 1 FROM sqlite_master LIMIT 1").first() is None:
                 Run.metadata.create_all(connection_)
-                _stamp(connection_)
+                stamp(connection_)
         engine.dispose()
-
-
-def _stamp(connection: Connection) -> None:
-    """What alembic's `stamp` does, without the time that importing alembic takes."""
-    connection.exec_driver_sql(
-        "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL,"
-        " CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
-    )
-    connection.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (HEAD,))
 
 
 def _use_wal(connection: sqlite3.Connection, wait_s: float) -> None:
@@ -285,16 +345,9 @@ def bring_up_to_date(path: Path, revision: str, wait_s: float) -> None:
 def _migrate(path: Path, revision: str, wait_s: float, *, copies: bool = True) -> None:
     """Bring an older store to HEAD in one transaction, after a backup beside it (`copies`); then the folders of its
     runs keep what their rows have."""
-    from alembic import command
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
-
     from engine.store.core.folders import keep_all
 
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    if revision not in {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}:
-        raise UserError(_newer(path, revision))
+    config = migrations(path, revision)
     engine = engine_of(path, wait_s, read_only=False, foreign_keys=False)  # rebuilding a table must not cascade
     with immediate(engine).begin() as connection:
         revision_now = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
@@ -302,12 +355,7 @@ def _migrate(path: Path, revision: str, wait_s: float, *, copies: bool = True) -
             if copies:
                 at = f"{revision}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
                 backup(path, path.with_name(f"{path.stem}.{at}.backup{path.suffix}"))
-            config.attributes["connection"] = connection
-            command.upgrade(config, HEAD)
+            upgrade(connection, config)
             if copies:
                 keep_all(connection, places.files_of(path))
     engine.dispose()
-
-
-def _newer(path: Path, revision: str) -> str:
-    return f"{path}: was made by a newer tfllmer (schema {revision}, this one knows {HEAD}); update tfllmer to open it"

@@ -17,6 +17,8 @@ class DamagedDocument(dict[str, Any]):
 
 def document(stored: object) -> Any:
     """A JSON column as it was stored; a DamagedDocument where it is none."""
+    if isinstance(stored, dict | list):  # a database that knows JSON has decoded it
+        return stored
     try:
         value = parse_json(stored, finite=True) if isinstance(stored, str) else None
     except ValueError:

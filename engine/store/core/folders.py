@@ -14,6 +14,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,22 +39,28 @@ _COLUMNS = (
 _AT_ONCE = 500
 
 
+_WHEN = tuple[str, str, str, str, str]
+_OF_RUN = ("INSERT", f"UPDATE OF {', '.join(_COLUMNS)}", "DELETE")
+WATCHED: tuple[_WHEN, ...] = (
+    *(("run", "id", what, "run", "") for what in _OF_RUN),
+    *(("run", "run_id", what, table, "") for table in ("tag", "note") for what in ("INSERT", "DELETE")),
+    *(("study", "name", what, "study", "") for what in ("INSERT", "UPDATE")),
+    *(("diagnosis", "identity", what, "diagnosis", "") for what in ("INSERT", "UPDATE")),
+    ("run", "run_id", "INSERT", "event", "new.level = 'state'"),
+)
+"""What changes a document: its kind, the column that holds its key, what is done to which table, and when."""
+
+
 def watch_changes(connection: sqlite3.Connection) -> None:
     """Note from now on, inside each transaction of this connection, which runs, studies and diagnoses it changes."""
-    run = "INSERT ON run", f"UPDATE OF {', '.join(_COLUMNS)} ON run", "DELETE ON run"
-    events = [("run", "id", on) for on in run]
-    events += [("run", "run_id", f"{what} ON {table}") for table in ("tag", "note") for what in ("INSERT", "DELETE")]
-    events += [("study", "name", "INSERT ON study"), ("study", "name", "UPDATE ON study")]
-    events += [("diagnosis", "identity", f"{what} ON diagnosis") for what in ("INSERT", "UPDATE")]
-    events += [("run", "run_id", "INSERT ON event WHEN new.level = 'state'")]
     connection.execute("PRAGMA temp_store=MEMORY")
     connection.execute(
         "CREATE TEMP TABLE IF NOT EXISTS changed_rows (kind TEXT, key TEXT, PRIMARY KEY (kind, key)) WITHOUT ROWID"
     )
-    for n, (kind, column, on) in enumerate(events):
-        key = f"{'old' if on.startswith('DELETE') else 'new'}.{column}"
+    for n, (kind, column, what, table, when) in enumerate(WATCHED):
+        key = f"{'old' if what == 'DELETE' else 'new'}.{column}"
         connection.execute(
-            f"CREATE TEMP TRIGGER IF NOT EXISTS watch_{n} AFTER {on}"
+            f"CREATE TEMP TRIGGER IF NOT EXISTS watch_{n} AFTER {what} ON {table} {f'WHEN {when}' if when else ''}"
             f" BEGIN INSERT INTO changed_rows SELECT '{kind}', {key}"
             f" WHERE NOT EXISTS (SELECT 1 FROM changed_rows WHERE kind = '{kind}' AND key = {key}); END"
         )
@@ -220,7 +227,9 @@ def diagnosis_documents(connection: Connection, identities: Iterable[str]) -> di
 
 
 def _utc(stored: object) -> str | None:
-    """A time as SQLite has it, without its zone, in ISO 8601."""
+    """A time as the database has it, without its zone, in ISO 8601."""
+    if isinstance(stored, datetime):
+        return f"{stored.isoformat(timespec='microseconds')}+00:00"
     return None if stored is None else f"{str(stored).replace(' ', 'T')}+00:00"
 
 

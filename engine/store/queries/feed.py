@@ -1,7 +1,7 @@
 """What has changed in a store since the last look, for a screen that polls it.
 
-One connection of its own, reading only. `PRAGMA data_version` says in microseconds whether anybody
-has written; then a few narrow columns of every run tell which rows have changed, and only these are read.
+One connection of its own, reading only, hears in microseconds whether anybody has written (`Watch`); then a few narrow
+columns of every run tell which rows have changed, and only these are read.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from engine.bounds import parse_json
 from engine.metrics import SELECTION, metrics_of_test
 from engine.records import RunResult, RunStatus, best_epoch
 from engine.records.decoding import mapping, number, numbers, whole
-from engine.store.core.connections import SqliteRows, StoreError, begin, connect
-from engine.store.core.database import HEAD, Store
+from engine.store.core.connections import StoreError
+from engine.store.core.database import Store, Watch
 from engine.store.core.documents import DamagedDocument, document
 from engine.store.core.origin import ARCHIVE
+from engine.store.core.schema import HEAD
 from engine.store.core.times import stored_time
 from engine.store.curves.curves import window_in
 from engine.store.dialects.pieces import DAMAGE, among, array_of, json_number, json_text, words_of
@@ -127,7 +128,7 @@ class Feed:
     """Looks at a store again and again. For one thread at a time."""
 
     store: Store
-    _connection: SqliteRows = field(init=False, repr=False)
+    _watch: Watch = field(init=False, repr=False)
     _version: int | None = field(default=None, init=False)
     _swept: float = field(default=-math.inf, init=False)
     _partial: bool = field(default=True, init=False)
@@ -137,16 +138,15 @@ class Feed:
     """Runs that have changed and were not read yet, oldest first."""
 
     def __post_init__(self) -> None:
-        # `data_version` compares with what this very connection saw before
-        self._connection = connect(self.store.path, self.store.wait_s, read_only=True)
+        self._watch = self.store.backend.watch(self.store)
 
     def close(self) -> None:
         """Let go of the file."""
-        self._connection.close()
+        self._watch.close()
 
     def changed(self) -> bool:
         """Whether anybody has written since the last `read`, or it left something for later."""
-        return bool(self._waiting) or (self._partial and self._due()) or self._data_version() != self._version
+        return bool(self._waiting) or (self._partial and self._due()) or self._watch.version() != self._version
 
     def look_at_all(self) -> None:
         """Let the next `read` look at every run: something was changed that may be about any of them."""
@@ -154,18 +154,18 @@ class Feed:
 
     def removed(self) -> list[RunRow]:
         """The runs in the trash, the newest first."""
-        ids = [row[0] for row in self._connection.execute("SELECT id FROM run WHERE trashed IS NOT NULL ORDER BY id")]
+        ids = [row[0] for row in self._watch.rows.execute("SELECT id FROM run WHERE trashed IS NOT NULL ORDER BY id")]
         return sorted(map(self._decoded, self._wide(ids)), key=lambda row: row.id, reverse=True)
 
     def read(self, most: int = AT_ONCE) -> Delta:
         """What has changed since the last call, at most so many rows of it; at first every run is new. Raises
         StoreError where the schema is no longer ours, sqlite3.Error where the file cannot be read just now."""
-        version, query, sweep = self._data_version(), self._connection.execute, self._due()
-        begin(self._connection, "", self.store.wait_s)
+        version, query, sweep = self._watch.version(), self._watch.rows.execute, self._due()
+        self._watch.begin()
         try:
             (revision,) = query("SELECT version_num FROM alembic_version").fetchone()
             if revision != HEAD:
-                raise StoreError(f"{self.store.path}: is now of schema {revision}; start tfllmer again")
+                raise StoreError(f"{self.store.name}: is now of schema {revision}; start tfllmer again")
             stamps = self._all() if sweep else self._likely()
             waiting = set(self._waiting)
             self._waiting += [i for i, stamp in stamps.items() if self._stamps.get(i) != stamp and i not in waiting]
@@ -174,7 +174,7 @@ class Feed:
             now, self._waiting = self._waiting[-most:], self._waiting[:-most]
             found = self._wide(now)
         finally:
-            query("COMMIT")
+            self._watch.end()
         rows = [self._shown(row) for row in found]
         self._partial = not sweep and (self._partial or version != self._version)
         self._version = version
@@ -200,12 +200,12 @@ class Feed:
     def _all(self) -> dict[str, tuple[Any, ...]]:
         self._swept = time.monotonic()
         return {
-            row[0]: row for row in self._connection.execute(sql("{} WHERE trashed IS NULL ORDER BY run.id", _STAMPS))
+            row[0]: row for row in self._watch.rows.execute(sql("{} WHERE trashed IS NULL ORDER BY run.id", _STAMPS))
         }
 
     def _likely(self) -> dict[str, tuple[Any, ...]]:
         """The runs that change all the time: those that wait or run, those that did, and new ones."""
-        query = self._connection.execute
+        query = self._watch.rows.execute
         active = query(sql("{} WHERE status IN ('queued', 'running') AND trashed IS NULL", _STAMPS)).fetchall()
         known = max(self._stamps, default="")
         new = query(sql("{} WHERE run.id > {} AND trashed IS NULL", _STAMPS, known)).fetchall()
@@ -215,31 +215,28 @@ class Feed:
             stamps |= {row[0]: row for row in query(sql("{} WHERE {}", _STAMPS, among("run.id", were)))}
         return stamps
 
-    def _data_version(self) -> int:
-        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
-
     def _wide(self, ids: list[str]) -> list[tuple[Any, ...]]:
         """The columns behind a `RunRow` of these runs."""
         rows = "SELECT {} FROM run LEFT JOIN study ON study.id = study_id WHERE {}"
-        return self._connection.execute(sql(rows, _COLUMNS, among("run.id", ids))).fetchall() if ids else []
+        return self._watch.rows.execute(sql(rows, _COLUMNS, among("run.id", ids))).fetchall() if ids else []
 
     def _decoded(self, row: tuple[Any, ...]) -> RunRow:
         live = self._live(row[0]) if row[19] is None and row[15] > 0 else _Live()
         is_new = RunStatus.decode(row[12]) is RunStatus.RUNNING and live.pace.epoch_s is None
-        return _row(row, live, usual_in(self._connection, row[4], row[5]) if is_new else None)
+        return _row(row, live, usual_in(self._watch.rows, row[4], row[5]) if is_new else None)
 
     def _live(self, run_id: str) -> _Live:
         """How far a run without a result is, from its series."""
-        shape = window_in(self._connection, run_id, "train_ce", None, None, SHAPE)
+        shape = window_in(self._watch.rows, run_id, "train_ce", None, None, SHAPE)
         return _Live(
-            pace=pace_in(self._connection, run_id),
+            pace=pace_in(self._watch.rows, run_id),
             curve=tuple(shape.mean[shape.count > 0].tolist()),
             valid=self._best(run_id),
         )
 
     def _best(self, run_id: str) -> dict[str, float]:
         """The validation metrics of the best epoch so far, which a result will hold in the end."""
-        query = self._connection.execute
+        query = self._watch.rows.execute
         measured = query(
             "SELECT step, value FROM point WHERE series_id = (SELECT id FROM series WHERE run_id = ? AND name = ?)",
             (run_id, f"valid.{SELECTION}"),

@@ -174,7 +174,6 @@ _NOTES = both(
 
 
 def _row_length() -> Sql:
-def _row_length() -> Sql:
     """`spec.initial_row_length`, as comparisons have it; a specification of the first format names kinds plainly."""
     init, id_sd, inject = (
         sql("coalesce({}, {})", json_plain("run.spec", *present), json_plain("run.spec", *first))
@@ -256,7 +255,8 @@ def _in_spec(kind: Kind, path: tuple[str, ...], default: Any) -> Sql:
     if not isinstance(default, str | int | float):
         return value
     kept = int(default) if isinstance(default, bool) else default
-    return sql("CASE WHEN {} THEN {} ELSE {} END", json_missing("run.spec", *path), kept, value)
+    filled = sql("CASE WHEN {} THEN {} ELSE {} END", json_missing("run.spec", *path), kept, value)
+    return both(filled, value) if kind == "number" and isinstance(default, str) else filled
 
 
 def _kind(annotation: Any) -> tuple[Kind, tuple[str, ...]]:

@@ -25,7 +25,7 @@ from engine.store import (
     request_cancel,
     set_status,
 )
-from engine.store.core.database import HEAD
+from engine.store.core.schema import HEAD
 from engine.store.queries.documents import documents
 
 from .helpers import new_run, spool_of

@@ -190,9 +190,9 @@ def _say_none(store: Store, query: dict[str, Any]) -> None:
     if query["trashed"]:
         say("The trash is empty." if not there else f"None of the {there} runs in the trash fits.")
     elif there:
-        say(f"No such run among the {there} in {store.path}.")
+        say(f"No such run among the {there} in {store.name}.")
     else:
-        say(f"No run in {store.path} yet; tfllmer run makes one.")
+        say(f"No run in {store.name} yet; tfllmer run makes one.")
 
 
 def _say_more(total: int, count: int) -> None:

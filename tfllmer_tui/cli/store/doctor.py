@@ -165,8 +165,8 @@ def _health(store: Store, problems: list[str]) -> dict[str, Any]:
 
     sound = looks_sound(store)
     if not sound:
-        problems.append(f"{store.path} is damaged; tfllmer db rebuild makes it anew from the folders of its runs")
-        return {"path": str(store.path), "sound": False}
+        problems.append(f"{store.name} is damaged; tfllmer db rebuild makes it anew from the folders of its runs")
+        return {"path": store.name, "sound": False}
     if why := missing_files(store):
         problems.append(why)
     stale = [run.id for run in list_runs(store, status=RunStatus.RUNNING) if not is_alive(store, run)]

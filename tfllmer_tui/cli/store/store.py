@@ -180,11 +180,12 @@ def migrate(db: Db = None) -> None:
     tfllmer db migrate
     """
     from engine.store import existing_store
-    from engine.store.core.database import HEAD, schema_of
+    from engine.store.core.database import schema_of
+    from engine.store.core.schema import HEAD
 
     before = schema_of(db)
     store = existing_store(db)
-    put(f"{store.path}: schema {HEAD}" + ("" if before == HEAD else f", was {before}; a backup is beside it"))
+    put(f"{store.name}: schema {HEAD}" + ("" if before == HEAD else f", was {before}; a backup is beside it"))
 
 
 @group.command()

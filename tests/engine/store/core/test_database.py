@@ -20,8 +20,8 @@ from sqlalchemy import create_engine
 from engine.errors import UserError
 from engine.store import Store, StoreError, get_run, info, list_runs, open_store
 from engine.store.core.connections import backup
-from engine.store.core.database import HEAD, MIGRATIONS
 from engine.store.core.places import run_folders
+from engine.store.core.schema import HEAD, MIGRATIONS
 from engine.store.core.tables import Run
 
 from ..helpers import new_run

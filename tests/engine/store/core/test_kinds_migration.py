@@ -11,7 +11,7 @@ import pytest
 from engine import spec
 from engine.spec.upgrade import upgraded_settings
 from engine.store import Store, experiment_of, list_runs, open_store
-from engine.store.core.database import HEAD
+from engine.store.core.schema import HEAD
 from engine.store.diagnoses import question
 from tests.golden.stores import HERE
 

@@ -14,7 +14,7 @@ from engine.errors import UserError
 from engine.records import RunStatus
 from engine.store import Store, StoreError, StoreLostError, get_run, list_runs, open_store, set_status
 from engine.store.core.connections import BUSY_S
-from engine.store.core.database import HEAD
+from engine.store.core.schema import HEAD
 
 from ..helpers import new_run
 from .test_database import execute, later_version  # noqa: F401

@@ -1,0 +1,160 @@
+"""Connections to a PostgreSQL server through psycopg: patient where something is locked, with errors of one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import UserError
+from engine.files import ServerAddress
+from engine.store.core.connections import StoreError, json_text_of, metric_value
+from engine.store.core.documents import document
+from engine.store.dialects.pieces import ComputedMetric
+from engine.store.dialects.sql import Cursor, Sql, postgres_marks
+
+if TYPE_CHECKING:
+    import psycopg
+    from sqlalchemy import Connection, Engine
+
+_CONNECT_S = 10
+
+
+def driver() -> Any:
+    """psycopg. Raises UserError where it is not installed."""
+    try:
+        import psycopg
+    except ImportError:
+        raise UserError("a store on a PostgreSQL server needs psycopg: pip install 'tfllmer[postgresql]'") from None
+    return psycopg
+
+
+def connect(address: ServerAddress, wait_s: float, *, autocommit: bool = False) -> psycopg.Connection[Any]:
+    """A connection that waits so long for a lock. Who logs in, and how, is as libpq has it: the URL, PGPASSWORD,
+    ~/.pgpass, PGSSLMODE and so on."""
+    given = {
+        "user": address.user,
+        "host": address.host,
+        "port": address.port,
+        "password": address.password,
+        "dbname": address.database,
+        "application_name": "tfllmer",
+        "connect_timeout": _CONNECT_S,
+        **dict(address.options),
+    }
+    connection: psycopg.Connection[Any] = driver().connect(
+        **{name: value for name, value in given.items() if value is not None}, autocommit=True
+    )
+    _adapt(connection)
+    connection.execute(f"SET lock_timeout = {max(1, round(wait_s * 1000))}")
+    connection.execute("SET jit = off")  # it takes longer than our queries do
+    connection.execute("SET client_min_messages = warning")
+    connection.autocommit = autocommit
+    return connection
+
+
+def _adapt(connection: psycopg.Connection[Any]) -> None:
+    """Text that PostgreSQL would refuse is told by what it stands for; documents come decoded."""
+    from psycopg.types.json import set_json_loads
+    from psycopg.types.string import StrDumperUnknown
+
+    class Words(StrDumperUnknown):
+        def dump(self, obj: str) -> bytes:
+            return obj.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="backslashreplace")
+
+    connection.adapters.register_dumper(str, Words)
+    set_json_loads(lambda data: document(bytes(data).decode() if isinstance(data, bytes) else data), connection)
+
+
+class PostgresRows:
+    """A plain connection that reads, in the store's words; `files` holds the folders of the runs."""
+
+    def __init__(self, connection: psycopg.Connection[Any], files: Path, address: ServerAddress | None = None) -> None:
+        """With the address, its errors are told by StoreError; else whoever holds it does that."""
+        self._connection, self._files, self._address = connection, files, address
+
+    def execute(self, query: str | Sql, values: Sequence[Any] = (), /) -> Cursor:
+        text, own = query.for_postgres if isinstance(query, Sql) else (query, ())
+        bound = [self._computed(value) if isinstance(value, ComputedMetric) else value for value in values or own]
+        with nullcontext() if self._address is None else translated(self._address, 0.0):
+            return self._connection.execute(postgres_marks(text), bound)
+
+    def _computed(self, metric: ComputedMetric) -> str:
+        values = {
+            run_id: metric_value(self._files, metric.name, run_id, None if counts is None else str(counts))
+            for run_id, counts in self.execute(metric.rows())
+        }
+        return json.dumps({run_id: value for run_id, value in values.items() if value is not None})
+
+
+def driven(connection: Connection) -> psycopg.Connection[Any]:
+    inner: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+    return inner
+
+
+def engine_of(address: ServerAddress, wait_s: float, *, watched: bool = False) -> Engine:
+    """SQLAlchemy's; with `watched` each transaction notes which rows it changes."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import QueuePool
+
+    def connected() -> Any:
+        connection = connect(address, wait_s)
+        if watched:
+            start_watching(connection)
+        return connection
+
+    driver()
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=connected,
+        poolclass=QueuePool,
+        pool_pre_ping=True,
+        json_serializer=json_text_of,
+        json_deserializer=_decoded,
+    )
+
+
+def _decoded(data: Any) -> Any:
+    return document(bytes(data).decode() if isinstance(data, bytes | bytearray | memoryview) else data)
+
+
+def start_watching(connection: psycopg.Connection[Any]) -> None:
+    """Note from now on, inside each transaction of this connection, which rows it changes."""
+    connection.execute("CREATE TEMP TABLE changed_rows (kind text, key text, PRIMARY KEY (kind, key))")
+    connection.execute("SET tfllmer.watched = 'on'")
+    connection.commit()
+
+
+# ------------------------------------------------------------------------------------ errors
+
+
+@contextmanager
+def translated(address: ServerAddress, wait_s: float) -> Iterator[None]:
+    """Errors of the server that are nobody's programming error, as one line without the password."""
+    try:
+        yield
+    except Exception as error:
+        cause = getattr(error, "orig", error)
+        if type(cause).__module__.split(".")[0] != "psycopg":
+            raise
+        ours = driver().errors
+        bug = isinstance(cause, ours.IntegrityError | ours.ProgrammingError | ours.DataError)
+        if bug and not isinstance(cause, ours.InsufficientPrivilege | ours.InvalidCatalogName):
+            raise
+        words = _meaning(cause, address, wait_s)
+        raise StoreError(f"{address}: {words}") from (None if address.password else error)
+
+
+def _meaning(error: Any, address: ServerAddress, wait_s: float) -> str:
+    known = {
+        "55P03": f"another program has kept it locked for {wait_s:g} s; end that program and try again",
+        "53100": "the server's disk is full; make room and try again",
+        "25006": "the server takes no writes (read-only)",
+        "42501": "no permission for that; ask who owns the database",
+    }
+    message = " ".join(str(error).split())
+    if address.password:
+        message = message.replace(address.password, "***")
+    return known.get(error.sqlstate or "", f"the server says: {message[:400]}")
