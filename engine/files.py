@@ -293,6 +293,8 @@ class ServerAddress:
             options=tuple((name, value) for name, value in options if name != "password"),
             password=secrets[-1] if secrets else unquote(password) if colon else None,
         )
+        if shown.host and ":" in shown.host and not hosted.startswith("["):
+            raise UserError(f"{shown}: the port is no number; write postgresql+psycopg://USER@HOST:5432/NAME")
         if not slash or not database or "/" in database:
             raise UserError(f"{shown}: names no database; write postgresql+psycopg://USER@HOST/NAME")
         if secret := next((name for name, _ in shown.options if "pass" in name and name != "passfile"), None):

@@ -91,3 +91,12 @@ def real_data() -> Callable[[str], Path]:
         pytest.skip(f"needs {name}/{name}.inter under $TFLLMER_DATA")
 
     return find
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL server of the tests' own (`tests.servers`), started when it is first asked for."""
+    from tests.servers import running_server
+
+    with running_server() as url:
+        yield url

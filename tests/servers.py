@@ -77,6 +77,16 @@ def running_server() -> Iterator[str]:
 
 def new_database(server: str, name: str) -> str:
     """The URL of a fresh, empty database."""
-    with closing(connect(ServerAddress.read(server.format("postgres")), 10.0, autocommit=True)) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+    _say(server, f'CREATE DATABASE "{name}"')
     return server.format(name)
+
+
+def new_schema(server: str, name: str) -> str:
+    """The URL of a fresh, empty schema of one database, which holds a store as well as a database does."""
+    _say(server, f'CREATE SCHEMA "{name}"')
+    return f"{server.format('postgres')}&options=-csearch_path%3D{name}"
+
+
+def _say(server: str, statement: str) -> None:
+    with closing(connect(ServerAddress.read(server.format("postgres")), 10.0, autocommit=True)) as connection:
+        connection.execute(statement)

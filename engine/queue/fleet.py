@@ -93,7 +93,8 @@ def _ensure(store: Store, name: str) -> bool:
     try:
         with open(log, "ab") as out:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "engine.queue", str(store.path), name],
+                [sys.executable, "-P", "-m", "engine.queue", store.name, name],
+                env=store.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

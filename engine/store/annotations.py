@@ -63,7 +63,7 @@ def add_tag(store: Store, run_ids: Sequence[str], name: str) -> list[str]:
         for run_id in run_ids:
             connection = session.connection()
             new = upsert(connection, Tag).values(run_id=run_id, name=name).on_conflict_do_nothing()
-            if connection.execute(new).rowcount:
+            if connection.execute(new.returning(col(Tag.run_id))).first() is not None:
                 tagged.append(run_id)
     return tagged
 

@@ -130,11 +130,12 @@ def claim(store: Store, worker: StoredWorker, place: str, wishes: Wishes) -> Run
 
     The first run is waited for, not passed over, so that one that wants many threads gets its turn.
     """
-    first = select(Run.id).where(*_takes(wishes)).order_by(*_order()).limit(1).scalar_subquery()
+    first = select(Run.id).where(*_takes(wishes)).order_by(*_order()).limit(1)
+    unclaimed = first.with_for_update(skip_locked=True).scalar_subquery()  # several may claim at once on a server
     narrow = [] if wishes.threads is None else [wishes.threads >= _THREADS]
-    conditions = [col(Run.id) == first, *_waiting(), *narrow]
+    conditions = [col(Run.id) == unclaimed, *_waiting(), *narrow]
     mine = update(Run).where(*conditions).returning(col(Run.id))
-    with store.write() as session:
+    with store.write(alone=False) as session:
         claimed = session.connection().execute(
             mine.values(
                 status=RunStatus.RUNNING,

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from engine.errors import UserError
 from engine.files import (
+    ServerAddress,
     clear_leftovers,
     held,
     is_held,
@@ -23,10 +24,12 @@ from engine.files import (
     replacing,
     replacing_folder,
     state_folder,
+    store_address,
     store_path,
     user_cache,
     user_config,
     user_state,
+    without_password,
     write_bytes,
     write_text,
 )
@@ -262,9 +265,11 @@ def test_the_store_that_db_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ("postgresql://me:secret@host/db", r"^postgresql://me:\*\*\*@host/db: PostgreSQL cannot hold a store yet"),
-        ("postgresql+psycopg://host/db", "PostgreSQL cannot hold"),
-        ("postgres://host/db", "PostgreSQL cannot hold"),
+        ("postgresql://me:secret@host/db", r"^postgresql\+psycopg://me@host/db: is on a server"),
+        ("postgresql+psycopg://me:secret@host", r"^postgresql\+psycopg://me@host/: names no database"),
+        ("postgresql+asyncpg://me:secret@host/db", r"^postgresql\+asyncpg://\.\.\.: no driver of that name"),
+        ("postgresql://me@host/db?sslpassword=secret", "sslpassword does not belong into a URL"),
+        ("postgresql://me@host:port/db", "the port is no number"),
         ("mysql://host/db", "is no store; give a path, or sqlite:///PATH"),
         ("sqlite://relative.db", "is no store"),
         ("file:///x.db", "is no store"),
@@ -278,6 +283,7 @@ def test_what_is_no_store(given: str, says: str) -> None:
     with pytest.raises(UserError, match=says) as raised:
         store_path(given)
     assert "\n" not in str(raised.value)
+    assert "secret" not in str(raised.value)
 
 
 @given(st.text(min_size=1).filter(lambda text: "://" not in text and "\0" not in text and not text.startswith("~")))
@@ -311,3 +317,19 @@ def test_each_store_has_state_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
     assert one != other
     assert one.parent == other.parent == user_state() / "stores"
     assert one.name.startswith("experiments-")
+
+
+def test_a_server_is_named_without_its_password() -> None:
+    address = store_address("postgres://me:s%40cret@host:5433/lab?sslmode=require")
+    assert isinstance(address, ServerAddress)
+    assert (address.user, address.host, address.port, address.database) == ("me", "host", 5433, "lab")
+    assert address.environment == {"PGPASSWORD": "s@cret"}
+    assert str(address) == "postgresql+psycopg://me@host:5433/lab?sslmode=require"
+    assert "cret" not in repr(address)
+    assert store_address(str(address)) == address
+    assert store_address("postgresql://me@host/lab?password=hidden") == store_address("postgresql://me@host/lab")
+    assert state_folder(address).name.startswith("lab-")
+    for word in ("postgresql://me:cret@host/lab", "--db=postgresql://me:cret@host/lab", "postgres://me:cret@host"):
+        assert "cret" not in without_password(word)
+    for word in ("runs", "--db=experiments.db", "postgresql", "sqlite:///x.db"):
+        assert without_password(word) == word

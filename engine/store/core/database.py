@@ -78,6 +78,11 @@ class Backend(Protocol):
     def make_files(self, files: Path) -> Path: ...
 
     @property
+    def environment(self) -> dict[str, str]:
+        """What a process that opens it by its name needs beside that."""
+        ...
+
+    @property
     def size(self) -> int: ...
 
 
@@ -115,6 +120,11 @@ class Store:
     def name(self) -> str:
         """What messages call it; never with a password."""
         return str(self.backend)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a process that is to open it by its `name`."""
+        return {**os.environ, **self.backend.environment}
 
     @property
     def path(self) -> Path:

@@ -143,6 +143,10 @@ class PostgresServer:
         return files
 
     @property
+    def environment(self) -> dict[str, str]:
+        return self.address.environment
+
+    @property
     def size(self) -> int:
         """Bytes of its tables and indices."""
         query = "SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class WHERE relkind = 'r'"

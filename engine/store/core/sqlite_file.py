@@ -90,6 +90,10 @@ class SqliteFile:
         return places.claim_files(self.path)
 
     @property
+    def environment(self) -> dict[str, str]:
+        return {}
+
+    @property
     def size(self) -> int:
         """Bytes on disk, with the write-ahead log."""
         return sum(file.stat().st_size for file in (self.path, wal(self.path)) if file.exists())

@@ -64,7 +64,7 @@ def ingest(store: Store, run_id: str) -> int:
             continue
         if portion.mark == mark:
             return applied
-        with store.write() as session:
+        with store.write(alone=False) as session:
             if _moved(session, run_id, mark, portion.mark):
                 _apply(_Batch(session, session.get_one(Run, run_id)), portion.records)
                 applied += len(portion.records)

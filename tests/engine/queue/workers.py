@@ -53,10 +53,11 @@ def queue_double(store: Store, mode: str, *, priority: int = 0, **changes: Any) 
 def start_worker(
     store: Store, slots: int = 2, *, linger_s: float | None = None, trains: bool = False
 ) -> "subprocess.Popen[str]":
-    arguments = [str(store.path), str(slots), "" if linger_s is None else str(linger_s), *([] if trains else DOUBLES)]
-    with open(store.path.with_name("worker.txt"), "a") as out:  # for a person who looks into a failure
+    arguments = [store.name, str(slots), "" if linger_s is None else str(linger_s), *([] if trains else DOUBLES)]
+    with open(store.files.with_name("worker.txt"), "a") as out:  # for a person who looks into a failure
         return subprocess.Popen(
             [sys.executable, "-c", WORKER, *arguments],
+            env=store.environment,
             stdout=out,
             stderr=subprocess.STDOUT,
             text=True,

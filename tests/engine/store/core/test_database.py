@@ -91,8 +91,9 @@ def add_a_revision(folder: Path, body: str) -> None:
 def later_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "later"
     add_a_revision(folder, "op.add_column('tag', sa.Column('colour', sa.String(), nullable=True))")
-    monkeypatch.setattr("engine.store.core.database.MIGRATIONS", folder)
-    monkeypatch.setattr("engine.store.core.database.HEAD", "9000")
+    monkeypatch.setattr("engine.store.core.schema.MIGRATIONS", folder)
+    for module in ("schema", "database"):
+        monkeypatch.setattr(f"engine.store.core.{module}.HEAD", "9000")
     return folder
 
 
@@ -113,8 +114,9 @@ def test_a_migration_that_fails_changes_nothing(store: Store, tmp_path: Path, mo
     add_a_revision(
         tmp_path / "broken", "op.add_column('tag', sa.Column('colour', sa.String())); op.drop_table('no_such')"
     )
-    monkeypatch.setattr("engine.store.core.database.MIGRATIONS", tmp_path / "broken")
-    monkeypatch.setattr("engine.store.core.database.HEAD", "9000")
+    monkeypatch.setattr("engine.store.core.schema.MIGRATIONS", tmp_path / "broken")
+    for module in ("schema", "database"):
+        monkeypatch.setattr(f"engine.store.core.{module}.HEAD", "9000")
     before = schema(store.path)
     with pytest.raises(UserError, match="no such table"):
         open_store(store.path)
