@@ -157,4 +157,18 @@ def _meaning(error: Any, address: ServerAddress, wait_s: float) -> str:
     message = " ".join(str(error).split())
     if address.password:
         message = message.replace(address.password, "***")
-    return known.get(error.sqlstate or "", f"the server says: {message[:400]}")
+    if (code := error.sqlstate or "") in known:
+        return known[code]
+    if "authentication failed" in message or "no password supplied" in message:
+        return (
+            f"the server refuses the login; give the password in PGPASSWORD, ~/.pgpass or the URL ({message[:_SHOWN]})"
+        )
+    if "does not exist" in message and not code:
+        return f"there is no such database or user; createdb makes one ({message[:_SHOWN]})"
+    if isinstance(error, driver().OperationalError) and not code:
+        return f"the server cannot be reached: {message[:_SHOWN]}"
+    return f"the server says: {message[:_SHOWN]}"
+
+
+_SHOWN = 300
+"""Characters of what the server says."""
