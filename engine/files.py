@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from engine.errors import UserError
@@ -211,7 +212,7 @@ def is_held(lock: Path) -> bool:
 DEFAULT_STORE = "experiments.db"
 
 
-def store_path(given: str | Path | None = None) -> Path:
+def store_path(given: str | StoreAddress | None = None) -> Path:
     """The file of the store that `--db` names, by default $TFLLMER_DB or ./experiments.db; absolute, links followed.
 
     A path, or the URL `sqlite:///relative/path`, `sqlite:////absolute/path`. Raises UserError for anything else.
@@ -222,9 +223,11 @@ def store_path(given: str | Path | None = None) -> Path:
     return address
 
 
-def store_address(given: str | Path | None = None) -> Path | ServerAddress:
+def store_address(given: str | StoreAddress | None = None) -> StoreAddress:
     """Where the store is that `--db` names: a file as `store_path` reads it, or a database of a PostgreSQL server,
     `postgresql+psycopg://USER@HOST/NAME`. Raises UserError for anything else."""
+    if isinstance(given, ServerAddress):
+        return given
     if isinstance(given, Path):
         return _no_file_of_a_store(path_of(given).resolve())
     text = given if given is not None else os.environ.get("TFLLMER_DB") or DEFAULT_STORE
@@ -314,6 +317,10 @@ class ServerAddress:
         return {} if self.password is None else {"PGPASSWORD": self.password}
 
 
+StoreAddress: TypeAlias = Path | ServerAddress
+"""Where a store is."""
+
+
 def without_password(word: str) -> str:
     """An argument of a command as it may be stored and shown: the URL of a server without its password."""
     option, found, url = word.rpartition("=postgresql") if word.startswith("-") else ("", "", word)
@@ -371,7 +378,7 @@ def user_cache() -> Path:
     return path_of(chosen).resolve() if chosen else user_cache_path(_NAME, appauthor=False)
 
 
-def state_folder(store: Path | ServerAddress) -> Path:
+def state_folder(store: StoreAddress) -> Path:
     """What is remembered of a user's sessions with one store, which may belong to several users. Not made."""
     if isinstance(store, ServerAddress):
         return user_state() / "stores" / f"{quote(store.database, safe='')}-{_digest(str(store).encode())}"

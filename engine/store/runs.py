@@ -16,7 +16,7 @@ from ulid import ULID
 
 from engine import spec
 from engine.errors import UserError
-from engine.files import make_folder, write_text
+from engine.files import make_folder, without_password, write_text
 from engine.records import RunFacts, RunResult, RunStatus
 from engine.records.decoding import mapping, whole
 from engine.spec import Experiment
@@ -116,7 +116,7 @@ def row_of(
         data_hash=spec.data_hash(experiment.data),
         spec=spec.to_document(experiment),
         overrides=dict(overrides),
-        command=list(command),
+        command=[without_password(word) for word in command],
         status=status,
         created=created,
         position=created.timestamp(),

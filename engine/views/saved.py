@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from engine.errors import UserError, nearest
+from engine.files import StoreAddress
 from engine.metrics import SELECTION
 from engine.views.runs import METRICS, SORT_KEYS
 from engine.views.view_files import changed_views, kept_views
@@ -102,12 +102,12 @@ def decode(name: str, kept: Mapping[str, Any]) -> SavedView:
 # ------------------------------------------------------------------------------------ kept
 
 
-def saved_views(store: Path) -> dict[str, SavedView]:
+def saved_views(store: StoreAddress) -> dict[str, SavedView]:
     """The views of the store at a path, by name. Raises UserError where their file makes no sense."""
     return {name: decode(name, kept) for name, kept in sorted(kept_views(store).items())}
 
 
-def find_view(store: Path, name: str) -> SavedView:
+def find_view(store: StoreAddress, name: str) -> SavedView:
     """Raises UserError, with the nearest name, where there is no such view."""
     views = saved_views(store)
     if name not in views:
@@ -116,7 +116,7 @@ def find_view(store: Path, name: str) -> SavedView:
     return views[name]
 
 
-def save_view(store: Path, view: SavedView) -> SavedView | None:
+def save_view(store: StoreAddress, view: SavedView) -> SavedView | None:
     """Keep a view under its name; the one that had the name before. Raises UserError where the name is none."""
     _check(view.name)
     with changed_views(store) as views:
@@ -125,7 +125,7 @@ def save_view(store: Path, view: SavedView) -> SavedView | None:
     return None if before is None else decode(view.name, before)
 
 
-def rename_view(store: Path, name: str, new: str) -> None:
+def rename_view(store: StoreAddress, name: str, new: str) -> None:
     """Raises UserError where there is no such view, or the new name is taken or none."""
     _check(new)
     find_view(store, name)
@@ -140,7 +140,7 @@ def _check(name: str) -> None:
         raise UserError(f"view {name!r}: a name has 1 to {_MOST} characters and begins with neither - nor a blank")
 
 
-def remove_view(store: Path, name: str) -> SavedView:
+def remove_view(store: StoreAddress, name: str) -> SavedView:
     """Forget a view; which it was. Raises UserError where there is no such view."""
     view = find_view(store, name)
     with changed_views(store) as views:

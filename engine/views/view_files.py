@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import UserError
-from engine.files import held, make_folder, state_folder, write_text
+from engine.files import StoreAddress, held, make_folder, state_folder, write_text
 
 _PATIENCE_S = 5.0
 
 
-def kept_views(store: Path) -> dict[str, dict[str, Any]]:
+def kept_views(store: StoreAddress) -> dict[str, dict[str, Any]]:
     """What is kept of the views of the store at a path. Raises UserError where their file makes no sense."""
     return _read(_file(store))
 
 
-def _file(store: Path) -> Path:
+def _file(store: StoreAddress) -> Path:
     return state_folder(store) / "views.json"
 
 
@@ -39,7 +39,7 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
 
 
 @contextmanager
-def changed_views(store: Path) -> Iterator[dict[str, dict[str, Any]]]:
+def changed_views(store: StoreAddress) -> Iterator[dict[str, dict[str, Any]]]:
     """The views to change; what is left at the end is kept. One change at a time."""
     file = _file(store)
     make_folder(file.parent)

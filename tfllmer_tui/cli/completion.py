@@ -186,11 +186,17 @@ def _studies(context: Any, incomplete: str) -> Words:
 def _rows(context: Any, query: str) -> list[tuple[Any, ...]]:
     """None where the store is not there or cannot be read just now."""
     from engine.errors import UserError
-    from engine.files import store_path
+    from engine.files import ServerAddress, store_address
     from engine.store.core.connections import connect
 
     try:
-        with closing(connect(store_path(context.params.get("db")), 0.1, read_only=True)) as connection:
+        address = store_address(context.params.get("db"))
+        if isinstance(address, ServerAddress):
+            from engine.store import open_store
+
+            with open_store(address, read_only=True, wait_s=0.1).rows() as rows:
+                return rows.execute(query).fetchall()
+        with closing(connect(address, 0.1, read_only=True)) as connection:
             connection.text_factory = lambda data: data.decode("utf-8", errors="replace")
             return connection.execute(query).fetchall()
     except (UserError, sqlite3.Error):
@@ -245,11 +251,11 @@ def _arms(context: Any, incomplete: str) -> Words:
 
 def _views(context: Any, incomplete: str) -> Words:
     from engine.errors import UserError
-    from engine.files import store_path
+    from engine.files import store_address
     from engine.views.view_files import kept_views
 
     try:
-        views = kept_views(store_path(context.params.get("db")))
+        views = kept_views(store_address(context.params.get("db")))
     except UserError:
         return []
     return [(name, str(kept.get("filter", ""))) for name, kept in sorted(views.items())]

@@ -48,9 +48,9 @@ def tui(
     import sys
 
     from engine.errors import UserError
-    from engine.files import store_path
+    from engine.files import store_address
 
-    store_path(db)  # refused here, not on a screen that waits for it
+    store_address(db)  # refused here, not on a screen that waits for it
     if not web and (host is not None or port is not None or allow_actions):
         raise UserError("--host, --port and --allow-actions go with --web")
     if read_only and allow_actions:

@@ -4,10 +4,10 @@ one thing, and says what it did, by which command, and what takes it back (`Acti
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import UserError
+from engine.files import StoreAddress
 from engine.records import RunStatus
 from engine.text import shell_line
 from tfllmer_tui.tui.undo import ActionOutcome
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from engine.views.plans import StudyPart
 
 
-def cancel(path: Path | None, run_ids: Sequence[str]) -> ActionOutcome:
+def cancel(path: StoreAddress | None, run_ids: Sequence[str]) -> ActionOutcome:
     """Stop running runs, take queued ones from the queue."""
     from engine import queue
     from engine.store import get_run
@@ -36,7 +36,7 @@ def cancel(path: Path | None, run_ids: Sequence[str]) -> ActionOutcome:
     return ActionOutcome(said, (lambda path: _as_before(path, ended, RunStatus.CANCELLED)) if ended else None, command)
 
 
-def retry(path: Path | None, run_ids: Sequence[str]) -> ActionOutcome:
+def retry(path: StoreAddress | None, run_ids: Sequence[str]) -> ActionOutcome:
     """Queue stopped, failed and lost runs again, from their checkpoint; a worker is started if none lives."""
     from engine import queue
     from engine.store import get_run
@@ -50,7 +50,7 @@ def retry(path: Path | None, run_ids: Sequence[str]) -> ActionOutcome:
     return ActionOutcome(said, lambda path: _as_before(path, before, RunStatus.QUEUED), command, run_ids)
 
 
-def _as_before(path: Path | None, before: Sequence[Run], now: RunStatus) -> str:
+def _as_before(path: StoreAddress | None, before: Sequence[Run], now: RunStatus) -> str:
     """The runs' rows as they were, as far as nothing has happened to them since."""
     from engine import queue
 
@@ -62,22 +62,22 @@ def _as_before(path: Path | None, before: Sequence[Run], now: RunStatus) -> str:
     return f"{runs_text(len(back))} {states} again"
 
 
-def first(path: Path | None, run_ids: Sequence[str]) -> ActionOutcome:
+def first(path: StoreAddress | None, run_ids: Sequence[str]) -> ActionOutcome:
     """To the front of the queue."""
     return _move(path, run_ids, f"{runs_text(len(run_ids))} moved to the front", "--first", first=True)
 
 
-def last(path: Path | None, run_ids: Sequence[str]) -> ActionOutcome:
+def last(path: StoreAddress | None, run_ids: Sequence[str]) -> ActionOutcome:
     """To the end of the queue."""
     return _move(path, run_ids, f"{runs_text(len(run_ids))} moved to the end", "--last", last=True)
 
 
-def before(path: Path | None, run_ids: Sequence[str], other: str) -> ActionOutcome:
+def before(path: StoreAddress | None, run_ids: Sequence[str], other: str) -> ActionOutcome:
     """Right before another queued run."""
     return _move(path, run_ids, "moved", "--before", other, before=other)
 
 
-def behind(path: Path | None, run_ids: Sequence[str], other: str) -> ActionOutcome:
+def behind(path: StoreAddress | None, run_ids: Sequence[str], other: str) -> ActionOutcome:
     """Right behind another queued run."""
     from engine import queue
 
@@ -86,7 +86,7 @@ def behind(path: Path | None, run_ids: Sequence[str], other: str) -> ActionOutco
     return last(path, run_ids) if follower is None else before(path, run_ids, follower)
 
 
-def _move(path: Path | None, run_ids: Sequence[str], said: str, *words: str, **where: Any) -> ActionOutcome:
+def _move(path: StoreAddress | None, run_ids: Sequence[str], said: str, *words: str, **where: Any) -> ActionOutcome:
     from engine import queue
     from engine.store import get_run
 
@@ -94,14 +94,14 @@ def _move(path: Path | None, run_ids: Sequence[str], said: str, *words: str, **w
     were = [get_run(store, run_id) for run_id in run_ids]
     queue.reorder(store, run_ids, **where)
 
-    def undo(path: Path | None) -> str:
+    def undo(path: StoreAddress | None) -> str:
         _as_before(path, were, RunStatus.QUEUED)
         return f"{runs_text(len(were))} back in place"
 
     return ActionOutcome(said, undo, shell_line(["tfllmer", "move", *run_ids, *words]))
 
 
-def launch(path: Path | None, wanted: Sequence[Resolved], commands: Sequence[Sequence[str]]) -> ActionOutcome:
+def launch(path: StoreAddress | None, wanted: Sequence[Resolved], commands: Sequence[Sequence[str]]) -> ActionOutcome:
     """Queue new runs and see that a worker takes them."""
     from engine import queue
 
@@ -117,7 +117,7 @@ def launch(path: Path | None, wanted: Sequence[Resolved], commands: Sequence[Seq
 def _launched(said: str, new: Sequence[str], command: str, again: Sequence[Run] = ()) -> ActionOutcome:
     """New runs in the queue, and such that were queued `again`, as they were before."""
 
-    def undo(path: Path | None) -> str:
+    def undo(path: StoreAddress | None) -> str:
         from engine import queue
 
         store = store_at(path)
@@ -131,7 +131,7 @@ def _launched(said: str, new: Sequence[str], command: str, again: Sequence[Run] 
     return ActionOutcome(said, undo, command, [*new, *(run.id for run in again)])
 
 
-def launch_demo(path: Path | None) -> ActionOutcome:
+def launch_demo(path: StoreAddress | None) -> ActionOutcome:
     """Queue the first runs of someone who has none."""
     from engine.views.first_look import FIRST_LOOK
     from engine.views.plans import StudyPart
@@ -139,7 +139,7 @@ def launch_demo(path: Path | None) -> ActionOutcome:
     return launch_study(path, StudyPart(FIRST_LOOK), retry_failed=False)
 
 
-def launch_study(path: Path | None, part: StudyPart, retry_failed: bool) -> ActionOutcome:
+def launch_study(path: StoreAddress | None, part: StudyPart, retry_failed: bool) -> ActionOutcome:
     """Queue what is missing of a part of a study, and see that a worker takes it."""
     from engine import queue
     from engine.presets import find_study
@@ -159,7 +159,7 @@ def launch_study(path: Path | None, part: StudyPart, retry_failed: bool) -> Acti
     return _launched(said, [run.id for run in done.new], command, again) if done.new or again else ActionOutcome(said)
 
 
-def more_seeds(path: Path | None, run_id: str, seeds: Sequence[int]) -> ActionOutcome:
+def more_seeds(path: StoreAddress | None, run_id: str, seeds: Sequence[int]) -> ActionOutcome:
     """Queue a run's configuration with other seeds."""
     from engine import queue
     from engine.store import experiment_of, get_run
@@ -175,14 +175,14 @@ def more_seeds(path: Path | None, run_id: str, seeds: Sequence[int]) -> ActionOu
     return _launched(said, [run.id for run in runs], command)
 
 
-def start_worker(path: Path | None) -> str:
+def start_worker(path: StoreAddress | None) -> str:
     """A worker in the background, unless one lives."""
     from engine import queue
 
     return "worker started" if queue.ensure_worker(store_at(path)) else "a worker is there already"
 
 
-def settle(path: Path | None) -> str:
+def settle(path: StoreAddress | None) -> str:
     """Bring runs up to date that nobody follows: their processes may have ended."""
     from engine import queue
 
@@ -194,7 +194,7 @@ def _clone(run_id: str, seed: int) -> list[str]:
     return ["tfllmer", "clone", run_id, "--set", f"seed={seed}"]
 
 
-def store_at(path: Path | None) -> Store:
+def store_at(path: StoreAddress | None) -> Store:
     """The store, to be changed."""
     from engine.store import open_store
 

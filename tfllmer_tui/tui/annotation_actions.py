@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import UserError
+from engine.files import StoreAddress
 from engine.text import shell_line
 from tfllmer_tui.tui.actions import runs_text, store_at
 from tfllmer_tui.tui.undo import ActionOutcome
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from engine.store.annotations import NoteEdit
 
 
-def tag(path: Path | None, run_ids: Sequence[str], name: str) -> ActionOutcome:
+def tag(path: StoreAddress | None, run_ids: Sequence[str], name: str) -> ActionOutcome:
     """Hang a tag on runs."""
     from engine.store.annotations import add_tag, remove_tag
 
@@ -25,13 +25,13 @@ def tag(path: Path | None, run_ids: Sequence[str], name: str) -> ActionOutcome:
     if not tagged:
         return ActionOutcome(f"{name}: on {runs_text(len(run_ids))} already", command=command)
 
-    def undo(path: Path | None) -> str:
+    def undo(path: StoreAddress | None) -> str:
         return f"{name}: off {runs_text(len(remove_tag(store_at(path), tagged, name)))} again"
 
     return ActionOutcome(f"{name}: on {runs_text(len(run_ids))}", undo, command)
 
 
-def untag(path: Path | None, run_ids: Sequence[str], name: str) -> ActionOutcome:
+def untag(path: StoreAddress | None, run_ids: Sequence[str], name: str) -> ActionOutcome:
     """Take a tag off runs."""
     from engine.store.annotations import add_tag, remove_tag
 
@@ -40,13 +40,13 @@ def untag(path: Path | None, run_ids: Sequence[str], name: str) -> ActionOutcome
     if not bare:
         return ActionOutcome(f"{name}: on none of them", command=command)
 
-    def undo(path: Path | None) -> str:
+    def undo(path: StoreAddress | None) -> str:
         return f"{name}: on {runs_text(len(add_tag(store_at(path), bare, name)))} again"
 
     return ActionOutcome(f"{name}: off {runs_text(len(bare))}", undo, command)
 
 
-def note(path: Path | None, run_ids: Sequence[str], text: str) -> ActionOutcome:
+def note(path: StoreAddress | None, run_ids: Sequence[str], text: str) -> ActionOutcome:
     """Put a text in the place of the newest note of runs; no text takes it off."""
     from engine.store.annotations import edit_note
 
@@ -59,7 +59,7 @@ def note(path: Path | None, run_ids: Sequence[str], text: str) -> ActionOutcome:
     return ActionOutcome(said, lambda path: _as_before(path, edits), command)
 
 
-def _as_before(path: Path | None, edits: Sequence[NoteEdit]) -> str:
+def _as_before(path: StoreAddress | None, edits: Sequence[NoteEdit]) -> str:
     from engine.store.annotations import undo_note
 
     store = store_at(path)
@@ -69,7 +69,7 @@ def _as_before(path: Path | None, edits: Sequence[NoteEdit]) -> str:
     return f"note of {runs_text(back)} as before"
 
 
-def remove(path: Path | None, run_ids: Sequence[str]) -> ActionOutcome:
+def remove(path: StoreAddress | None, run_ids: Sequence[str]) -> ActionOutcome:
     """Put runs that have ended into the trash."""
     from engine.store.annotations import restore as take_out
     from engine.store.annotations import trash
@@ -79,13 +79,13 @@ def remove(path: Path | None, run_ids: Sequence[str]) -> ActionOutcome:
     if not gone:
         return ActionOutcome("in the trash already; R restores", command=command)
 
-    def undo(path: Path | None) -> str:
+    def undo(path: StoreAddress | None) -> str:
         return f"{runs_text(len(take_out(store_at(path), gone)))} restored"
 
     return ActionOutcome(f"{runs_text(len(gone))} removed; u takes back", undo, command)
 
 
-def restore(path: Path | None, run_ids: Sequence[str]) -> ActionOutcome:
+def restore(path: StoreAddress | None, run_ids: Sequence[str]) -> ActionOutcome:
     """Take runs out of the trash."""
     from engine.store.annotations import restore as take_out
     from engine.store.annotations import trash
@@ -95,7 +95,7 @@ def restore(path: Path | None, run_ids: Sequence[str]) -> ActionOutcome:
     if not back:
         return ActionOutcome("not removed; the filter trashed:true lists what is", command=command)
 
-    def undo(path: Path | None) -> str:
+    def undo(path: StoreAddress | None) -> str:
         return f"{runs_text(len(trash(store_at(path), back)))} removed again"
 
     return ActionOutcome(f"{runs_text(len(back))} restored", undo, command)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
@@ -16,7 +15,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from engine.errors import UserError
-from engine.files import store_path
+from engine.files import StoreAddress, store_address
 from engine.records import RunStatus
 from engine.text import printable_lines, single_line
 from tfllmer_tui.tui import actions
@@ -94,7 +93,7 @@ class TfllmerApp(Navigation):
         self.clock, self.read_only = clock, read_only
         self.ascii_only = is_plain()
         self.snapshot = StoreSnapshot()
-        self.store_file = path = store_path(db)
+        self.store_file = path = store_address(db)
         self.watcher = Watcher(path, self.post_message)
         self.traces = TraceCache()
         self.memory = Memory(path, view, read_only=read_only)
@@ -339,7 +338,7 @@ class TfllmerApp(Navigation):
         self.do(actions.start_worker)
 
 
-def _undone(path: Path | None, undo: Callable[[Path | None], str]) -> str:
+def _undone(path: StoreAddress | None, undo: Callable[[StoreAddress | None], str]) -> str:
     return f"undone: {undo(path)}"
 
 

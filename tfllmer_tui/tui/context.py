@@ -4,9 +4,9 @@ that it knows has to know it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from engine.files import StoreAddress
 from tfllmer_tui.tui.memory import Memory
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.traces import TraceCache
@@ -28,7 +28,7 @@ class Context(Protocol):
     snapshot: StoreSnapshot
     traces: TraceCache
     memory: Memory
-    store_file: Path
+    store_file: StoreAddress
     """Where the store is, whether it is there or not."""
 
     @property

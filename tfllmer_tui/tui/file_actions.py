@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine.errors import UserError
+from engine.files import StoreAddress
 from tfllmer_tui.tui.undo import ActionOutcome
 
 
@@ -18,7 +19,7 @@ def written(files: Sequence[Path], write: Callable[[], object], command: str = "
     replaced = [file for file in files if before[file] not in (None, after[file])]
     names = ", ".join(file.name for file in files)
 
-    def undo(path: Path | None) -> str:
+    def undo(path: StoreAddress | None) -> str:
         for file in files:
             if not file.is_file() or file.read_bytes() != after[file]:
                 raise UserError(f"{file.name}: was changed meanwhile, so it is left as it is")

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from engine.bounds import read_json
 from engine.errors import UserError
-from engine.files import make_folder, state_folder, user_state, write_text
+from engine.files import StoreAddress, make_folder, state_folder, user_state, write_text
 
 View: TypeAlias = Literal["terminal", "web"]
 _FILES: Mapping[View, str] = {"terminal": "tui.json", "web": "web.json"}
@@ -24,10 +24,10 @@ PERSONAL = ("theme", "spacious", "alerts")
 
 
 class Memory:
-    """What one view remembers for one person and the store at a path. With `read_only` files are read and never
+    """What one view remembers for one person and a store. With `read_only` files are read and never
     touched."""
 
-    def __init__(self, store: Path, view: View = "terminal", *, read_only: bool = False) -> None:
+    def __init__(self, store: StoreAddress, view: View = "terminal", *, read_only: bool = False) -> None:
         self.notices: list[str] = []
         """Lines about files that made no sense."""
         self._store, self._read_only = store, read_only

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from engine.files import StoreAddress
 
 if TYPE_CHECKING:
     from engine.store.queries.feed import RunRow
@@ -25,7 +26,7 @@ class StoreSnapshot:
     state: State = "opening"
     text: str = ""
     """What is to be said of the state, in one line."""
-    path: Path | None = None
+    path: StoreAddress | None = None
     complete: bool = False
     """Whether every run has been read at least once."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+
+from engine.files import StoreAddress
 
 MOST = 100
 """Changes that are kept."""
@@ -17,7 +18,7 @@ class ActionOutcome:
     queued."""
 
     said: str
-    undo: Callable[[Path | None], str] | None = None
+    undo: Callable[[StoreAddress | None], str] | None = None
     command: str = ""
     launched: Sequence[str] = ()
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from textual.message import Message
 
 from engine.errors import UserError
+from engine.files import StoreAddress
 from tfllmer_tui.tui.messages import StoreNews
 from tfllmer_tui.tui.snapshot import State, StoreSnapshot
 
@@ -36,13 +36,12 @@ LOCKED_S = 1.0
 class Watcher:
     """Looks at the store until it is stopped."""
 
-    def __init__(self, path: Path, post: Callable[[Message], object]) -> None:
+    def __init__(self, path: StoreAddress, post: Callable[[Message], object]) -> None:
         self._path, self._post = path, post
         self._wake, self._stopped, self._changed = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="store-reader", daemon=True)
         self._store: Store | None = None
         self._feed: Feed | None = None
-        self._file: tuple[int, int] | None = None
         self._rows: dict[str, RunRow] = {}
         self._snapshot = StoreSnapshot()
 
@@ -79,7 +78,7 @@ class Watcher:
         try:
             self._open()
             assert self._feed is not None
-            if not self._same_file():
+            if not self._still_there():
                 raise FileNotFoundError
             if self._changed.is_set():
                 self._changed.clear()
@@ -108,28 +107,29 @@ class Watcher:
         if self._feed is not None:
             return
         from engine.store import open_store
+        from engine.store.core.database import store_exists
         from engine.store.queries.feed import Feed
 
-        path = self._path
-        if not path.exists():
+        if not store_exists(self._path):
             raise FileNotFoundError
-        store = open_store(path, read_only=True, wait_s=LOCKED_S)
-        status = path.stat()
-        self._feed, self._file = Feed(store), (status.st_dev, status.st_ino)
-        self._store = store
+        store = open_store(self._path, read_only=True, wait_s=LOCKED_S)
+        self._feed, self._store = Feed(store), store
         self._rows = {}
 
-    def _same_file(self) -> bool:
+    def _still_there(self) -> bool:
+        assert self._store is not None
+        from engine.store import StoreLostError
+
         try:
-            status = self._path.stat()
-        except OSError:
+            self._store.require()
+        except StoreLostError:
             return False
-        return (status.st_dev, status.st_ino) == self._file
+        return True
 
     def _let_go(self) -> None:
         if self._feed is not None:
             self._feed.close()
-        self._feed = self._store = self._file = None
+        self._feed = self._store = None
 
     def _say(self, state: State, text: str) -> None:
         if (self._snapshot.state, self._snapshot.text) != (state, text):

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from engine.errors import UserError
-from engine.files import DEFAULT_STORE, ServerAddress, store_address
+from engine.files import DEFAULT_STORE, ServerAddress, StoreAddress, store_address
 from engine.spool import RunFolder
 from engine.store.core import places
 from engine.store.core.connections import (
@@ -203,7 +203,7 @@ class Store:
         self.backend.require()
 
 
-def open_store(url: str | Path | None = None, *, read_only: bool = False, wait_s: float | None = None) -> Store:
+def open_store(url: str | StoreAddress | None = None, *, read_only: bool = False, wait_s: float | None = None) -> Store:
     """Open the store at a path (or `sqlite:///path`), by default $TFLLMER_DB or ./experiments.db.
 
     A missing store is made, an older one migrated after a backup beside it. With `read_only` nothing is made, migrated
@@ -240,7 +240,7 @@ def open_store(url: str | Path | None = None, *, read_only: bool = False, wait_s
     return Store(file, read_only, wait_s, places.files_of(path))
 
 
-def existing_store(url: str | Path | None = None, *, wait_s: float | None = None) -> Store:
+def existing_store(url: str | StoreAddress | None = None, *, wait_s: float | None = None) -> Store:
     """`open_store` for those who change what is there: a store that is not there is not made. Raises UserError."""
     address = store_address(url)
     if not store_exists(address):
@@ -248,7 +248,7 @@ def existing_store(url: str | Path | None = None, *, wait_s: float | None = None
     return open_store(url, wait_s=wait_s)
 
 
-def store_exists(address: Path | ServerAddress) -> bool:
+def store_exists(address: StoreAddress) -> bool:
     """Whether there is something at the address. Raises StoreError where a server does not answer."""
     if isinstance(address, ServerAddress):
         from engine.store.core.server import holds_store
@@ -257,7 +257,7 @@ def store_exists(address: Path | ServerAddress) -> bool:
     return address.exists()
 
 
-def schema_of(url: str | Path | None = None) -> str:
+def schema_of(url: str | StoreAddress | None = None) -> str:
     """The schema of a store as it is on disk, without opening (and so migrating) it. Raises UserError."""
     address = store_address(url)
     if isinstance(address, ServerAddress):

@@ -85,10 +85,10 @@ def runs(
     if group is not None and group != "seed":
         raise UserError(f"--group {group}: runs are grouped by seed only; write --group seed")
     if view is not None:
-        from engine.files import store_path
+        from engine.files import store_address
         from engine.views.saved import find_view
 
-        saved = find_view(store_path(db), view)
+        saved = find_view(store_address(db), view)
         filter_ = " ".join(f"({text})" for text in (saved.filter, filter_) if text)
         sort, group = sort or saved.order, group or ("seed" if saved.grouped else None)
         shown = saved.measured_fields if group else saved.fields

@@ -9,8 +9,7 @@ import typer
 from tfllmer_tui.cli.options import Db, Json
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from engine.files import StoreAddress
     from engine.views.saved import SavedView
 
 Name: TypeAlias = Annotated[str, typer.Argument(metavar="VIEW", help="Name of the view.")]
@@ -110,10 +109,10 @@ def remove(name: Name, db: Db = None, json: Json = False) -> None:
     _print(view, f"removed; it was: {view.told()}", json)
 
 
-def _path(db: str | None) -> Path:
-    from engine.files import store_path
+def _path(db: str | None) -> StoreAddress:
+    from engine.files import store_address
 
-    return store_path(db)
+    return store_address(db)
 
 
 def _print(view: SavedView, said: str, json: bool) -> None:

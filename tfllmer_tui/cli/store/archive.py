@@ -80,12 +80,13 @@ def import_archive(
     """
     from dataclasses import asdict
 
-    from engine.files import store_path
+    from engine.files import store_address
     from engine.store import open_store
     from engine.store.archives.unpacking import bring_archive, look_into
+    from engine.store.core.database import store_exists
     from tfllmer_tui.cli.output import print_json
 
-    known = open_store(db, read_only=dry_run) if store_path(db).exists() else None
+    known = open_store(db, read_only=dry_run) if store_exists(store_address(db)) else None
     contents = look_into(file, known)  # before a store is made for a file that is no archive
     if not dry_run:
         contents = bring_archive(file, known or open_store(db))

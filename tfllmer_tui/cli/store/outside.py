@@ -86,10 +86,11 @@ def _bring(
     import sys
     import tempfile
 
-    from engine.files import make_folder, path_of, store_path
+    from engine.files import make_folder, path_of, store_address
     from engine.spec import to_json
     from engine.store import open_store
     from engine.store.archives.outside import OutsideRun, bring_outside, known_run
+    from engine.store.core.database import store_exists
     from engine.views.outside import outside_experiment
     from tfllmer_tui.cli.child import run_child
     from tfllmer_tui.cli.output import print_json
@@ -106,7 +107,7 @@ def _bring(
         )
         return summary
 
-    store = open_store(db, read_only=dry_run) if store_path(db).exists() else None
+    store = open_store(db, read_only=dry_run) if store_exists(store_address(db)) else None
     here = None if store is None else known_run(store, outside)
     problems: list[str] = []
     run_id = here

@@ -193,14 +193,15 @@ def status(name: Name, db: Db = None, json: Json = False) -> None:
 
 def _dry_run(study: Study, cells: list[Cell], db: str | None, json: bool) -> None:
     """What exists, what is missing, and the time it takes; nothing is made, no store either."""
-    from engine.files import store_path
+    from engine.files import store_address
     from engine.store import open_store
+    from engine.store.core.database import store_exists
     from engine.views.study import planned_state
     from tfllmer_tui.cli.output import print_json, print_rich
     from tfllmer_tui.view.study import picture
     from tfllmer_tui.view.text import plain
 
-    store = open_store(db, read_only=True) if store_path(db).exists() else None
+    store = open_store(db, read_only=True) if store_exists(store_address(db)) else None
     now = planned_state(store, cells)
     if json:
         print_json({"study": study.name, "runs": len(cells), **now.to_json()})

@@ -94,7 +94,7 @@ def tune(
     if not (dataset or methods or name or dry_run):
         put(context.get_help())
         return
-    from engine.files import store_path
+    from engine.files import store_address
     from engine.presets import whole_arm
     from engine.presets.compose import BACKBONE, DATASET
     from engine.presets.spaces import find_space
@@ -103,6 +103,7 @@ def tune(
     from engine.queue.tuning.trials import begun, domains_of
     from engine.records import TuningRecord
     from engine.store import open_store
+    from engine.store.core.database import store_exists
     from engine.views.tuning import new_tuned_file
 
     found, chosen = find_space(space), criterion(by)
@@ -129,7 +130,7 @@ def tune(
     domains_of(asked)
     file = None if save is None else new_tuned_file(save)
     if dry_run:
-        store = open_store(db, read_only=True) if store_path(db).exists() else None
+        store = open_store(db, read_only=True) if store_exists(store_address(db)) else None
         _show_plan(begun(store, asked), json=json)
         return
     sampling.require()

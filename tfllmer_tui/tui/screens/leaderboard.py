@@ -15,6 +15,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
+from engine.files import StoreAddress
 from engine.records import RunStatus
 from engine.reports.boards.leaderboard import MARKS, shortened
 from engine.views.baselines import baseline_on, row_of
@@ -382,7 +383,7 @@ def _numbers(cell: BoardCell | None, metric: Metric, with_n: bool, colors: Inks)
     return [*pieces, (f"{spread} ({cell.n_text})" if with_n or cell.is_part else spread, colors["dim"])]
 
 
-def _write(path: Path | None, file: Path, text: str) -> ActionOutcome:
+def _write(path: StoreAddress | None, file: Path, text: str) -> ActionOutcome:
     from engine.files import write_text
 
     return written([file], lambda: write_text(file, text))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.binding import Binding, BindingType
 
+from engine.files import StoreAddress
 from tfllmer_tui.tui.curves import Look
 from tfllmer_tui.tui.file_actions import written
 from tfllmer_tui.tui.messages import LookChanged
@@ -71,7 +72,7 @@ class ChartKeys(Page):
             self.context.do(_write, drawn)
 
 
-def _write(path: Path | None, drawn: list[tuple[str, RenderableType]]) -> ActionOutcome:
+def _write(path: StoreAddress | None, drawn: list[tuple[str, RenderableType]]) -> ActionOutcome:
     from tfllmer_tui.view.svg import save_svg
 
     def file_of(title: str) -> Path:
