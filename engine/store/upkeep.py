@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-import psutil
 from sqlalchemy import Connection
 
 from engine.errors import UserError
@@ -146,20 +145,6 @@ def looks_sound(store: Store) -> bool:
         return True
     with store.read() as session:
         return bool(run(session.connection(), "PRAGMA quick_check(1)").scalar() == "ok")
-
-
-def network_disk(path: Path) -> str | None:
-    """The type of the file system that a path lies on, where that is one over the network, on which several
-    hosts do not see each other's locks; else None."""
-    holders = [p for p in psutil.disk_partitions(all=True) if path.resolve().is_relative_to(p.mountpoint)]
-    kind = max(holders, key=lambda p: len(p.mountpoint)).fstype.lower() if holders else ""
-    return kind if kind.startswith(_NETWORK) else None
-
-
-_NETWORK = (
-    *("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "afs", "9p", "ncpfs", "pvfs", "orangefs"),
-    *("fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.juicefs", "davfs"),
-)
 
 
 def _integrity(connection: Connection) -> list[str]:

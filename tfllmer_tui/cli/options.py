@@ -8,7 +8,7 @@ import typer
 
 Db: TypeAlias = Annotated[
     str | None,
-    typer.Option("--db", metavar="FILE", envvar="TFLLMER_DB", help="The store; ./experiments.db when left out."),
+    typer.Option("--db", metavar="STORE", envvar="TFLLMER_DB", help="A file or a URL; ./experiments.db if left out."),
 ]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 Dataset: TypeAlias = Annotated[str | None, typer.Option("--dataset", metavar="NAME", help="Only this data set.")]

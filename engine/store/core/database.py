@@ -228,6 +228,7 @@ def open_store(url: str | StoreAddress | None = None, *, read_only: bool = False
         if not path.parent.is_dir():
             raise UserError(f"{path}: the folder {path.parent} does not exist; make it, or name another with --db")
     if not read_only:
+        places.check_disk(path)
         places.check_files(path)
     with translated(path, wait_s):
         if not read_only:

@@ -108,3 +108,34 @@ def _named(files: Path) -> Path | None:
     except (OSError, UnicodeDecodeError):
         return None
     return Path(text) if text else None
+
+
+# ------------------------------------------------------------------------------------ what it lies on
+
+
+def check_disk(path: Path) -> None:
+    """Raises UserError where a database in this file would be on a network disk."""
+    kind = network_disk(path.parent)
+    if kind is not None:
+        raise UserError(
+            f"{path}: lies on a network disk ({kind}), where processes do not see each other's locks and the file can"
+            " be damaged; keep it on a local disk, or on a server: `tfllmer db copy` takes it to"
+            " postgresql+psycopg://USER@HOST/NAME"
+        )
+
+
+def network_disk(path: Path) -> str | None:
+    """The type of the file system that a path lies on, where that is one over the network, on which several
+    hosts do not see each other's locks; else None. What a whole machine lies on is its own."""
+    import psutil
+
+    holders = [p for p in psutil.disk_partitions(all=True) if path.resolve().is_relative_to(p.mountpoint)]
+    holder = max(holders, key=lambda p: len(p.mountpoint), default=None)
+    kind = "" if holder is None or holder.mountpoint == "/" else holder.fstype.lower()
+    return kind if kind.startswith(_NETWORK) else None
+
+
+_NETWORK = (
+    *("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "afs", "9p", "ncpfs", "pvfs", "orangefs"),
+    *("fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.juicefs", "davfs"),
+)

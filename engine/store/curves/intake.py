@@ -29,6 +29,7 @@ from engine.store.core.database import Store
 from engine.store.core.tables import Artifact, Event, Run, StoredSplit
 from engine.store.curves.rollups import refresh
 from engine.store.dialects.alchemy import upsert
+from engine.store.dialects.points import Point, put_points
 from engine.store.dialects.sql import run as say
 from engine.store.finding import unknown_run
 
@@ -153,7 +154,7 @@ class _Batch:
 
     session: Session
     run: Run
-    points: dict[str, list[tuple[int, float | str, float, int]]] = field(default_factory=lambda: defaultdict(list))
+    points: dict[str, list[Point]] = field(default_factory=lambda: defaultdict(list))
     known: Counter[_EventKey] = field(default_factory=Counter)
     """Events that are stored already, where the spool is read again."""
 
@@ -192,8 +193,9 @@ def _apply(batch: _Batch, records: Sequence[SpoolRecord | Unreadable]) -> None:
 
 
 def _text(value: object) -> str:
-    """A string that SQLite takes: file names that are not UTF-8 come as lone surrogates."""
-    return str(value).encode(errors="backslashreplace").decode()
+    """A string that every database takes: file names that are not UTF-8 come as lone surrogates, and some want no
+    zeros."""
+    return str(value).replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="backslashreplace").decode()
 
 
 # ------------------------------------------------------------------------------------ values that a table takes
@@ -315,13 +317,7 @@ def _write_points(batch: _Batch) -> None:
     connection = batch.session.connection()
     for name, points in batch.points.items():
         series_id = _series_id(connection, batch.run.id, name)
-        say(
-            connection,
-            "INSERT INTO point (series_id, step, value, wall, attempt) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (series_id, step) DO UPDATE SET"
-            " value = excluded.value, wall = excluded.wall, attempt = excluded.attempt",
-            [(series_id, *point) for point in points],
-        )
+        put_points(connection, series_id, points)
         steps = [point[0] for point in points]
         refresh(connection, series_id, min(steps), max(steps))
     batch.points.clear()

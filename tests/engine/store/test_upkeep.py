@@ -13,7 +13,8 @@ from engine.errors import UserError
 from engine.records import RunStatus
 from engine.store import Store, StoreError, find_run, get_run, ingest, open_store, set_status, window
 from engine.store.annotations import add_tag, purge, trash
-from engine.store.upkeep import backup_beside, check, looks_sound, network_disk, reclaim, repair
+from engine.store.core.places import network_disk
+from engine.store.upkeep import backup_beside, check, looks_sound, reclaim, repair
 
 from .helpers import new_run, spool_of, write_points
 
@@ -167,6 +168,12 @@ def test_network_disks_are_known_by_the_type_of_their_file_system(
     assert network_disk(Path("/")) is None
     assert network_disk(tmp_path / "a" / "b") == "nfs4"
     assert network_disk(tmp_path / "local" / "c") is None
+    for folder in ("a", "local"):
+        (tmp_path / folder).mkdir()
+    open_store(tmp_path / "local" / "x.db")
+    with pytest.raises(UserError, match=r"lies on a network disk \(nfs4\), .* `tfllmer db copy` takes it to"):
+        open_store(tmp_path / "a" / "x.db")
+    assert not (tmp_path / "a" / "x.db").exists()
 
 
 def test_a_folder_without_a_row_is_brought_in_and_never_thrown_away(store: Store, run_id: str) -> None:

@@ -124,12 +124,17 @@ def _store(db: str | None, problems: list[str]) -> dict[str, Any]:
     import shutil
 
     from engine.errors import UserError
-    from engine.files import store_path
+    from engine.files import ServerAddress, store_address
     from engine.store import open_store
-    from engine.store.core.places import holds_runs, lost_database
-    from engine.store.upkeep import network_disk
+    from engine.store.core.places import holds_runs, lost_database, network_disk
 
-    path = store_path(db)
+    path = store_address(db)
+    if isinstance(path, ServerAddress):
+        try:
+            return _health(open_store(db, read_only=True), problems)
+        except UserError as error:
+            problems.append(str(error))
+            return {"path": str(path)}
     folder = path.parent
     place: dict[str, Any] = {}
     if folder.is_dir():
@@ -141,8 +146,8 @@ def _store(db: str | None, problems: list[str]) -> dict[str, Any]:
         place["network_disk"] = network_disk(folder)
         if place["network_disk"]:
             problems.append(
-                f"{folder} lies on a network disk ({place['network_disk']}), where a store that several hosts write"
-                " can be damaged; keep it on a local disk with --db, or write from one host only"
+                f"{folder} lies on a network disk ({place['network_disk']}), where a store can be damaged and is not"
+                " written; keep it on a local disk with --db, or on a server (tfllmer db copy)"
             )
     if not path.exists() and holds_runs(path):
         problems.append(lost_database(path))

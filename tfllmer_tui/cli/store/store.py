@@ -61,6 +61,35 @@ def backup(
 
 
 @group.command()
+def copy(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="A store: a file, or a URL.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="Another, which is empty or is made by this.")],
+    json: Json = False,
+) -> None:
+    """Copy a whole store, rows and the folders of its runs, into another database; both are compared before it counts.
+
+    From a file to a PostgreSQL server, back, or between two of a kind. The source may be in use. $TFLLMER_FILES says
+    where a server's store has the folders of its runs.
+
+    \b
+    tfllmer db copy experiments.db postgresql+psycopg://me@host/lab
+    tfllmer db copy postgresql+psycopg://me@host/lab lab.db
+    """
+    from dataclasses import asdict
+
+    from engine.store.copying import copy_store
+    from tfllmer_tui.cli.output import print_json
+
+    copied = copy_store(source, target)
+    if json:
+        print_json(asdict(copied))
+    else:
+        for name, table in copied.tables.items():
+            put(f"{name}: {table.rows} rows, {table.sha256[:16]}")
+        put(f"{copied.source} and {copied.target} hold the same; the folders of the runs are in {copied.files}")
+
+
+@group.command()
 def check(
     fix: Annotated[
         bool, typer.Option("--fix", help="Read spools that are not read to their end, compute roll-ups anew.")

@@ -1,0 +1,222 @@
+"""A whole store from one database into another, whichever kinds they are: rows as they stand, and the runs' folders.
+
+Rows travel in one form, as SQLite has them, and are counted and digested on both sides before anything is committed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import JSON, Boolean, Column, Connection, Integer, Table
+
+from engine.errors import UserError
+from engine.files import StoreAddress, store_address
+from engine.spool import encode_number
+from engine.store.core.database import Store, open_store
+from engine.store.core.places import MARKER
+from engine.store.core.sqlite_file import SqliteFile
+from engine.store.core.tables import Run, UTCDateTime
+from engine.store.dialects.sql import Rows, Sql, run
+
+_AT_ONCE = 5000
+_LEFT = (MARKER, "*.lock", "worker*.log", ".*")
+"""Of a folder of runs what belongs to the place, not to the store."""
+
+
+@dataclass(frozen=True)
+class CopiedTable:
+    """Rows of a table, and a digest of them in the order of their keys."""
+
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class CopiedStore:
+    """What both stores have now."""
+
+    source: str
+    target: str
+    files: Path
+    tables: dict[str, CopiedTable]
+
+
+def copy_store(source: str | StoreAddress, target: str | StoreAddress) -> CopiedStore:
+    """Copy everything into a store that is empty or is made by this; the source may be in use, and stays. All or
+    nothing. Raises UserError where the target holds something, or has not become the same."""
+    if store_address(source) == store_address(target):
+        raise UserError(f"{store_address(source)}: cannot be copied to itself")
+    from_, to = open_store(source, read_only=True), replace(open_store(target), keeps=False)
+    if from_.files == to.files:
+        raise UserError(f"{to.files}: both stores would have the folders of their runs here; set $TFLLMER_FILES")
+    _require_empty(to)
+    made: list[Path] = []
+    try:
+        with from_.rows() as rows, to.write() as session:
+            made = _copy_files(from_.files, to.make_files())  # later than the rows: spools only grow
+            connection = session.connection()
+            tables = {}
+            for table in Run.metadata.sorted_tables:
+                here = _over(table, rows, connection, to, from_)
+                there = _digest(_stored(table, _Through(connection), to))
+                if here != there:
+                    raise UserError(
+                        f"{to.name}: {table.name} has not become the same ({here.rows} rows, then {there.rows});"
+                        f" nothing was copied; see `tfllmer db check --db {from_.name}`"
+                    )
+                tables[table.name] = there
+            _settle_numbers(connection, to)
+    except BaseException:
+        _remove(made)
+        raise
+    finally:
+        to.engine.dispose()
+    return CopiedStore(from_.name, to.name, to.files, tables)
+
+
+def _require_empty(store: Store) -> None:
+    with store.rows() as rows:
+        for table in Run.metadata.sorted_tables:
+            if rows.execute(f"SELECT 1 FROM {table.name} LIMIT 1").fetchone() is not None:
+                raise UserError(f"{store.name}: holds something already ({table.name}); copy into an empty store")
+    if store.files.is_dir() and any(path.name != MARKER for path in store.files.iterdir()):
+        raise UserError(f"{store.files}: holds something already; name an empty folder")
+
+
+def _copy_files(source: Path, target: Path) -> list[Path]:
+    """What was made."""
+    made: list[Path] = []
+    there = sorted(source.iterdir()) if source.is_dir() else []
+    left = shutil.ignore_patterns(*_LEFT)(str(source), [path.name for path in there])
+    try:
+        for path in there:
+            if path.name not in left:
+                made.append(target / path.name)
+                (shutil.copytree if path.is_dir() else shutil.copy2)(path, made[-1])
+    except OSError as error:
+        _remove(made)
+        raise UserError(f"{target}: the folders of the runs cannot be copied: {error}") from error
+    return made
+
+
+def _remove(made: Sequence[Path]) -> None:
+    for path in made:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+# ------------------------------------------------------------------------------------ rows
+
+
+def _over(table: Table, rows: Rows, connection: Connection, store: Store, source: Store) -> CopiedTable:
+    """Put the rows of the source into the table; what they were."""
+    digest, count = hashlib.sha256(), 0
+    for piece in _stored(table, rows, source):
+        _put(table, piece, connection, store)
+        digest.update(repr(piece).encode())
+        count += len(piece)
+    return CopiedTable(count, digest.hexdigest())
+
+
+def _digest(pieces: Iterable[Sequence[Any]]) -> CopiedTable:
+    digest, count = hashlib.sha256(), 0
+    for piece in pieces:
+        digest.update(repr(piece).encode())
+        count += len(piece)
+    return CopiedTable(count, digest.hexdigest())
+
+
+class _Through:
+    """A connection of SQLAlchemy as one that reads."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def execute(self, query: str | Sql, values: Sequence[Any] = (), /) -> Any:
+        return run(self._connection, query, values)
+
+
+def _stored(table: Table, rows: Rows, store: Store) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows in the order of their keys, in their common form, a piece at a time."""
+    is_file = isinstance(store.backend, SqliteFile)
+    names = [column.name for column in table.columns]
+    keys = [column.name for column in table.primary_key.columns]
+    listed = ", ".join(f'"{name}"' if is_file else _common_form(table.columns[name]) for name in names)
+    order, marks = ", ".join(f'"{key}"' for key in keys), ", ".join("?" for _ in keys)
+    places = [names.index(key) for key in keys]
+    last: tuple[Any, ...] = ()
+    while True:
+        after = f"WHERE ({order}) > ({marks})" if last else ""
+        query = f'SELECT {listed} FROM "{table.name}" {after} ORDER BY {order} LIMIT {_AT_ONCE}'
+        piece = [tuple(map(_value, row)) for row in rows.execute(query, last)]
+        if piece:
+            yield piece
+            last = tuple(piece[-1][place] for place in places)
+        if len(piece) < _AT_ONCE:
+            return
+
+
+def _common_form(column: Column[Any]) -> str:
+    """Of a column in PostgreSQL: as SQLite has it."""
+    name, kind = f'"{column.name}"', column.type
+    if isinstance(kind, JSON):
+        return f"CAST({name} AS text)"
+    if isinstance(kind, UTCDateTime):
+        return f"to_char({name}, 'YYYY-MM-DD HH24:MI:SS.US')"
+    return f"CAST({name} AS integer)" if isinstance(kind, Boolean) else name
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return encode_number(value)
+    return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
+
+
+def _put(table: Table, piece: Sequence[tuple[Any, ...]], connection: Connection, store: Store) -> None:
+    names = ", ".join(f'"{column.name}"' for column in table.columns)
+    if isinstance(store.backend, SqliteFile):
+        marks = ", ".join("?" for _ in table.columns)
+        run(connection, f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})', list(piece))
+        return
+    from engine.store.core.postgres import driven
+
+    flags = [isinstance(column.type, Boolean) for column in table.columns]
+    with (
+        _held(table, store),
+        driven(connection).cursor() as cursor,
+        cursor.copy(f'COPY "{table.name}" ({names}) FROM STDIN') as copy,
+    ):
+        for row in piece:
+            copy.write_row([bool(value) if flag else value for flag, value in zip(flags, row, strict=True)])
+
+
+@contextmanager
+def _held(table: Table, store: Store) -> Iterator[None]:
+    """A file may hold anything in any column, a server may not."""
+    from engine.store.core.postgres import driver
+
+    try:
+        yield
+    except driver().DataError as error:
+        said = str(error).splitlines()[0]
+        raise UserError(
+            f"{store.name}: a row of {table.name} cannot be held there ({said}); nothing was copied"
+        ) from error
+
+
+def _settle_numbers(connection: Connection, store: Store) -> None:
+    """A server counts on from its own numbers, which rows that came with theirs have not moved."""
+    if not isinstance(store.backend, SqliteFile):
+        for table in Run.metadata.sorted_tables:
+            if isinstance(next(iter(table.primary_key.columns)).type, Integer) and "id" in table.primary_key.columns:
+                sequence = f"pg_get_serial_sequence('{table.name}', 'id')"
+                run(connection, f'SELECT setval({sequence}, max(id)) FROM "{table.name}" HAVING max(id) IS NOT NULL')
