@@ -8,11 +8,12 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.bounds import parse_json
 from engine.errors import UserError
 from engine.files import ServerAddress
-from engine.store.core.connections import StoreError, json_text_of, metric_value
+from engine.store.core.connections import StoreError, json_text_of, metric_value, row_length
 from engine.store.core.documents import document
-from engine.store.dialects.pieces import ComputedMetric
+from engine.store.dialects.pieces import Computed
 from engine.store.dialects.sql import Cursor, Sql, postgres_marks
 
 if TYPE_CHECKING:
@@ -77,16 +78,21 @@ class PostgresRows:
 
     def execute(self, query: str | Sql, values: Sequence[Any] = (), /) -> Cursor:
         text, own = query.for_postgres if isinstance(query, Sql) else (query, ())
-        bound = [self._computed(value) if isinstance(value, ComputedMetric) else value for value in values or own]
+        bound = [self._computed(value) if isinstance(value, Computed) else value for value in values or own]
         with nullcontext() if self._address is None else translated(self._address, 0.0):
             return self._connection.execute(postgres_marks(text), bound)
 
-    def _computed(self, metric: ComputedMetric) -> str:
-        values = {
-            run_id: metric_value(self._files, metric.name, run_id, None if counts is None else str(counts))
-            for run_id, counts in self.execute(metric.rows())
-        }
+    def _computed(self, asked: Computed) -> str:
+        values = {run_id: self._call(asked.function, arguments) for run_id, *arguments in self.execute(asked.rows())}
         return json.dumps({run_id: value for run_id, value in values.items() if value is not None})
+
+    def _call(self, function: str, arguments: Sequence[Any]) -> float | None:
+        if function == "metric_value":
+            name, run_id, counts = arguments
+            return metric_value(self._files, name, run_id, counts)
+        measured, mean, cv, *settings = arguments
+        read = [None if text is None else parse_json(text) for text in settings]
+        return row_length(measured, mean, cv, *read)
 
 
 def driven(connection: Connection) -> psycopg.Connection[Any]:

@@ -173,6 +173,11 @@ def contains(expression: Sql, text: str) -> Sql:
     )
 
 
+def is_number(setting: Sql) -> Sql:
+    """Whether a setting (`json_setting`) is no word in the place of a number."""
+    return both(sql("typeof({}) <> 'text'", setting), sql("({} IS NOT NULL)", setting))
+
+
 IS_FINITE = both(
     Sql("typeof(value) = 'real'"), Sql("(value < 'Infinity' AND value > '-Infinity')")
 )  # nan is above infinity to PostgreSQL

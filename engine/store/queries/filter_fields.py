@@ -78,6 +78,8 @@ class Field:
     """All values there can be, where they are few and known."""
     measured: bool = False
     """A number that a run reached, not one that it was given."""
+    word: Sql | None = None
+    """Of a number that may be a word instead (`choices`): its value as text."""
     short: Sql | None = None
     """A shorter name that its value goes by as well: the ablation of an arm."""
 
@@ -245,7 +247,9 @@ def _spec_fields() -> dict[str, Field]:
         kind, choices = _kind(leaf.info.annotation)
         default = None if leaf.needs else leaf.default
         known = leaf.kinds or choices
-        fields.setdefault(leaf.name.lower(), Field(leaf.name, kind, _in_spec(kind, leaf.path, default), known))
+        word = _in_spec("text", leaf.path, default) if kind == "number" and known else None
+        field = Field(leaf.name, kind, _in_spec(kind, leaf.path, default), known, word=word)
+        fields.setdefault(leaf.name.lower(), field)
     return fields
 
 

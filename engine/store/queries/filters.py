@@ -24,7 +24,7 @@ from typing import Any, assert_never
 from engine.errors import UserError
 from engine.store.core.database import Store
 from engine.store.core.times import NEVER, time_text
-from engine.store.dialects.pieces import contains
+from engine.store.dialects.pieces import contains, is_number
 from engine.store.dialects.sql import Sql, column, joined, sql
 from engine.store.queries.filter_fields import (
     NOTES_OF_RUN,
@@ -186,9 +186,9 @@ def _ordered(expression: Sql, op: str, bound: str | float) -> Sql:
 def _number(field: Field, op: str, value: Value) -> Sql:
     """Some numbers may be words as well (a row length `id`), which SQLite takes for larger than all numbers."""
     if value.text in field.choices:
-        return _ordered(field.expression, op, value.text)
+        return _ordered(field.word or field.expression, op, value.text)
     held = _ordered(field.expression, op, float(value.text))
-    return _all([sql("typeof({}) <> 'text'", field.expression), held]) if field.choices else held
+    return _all([is_number(field.expression), held]) if field.choices else held
 
 
 _COMPARISONS = ("=", "<", "<=", ">", ">=")

@@ -20,7 +20,7 @@ from engine.store.core.numbers import stored_number
 from engine.store.core.origin import ARCHIVE
 from engine.store.core.times import NEVER, stored_time
 from engine.store.dialects.pieces import DAMAGE, among, array_of, json_flag, json_text, limited, objects_of
-from engine.store.dialects.sql import Rows, Sql, column, joined, sql
+from engine.store.dialects.sql import Rows, Sql, both, column, joined, sql
 from engine.store.finding import unknown_run
 
 if TYPE_CHECKING:  # it describes every field there is, which a plain list does not need
@@ -58,7 +58,7 @@ def list_values(
     **wanted: str | None,
 ) -> list[tuple[Any, ...]]:
     """Chosen fields of the same runs, one tuple per run: its id, then a value per field (an age in seconds)."""
-    columns = joined(", ", [column("id"), *(field.expression for field in fields)])
+    columns = joined(", ", [column("id"), *map(_shown_of, fields)])
     query = _listed(columns, where, wanted, order, limit, trashed=trashed)
     converters = {i: shown for i, field in enumerate(fields, 1) if (shown := _converter(field)) is not None}
     with store.rows() as connection:
@@ -141,9 +141,24 @@ def _records(connection: Rows, ids: Sequence[str]) -> dict[str, RunRecord]:
     return {row["id"]: _decoded(connection, row) for row in named}
 
 
+def _shown_of(field: Field) -> Sql:
+    """The value of a number that may be a word instead is text to PostgreSQL."""
+    return field.expression if field.word is None else both(field.expression, field.word)
+
+
 def _converter(field: Field) -> Callable[[Any], Any] | None:
     """What makes of a stored value the one that is shown."""
+    if field.word is not None:
+        return _setting
     return RunStatus.decode if field.name == "status" else _SHOWN.get(field.kind)
+
+
+def _setting(value: object) -> object:
+    """A number, also where it came as text; a word as it is."""
+    try:
+        return parse_json(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _age(created: object) -> float:
