@@ -23,7 +23,7 @@ from engine.store.core.database import Store, open_store
 from engine.store.core.places import MARKER
 from engine.store.core.sqlite_file import SqliteFile
 from engine.store.core.tables import Run, UTCDateTime
-from engine.store.dialects.sql import Rows, Sql, run
+from engine.store.dialects.sql import RowReader, Sql, run
 
 _AT_ONCE = 5000
 _LEFT = (MARKER, "*.lock", "worker*.log", ".*")
@@ -117,7 +117,7 @@ def _remove(made: Sequence[Path]) -> None:
 # ------------------------------------------------------------------------------------ rows
 
 
-def _over(table: Table, rows: Rows, connection: Connection, store: Store, source: Store) -> CopiedTable:
+def _over(table: Table, rows: RowReader, connection: Connection, store: Store, source: Store) -> CopiedTable:
     """Put the rows of the source into the table; what they were."""
     digest, count = hashlib.sha256(), 0
     for piece in _stored(table, rows, source):
@@ -145,7 +145,7 @@ class _Through:
         return run(self._connection, query, values)
 
 
-def _stored(table: Table, rows: Rows, store: Store) -> Iterator[list[tuple[Any, ...]]]:
+def _stored(table: Table, rows: RowReader, store: Store) -> Iterator[list[tuple[Any, ...]]]:
     """The rows in the order of their keys, in their common form, a piece at a time."""
     is_file = isinstance(store.backend, SqliteFile)
     names = [column.name for column in table.columns]

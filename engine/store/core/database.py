@@ -37,7 +37,7 @@ from engine.store.core.connections import (
 )
 from engine.store.core.schema import HEAD, migrations, newer, older, stamp, upgrade
 from engine.store.core.sqlite_file import SqliteFile
-from engine.store.dialects.sql import Rows
+from engine.store.dialects.sql import RowReader
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -57,7 +57,7 @@ class Backend(Protocol):
         """Raises StoreLostError where it is not what was opened."""
         ...
 
-    def rows(self, store: Store) -> AbstractContextManager[Rows]: ...
+    def rows(self, store: Store) -> AbstractContextManager[RowReader]: ...
 
     def reading(self, engine: Engine) -> Engine:
         """Whose transactions see one consistent state."""
@@ -90,7 +90,7 @@ class Watch(Protocol):
     """A connection of one's own that reads, and hears of changes."""
 
     @property
-    def rows(self) -> Rows: ...
+    def rows(self) -> RowReader: ...
 
     def version(self) -> int:
         """Another number after every change."""
@@ -168,7 +168,7 @@ class Store:
                 yield session
 
     @contextmanager
-    def rows(self) -> Iterator[Rows]:
+    def rows(self) -> Iterator[RowReader]:
         """A plain connection that sees one consistent state. Raises StoreError."""
         with self.backend.translated(self.wait_s):
             self.require()

@@ -61,11 +61,11 @@ def _adapt(connection: psycopg.Connection[Any]) -> None:
     from psycopg.types.json import set_json_loads
     from psycopg.types.string import StrDumperUnknown
 
-    class Words(StrDumperUnknown):
+    class TakenText(StrDumperUnknown):
         def dump(self, obj: str) -> bytes:
             return obj.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="backslashreplace")
 
-    connection.adapters.register_dumper(str, Words)
+    connection.adapters.register_dumper(str, TakenText)
     set_json_loads(lambda data: document(bytes(data).decode() if isinstance(data, bytes) else data), connection)
 
 

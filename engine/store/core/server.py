@@ -23,7 +23,7 @@ from engine.store.core.folders import WATCHED
 from engine.store.core.places import MARKER
 from engine.store.core.postgres import PostgresRows, connect, driven, engine_of, translated
 from engine.store.core.schema import HEAD, migrations, newer, older, stamp, upgrade
-from engine.store.dialects.sql import Rows, run
+from engine.store.dialects.sql import RowReader, run
 
 if TYPE_CHECKING:
     import psycopg
@@ -112,7 +112,7 @@ class PostgresServer:
         """A server says by itself that a database is gone."""
 
     @contextmanager
-    def rows(self, store: Opened) -> Iterator[Rows]:
+    def rows(self, store: Opened) -> Iterator[RowReader]:
         with self.reading(store.engine).connect() as connection:
             connection.begin()
             yield PostgresRows(driven(connection), store.files)
@@ -162,7 +162,7 @@ class ServerWatch:
     def __init__(self, address: ServerAddress, store: Opened) -> None:
         self._connection = connect(address, store.wait_s, autocommit=True)
         self._address, self._wait_s = address, store.wait_s
-        self.rows: Rows = PostgresRows(self._connection, store.files, address)
+        self.rows: RowReader = PostgresRows(self._connection, store.files, address)
         self._count, self._asked, self._snapshot = 0, -math.inf, ""
         self._connection.execute(f"LISTEN {CHANNEL}")
         self._schema = self._asked_of("SELECT current_schema()")

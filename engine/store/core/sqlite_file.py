@@ -18,7 +18,7 @@ from engine.store.core.connections import (
     translated,
     wal,
 )
-from engine.store.dialects.sql import Rows
+from engine.store.dialects.sql import RowReader
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -66,7 +66,7 @@ class SqliteFile:
             raise StoreLostError(f"{self.path}: was replaced by another file while it was in use")
 
     @contextmanager
-    def rows(self, store: Patient) -> Iterator[Rows]:
+    def rows(self, store: Patient) -> Iterator[RowReader]:
         with closing(connect(self.path, store.wait_s, read_only=True)) as connection:
             begin(connection, "", store.wait_s)
             yield connection
@@ -105,7 +105,7 @@ class FileWatch:
 
     def __init__(self, path: Path, wait_s: float) -> None:
         self._connection = connect(path, wait_s, read_only=True)
-        self.rows: Rows = self._connection
+        self.rows: RowReader = self._connection
         self._wait_s = wait_s
 
     def version(self) -> int:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from engine.store.core.database import Store
 from engine.store.core.numbers import stored_number
 from engine.store.curves.rollups import SIZES
-from engine.store.dialects.sql import Rows
+from engine.store.dialects.sql import RowReader
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -56,7 +56,7 @@ def series(store: Store, run_id: str, name: str) -> Series:
         return series_in(connection, run_id, name)
 
 
-def series_in(connection: Rows, run_id: str, name: str) -> Series:
+def series_in(connection: RowReader, run_id: str, name: str) -> Series:
     """`series` through a connection."""
     rows = connection.execute(
         "SELECT step, value, wall FROM point"
@@ -87,7 +87,7 @@ def window(  # noqa: PLR0917
 
 
 def window_in(  # noqa: PLR0917
-    connection: Rows, run_id: str, name: str, lo: int | None, hi: int | None, buckets: int
+    connection: RowReader, run_id: str, name: str, lo: int | None, hi: int | None, buckets: int
 ) -> Window:
     """`window` through a connection."""
     row = connection.execute("SELECT id FROM series WHERE run_id = ? AND name = ?", (run_id, name)).fetchone()
@@ -101,7 +101,7 @@ def window_in(  # noqa: PLR0917
     return _reduce(edges, _cells(connection, series_id, size, lo, hi))
 
 
-def _range(connection: Rows, series_id: int | None, lo: int | None, hi: int | None) -> tuple[int, int]:
+def _range(connection: RowReader, series_id: int | None, lo: int | None, hi: int | None) -> tuple[int, int]:
     first_last = "SELECT (SELECT min(step) FROM point WHERE series_id = ?)"
     first_last += ", (SELECT max(step) FROM point WHERE series_id = ?)"
     first, last = connection.execute(first_last, (series_id, series_id)).fetchone()
@@ -110,8 +110,8 @@ def _range(connection: Rows, series_id: int | None, lo: int | None, hi: int | No
     return lo, max(lo, hi)
 
 
-def _cells(connection: Rows, series_id: int | None, size: int, lo: int, hi: int) -> FloatArray:
-    """Rows (first step, count, nan, total, min, max) that make up [lo, hi): cells of `size` steps as
+def _cells(connection: RowReader, series_id: int | None, size: int, lo: int, hi: int) -> FloatArray:
+    """RowReader (first step, count, nan, total, min, max) that make up [lo, hi): cells of `size` steps as
     far as they fit, finer ones and single points before and after."""
     query = connection.execute
     rows: list[tuple[float, ...]] = []

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from engine.spool import decode_number
 from engine.store.core.database import Store
 from engine.store.curves.curves import FloatArray, Window, series_in, window_in
-from engine.store.dialects.sql import Rows
+from engine.store.dialects.sql import RowReader
 
 EXACT = 4096
 """A series of at most so many points is read whole; a longer one in about so many buckets, minimum to maximum."""
@@ -52,7 +52,7 @@ def trace(  # noqa: PLR0917
 
 
 def _trace(  # noqa: PLR0917
-    connection: Rows, run_id: str, name: str, lo: int | None, hi: int | None, buckets: int
+    connection: RowReader, run_id: str, name: str, lo: int | None, hi: int | None, buckets: int
 ) -> Trace:
     row = connection.execute(
         "SELECT id, (SELECT coalesce(sum(count), 0) FROM rollup WHERE series_id = series.id AND size = 262144)"
@@ -90,7 +90,7 @@ def _trace(  # noqa: PLR0917
     )
 
 
-def _last(connection: Rows, series_id: int) -> float | None:
+def _last(connection: RowReader, series_id: int) -> float | None:
     rows = connection.execute("SELECT value FROM point WHERE series_id = ? ORDER BY step DESC", (series_id,))
     return next((value for (stored,) in rows if np.isfinite(value := decode_number(stored))), None)
 
@@ -99,7 +99,7 @@ def _middles(window: Window) -> FloatArray:
     return np.asarray((window.edges[:-1] + window.edges[1:] - 1) / 2, dtype=np.float64)
 
 
-def _attempts(connection: Rows, series_id: int) -> list[int]:
+def _attempts(connection: RowReader, series_id: int) -> list[int]:
     """First steps of the attempts after the first. Attempts ascend with steps, so they are searched for by halving."""
 
     def at(step: int) -> tuple[int, int] | None:
@@ -118,14 +118,14 @@ def _attempts(connection: Rows, series_id: int) -> list[int]:
     return starts
 
 
-def _walls(connection: Rows, series_id: int, steps: npt.NDArray[np.int64]) -> FloatArray:
+def _walls(connection: RowReader, series_id: int, steps: npt.NDArray[np.int64]) -> FloatArray:
     """When the first point at or behind each step was reported."""
     query = "SELECT wall FROM point WHERE series_id = ? AND step >= ? ORDER BY step LIMIT 1"
     walls = [connection.execute(query, (series_id, int(step))).fetchone() for step in steps]
     return np.array([np.nan if row is None else row[0] for row in walls], dtype=np.float64)
 
 
-def _begin(connection: Rows, run_id: str) -> float:
+def _begin(connection: RowReader, run_id: str) -> float:
     """The wall time of the run's first point."""
     (first,) = connection.execute(
         "SELECT min(wall) FROM (SELECT (SELECT wall FROM point WHERE series_id = series.id ORDER BY step LIMIT 1)"
@@ -135,7 +135,7 @@ def _begin(connection: Rows, run_id: str) -> float:
     return float(first or np.nan)
 
 
-def _epochs(connection: Rows, run_id: str, steps: FloatArray) -> FloatArray:
+def _epochs(connection: RowReader, run_id: str, steps: FloatArray) -> FloatArray:
     """Steps as epochs, straight between the places where the run has said its epoch, and on behind the last."""
     window = window_in(connection, run_id, "epoch", None, None, EXACT)
     filled = np.isfinite(window.mean)

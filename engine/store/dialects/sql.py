@@ -86,7 +86,7 @@ class Cursor(Protocol):
     def __iter__(self) -> Iterator[Any]: ...
 
 
-class Rows(Protocol):
+class RowReader(Protocol):
     """A plain connection that reads: question marks stand for values, whichever database answers."""
 
     def execute(self, query: str | Sql, values: Sequence[Any] = (), /) -> Cursor: ...

@@ -20,7 +20,7 @@ from engine.store.core.numbers import stored_number
 from engine.store.core.origin import ARCHIVE
 from engine.store.core.times import NEVER, stored_time
 from engine.store.dialects.pieces import DAMAGE, among, array_of, json_flag, json_text, limited, objects_of
-from engine.store.dialects.sql import Rows, Sql, both, column, joined, sql
+from engine.store.dialects.sql import RowReader, Sql, both, column, joined, sql
 from engine.store.finding import unknown_run
 
 if TYPE_CHECKING:  # it describes every field there is, which a plain list does not need
@@ -134,7 +134,7 @@ _MADE = {
 _COLUMNS = joined(", ", [*map(column, _OWN), *_MADE.values()])
 
 
-def _records(connection: Rows, ids: Sequence[str]) -> dict[str, RunRecord]:
+def _records(connection: RowReader, ids: Sequence[str]) -> dict[str, RunRecord]:
     """What is known of these runs, by id."""
     rows = connection.execute(sql("SELECT {} FROM run WHERE {}", _COLUMNS, among("run.id", ids))).fetchall()
     named = [dict(zip((*_OWN, *_MADE), row, strict=True)) for row in rows]
@@ -175,7 +175,7 @@ _SHOWN: dict[str, Callable[[Any], Any]] = {"time": _iso, "age": _age, "flag": bo
 # ------------------------------------------------------------------------------------ decoding
 
 
-def _decoded(connection: Rows, row: Mapping[str, Any]) -> RunRecord:
+def _decoded(connection: RowReader, row: Mapping[str, Any]) -> RunRecord:
     why, result = row["damage"] or "", RunResult()
     created, started, trashed = (_time(row[name]) for name in ("created", "started", "trashed"))
     overrides, reached = (None if row[name] is None else document(row[name]) for name in ("overrides", "result"))
@@ -228,7 +228,7 @@ def _listed_in(array: str) -> list[Any]:
     return parse_json(array) if array != "[]" else []  # most runs have neither tags nor notes
 
 
-def _so_far(connection: Rows, run_id: str, started: datetime | None) -> RunResult:
+def _so_far(connection: RowReader, run_id: str, started: datetime | None) -> RunResult:
     """How far a run without a result is, from its series."""
     query = connection.execute
     named = query("SELECT name, id FROM series WHERE run_id = ?", (run_id,))

@@ -11,7 +11,7 @@ from engine.records.decoding import number
 from engine.store.core.database import Store
 from engine.store.core.numbers import stored_number
 from engine.store.dialects.pieces import json_number
-from engine.store.dialects.sql import Rows, sql
+from engine.store.dialects.sql import RowReader, sql
 from engine.store.queries.heads import RunHead
 
 LATE = 20
@@ -35,7 +35,7 @@ class Pace:
         return None if epoch_s is None or since is None else since + (epochs - (self.epoch or 0.0)) * epoch_s
 
 
-def pace_in(connection: Rows, run_id: str) -> Pace:
+def pace_in(connection: RowReader, run_id: str) -> Pace:
     """From the run's series."""
     newest = connection.execute(
         "SELECT value, wall, attempt FROM point WHERE series_id ="
@@ -49,7 +49,7 @@ def pace_in(connection: Rows, run_id: str) -> Pace:
     return Pace(same[0][0], same[0][1], took / done if done > 0 and took > 0 else None)
 
 
-def usual_in(connection: Rows, dataset: str, backbone: str) -> float | None:
+def usual_in(connection: RowReader, dataset: str, backbone: str) -> float | None:
     """Seconds per epoch: the median over the newest finished runs of that shape; None where there is none."""
     finished = connection.execute(
         sql(
