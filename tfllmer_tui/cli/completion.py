@@ -1,7 +1,7 @@
 """What the Tab key offers behind the options: names from presets, data folders and the store.
 
 The shell asks at every press, so nothing heavy is imported: presets and data sets are known by the names of their
-files, runs and tags come through the standard library's sqlite3, and what only the specification knows is written
+files, runs and tags come through a plain connection, and what only the specification knows is written
 down in `known.json` (`python -m tfllmer_tui.cli.known` renews it). Offered are words that a shell reads as they are.
 """
 
@@ -10,10 +10,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
@@ -186,20 +184,12 @@ def _studies(context: Any, incomplete: str) -> Words:
 def _rows(context: Any, query: str) -> list[tuple[Any, ...]]:
     """None where the store is not there or cannot be read just now."""
     from engine.errors import UserError
-    from engine.files import ServerAddress, store_address
-    from engine.store.core.connections import connect
+    from engine.store import open_store
 
     try:
-        address = store_address(context.params.get("db"))
-        if isinstance(address, ServerAddress):
-            from engine.store import open_store
-
-            with open_store(address, read_only=True, wait_s=0.1).rows() as rows:
-                return rows.execute(query).fetchall()
-        with closing(connect(address, 0.1, read_only=True)) as connection:
-            connection.text_factory = lambda data: data.decode("utf-8", errors="replace")
-            return connection.execute(query).fetchall()
-    except (UserError, sqlite3.Error):
+        with open_store(context.params.get("db"), read_only=True, wait_s=0.1).rows() as rows:
+            return rows.execute(query).fetchall()
+    except UserError:
         return []
 
 
