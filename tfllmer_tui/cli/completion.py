@@ -1,7 +1,7 @@
 """What the Tab key offers behind the options: names from presets, data folders and the store.
 
 The shell asks at every press, so nothing heavy is imported: presets and data sets are known by the names of their
-files, runs and tags come through a plain connection, and what only the specification knows is written
+files, runs and tags come through the standard library's sqlite3, and what only the specification knows is written
 down in `known.json` (`python -m tfllmer_tui.cli.known` renews it). Offered are words that a shell reads as they are.
 """
 
@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
@@ -182,14 +184,15 @@ def _studies(context: Any, incomplete: str) -> Words:
 
 
 def _rows(context: Any, query: str) -> list[tuple[Any, ...]]:
-    """None where the store is not there or cannot be read just now."""
+    """None where the store is not there, is on a server, or cannot be read just now."""
     from engine.errors import UserError
-    from engine.store import open_store
+    from engine.files import store_path
+    from engine.store.core.connections import connect
 
     try:
-        with open_store(context.params.get("db"), read_only=True, wait_s=0.1).rows() as rows:
-            return rows.execute(query).fetchall()
-    except UserError:
+        with closing(connect(store_path(context.params.get("db")), 0.1, read_only=True)) as connection:
+            return connection.execute(query).fetchall()
+    except (UserError, sqlite3.Error):
         return []
 
 
