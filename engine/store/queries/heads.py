@@ -74,3 +74,11 @@ def run_head(store: Store, run_id: str) -> RunHead:
         epochs=whole(planned) or 0,
         word=word or "",
     )
+
+
+def job_of(store: Store, run_id: str) -> tuple[str, str, str] | None:
+    """The executor, its job and how that stands, of a run that is carried out elsewhere (`runs.place_of`)."""
+    query = sql("SELECT executor, handle, handle_state FROM run WHERE id = {} AND handle <> ''", run_id)
+    with store.rows() as connection:
+        row = connection.execute(query).fetchone()
+    return None if row is None else (row[0], row[1], row[2])

@@ -274,8 +274,7 @@ def show(
 
 def _elsewhere(store: Store, run_id: str) -> dict[str, str]:
     """What carries a run out that is no process of a worker's machine; nothing for one that is."""
-    from engine.store import get_run
-    from engine.store.runs import place_of
+    from engine.store.queries.heads import job_of
 
-    place = place_of(get_run(store, run_id))
-    return {} if place is None else {"executor": place.executor, "job": place.job, "state": place.state or "unknown"}
+    job = job_of(store, run_id)
+    return {} if job is None else {"executor": job[0], "job": job[1], "state": job[2] or "unknown"}
