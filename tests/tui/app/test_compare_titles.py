@@ -25,6 +25,6 @@ async def test_seeds_that_all_sides_share_are_said_once_above(filled: Path) -> N
             screen._show(replace(screen._found, sides=tuple(replace(side, of_seeds=of_seeds) for side in sides)))
             assert titles() == ["» full", "no-norm"]
             await quiet(pilot)
-            assert f"2 sides of {words} each, differences to full" in screen_text(pilot)
+            assert f"2 sides, {words} each, differences to full" in screen_text(pilot)
         screen._show(replace(screen._found, sides=(replace(sides[0], of_seeds=3),)))
         assert titles() == ["» full (2 of 3 seeds)"]  # one alone

@@ -141,7 +141,7 @@ class CompareScreen(RunKeys, ChartKeys):
         here = str(self._passed + 2) + (f" to {self._passed + 1 + seen}" if seen > 1 else "")
         first = sides[0].rows[0]
         is_baseline = first.dataset in self._baselines and self._baselines[first.dataset].is_of(first)
-        each = f" of {shared} each" if (shared := _shared_seeds(sides)) else ""
+        each = f", {shared} each" if (shared := _shared_seeds(sides)) else ""
         to = f"{'the baseline ' if is_baseline else ''}{sides[0].name if shared else sides[0].title}"
         parts = [f"{len(sides)} sides{each}, differences to {to}" if len(sides) > 1 else sides[0].title]
         parts += [f"{here} of {len(sides)} by ← →" if hidden > 0 else "", "testing…" if self._testing else ""]
