@@ -60,6 +60,7 @@ def copy_store(source: str | StoreAddress, target: str | StoreAddress) -> Copied
     made: list[Path] = []
     try:
         with from_.rows() as rows, to.write() as session:
+            rows.execute(f"SELECT 1 FROM {Run.__tablename__} LIMIT 1").fetchone()  # what is read is of this moment
             made = _copy_files(from_.files, to.make_files())  # later than the rows: spools only grow
             connection = session.connection()
             tables = {}

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UserError
-from engine.store import Store, count_runs, info, ingest, open_store, series
+from engine.store import Store, copying, count_runs, info, ingest, open_store, series
 from engine.store import queue as rows
 from engine.store.annotations import add_note, add_tag, trash
 from engine.store.copying import copy_store
+from engine.store.core.server import PostgresServer
 from engine.store.upkeep import check
 from tests.engine.store.backends.test_contract import finished_run
 from tests.engine.store.helpers import new_run, spool_of, write_points
@@ -76,6 +77,29 @@ def test_what_a_server_cannot_hold_stops_the_copy_and_leaves_nothing(
     assert not list((tmp_path / "server.files").glob("0*"))
 
 
+def test_what_is_read_while_folders_are_copied_is_not_ahead_of_them(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = new_run(store)
+    spool = spool_of(store, one)
+    write_points(spool, {0: 1.0})
+    ingest(store, one.id)
+    copy_files = copying._copy_files
+
+    def and_another_point(source: Path, target: Path) -> list[Path]:
+        made = copy_files(source, target)
+        write_points(spool, {1: 2.0})
+        ingest(store, one.id)
+        return made
+
+    monkeypatch.setattr(copying, "_copy_files", and_another_point)
+    source = store.backend.address if isinstance(store.backend, PostgresServer) else store.path
+    copied = copying.copy_store(source, tmp_path / "copy.db")
+    spool.close()
+    assert copied.tables["point"].rows == 1
+    assert check(open_store(tmp_path / "copy.db")) == []
+
+
 def test_a_store_is_copied_while_others_write_and_look_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_server: str
 ) -> None:
@@ -121,4 +145,5 @@ def test_a_store_is_copied_while_others_write_and_look_on(
     for run in runs:  # what was not in it yet is read from the spools that came with it
         ingest(copy, run.id)
     shutil.rmtree(store.files)
-    assert all(finding.kind == "behind" for finding in check(copy))
+    found = check(copy)
+    assert all(finding.kind == "behind" for finding in found), found
