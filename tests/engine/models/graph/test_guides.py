@@ -187,7 +187,7 @@ def test_disentanglement_is_its_four_terms() -> None:
             for j in range(i)
         ]
         cost += math.log(sum(spread) / len(spread))
-    one, other = (shared for _, shared in sides)
+    one, other = (shared.detach() for _, shared in sides)
     cost += sum(float(one[i] @ one[j] - other[i] @ other[j]) ** 2 for i in range(n) for j in range(n)) / n**2
     cost += float((one.mean(0) - other.mean(0)).square().sum())
     assert extra(model) == pytest.approx(0.7 * cost, rel=1e-6)
