@@ -1,4 +1,4 @@
-"""RowReader that cannot be trusted: what is wrong with a run, in one expression that every list asks for.
+"""Rows that cannot be trusted: what is wrong with a run, in one expression that every list asks for.
 
 What a column of the database should hold is not enforced by SQLite, and a hand or a failing disk can put anything
 there. A run that is damaged stays in lists, with the reason; what is computed from runs leaves it out.

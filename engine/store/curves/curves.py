@@ -111,7 +111,7 @@ def _range(connection: RowReader, series_id: int | None, lo: int | None, hi: int
 
 
 def _cells(connection: RowReader, series_id: int | None, size: int, lo: int, hi: int) -> FloatArray:
-    """RowReader (first step, count, nan, total, min, max) that make up [lo, hi): cells of `size` steps as
+    """Rows (first step, count, nan, total, min, max) that make up [lo, hi): cells of `size` steps as
     far as they fit, finer ones and single points before and after."""
     query = connection.execute
     rows: list[tuple[float, ...]] = []

@@ -29,7 +29,7 @@ from engine.store.dialects.sql import sql
 from engine.store.queries.pace import Pace, pace_in, usual_in
 
 AT_ONCE = 500
-"""RowReader that one look reads; the rest follow with the next ones, newest first."""
+"""Rows that one look reads; the rest follow with the next ones, newest first."""
 SWEEP_S = 5.0
 """How often runs that neither wait nor run are looked at too, while others write."""
 SHAPE = 48
@@ -116,7 +116,7 @@ class RunRow:
 
 @dataclass(frozen=True)
 class Delta:
-    """RowReader that are new or have changed, ids that are gone, and whether more rows are already known to wait."""
+    """Rows that are new or have changed, ids that are gone, and whether more rows are already known to wait."""
 
     rows: tuple[RunRow, ...]
     gone: tuple[str, ...]

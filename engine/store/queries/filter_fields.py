@@ -168,7 +168,7 @@ NOTES_OF_RUN = sql(
     _FIRST_NOTE,
     _FIRST_NOTE,
 )
-"""RowReader (text) of the row's notes: the one it was started with, and those written since."""
+"""Rows (text) of the row's notes: the one it was started with, and those written since."""
 _NOTES = both(
     sql("(SELECT group_concat(text, '; ') FROM ({}))", NOTES_OF_RUN),
     sql("(SELECT string_agg(text, '; ') FROM ({}) AS own)", NOTES_OF_RUN),
