@@ -53,8 +53,18 @@ def initial_table(
         rows = F.normalize(rows, dim=1) * row_length(rows)
     if settings.rescale:
         rows = rows / rows.norm(dim=1).mean()
-    length = None if isinstance(settings.inject, _APART) else wanted_length(settings, width)
-    return (rows if length is None else rows * (length / row_length(rows))), bare
+    return (rows if isinstance(settings.inject, _APART) else at_wanted_length(rows, settings, width)), bare
+
+
+def at_wanted_length(rows: Tensor, settings: spec.Table, width: int) -> Tensor:
+    """Rows [n, D] by the one constant that gives their root mean square, or under `id-median` their median row, the
+    length that is asked for."""
+    length = wanted_length(settings, width)
+    if length is None:
+        return rows
+    of_median = settings.row_length == "id-median"
+    own = float(rows.double().norm(dim=1).quantile(0.5)) if of_median else row_length(rows)
+    return rows * (length / own)
 
 
 def row_length(rows: Tensor) -> float:

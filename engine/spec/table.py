@@ -205,7 +205,7 @@ class PopularityBias(Part):
 Bias: TypeAlias = Annotated[NoBias | FreeBias | PopularityBias, Field(discriminator="kind")]
 
 
-ROW_LENGTHS = ("id", "as-it-comes")
+ROW_LENGTHS = ("id", "id-median", "as-it-comes")
 """Row lengths that are no numbers."""
 
 
@@ -217,11 +217,13 @@ def _row_length(value: Any) -> float | str:
     except (TypeError, ValueError):
         length = math.nan
     if not (0 < length < math.inf):
-        raise ValueError(f"table.row_length={value}: give a number above 0, {' or '.join(ROW_LENGTHS)}")
+        raise ValueError(
+            f"table.row_length={value}: give a number above 0, {', '.join(ROW_LENGTHS[:-1])} or {ROW_LENGTHS[-1]}"
+        )
     return length
 
 
-RowLength: TypeAlias = Annotated[float | Literal["id", "as-it-comes"], PlainValidator(_row_length)]
+RowLength: TypeAlias = Annotated[float | Literal["id", "id-median", "as-it-comes"], PlainValidator(_row_length)]
 
 
 class Table(Part):
@@ -247,7 +249,8 @@ class Table(Part):
     row_length: Annotated[RowLength, Neutral("as-it-comes")] = Field(
         "id",
         description="root mean square length of the raw initial rows (under an adapter: of those it makes), by one "
-        "constant: that of an ID table (id: its id_sd, or 0.02, times the root of d), a number, or as-it-comes",
+        "constant: that of an ID table (id: its id_sd, or 0.02, times the root of d), a number, or as-it-comes; "
+        "id-median gives the median row that of an ID table",
     )
     input_scale: Annotated[Literal["one", "sqrt-d", "trained"], Neutral("one")] = Field(
         "one",
@@ -272,6 +275,11 @@ class Table(Part):
             raise ValueError(
                 "table.row_length changes nothing when table.inject is spectral: it standardises the vectors"
             )
+        if self.row_length == "id-median" and not isinstance(self.inject, Initialise | Frozen):
+            raise ValueError(
+                f"table.row_length=id-median is of rows that are the table's own, not of those that "
+                f"table.inject={self.inject.kind} makes; set table.row_length=id"
+            )
         if self.rescale and isinstance(self.inject, SpectralAdapter):
             raise ValueError("table.rescale changes nothing when table.inject is spectral: it standardises the vectors")
         if isinstance(self.init, RandomRows) and not isinstance(self.inject, Initialise | Frozen):
@@ -292,6 +300,6 @@ class Table(Part):
         """Without a row length that the rows have anyway, or that is not read."""
         of_fields = super().identity()
         random = isinstance(self.init, RandomRows) or isinstance(self.inject, GuidedID)
-        if isinstance(self.inject, SpectralAdapter) or (random and self.row_length == "id"):
+        if isinstance(self.inject, SpectralAdapter) or (random and self.row_length in ("id", "id-median")):
             of_fields.pop("row_length", None)
         return of_fields

@@ -12,7 +12,7 @@ from engine import spec
 from engine.data import Sequences
 from engine.data.arrays import FloatArray
 from engine.models.base import Fitted
-from engine.models.item_table import row_length, wanted_length
+from engine.models.item_table import at_wanted_length
 from engine.models.registry import load
 
 
@@ -39,6 +39,5 @@ def vectors(experiment: spec.Experiment, n_items: int, z: FloatArray | None) -> 
         rows = torch.from_numpy(np.array(z))
     if table.rescale:
         rows = rows / rows.norm(dim=1).mean()
-    if (length := wanted_length(table, experiment.width)) is not None:
-        rows = rows * (length / row_length(rows))
+    rows = at_wanted_length(rows, table, experiment.width)
     return (F.normalize(rows, dim=1) if table.normalize in ("input", "both") else rows).numpy()

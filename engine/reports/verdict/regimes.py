@@ -25,8 +25,9 @@ from engine.reports.verdict.verdict import BASELINES, Standing, Verdict, verdict
 from engine.spec import ADAPTERS, MARGIN, Experiment
 
 _CE = parse_metric("train_ce")
-_OWN = "as-it-comes"
 _PLAIN = "id"
+_BESIDE_PLAIN = ("as-it-comes", "id-median")
+"""Row lengths of vectors that no ID table has: those at its own stand beside them."""
 
 
 @dataclass(frozen=True, order=True)
@@ -153,7 +154,7 @@ def _split(evidence: Sequence[Evidence]) -> dict[Regime, list[Evidence]]:
 def _belongs(experiment: Experiment, own: Regime, regime: Regime) -> bool:
     """Whether an ID table is a baseline or a control there: at the same length (its own is the one of `id`), and a
     frozen one under the same adapter."""
-    length = _PLAIN if regime.row_length == _OWN else regime.row_length
+    length = _PLAIN if regime.row_length in _BESIDE_PLAIN else regime.row_length
     same = own.row_length == length
     return same and (not isinstance(experiment.table.inject, ADAPTERS) or own.way == regime.way)
 

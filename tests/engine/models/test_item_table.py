@@ -11,6 +11,7 @@ from engine.models.sequential.recommender import build
 from engine.spec import Experiment, Frozen, Initialise, LinearAdapter, MLPAdapter, RandomRows, Table
 from tests.engine.data.test_windows import sequences
 
+PLAIN = ("id", "id-median")
 Z = np.random.default_rng(0).lognormal(size=(30, 6)).astype(np.float32)
 
 
@@ -76,6 +77,21 @@ def test_one_constant_gives_vectors_their_row_length(asked: object, length: floa
     assert row_length(rows) == pytest.approx(length, rel=1e-6)
     assert (rows.numpy() / Z).std() < 1e-6
     assert ItemTable(rows, Table(), 6).initial_length == pytest.approx(length, rel=1e-6)
+
+
+def test_one_constant_gives_the_median_row_its_length() -> None:
+    rows, _ = initial_table(Table(row_length="id-median"), 30, 6, Z, seeded())
+    norms = np.linalg.norm(Z.astype(np.float64), axis=1)
+    np.testing.assert_allclose(rows.numpy(), Z * (0.02 * math.sqrt(6) / np.median(norms)), rtol=1e-6)
+    assert row_length(rows) > 1.05 * 0.02 * math.sqrt(6)
+    ids = [initial_table(Table(init=RandomRows(), row_length=asked), 30, 6, None, seeded())[0] for asked in PLAIN]
+    assert torch.equal(*ids)
+
+
+@pytest.mark.parametrize("way", ["linear", "mlp", "sum", "moe", "shared", "dual", "contrasted", "spectral"])
+def test_only_rows_of_the_table_have_a_median_length(way: str) -> None:
+    with pytest.raises(ValueError, match="id-median is of rows that are the table's own"):
+        Table.model_validate({"row_length": "id-median", "inject": {"kind": way}})
 
 
 def test_an_id_table_has_the_default_length_by_its_own_spread_and_takes_another() -> None:

@@ -40,6 +40,7 @@ OTHER: dict[str, Experiment] = {
     "basis": changed(embedding={"basis": {"kind": "random"}}),
     "scale": changed(embedding={"scale": 1}, table={"row_length": "as-it-comes"}),
     "row length": changed(table={"row_length": 1}),
+    "median row": changed(table={"row_length": "id-median"}),
     "rows as they come": changed(table={"row_length": "as-it-comes"}),
     "rows on spheres": changed(table={"inject": {"kind": "initialise", "keep_lengths": True}}),
     "input scale": changed(table={"input_scale": "sqrt-d"}),
