@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import statistics
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -161,3 +162,7 @@ def test_every_number_of_a_sequential_backbone_is_that_of_an_archived_run() -> N
         kept.add((e.data.name, f"`{e.backbone.name}`", str(e.seed), epochs, valid, test))
     _, *rows = tables("Sequential backbones")[0]
     assert set(map(tuple, rows)) == kept
+    text = (DOCS / "results.md").read_text("utf-8")
+    for shown, metric in (("NDCG@10", "ndcg@10"), ("HR@10", "hr@10")):
+        values = [result["test"][metric] for _, result in runs_of(DOCS / "results" / "sequential.zip")]
+        assert f"{shown} {printed(statistics.mean(values))} ± {printed(statistics.stdev(values))}" in text
