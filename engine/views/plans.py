@@ -28,7 +28,7 @@ MOST = 200
 
 
 _THERE = ("finished", "running", "queued")
-AXES = ("method", "ablation", "dataset", "backbone", "embedding")
+AXES = ("method", "ablation", "dataset", "backbone", "embedding", "tuned")
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,7 @@ def _resolve(given: Mapping[str, str | None], seed: int, sets: Sequence[str]) ->
         dataset=given["dataset"],
         backbone=given["backbone"],
         embedding=given["embedding"],
+        tuned=given["tuned"],
         seed=seed,
         sets=sets,
     )
@@ -283,12 +284,13 @@ def study_command(part: StudyPart, retry_failed: bool) -> str:
 
 def words() -> dict[str, list[str]]:
     """What each line completes to."""
+    from engine.places import files_of
     from engine.presets import list_datasets, list_presets, setting_fields
 
     names = {kind: [preset.name for preset in list_presets(kind)] for kind in ("method", "ablation", "backbone")}
     datasets = ["demo", *(name for name, _ in list_datasets())]
     fields = [f"{field.path}=" for field in setting_fields()]
-    return {**names, "dataset": datasets, "set": fields}
+    return {**names, "dataset": datasets, "tuned": sorted(files_of("tuned")), "set": fields}
 
 
 def filled(store: Store, run_id: str) -> dict[str, str]:
@@ -310,6 +312,7 @@ def filled(store: Store, run_id: str) -> dict[str, str]:
         "dataset": spec["data"]["source"].get("path") or run.dataset,
         "backbone": run.backbone,
         "embedding": run.embedding if run.embedding and run.dataset != "demo" else "",
+        "tuned": "",
         "seeds": f"{run.seed},",
         "set": shlex.join(f"{name}={text_of(value)}" for name, value in changed.items()),
     }

@@ -12,7 +12,7 @@ from engine.queue import enqueue
 from engine.records import TuningRecord
 from engine.spec import flat, from_document, leaves_by_name, spec_hash, to_document
 from engine.store import Store, list_runs, open_store
-from engine.views.plans import filled
+from engine.views.plans import AXES, command_of, filled, plan, words
 from engine.views.settings import stored_settings
 from engine.views.tuning import best_trial, new_tuned_file, tuned_document
 from tests.engine.queue.tunings import asked, carry_out
@@ -83,6 +83,23 @@ def test_what_it_is_not_for_is_refused(tuning: TuningRecord, words: dict[str, An
     with pytest.raises(UserError) as refused:
         resolve(**{"method": "id", **words})
     assert str(refused.value).startswith(says)
+
+
+def test_a_form_takes_a_tuned_preset_and_says_where_settings_come_from(tuning: TuningRecord) -> None:
+    assert "mine" in words()["tuned"]
+    form = dict.fromkeys((*AXES, "seeds", "set"), "") | {"method": "id, tf-llmer", "tuned": "mine"}
+    made = plan(form)
+    assert [run.resolved.experiment.arm for run in made.runs] == list(ARMS)
+    for run in made.runs:
+        record = run.resolved.experiment.tuning
+        assert record is not None and record.name == "mine"
+        assert "--tuned mine" in run.id
+    assert command_of(form).count("--tuned mine") == 2
+    (rate,) = [state for state in made.fields if state.id == "train.lr"]
+    assert rate.origin == "several places"  # a line of the file for each arm
+    assert plan(form | {"backbone": "gru4rec"}).error == (
+        "--tuned mine: is for backbone sasrec, not gru4rec; tune that too"
+    )
 
 
 def test_a_study_takes_tuned_presets_where_they_fit(tuning: TuningRecord, tmp_path: Path) -> None:

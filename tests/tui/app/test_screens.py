@@ -17,7 +17,7 @@ from engine.views.plans import plan, seeds_of
 from tests.tui.app.bench import EPOCHS, RUNS, app_of, id_of, opened, press, quiet, screen_text, until
 from tfllmer_tui.tui.screens.compare import CompareScreen
 from tfllmer_tui.tui.screens.help import HelpScreen, sections
-from tfllmer_tui.tui.screens.launch import LaunchScreen
+from tfllmer_tui.tui.screens.launch import FORM, LaunchScreen
 from tfllmer_tui.tui.screens.leaderboard import LeaderboardScreen
 from tfllmer_tui.tui.screens.queue import QueueScreen
 from tfllmer_tui.tui.screens.run import RunScreen
@@ -360,7 +360,7 @@ async def test_keys_go_from_line_to_line_of_the_form_and_find_it_again(filled: P
         pilot.app.screen.set_focus(None)
         await press(pilot, "escape", "n", *"i")
         assert pilot.app.screen.query_one("#method", Input).value == "i"
-        await press(pilot, *["down"] * 7)  # past the last line, into the settings
+        await press(pilot, *["down"] * len(FORM))  # past the last line, into the settings
         screen = pilot.app.screen
         assert isinstance(screen, LaunchScreen) and screen._in_settings
         await press(pilot, "question_mark", "escape")
@@ -388,7 +388,7 @@ def test_seeds_are_a_number_or_a_list(text: str, seeds: list[int]) -> None:
 
 
 def test_a_grid_too_large_is_refused() -> None:
-    values = dict.fromkeys(("method", "ablation", "dataset", "backbone", "embedding", "set"), "") | {"seeds": "500"}
+    values = {box.name: "" for box in FORM} | {"seeds": "500"}
     assert "500 runs are more" in plan(values).error
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tfllmer_tui.cli.options import Json
+from tfllmer_tui.view.printing import put
 
 if TYPE_CHECKING:
     from engine.presets import Preset
@@ -20,7 +21,9 @@ def add_to(app: typer.Typer) -> None:
 def presets(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="KIND", help="dataset, backbone, method, ablation (all when left out), or cluster."),
+        typer.Argument(
+            metavar="KIND", help="dataset, backbone, method, ablation (all when left out), cluster, or tuned."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -31,6 +34,7 @@ def presets(
     \b
     tfllmer presets
     tfllmer presets method
+    tfllmer presets tuned      # settings that a tuning chose, with their evidence
     """
     from engine.errors import UserError, nearest
     from engine.presets import KINDS, list_presets
@@ -39,8 +43,11 @@ def presets(
     if kind == "cluster":
         _clusters(json=json)
         return
+    if kind == "tuned":
+        _tuned(json=json)
+        return
     if kind is not None and kind not in KINDS:
-        raise UserError(f"presets {kind}: no such kind{nearest(kind, (*KINDS, 'cluster'))}")
+        raise UserError(f"presets {kind}: no such kind{nearest(kind, (*KINDS, 'cluster', 'tuned'))}")
     matches = [preset for each in KINDS if kind in (None, each) for preset in list_presets(each)]
     if json:
         print_json([_as_json(preset) for preset in matches])
@@ -62,6 +69,40 @@ def _clusters(*, json: bool) -> None:
         for name, each in clusters.items()
     ]
     print_rich(table(("name", "partition", "minutes", "cpus", "gpus", "mem", "meaning"), rows))
+
+
+def _tuned(*, json: bool) -> None:
+    """What `--tuned` takes: for which data, backbone and arms, and what speaks for it."""
+    from engine.presets.tuned import list_tuned
+    from engine.text import shell_line
+    from tfllmer_tui.cli.output import print_json, print_rich, table
+
+    kept = list_tuned()
+    if json:
+        heads = [{"kind": "tuned", "name": each.name, "file": each.label} for each in kept]
+        print_json([head | each.document.model_dump() for head, each in zip(heads, kept, strict=True)])
+        return
+    if not kept:
+        put("There is no tuned preset; tfllmer tune --help tells how one is made.")
+        return
+    rows = []
+    for each in kept:
+        own = each.document
+        place: tuple[str, ...] = (each.name, own.dataset, own.backbone, own.by, str(own.trials))
+        for arm in each.arms:
+            evidence = own.evidence.get(arm, {})
+            values = [evidence.get(name) for name in ("preset", "value")]
+            rows.append((*place, arm, *("" if value is None else f"{value:.4f}" for value in values)))
+            place = ("",) * len(place)
+    print_rich(table(("name", "dataset", "backbone", "chosen by", "trials", "arm", "preset", "tuned"), rows))
+    put(
+        "preset, tuned: what chose, as the preset stands and with the settings chosen; --json has these and the trials."
+    )
+    first = kept[0]
+    method, _, ablation = next(iter(first.arms)).partition("/")
+    flags = ["--dataset", first.document.dataset, "--backbone", first.document.backbone, "--method", method]
+    flags += ["--ablation", ablation] if ablation else []
+    put(f"Next: {shell_line(['tfllmer', 'run', *flags, '--tuned', first.name])}")
 
 
 def ablations(

@@ -50,6 +50,7 @@ FORM = (
     FormBox("dataset", "--dataset", "demo"),
     FormBox("backbone", "--backbone", "sasrec"),
     FormBox("embedding", "--embedding", "the data set's own"),
+    FormBox("tuned", "--tuned", "none"),
     FormBox("seeds", "--seeds", "how many, from 0; or 3,4,5"),
     FormBox("set", "--set", "train.epochs=20 backbone.width=32"),
 )
