@@ -16,6 +16,7 @@ import polars as pl
 from engine import spec
 from engine.data.arrays import IntArray
 from engine.data.fields import part_field, parts_of, require_interactions, time_field, times_of
+from engine.data.ids import spelled_otherwise
 from engine.data.tables import FileTable
 from engine.data.text import BLANKS
 from engine.errors import UserError, nearest
@@ -91,13 +92,17 @@ def read_log(folder: Path, name: str, columns: spec.FieldNames | None = None, *,
         row = int(items.is_null().arg_true()[0])
         unknown = table.column(columns.item_id).filter(items.is_null()).n_unique()
         more = f" (and {unknown - 1} more such items)" if unknown > 1 else ""
-        what = f"item {table.shown(row, columns.item_id)} is not in {catalogue.path.name}{more}"
+        other = spelled_otherwise(table.column(columns.item_id)[row], item_ids)
+        what = f"item {table.shown(row, columns.item_id)} is not in {catalogue.path.name}{other}{more}"
         table.fail(row, columns.item_id, what,
                    f"add it to {catalogue.path.name}, or remove its lines here")  # fmt: skip
     users = _int64(_indices(table.column(columns.user_id), user_ids))
-    ordered_by = time_field(table, columns.timestamp, users)
+    ids = (columns.user_id, columns.item_id)
+    ordered_by = time_field(
+        table, columns.timestamp, users, table.column(columns.item_id), others=(*ids, columns.rating)
+    )
     times = None if ordered_by is None else times_of(table, ordered_by)
-    split_by = part_field(table, (columns.user_id, columns.item_id, columns.rating, ordered_by))
+    split_by = part_field(table, (*ids, columns.rating, ordered_by))
     return Log(
         user_ids=user_ids.to_list(),
         item_ids=item_ids.to_list(),
@@ -170,13 +175,18 @@ def _n_copies(users: IntArray, items: pl.Series, times: IntArray | None) -> int:
 
 
 def _require_distinct(table: FileTable, name: str, ids: pl.Series) -> None:
-    """Raises UserError for two ids that differ in the blanks around them alone: are they one, or two?"""
-    bare = ids.str.strip_chars(BLANKS)
-    again = (~bare.is_first_distinct()).arg_true()
-    if len(again):
-        one, other = ids[int((bare == bare[again[0]]).arg_true()[0])], ids[again[0]]
-        row = int((table.column(name) == other).arg_true()[0])
-        table.fail(row, name, f"{other!r} and {one!r} differ only by blanks", "write an id in one way")
+    """Raises UserError for two ids that differ in the blanks around them alone, or in a decimal point: are they one, or
+    two?"""
+    without_blanks = ids.str.strip_chars(BLANKS)
+    for bare, by in (
+        (without_blanks, "blanks"),
+        (without_blanks.str.replace(r"^(-?\d+)\.0$", "${1}"), "a decimal point"),
+    ):
+        again = (~bare.is_first_distinct()).arg_true()
+        if len(again):
+            one, other = ids[int((bare == bare[again[0]]).arg_true()[0])], ids[again[0]]
+            row = int((table.column(name) == other).arg_true()[0])
+            table.fail(row, name, f"{other!r} and {one!r} differ only by {by}", "write an id in one way")
 
 
 def _ratings(table: FileTable, name: str) -> npt.NDArray[np.float64] | None:

@@ -15,7 +15,8 @@ from typing import NoReturn
 
 import polars as pl
 
-from engine.data.text import not_utf8, text_bytes
+from engine.data.ids import MISSING
+from engine.data.text import BLANKS, not_utf8, text_bytes
 from engine.errors import UserError, nearest
 
 TYPES = ("token", "token_seq", "float", "float_seq")
@@ -102,7 +103,9 @@ class FileTable:
         values = text.cast(pl.Float64, strict=False)
         bad = (values.is_null() & (text != "")).arg_true()
         if len(bad):
-            self.fail(bad[0], name, f"{self.shown(bad[0], name)} is not a number", "its header says float")
+            comma = re.fullmatch(r"\s*[+-]?\d+,\d+\s*", text[int(bad[0])])
+            do = "write decimals with a point" if comma else "its header says float"
+            self.fail(bad[0], name, f"{self.shown(bad[0], name)} is not a number", do)
         return values
 
     def shown(self, row: int, name: str) -> str:
@@ -118,9 +121,13 @@ class FileTable:
             raise UserError(
                 f"{self.path}:1: field {name}: ids are text, not {self.types[name]}; write {name}:token in the header"
             )
-        empty = (self.column(name) == "").arg_true()
-        if len(empty):
-            self.fail(empty[0], name, "empty", "every line needs an id")
+        ids = self.column(name)
+        unique = ids.unique()
+        lacking = unique.filter((unique.str.strip_chars(BLANKS) == "") | unique.is_in(MISSING))
+        if len(lacking):
+            row = int(ids.is_in(lacking.to_list()).arg_true()[0])
+            what = f"{self.shown(row, name)} stands for a missing id" if ids[row].strip(BLANKS) else "empty"
+            self.fail(row, name, what, "every line needs an id")
 
 
 def _read_plain(path: Path, data: bytes, header: Header) -> tuple[dict[str, str], pl.DataFrame]:

@@ -27,6 +27,7 @@ def text_bytes(path: Path) -> bytes:
 BLANKS = " \t\n\r\x0b\x0c\x85\xa0\u2003\u200b\u3000\ufeff"
 """What does not count at the ends of an id: blanks, those of no width and a byte-order mark too."""
 _MARKS_OF_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_MARKS_OF_UTF32 = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
 _OTHER_KINDS = (
     (0, b"\x1f\x8b", "packed twice; unpack it"),
     (0, b"PK\x03\x04", "packed twice; unpack it"),
@@ -47,6 +48,8 @@ _OTHER_KINDS = (
 
 
 def _utf8(path: Path, data: bytes) -> bytes:
+    if data.startswith(_MARKS_OF_UTF32):
+        raise UserError(f"{path}: UTF-32 text; save the file as UTF-8")
     if data.startswith(_MARKS_OF_UTF16):  # as spreadsheets save "Unicode text"
         try:
             return data.decode("utf-16").encode()

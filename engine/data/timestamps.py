@@ -9,14 +9,17 @@ from engine.data.arrays import IntArray
 
 _DECIMAL = r"^\s*([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d{1,4}))?\s*$"
 _ISO = (
-    r"^\s*(\d{4}[-/]\d{1,2}[-/]\d{1,2})"
-    r"(?:[ T](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?\s*(Z|UTC|[+-]\d{2}:?\d{2})?\s*$"
+    r"(?i)^\s*(\d{4}[-/]\d{1,2}[-/]\d{1,2})"
+    r"(?:[ T](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?(?:\s*([+-]\d{2}))?)?"
+    r"\s*(Z|UTC|GMT|[+-]\d{2}:?\d{2})?\s*$"
 )
-_ZONE = r"(?:Z|UTC|:\d{2}(?:[.,]\d+)?\s*[+-]\d{2}:?\d{2})\s*$"
+_ZONE = r"(?i)(?:Z|UTC|GMT|:\d{2}(?:[.,]\d+)?\s*[+-]\d{2}(?::?\d{2})?)\s*$"
 _MAX_DIGITS = 18
 _MAX = 2**63 - 1024
 CLOCK = 10**8
 """Seconds of 1973: times of any unit that are not below may be clock times."""
+_MOST = 0.5
+"""The share of clock times that makes a field one of clock times."""
 _MAX_SECONDS = 9_000_000_000
 """Beyond it nanoseconds leave int64."""
 
@@ -39,8 +42,8 @@ def parse_times(text: pl.Series) -> IntArray | int:
 
 def mixed_kinds(text: pl.Series) -> tuple[int, int] | None:
     """The places of two times whose order depends on how one reads them; None where there are none. Of numbers: the
-    lowest and the highest of clock times that cannot be in one unit, as seconds and milliseconds are. Of dates: one
-    with and one without a time of day, or a zone."""
+    lowest and the highest of clock times that cannot be in one unit, as seconds and milliseconds are, or a 0 or -1
+    among clock times, which stands for a missing one. Of dates: one with and one without a time of day, or a zone."""
     numbers = text.cast(pl.Float64, strict=False)
     if not len(numbers):
         return None
@@ -53,18 +56,20 @@ def mixed_kinds(text: pl.Series) -> tuple[int, int] | None:
                 return int((part != part[0]).arg_true()[0]), 0
         return None
     low, high = numbers.arg_min(), numbers.arg_max()
-    if low is None or high is None or not (numbers[low] > CLOCK and numbers[high] > 100 * numbers[low]):
+    if low is None or high is None:
         return None
-    return low, high
+    are_units = numbers[low] > CLOCK and numbers[high] > 100 * numbers[low]
+    is_missing = numbers[low] in (0, -1) and int((numbers > CLOCK).sum()) > _MOST * len(numbers)
+    return (low, high) if are_units or is_missing else None
 
 
 def _dates(text: pl.Series) -> IntArray | int:
     """ISO dates and times as seconds since 1970 in UTC, or nanoseconds where some have fractions of a second."""
-    names = ("date", "hour", "minute", "second", "fraction", "zone")
+    names = ("date", "hour", "minute", "second", "fraction", "zone_hours", "zone")
     parts = text.to_frame("text").select(
         pl.col("text").str.extract(_ISO, n + 1).alias(name) for n, name in enumerate(names)
     )
-    zone = pl.col("zone").str.replace(":", "", literal=True)
+    zone = pl.coalesce(pl.col("zone").str.replace(":", "", literal=True), pl.col("zone_hours") + "00")
     sign = pl.when(zone.str.starts_with("-")).then(-1).otherwise(1)
     offset = sign * (zone.str.slice(1, 2).cast(pl.Int64, strict=False) * 3600
                      + zone.str.slice(3, 2).cast(pl.Int64, strict=False) * 60)  # fmt: skip

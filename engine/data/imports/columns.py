@@ -10,6 +10,7 @@ import polars as pl
 
 from engine.data.fields import part_field, time_field
 from engine.data.imports.sources import SourceTable
+from engine.data.lists import padding_of, separator_of
 from engine.data.tables import FileTable
 from engine.data.timestamps import mixed_kinds, parse_times
 from engine.errors import UserError, nearest
@@ -59,9 +60,15 @@ def rows_of(table: SourceTable, wanted: Mapping[str, str], texts: Sequence[str],
         if name is not None:
             _require_ids(table, name, frame[name].dtype, may_be_lists=name != user)
     form = table.form
+    padding: str | None = None
     if isinstance(frame[item].dtype, pl.List):
+        padding = padding_of(frame[item])
         _require_whole(table, frame, user, item)
         frame, form = _exploded(table, frame, roles), "a user and its items, oldest first, a row"
+        frame = frame if padding is None else frame.filter(pl.col(item).cast(pl.String) != padding)
+    elif (history := roles["history"]) is not None and (padding := padding_of(frame[history], frame[item])) is not None:
+        kept = pl.element().filter(pl.element().cast(pl.String) != padding)
+        frame = frame.with_columns(pl.col(history).list.eval(kept))
     named = {role: name for role, name in roles.items() if name is not None}
     split = _split(table, frame, wanted.get("split"), named) if not is_part else None
     if roles["history"] is not None:
@@ -81,6 +88,7 @@ def rows_of(table: SourceTable, wanted: Mapping[str, str], texts: Sequence[str],
         _require_numbers(table, frame, named["rating"])
     said = ", ".join(f"{role} = {name}" for role, name in (named | ({"split": split} if split else {})).items())
     said = "" if table.form != "a table" or (table.is_atomic and "history" not in named) else f" ({said})"
+    said += "" if padding is None else f", filled up with {padding}, which is no item"
     return ImportedRows(frame.select(columns), tuple(fields), f"{form}{said}", order)
 
 
@@ -109,7 +117,10 @@ def _with_lists(table: SourceTable, roles: Mapping[str, str | None]) -> pl.DataF
     frame = table.frame
     item, history = roles["item"], roles["history"]
     if history is not None and frame[history].dtype == pl.String:
-        frame = frame.with_columns(_words(history, table.is_atomic))
+        words = _words(history, table.is_atomic)
+        if table.is_atomic and item is not None and (by := separator_of(frame[history], frame[item])) != " ":
+            words = pl.col(history).fill_null("").str.extract_all(rf"[^\s{by}]+")
+        frame = frame.with_columns(words)
     if item is not None and frame[item].dtype == pl.String:
         cells = frame[item].drop_nulls()
         as_list = item.lower() in NAMES["history"] and bool(cells.str.contains(r"[\s,]").any())
@@ -205,9 +216,9 @@ def _time(table: SourceTable, frame: pl.DataFrame, wanted: Mapping[str, str], na
     if "time" in named:
         return named["time"]
     if wanted.get("time") != "none" and frame.height:
-        fields = _as_fields(table, frame.drop(named["item"]))
         users = frame[named["user"]].cast(pl.String).rank("dense").to_numpy().astype("int64")
-        time_field(fields, "timestamp", users, option="--time ")
+        items = frame[named["item"]].cast(pl.String)
+        time_field(_as_fields(table, frame), "timestamp", users, items, others=named.values(), option="--time ")
     return None
 
 

@@ -11,6 +11,7 @@ from engine.places import PACKED, PART_NAMES, PARTS
 
 ENDINGS = (".inter", ".csv", ".tsv", ".txt", ".dat", ".data", ".json", ".jsonl", ".ndjson", ".parquet")
 _PART = re.compile(rf"(?:(?P<whole>.+)[._-])?(?P<part>{'|'.join(PART_NAMES)})(?P<ending>(?:\.\w+)+)", re.IGNORECASE)
+_NUMBERED = re.compile(r"(?P<whole>.+?)[._-](?:part|fold|phase|split)?[._-]?\d+(?P<ending>(?:\.[a-z]\w*)+)")
 
 
 def files_of(source: Path) -> list[Path]:
@@ -40,8 +41,13 @@ def files_of(source: Path) -> list[Path]:
     choices = [_first(parts) for parts in splits.values()] or inters or whole
     if len(choices) != 1:
         names = ", ".join(file.name for file in choices[:4])
+        numbered = [match for file in choices if (match := _NUMBERED.fullmatch(file.name)) is not None]
+        split = ""
+        if len(numbered) == len(choices) > 1 and len({(match["whole"], match["ending"]) for match in numbered}) == 1:
+            stem, ending = numbered[0]["whole"], numbered[0]["ending"]
+            split = f"; parts of a split are called {', '.join(f'{stem}.{part}{ending}' for part in PARTS)}"
         raise UserError(
-            f"{source}: holds {len(choices)} files that could be meant ({names}); name one"
+            f"{source}: holds {len(choices)} files that could be meant ({names}); name one{split}"
             if choices
             else f"{source}: holds no file of interactions; name one"
         )

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 import polars as pl
 
 from engine.bounds import one_line, parse_json, read_parquet
+from engine.data.lists import padding_of
 from engine.data.tables import FileTable
 from engine.data.text import not_utf8, packed_name, text_bytes, unpacked
 from engine.errors import UserError
@@ -96,19 +97,24 @@ def _shape(path: Path, text: str, ending: str) -> Shape:
 
 def _lines(path: Path, text: str, shape: Shape) -> SourceTable:
     users: list[str] = []
-    items: list[str] = []
+    items: list[list[str]] = []
     for number, line in enumerate(text.split("\n"), start=1):
         words = line.split()
         if not words:
             continue
-        if len(words) < 2 or (shape == "pairs" and len(words) != 2):
-            wanted = "a user and an item" if shape == "pairs" else "a user and its items"
+        if shape == "pairs" and len(words) != 2:
             has = "one word" if len(words) == 1 else f"{len(words)} words"
-            raise UserError(f"{path}:{number}: {has}; every line needs {wanted}")
-        users += [words[0]] * (len(words) - 1)
-        items += words[1:]
+            raise UserError(f"{path}:{number}: {has}; every line needs a user and an item")
+        users.append(words[0])
+        items.append(words[1:])
+    if not any(items):
+        raise UserError(f"{path}: no line has a user and an item")
     form = "a user and an item a line" if shape == "pairs" else "a user and its items, oldest first, a line"
-    return SourceTable(path, pl.DataFrame({"user_id": users, "item_id": items}), form)
+    lists = pl.Series(items, dtype=pl.List(pl.String))
+    frame = pl.DataFrame({"user_id": users, "item_id": lists}).filter(lists.list.len() > 0).explode("item_id")
+    if (padding := padding_of(lists)) is not None:
+        frame, form = frame.filter(pl.col("item_id") != padding), f"{form}, filled up with {padding}, which is no item"
+    return SourceTable(path, frame, form)
 
 
 def _table(path: Path, text: str, header: Sequence[str]) -> SourceTable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import polars as pl
 from pydantic import BaseModel
 
 from engine.data.atomic import read_log
-from engine.data.histories import joined
+from engine.data.histories import Row, joined
 from engine.data.imports.columns import ImportedRows, rows_of
 from engine.data.imports.parts import files_of
 from engine.data.imports.sources import Shape, read_source
@@ -143,17 +143,22 @@ def _with_names(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _continued(files: Sequence[Path], parts: Sequence[ImportedRows]) -> pl.DataFrame:
-    rows = [part.frame.select("user_id", "history", "item_id").iter_rows() for part in parts]
-    interactions, broken = joined(rows)
+    interactions, broken = joined([_histories(part) for part in parts])
     if broken is not None:
+        own = [(history, item) for part in parts for user, history, item in _histories(part) if user == broken]
+        shown = "; ".join(f"{' '.join(history[-3:])[:40]} and then {item[:20]}" for history, item in own[:3])
         raise UserError(
-            f"{files[0]}: user {broken}: its histories do not continue one another; give every session a user id of "
-            "its own"
+            f"{files[0]}: user {broken}: its histories do not continue one another ({shown}); give every session a "
+            "user id of its own, and part the items of a history by blanks, oldest first"
         )
     frame = pl.DataFrame(interactions, schema=["user_id", "item_id", "split"], orient="row")
     if len(parts) == 1:
         return frame.drop("split")
     return frame.with_columns(pl.col("split").replace_strict(dict(enumerate(PARTS))))
+
+
+def _histories(part: ImportedRows) -> Iterator[Row]:
+    return part.frame.select("user_id", "history", "item_id").iter_rows()
 
 
 # ------------------------------------------------------------------------------------ text of the items
