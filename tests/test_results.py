@@ -37,11 +37,14 @@ def printed(value: float) -> str:
     return f"{value:.4f}".removeprefix("0")
 
 
+def section(heading: str) -> str:
+    """What stands below a heading of the second level."""
+    return (DOCS / "results.md").read_text("utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
 def tables(heading: str) -> list[list[list[str]]]:
     """The tables below a heading of the second level: rows of cells, without the line of dashes."""
-    text = (DOCS / "results.md").read_text("utf-8")
-    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    blocks = re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE)
+    blocks = re.findall(r"(?:^\|.*\n)+", section(heading), re.MULTILINE)
     rows = ([line.strip("| \n").split(" | ") for line in block.splitlines()] for block in blocks)
     return [[row for row in table if set("".join(row)) - set("-: |")] for table in rows]
 
@@ -113,20 +116,49 @@ def test_every_number_of_the_hidden_learning_rate_is_that_of_archived_runs() -> 
                 assert cell == f"{sum(known[seed] for seed in numbers) / len(numbers):.4f}", (where, arm, column)
 
 
+def title_of(stand: dict[str, Any]) -> str:
+    """A regime as the program calls it."""
+    return " · ".join([stand["way"], *stand["changes"], f"row length {stand['row_length']}"])
+
+
+def cells_of(arm: dict[str, Any]) -> list[str]:
+    """A row of a regime's table: arm, seeds, training CE, gaps to both baselines, kappa at both ends, NDCG@10."""
+    gaps = [spread(arm["gaps"][base], "+.4f") if base in arm["gaps"] else "–" for base in ("id-norm", "id")]
+    kappa = "–" if arm["kappa_start"] is None else f"{arm['kappa_start']:.3g}, {arm['kappa_end']:.3g}"
+    levels = [f"{arm[name]['mean']:.4f}" for name in ("train_ce", "ndcg@10")]
+    return [arm["arm"], ", ".join(map(str, arm["seeds"])), levels[0], *gaps, kappa, levels[1]]
+
+
+def effects_of(title: str, stand: dict[str, Any]) -> list[str]:
+    """A row of the table of effects on the training CE: norm, Rec-PCA, interaction, each with p after Holm."""
+    cells = [f"`{title}`"]
+    for effect in stand["effects"]:
+        if effect["metric"] == "train_ce":
+            test = effect["test"]
+            shown = spread(effect if test is None else {**test, "mean": test["difference"]}, "+.4f")
+            cells.append(shown if effect["p_holm"] is None else f"{shown}, p {effect['p_holm']:.3f}")
+    return cells
+
+
+def spread(numbers: dict[str, Any], digits: str) -> str:
+    """A mean and its interval, where more than one seed gives one."""
+    if numbers.get("lo") is None:
+        return f"{numbers['mean']:{digits}}"
+    return f"{numbers['mean']:{digits}} [{numbers['lo']:{digits}}, {numbers['hi']:{digits}}]"
+
+
 def test_the_screening_of_the_claim_is_what_a_command_says_of_its_archive(tmp_path: Path) -> None:
     archive = DOCS / "results" / "settle-screen.zip"
     assert call(tmp_path, "import", "archive", str(archive)).returncode == 0
     done = call(tmp_path, "verdict", "settle-screen", "--by-regime", "--json")
     (comparison,) = json.loads(done.stdout)
-    stand = comparison["regimes"][0]
-    assert (stand["way"], stand["changes"], stand["row_length"]) == ("initialise", [], "id")
-    arms = {arm["arm"]: arm for arm in stand["arms"]}
-    _, *rows = tables("Where the claim stands")[0]
-    assert {row[0] for row in rows} == set(arms)
-    for name, seeds, level, *_, ndcg in rows:
-        arm = arms[name]
-        assert seeds == ", ".join(map(str, arm["seeds"]))
-        assert (level, ndcg) == (f"{arm['train_ce']['mean']:.4f}", f"{arm['ndcg@10']['mean']:.4f}")
+    stands = {title_of(stand): stand for stand in comparison["regimes"]}
+    verdicts = re.findall(r'^`(.+)`: printed "(.+)"', section("Where the claim stands"), re.MULTILINE)
+    assert verdicts == [(title, stand["verdict"]) for title, stand in stands.items()]
+    assert f"{len(runs_of(archive))} runs have finished" in section("Where the claim stands")
+    *shown, effects = tables("Where the claim stands")
+    assert [rows for _, *rows in shown] == [[cells_of(arm) for arm in stand["arms"]] for stand in stands.values()]
+    assert effects[1:] == [effects_of(title, stand) for title, stand in stands.items() if stand["effects"]]
 
 
 @pytest.mark.slow
