@@ -23,6 +23,7 @@ from engine.errors import UserError
 from engine.parquet_pages import page_sizes
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
     import polars as pl
 
@@ -135,8 +136,16 @@ def read_npz(path: Path, name: str) -> npt.NDArray[Any]:
     return array
 
 
-def _check_array(file: IO[bytes], size: int) -> None:
-    """Raises ValueError where the array that the header declares is not what the rest of `size` bytes holds."""
+def npz_header(path: Path, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of one array of a `.npz` archive, objects included, of which nothing is read."""
+    with one_line(f"{path}: not a plain .npz file"), zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        with archive.open(f"{name}.npy" if f"{name}.npy" in names else name) as file:
+            return _array_header(file)
+
+
+def _array_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type that a `.npy` file declares; ValueError where it is none."""
     import numpy as np
 
     version = np.lib.format.read_magic(file)
@@ -147,6 +156,12 @@ def _check_array(file: IO[bytes], size: int) -> None:
         shape, _, dtype = readers[version](file)
     except (RecursionError, MemoryError):
         raise ValueError("the header is nested too deep") from None
+    return shape, dtype
+
+
+def _check_array(file: IO[bytes], size: int) -> None:
+    """Raises ValueError where the array that the header declares is not what the rest of `size` bytes holds."""
+    shape, dtype = _array_header(file)
     if dtype.hasobject:
         raise ValueError("an array of Python objects, a pickle; save ids as np.array(ids, dtype=str)")
     if any(side < 0 for side in shape):

@@ -109,6 +109,9 @@ def _compute(experiment: spec.Experiment, dataset: Dataset, split: Split, id_tab
         "table_norm_cv": _cv(norms),
         "warnings": [],
     }
+    zero = int((rows.norms == 0).sum())
+    if zero:
+        diagnostics["warnings"].append(f"{zero} of {n} items' vectors are all zeros, which have no direction")
     distinct = n_distinct(vectors)
     if distinct < _MANY_DISTINCT * n:
         diagnostics["warnings"].append(f"only {distinct} of {n} items' vectors differ; the others are copies")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,11 @@ import polars as pl
 import torch
 from safetensors import safe_open
 
-from engine.bounds import npz_names, one_line, parse_json, read_npy, read_npz, read_parquet
+from engine.bounds import npz_header, npz_names, one_line, parse_json, read_npy, read_npz, read_parquet
 from engine.data import Dataset
+from engine.data.ids import spelled_otherwise
 from engine.data.text import BLANKS, read_lines
+from engine.embeddings.ids import ids_of_column, name_of_ids, only_name, require_no_others, require_one_a_row
 from engine.embeddings.rows import BFLOAT16, Vectors, spans
 from engine.errors import UserError
 
@@ -27,8 +28,6 @@ _TYPES: dict[str, np.dtype[Any]] = {
 }
 """safetensors' names of what vectors may be stored as."""
 Stored = npt.NDArray[Any]
-ID_NAMES = ("ids", "item_ids", "items", "item_id", "id")
-"""What ids are called in a file, besides its own convention."""
 MATRIX_NAMES = ("vectors", "embeddings", "vector", "embedding")
 _LARGEST = 1e15
 """Above it sums of squares leave float32."""
@@ -53,13 +52,8 @@ def open_vectors(path: Path, dataset: Dataset) -> Vectors:
     matrix, ids = _read(path)
     if matrix.ndim != 2 or 0 in matrix.shape or not (matrix.dtype.kind == "f" or matrix.dtype == BFLOAT16):
         raise UserError(f"{path}: needs a matrix of floats (items x dimensions), not {matrix.dtype} {matrix.shape}")
-    if ids is not None and len(matrix) != len(ids):
-        why = ""
-        if len(matrix) == len(ids) + 1:
-            why = " (a padding row, first or last? save the matrix without it)"
-        elif len(ids) == len(matrix) + 1 and ids[0].lower().split(":")[0] in ID_NAMES:
-            why = f" (the first, {ids[0]}, is the name of a column: leave it out)"
-        raise UserError(f"{path}: has {len(matrix)} rows but {len(ids)} ids{why}; give one id a row")
+    if ids is not None:
+        require_one_a_row(ids, len(matrix), path)
     if ids is None:
         _require_item_rows(matrix, dataset, path)
     rows = dataset.item_rows if ids is None else _rows_of(ids, dataset, path)
@@ -155,11 +149,17 @@ def _read(path: Path) -> tuple[Stored, list[str] | None]:
 
 def _read_npz(path: Path) -> tuple[Stored, list[str] | None]:
     names = npz_names(path)
-    key = _ids_name(names, "arrays", path)
-    matrix = read_npz(path, _matrix_name([name for name in names if name != key], path))
-    ids = None if key is None else read_npz(path, key)
-    if ids is None:
+    key = name_of_ids(names, "arrays", path)
+    others = [name for name in names if name != key]
+    chosen = _matrix_name(others, path)
+    matrix = read_npz(path, chosen)
+    if key is None:
+        headers = {name: npz_header(path, name) for name in others if name != chosen}
+        require_no_others(
+            [n for n, (shape, dtype) in headers.items() if shape == (len(matrix),) and dtype.kind in "USOiu"], path
+        )
         return matrix, None
+    ids = read_npz(path, key)
     if ids.dtype.kind == "S":
         try:
             ids = np.char.decode(ids, "utf-8")
@@ -174,16 +174,16 @@ def _read_npz(path: Path) -> tuple[Stored, list[str] | None]:
 def _read_parquet(path: Path) -> tuple[Stored, list[str] | None]:
     table = read_parquet(path, f"{path}: not a readable parquet file")
     # Beside item_id, a column named id or items may be anything.
-    name = "item_id" if "item_id" in table.columns else _ids_name(table.columns, "columns", path)
+    name = "item_id" if "item_id" in table.columns else name_of_ids(table.columns, "columns", path)
     if name is None:
-        raise UserError(f"{path}: no column item_id; it has {', '.join(table.columns) or 'no columns'}")
-    ids = table[name]
-    if not (ids.dtype.is_integer() or ids.dtype in (pl.String, pl.Categorical, pl.Enum)) or ids.null_count():
-        raise UserError(f"{path}: column {name} must be texts or whole numbers, none empty, not {ids.dtype}")
-    columns = table.drop(name)
+        raise UserError(
+            f"{path}: no column item_id; it has {', '.join(table.columns[:8]) or 'no columns'}; call the ids so"
+        )
+    ids = ids_of_column(table[name], path)
+    columns = table.drop(name).select(pl.exclude(r"^__index_level_\d+__$"))  # pandas' own numbers of the rows
     lists = [each for each in MATRIX_NAMES if each in columns.columns]
-    matrix = _stacked(columns[_only(lists, "columns", path)], path) if lists else _columns(columns, path)
-    return matrix, ids.cast(pl.String).to_list()
+    matrix = _stacked(columns[only_name(lists, "columns", path)], path) if lists else _columns(columns, path)
+    return matrix, ids
 
 
 def _stacked(vectors: pl.Series, path: Path) -> npt.NDArray[np.floating]:
@@ -215,21 +215,35 @@ def _read_safetensors(path: Path) -> tuple[Stored, list[str] | None]:
     with one_line(f"{path}: not a readable safetensors file"), safe_open(path, "np") as file:
         name = _matrix_name(list(file.keys()), path)
         metadata = file.metadata() or {}
-        key = _ids_name(metadata, "metadata keys", path)
+        key = name_of_ids(metadata, "metadata keys", path)
         part = file.get_slice(name)
         dtype, shape = part.get_dtype(), tuple(part.get_shape())
+        slices = {other: file.get_slice(other) for other in file.keys() if other != name}  # noqa: SIM118
+        along = [n for n, each in slices.items() if each.get_shape() == [*shape[:1]] and "F" not in each.get_dtype()]
+        own = None if key is not None else name_of_ids(along, "tensors", path)
+        numbers = None if own is None else file.get_tensor(own)
     if dtype not in _TYPES or 0 in shape:
         raise UserError(f"{path}: needs a matrix of floats (items x dimensions), not {dtype} {shape}")
     matrix = np.memmap(path, _TYPES[dtype], "r", _begins(path, name), shape)
+    if numbers is not None:
+        return matrix, [str(item) for item in numbers.tolist()]
     if key is None:
+        lists = [each for each in metadata if len(_json_list(metadata[each]) or ()) == shape[0]]
+        require_no_others([*along, *lists], path)
         return matrix, None
-    try:
-        ids = parse_json(metadata[key])
-    except ValueError:
-        ids = None
-    if not isinstance(ids, list):
+    ids = _json_list(metadata[key])
+    if ids is None:
         raise UserError(f"{path}: the metadata key `{key}` is not a JSON list of item ids")
     return matrix, [str(item) for item in ids]
+
+
+def _json_list(text: str) -> list[Any] | None:
+    """The list that the text is; None where it is another thing."""
+    try:
+        value = parse_json(text) if text.lstrip().startswith("[") else None
+    except ValueError:
+        return None
+    return value if isinstance(value, list) else None
 
 
 def _begins(path: Path, name: str) -> int:
@@ -243,32 +257,20 @@ def _matrix_name(names: list[str], path: Path) -> str:
     """The name of the matrix among those of a file: one of `MATRIX_NAMES`, or the only one."""
     usual = [name for name in MATRIX_NAMES if name in names]
     if usual:
-        return _only(usual, "matrices", path)
+        return only_name(usual, "matrices", path)
     if len(names) != 1:
         raise UserError(f"{path}: holds {', '.join(names) or 'no tensors'}; name the one to use `vectors`")
-    return names[0]
-
-
-def _ids_name(names: Iterable[str], kind: str, path: Path) -> str | None:
-    """The name of the ids among those of a file; None where it has none."""
-    usual = [name for name in ID_NAMES if name in names]
-    return _only(usual, kind, path) if usual else None
-
-
-def _only(names: list[str], kind: str, path: Path) -> str:
-    if len(names) > 1:
-        raise UserError(f"{path}: the {kind} {' and '.join(names)} could each be meant; keep one of these names")
     return names[0]
 
 
 def _rows_of(ids: list[str], dataset: Dataset, path: Path) -> npt.NDArray[np.int64]:
     """[items] the row of every item. Blanks around an id count only where ids differ in nothing else."""
     wanted = dataset.item_ids
-    row = _by_id(ids, path)
+    row = {item: place for place, item in enumerate(ids)}
     if any(item not in row for item in wanted):
         bare, bare_wanted = ([item.strip(BLANKS) for item in each] for each in (ids, wanted))
         if len(set(bare)) == len(ids) and len(set(bare_wanted)) == len(wanted):
-            row, wanted = _by_id(bare, path), bare_wanted
+            row, wanted = {item: place for place, item in enumerate(bare)}, bare_wanted
     missing = [item for item in wanted if item not in row]
     if missing and len(missing) == len(wanted):
         raise UserError(
@@ -276,18 +278,11 @@ def _rows_of(ids: list[str], dataset: Dataset, path: Path) -> npt.NDArray[np.int
             "give the ids of .inter"
         )
     if missing:
+        more = _also(len(missing) - 1, "nor for {} more")
         raise UserError(
-            f"{path}: no vector for item {missing[0]} of {dataset.name}{_also(len(missing) - 1, 'nor for {} more')}"
+            f"{path}: no vector for item {missing[0]} of {dataset.name}{spelled_otherwise(missing[0], ids)}{more}"
         )
     return np.array([row[item] for item in wanted], dtype=np.int64)
-
-
-def _by_id(ids: list[str], path: Path) -> dict[str, int]:
-    row = {item: n for n, item in enumerate(ids)}
-    if len(row) != len(ids):
-        double = next(item for n, item in enumerate(ids) if row[item] != n)
-        raise UserError(f"{path}: the id {double} occurs more than once; keep one row per item")
-    return row
 
 
 def _shown(ids: list[str]) -> str:

@@ -5,6 +5,7 @@ import itertools
 import json
 import pickle
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,18 @@ def tensors(value: Any) -> Callable[[Path], object]:
     return lambda file: torch.save(value, file)
 
 
+def program(file: Path) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x/code/__torch__.py", "import os")
+
+
 def raw(file: Path) -> None:
     X.tofile(file)
+
+
+def columns(form: str) -> str:
+    """A line of each vector in which {0} is its id and {1} to {4} are its numbers."""
+    return "".join(form.format(name, *row) + "\n" for name, row in zip(IDS, X.tolist(), strict=True))
 
 
 T = torch.from_numpy(X)
@@ -85,6 +96,24 @@ T = torch.from_numpy(X)
         ("x.pt", tensors(dict(zip(IDS, T, strict=True))), (), IDS),
         ("x.pt", tensors({"state": {"items.weight": T}}), (), None),
         ("x.pt", tensors(T.to(torch.bfloat16)), (), None),
+        ("x.pt", tensors({name: row[None] for name, row in zip(IDS, T, strict=True)}), (), IDS),
+        ("x.pt", tensors(dict(zip(IDS, X.tolist(), strict=True))), (), IDS),
+        ("x.f32.gz", lambda file: file.write_bytes(gzip.compress(X.tobytes())), ("--width", "4"), None),
+        ("x.json", lambda file: file.write_text(LINES), (), IDS),
+        ("x.json", lambda file: file.write_text(f"[{LINES.strip().replace(chr(10), ',')}]"), (), IDS),
+        (
+            "x.json",
+            lambda file: file.write_text(json.dumps(dict(zip(IDS, X.tolist(), strict=True)))),
+            (),
+            IDS,
+        ),
+        ("x.csv", lambda file: file.write_text("asin,d0,d1,d2,d3\n" + TEXT.replace(" ", ",")), (), IDS),
+        ("x.csv", lambda file: file.write_text("asin,0,1,2,3\n" + TEXT.replace(" ", ",")), (), IDS),
+        ("x.csv", lambda file: file.write_text("d0,d1,item_id,d2,d3\n" + columns("{1},{2},{0},{3},{4}")), (), IDS),
+        ("x.csv", lambda file: file.write_text(",item_id,a,b,c,d\n" + columns("9,{0},{1},{2},{3},{4}")), (), IDS),
+        ("x.csv", lambda file: file.write_text("id,vector\n" + columns('{0},"[{1}, {2}, {3}, {4}]"')), (), IDS),
+        ("x.csv", lambda file: file.write_text("a,b,c,d\n" + columns("{1},{2},{3},{4}")), (), None),
+        ("x.txt", lambda file: file.write_text("3 4\n" + TEXT.replace("b ", "\nb ") + "\n"), (), IDS),
         ("x.f32", raw, ("--width", "4"), None),
         ("x.bin", raw, ("--width", "4", "--ids", "ids.txt"), IDS),
     ],
@@ -101,6 +130,27 @@ def test_forms(
     ("name", "write", "words", "match"),
     [
         ("x.pt", tensors({"a": T, "b": T}), (), "which tensor? --key names one; there are a, b"),
+        ("x.pt", tensors({f"t{n}": T for n in range(12)}), (), "t0, t1, t2, t3, t4, t5, t6, t7 and 4 more"),
+        ("x.pt", tensors({"a": T[0], "b": T[1][:3]}), (), "its vectors have 3 to 4 numbers, not all as many"),
+        ("x.pt", tensors({("a", 1): T[0], ("b", 1): T[1]}), (), "('a', 1) is no id; ids are texts or whole numbers"),
+        ("x.pt", tensors({"asin": IDS, "vectors": T}), (), "asin holds a text or a whole number for every row"),
+        ("x.pt", program, (), "a program of TorchScript, which runs when it is read"),
+        (
+            "x.txt",
+            lambda file: file.write_text("3 3\n" + TEXT),
+            (),
+            "its first line says 3 numbers a vector, its lines",
+        ),
+        ("x.txt", lambda file: file.write_text("\n"), (), "the file is empty"),
+        ("x.txt", lambda file: file.write_bytes(b"\xe9" + TEXT.encode()), (), "x.txt:1: byte 0xe9 is not UTF-8 text"),
+        ("x.txt", lambda file: file.write_bytes(b"a 1\xff\x00\x01"), (), "raw float32 need --width D"),
+        ("x.csv", lambda file: file.write_text("id,a,b\n7,1\n"), (), "x.csv:2: has 2 fields, the header names 3"),
+        ("x.csv", lambda file: file.write_text("id,a,b\n"), (), "the file ends behind its header"),
+        ("x.jsonl", lambda file: file.write_text('{"id": 1, "vector": [true]}\n'), (), "is no list of numbers"),
+        ("x.json", lambda file: file.write_text('{"a": [1], "b": [1, 2]}'), (), "x.json: b: has 2 numbers, not 1"),
+        ("x.txt", lambda file: file.write_text(TEXT), ("--ids", "blank.txt"), "has ids of its own"),
+        ("x.pt", tensors(T), ("--ids", "blank.txt"), "the id of row 2 is empty"),
+        ("x.pt", tensors(T), ("--ids", "named.txt"), "(the first, item_id, is the name of a column: leave it out)"),
         ("x.pt", tensors({"a": T}), ("--key", "z"), "which tensor? --key names one; there are a"),
         ("x.pt", tensors(T.long()), (), "not a tensor of floats"),
         ("x.pt", tensors(T[0]), (), "not a matrix"),
@@ -144,6 +194,8 @@ def test_what_is_not_clear_is_one_line_and_nothing_is_written(
 ) -> None:
     write(tmp_path / name)
     (tmp_path / "other.txt").write_text("x\ny\nz\n")
+    (tmp_path / "blank.txt").write_text("x\n \nz\n")
+    (tmp_path / "named.txt").write_text("item_id\nx\ny\nz\n")
     with pytest.raises(UserError, match=re.escape(match)) as refused:
         import_vectors(request(tmp_path, name, *words))
     assert "\n" not in str(refused.value)
@@ -160,13 +212,13 @@ class Trap:
         return Path.mkdir, (self.folder,)
 
 
-@pytest.mark.parametrize("name", ["x.pkl", "x.pt", "x.pkl.gz"])
+@pytest.mark.parametrize("name", ["x.pkl", "x.pt", "x.pkl.gz", "x.pickle"])
 def test_a_pickle_is_never_read(tmp_path: Path, name: str) -> None:
     trap = {"a": Trap(tmp_path / "sprung")}
     if name == "x.pt":
         torch.save(trap, tmp_path / name)
     else:
-        data = pickle.dumps(trap)
+        data = pickle.dumps(trap, 0 if name == "x.pickle" else None)
         (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
     done = call(tmp_path, "vectors", "import", name, "-o", "x.safetensors")
     assert done.returncode == 2

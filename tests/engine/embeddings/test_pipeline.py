@@ -1,6 +1,7 @@
 """The pipeline: what the graph may see, what each step does, and the cache."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,15 @@ def test_too_large_a_lambda_warns(demo: tuple[Dataset, Split]) -> None:
     diagnostics = pipeline.item_vectors(extreme, *demo).diagnostics
     assert diagnostics["positive_eigenvalues"] < 8
     assert "embedding.reduce.lambda=100 is too large" in diagnostics["warnings"][0]
+
+
+def test_vectors_without_a_direction_warn(demo: tuple[Dataset, Split]) -> None:
+    dataset, split = demo
+    assert dataset.vectors is not None
+    vectors = dataset.vectors.copy()
+    vectors[[3, 5]] = 0
+    diagnostics = pipeline.item_vectors(EXPERIMENT, replace(dataset, vectors=vectors), split).diagnostics
+    assert diagnostics["warnings"] == ["2 of 60 items' vectors are all zeros, which have no direction"]
 
 
 def test_a_large_catalogue_gives_the_same_table_and_diagnostics(

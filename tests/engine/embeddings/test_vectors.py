@@ -120,7 +120,7 @@ def test_bad_npz_and_parquet_are_refused_in_one_line(dataset: Dataset, tmp_path:
     write("only-ids.parquet", ids)
     refused("only-ids.parquet", "has ids but no vectors")
     write("null-ids.parquet", pl.Series("item_id", ["a", None, "c", "d", "e"]), pl.Series("vector", X.tolist()))
-    refused("null-ids.parquet", "column item_id must be texts or whole numbers, none empty")
+    refused("null-ids.parquet", "column item_id: row 2 is empty; every row needs an id")
     write("text.parquet", ids, pl.Series("d0", X[:, 0].astype(np.float32)), pl.Series("title", list("vwxyz")))
     refused("text.parquet", "column title must hold floats, not String")
     write("whole.parquet", ids, pl.Series("vector", [[1, 2]] * 5))

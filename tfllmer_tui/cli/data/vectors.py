@@ -31,7 +31,7 @@ def vectors() -> None:
 
 @group.command("import")
 def import_(
-    source: Annotated[Path, typer.Argument(metavar="FILE", help=".pt .pth .bin .txt .vec .csv .jsonl, raw float32.")],
+    source: Annotated[Path, typer.Argument(metavar="FILE", help=".pt .pth .bin .txt .vec .csv .json(l), raw float32.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="NAME.SOURCE.safetensors, beside the data set.")
     ],
