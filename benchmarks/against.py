@@ -51,7 +51,8 @@ def work(dataset_name: str, backbone: str, sets: list[str], steps: int) -> dict[
     minimised = criterion(experiment.train.loss, n_items)
     batches = [batch for epoch in range(3) for one in model.batches(epoch) for batch in one][:steps]
     valid = held_out(split.valid_history, split.valid)
-    probe = training_probe(split.train, experiment.train.probe)
+    runs = [getattr(experiment.train, "probe_run", 1)]  # an older checkout has none
+    probe = training_probe(split.train, experiment.train.probe, *runs)
 
     def step() -> None:
         model.train()

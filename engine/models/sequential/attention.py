@@ -48,13 +48,15 @@ def attend_used(q: Tensor, kv: Tensor, layout: Layout, heads: int, *, causal: bo
         asked = group.asked
         if asked is None:
             continue
-        k, v = _by_head(group.pad_part(part), 2, heads)
-        block = q.new_zeros(group.count * asked.width, q.shape[1])
-        block = block.index_copy(0, asked.slots, q[asked.start : asked.stop])
+        k, v = _by_head(group.pad_part(part) if part.requires_grad else group.repeat_part(part), 2, heads)
+        block = q[asked.start : asked.stop]
+        if len(block) < group.count * asked.width:
+            block = q.new_zeros(group.count * asked.width, q.shape[1]).index_copy_(0, asked.slots, block)
         (query,) = _by_head(block.view(group.count, asked.width, -1), 1, heads)
         mask = _reached_keys(group, asked, causal)
         mixed = F.scaled_dot_product_attention(query, k, v, attn_mask=mask, dropout_p=dropout).transpose(1, 2)
-        parts.append(mixed.reshape(group.count * asked.width, -1).index_select(0, asked.slots))
+        rows = mixed.reshape(group.count * asked.width, -1)
+        parts.append(rows if len(rows) == len(asked.slots) else rows.index_select(0, asked.slots))
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
@@ -94,7 +96,7 @@ class _PackedAttention(torch.autograd.Function):
         out = qkv.new_empty(len(qkv), width)
         kept: list[tuple[Tensor | None, ...]] | None = [] if ctx.needs_input_grad[0] else None
         for group in layout.groups:
-            q, k, v = _by_head(group.pad(qkv), 3, heads)
+            q, k, v = _by_head(group.repeat_part(qkv[group.start : group.stop]), 3, heads)
             real = None if causal else _real_keys(group)
             mask = None if real is None else torch.zeros(real.shape, dtype=q.dtype).masked_fill_(~real, -torch.inf)
             assert _CPU_KERNEL is not None

@@ -42,6 +42,9 @@ class Group:
     slots: [stop - start] place of each item in the flat [count * length] block; None where every
     window is exactly `length` long.
     asked: None where no position of the group is used, or all are (`Layout.used` is None).
+    source: [count * length] which of the group's items stands at each place of the block; behind the end of a window
+        its last one again. None as `slots`.
+    gaps:  places of the block behind the ends of windows; None as `slots`.
     """
 
     start: int
@@ -50,6 +53,8 @@ class Group:
     length: int
     slots: Tensor | None
     asked: Asked | None = None
+    source: Tensor | None = None
+    gaps: Tensor | None = None
 
     def pad(self, x: Tensor) -> Tensor:
         """[T, ...] -> [count, length, ...], zeros behind the end of shorter windows."""
@@ -57,15 +62,44 @@ class Group:
 
     def pad_part(self, part: Tensor) -> Tensor:
         """As `pad`, of the group's own items [stop - start, ...]."""
-        if self.slots is None:
-            return part.view(self.count, self.length, *part.shape[1:])
-        block = part.new_zeros((self.count * self.length, *part.shape[1:]))
-        return block.index_copy(0, self.slots, part).view(self.count, self.length, *part.shape[1:])
+        if part.requires_grad and self.slots is not None:  # whose gradient is a selection of rows
+            block = part.new_zeros((self.count * self.length, *part.shape[1:]))
+            return block.index_copy_(0, self.slots, part).view(self.count, self.length, *part.shape[1:])
+        block = self.repeat_part(part)
+        return block if self.gaps is None else block.flatten(0, 1).index_fill_(0, self.gaps, 0).view_as(block)
+
+    def repeat_part(self, part: Tensor) -> Tensor:
+        """As `pad_part`, with a window's last item behind its end: for places that nothing reads but has to compute
+        with."""
+        if self.source is not None:
+            part = part.index_select(0, self.source)
+        return part.view(self.count, self.length, *part.shape[1:])
 
     def unpad(self, block: Tensor) -> Tensor:
         """[count, length, ...] -> [stop - start, ...]."""
         flat = block.flatten(0, 1)
         return flat if self.slots is None else flat.index_select(0, self.slots)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """How a group's items stand in its block, see `Group`; of equal windows nothing has to be known."""
+
+    slots: Tensor | None = None
+    source: Tensor | None = None
+    gaps: Tensor | None = None
+
+    @staticmethod
+    def of(lengths: Tensor) -> _Places:
+        """Of windows of different lengths, the longest first."""
+        place = torch.arange(int(lengths[0]))
+        ends = lengths[:, None]
+        real = (place < ends).flatten()
+        source = (lengths.cumsum(0)[:, None] - ends + torch.minimum(place, ends - 1)).flatten()
+        return _Places(real.nonzero()[:, 0], source, (~real).nonzero()[:, 0])
+
+    def to(self, device: torch.device) -> _Places:
+        return _Places(*(None if each is None else each.to(device) for each in (self.slots, self.source, self.gaps)))
 
 
 @dataclass(frozen=True)
@@ -105,12 +139,9 @@ class Layout:
             if n < len(sizes) and sizes[n] >= _SLACK * sizes[first]:
                 continue
             stop = int(ends[n - 1])
-            slots = None
-            if sizes[n - 1] < sizes[first]:
-                slots = (window[start:stop] - first) * sizes[first] + positions[start:stop]
-                slots = slots.to(device)
+            places = _Places.of(lengths[first:n]).to(device) if sizes[n - 1] < sizes[first] else _Places()
             part = None if asked is None else asked.of_windows(first, n, device)
-            groups.append(Group(start, stop, n - first, sizes[first], slots, part))
+            groups.append(Group(start, stop, n - first, sizes[first], places.slots, part, places.source, places.gaps))
             first, start = n, stop
         chosen = None if asked is None else asked.used.to(device)
         return Layout(lengths, positions.to(device), (ends - 1).to(device), tuple(groups), chosen)

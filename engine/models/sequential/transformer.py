@@ -12,6 +12,8 @@ from engine.models.projection import Projection
 from engine.models.sequential.attention import attend, attend_used
 from engine.models.sequential.layout import Layout
 
+_ROWS = 1024  # of the inner layer at once where nothing is kept for gradients: they stay in the cache of a core
+
 
 class Block(nn.Module):
     """x + drop(attention(norm(x))), then x + drop(mlp(norm(x))); post-norm: norm(x + drop(attention(x))), then
@@ -57,8 +59,10 @@ class Block(nn.Module):
         return out
 
     def _mlp(self, x: Tensor) -> Tensor:
-        out: Tensor = self.narrow(F.gelu(self.widen(x)))
-        return out
+        if torch.is_grad_enabled() or x.device.type != "cpu" or len(x) <= _ROWS:
+            out: Tensor = self.narrow(F.gelu(self.widen(x)))
+            return out
+        return torch.cat([self._mlp(rows) for rows in x.split(_ROWS)])
 
 
 class Transformer(nn.Module):

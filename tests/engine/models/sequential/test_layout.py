@@ -37,6 +37,21 @@ def test_pad_and_unpad_are_inverse_and_positions_count_from_zero(sizes: list[int
     assert sum(group.count for group in layout.groups) == len(sizes)
 
 
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=20))
+def test_places_behind_a_window_hold_zeros_or_its_last_item(sizes: list[int]) -> None:
+    lengths = torch.tensor(sorted(sizes, reverse=True))
+    layout = Layout.of(lengths, CPU)
+    x = torch.randn(int(lengths.sum()), 3)
+    windows = iter(x.split(lengths.tolist()))
+    for group in layout.groups:
+        zeros, repeated = group.pad(x), group.repeat_part(x[group.start : group.stop])
+        assert torch.equal(group.pad(x.clone().requires_grad_()).detach(), zeros)
+        for padded, repeats in zip(zeros, repeated, strict=True):
+            window = next(windows)
+            assert torch.equal(padded[: len(window)], window) and not padded[len(window) :].any()
+            assert torch.equal(repeats[: len(window)], window) and (repeats[len(window) :] == window[-1]).all()
+
+
 def model_of(backbone: spec.Backbone, **table: object) -> SequentialRecommender:
     experiment = spec.Experiment(backbone=backbone, table=table_of(**({"init": "id", "id_sd": 1.0} | table)))
     return build(experiment, sequences([5]), 20).eval()
