@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from engine import spec
+from engine.presets.tuned import Tuned, list_tuned
 from engine.store.archives.format import reading
 from engine.store.archives.unpacking import look_into
 from tests.tui.cli.calls import call
@@ -114,6 +115,32 @@ def test_every_number_of_the_hidden_learning_rate_is_that_of_archived_runs() -> 
             if cell != "–":
                 known = levels[data_set, arm, lengths[column]]
                 assert cell == f"{sum(known[seed] for seed in numbers) / len(numbers):.4f}", (where, arm, column)
+
+
+@pytest.mark.parametrize("tuned", list_tuned(), ids=lambda tuned: tuned.name)
+def test_a_shipped_tuned_preset_is_the_best_of_its_archived_trials(tuned: Tuned) -> None:
+    """Equal budgets, no trial that read the test split, and no finished one that is better."""
+    own = tuned.document
+    path = DOCS / "results" / f"tuned-{tuned.name}.zip"
+    with reading(path) as archive:
+        trials = dict(zip(archive.run_ids, runs_of(path), strict=True))
+    metric, finished = own.by.removeprefix("valid."), dict.fromkeys(own.arms, 0)
+    for experiment, result in trials.values():
+        assert not experiment.evaluate.test and "test" not in result
+        assert result["valid"][metric] <= own.evidence[experiment.arm]["value"] + 1e-9
+        finished[experiment.arm] += 1
+    _, *rows = tables("Tuned presets")[0]
+    for arm, settings in own.arms.items():
+        evidence = own.evidence[arm]
+        assert evidence["finished"] + evidence["pruned"] + evidence["failed"] == own.trials
+        assert evidence["finished"] == finished[arm]
+        experiment, result = trials[evidence["run"]]
+        assert experiment.arm == arm and (experiment.data.name, experiment.backbone.name) == (own.dataset, own.backbone)
+        assert result["valid"][metric] == pytest.approx(evidence["value"], abs=1e-9)
+        values = spec.flat(experiment)
+        assert {name: values[name] for name in settings} == settings
+        cells = [own.by, str(own.trials), f"{evidence['preset']:.4f}", f"{evidence['value']:.4f}"]
+        assert [f"`{tuned.name}`", arm, *cells] in rows
 
 
 def title_of(stand: dict[str, Any]) -> str:
