@@ -80,21 +80,23 @@ def grids(boards: Sequence[Leaderboard], layout: Layout = "backbones") -> list[G
 
 def _by_backbone(board: Leaderboard, *, difference: bool) -> Grid:
     with_n = board.equal_n is None
-    labels, shared = shortened([row.label for row in board.rows])
+    full = [row.label for row in board.rows]
+    labels, shared = shortened(full)
+    is_ranked = [_is_ranked([row.cells[at] for row in board.rows]) for at, _ in enumerate(board.backbones)]
     rows = tuple(
         (
             label,
             tuple(
-                _difference(cell, board.metric) if difference else _entry(cell, board.metric, with_n)
-                for cell in row.cells
+                _difference(cell, board.metric) if difference else _entry(cell, board.metric, with_n, ranked)
+                for cell, ranked in zip(row.cells, is_ranked, strict=True)
             ),
         )
         for label, row in zip(labels, board.rows, strict=True)
     )
     spread = _DIFFERENCE if difference else _spread(board.equal_n)
-    best = [] if difference else _best([board])
-    unequal = [*_parts([board]), *_unequal([board])]
-    caption = (f"{_data(board)}: {_measured([board])}", *_common(shared), spread, *best, *unequal, *_compared([board]))
+    best = [] if difference else _best(rows)
+    notes = _as_shown([*_parts([board]), *_unequal([board]), *_compared([board])], full, labels)
+    caption = (f"{_data(board)}: {_measured([board])}", *_common(shared), spread, *best, *notes)
     title = f"{board.title} · difference" if difference else board.title
     return Grid(title, caption, "arm", (), board.backbones, rows)
 
@@ -144,25 +146,31 @@ def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
             heads.append((name, 1))
     several = len({board.metric for board in here if board.metric.is_curve}) > 1
     names = tuple(_column(board.metric, several) for board in here)
-    shown, shared = shortened([labels[i] for i in places])
+    full = [labels[i] for i in places]
+    shown, shared = shortened(full)
+    rows = tuple(
+        (
+            label,
+            tuple(
+                _entry(column[i], board.metric, with_n, _is_ranked(column))
+                for column, board in zip(columns, here, strict=True)
+            ),
+        )
+        for label, i in zip(shown, places, strict=True)
+    )
     return Grid(
         title=" · ".join([backbone, *dict.fromkeys(map(_data, here)), "metrics"]),
         caption=(
             f"{', '.join([backbone, *everywhere])}: {_measured(here)}",
             *_common(shared),
             _spread(None if with_n else next(iter(counts), None)),
-            *_best(here),
-            *_parts(here),
-            *_unequal(here),
-            *_compared(here),
+            *_best(rows),
+            *_as_shown([*_parts(here), *_unequal(here), *_compared(here)], full, shown),
         ),
         corner="arm",
         heads=tuple(heads),
         columns=names,
-        rows=tuple(
-            (label, tuple(_entry(column[i], board.metric, with_n) for column, board in zip(columns, here, strict=True)))
-            for label, i in zip(shown, places, strict=True)
-        ),
+        rows=rows,
     )
 
 
@@ -190,9 +198,24 @@ def _measured(boards: Sequence[Leaderboard]) -> str:
     return "; ".join(f"{', '.join(dict.fromkeys(names))} {way}" for way, names in ways.items()) + "."
 
 
-def _best(boards: Sequence[Leaderboard]) -> list[str]:
-    directed = any(board.metric.direction != "neither" for board in boards)
-    return ["Best per column in bold, second best underlined."] if directed else []
+def _best(rows: Sequence[tuple[str, Sequence[Entry | None]]]) -> list[str]:
+    places = {entry.place for _, entries in rows for entry in entries if entry is not None}
+    second = ", second best underlined" if "second" in places else ""
+    return [f"Best per column in bold{second}."] if "best" in places else []
+
+
+def _is_ranked(column: Sequence[BoardCell | None]) -> bool:
+    """Whether there are several arms, of which one is best."""
+    return sum(cell is not None for cell in column) > 1
+
+
+def _as_shown(sentences: Sequence[str], labels: Sequence[str], shown: Sequence[str]) -> list[str]:
+    """Sentences with the arms' names as they stand in the rows, without the changes that all rows share."""
+    names = sorted(zip(labels, shown, strict=True), key=lambda pair: len(pair[0]), reverse=True)
+    for label, name in names:
+        if label != name:
+            sentences = [sentence.replace(label, name) for sentence in sentences]
+    return list(sentences)
 
 
 def _unequal(boards: Sequence[Leaderboard]) -> list[str]:
@@ -227,14 +250,14 @@ def _compared(boards: Sequence[Leaderboard]) -> list[str]:
     return [f"{', '.join(dict.fromkeys(titles))}: {text}." for text, titles in texts.items()]
 
 
-def _entry(cell: BoardCell | None, metric: Metric, with_n: bool) -> Entry | None:
+def _entry(cell: BoardCell | None, metric: Metric, with_n: bool, ranked: bool) -> Entry | None:
     if cell is None:
         return None
     return Entry(
         text=metric.text(cell.mean),
         spread="" if cell.sd is None else metric.text(cell.sd),
         count=cell.n if with_n else None,
-        place="best" if cell.best else "second" if cell.second else "",
+        place="" if not ranked else "best" if cell.best else "second" if cell.second else "",
         mark=cell.versus.mark if cell.versus else "",
     )
 

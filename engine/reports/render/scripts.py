@@ -23,13 +23,15 @@ class Script:
     debian: str
     """A package with a font for it."""
     right_to_left: bool = False
+    has_lowercase: bool = False
+    """Small letters, which are then as high as the Latin ones beside them."""
 
     @property
     def command(self) -> str:
         return rf"\tfllmer{self.name}"
 
 
-_WIDE = ("DejaVu Serif", "FreeSerif", "Times New Roman", "DejaVu Sans")
+_WIDE = ("FreeSerif", "DejaVu Serif", "Times New Roman", "DejaVu Sans")
 _CJK = ("Noto Serif CJK {}", "Noto Sans CJK {}", "Source Han Serif {}", "WenQuanYi Micro Hei")
 SCRIPTS = (
     Script(
@@ -46,8 +48,22 @@ SCRIPTS = (
         (*(font.format("KR") for font in _CJK), "UnBatang.ttf", "AppleMyungjo", "Malgun Gothic"),
         "fonts-noto-cjk",
     ),
-    Script("Cyrillic", "Cyrillic", ((0x400, 0x52F), (0x1C80, 0x1C8F)), ("CMU Serif", *_WIDE), "fonts-dejavu-core"),
-    Script("Greek", "Greek", ((0x370, 0x3FF), (0x1F00, 0x1FFF)), ("CMU Serif", *_WIDE), "fonts-dejavu-core"),
+    Script(
+        "Cyrillic",
+        "Cyrillic",
+        ((0x400, 0x52F), (0x1C80, 0x1C8F)),
+        ("CMU Serif", *_WIDE),
+        "fonts-dejavu-core",
+        has_lowercase=True,
+    ),
+    Script(
+        "Greek",
+        "Greek",
+        ((0x370, 0x3FF), (0x1F00, 0x1FFF)),
+        ("CMU Serif", *_WIDE),
+        "fonts-dejavu-core",
+        has_lowercase=True,
+    ),
     Script(
         "Arabic",
         "Arabic",
@@ -139,6 +155,7 @@ def preamble(latex: str) -> list[str]:
 def _command(script: Script) -> list[str]:
     font = f"{script.command}Font"
     opentype = f"Script={_OPENTYPE.get(script.name, script.name)}"
+    opentype += ", Scale=MatchLowercase" if script.has_lowercase else ""
     chosen = rf"\PackageError{{tfllmer}}{{no font for {script.words}: install one (Debian: {script.debian})}}{{}}"
     for name in reversed(script.fonts):
         chosen = rf"\IfFontExistsTF{{{name}}}{{\tfllmerTake{{{name}}}}}{{{chosen}}}"

@@ -95,7 +95,8 @@ def test_latex_marks_and_caption() -> None:
     assert r"\documentclass" not in text
     single = to_latex(grids(leaderboards(runs[:1])))
     assert "One seed, hence no spread" in single
-    assert r"0.2000} \\" in single
+    assert r"tf-llmer/full & 0.2000 \\" in single  # the best of one is nothing
+    assert "in bold" not in single
     uneven = to_latex(grids(leaderboards(runs[:3])))
     assert "(2)" in uneven
     assert "(1)" in uneven

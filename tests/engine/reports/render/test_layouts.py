@@ -205,7 +205,7 @@ def test_metrics_stand_beside_each_other_under_their_data_set() -> None:
     assert grid.heads == (("a", 2), ("b", 2))
     assert grid.columns == ("test NDCG@10 ↑", "test HR@10 ↑") * 2
     assert row(grid, "tf")[2:] == ["–", "–"]
-    assert row(grid, "id")[2] == "best:0.1005"
+    assert row(grid, "id") == ["second:0.1005", "second:0.2010", ":0.1005", ":0.2010"]  # alone on b
     latex = to_latex([grid], fragment=True)
     assert r"\cmidrule(lr){2-3} \cmidrule(lr){4-5}" in latex
     assert r"\multicolumn{2}{c}{a} & \multicolumn{2}{c}{b}" in latex
@@ -221,6 +221,21 @@ def test_differences_need_a_baseline_and_show_their_interval() -> None:
     assert (cell.text, cell.mark) == ("-0.4993", "better")
     assert cell.interval.startswith("[-0.")
     assert row(grid, "id") == [":0"]
+
+
+@pytest.mark.parametrize("layout", ["backbones", "metrics", "difference"])
+def test_captions_name_arms_as_the_rows_do(layout: Any) -> None:
+    runs = [
+        *tuned("train.epochs=4", valid=0.2, ce=5.0),
+        *tuned("train.epochs=4", "train.lr=0.003", valid=0.1, ce=5.5),
+        *trials("both", [4.0, 4.1], sets=("train.epochs=4",)),
+    ]
+    (grid,) = grids([against("id", runs)], layout)
+    assert [label for label, _ in grid.rows] == ["tf-llmer/full", "id", "id [train.lr=0.003]"]
+    caption = " ".join(grid.caption)
+    assert "Budgets are not equal: settings tried: 1 for tf-llmer/full, 2 for id." in caption
+    assert "against id, chosen on validation" in caption
+    assert caption.count("train.epochs=4") == 1
 
 
 def test_a_change_that_all_rows_share_goes_to_the_caption() -> None:
