@@ -9,6 +9,11 @@ class UserError(Exception):
     """Bad input. Its text is one line: what is wrong, where, and what to do. Exit code 2."""
 
 
+class RankLostError(Exception):
+    """One of the processes that share a run is gone and left no error: killed, most likely. The run can go on from its
+    last checkpoint."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The closest known name as " (did you mean X?)", or all of them where none is close."""
     import difflib

@@ -33,7 +33,7 @@ from typing import Any
 import psutil
 
 from engine import spec
-from engine.errors import UserError
+from engine.errors import RankLostError, UserError
 from engine.files import clear_leftovers, held, write_text
 from engine.spool import EXIT_FULL, REQUEUES, Level, RunFolder, SpoolWriter, read_records
 from engine.warmup import warm_up
@@ -115,6 +115,9 @@ def run(folder: RunFolder, device: str | None = None) -> int:
             recorder.event(str(error), "error")
             recorder.end("failed", f"user error: {error}")
             return 2
+        except RankLostError as error:  # no last word: whoever follows it starts it again from its checkpoint
+            recorder.event(str(error), "error")
+            return 1
         except BaseException as error:  # a panic of Rust code is no Exception
             windows = None if experiment is None or _smaller(before) else _half_step(error, experiment)
             if windows is None:
@@ -179,7 +182,8 @@ def _half_step(error: BaseException, experiment: spec.Experiment) -> int | None:
     has one window already."""
     from engine.training.run import StepTooLargeError
 
-    windows = experiment.execution.micro_batch or experiment.train.batch_size
+    whole = -(-experiment.train.batch_size // experiment.execution.devices)
+    windows = experiment.execution.micro_batch or whole
     return -(-windows // 2) if isinstance(error, StepTooLargeError) and windows > 1 else None
 
 

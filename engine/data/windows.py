@@ -41,10 +41,19 @@ class Batch:
     negatives: IntArray | None = None
     times: IntArray | None = None
 
+    @property
+    def size(self) -> int:
+        """B."""
+        return len(self.lengths)
+
     def parts(self, size: int) -> Iterator[Batch]:
-        """Batches of at most `size` windows that hold the batch together. Each takes every k-th window, so that the
+        """Batches of at most `size` windows that hold the batch together."""
+        return self.dealt(-(-len(self.lengths) // size))
+
+    def dealt(self, count: int) -> Iterator[Batch]:
+        """At most `count` batches that hold the batch together, none empty. Each takes every k-th window, so that the
         long ones, which come first, are spread over all, and each has its longest first as well."""
-        k = -(-len(self.lengths) // size)
+        k = min(count, len(self.lengths))
         starts = np.cumsum(self.lengths) - self.lengths
         for first in range(k):
             where = gather(starts[first::k], self.lengths[first::k])

@@ -57,8 +57,15 @@ class TrainingBatch(Protocol):
     def targets(self) -> IntArray:
         """[N] item indices; the batch's loss is a mean over them."""
 
+    @property
+    def size(self) -> int:
+        """How many windows or pairs it has."""
+
     def parts(self, size: int) -> Iterator[Self]:
         """Batches of at most `size` windows or pairs that hold the batch together."""
+
+    def dealt(self, count: int) -> Iterator[Self]:
+        """At most `count` batches of like size that hold the batch together, none of them empty."""
 
 
 class Trained(Protocol):

@@ -81,6 +81,7 @@ def resolve(
     sets: Sequence[str] = (),
     tuned: str | None = None,
     device: str | None = None,
+    devices: int | None = None,
     threads: int | None = None,
     note: str | None = None,
 ) -> Resolved:
@@ -95,7 +96,8 @@ def resolve(
     axes = {"--method": method, "--ablation": ablation, "--dataset": dataset}
     axes |= {"--backbone": backbone, "--embedding": embedding}
     axes |= {AXIS_FIELDS[name]: given.pop(name) for name in list(given) if name in AXIS_FIELDS}
-    flags = {"seed": seed, "execution.device": device, "execution.threads": threads, "note": note}
+    flags = {"seed": seed, "execution.device": device, "execution.devices": devices, "execution.threads": threads}
+    flags["note"] = note
 
     where = axes["--dataset"] or DATASET
     name = where if has_preset("dataset", where) or not is_path(where) else dataset_name(path_of(where))

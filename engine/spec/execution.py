@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from engine.spec.part import Part
 
@@ -14,6 +14,12 @@ class Execution(Part):
     threads: int = Field(
         1, ge=1, description="CPU threads; more help on an idle machine, and change the last bits of the numbers"
     )
+    devices: int = Field(
+        1,
+        ge=1,
+        description="devices that share each batch, a process each (on cpu: so many processes). Batches and loss stay "
+        "those of one; sums change the last bits, and dropout takes other entries",
+    )
     checkpoint_s: float = Field(30.0, gt=0, description="seconds between checkpoints inside an epoch")
     micro_batch: int | None = Field(
         None,
@@ -24,3 +30,12 @@ class Execution(Part):
     time_limit_s: float | None = Field(
         None, gt=0, description="stop an attempt after so many seconds, with its state saved; none = never"
     )
+
+    @model_validator(mode="after")
+    def _devices_are_there(self) -> Execution:
+        if self.devices > 1 and self.device.startswith("cuda:"):
+            raise ValueError(
+                f"execution.devices={self.devices} takes the devices by itself: execution.device is auto, cpu or cuda, "
+                f"not {self.device}"
+            )
+        return self

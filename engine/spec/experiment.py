@@ -119,6 +119,22 @@ class Experiment(Part):
         return self
 
     @model_validator(mode="after")
+    def _can_be_shared(self) -> Experiment:
+        """What several devices compute together has to be a sum over the batch."""
+        if self.execution.devices == 1:
+            return self
+        why = None
+        if not self.backbone.is_trained:
+            why = f"backbone {self.backbone.name} is fitted in one go"
+        elif isinstance(self.table.inject, AlignedAdapter | GuidedID):
+            why = f"table.inject={self.table.inject.kind} compares the items of a whole batch with one another"
+        elif isinstance(self.train.distil, Distillation):
+            why = f"train.distil={self.train.distil.kind} compares the nodes of a whole batch with one another"
+        if why is not None:
+            raise ValueError(f"execution.devices={self.execution.devices}: {why}; leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _parts_fit(self) -> Experiment:
         if self.table.input_scale != "one" and not isinstance(self.backbone, Sequential):
             raise ValueError(f"table.input_scale needs a backbone that reads histories, not {self.backbone.name}")

@@ -21,6 +21,7 @@ from engine.training import checkpoint, losses, ranking
 from engine.training.curvature import CurvatureProbe
 from engine.training.optimizer import make_optimizer
 from engine.training.outcome import tell_files, tested
+from engine.training.parallel.base import ALONE, Parallel
 from engine.training.usage import Usage
 
 _LOSS_EVERY = 20  # steps between points of the mini-batch loss
@@ -61,6 +62,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
     *,
     resume: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
+    parallel: Parallel = ALONE,
 ) -> dict[str, Any]:
     """Train for `train.epochs`, keep the best validation epoch, and test it.
 
@@ -78,7 +80,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
     optimizer = make_optimizer(model, settings)
     progress = LoopState()
     if resume:
-        progress = LoopState(**checkpoint.load_state(folder.last, model, optimizer))
+        progress = LoopState(**checkpoint.load_state(folder.last, model, optimizer, parallel.own))
     began = time.perf_counter() - progress.wall_s
     usage = Usage(next(model.parameters()).device)
 
@@ -86,13 +88,13 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
         progress.wall_s = time.perf_counter() - began
         durable = secured(folder.spool)
         progress.spool_offset, progress.spool_digest = durable.offset, durable.digest
-        checkpoint.save_state(folder.last, model, optimizer, asdict(progress))
+        parallel.save(folder.last, checkpoint.state_of(model, optimizer), asdict(progress))
 
     def measure() -> None:
         """Curves and validation metrics of the finished epoch; keeps the weights if they are the best."""
         with ranking.evaluating(model) as scorer:
-            _, train_ce = ranking.evaluate(scorer, probe, mask_seen=False)
-            ranks, valid_ce = ranking.evaluate(scorer, valid, experiment.evaluate.mask_seen)
+            _, train_ce = parallel.evaluate(scorer, probe, mask_seen=False)
+            ranks, valid_ce = parallel.evaluate(scorer, valid, experiment.evaluate.mask_seen)
         values = rank_metrics(ranks)
         recorder.points(
             progress.step,
@@ -104,7 +106,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
         progress.train_ce.append({"epoch": progress.epoch, "value": train_ce})
         if values[SELECTION] > progress.best_value:
             progress.best_epoch, progress.best_value = progress.epoch, values[SELECTION]
-            checkpoint.save_weights(folder.best, model, {"epoch": progress.epoch})
+            parallel.save(folder.best, model.state_dict(), {"epoch": progress.epoch})
 
     if not progress.train_ce:
         measure()
@@ -116,12 +118,12 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
         model.begin_epoch(progress.epoch)
         for batch in (one for each in batches[progress.batch :] for one in each):
             tick = time.perf_counter()
-            loss = train_step(model, optimizer, batch, criterion, experiment.execution.micro_batch)
+            loss = train_step(model, optimizer, batch, criterion, experiment.execution.micro_batch, parallel=parallel)
             progress.train_s += time.perf_counter() - tick
             progress.step, progress.batch = progress.step + 1, progress.batch + 1
             progress.targets += len(batch.targets)
             if progress.step % _LOSS_EVERY == 0:
-                value = float(loss)
+                value = parallel.total(loss)
                 recorder.points(
                     progress.step,
                     {
@@ -136,24 +138,26 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
                 recorder.points(progress.step, usage.values())
             if curvature.is_due(progress.epoch, progress.batch, len(batches)):
                 curvature.measure(progress.step)
-            if should_stop():
-                save()
-                raise StoppedError
-            if time.monotonic() - saved > experiment.execution.checkpoint_s:
+            is_due = time.monotonic() - saved > experiment.execution.checkpoint_s
+            stops, is_due = parallel.decided(should_stop(), is_due)
+            if stops or is_due:
                 save()
                 saved = time.monotonic()
+            if stops:
+                raise StoppedError
         progress.epoch, progress.batch = progress.epoch + 1, 0
         measure()
         if progress.epoch == settings.epochs or _is_over(progress, settings.until):
             curvature.measure(progress.step)
         save()
         saved = time.monotonic()
-        if should_stop() and progress.epoch < settings.epochs:
+        (stops,) = parallel.decided(should_stop() and progress.epoch < settings.epochs)
+        if stops:
             raise StoppedError
 
-    checkpoint.load_weights(folder.best, model)
+    checkpoint.load_weights(folder.best, model, parallel.own)
     with ranking.evaluating(model) as scorer:
-        outcome = tested(experiment, split, scorer, folder)
+        outcome = tested(experiment, split, scorer, folder, parallel)
     tell_files(recorder, folder)
     return outcome | {
         "epochs": progress.epoch,
@@ -170,13 +174,14 @@ def train_step(
     batch: TrainingBatch,
     criterion: Criterion,
     micro_batch: int | None = None,
+    *,
+    parallel: Parallel = ALONE,
 ) -> torch.Tensor:
-    """One optimiser step on one batch; returns its mean loss. With `micro_batch` at most so many windows or pairs go
-    through the model at once, and their gradients are added up."""
+    """One optimiser step on one batch; returns its mean loss, of several processes this one's share of it. With
+    `micro_batch` at most so many windows or pairs go through the model at once, and their gradients are added up."""
     optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), device=next(model.parameters()).device)
-    for part in [batch] if micro_batch is None else batch.parts(micro_batch):
-        loss = model.loss(part, criterion) * (len(part.targets) / len(batch.targets))
+    for loss in parallel.losses(model, batch, criterion, micro_batch):
         loss.backward()
         total += loss.detach()
     optimizer.step()

@@ -9,33 +9,35 @@ from safetensors.numpy import save
 from engine import spec
 from engine.data import Split
 from engine.data.cases import held_out, training_probe
-from engine.files import write_bytes
 from engine.metrics import rank_counts, rank_metrics, top_metrics
 from engine.models.base import Scorer
 from engine.spool import Recorder, RunFolder
 from engine.training import ranking
+from engine.training.parallel.base import ALONE, Parallel
 from engine.training.top_lists import top_lists
 
 
-def tested(experiment: spec.Experiment, split: Split, scorer: Scorer, folder: RunFolder) -> dict[str, Any]:
+def tested(
+    experiment: spec.Experiment, split: Split, scorer: Scorer, folder: RunFolder, parallel: Parallel = ALONE
+) -> dict[str, Any]:
     """Metrics of validation and test; the ranks and the top lists they come from go to the folder. With
     `evaluate.test` off nothing of the test split is read: metrics and ranks are those of validation alone."""
     valid = held_out(split.valid_history, split.valid)
     n_users, mask_seen = len(split.train), experiment.evaluate.mask_seen
-    valid_ranks, valid_ce = ranking.evaluate(scorer, valid, mask_seen)
+    valid_ranks, valid_ce = parallel.evaluate(scorer, valid, mask_seen)
     per_user = {"valid": ranking.per_user(valid, valid_ranks, n_users)}
     if not experiment.evaluate.test:
-        write_bytes(folder.ranks, save(per_user))
+        parallel.write(folder.ranks, save(per_user))
         return {
             "valid": rank_metrics(valid_ranks),
             "rank_counts": {"valid": rank_counts(valid_ranks)},
             "valid_ce": valid_ce,
         }
     test = held_out(split.test_history, split.test)
-    test_ranks, test_ce = ranking.evaluate(scorer, test, mask_seen)
-    write_bytes(folder.ranks, save(per_user | {"test": ranking.per_user(test, test_ranks, n_users)}))
+    test_ranks, test_ce = parallel.evaluate(scorer, test, mask_seen)
+    parallel.write(folder.ranks, save(per_user | {"test": ranking.per_user(test, test_ranks, n_users)}))
     lists = top_lists(scorer, test, mask_seen, split.train)
-    write_bytes(folder.top, save({"test": lists.items, "popularity": lists.popularity}))
+    parallel.write(folder.top, save({"test": lists.items, "popularity": lists.popularity}))
     return {
         "valid": rank_metrics(valid_ranks),
         "test": rank_metrics(test_ranks),

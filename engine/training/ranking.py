@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,26 @@ def evaluate(scorer: Scorer, cases: Cases, mask_seen: bool) -> tuple[Ranks, floa
     Ties count against the target, scores that are not numbers too. With `mask_seen` the items of the
     history are left out, the target never. The cross-entropy is over the whole catalogue either way.
     """
+    return together([ranked(scorer, cases, mask_seen)])
+
+
+class Ranked(NamedTuple):
+    """Ranks of cases, and what blocks of them cost: sums of cross-entropies in powers of two, float64."""
+
+    ranks: Ranks
+    costs: Tensor
+
+
+def together(ranked: Sequence[Ranked]) -> tuple[Ranks, float]:
+    """Ranks and mean cross-entropy of cases that were ranked piece by piece, in their order."""
+    ranks = np.concatenate([np.zeros(0, dtype=np.int32), *(each.ranks for each in ranked)])
+    if not len(ranks):
+        return ranks, float("nan")
+    return ranks, LN_2 * float(torch.cat([each.costs for each in ranked]).sum()) / len(ranks)
+
+
+def ranked(scorer: Scorer, cases: Cases, mask_seen: bool) -> Ranked:
+    """See `evaluate`."""
     ranks, costs = [], []
     for part, scores, small in scored(scorer, cases):
         n_items = scores.shape[1]
@@ -55,8 +76,8 @@ def evaluate(scorer: Scorer, cases: Cases, mask_seen: bool) -> tuple[Ranks, floa
         worse = torch.lt(scores, wanted, out=spare).sum(1, dtype=_counts_in(spare))  # no pass to convert in float32
         ranks.append((n_items + 1 - worse).clamp(max=n_items).to(torch.int32))
     if not ranks:
-        return np.zeros(0, dtype=np.int32), float("nan")
-    return torch.cat(ranks).cpu().numpy(), LN_2 * float(torch.stack(costs).sum()) / len(cases)
+        return Ranked(np.zeros(0, dtype=np.int32), torch.zeros(0, dtype=torch.float64))
+    return Ranked(torch.cat(ranks).cpu().numpy(), torch.stack(costs).cpu())
 
 
 def scored(scorer: Scorer, cases: Cases) -> Iterator[tuple[Cases, Tensor, bool]]:

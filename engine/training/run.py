@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,11 +18,15 @@ from engine.models.graph.distil import Lesson
 from engine.models.graph.recommender import GraphRecommender
 from engine.models.registry import build, build_fitted
 from engine.provenance import provenance
-from engine.spool import RunFolder, SpoolWriter
+from engine.spool import RunFolder
 from engine.training import fitting, loop
 from engine.training.diagnosis import start_facts
 from engine.training.initial_rows import initial_rows
 from engine.training.outcome import sizes
+from engine.training.parallel.base import ALONE, Parallel
+from engine.training.parallel.data import DataParallel, join
+from engine.training.parallel.ranks import in_ranks
+from engine.training.parallel.recorders import NullRecorder, RunRecorder
 from engine.training.process import require_precision, settle
 from engine.training.split_files import write_split
 from engine.training.teacher import lesson_of
@@ -38,26 +43,57 @@ class StepTooLargeError(Exception):
 def carry_out(
     experiment: spec.Experiment,
     folder: RunFolder,
-    recorder: SpoolWriter,
+    recorder: RunRecorder,
     attempt: int,
     should_stop: Callable[[], bool],
 ) -> dict[str, Any] | None:
     """The result, or None where the run was stopped. Raises StepTooLargeError where memory does not suffice for a
     step, and what data, vectors and loop raise."""
     experiment.require_made_here()
-    device = _device(experiment.execution.device)
+    size = experiment.execution.devices
+    if size == 1:
+        device = _device(experiment.execution.device)
+        return _carry_out(experiment, folder, recorder, attempt, should_stop, device=device, parallel=ALONE)
+
+    def of_rank(rank: int, meeting: Path) -> dict[str, Any] | None:
+        device = _device(experiment.execution.device, rank, size)
+        join(rank, size, meeting, device)
+        recorded = recorder if rank == 0 else NullRecorder()
+        parallel = DataParallel(rank, size)
+        return _carry_out(experiment, folder, recorded, attempt, should_stop, device=device, parallel=parallel)
+
+    result: dict[str, Any] | None = in_ranks(size, of_rank, should_stop)
+    return result
+
+
+def _carry_out(
+    experiment: spec.Experiment,
+    folder: RunFolder,
+    recorder: RunRecorder,
+    attempt: int,
+    should_stop: Callable[[], bool],
+    *,
+    device: torch.device,
+    parallel: Parallel,
+) -> dict[str, Any] | None:
+    """In one of the processes of the run."""
     require_precision(device, experiment.train.precision)
     settle(device, experiment.execution.threads)
+    execution = experiment.execution
     recorder.facts(
-        {"device": str(device), "threads": experiment.execution.threads, "provenance": provenance(folder.root)}
+        {"device": device.type if execution.devices > 1 else str(device), "threads": execution.threads}
+        | ({"devices": execution.devices} if execution.devices > 1 else {})
+        | {"provenance": provenance(folder.root)}
     )
     dataset = load_dataset(experiment.data)
     split = split_dataset(dataset, experiment.data)
     _tell_of(dataset, experiment, recorder)
-    for kind, path in write_split(folder.root.parent / "splits", experiment, dataset, split).items():
+    splits = folder.root.parent / "splits"
+    tables = parallel.from_first(lambda: write_split(splits, experiment, dataset, split))
+    for kind, path in tables.items():
         recorder.artifact(kind, path)
     recorder.facts(sizes(experiment, split, len(dataset.item_ids)))
-    run = _Run(experiment, dataset, split, folder, recorder, attempt)
+    run = _Run(experiment, dataset, split, folder, recorder, attempt, parallel)
     if not experiment.backbone.is_trained:
         return run.fitted(device, should_stop)
     try:
@@ -70,7 +106,7 @@ _MANY_COPIES = 0.05
 """More copied lines than this share of a file are worth a warning."""
 
 
-def _tell_of(dataset: Dataset, experiment: spec.Experiment, recorder: SpoolWriter) -> None:
+def _tell_of(dataset: Dataset, experiment: spec.Experiment, recorder: RunRecorder) -> None:
     """What a person should know of how a file was read."""
     if isinstance(experiment.data.source, spec.Files):
         recorder.event(f"interactions are ordered by {dataset.order}")
@@ -90,8 +126,9 @@ class _Run:
     dataset: Dataset
     split: Split
     folder: RunFolder
-    recorder: SpoolWriter
+    recorder: RunRecorder
     attempt: int
+    parallel: Parallel
 
     def fitted(self, device: torch.device, should_stop: Callable[[], bool]) -> dict[str, Any]:
         """The result of a closed form; an interrupted attempt is made again."""
@@ -102,7 +139,7 @@ class _Run:
 
     def trained(self, device: torch.device, should_stop: Callable[[], bool]) -> dict[str, Any]:
         """The result of the loop, from the last checkpoint on where there is one. Raises StoppedError."""
-        z = self._vectors(device, should_stop)
+        z = self.parallel.from_first(lambda: self._vectors(device, should_stop))
         model = build(self.experiment, self.split.train, len(self.dataset.item_ids), z)
         if bare := 0 if model.table is None else model.table.bare:
             text = f"{bare} items have no direction of their own (zero vectors); they start at random"
@@ -114,14 +151,22 @@ class _Run:
         model.to(device)
         parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
         self.recorder.facts({"n_targets": model.n_targets, "parameters": parameters, **length})
-        step = self._saved_step()
+        step = self.parallel.from_first(self._saved_step)
         resume = step is not None
-        if not resume and model.table is not None:
+        if not resume and model.table is not None and self.parallel.rank == 0:
             self.recorder.facts({"geometry": start_facts(self.experiment, self.split, model)})
         self._resumed(step)
+        self.parallel.seed(self.experiment.seed)
         with _memory_of_a_step():
             return loop.train(
-                self.experiment, self.split, model, self.recorder, self.folder, resume=resume, should_stop=should_stop
+                self.experiment,
+                self.split,
+                model,
+                self.recorder,
+                self.folder,
+                resume=resume,
+                should_stop=should_stop,
+                parallel=self.parallel,
             )
 
     def _lesson(self, distil: spec.Distillation, device: torch.device, should_stop: Callable[[], bool]) -> Lesson:
@@ -190,11 +235,19 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in says)
 
 
-def _device(name: str) -> torch.device:
+def _device(name: str, rank: int = 0, size: int = 1) -> torch.device:
+    """The device that the settings name, of several the one of this rank."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        found = torch.cuda.device_count()
+    if device.type == "cpu":
+        return device
+    found = torch.cuda.device_count()
+    if size > found:
+        raise UserError(f"execution.devices={size}: {found} CUDA devices found here; use as many, or --device cpu")
+    if (device.index or 0) >= found:
         raise UserError(f"execution.device: no {name} here ({found} CUDA devices found); use --device cpu")
+    if size > 1:
+        device = torch.device("cuda", rank)
+        torch.cuda.set_device(device)
     return device

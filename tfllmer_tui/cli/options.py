@@ -49,4 +49,14 @@ Embedding: TypeAlias = Annotated[
     str | None,
     typer.Option("--embedding", metavar="NAME", help="Item vectors: a name beside the data set, or a file."),
 ]
+TunedName: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--tuned", metavar="NAME", help="The settings that a tuning chose for the arm; see tfllmer tune."),
+]
+Device: TypeAlias = Annotated[
+    str | None, typer.Option("--device", metavar="NAME", help="auto when left out; cpu, cuda, cuda:N.")
+]
+Devices: TypeAlias = Annotated[
+    int | None, typer.Option("--devices", metavar="N", min=1, help="Devices that share each batch; 1 when left out.")
+]
 Threads: TypeAlias = Annotated[int | None, typer.Option("--threads", metavar="N", help="CPU threads; 1 when left out.")]

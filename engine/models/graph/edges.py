@@ -33,6 +33,15 @@ class Pairs:
     targets: IntArray
     negatives: IntArray | None
 
+    @property
+    def size(self) -> int:
+        """N."""
+        return len(self.users)
+
+    def dealt(self, count: int) -> Iterator[Pairs]:
+        """At most `count` batches that hold the batch together, none empty."""
+        return self.parts(-(-len(self.users) // count))
+
     def parts(self, size: int) -> Iterator[Pairs]:
         """Batches of at most `size` pairs that hold the batch together."""
         for first in range(0, len(self.users), size):

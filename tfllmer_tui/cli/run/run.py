@@ -11,6 +11,8 @@ from tfllmer_tui.cli.options import (
     ClusterName,
     DatasetName,
     Db,
+    Device,
+    Devices,
     Embedding,
     Json,
     Method,
@@ -19,6 +21,7 @@ from tfllmer_tui.cli.options import (
     RunId,
     Sets,
     Threads,
+    TunedName,
 )
 from tfllmer_tui.view.printing import draws, put, terminal
 
@@ -52,13 +55,9 @@ def run(
         int | None, typer.Option("--seeds", metavar="N", min=1, help="Train N runs one after another, from --seed on.")
     ] = None,
     sets: Sets = None,
-    tuned: Annotated[
-        str | None,
-        typer.Option("--tuned", metavar="NAME", help="The settings that a tuning chose for the arm; see tfllmer tune."),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option("--device", metavar="NAME", help="auto when left out; cpu, cuda, cuda:N.")
-    ] = None,
+    tuned: TunedName = None,
+    device: Device = None,
+    devices: Devices = None,
     threads: Threads = None,
     note: Annotated[str | None, typer.Option("--note", metavar="TEXT", help="Free text, kept with the run.")] = None,
     tag: Annotated[
@@ -112,6 +111,7 @@ def run(
         sets=sets or [],
         tuned=tuned,
         device=device,
+        devices=devices,
         threads=threads,
         note=note,
     )

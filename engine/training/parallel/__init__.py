@@ -1,0 +1,1 @@
+"""One run on several devices: a process each, which share every batch (docs/performance.md)."""

@@ -1,0 +1,183 @@
+"""What two processes compute together, and one alone, as JSON: a program, since only one that has computed nothing yet
+may fork. `test_parallel.py` runs it once and says what has to hold."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine import spec
+from engine.data import load_dataset, split_dataset
+from engine.data.cases import held_out
+from engine.errors import RankLostError
+from engine.models.base import Trained
+from engine.models.registry import build
+from engine.spool import RunFolder
+from engine.training import loop, ranking
+from engine.training.losses import criterion
+from engine.training.optimizer import make_optimizer
+from engine.training.parallel.base import ALONE, Parallel
+from engine.training.parallel.data import DataParallel, join
+from engine.training.parallel.ranks import in_ranks
+from engine.training.parallel.recorders import NullRecorder
+
+SIZE = 2
+DATA = spec.Data(source=spec.Demo(users=41, items=50, communities=4, dim=16))
+SPLIT = split_dataset(load_dataset(DATA), DATA)
+TABLE = spec.Table(init=spec.RandomRows(), normalize="none")
+# 41 windows: the last batch of an epoch holds one, and one of the two processes has none of its own
+SASREC = spec.SASRec(width=16, inner=32, max_length=10, dropout=0, windows="fixed")
+
+
+def experiment(backbone: Any = SASREC, table: spec.Table = TABLE, micro: int | None = None, **train: Any) -> Any:
+    settings = {"batch_size": 10, "epochs": 3, "lr": 1e-2, "probe": 64, **train}
+    return spec.Experiment(
+        data=DATA,
+        backbone=backbone,
+        table=table,
+        train=spec.Train(**settings),
+        evaluate=spec.Evaluate(curvature=8),
+        execution=spec.Execution(micro_batch=micro),
+    )
+
+
+STEPPED = {
+    "sasrec": experiment(),
+    "gru4rec": experiment(spec.GRU4Rec(width=16, hidden=16, max_length=10, dropout=0, windows="fixed")),
+    "bert4rec": experiment(spec.BERT4Rec(width=16, inner=32, max_length=10, dropout=0, windows="fixed")),
+    "in pieces": experiment(loss=spec.GBCE(negatives=7), micro=2),
+    "freed later": experiment(
+        table=TABLE.model_copy(update={"inject": spec.Initialise(freeze_epochs=1)}), optimizer=spec.AdamW()
+    ),
+    "lightgcn": experiment(
+        spec.LightGCN(width=16), TABLE.model_copy(update={"bias": spec.FreeBias()}), loss=spec.BPR(negatives=2)
+    ),
+}
+
+
+def stepped(one: spec.Experiment, parallel: Parallel, steps: int) -> tuple[list[float], torch.Tensor]:
+    """Losses of the first steps, and the weights behind them."""
+    model = build(one, SPLIT.train, DATA.source.items)  # type: ignore[union-attr]
+    optimizer = make_optimizer(model, one.train)
+    minimised = criterion(one.train.loss, model.n_items)
+    losses: list[float] = []
+    epoch = 0
+    while len(losses) < steps:
+        model.begin_epoch(epoch)
+        for batch in (one for each in model.batches(epoch) for one in each):
+            loss = loop.train_step(model, optimizer, batch, minimised, one.execution.micro_batch, parallel=parallel)
+            losses.append(parallel.total(loss))
+        epoch += 1
+    return losses, weights(model)
+
+
+def weights(model: Trained) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def steps(parallel: Parallel) -> dict[str, Any]:
+    """By name: losses of both ways, and by how much their weights differ."""
+    found = {}
+    for name, one in STEPPED.items():
+        count = 20 if name in ("sasrec", "gru4rec") else 8
+        together, ours = stepped(one, parallel, count)
+        alone, theirs = stepped(one, ALONE, count)
+        found[name] = {"together": together, "alone": alone, "apart": float((ours - theirs).abs().max())}
+    return found
+
+
+def ranks(parallel: Parallel) -> dict[str, Any]:
+    model = build(STEPPED["sasrec"], SPLIT.train, 50)
+    cases = held_out(SPLIT.valid_history, SPLIT.valid)
+    ranking.BLOCK = 5  # many blocks of few users
+    with ranking.evaluating(model) as scorer:
+        ours, theirs = parallel.evaluate(scorer, cases, True), ALONE.evaluate(scorer, cases, True)
+    return {"ranks": [ours[0].tolist(), theirs[0].tolist()], "ce": [ours[1], theirs[1]]}
+
+
+def resumed(parallel: Parallel, home: Path) -> dict[str, Any]:
+    """Whole and interrupted runs, with dropout: their last checkpoints byte by byte."""
+    one = experiment(SASREC.model_copy(update={"dropout": 0.2}))
+
+    def run(name: str, stops: Callable[[], bool] = lambda: False, *, resume: bool = False) -> bytes:
+        folder = RunFolder(home / name)
+        folder.root.mkdir(exist_ok=True)
+        model = build(one, SPLIT.train, 50)
+        parallel.seed(one.seed)
+        loop.train(one, SPLIT, model, NullRecorder(), folder, resume=resume, should_stop=stops, parallel=parallel)
+        return b"".join(tensor.numpy().tobytes() for tensor in model.state_dict().values())
+
+    whole = run("whole")
+    asked = iter(range(100))
+    try:
+        run("parts", lambda: next(asked) == 6)
+    except loop.StoppedError:
+        stopped = True
+    again = run("parts", resume=True)
+    alone = RunFolder(home / "alone")
+    alone.root.mkdir(exist_ok=True)
+    if parallel.rank == 0:  # any number of processes goes on from a checkpoint
+        (alone.root / "last.safetensors").write_bytes((home / "parts" / "last.safetensors").read_bytes())
+        (alone.root / "best.safetensors").write_bytes((home / "parts" / "best.safetensors").read_bytes())
+        loop.train(one, SPLIT, build(one, SPLIT.train, 50), NullRecorder(), alone, resume=True)
+    return {"equal": whole == again, "stopped": stopped, "files": sorted(p.name for p in (home / "whole").iterdir())}
+
+
+def met(work: Callable[[Parallel], Any]) -> Callable[[int, Path], Any]:
+    def of_rank(rank: int, meeting: Path) -> Any:
+        torch.set_num_threads(1)
+        join(rank, SIZE, meeting, torch.device("cpu"))
+        return work(DataParallel(rank, SIZE))
+
+    return of_rank
+
+
+def killed(parallel: Parallel) -> None:
+    if parallel.rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    parallel.decided(True)
+
+
+def raising(parallel: Parallel) -> None:
+    if parallel.rank == 1:
+        raise loop.DivergedError("the loss is nan at step 3")
+    parallel.decided(True)
+
+
+def hanging(parallel: Parallel) -> None:
+    """The first one is deaf, in a product that never ends."""
+    if parallel.rank == 1:
+        raise MemoryError("not enough of it")
+    time.sleep(600)
+
+
+def end_of(work: Callable[[Parallel], Any]) -> str:
+    try:
+        in_ranks(SIZE, met(work), lambda: False)
+    except (RankLostError, loop.DivergedError, MemoryError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "none"
+
+
+def main(home: Path) -> None:
+    never = bool
+    answers = {
+        "steps": in_ranks(SIZE, met(steps), never),
+        "ranks": in_ranks(SIZE, met(ranks), never),
+        "resumed": in_ranks(SIZE, met(lambda parallel: resumed(parallel, home)), never),
+        "ends": {work.__name__: end_of(work) for work in (killed, raising, hanging)},
+        "left": [
+            each for each in map(str, Path("/proc").glob(f"{os.getpid()}/task/*/children")) if Path(each).read_text()
+        ],
+    }
+    print(json.dumps(answers))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
