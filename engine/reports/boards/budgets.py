@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.records import TUNED_BY
@@ -79,6 +79,8 @@ class UnequalBudget:
     """`train.epochs`, or `settings tried`."""
     by_value: tuple[tuple[str, tuple[str, ...]], ...]
     """The arms that have each value; that of most arms last."""
+    columns: tuple[int, ...] = field(default=(), compare=False)
+    """The columns of a board in which it stands so."""
 
     def text(self, name: Callable[[str], str] = str) -> str:
         """`train.epochs 40 for id, 20 for the others`."""
@@ -120,16 +122,16 @@ def unequal_budgets(columns: Iterable[Mapping[str, Mapping[str, Any]]]) -> tuple
 
     columns: for every column of a board the budget by the row's label.
     """
-    found: dict[UnequalBudget, None] = {}
+    differences: list[list[UnequalBudget]] = []
     for budgets in columns:
+        own: list[UnequalBudget] = []
         rules = {tuple(budget.get(setting) for setting in STOPPING) for budget in budgets.values()}
         counted = len(rules) > 1 and all(TRAINED in budget for budget in budgets.values())
         for setting in ("train.batch_size", TRAINED) if counted else BUDGET:
             values = {label: budget[setting] for label, budget in budgets.items() if budget.get(setting) is not None}
-            found |= dict.fromkeys(unequal_values(setting, values))
-        tried = Counter(map(_untuned, budgets))
-        found |= dict.fromkeys(unequal_values("settings tried:", tried))
-    return tuple(found)
+            own += unequal_values(setting, values)
+        differences.append([*own, *unequal_values("settings tried:", Counter(map(_untuned, budgets)))])
+    return _over_columns(differences)
 
 
 def shared_word(setting: str, value: Any) -> str:
@@ -144,12 +146,22 @@ def unshared_settings(columns: Iterable[Mapping[str, Mapping[str, str]]]) -> tup
 
     columns: for every column of a board the settings by the row's label.
     """
-    found: dict[UnequalBudget, None] = {}
+    differences: list[list[UnequalBudget]] = []
     for by_label in columns:
+        differences.append([])
         for setting in (ROW_LENGTH, *SHARED, TUNING):
             values = {label: own[setting] for label, own in by_label.items() if setting in own}
-            found |= dict.fromkeys(unequal_values(setting, values))
-    return tuple(found)
+            differences[-1] += unequal_values(setting, values)
+    return _over_columns(differences)
+
+
+def _over_columns(by_column: Iterable[Iterable[UnequalBudget]]) -> tuple[UnequalBudget, ...]:
+    """Each difference once, with the columns in which it stands."""
+    columns: dict[UnequalBudget, list[int]] = defaultdict(list)
+    for column, differences in enumerate(by_column):
+        for difference in differences:
+            columns[difference].append(column)
+    return tuple(replace(difference, columns=tuple(places)) for difference, places in columns.items())
 
 
 def length_words(lengths: Mapping[str, float]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from engine.errors import UserError
 from engine.metrics import Metric
+from engine.reports.boards.budgets import UnequalBudget
 from engine.reports.boards.leaderboard import MARKS, BoardCell, Leaderboard, shortened
 
 Layout: TypeAlias = Literal["backbones", "metrics", "difference"]
@@ -95,7 +96,7 @@ def _by_backbone(board: Leaderboard, *, difference: bool) -> Grid:
     )
     spread = _DIFFERENCE if difference else _spread(board.equal_n)
     best = [] if difference else _best(rows)
-    notes = _as_shown([*_parts([board]), *_unequal([board]), *_compared([board])], full, labels)
+    notes = _as_shown([*_parts([board]), *_unequal([board], board.backbones), *_compared([board])], full, labels)
     caption = (f"{_data(board)}: {_measured([board])}", *_common(shared), spread, *best, *notes)
     title = f"{board.title} · difference" if difference else board.title
     return Grid(title, caption, "arm", (), board.backbones, rows)
@@ -165,7 +166,7 @@ def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
             *_common(shared),
             _spread(None if with_n else next(iter(counts), None)),
             *_best(rows),
-            *_as_shown([*_parts(here), *_unequal(here), *_compared(here)], full, shown),
+            *_as_shown([*_parts(here), *_unequal(here, (backbone,)), *_compared(here)], full, shown),
         ),
         corner="arm",
         heads=tuple(heads),
@@ -218,11 +219,15 @@ def _as_shown(sentences: Sequence[str], labels: Sequence[str], shown: Sequence[s
     return list(sentences)
 
 
-def _unequal(boards: Sequence[Leaderboard]) -> list[str]:
-    """Once for all columns, with what differs in one of them or more."""
-    texts = dict.fromkeys(budget.text() for board in boards for budget in board.unequal)
+def _unequal(boards: Sequence[Leaderboard], backbones: Sequence[str]) -> list[str]:
+    """Once for all columns, with what differs in one of them or more; only of columns with these backbones."""
+
+    def here(board: Leaderboard, difference: UnequalBudget) -> bool:
+        return any(board.backbones[column] in backbones for column in difference.columns)
+
+    texts = dict.fromkeys(each.text() for board in boards for each in board.unequal if here(board, each))
     notes = [f"Budgets are not equal: {'; '.join(texts)}."] if texts else []
-    settings = dict.fromkeys(difference.text() for board in boards for difference in board.unshared)
+    settings = dict.fromkeys(each.text() for board in boards for each in board.unshared if here(board, each))
     return [*notes, *([f"Not shared: {'; '.join(settings)}."] if settings else [])]
 
 

@@ -238,6 +238,18 @@ def test_captions_name_arms_as_the_rows_do(layout: Any) -> None:
     assert caption.count("train.epochs=4") == 1
 
 
+def test_a_table_of_one_backbone_says_nothing_of_the_arms_of_another() -> None:
+    runs = [
+        *tuned(valid=0.2, ce=5.0),
+        *tuned("train.lr=0.003", valid=0.1, ce=5.5),
+        *trials("both", [4.0, 4.1], sets=("train.epochs=4",)),
+        *tuned(valid=0.2, ce=5.0, backbone="gru4rec"),
+    ]
+    sasrec, gru4rec = grids(leaderboards([run.record for run in runs], ["train_ce"]), "metrics")
+    assert "Budgets are not equal: train.epochs 4 for tf-llmer/full" in " ".join(sasrec.caption)
+    assert "not equal" not in " ".join(gru4rec.caption)
+
+
 def test_a_change_that_all_rows_share_goes_to_the_caption() -> None:
     runs = [record("A", overrides={"train.epochs": 4}), record("B", "id", None, overrides={"train.epochs": 4})]
     (grid,) = grids(leaderboards(runs))
