@@ -33,7 +33,7 @@ import psutil
 from engine.warmup import warm_up
 
 _MODULES = (
-    *("scipy.linalg", "scipy.sparse.linalg", "scipy.stats", "sklearn.cluster", "sklearn.metrics"),
+    *("scipy.linalg", "scipy.sparse.linalg", "sklearn.cluster", "sklearn.metrics"),
     "engine.geometry.graph.leiden",
     *("safetensors.torch", "engine.data", "engine.embeddings.pipeline"),
     *("engine.provenance", "engine.training.run", "engine.models.sequential.sasrec"),

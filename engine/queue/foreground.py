@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 from engine.errors import UserError
@@ -18,6 +20,9 @@ from engine.queue.recovery import conclude
 from engine.queue.starting import IMPATIENT_S, begun, forget
 from engine.records import RunStatus
 from engine.store import Run, Store, StoreError, StoreLostError, get_run, ingest, request_cancel
+
+_LOOK_S = 0.5
+"""Seconds between looks into the store, for what others ask, while the run has spooled nothing new."""
 
 
 class NotStoredError(StoreError):
@@ -54,13 +59,15 @@ def supervise(
     attempts_before, seen = run.attempt, None
     stopped, requested, killed, lost, kill_at = False, False, False, False, math.inf
     quick = store.waiting(min(IMPATIENT_S, store.wait_s))
+    news = _SpoolWatch(store.folder(run.id).spool)
     with _interrupts() as interrupts:
         while True:
             ending = child.executor.ending(child.handle)
             try:
-                if not lost:
+                if not lost and (ending is not None or news.may_be_there()):
                     ingest(quick, run.id)
                     run = get_run(quick, run.id)
+                    news.looked_at = time.monotonic()
             except StoreLostError as error:
                 lost = True
                 on_loss(f"{error}; run {run.id} goes on, and is followed to its end")
@@ -97,6 +104,22 @@ def supervise(
         except StoreError as error:
             raise _not_stored(store, run, ending, error, stopped=bool(interrupts)) from error
     return run
+
+
+@dataclass
+class _SpoolWatch:
+    """Whether it is worth to look for news of a run: a look that finds none is cheap, but there are ten a second."""
+
+    spool: Path
+    size: int = -1
+    looked_at: float = -math.inf
+
+    def may_be_there(self) -> bool:
+        """Since the last look the run has spooled more, or some time has passed in which others may have asked."""
+        before = self.size
+        with suppress(OSError):
+            self.size = self.spool.stat().st_size
+        return self.size != before or time.monotonic() >= self.looked_at + _LOOK_S
 
 
 def _not_stored(store: Store, run: Run, ending: Ending, error: StoreError, *, stopped: bool) -> NotStoredError:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from engine.embeddings.graph.cooccurrence import Matrix
 from engine.geometry.graph.links import draw_entries, inner_products
-from engine.geometry.table.rows import IntArray, Rows
+from engine.geometry.table.rows import Array, IntArray, Rows
 
 SAMPLED_EDGES = 50_000
 _TRIES = 20
@@ -54,8 +53,18 @@ def edge_auc(unit: Rows, pairs: MatchedPairs) -> dict[str, Any]:
     m = len(pairs.i)
     if m < 2:
         return {"auc": None, "se": None, "pairs": m}
-    ranks = rankdata(np.concatenate([inner_products(unit, pairs.i, j) for j in (pairs.j, pairs.other)]))
+    ranks = average_ranks(np.concatenate([inner_products(unit, pairs.i, j) for j in (pairs.j, pairs.other)]))
     auc = (float(ranks[:m].sum()) - m * (m + 1) / 2) / m**2
     q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
     variance = (auc * (1 - auc) + (m - 1) * (q1 - auc**2 + q2 - auc**2)) / m**2
     return {"auc": auc, "se": math.sqrt(max(0.0, variance)), "pairs": m}
+
+
+def average_ranks(values: Array) -> Array:
+    """[m] ranks from 1, those of equal values at their mean; no numbers where a value is none. As
+    `scipy.stats.rankdata`, which takes .7 CPU seconds to import."""
+    if np.isnan(values).any():
+        return np.full(len(values), np.nan)
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Array = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    return ranks

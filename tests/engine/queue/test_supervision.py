@@ -1,5 +1,6 @@
 """Runs as real processes that finish, crash, are stopped and are killed."""
 
+import math
 import os
 import platform
 import signal
@@ -17,7 +18,7 @@ import pytest
 
 from engine.errors import UserError
 from engine.files import held
-from engine.queue import is_alive, resume, settle, start, supervise
+from engine.queue import foreground, is_alive, resume, settle, start, supervise
 from engine.queue.executors.local.processes import ProcessId
 from engine.queue.liveness import own
 from engine.records import RunStatus
@@ -141,6 +142,18 @@ def test_a_run_is_followed_to_its_end(store: Store) -> None:
     assert len(set(seen)) == len(seen), "only told when there is news"
     assert_complete(store, run)
     assert not is_alive(store, ended)
+
+
+def test_the_store_is_looked_into_when_there_are_new_records(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And otherwise once in a while only, of which there is none here."""
+    looks: list[int] = []
+    monkeypatch.setattr(foreground, "_LOOK_S", math.inf)
+    monkeypatch.setattr(foreground, "ingest", lambda store, run_id: looks.append(ingest(store, run_id)))
+    run = begin(store, "finish")
+    ended = supervise(store, run, quiet, poll_s=0.001)
+    assert ended.status == "finished"
+    assert_complete(store, ended)
+    assert looks.count(0) <= 2 + sum(1 for applied in looks if applied), "at first, at the end, and a line half written"
 
 
 def test_it_is_handed_over_to_the_child_at_once(store: Store) -> None:

@@ -6,14 +6,14 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import sparse
+from scipy import sparse, stats
 
 from engine.embeddings.graph.cooccurrence import Matrix
 from engine.embeddings.graph.laplacian import laplacian
 from engine.embeddings.graph.null_graphs import rewired
 from engine.geometry.graph import links, spectra
 from engine.geometry.graph.communities import communities
-from engine.geometry.graph.edges import edge_auc, matched_pairs
+from engine.geometry.graph.edges import average_ranks, edge_auc, matched_pairs
 from engine.geometry.graph.kernel import centred_alignment
 from engine.geometry.graph.leiden import leiden
 from engine.geometry.graph.links import link_energy
@@ -254,3 +254,8 @@ def test_a_graph_is_like_itself_and_unlike_its_nulls() -> None:
     assert told["graphs"]["real"]["gap"] < told["graphs"]["rewired"]["gap"]
     assert fourier["table"][2]["energy"] > 2 * fourier["table"][2]["null"] > 0
     assert compared_spectra(a, [], None, rows)[1]["table"][0]["null_kind"] == "permuted items"
+
+
+@given(st.lists(st.sampled_from([-1.5, -0.0, 0.0, 0.25, 3.0, float("inf"), float("nan")]), max_size=30))
+def test_ranks_are_those_of_scipy(values: list[float]) -> None:
+    np.testing.assert_array_equal(average_ranks(np.array(values)), stats.rankdata(values))
