@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -77,10 +78,23 @@ def _cells(arm: RegimeArm, names: Sequence[str]) -> tuple[Entry | None, ...]:
         *(None if name not in gaps else _gap(gaps[name]) for name in names),
         Entry(standing.outcome or standing.role),
         None if arm.row_length is None else Entry(f"{arm.row_length:.3g}"),
-        None if arm.kappa is None else Entry(f"{arm.kappa.start:.3g}"),
-        None if arm.kappa is None else Entry(f"{arm.kappa.end:.3g}"),
+        None if arm.kappa is None else Entry(_rounded(arm.kappa.start)),
+        None if arm.kappa is None else Entry(_rounded(arm.kappa.end)),
         None if standing.ndcg is None else _entry(standing.ndcg),
     )
+
+
+def _rounded(value: float) -> str:
+    """Three digits that count: 0.16, 1030, 2.43e7."""
+    mantissa, _, exponent = f"{value:.3g}".partition("e")
+    if not exponent:
+        return mantissa
+    return f"{float(f'{value:.3g}'):.0f}" if 0 < int(exponent) < 6 else f"{mantissa}e{int(exponent)}"
+
+
+def _p(value: float) -> str:
+    text = p_text(value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def _entry(value: Summary) -> Entry:
@@ -97,10 +111,11 @@ def _effects(comparison: RegimeComparison) -> Grid | None:
     with_all = [stand for stand in comparison.stands if stand.verdict.effects]
     if not with_all:
         return None
-    columns = list(dict.fromkeys(f"{e.name} on {e.metric.title}" for stand in with_all for e in stand.verdict.effects))
+    columns = list(dict.fromkeys((e.metric.title, e.name) for stand in with_all for e in stand.verdict.effects))
+    heads = Counter(title for title, _ in columns)
     rows = []
     for stand in with_all:
-        effects = {f"{e.name} on {e.metric.title}": e for e in stand.verdict.effects}
+        effects = {(e.metric.title, e.name): e for e in stand.verdict.effects}
         cells: list[Entry | None] = []
         for column in columns:
             effect = effects.get(column)
@@ -110,14 +125,15 @@ def _effects(comparison: RegimeComparison) -> Grid | None:
                 cells.append(Entry(f"{effect.mean:+.4f}"))
             else:
                 test = effect.test
-                interval = f"[{test.lo:+.4f}, {test.hi:+.4f}], p {p_text(effect.p_holm)}"
+                interval = f"[{test.lo:+.4f}, {test.hi:+.4f}], {_p(effect.p_holm)}"
                 cells.append(Entry(f"{test.difference:+.4f}", interval=interval))
         rows.append((stand.regime.title, tuple(cells)))
     caption = (
         "Main effects of normalisation and Rec-PCA and their interaction within each regime, paired over seeds, with "
         "95 % intervals of each alone; p after Holm over the six of a regime.",
     )
-    return Grid(f"effects by regime · {comparison.title}", caption, "regime", (), tuple(columns), tuple(rows))
+    names = tuple(name for _, name in columns)
+    return Grid(f"effects by regime · {comparison.title}", caption, "regime", tuple(heads.items()), names, tuple(rows))
 
 
 def _explained(comparison: RegimeComparison) -> Grid | None:
@@ -131,7 +147,7 @@ def _explained(comparison: RegimeComparison) -> Grid | None:
                 else Entry(f"{share.partial_r2:.2f}", interval=f"[{share.lo:.2f}, {share.hi:.2f}]")
             )
             slope = None if share.slope is None else Entry(f"{share.slope:+.3f}")
-            spearman = Entry(f"{share.spearman:+.2f}", interval=f"p {p_text(share.spearman_p)}", count=share.n)
+            spearman = Entry(f"{share.spearman:+.2f}", interval=_p(share.spearman_p), count=share.n)
             rows.append((f"{way} · {share.name}", (partial, slope, spearman)))
     if not rows:
         return None

@@ -35,6 +35,10 @@ LOG_LENGTH = "log row length"
 LEAST_CV = 0.01
 """Rows that score at unit length count as this norm CV, so that it has a logarithm."""
 
+_COLLINEAR = 1000.0
+"""Condition number of the quantities, each of variance one, above which slopes say nothing: 30 is strong collinearity
+(Belsley, Kuh and Welsch, 1980), and errors of 0.1 % in a quantity then move a slope by its own size."""
+
 _CE = parse_metric("train_ce")
 
 
@@ -102,7 +106,8 @@ def shares(points: Sequence[Mapping[str, float]]) -> Explained:
 
     With residual sums of squares S of the whole model and S_j of the one without quantity j, the partial R^2 is
     (S_j - S) / S_j, the squared partial correlation. Quantities that are missing for a point or do not vary are left
-    out; there must be at least four points more than quantities, else only Spearman's correlations are given.
+    out; there must be at least four points more than quantities, and none of these nearly a linear function of the
+    others, else only Spearman's correlations are given.
     """
     names = [name for name in (*QUANTITIES, LOG_LENGTH) if sum(name in point for point in points) >= 4]
     names = [name for name in names if len({point[name] for point in points if name in point}) > 1]
@@ -118,9 +123,12 @@ def shares(points: Sequence[Mapping[str, float]]) -> Explained:
         return Explained(n, None, rows, f"too few arms for a regression: {n} with {q} quantities; it needs {q + 4}")
     scale = x.std(0, ddof=1)
     scaled = (x - x.mean(0)) / np.where(scale > 0, scale, 1.0)
-    if np.linalg.matrix_rank(scaled) < q:
+    condition = float(np.linalg.cond(scaled))
+    if condition > _COLLINEAR:
         rows = tuple(Share(name, *alone[name], None, None, None, None) for name in names)
-        return Explained(n, None, rows, "no regression: over these arms a quantity is a linear function of the others")
+        nearly = "nearly " if condition < 1 / np.finfo(np.float64).eps else ""
+        note = f"no regression: over these arms a quantity is {nearly}a linear function of the others"
+        return Explained(n, None, rows, note)
     whole, total = _residual(scaled, y), _residual(scaled[:, :0], y)
     slopes = _fit(scaled, y)[1:]
     result = []

@@ -120,6 +120,8 @@ def test_tables_words_and_json_say_the_same() -> None:
     assert len(arms.rows) == len(adapters.rows) == 6
     assert adapters.title.endswith(" · linear")
     assert len(effects.rows) == 2
+    assert effects.heads == (("train CE at the last epoch", 3), ("test NDCG@10", 3))
+    assert effects.columns == ("norm", "Rec-PCA", "interaction") * 2
     first, second = to_json(comparison)["regimes"]
     assert (first["way"], second["way"]) == ("initialise", "linear")
     assert first["arms"][2]["gaps"]["id-norm"]["mean"] == pytest.approx(0.0)

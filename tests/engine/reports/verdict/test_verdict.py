@@ -456,6 +456,18 @@ def test_too_few_arms_for_a_regression_are_said_to_be() -> None:
     assert "a linear function of the others" in shares(double).note
 
 
+@pytest.mark.parametrize(("noise", "is_told"), [(1e-6, True), (1e-4, True), (0.3, False)])
+def test_slopes_of_quantities_that_nearly_follow_from_the_others_are_not_given(noise: float, is_told: bool) -> None:
+    """Their slopes were millions of nats."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=12)
+    points = [{"gap": float(v + rng.normal()), "log kappa": float(v), "c1": float(v + noise * rng.normal())} for v in x]
+    result = shares(points)
+    assert (result.r2 is None) == is_told
+    assert ("nearly a linear function of the others" in result.note) == is_told
+    assert all((share.slope is None) == is_told for share in result.shares)
+
+
 def test_explained_shares_read_the_geometry_of_the_runs() -> None:
     def facts(kappa: float) -> dict[str, object]:
         return {
