@@ -40,14 +40,15 @@ SpoolRecord: TypeAlias = dict[str, Any]
 
 
 def ingest(store: Store, run_id: str) -> int:
-    """Bring the tables up to date with the run's spool; the number of records applied by this call.
+    """Bring the tables up to date with the run's spool, as it is now: one that goes on growing is for the next call.
+    Returns the number of records applied by this one.
 
     Any number of processes may do this at once, whether the run is alive or not. A record that makes
     no sense becomes a warning among the run's events, and the run is damaged. Raises UserError for an unknown run and
     StoreError where the store cannot be written (nothing is lost then: the next call goes on).
     """
     path = store.folder(run_id).spool
-    applied = 0
+    until, applied = path.stat().st_size if path.exists() else 0, 0
     while True:
         with store.read() as session:
             row = session.exec(
@@ -63,7 +64,7 @@ def ingest(store: Store, run_id: str) -> int:
                 return applied
             applied += read_again(store, run_id)
             continue
-        if portion.mark == mark:
+        if portion.mark == mark or (applied and mark.offset >= until):
             return applied
         with store.write(alone=False) as session:
             if _moved(session, run_id, mark, portion.mark):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine import spool
 from engine.errors import UserError
 from engine.store import (
     Store,
@@ -282,3 +283,25 @@ def test_a_spool_that_is_gone_is_no_error(store: Store, tmp_path: Path) -> None:
     store.folder(run.id).spool.rename(tmp_path / "elsewhere")
     assert ingest(store, run.id) == 0
     assert len(series(store, run.id, "loss").steps) == 1
+
+
+def test_a_spool_that_grows_as_fast_as_it_is_read_holds_nobody_up(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(store)
+    writer = spool_of(store, run)
+    writer.start(1, 4321, 17.5)
+    read_on, reads = spool.read_on, 0
+
+    def and_another_point(path: Path, mark: spool.SpoolMark, limit: int) -> spool.Portion | None:
+        nonlocal reads
+        portion, reads = read_on(path, mark, limit), reads + 1
+        write_points(writer, {reads: 1.0})
+        return portion
+
+    monkeypatch.setattr(spool, "read_on", and_another_point)
+    assert ingest(store, run.id) == 1
+    assert ingest(store, run.id) <= 3
+    monkeypatch.undo()
+    ingest(store, run.id)
+    assert series(store, run.id, "loss").steps.tolist() == list(range(1, reads + 1))
