@@ -59,6 +59,8 @@ class Backend(Protocol):
 
     def rows(self, store: Store) -> AbstractContextManager[RowReader]: ...
 
+    def now(self, store: Store) -> datetime: ...
+
     def reading(self, engine: Engine) -> Engine:
         """Whose transactions see one consistent state."""
         ...
@@ -132,6 +134,11 @@ class Store:
         if isinstance(self.backend, SqliteFile):
             return self.backend.path
         raise UserError(f"{self.name}: is on a server and no file; its server has tools for that (pg_dump, vacuumdb)")
+
+    def now(self) -> datetime:
+        """The present moment by the clock that all who use the store share: the server's; for a file this machine's.
+        Raises StoreError."""
+        return self.backend.now(self)
 
     @cached_property
     def engine(self) -> Engine:

@@ -14,16 +14,19 @@ import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.errors import UserError
 from engine.files import ServerAddress, make_folder, path_of, write_text
-from engine.store.core.folders import WATCHED
+from engine.store.core.folders import WATCHED, keep_all
 from engine.store.core.places import MARKER
 from engine.store.core.postgres import PostgresRows, connect, driven, engine_of, translated
 from engine.store.core.schema import HEAD, migrations, newer, older, stamp, upgrade
-from engine.store.dialects.sql import RowReader, run
+from engine.store.core.times import stored_time
+from engine.store.dialects.pieces import NOW
+from engine.store.dialects.sql import RowReader, run, sql
 
 if TYPE_CHECKING:
     import psycopg
@@ -116,6 +119,10 @@ class PostgresServer:
         with self.reading(store.engine).connect() as connection:
             connection.begin()
             yield PostgresRows(driven(connection), store.files)
+
+    def now(self, store: Opened) -> datetime:
+        with self.translated(store.wait_s), self.rows(store) as rows:
+            return stored_time(rows.execute(sql("SELECT {}", NOW)).fetchone()[0])
 
     def reading(self, engine: Engine) -> Engine:
         return engine.execution_options(**_LOOKING)
@@ -232,11 +239,18 @@ def open_server(address: ServerAddress, wait_s: float, *, read_only: bool) -> tu
             raise UserError(newer(address, revision) if revision > HEAD else older(address, revision))
         _prepare(address, wait_s)
     with translated(address, wait_s), closing(connect(address, wait_s)) as connection:
-        settings = dict(connection.execute("SELECT name, value FROM store_setting").fetchall())
-    server = PostgresServer(address, settings["identity"])
-    files = _chosen_files() or Path(settings["files"])
+        server, files = PostgresServer(address, _setting(connection, "identity")), _files_of(connection)
     _require_marked(files, server.identity)
     return server, files
+
+
+def _setting(connection: psycopg.Connection[Any], name: str) -> str:
+    row = connection.execute("SELECT value FROM store_setting WHERE name = %s", (name,)).fetchone()
+    return "" if row is None else str(row[0])
+
+
+def _files_of(connection: psycopg.Connection[Any]) -> Path:
+    return _chosen_files() or Path(_setting(connection, "files"))
 
 
 def _chosen_files() -> Path | None:
@@ -260,6 +274,7 @@ def _prepare(address: ServerAddress, wait_s: float) -> None:
                 _settle(connection, address)
             elif revision != HEAD:
                 upgrade(connection, migrations(address, revision))
+                keep_all(connection, _files_of(driven(connection)))
             _conform(driven(connection))
             _watch(driven(connection))
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -70,6 +71,9 @@ class SqliteFile:
         with closing(connect(self.path, store.wait_s, read_only=True)) as connection:
             begin(connection, "", store.wait_s)
             yield connection
+
+    def now(self, store: Patient) -> datetime:
+        return datetime.now(UTC)
 
     def reading(self, engine: Engine) -> Engine:
         return engine

@@ -193,6 +193,20 @@ def total(value: str, order: str, condition: Sql | None = None) -> Sql:
     return both(sql("total({})", kept), sql(f"coalesce(sum({{}} ORDER BY {order}), 0.0)", kept))
 
 
+# ------------------------------------------------------------------------------------ time
+
+NOW = both(Sql("strftime('%Y-%m-%d %H:%M:%f000', 'now')"), Sql("timezone('UTC', clock_timestamp())"))
+"""The present moment by the clock that all who use a store share: the server's; for a file this machine's."""
+
+
+def seconds_since(column: str) -> Sql:
+    """How long ago the time in a column is, by the same clock."""
+    return both(
+        Sql(f"((julianday('now') - julianday({column})) * 86400.0)"),
+        Sql(f"CAST(extract(epoch FROM timezone('UTC', clock_timestamp()) - {column}) AS double precision)"),
+    )
+
+
 # ------------------------------------------------------------------------------------ damage
 
 DAMAGE = both(

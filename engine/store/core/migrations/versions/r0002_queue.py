@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from engine.store.core.altering import add_columns
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -10,14 +12,18 @@ depends_on = None
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("worker", recreate="always") as worker:
-        worker.add_column(sa.Column("devices", sa.JSON(), nullable=False, server_default="[]"))
-        worker.add_column(sa.Column("draining", sa.Boolean(), nullable=False, server_default="0"))
-    with op.batch_alter_table("run", recreate="always") as run:
-        run.add_column(sa.Column("priority", sa.Integer(), nullable=False, server_default="0"))
-        run.add_column(sa.Column("position", sa.Float(), nullable=False, server_default="0"))
-        run.add_column(sa.Column("crashes", sa.Integer(), nullable=False, server_default="0"))
-        run.add_column(sa.Column("host", sa.String(), nullable=True))
-        run.add_column(sa.Column("device", sa.String(), nullable=True))
-        run.add_column(sa.Column("trashed", sa.DateTime(), nullable=True))
+    add_columns(
+        "worker",
+        sa.Column("devices", sa.JSON(), nullable=False, server_default="[]"),
+        sa.Column("draining", sa.Boolean(), nullable=False, server_default="0"),
+    )
+    add_columns(
+        "run",
+        sa.Column("priority", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("position", sa.Float(), nullable=False, server_default="0"),
+        sa.Column("crashes", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("host", sa.String(), nullable=True),
+        sa.Column("device", sa.String(), nullable=True),
+        sa.Column("trashed", sa.DateTime(), nullable=True),
+    )
     op.create_index("ix_run_queue", "run", ["status", "priority", "position"])

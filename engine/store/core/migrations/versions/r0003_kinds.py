@@ -18,6 +18,20 @@ depends_on = None
 
 _AT_ONCE = 500
 
+_RUN = sa.table(
+    "run",
+    *(sa.column(name, sa.String) for name in ("id", "spec_hash", "config_hash", "data_hash")),
+    *(sa.column(name, sa.JSON) for name in ("spec", "overrides")),
+)
+_STUDY = sa.table("study", sa.column("id", sa.Integer), sa.column("spec", sa.JSON))
+_DIAGNOSIS = sa.table(
+    "diagnosis",
+    sa.column("identity", sa.String),
+    sa.column("spec", sa.JSON),
+    sa.column("result", sa.JSON),
+    sa.column("created", sa.DateTime),
+)
+
 
 def upgrade() -> None:
     connection = op.get_bind()
@@ -48,40 +62,39 @@ class _Runs:
 
         for run_id, old_hash, old_data, spec, overrides in self._rows():
             try:
-                experiment = from_document(json.loads(spec))
+                experiment = from_document(spec)
             except UserError:
                 continue
             values = flat(experiment)
-            row = {
-                "id": run_id,
-                "spec": json.dumps(to_document(experiment)),
-                "overrides": json.dumps(upgraded_settings(json.loads(overrides), values)),
+            row: dict[str, Any] = {
+                "spec": to_document(experiment),
+                "overrides": upgraded_settings(overrides, values),
                 "spec_hash": spec_hash(experiment),
                 "config_hash": config_hash(experiment),
                 "data_hash": data_hash(experiment.data),
             }
-            sets = ", ".join(f"{name} = :{name}" for name in row if name != "id")
-            self._connection.execute(sa.text(f"UPDATE run SET {sets} WHERE id = :id"), row)
+            self._connection.execute(_RUN.update().where(_RUN.c.id == run_id).values(row))
             self.cells[old_hash] = (row["spec_hash"], row["config_hash"], values)
             self.data_hashes[old_data] = row["data_hash"]
 
     def _rows(self) -> Iterator[Any]:
-        query = "SELECT id, spec_hash, data_hash, spec, overrides FROM run WHERE id > :last ORDER BY id LIMIT :most"
+        columns = (_RUN.c.id, _RUN.c.spec_hash, _RUN.c.data_hash, _RUN.c.spec, _RUN.c.overrides)
         last = ""
-        while rows := self._connection.execute(sa.text(query), {"last": last, "most": _AT_ONCE}).all():
+        while rows := self._connection.execute(
+            sa.select(*columns).where(_RUN.c.id > last).order_by(_RUN.c.id).limit(_AT_ONCE)
+        ).all():
             yield from rows
             last = rows[-1][0]
 
 
 def _studies(connection: sa.Connection, runs: _Runs) -> None:
-    for study_id, text in connection.execute(sa.text("SELECT id, spec FROM study")).all():
-        study = json.loads(text)
+    for study_id, spec in connection.execute(sa.select(_STUDY.c.id, _STUDY.c.spec)).all():
+        study = dict(spec)
         for part in ("cells", "former"):
             study[part] = [_cell(cell, runs) for cell in study.get(part, [])]
         if "axes" in study:
             study["axes"] = _renamed(study["axes"])
-        row = {"id": study_id, "spec": json.dumps(study)}
-        connection.execute(sa.text("UPDATE study SET spec = :spec WHERE id = :id"), row)
+        connection.execute(_STUDY.update().where(_STUDY.c.id == study_id).values(spec=study))
 
 
 def _cell(cell: Mapping[str, Any], runs: _Runs) -> dict[str, Any]:
@@ -113,17 +126,18 @@ def _diagnoses(connection: sa.Connection) -> None:
     from engine.spec import from_document, to_document
     from engine.store.diagnoses import question
 
-    query = "SELECT identity, spec, result FROM diagnosis WHERE identity NOT LIKE 'run %' ORDER BY created DESC"
+    identities, columns = _DIAGNOSIS.c.identity, (_DIAGNOSIS.c.identity, _DIAGNOSIS.c.spec, _DIAGNOSIS.c.result)
+    before = sa.select(*columns).where(identities.not_like("run %")).order_by(_DIAGNOSIS.c.created.desc())
     taken: set[str] = set()
-    for identity, spec, result in connection.execute(sa.text(query)).all():
+    for identity, spec, result in connection.execute(before).all():
         try:
-            experiment = from_document(json.loads(spec))
+            experiment = from_document(spec)
         except UserError:
             continue
-        new = question(experiment) if '"histogram"' in result else identity
+        new = question(experiment) if '"histogram"' in json.dumps(result) else identity
+        old = identities == identity
         if new in taken:
-            connection.execute(sa.text("DELETE FROM diagnosis WHERE identity = :old"), {"old": identity})
+            connection.execute(_DIAGNOSIS.delete().where(old))
             continue
         taken.add(new)
-        row = {"old": identity, "new": new, "spec": json.dumps(to_document(experiment))}
-        connection.execute(sa.text("UPDATE diagnosis SET identity = :new, spec = :spec WHERE identity = :old"), row)
+        connection.execute(_DIAGNOSIS.update().where(old).values(identity=new, spec=to_document(experiment)))

@@ -1,7 +1,8 @@
 """What a spool held where it was read to, and why a run is damaged."""
 
 import sqlalchemy as sa
-from alembic import op
+
+from engine.store.core.altering import add_columns
 
 revision = "0004"
 down_revision = "0003"
@@ -10,9 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("run", recreate="always") as run:
-        run.add_column(_text("spool_mark"), insert_after="spool_offset")
-        run.add_column(_text("damage"), insert_after="spool_mark")
+    add_columns("run", _text("spool_mark"), _text("damage"), behind="spool_offset")
 
 
 def _text(name: str) -> sa.Column[str]:

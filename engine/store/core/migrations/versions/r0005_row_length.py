@@ -3,8 +3,6 @@
 Hashes stay: a table as it comes has the identity that it had before there was another.
 """
 
-import json
-
 import sqlalchemy as sa
 from alembic import op
 
@@ -21,15 +19,16 @@ def upgrade() -> None:
     from engine.spec import from_document, to_document
 
     connection = op.get_bind()
-    for table, key in (("run", "id"), ("diagnosis", "identity")):
-        query = sa.text(f"SELECT {key}, spec FROM {table} WHERE {key} > :last ORDER BY {key} LIMIT :most")
-        change = sa.text(f"UPDATE {table} SET spec = :spec WHERE {key} = :key")
-        last = ""
-        while rows := connection.execute(query, {"last": last, "most": _AT_ONCE}).all():
-            for name, stored in rows:
+    for name, named in (("run", "id"), ("diagnosis", "identity")):
+        table = sa.table(name, sa.column(named, sa.String), sa.column("spec", sa.JSON))
+        key, last = table.c[named], ""
+        while rows := connection.execute(
+            sa.select(key, table.c.spec).where(key > last).order_by(key).limit(_AT_ONCE)
+        ).all():
+            for identity, stored in rows:
                 try:
-                    present = to_document(from_document(json.loads(stored)))
+                    present = to_document(from_document(stored))
                 except (UserError, ValueError):
                     continue  # what cannot be read stays as it is; reading it says why
-                connection.execute(change, {"spec": json.dumps(present), "key": name})
+                connection.execute(table.update().where(key == identity).values(spec=present))
             last = rows[-1][0]
