@@ -35,7 +35,7 @@ import psutil
 from engine import spec
 from engine.errors import RankLostError, UserError
 from engine.files import clear_leftovers, held, write_text
-from engine.spool import EXIT_FULL, REQUEUES, Level, RunFolder, SpoolWriter, read_records
+from engine.spool import ATTEMPT, EXIT_FULL, REQUEUES, Level, RunFolder, SpoolWriter, SupersededError, read_records
 from engine.warmup import warm_up
 
 
@@ -76,6 +76,9 @@ def _told(folder: RunFolder, device: str | None) -> int:
     """`run`; where the disk has no room for its last word, the exit code is that."""
     try:
         return run(folder, device)
+    except SupersededError as error:
+        print(error, file=sys.stderr)
+        return 2
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -101,6 +104,8 @@ def run(folder: RunFolder, device: str | None = None) -> int:
         clear_leftovers(folder.root)
         before = _all_records(folder.spool)
         attempt = 1 + sum(record["r"] == "start" for record in before)
+        if attempt > int(os.environ.pop(ATTEMPT, attempt)):  # its worker was stopped before it could start this
+            raise SupersededError(f"{folder.root}: another process has taken it up meanwhile; it is left alone")
         recorder = JobRecorder(folder)
         recorder.start(attempt, os.getpid(), psutil.Process().create_time())
         experiment: spec.Experiment | None = None

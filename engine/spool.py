@@ -41,6 +41,8 @@ EXIT_FULL = 74
 """The exit code of a process that could not write its last word because the disk is full (EX_IOERR)."""
 REQUEUES = "TFLLMER_REQUEUES"
 """The environment variable of a run that is started again by what carries it out: a stop is no end of it."""
+ATTEMPT = "TFLLMER_ATTEMPT"
+"""The environment variable of a run's process that says which attempt it was started for."""
 Level = Literal["info", "warning", "error"]
 EndStatus = Literal["finished", "failed", "cancelled"]
 
@@ -114,13 +116,18 @@ class Recorder(Protocol):
         """The outcome; must be JSON."""
 
 
+class SupersededError(Exception):
+    """Another process has written to the spool, and so has the run: this one has lost it."""
+
+
 class SpoolWriter:
-    """The recorder of a run's own process: one `write` per record, straight to the file."""
+    """The recorder of a run's own process: one `write` per record, straight to the file, and none behind another's."""
 
     def __init__(self, folder: RunFolder) -> None:
         self._root = folder.root
         self._file = os.open(folder.spool, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)  # as the umask lets it be
         self._end_last_line()
+        self._size = os.fstat(self._file).st_size
 
     def _end_last_line(self) -> None:
         """A line that a killed process left torn goes; one that lacks only its newline gets it."""
@@ -141,10 +148,13 @@ class SpoolWriter:
 
     def _append(self, record: Mapping[str, Any]) -> None:
         line = to_json(record).encode() + b"\n"
+        if os.fstat(self._file).st_size != self._size:  # its lock was lost, as a file server may do with one that hangs
+            raise SupersededError(f"{self._root}: another process has taken the run up; this one leaves")
         written = os.write(self._file, line)
         if written < len(line):  # the disk is full: a torn line would take the next record with it
-            os.ftruncate(self._file, os.fstat(self._file).st_size - written)
+            os.ftruncate(self._file, self._size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._root))
+        self._size += written
 
     def start(self, attempt: int, pid: int, pid_start: float) -> None:
         self._append({"r": "start", "attempt": attempt, "pid": pid, "pid_start": pid_start, "at": _now()})

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import platform
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from engine.errors import UserError
 from engine.files import own_log
-from engine.queue.executors.local.processes import process_lives
 from engine.queue.executors.registry import LOCAL, executor_class
+from engine.queue.liveness import worker_lives
 from engine.store import Store
 from engine.store import queue as rows
-from engine.store.core.tables import StoredWorker
 
-HEARTBEAT_S = 5.0
-_SILENCE_S = 120.0
-"""A worker on another host counts as gone after so long without a heartbeat."""
 _START_S = 20.0
 
 
@@ -47,26 +42,19 @@ def workers(store: Store) -> list[WorkerView]:
     adopted or queued again by the next."""
     return [
         WorkerView(
-            w.id,
-            w.host,
-            w.pid,
-            worker_lives(w),
-            w.draining,
-            tuple(w.slots),
-            tuple(w.devices),
-            w.started,
-            w.heartbeat,
-            w.executor,
+            seen.row.id,
+            seen.row.host,
+            seen.row.pid,
+            worker_lives(seen),
+            seen.row.draining,
+            tuple(seen.row.slots),
+            tuple(seen.row.devices),
+            seen.row.started,
+            seen.row.heartbeat,
+            seen.row.executor,
         )
-        for w in rows.list_workers(store)
+        for seen in rows.list_workers(store)
     ]
-
-
-def worker_lives(worker: StoredWorker) -> bool:
-    """By (pid, start time) on this host, by a generous heartbeat elsewhere."""
-    if worker.host != platform.node():
-        return (datetime.now(UTC) - worker.heartbeat).total_seconds() < _SILENCE_S
-    return process_lives(worker.pid, worker.pid_start)
 
 
 def somebody_works(store: Store, executor: str = LOCAL) -> bool:

@@ -1,4 +1,6 @@
-"""Which work answers for a run: its executor and handle in the row, and the lock that its own process holds."""
+"""Which work answers for a run: its executor and handle in the row, and the lock that its own process holds.
+
+Of processes on another machine only that lock tells, and the heartbeat of the worker there, by the store's clock."""
 
 from __future__ import annotations
 
@@ -7,9 +9,20 @@ from sqlmodel import col, update
 from engine.errors import UserError
 from engine.files import is_held
 from engine.queue.executors.base import Ending, Executor
-from engine.queue.executors.local.processes import ProcessId
+from engine.queue.executors.local.processes import ProcessId, process_lives
 from engine.queue.executors.registry import LOCAL, executor
 from engine.store import Run, Store
+from engine.store import queue as rows
+
+HEARTBEAT_S = 5.0
+SILENCE_S = 120.0
+"""A worker on another machine counts as gone after so long without a heartbeat."""
+
+
+def worker_lives(worker: rows.SeenWorker) -> bool:
+    """By (pid, start time) on this machine, by a generous heartbeat elsewhere."""
+    process = ProcessId(worker.row.pid, worker.row.pid_start, worker.row.host)
+    return process_lives(process.pid, process.pid_start) if process.is_here else worker.silent_s < SILENCE_S
 
 
 def handle_of(run: Run) -> str | None:
@@ -49,9 +62,32 @@ def answers(store: Store, run: Run) -> bool:
     if handle is None:
         return False
     try:
-        return executor_of(store, run).alive(handle)
+        return executor_of(store, run).alive(handle) or _is_looked_after(store, run)
     except UserError:
         return True
+
+
+def is_elsewhere(run: Run) -> bool:
+    """Whether the process that answers for it is on another machine."""
+    return not run.handle and run.host is not None and not ProcessId(0, 0.0, run.host).is_here
+
+
+def names(run: Run, handle: str) -> bool:
+    """Whether the row of the run names that work."""
+    if run.handle or run.executor != LOCAL:
+        return run.handle == handle
+    return not is_elsewhere(run) and run.pid == ProcessId.of_handle(handle).pid
+
+
+def _is_looked_after(store: Store, run: Run) -> bool:
+    """Whether somebody on the machine of its process would say that it has ended: the worker that it is of there, or,
+    while it begins, the person who has just started it."""
+    if not is_elsewhere(run):
+        return False
+    if run.worker_id is None:
+        return run.attempt == 0 and (store.now() - run.created).total_seconds() < SILENCE_S
+    there = {seen.row.id: seen for seen in rows.list_workers(store)}.get(run.worker_id)
+    return there is not None and there.row.host == run.host and worker_lives(there)
 
 
 def own_handle(store: Store, run: Run) -> str | None:
@@ -60,15 +96,20 @@ def own_handle(store: Store, run: Run) -> str | None:
 
 
 def is_alive(store: Store, run: Run) -> bool:
-    """Whether anything answers for the run: the work in its row, or a process that holds its lock."""
-    return answers(store, run) or is_held(store.folder(run.id).lock)
+    """Whether anything answers for the run: the work in its row, or a process that holds its lock. Where its folder
+    cannot be seen from here, nobody can say."""
+    folder = store.folder(run.id)
+    return answers(store, run) or is_held(folder.lock) or (is_elsewhere(run) and not folder.root.is_dir())
 
 
-def own(store: Store, run_id: str, name: str, handle: str) -> None:
-    """Store what answers for the run from now on: it may have ended already."""
+def own(store: Store, run_id: str, name: str, handle: str, worker_id: str | None = None) -> bool:
+    """Store what answers for the run from now on: it may have ended already. With `worker_id` only while the run is
+    that worker's; else False."""
     values: dict[str, object] = {"executor": name, "handle": handle, "pid": None, "pid_start": None, "host": None}
     if name == LOCAL:
         process = ProcessId.of_handle(handle)
         values |= {"handle": "", "pid": process.pid, "pid_start": process.pid_start, "host": process.host}
+    claimed = [] if worker_id is None else [col(Run.worker_id) == worker_id]
     with store.write() as session:
-        session.connection().execute(update(Run).where(col(Run.id) == run_id).values(**values))
+        mine = update(Run).where(col(Run.id) == run_id, *claimed)
+        return session.connection().execute(mine.values(**values)).rowcount == 1

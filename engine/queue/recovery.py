@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -46,16 +47,25 @@ def settle(store: Store) -> list[Run]:
 
 
 def isolated(store: Store, run_id: str, work: Callable[[], object]) -> bool:
-    """Do the work for a run; whether it went well. What it raises damages this run, and nothing else; a StoreError,
-    which concerns all runs, passes."""
+    """Do the work for a run; whether it went well, or can be done later, as where a shared folder does not answer.
+    What it raises damages this run, and nothing else; a StoreError, which concerns all runs, passes."""
     try:
         work()
     except StoreError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _NO_ANSWER:
+            return True
         mark_damaged(store, run_id, f"it cannot be followed: {type(error).__name__}: {error}")
         return False
     return True
+
+
+_NO_ANSWER = (
+    *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+    *(errno.ENETDOWN, errno.ENETUNREACH, errno.EREMOTEIO, errno.ECONNRESET, errno.ECONNREFUSED),
+)
+"""What a file system over a network says while its server is away."""
 
 
 def settle_run(store: Store, run_id: str) -> Run:

@@ -18,8 +18,7 @@ from engine.errors import UserError
 from engine.files import is_held
 from engine.queue.executors.base import Ending, Executor, How, Placed, RefusedError, Task
 from engine.queue.executors.endings import last_word
-from engine.queue.fleet import HEARTBEAT_S, worker_lives
-from engine.queue.liveness import handle_of, is_alive, own
+from engine.queue.liveness import HEARTBEAT_S, handle_of, is_alive, names, own, worker_lives
 from engine.queue.policy import after_end
 from engine.queue.recovery import conclude, isolated, settle
 from engine.queue.starting import IMPATIENT_S
@@ -119,14 +118,16 @@ class Worker:
         while not self._leaves_at_once(came):
             now = time.monotonic()
             try:
+                if now >= beat_at:  # before anything else: who was silent for long may have been taken for gone
+                    beat_at = now + HEARTBEAT_S
+                    self._beat()
                 changed = self._follow()
                 if now >= care_at:
                     self._care_for_orphans()
                     care_at = now + HEARTBEAT_S
                 if not self._draining:
                     changed |= self._place()
-                if changed or now >= beat_at:
-                    beat_at = now + HEARTBEAT_S
+                if changed:
                     self._beat()
                 busy_at = time.monotonic() if self._jobs else busy_at
                 if not self._jobs and (self._draining or self._nothing_comes(now - busy_at)):
@@ -147,7 +148,9 @@ class Worker:
 
     def _beat(self) -> None:
         load = self._executor.load([job.placed for job in self._jobs.values()])
-        rows.beat(self._store, self.id, load, draining=self._draining)
+        if not rows.beat(self._store, self.id, load, draining=self._draining):
+            self._row = rows.add_worker(self._store, self.id, self._executor.slots, self._executor.name)
+            self._say(f"worker {self.id} was silent for so long that it was taken for gone; it goes on")
 
     @property
     def _wishes(self) -> rows.Wishes:
@@ -183,9 +186,12 @@ class Worker:
         return claimed
 
     def _start(self, claimed: Sequence[Run]) -> None:
-        wishes = {run.id: wish for run in claimed if (wish := self._wish(run)) is not None}
+        held = rows.held_runs(self._store, self.id, [run.id for run in claimed])
+        wishes = {run.id: wish for run in claimed if run.id in held and (wish := self._wish(run)) is not None}
         runs = [run for run in claimed if run.id in wishes]
-        tasks = [Task(self._store.folder(r.id), wishes[r.id].threads, r.device or "", r.cluster) for r in runs]
+        tasks = [
+            Task(self._store.folder(r.id), wishes[r.id].threads, r.device or "", r.cluster, r.attempt + 1) for r in runs
+        ]
         try:
             handles = self._executor.start(tasks)
         except RefusedError as error:
@@ -208,8 +214,16 @@ class Worker:
             self._own(self._jobs[run.id])
 
     def _own(self, job: _Job) -> None:
-        own(self._store, job.run_id, self._executor.name, job.handle)
-        job.owned = True
+        """Have the run's row name its work; where the run was given to somebody else meanwhile, that work goes."""
+        job.owned = own(self._store, job.run_id, self._executor.name, job.handle, self.id)
+        if not job.owned:
+            self._give_up(job)
+
+    def _give_up(self, job: _Job) -> None:
+        """End what is left here of a run that somebody else has now."""
+        self._executor.stop(job.handle, kill=True)
+        del self._jobs[job.run_id]
+        self._say(f"{job.run_id} was given to somebody else while this worker was silent; it is left to them")
 
     def _wish(self, run: Run) -> Execution | None:
         """How the run wants to be executed; None where nobody can say: it has failed then, and the others do not wait
@@ -234,18 +248,32 @@ class Worker:
         if not self._jobs:
             return False
         before = len(self._jobs)
-        wanted = rows.cancel_requests(self._store, self.id)
+        held = rows.held_runs(self._store, self.id, self._jobs)
         for job in list(self._jobs.values()):
-            attend = partial(self._attend, job, cancel=job.run_id in wanted)
+            attend = partial(self._attend, job, cancel=held.get(job.run_id, False))
+            if job.run_id not in held:
+                attend = partial(self._take_back_or_give_up, job)
             if not isolated(self._store, job.run_id, attend):
                 self._executor.stop(job.handle, kill=True)
                 del self._jobs[job.run_id]
                 self._say(f"{job.run_id} cannot be followed; `tfllmer show {job.run_id}` says why")
         return len(self._jobs) < before
 
+    def _take_back_or_give_up(self, job: _Job) -> None:
+        """A worker on another machine may have adopted the run, but only here its process can be stopped."""
+        run = get_run(self._store, job.run_id)
+        if run.status != RunStatus.RUNNING or not names(run, job.handle):
+            self._give_up(job)
+            return
+        follower = {seen.row.id: seen.row.host for seen in rows.list_workers(self._store)}.get(run.worker_id or "")
+        if follower == self._row.host or not rows.adopt(self._store, run, self._row):
+            del self._jobs[job.run_id]
+
     def _attend(self, job: _Job, *, cancel: bool) -> None:
         if not job.owned:
             self._own(job)
+            if not job.owned:
+                return
         self._look_after(job)
         self._ingest(job)
         if (state := self._executor.state(job.handle)) != job.state:
@@ -321,8 +349,9 @@ class Worker:
     def _care_for_orphans(self) -> None:
         """Adopt the runs of dead workers that go on, settle those that do not, forget the workers."""
         self._draining |= rows.asked_to_drain(self._store, self.id)
-        for worker in rows.list_workers(self._store):
-            if worker.executor != self._executor.name or worker.id == self.id or worker_lives(worker):
+        for seen in rows.list_workers(self._store):
+            worker = seen.row
+            if worker.executor != self._executor.name or worker.id == self.id or worker_lives(seen):
                 continue
             for run in rows.runs_of(self._store, [worker.id]):
                 isolated(self._store, run.id, partial(self._take_over, run, worker))

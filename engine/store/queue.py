@@ -1,13 +1,13 @@
 """The queue in the store: its order, the claim of a run, and the rows of workers.
 
 Every change is one statement inside `BEGIN IMMEDIATE` that names the state it starts from, so of
-several processes that want the same run one gets it.
+several processes that want the same run one gets it. Times that decide anything (places in the queue, heartbeats) are
+those of the store's clock: hosts need not agree on theirs.
 """
 
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from engine.records import RunStatus
 from engine.store.core.database import Store
 from engine.store.core.tables import Event, Run, StoredWorker
 from engine.store.dialects.alchemy import piece, untyped
-from engine.store.dialects.pieces import json_number, json_text
+from engine.store.dialects.pieces import NOW, json_number, json_text, seconds_since
 
 _THREADS = untyped(json_number("run.spec", "execution", "threads"))
 _DEVICE = piece(json_text("run.spec", "execution", "device"))
@@ -86,7 +86,7 @@ def place_last(store: Store, run_ids: Sequence[str]) -> None:
         priority = session.exec(select(func.min(Run.priority)).where(*_waiting())).one()
         if priority is not None:
             end = session.exec(select(func.max(Run.position)).where(*_waiting(), Run.priority == priority)).one()
-            end = max(end, time.time())  # runs made meanwhile come behind the last position or now
+            end = max(end, store.now().timestamp())  # runs made meanwhile come behind the last position or now
             _place(session, run_ids, priority, [end + n * 1e-6 for n in range(1, len(run_ids) + 1)])
 
 
@@ -125,15 +125,17 @@ def _order() -> tuple[Any, ...]:
 
 
 def claim(store: Store, worker: StoredWorker, place: str, wishes: Wishes) -> Run | None:
-    """Take the first queued run that fits the wishes, for the device `place`; None where there is none. It is then
-    running in the name of the worker until its own process is known.
+    """Take the first queued run that fits the wishes, for the device `place`; None where there is none, or the worker
+    has no row any more, since others have taken it for gone. The run is then running in the name of the worker until
+    its own process is known.
 
     The first run is waited for, not passed over, so that one that wants many threads gets its turn.
     """
     first = select(Run.id).where(*_takes(wishes)).order_by(*_order()).limit(1)
     unclaimed = first.with_for_update(skip_locked=True).scalar_subquery()  # several may claim at once on a server
     narrow = [] if wishes.threads is None else [wishes.threads >= _THREADS]
-    conditions = [col(Run.id) == unclaimed, *_waiting(), *narrow]
+    known = exists(select(StoredWorker.id).where(StoredWorker.id == worker.id))
+    conditions = [col(Run.id) == unclaimed, *_waiting(), *narrow, known]
     mine = update(Run).where(*conditions).returning(col(Run.id))
     with store.write(alone=False) as session:
         claimed = session.connection().execute(
@@ -168,7 +170,7 @@ def put_back(store: Store, run: Run, reason: str, *, crashes: int) -> bool:
 def queue_again(store: Store, run: Run, reason: str) -> bool:
     """Queue a run again at the wish of a person: behind the others, with all its attempts before it. False
     where its row has changed since it was read."""
-    return _to_queue(store, run, reason, 0, time.time(), not_cancelled=False)
+    return _to_queue(store, run, reason, 0, store.now().timestamp(), not_cancelled=False)
 
 
 def _to_queue(store: Store, run: Run, reason: str, crashes: int, position: float, *, not_cancelled: bool) -> bool:
@@ -198,6 +200,8 @@ def unchanged(run: Run) -> tuple[ColumnElement[bool], ...]:
         col(Run.status) == run.status,
         col(Run.pid).is_not_distinct_from(run.pid),
         col(Run.pid_start).is_not_distinct_from(run.pid_start),
+        col(Run.host).is_not_distinct_from(run.host),  # two machines may well give the same number
+        col(Run.worker_id).is_not_distinct_from(run.worker_id),
         col(Run.handle) == run.handle,
         col(Run.spool_offset) == run.spool_offset,
     )
@@ -256,7 +260,7 @@ def _log(session: Session, run_id: str, text: str) -> None:
 
 def add_worker(store: Store, worker_id: str, slots: Sequence[str], executor: str = "local") -> StoredWorker:
     """A row for this process as a worker of the executor with these slots (the device of each)."""
-    me, now = psutil.Process(), datetime.now(UTC)
+    me, now = psutil.Process(), store.now()
     worker = StoredWorker(
         id=worker_id,
         host=platform.node(),
@@ -273,19 +277,20 @@ def add_worker(store: Store, worker_id: str, slots: Sequence[str], executor: str
     return worker
 
 
-def beat(store: Store, worker_id: str, devices: Sequence[dict[str, Any]], *, draining: bool) -> None:
-    """Say that the worker lives, and how its devices are loaded."""
-    values: dict[str, Any] = {"heartbeat": datetime.now(UTC), "devices": list(devices)}
-    with store.write() as session:
+def beat(store: Store, worker_id: str, devices: Sequence[dict[str, Any]], *, draining: bool) -> bool:
+    """Say that the worker lives, and how its devices are loaded; False where its row is gone, since it was silent for
+    so long that others took it for gone."""
+    values: dict[str, Any] = {"heartbeat": untyped(NOW), "devices": list(devices)}
+    with store.write(alone=False) as session:
         mine = update(StoredWorker).where(col(StoredWorker.id) == worker_id)
-        session.connection().execute(mine.values(**values, **({"draining": True} if draining else {})))
+        beaten = session.connection().execute(mine.values(**values, **({"draining": True} if draining else {})))
+        return beaten.rowcount == 1
 
 
 def asked_to_drain(store: Store, worker_id: str) -> bool:
-    """Whether the worker's row says that it takes nothing new (or is gone)."""
+    """Whether the worker's row says that it takes nothing new."""
     with store.read() as session:
-        draining = session.exec(select(StoredWorker.draining).where(StoredWorker.id == worker_id)).first()
-    return draining is None or bool(draining)
+        return bool(session.exec(select(StoredWorker.draining).where(StoredWorker.id == worker_id)).first())
 
 
 def drain_workers(store: Store, worker_ids: Iterable[str]) -> None:
@@ -295,10 +300,20 @@ def drain_workers(store: Store, worker_ids: Iterable[str]) -> None:
         session.connection().execute(these.values(draining=True))
 
 
-def list_workers(store: Store) -> list[StoredWorker]:
-    """All rows of workers, the oldest first, whether they live or not."""
+@dataclass(frozen=True)
+class SeenWorker:
+    """A worker's row, and how long ago its heartbeat was, in seconds."""
+
+    row: StoredWorker
+    silent_s: float
+
+
+def list_workers(store: Store) -> list[SeenWorker]:
+    """All workers that have a row, the oldest first, whether they live or not."""
+    silence = untyped(seconds_since("worker.heartbeat"))
     with store.read() as session:
-        return list(session.exec(select(StoredWorker).order_by(col(StoredWorker.started), col(StoredWorker.id))))
+        rows = select(StoredWorker, silence).order_by(col(StoredWorker.started), col(StoredWorker.id))
+        return [SeenWorker(row, float(silent_s)) for row, silent_s in session.exec(rows)]
 
 
 def leave(store: Store, worker_id: str, wishes: Wishes | None = None) -> bool:
@@ -322,13 +337,14 @@ def runs_of(store: Store, worker_ids: Iterable[str]) -> list[Run]:
         return list(session.exec(mine.order_by(col(Run.id))))
 
 
-def cancel_requests(store: Store, worker_id: str) -> set[str]:
-    """The worker's running runs that a person wants to end."""
+def held_runs(store: Store, worker_id: str, run_ids: Iterable[str]) -> dict[str, bool]:
+    """Those of the runs that are the worker's still, each with whether it runs and a person wants it to end. The others
+    were given to somebody else while the worker was silent."""
     with store.read() as session:
-        query = select(Run.id).where(
-            Run.worker_id == worker_id, Run.status == RunStatus.RUNNING, col(Run.cancel_requested)
+        query = select(Run.id, Run.status, Run.cancel_requested).where(
+            Run.worker_id == worker_id, col(Run.id).in_(list(run_ids))
         )
-        return set(session.exec(query))
+        return {run_id: status == RunStatus.RUNNING and bool(asked) for run_id, status, asked in session.exec(query)}
 
 
 def note_state(store: Store, run_id: str, handle: str, state: str) -> None:

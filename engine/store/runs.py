@@ -68,7 +68,7 @@ def create_run(
     teacher is not at hand."""
     experiment.require_made_here()
     experiment = with_teacher(store, experiment)
-    now, me = datetime.now(UTC), psutil.Process()
+    now, me = store.now(), psutil.Process()  # places in the queue are given by it
     run = row_of(
         str(ULID.from_datetime(now)), experiment, created=now, overrides=overrides, command=command, status=status
     )

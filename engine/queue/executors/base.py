@@ -15,12 +15,14 @@ from engine.spool import RunFolder
 @dataclass(frozen=True)
 class Task:
     """A run to start. `device` is the place that a worker gave it (an offer's; empty: the run's own setting decides),
-    `threads` its CPU threads, `cluster` the preset of `configs/cluster` that it was queued for (empty: none)."""
+    `threads` its CPU threads, `cluster` the preset of `configs/cluster` that it was queued for (empty: none), `attempt`
+    which of its attempts this is (0: whichever comes next), so that a process that comes too late leaves it alone."""
 
     folder: RunFolder
     threads: int
     device: str = ""
     cluster: str = ""
+    attempt: int = 0
 
 
 class RefusedError(UserError):

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from engine.files import held
-from engine.spool import RunFolder, SpoolWriter, read_records
+from engine.spool import ATTEMPT, RunFolder, SpoolWriter, read_records
 
 
 def main(mode: str, folder: RunFolder) -> int:
@@ -36,6 +36,9 @@ def main(mode: str, folder: RunFolder) -> int:
             return 2
         records = read_records(folder.spool)[0]
         attempt = 1 + sum(record["r"] == "start" for record in records)
+        if attempt > int(os.environ.get(ATTEMPT, attempt)):
+            print("another process has taken it up meanwhile", file=sys.stderr)
+            return 2
         step = sum(record["r"] == "points" for record in records) // 2  # a checkpoint half-way
         writer = SpoolWriter(folder)
         writer.start(attempt, os.getpid(), psutil.Process().create_time())

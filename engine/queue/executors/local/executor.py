@@ -19,6 +19,7 @@ from engine.queue.executors.endings import exited
 from engine.queue.executors.local.devices import Devices, choose, count_gpus
 from engine.queue.executors.local.launcher import Launcher
 from engine.queue.executors.local.processes import ProcessId, ask_to_stop, group_lives, kill_group, process_lives
+from engine.spool import ATTEMPT
 
 CANCEL_GRACE_S = 6.0
 
@@ -94,7 +95,9 @@ class LocalExecutor:
         return [self._start(task) for task in tasks]
 
     def _start(self, task: Task) -> str:
-        seen = self._devices.environment(task.device) if task.device else {}
+        seen = dict(self._devices.environment(task.device)) if task.device else {}
+        if task.attempt:
+            seen[ATTEMPT] = str(task.attempt)
         kind = task.device.partition(":")[0]
         process = self._starter.start(task.folder.root, kind, task.threads, seen)
         handle = ProcessId(process.pid, process.pid_start, platform.node()).handle

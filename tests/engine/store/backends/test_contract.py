@@ -309,9 +309,9 @@ def test_a_row_that_has_changed_is_not_put_back(store: Store) -> None:
     worker = rows.add_worker(store, "w", ["cpu"])
     run = claim(store, worker)
     assert run is not None and run.status is RunStatus.RUNNING
-    assert rows.cancel_requests(store, "w") == set()
+    assert rows.held_runs(store, "w", [run.id, new_id()]) == {run.id: False}
     rows.cancel_rows(store, [run.id])
-    assert rows.cancel_requests(store, "w") == {run.id}
+    assert rows.held_runs(store, "w", [run.id]) == {run.id: True}
     assert not rows.put_back(store, run, "gone", crashes=1)
     request = get_run(store, run.id)
     assert rows.queue_again(store, request, "by a person")
@@ -325,9 +325,10 @@ def test_a_row_that_has_changed_is_not_put_back(store: Store) -> None:
 def test_workers_come_beat_and_leave(store: Store) -> None:
     worker = rows.add_worker(store, "w", ["cpu", "cpu"])
     rows.beat(store, "w", [{"load": 0.5}], draining=False)
-    (row,) = rows.list_workers(store)
-    assert (row.slots, row.devices) == (["cpu", "cpu"], [{"load": 0.5}])
-    assert row.heartbeat >= worker.heartbeat
+    (seen,) = rows.list_workers(store)
+    assert (seen.row.slots, seen.row.devices) == (["cpu", "cpu"], [{"load": 0.5}])
+    assert seen.row.heartbeat >= worker.heartbeat
+    assert 0 <= seen.silent_s < 60
     assert not rows.asked_to_drain(store, "w")
     rows.drain_workers(store, ["w"])
     assert rows.asked_to_drain(store, "w")
@@ -335,4 +336,9 @@ def test_workers_come_beat_and_leave(store: Store) -> None:
     assert not rows.leave(store, "w", WISHES)
     assert rows.withdraw(store, [run.id]) == [run.id]
     assert rows.leave(store, "w", WISHES)
-    assert rows.asked_to_drain(store, "w")
+    new_run(store)
+    assert claim(store, worker) is None, "it was taken for gone"
+    assert not rows.beat(store, "w", [], draining=False)
+    rows.add_worker(store, "w", ["cpu"])
+    assert not rows.asked_to_drain(store, "w")
+    assert claim(store, worker) is not None
