@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from types import FrameType
 
 from ulid import ULID
 
@@ -21,6 +19,7 @@ from engine.queue.executors.endings import last_word
 from engine.queue.liveness import HEARTBEAT_S, handle_of, is_alive, names, own, worker_lives
 from engine.queue.policy import after_end
 from engine.queue.recovery import conclude, isolated, settle
+from engine.queue.signals import heard_signals
 from engine.queue.starting import IMPATIENT_S
 from engine.records import RunStatus
 from engine.spec import Execution
@@ -84,7 +83,7 @@ class Worker:
         """Work until it is told to leave; False where the database was deleted, replaced or damaged meanwhile: then it
         has taken nothing new and followed its runs to their end. Raises UserError where no run can be started here."""
         self._store.make_files()
-        with _signals() as came:
+        with heard_signals() as came:
             self._begin(came)
             self._say(f"worker {self.id} (pid {os.getpid()}) on {summary(self._executor.slots)}; Ctrl-C drains it")
             try:
@@ -393,26 +392,3 @@ class Worker:
 def summary(slots: Sequence[str]) -> str:
     """`cuda:0 x 2, cpu x 4`."""
     return ", ".join(device if n == 1 else f"{device} × {n}" for device, n in Counter(slots).items())
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """The SIGINT and SIGTERM that come while the block runs. A closed terminal (SIGHUP) only ends the output."""
-    came: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-
-    def silence(number: int, frame: FrameType | None) -> None:
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        for stream in (1, 2):
-            os.dup2(nothing, stream)
-        os.close(nothing)
-
-    handlers = {signal.SIGINT: note, signal.SIGTERM: note, signal.SIGHUP: silence}
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
