@@ -32,6 +32,7 @@ from engine.reports.render.names import names_of_runs
 from engine.reports.render.panels import (
     ID_LEVEL,
     POPULARITY,
+    choices,
     clipped,
     few_ticks,
     headings,
@@ -174,9 +175,8 @@ def _curves(evidence: Sequence[Evidence]) -> Figure:
         seeds = sorted({len(arm.runs) for arm in few})
         seeds_text = f"{seeds[0]} seed{'s' * (seeds != [1])}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
         axes.set(xlabel="epoch", ylabel="training CE (nats)", ylim=visible(axes))
-        cut = clipped(axes)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        notes.append(" · ".join(filter(None, [seeds_text, cut])))
+        notes.append("\n".join(filter(None, [choices(few), " · ".join(filter(None, [seeds_text, clipped(axes)]))])))
     titles(figure, panels, bench_list, notes)
     shared_legend(figure)
     return figure
@@ -368,11 +368,12 @@ def _tables(
     if not bench_list:
         raise UserError(f"figure {kind}: none of these runs recorded the {what} of its table; train them again")
     figure, panels = panel_grid(len(bench_list))
-    parts = [_by_table([(arm, own) for arm in _few(bench) if (own := of_arm(arm)) is not None]) for bench in bench_list]
+    arms = [[arm for arm in _few(bench) if of_arm(arm) is not None] for bench in bench_list]
+    parts = [_by_table([(arm, own) for arm in few if (own := of_arm(arm)) is not None]) for few in arms]
     styles = dict(zip(dict.fromkeys(name for by_arm in parts for name in by_arm), looks(), strict=False))
     for axes, by_arm in zip(panels, parts, strict=True):
         draw(axes, by_arm, styles)
-    titles(figure, panels, bench_list)
+    titles(figure, panels, bench_list, [choices(few) for few in arms])
     shared_legend(figure)
     return figure
 

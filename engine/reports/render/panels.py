@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
@@ -10,21 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.reports.boards.arms import Bench
+from engine.reports.boards.arms import Arm, Bench
 from engine.reports.stats.statistics import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
-"""Okabe and Ito's, told apart by people who are colour-blind; line styles differ too."""
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
+"""Okabe and Ito's, and for yellow Tol's wine, told apart by people who are colour-blind; line styles differ too."""
 _STYLES = ("-", "--", "-.", ":")
 POPULARITY = "popularity"
 ID_LEVEL = "level of id"
 _PANEL = (3.1, 2.1)  # inches; two stand beside each other on a page, with letters of the size they are given here
 _LINE = 0.15  # inches of a line of a title or legend, which is added to the panels
-_CHARACTER = 0.065  # inches of a title's letter, .06 of a legend's
+_CHARACTER = 0.065  # inches of a title's letter
+_LETTER = 0.06  # and of a legend's
+_HANDLE = 0.5  # inches of a legend's line and the space about it
 
 
 def panel_grid(count: int, legend: int = 0) -> tuple[Figure, list[Axes]]:
@@ -65,16 +68,26 @@ def headings(figure: Figure, panels: Sequence[Axes], names: Sequence[str], notes
     figure.set_figheight(figure.get_figheight() + _LINE * lines * math.ceil(len(panels) / 2))
 
 
+def choices(arms: Sequence[Arm]) -> str:
+    """The settings that validation chose for arms, in lines that a panel has room for; empty where all are as they
+    come."""
+    return wrapped(" · ".join(f"{arm.name} at {', '.join(arm.choice)}" for arm in arms if arm.choice))
+
+
 def shared_legend(figure: Figure) -> None:
     """One legend for all panels, below them, in as many columns as its names leave room for; popularity last."""
     lines: dict[str, Any] = {}
     for axes in figure.axes:
         lines |= {label: line for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     lines = dict(sorted(lines.items(), key=lambda named: named[0] == POPULARITY))
-    width = 0.5 + 0.06 * max(map(len, lines), default=0)
+    room = int((figure.get_figwidth() - _HANDLE) / _LETTER)
+    labels = [textwrap.wrap(label, room, break_long_words=False, break_on_hyphens=False) for label in lines]
+    width = _HANDLE + _LETTER * max((len(line) for label in labels for line in label), default=0)
     columns = min(len(lines), 4, max(1, int(figure.get_figwidth() / width)))
-    figure.set_figheight(figure.get_figheight() + _LINE * math.ceil(len(lines) / columns))
-    figure.legend(handles=list(lines.values()), loc="outside lower center", ncols=columns)
+    height = _LINE * math.ceil(sum(map(len, labels)) / columns)
+    figure.set_figheight(figure.get_figheight() + height)
+    texts = ["\n".join(label) for label in labels]
+    figure.legend(list(lines.values()), texts, loc="outside lower center", ncols=columns)
 
 
 def clipped(axes: Axes) -> str:

@@ -317,6 +317,29 @@ def test_arms_that_start_from_the_same_table_share_a_line() -> None:
     assert [patch.get_label() for patch in axes.patches] == ["tf-llmer/full, tf-llmer/no-norm"]
 
 
+@pytest.mark.parametrize("kind", ["curves", "norms"])
+def test_settings_that_validation_chose_stand_in_the_title(kind: str) -> None:
+    facts = {"geometry": {"norms": {"histogram": {"edges": [1.0, 2.0], "counts": [3]}}}}
+    plain = [run for arm in ("id", "both") for run in trials(arm, [5.0], facts=facts)]
+    longer = trials("both", [4.9], facts=facts, valid=0.9, sets=["table.row_length=0.8"])
+    (axes,) = figures(kind, plain).axes
+    assert " at " not in axes.get_title()
+    (axes,) = figures(kind, [*plain, *longer]).axes
+    assert "tf-llmer/full at table.row_length=0.8" in axes.get_title().splitlines()
+
+
+def test_long_names_in_a_legend_do_not_widen_the_figure(tmp_path: Path) -> None:
+    changes = ["embedding.reduce.columns=128", "table.inject=linear", "train.lr=0.0003"]
+    runs = [*trials("id", [5.0]), *trials("both", [5.0], sets=changes)]
+    figure = figures("curves", runs)
+    (legend,) = figure.legends
+    assert max(len(line) for text in legend.get_texts() for line in text.get_text().splitlines()) <= 45
+    save(figure, tmp_path / "x.svg")
+    width = re.search(r'width="([0-9.]+)pt"', (tmp_path / "x.svg").read_text())
+    assert width is not None
+    assert float(width[1]) < 72 * 3.5
+
+
 def test_conditions_that_all_panels_share_stand_once_and_a_dial_on_each() -> None:
     runs = [
         run
