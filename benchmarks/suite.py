@@ -75,6 +75,7 @@ SUITE = (
     _training("ml-100k", "bert4rec", 2.0, 0.5),
     _share("sasrec"),
     _share("gru4rec"),
+    _share("bert4rec"),
     Benchmark(
         "catalogue",
         ("large_catalogue.py", "--items", "200000", "--rounds", "3"),

@@ -90,6 +90,12 @@ class Train(Part):
     probe_run: Annotated[int, Neutral(1)] = Field(
         4, ge=1, description="how many successive positions of them are drawn together: one encoding serves them all"
     )
+    probe_masks: Annotated[int, Neutral(1)] = Field(
+        1,
+        ge=1,
+        description="of a backbone trained on masked items: how many positions of a run one encoding serves, a mask "
+        "for each behind the history before them all; 1 = each by itself",
+    )
     distil: Annotated[Distil, Neutral(NoTeacher())] = Field(
         default_factory=NoTeacher,
         description="what a graph model learns from a run that has finished: filtered rows (freqd), frequencies over "

@@ -67,14 +67,17 @@ class SequentialRecommender(TableRecommender):
 
     @property
     def _longest_run(self) -> int:
-        """How many successive positions one encoding serves: one where an output depends on what stands behind it, be
-        it by how far from the end it is, else so many that each still sees seven eighths of what it would see alone."""
-        settings = self._settings
-        if self.backbone.mask_share is not None or isinstance(settings, spec.PrefixTrained):
+        """How many successive positions one encoding serves, at most so many that each still sees seven eighths of what
+        it would see alone: masks behind one history, as many as `train.probe_masks` says, or outputs of a backbone that
+        reads forwards; one where an output depends on what stands behind it, be it by how far from the end it is."""
+        settings, most = self._settings, max(1, self.history_length // 8)
+        if self.backbone.mask_share is not None:
+            return min(most, self._experiment.train.probe_masks)
+        if isinstance(settings, spec.PrefixTrained):
             return 1
         if isinstance(settings, spec.TransformerBackbone) and settings.positions == "right":
             return 1
-        return max(1, self.history_length // 8)
+        return most
 
     @property
     def n_targets(self) -> int:
@@ -118,10 +121,18 @@ class SequentialRecommender(TableRecommender):
 
         def queries(cases: Cases) -> Tensor:
             run, back = cases.shared(self._longest_run)
-            items, lengths, times = tails(cases.history, np.flatnonzero(back == 0), self.history_length)
+            read, length, masks = np.flatnonzero(back == 0), self.history_length, None
+            if (
+                self.backbone.mask_share is not None
+            ):  # a mask for each case, behind what all of its run have before them
+                sizes = np.bincount(run)
+                read, masks = read - sizes + 1, torch.from_numpy(sizes)
+                length -= 0 if cases.continues is None else self._longest_run - 1
+            items, lengths, times = tails(cases.history, read, length)
             when = None if times is None else torch.from_numpy(times).to(rows.device)
             histories = torch.from_numpy(items).to(rows.device), torch.from_numpy(lengths)
-            return self.after(rows, *histories, when, asked=(torch.from_numpy(run), torch.from_numpy(back)))
+            asked = torch.from_numpy(run), torch.from_numpy(back)
+            return self.after(rows, *histories, when, asked=asked, masks=masks)
 
         width = scoring.shape[1] - (self.bias is not None or self.beta is not None)
         return InnerProducts(scoring, queries, width, self.temperature())
@@ -151,21 +162,24 @@ class SequentialRecommender(TableRecommender):
         times: Tensor | None = None,
         *,
         asked: tuple[Tensor, Tensor] | None = None,
+        masks: Tensor | None = None,
     ) -> Tensor:
         """What `represent` gives behind histories [B, d]: items [T], lengths [B] (CPU), in any order, each from 1 to
         `history_length`; clock times [T] where they are known. With `asked`, two [N] on the CPU, it is [N, d]: in
-        which history, and how many items before its end."""
-        order = torch.argsort(lengths, descending=True, stable=True)
-        starts = lengths.cumsum(0) - lengths
+        which history, and how many items before its end. `masks` [B] on the CPU: how many masks stand behind each
+        history of a backbone that is asked by them, where it is not one."""
         cloze = self.backbone.mask_share is not None
-        sizes = lengths[order] + (1 if cloze else 0)
+        whole = lengths + (masks if masks is not None else 1) if cloze else lengths
+        order = torch.argsort(whole, descending=True, stable=True)
+        starts = lengths.cumsum(0) - lengths
+        sizes = whole[order]
         last = torch.empty_like(order)
         last[order] = sizes.cumsum(0) - 1
         used, given = (last if asked is None else last[asked[0]] - asked[1]).sort()
         layout = Layout.of(sizes, items.device, used)
         window = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
         place = torch.arange(len(window)) - (sizes.cumsum(0) - sizes)[window]
-        masked = place == lengths[order][window]  # never true without an extra slot
+        masked = place >= lengths[order][window]  # never true without an extra slot
         source = torch.where(masked, 0, starts[order][window] + place).to(items.device)
         if times is not None:
             layout = replace(layout, times=times[source])

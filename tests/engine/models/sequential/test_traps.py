@@ -188,3 +188,28 @@ def test_cases_of_long_histories_share_what_leaves_them_enough(name: str) -> Non
         clock = torch.from_numpy(times[end - len(history) : end])
         alone = model.after(model.tables()[0], torch.from_numpy(history), torch.tensor([len(history)]), clock).detach()
         torch.testing.assert_close(found[case], alone[0], rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(("masks", "runs"), [(3, 3), (2, 3), (1, 3), (3, 1)])
+def test_masks_of_a_run_stand_behind_the_history_before_it(masks: int, runs: int) -> None:
+    """Each as if it were written out: the last items before the run, then a mask for every position that is asked. A
+    case that is in no run keeps the whole history and one mask."""
+    train = Sequences(np.random.default_rng(2).integers(0, UNSEEN, 71), np.array([0, 31, 71]), None)
+    backbone = backbone_of("bert4rec", max_length=28)
+    settings = spec.Train(probe_masks=masks)
+    experiment = spec.Experiment(backbone=backbone, table=table_of(init="id", id_sd=1.0), train=settings)
+    model = build(experiment, train, N_ITEMS).eval().double()
+    probe = training_probe(train, 10**6, runs)
+    found = model.scorer().queries(probe).detach()
+    run, back = probe.shared(masks)
+    seen = model.history_length - (masks - 1 if runs > 1 else 0)
+    rows = model.tables()[0]
+    for number in range(run[-1] + 1):
+        (cases,) = np.nonzero(run == number)
+        history = probe.history[cases[0]][-seen:]
+        items = torch.from_numpy(np.append(history, np.zeros(len(cases), dtype=np.int64)))
+        masked = torch.arange(len(items)) >= len(history)
+        layout = Layout.of(torch.tensor([len(items)]), items.device)
+        written = model.represent(rows, items, layout, masked).detach()[len(history) :]
+        torch.testing.assert_close(found[cases[0] : cases[-1] + 1], written, rtol=1e-9, atol=1e-11)
+        assert back[cases].tolist() == list(range(len(cases)))[::-1]
