@@ -35,6 +35,7 @@ import psutil
 from engine import spec
 from engine.errors import RankLostError, UserError
 from engine.files import clear_leftovers, held, write_text
+from engine.priority import follow_nice
 from engine.spool import ATTEMPT, EXIT_FULL, REQUEUES, Level, RunFolder, SpoolWriter, SupersededError, read_records
 from engine.warmup import warm_up
 
@@ -48,6 +49,8 @@ class JobRecorder(SpoolWriter):
 
 
 def main(arguments: list[str]) -> int:
+    if refused := follow_nice():
+        print(refused, flush=True)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what cannot be written to a log ends no run

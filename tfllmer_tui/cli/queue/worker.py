@@ -36,6 +36,12 @@ def worker(
         ),
     ] = None,
     exclude: Annotated[str | None, typer.Option("--exclude", metavar="LIST", help="GPUs to leave alone.")] = None,
+    nice: Annotated[
+        int,
+        typer.Option(
+            "--nice", metavar="N", min=0, max=19, help="Leave the machine to others: runs with N less priority."
+        ),
+    ] = 0,
     until_empty: Annotated[
         bool, typer.Option("--until-empty", help="Leave when the queue is empty and every run has ended.")
     ] = False,
@@ -52,6 +58,9 @@ def worker(
     third leaves at once, and the runs go on alone: the next worker adopts them. So it is with kill -9.
     A closed terminal changes nothing.
 
+    --nice N is as nice -n N before the command: 19 takes what nobody else wants of the processors. It holds for every
+    run of this worker, also against other sessions, among which Linux by itself shares alike.
+
     A GPU takes no run while other people's processes hold the memory of its slot. With --on slurm the worker trains
     nothing here: it submits the runs that were queued for the cluster, and follows their jobs.
 
@@ -59,9 +68,11 @@ def worker(
     tfllmer worker
     tfllmer worker --gpus 0,1 --slots-per-gpu 3
     tfllmer worker --gpus none --cpu-slots 4 --until-empty
+    tfllmer worker --nice 19
     tfllmer worker --on slurm
     tfllmer worker --drain
     """
+    import os
     import time
 
     from engine import queue
@@ -82,11 +93,14 @@ def worker(
     executor: Executor
     if on is None or on == LOCAL:
         executor = LocalExecutor(store.files, choose(gpus, exclude, slots_per_gpu, cpu_slots))
-    elif not (gpus is None and exclude is None and cpu_slots is None and slots_per_gpu == 1):
-        raise UserError(f"--on {on}: has devices of its own; leave --gpus, --exclude, --slots-per-gpu, --cpu-slots out")
+    elif not (gpus is None and exclude is None and cpu_slots is None and slots_per_gpu == 1 and nice == 0):
+        here = "--gpus, --exclude, --slots-per-gpu, --cpu-slots, --nice"
+        raise UserError(f"--on {on}: has devices of its own; leave {here} out")
     else:
         executor = named(on, store.files)
         executor.check("")
+
+    os.nice(nice)
 
     def say(text: str) -> None:
         put(f"{time.strftime('%H:%M:%S')} {text}")

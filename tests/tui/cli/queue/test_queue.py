@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from engine.store import get_run, open_store
 from tfllmer_tui.cli import main
 
 TINY = [
@@ -101,6 +102,10 @@ def test_the_order_is_changed_by_hand(waiting: tuple[Path, list[str]]) -> None:
         (["cancel", "XYZ"], "no such run"),
         (["clone", "RUN", "--set", "train.lrr=1"], "did you mean train.lr?"),
         (["worker", "--gpus", "x"], "write the numbers of GPUs"),
+        (
+            ["worker", "--on", "slurm", "--nice", "5"],
+            "leave --gpus, --exclude, --slots-per-gpu, --cpu-slots, --nice out",
+        ),
     ],
 )
 def test_wrong_use_is_told_in_one_line(waiting: tuple[Path, list[str]], words: list[str], says: str) -> None:
@@ -158,3 +163,26 @@ def test_from_the_command_to_the_result_in_the_background(tmp_path: Path) -> Non
     while told(tmp_path, "queue")["workers"]:
         assert time.monotonic() < give_up, "the drained worker leaves"
         time.sleep(0.2)
+
+
+@pytest.mark.slow
+def test_a_worker_leaves_the_machine_to_others(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from tfllmer_tui.cli import main; main()"]
+    worker = subprocess.Popen([*command, "worker", "--gpus", "none", "--nice", "4"], cwd=tmp_path)
+    give_up = time.monotonic() + 120
+    try:
+        (run,) = told(tmp_path, "run", *TINY, "--set", "train.epochs=1000000", "--detach")
+        while not (running := told(tmp_path, "queue")["running"]) or not running[0]["epoch"]:
+            assert time.monotonic() < give_up, "it trains"
+            time.sleep(0.2)
+        pid = get_run(open_store(tmp_path / "experiments.db"), run["run"]).pid
+        assert pid is not None
+        assert os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, worker.pid)
+        assert os.getpriority(os.PRIO_PROCESS, pid) == min(os.nice(0) + 4, 19)
+        session = Path(f"/proc/{pid}/autogroup")
+        assert not session.exists() or session.read_text().split()[-1] == str(min(os.nice(0) + 4, 19))
+    finally:
+        for _ in range(2):  # the second stops its run
+            worker.terminate()
+            time.sleep(1)
+        worker.wait(60)
