@@ -166,7 +166,7 @@ async def opened(path: Path | str, size: tuple[int, int] = (100, 40), **given: A
         yield pilot
 
 
-async def until(pilot: Pilot[None], holds: Callable[[], object], seconds: float = 60.0) -> None:
+async def until(pilot: Pilot[None], holds: Callable[[], object], seconds: float = 180.0) -> None:
     """Wait for a condition; fails when it does not come."""
     end = time.monotonic() + seconds
     while not holds():
@@ -196,7 +196,7 @@ SOON_S = 0.35
 """Timers that are no longer than this draw what a key has changed; longer ones wait for something else."""
 
 
-async def _at_rest(pilot: Pilot[None], seconds: float = 60.0) -> None:
+async def _at_rest(pilot: Pilot[None], seconds: float = 180.0) -> None:
     end = time.monotonic() + seconds
     while True:
         await drained()
