@@ -6,7 +6,7 @@ own process holds; neither depends on the process that started it. `executors` a
 """
 
 from engine.queue.actions import cancel, clone, enqueue, reorder, retry, see_off, set_priority, target_of
-from engine.queue.fleet import WorkerView, drain, ensure_worker, workers
+from engine.queue.fleet import WorkerView, drain, ensure_worker, lacks_worker, workers
 from engine.queue.foreground import NotStoredError, abandon, supervise
 from engine.queue.liveness import is_alive
 from engine.queue.recovery import resume, settle
@@ -23,6 +23,7 @@ __all__ = [
     "enqueue",
     "ensure_worker",
     "is_alive",
+    "lacks_worker",
     "queued",
     "reorder",
     "resume",

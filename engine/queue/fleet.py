@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -69,8 +69,18 @@ def ensure_worker(store: Store) -> bool:
     One for this machine uses every device of it. A worker outlives the terminal, leaves when nothing has been queued
     for a while, and writes to a log of the user's own beside the runs. Raises UserError where it cannot be started.
     """
-    started = [_ensure(store, name) for name in rows.queued_executors(store) or [LOCAL]]
+    started = [_ensure(store, name) for name in _wanted(store)]
     return any(started)
+
+
+def lacks_worker(store: Store) -> bool:
+    """Whether `ensure_worker` would start one."""
+    return any(not somebody_works(store, name) for name in _wanted(store))
+
+
+def _wanted(store: Store) -> Sequence[str]:
+    """The executors that queued runs wait for; that of this machine where none waits."""
+    return rows.queued_executors(store) or [LOCAL]
 
 
 def _ensure(store: Store, name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
-from textual import events
+from textual import events, on
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -15,6 +15,7 @@ from engine.records import RunStatus
 from engine.store.core.connections import StoreError
 from engine.views.words import printable
 from tfllmer_tui.tui import actions
+from tfllmer_tui.tui.messages import RowReached
 from tfllmer_tui.tui.screens.overlay import ConfirmScreen
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.widgets.bars import KeyBar, Notice, TopBar
@@ -79,7 +80,7 @@ class Page(Screen[None]):
         yield TopBar(PLACES, read_only=self.context.read_only)
         yield Notice()
         yield from self.compose_body()
-        yield KeyBar()
+        yield KeyBar(self.offers)
 
     def compose_body(self) -> Iterable[Widget]:
         """What is between the bars."""
@@ -113,12 +114,33 @@ class Page(Screen[None]):
             self.query_one(TopBar).show(snapshot)
             self.query_one(Notice).show(snapshot)
             self.show_news(snapshot)
+            self.update_offers()
 
     def show_news(self, snapshot: StoreSnapshot) -> None:
         """For subclasses."""
 
     def after_undo(self) -> None:
         """For subclasses: something was taken back that no news of the store tells."""
+
+    _offered: frozenset[str] = frozenset()
+    """Actions of keys at the foot that have something to be about."""
+
+    def offers(self, action: str) -> bool:
+        """Whether an action of a key has something to be about now. The foot leaves out what has not; whoever presses
+        the key all the same is told why nothing comes of it."""
+        return True
+
+    def update_offers(self) -> None:
+        """Make the foot anew where other actions have something to be about than before."""
+        actions = (each.action for bindings in self._bindings.key_to_bindings.values() for each in bindings)
+        offered = frozenset(filter(self.offers, actions))
+        if offered != self._offered:
+            self._offered = offered
+            self.refresh_bindings()
+
+    @on(RowReached)
+    def _offer(self) -> None:
+        self.update_offers()
 
     def commands(self) -> Iterable[SystemCommand]:
         """Entries of the command palette that make sense here and now."""

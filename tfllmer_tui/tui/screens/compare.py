@@ -72,6 +72,9 @@ class CompareScreen(RunKeys, ChartKeys):
         Binding("y", "copy", "Copy as text", show=False, id="compare.copy"),
     ]
 
+    def offers(self, action: str) -> bool:
+        return action != "compare" and super().offers(action)  # they are compared already
+
     def __init__(self, run_ids: Sequence[str]) -> None:
         super().__init__()
         self._ids = list(run_ids)

@@ -31,6 +31,7 @@ from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.text import STATUS
 
 if TYPE_CHECKING:
+    from engine.store import Store
     from engine.store.queries.feed import RunRow
 
 ENDED_SHOWN = 20
@@ -95,6 +96,7 @@ class QueueScreen(RunKeys):
     def __init__(self) -> None:
         super().__init__()
         self._queued: list[RunRow] = []
+        self._lacks_worker = False
 
     def compose_body(self) -> Iterable[Widget]:
         with Vertical(id="panes"):
@@ -130,9 +132,11 @@ class QueueScreen(RunKeys):
 
     def _read_workers(self) -> None:
         if self.is_current:
-            self.read("workers", living_workers, self._show_workers)
+            self.read("workers", _fleet_of, self._show_workers)
 
-    def _show_workers(self, workers: Sequence[WorkerState]) -> None:
+    def _show_workers(self, fleet: tuple[Sequence[WorkerState], bool]) -> None:
+        workers, self._lacks_worker = fleet
+        self.update_offers()
         if self.context.snapshot.is_unread:  # what waits is not known yet
             return
         colors = inks(self.app.current_theme)
@@ -180,6 +184,11 @@ class QueueScreen(RunKeys):
 
     # -------------------------------------------------------------------------------- keys
 
+    def offers(self, action: str) -> bool:
+        if action in ("earlier", "later", "first", "last"):
+            return any(row.status == RunStatus.QUEUED for row in self.rows(self.run_ids()))
+        return self._lacks_worker if action == "worker" else super().offers(action)
+
     def run_ids(self) -> list[str]:
         """The marked runs in the order of the table, or the one under the cursor."""
         marked = [row.id for row in self.table.rows if row.id in self.table.marked.colors]
@@ -203,6 +212,7 @@ class QueueScreen(RunKeys):
 
     def _remark(self) -> None:
         self.table.refresh_rows()
+        self.update_offers()
         self._read_workers()
 
     def action_first(self) -> None:
@@ -237,15 +247,19 @@ class QueueScreen(RunKeys):
         self.context.do(actions.start_worker, then=self._read_workers)
 
     def commands(self) -> Iterable[SystemCommand]:
-        if (count := len(self.run_ids())) > 1:
-            title = f"Compare {count} runs"
-            yield SystemCommand(title, "Curves, settings and metrics side by side", self.action_compare)
         yield from self.run_commands()
-        if any(row.status == RunStatus.QUEUED for row in self.rows(self.run_ids())):
+        if self.offers("first"):
             yield SystemCommand("To the front", "The next ones to be taken", self.action_first)
             yield SystemCommand("To the end", "The last ones to be taken", self.action_last)
         if self.table.marked:
             yield SystemCommand("Unmark all", "No run is marked", self.action_unmark)
+
+
+def _fleet_of(store: Store) -> tuple[Sequence[WorkerState], bool]:
+    """The workers that live, and whether another one is wanted."""
+    from engine import queue
+
+    return living_workers(store), queue.lacks_worker(store)
 
 
 def _fleet(workers: Sequence[WorkerState], hint: Text, colors: Inks, now: float) -> Grid:

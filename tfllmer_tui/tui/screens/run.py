@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rich.text import Text
 from textual import on
 from textual.app import SuspendNotSupported, SystemCommand
 from textual.binding import Binding, BindingType
@@ -16,7 +15,6 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Input, Static, TabbedContent, TabPane
 
-from engine.records import RunStatus
 from engine.records.runs import origin_text
 from engine.text import shell_line
 from engine.views.words import dotted, printable, value_text
@@ -25,16 +23,15 @@ from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.screens.run_keys import RunKeys
 from tfllmer_tui.tui.snapshot import StoreSnapshot
-from tfllmer_tui.tui.text import span
 from tfllmer_tui.tui.traces import DrawnRun
 from tfllmer_tui.tui.widgets.charts import Charts
 from tfllmer_tui.tui.widgets.completed import TextLine
 from tfllmer_tui.tui.widgets.divider import Divider
 from tfllmer_tui.tui.widgets.log_view import LogView, read_more
+from tfllmer_tui.tui.widgets.run_head import run_head
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.tui.widgets.tabs import PaneTabs
 from tfllmer_tui.view.printing import put
-from tfllmer_tui.view.text import STATUS, number
 
 if TYPE_CHECKING:
     from engine.store import Store
@@ -156,12 +153,13 @@ class RunScreen(RunKeys, ChartKeys):
 
     def _show_row(self, row: RunRow) -> None:
         self.query_one("#head", Static).update(
-            _head(row, inks(self.app.current_theme), self.context.clock(), self.size.width)
+            run_head(row, inks(self.app.current_theme), self.context.clock(), self.size.width)
         )
         if row is not self._row:
             self._row = row
             known = self._story.settings if self._story else None
             self.read("story", lambda store: _story(store, row, known), self._show_story)
+            self.update_offers()
             self._load()
 
     def _load(self) -> None:
@@ -327,41 +325,6 @@ def _fact_cells(fact: Fact, columns: Sequence[Column], colors: Inks) -> Sequence
         "aside": [(printable(fact.aside), colors["primary" if fact.aside.startswith("--") else "dim"])],
     }
     return [cells[column.key] for column in columns]
-
-
-def _head(row: RunRow, colors: Inks, now: float, width: int) -> Text:
-    """Two lines: what it is, and how far it is."""
-    mark = STATUS.get(row.status, ("?", ""))[0]
-    vectors = f" · {row.embedding}" if row.embedding not in ("", row.dataset) else ""
-    text = Text(no_wrap=True, overflow="ellipsis")
-    text.append(f"{mark} {row.status}", colors.status(row.status))
-    text.append(f"  {printable(row.arm)}", colors["bold"])
-    text.append(printable(f" · {row.dataset}{vectors} · {row.backbone} · seed {row.seed}"), colors["text"])
-    text.append(f"   {row.id}", colors["dim"])
-    if row.tags:
-        text.append(f"   {printable(' '.join(row.tags))}", colors["accent"])
-    if row.archive:
-        text.append(f"   {printable(origin_text(row.archive, row.backbone))}", colors["dim"])
-    if row.removed:
-        text.append("   removed; R restores", colors["warning"])
-    text.append("\n")
-    done = row.epoch or 0.0
-    share = min(done / row.epochs, 1.0) if row.epochs else 0.0
-    room = max(8, min(24, width // 6))
-    filled = round(share * room)
-    text.append("━" * filled, colors.status(row.status))
-    text.append("━" * (room - filled), colors["faint"])
-    end = now if row.status in (RunStatus.RUNNING, "stopping") else row.ended
-    took = f" · {span(end - row.started)}" if row.started and end else ""
-    left = f" · {span(row.ends_at - now)} left" if row.ends_at and row.ends_at > now else ""
-    text.append(f"  epoch {int(done)}/{row.epochs}{took}{left}", colors["text"])
-    if row.reason:  # first of all, why it has not come to its end
-        text.append(f"   {printable(row.reason)}", colors.status(row.status))
-    for name, values in (("valid", row.valid), ("test", row.test)):
-        if "ndcg@10" in values:
-            text.append(f"   {name} NDCG@10 ", colors["dim"])
-            text.append(number(values["ndcg@10"]), colors["bold"])
-    return text
 
 
 def _story(store: Store, row: RunRow, settings: Settings | None) -> Story:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
@@ -13,6 +13,20 @@ from tfllmer_tui.tui import actions, annotation_actions
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.screens.noting import NoteScreen
 from tfllmer_tui.tui.screens.tagging import TagChoice, TagScreen, tag_uses
+
+if TYPE_CHECKING:
+    from engine.store.queries.feed import RunRow
+
+_GOES_ON = (RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.LOST)
+_BUSY = (RunStatus.QUEUED, RunStatus.RUNNING, "stopping")
+_OFFERED: Mapping[str, Callable[[Sequence[RunRow]], bool]] = {
+    "compare": lambda rows: len(rows) > 1,
+    "cancel": lambda rows: any(row.status in (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.LOST) for row in rows),
+    "retry": lambda rows: bool(rows) and all(row.status in _GOES_ON and row.archive is None for row in rows),
+    "restore": lambda rows: any(row.removed for row in rows),
+    "remove": lambda rows: bool(rows) and not any(row.removed or row.status in _BUSY for row in rows),
+}
+"""Whether an action has something to be about in the runs that are meant."""
 
 
 class RunKeys(Page):
@@ -25,6 +39,11 @@ class RunKeys(Page):
         Binding("X,delete", "remove", "Remove; u takes back", show=False, key_display="X", id="annotate.remove"),
         Binding("R", "restore", "Restore what was removed", show=False, id="annotate.restore"),
     ]
+
+    def offers(self, action: str) -> bool:
+        if (offered := _OFFERED.get(action)) is not None:
+            return offered(self.rows(self.run_ids()))
+        return super().offers(action)
 
     def _meant(self) -> list[str]:
         """The runs that a key is about; where there are none, that is said."""
@@ -87,17 +106,18 @@ class RunKeys(Page):
     def run_commands(self) -> Iterable[SystemCommand]:
         """Entries of the command palette for the runs that are chosen."""
         ids = self.run_ids()
-        rows = self.rows(ids)
         many = "this run" if len(ids) == 1 else f"{len(ids)} runs"
-        if any(row.status in (RunStatus.RUNNING, RunStatus.QUEUED) for row in rows):
+        if self.offers("compare"):
+            yield SystemCommand(f"Compare {many}", "Curves, settings and metrics side by side", self.action_compare)
+        if self.offers("cancel"):
             yield SystemCommand(f"Cancel {many}", "They save their state and stop", self.action_cancel)
-        if rows and all(row.status in (RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.LOST) for row in rows):
+        if self.offers("retry"):
             yield SystemCommand(f"Retry {many}", "Queue them again, from their last checkpoint", self.action_retry)
         if not ids:
             return
         yield SystemCommand(f"Tag {many}", "Or take a tag off", self.action_tag)
         yield SystemCommand(f"Note of {many}", "Write it, or edit it in place", self.action_note)
-        if any(row.removed for row in rows):
+        if self.offers("restore"):
             yield SystemCommand(f"Restore {many}", "Out of the trash", self.action_restore)
-        elif all(row.status not in (RunStatus.RUNNING, RunStatus.QUEUED, "stopping") for row in rows):
+        elif self.offers("remove"):
             yield SystemCommand(f"Remove {many}", "Into the trash; u takes back", self.action_remove)

@@ -55,12 +55,12 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "Filter", key_display="/", id="runs.filter"),
         Binding("space", "mark", "Mark", id="runs.mark"),
-        Binding("c", "compare", "Compare", id="runs.compare"),
         Binding("f", "fold", "Fold", id="runs.fold"),
-        Binding("b", "baseline", "Baseline", show=False, id="runs.baseline"),
-        Binding("x", "cancel", "Cancel", id="runs.cancel"),
-        Binding("r", "retry", "Retry", show=False, id="runs.retry"),
         Binding("n", "launch", "New", id="runs.new"),
+        Binding("c", "compare", "Compare", id="runs.compare"),
+        Binding("x", "cancel", "Cancel", id="runs.cancel"),
+        Binding("r", "retry", "Retry", id="runs.retry"),
+        Binding("b", "baseline", "Baseline", show=False, id="runs.baseline"),
         Binding("o", "sort", "Sort by the next column", show=False, id="runs.sort"),
         Binding("O", "reverse", "Reverse the order", show=False, id="runs.reverse"),
         Binding("M", "metric", "Next metric", show=False, id="runs.metric"),
@@ -167,6 +167,7 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
         self._looks = looks
         self._share_room()
         bar.say(self._count())
+        self.update_offers()
         self._draw_soon()
 
     def _share_room(self) -> None:
@@ -335,6 +336,7 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
         self.table.marks = self._marks()
         self.table.refresh_rows()
         self.query_one(FilterBar).say(self._count())
+        self.update_offers()
         self._draw_soon()
 
     def action_mark(self) -> None:
@@ -380,12 +382,9 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
         self._draw_soon()
 
     def commands(self) -> Iterable[SystemCommand]:
-        ids = self.run_ids()
-        many = f"{len(ids)} runs" if len(ids) != 1 else "this run"
-        if len(ids) > 1:
-            yield SystemCommand(f"Compare {many}", "Curves, settings and metrics side by side", self.action_compare)
         yield from self.run_commands()
-        if ids:
+        if ids := self.run_ids():
+            many = f"{len(ids)} runs" if len(ids) != 1 else "this run"
             yield SystemCommand(f"Copy id of {many}", "To the clipboard", self.action_copy_ids)
             yield SystemCommand("Queue missing seeds", f"So that seeds 0 to {SEEDS - 1} are there", self.action_missing)
             yield SystemCommand("Baseline", "Show the others as differences to this one", self.action_baseline)

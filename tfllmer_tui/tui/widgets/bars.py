@@ -4,7 +4,7 @@ the keys."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -120,14 +120,18 @@ class KeyBar(Footer):
     """The keys that are offered. Textual makes them anew whenever the focus moves, which takes as long as drawing the
     rest of the screen; most often they are the same ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, offers: Callable[[str], bool]) -> None:
+        """`offers`: whether an action is offered now."""
         super().__init__(show_command_palette=False)
+        self._offers = offers
         self._made: list[tuple[object, ...]] | None = None
 
     def compose(self) -> ComposeResult:
         for child in super().compose():
-            if isinstance(child, FooterKey):  # as it will be bound: no other style in between
-                child.set_reactive(FooterKey.compact, self.compact)
+            if isinstance(child, FooterKey):
+                if not self._offers(child.action):
+                    continue
+                child.set_reactive(FooterKey.compact, self.compact)  # as it will be bound: no other style in between
             yield child
 
     async def recompose(self) -> None:
@@ -140,4 +144,5 @@ class KeyBar(Footer):
 
     def _keys(self) -> list[tuple[object, ...]]:
         active = self.screen.active_bindings.values()
-        return [(each.binding, each.enabled, each.tooltip) for each in active if each.binding.show]
+        shown = [each for each in active if each.binding.show and self._offers(each.binding.action)]
+        return [(each.binding, each.enabled, each.tooltip) for each in shown]
