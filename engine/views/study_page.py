@@ -16,6 +16,7 @@ from engine.views.study import CellState, StudyState, planned_state, stored_stat
 
 if TYPE_CHECKING:
     from engine.reports.boards.leaderboard import Leaderboard
+    from engine.reports.verdict.regimes import RegimeComparison
     from engine.views.verdicts import Judgement
 
 METRICS = ("train_ce", DEFAULT_METRIC)
@@ -78,10 +79,12 @@ class StudyPage:
 
 @dataclass(frozen=True)
 class StudyOutcome:
-    """What came of the finished runs: boards, and the verdict or why there is none."""
+    """What came of the finished runs: boards, and the verdict or why there is none; by regime where there are
+    several."""
 
     boards: tuple[Leaderboard, ...] = ()
     judgement: Judgement | None = None
+    regimes: tuple[RegimeComparison, ...] = ()
     refusal: str = ""
 
 
@@ -102,16 +105,21 @@ def study_page(store: Store | None, name: str) -> StudyPage:
 
 
 def study_outcome(store: Store, page: StudyPage) -> StudyOutcome:
-    """Boards and verdict of its finished runs: those of `tfllmer study run` and `tfllmer verdict`."""
-    from engine.views.verdicts import judged
+    """Boards and verdict of its finished runs: those of `tfllmer study run`, `tfllmer verdict` and `tfllmer verdict
+    --by-regime`."""
+    from engine.views.selection import finished_evidence
+    from engine.views.verdicts import judged_by, judgement_of, several_regimes
 
     boards = tuple(boards_of_runs(store, page.finished, METRICS)) if page.finished else ()
     if not page.is_stored:
         return StudyOutcome(boards, refusal="it was not run here yet")
     try:
-        return StudyOutcome(boards, judged(store, page.name))
+        share, baselines = judged_by(store, page.name, None)
+        evidence = finished_evidence(store, page.name)
+        judgement = judgement_of(evidence, share, baselines)
     except UserError as error:
         return StudyOutcome(boards, refusal=str(error))
+    return StudyOutcome(boards, judgement, tuple(several_regimes(store, evidence, share, baselines)))
 
 
 def matrix_of(cells: Sequence[CellState]) -> StudyMatrix:

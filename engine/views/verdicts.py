@@ -44,12 +44,16 @@ def judged(
     """The verdict on the finished runs of a study, or of the whole store, that match; `where` is a filter of lists of
     runs. `margin` is a share of the baseline's training CE. Raises UserError where there is nothing to judge, a name is
     unknown, or the margin contradicts the study's."""
+    share, baselines = judged_by(store, study, margin)
+    return judgement_of(finished_evidence(store, study, dataset, backbone, where=where), share, baselines)
+
+
+def judgement_of(evidence: Sequence[Evidence], margin: float, baselines: Sequence[str]) -> Judgement:
+    """The verdict on these runs. Raises UserError where there is nothing to judge."""
     from engine.reports.boards.doses import dose_families  # scipy, which other views do not wait for
     from engine.reports.verdict.verdict import verdicts
 
-    share, baselines = judged_by(store, study, margin)
-    evidence = finished_evidence(store, study, dataset, backbone, where=where)
-    return Judgement(tuple(verdicts(evidence, margin=share, baselines=baselines)), tuple(dose_families(evidence)))
+    return Judgement(tuple(verdicts(evidence, margin=margin, baselines=baselines)), tuple(dose_families(evidence)))
 
 
 def regimes(

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from sqlmodel import update
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 from engine.errors import UserError
 from engine.presets import chosen, find_study
 from engine.queue.studies import submit
+from engine.reports.render import regime_text
 from engine.store import Run, Store, list_runs, open_store
 from engine.views.first_look import FIRST_LOOK, closing_line
 from engine.views.study_page import study_outcome, study_page
@@ -89,6 +91,42 @@ def test_the_verdict_is_that_of_the_command(mine: Store) -> None:
     assert claim.verdict in [each["verdict"] for each in printed]
     with pytest.raises(UserError, match="beforehand"):
         judged(mine, "mine", margin=0.5)
+
+
+@pytest.fixture
+def ways(mine: Store) -> Store:
+    """A study whose arms stand in two regimes, all of it finished."""
+    grid = "grid: {arm: [tf-llmer/full, tf-llmer/no-norm, tf-llmer/no-both], table.row_length: [id, 2.0], seed: 0-1}"
+    Path("configs/study/ways.yaml").write_text(f"meaning: two lengths\nbaseline: [tf-llmer/no-norm]\n{grid}\n")
+    study = find_study("ways")
+    submit(mine, study, chosen(study))
+    for run in list_runs(mine):
+        if run.spec["table"]["row_length"] != "as-it-comes":
+            epochs, last = int(run.spec["train"]["epochs"]), 4.0 + 0.01 * run.seed + (run.ablation == "no-both")
+            curve = [{"epoch": epoch, "value": last} for epoch in range(epochs + 1)]
+            result = {"epochs": epochs, "best_epoch": epochs, "train_ce": curve, "valid": {}, "test": {"ndcg@10": 0.1}}
+            with mine.write() as session:
+                change = update(Run).where(Run.id == run.id)  # type: ignore[arg-type]
+                session.connection().execute(change.values(status="finished", result=result))
+    return mine
+
+
+async def test_a_study_of_several_regimes_has_its_verdict_by_regime(ways: Store, filled: Path) -> None:
+    outcome = study_outcome(ways, study_page(ways, "ways"))
+    told = json.loads(call(ways.path.parent, "verdict", "ways", "--by-regime", "--json").stdout)
+    assert [regime_text.to_json(each) for each in outcome.regimes] == told and len(told[0]["regimes"]) == 2
+    assert study_outcome(ways, study_page(ways, "mine")).regimes == ()
+    async with opened(filled, (200, 60)) as pilot:
+        app_of(pilot).show_study("ways")
+        await quiet(pilot)
+        verdict = pilot.app.screen.query_one("#verdict-text", Static)
+        shown = "\n".join(verdict.render_line(y).text for y in range(verdict.size.height))
+        assert "regimes · demo · sasrec" in shown and "row length 2 · tf-llmer/full" in shown
+        screen = pilot.app.screen
+        assert isinstance(screen, StudyScreen)
+        (copy,) = [each for each in screen.commands() if "--by-regime" in each.title]
+        copy.callback()
+        assert pilot.app.clipboard == "tfllmer verdict --by-regime ways"
 
 
 async def test_all_of_it_at_once_on_a_large_screen_and_it_leads_on(mine: Store, filled: Path) -> None:

@@ -36,6 +36,13 @@ if TYPE_CHECKING:
     from engine.views.study_page import MatrixLine, StudyOutcome, StudyPage
 
 TABS = (("matrix", "Matrix"), ("board", "Board"), ("verdict", "Verdict"))
+COMMANDS = {
+    "status": ("study", "status"),
+    "verdict": ("verdict",),
+    "regimes": ("verdict", "--by-regime"),
+    "run": ("study", "run"),
+}
+"""What the page shows and does, on the command line."""
 LATER_S = 0.3
 """News that come faster than this are read together."""
 
@@ -168,15 +175,19 @@ class StudyScreen(Page):
         self.query_one("#now", Static).update(Group(*lines, *running(cells), *failures(cells)))
 
     def _show_outcome(self, outcome: StudyOutcome) -> None:
+        self._outcome = outcome
         from tfllmer_tui.view.board import leaderboard_table
-        from tfllmer_tui.view.verdict import verdict_lines
+        from tfllmer_tui.view.verdict import regime_lines, verdict_lines
 
         boards: list[RenderableType] = []
         for board in outcome.boards:
             boards += [leaderboard_table(board), Text()]
         self.query_one("#board-text", Static).update(Group(*boards) if boards else Text("no finished run yet"))
         judgement = outcome.judgement
-        verdict = Group(*verdict_lines(judgement)) if judgement else Text(f"no verdict yet: {outcome.refusal}")
+        if judgement is None:
+            verdict: RenderableType = Text(f"no verdict yet: {outcome.refusal}")
+        else:
+            verdict = Group(*verdict_lines(judgement), *regime_lines(outcome.regimes))
         self.query_one("#verdict-text", Static).update(verdict)
 
     def _cells(self, line: MatrixLine, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
@@ -248,15 +259,17 @@ class StudyScreen(Page):
         self.app.push_screen(StudyPlanScreen(self._study))
 
     def action_copy(self, what: str) -> None:
-        words = ["tfllmer", "verdict"] if what == "verdict" else ["tfllmer", "study", what]
-        self.context.copy("command", shell_line([*words, self._study]))
+        self.context.copy("command", shell_line(["tfllmer", *COMMANDS[what], self._study]))
 
     def commands(self) -> Iterable[SystemCommand]:
         yield SystemCommand("Its runs", "The table of runs, of this study alone", self.action_runs)
         yield SystemCommand("Its leaderboard", "With tests and exports", self.action_board)
         yield SystemCommand("Launch this study", "First what exists and what is missing of it", self.action_plan)
-        for what, words in (("status", "tfllmer study status"), ("verdict", "tfllmer verdict"), ("run", "study run")):
-            yield SystemCommand(f"Copy {words}", "To the clipboard", lambda what=what: self.action_copy(what))
+        for what, words in COMMANDS.items():
+            if what == "regimes" and not (self._outcome and self._outcome.regimes):
+                continue
+            title = f"Copy tfllmer {' '.join(words)}"
+            yield SystemCommand(title, "To the clipboard", lambda what=what: self.action_copy(what))
 
 
 def _marks(cells: Sequence[CellState], colors: Inks) -> CellText:
