@@ -1,8 +1,8 @@
 """What is launched before it is launched: the runs that a form stands for, which of them are there already, how long
 the rest takes, every setting with its origin, and the command line.
 
-A form is texts by name (`AXES`, `seeds`, `set`), as the options of `tfllmer run` take them; they are the only state,
-so that what is launched is what is shown.
+A form is texts by name (`AXES`, `seeds`, `set`, `on`, `cluster`), as the options of `tfllmer run` take them; they are
+the only state, so that what is launched is what is shown.
 """
 
 from __future__ import annotations
@@ -89,6 +89,8 @@ class StudyPart:
     only: str = ""
     seeds: str = ""
     sets: str = ""
+    on: str = ""
+    cluster: str = ""
 
     @property
     def n_seeds(self) -> int | None:
@@ -113,13 +115,15 @@ def plan(values: Mapping[str, str], store: Store | None = None) -> Plan:
 
     runs = []
     try:
+        check_target(store, values["on"], values["cluster"])
         sets = sets_of(values["set"])
         combinations = [(given, seed) for given in _grid(values) for seed in seeds_of(values["seeds"])]
         if len(combinations) > MOST:
             raise UserError(f"{len(combinations)} runs are more than {MOST}; write a study for a grid this large")
         for given, seed in combinations:
             resolved = _resolve(given, seed, sets)
-            command = ["tfllmer", "run", *_flags(given, sets), "--seed", str(seed), "--detach"]
+            where = _target_flags(values["on"], values["cluster"])
+            command = ["tfllmer", "run", *_flags(given, sets), "--seed", str(seed), *where, "--detach"]
             runs.append(PlannedRun(resolved, tuple(command), spec_hash(resolved.experiment)))
     except UserError as error:
         return Plan(error=str(error))
@@ -131,6 +135,22 @@ def plan(values: Mapping[str, str], store: Store | None = None) -> Plan:
     runs = _known(runs, store)
     made = Plan(tuple(runs), _fields([run.resolved for run in runs], base))
     return replace(made, time=_time(made.launched, store))
+
+
+def check_target(store: Store | None, on: str, cluster: str) -> None:
+    """Raises UserError where runs cannot be handed over to what `--on` and `--cluster` name; without a store only an
+    executor that is none is found."""
+    from engine import queue
+    from engine.queue.executors.registry import executor_class
+
+    if store is not None:
+        queue.target_of(store, on or None, cluster or None)
+    elif on:
+        executor_class(on)
+
+
+def _target_flags(on: str, cluster: str) -> list[str]:
+    return [word for flag, value in (("--on", on), ("--cluster", cluster)) if value for word in (flag, value)]
 
 
 def _resolve(given: Mapping[str, str | None], seed: int, sets: Sequence[str]) -> Resolved:
@@ -267,9 +287,11 @@ def command_of(values: Mapping[str, str]) -> str:
     """What the form is on the command line; a grid is a loop over it."""
     lines = []
     seeds = seeds_of(values["seeds"])
+    where = _target_flags(values["on"], values["cluster"])
     many = ["--seed", str(seeds[0])] if len(seeds) == 1 else ["--seeds", str(len(seeds)), "--seed", str(seeds[0])]
     for given in _grid(values):
-        lines.append(shell_line(["tfllmer", "run", *_flags(given, sets_of(values["set"])), *many, "--detach"]))
+        flags = [*_flags(given, sets_of(values["set"])), *many, *where]
+        lines.append(shell_line(["tfllmer", "run", *flags, "--detach"]))
     return "\n".join(lines)
 
 
@@ -279,6 +301,7 @@ def study_command(part: StudyPart, retry_failed: bool) -> str:
     given += ["--seeds", part.seeds] if part.seeds else []
     given += [word for text in sets_of(part.sets) for word in ("--set", text)]
     given += ["--retry-failed"] if retry_failed else []
+    given += _target_flags(part.on, part.cluster)
     return shell_line(["tfllmer", "study", "run", part.study, *given, "--detach"])
 
 
@@ -290,12 +313,21 @@ def words() -> dict[str, list[str]]:
     names = {kind: [preset.name for preset in list_presets(kind)] for kind in ("method", "ablation", "backbone")}
     datasets = ["demo", *(name for name, _ in list_datasets())]
     fields = [f"{field.path}=" for field in setting_fields()]
-    return {**names, "dataset": datasets, "tuned": sorted(files_of("tuned")), "set": fields}
+    return {**names, "dataset": datasets, "tuned": sorted(files_of("tuned")), "set": fields, **target_words()}
+
+
+def target_words() -> dict[str, list[str]]:
+    """What the lines for `--on` and `--cluster` complete to."""
+    from engine.queue.executors.registry import executor_names
+    from engine.queue.executors.slurm.cluster import list_clusters
+
+    return {"on": executor_names(), "cluster": list(list_clusters())}
 
 
 def filled(store: Store, run_id: str) -> dict[str, str]:
     """The form that makes a stored run again."""
     from engine.presets.studies import text_of
+    from engine.queue.executors.registry import LOCAL
     from engine.records import TUNED_BY
     from engine.spec import flat
     from engine.store import experiment_of, get_run
@@ -315,4 +347,6 @@ def filled(store: Store, run_id: str) -> dict[str, str]:
         "tuned": "",
         "seeds": f"{run.seed},",
         "set": shlex.join(f"{name}={text_of(value)}" for name, value in changed.items()),
+        "on": run.executor if run.executor != LOCAL else "",
+        "cluster": run.cluster,
     }

@@ -101,13 +101,20 @@ def _move(path: StoreAddress | None, run_ids: Sequence[str], said: str, *words: 
     return ActionOutcome(said, undo, shell_line(["tfllmer", "move", *run_ids, *words]))
 
 
-def launch(path: StoreAddress | None, wanted: Sequence[Resolved], commands: Sequence[Sequence[str]]) -> ActionOutcome:
-    """Queue new runs and see that a worker takes them."""
+def launch(
+    path: StoreAddress | None,
+    wanted: Sequence[Resolved],
+    commands: Sequence[Sequence[str]],
+    on: str = "",
+    cluster: str = "",
+) -> ActionOutcome:
+    """Queue new runs, for what `--on` and `--cluster` name, and see that a worker takes them."""
     from engine import queue
 
     store = store_at(path)
+    target = queue.target_of(store, on or None, cluster or None)
     runs = [
-        queue.enqueue(store, resolved.experiment, overrides=resolved.overrides, command=command)
+        queue.enqueue(store, resolved.experiment, overrides=resolved.overrides, command=command, target=target)
         for resolved, command in zip(wanted, commands, strict=True)
     ]
     said = f"{runs_text(len(wanted))} queued{_worker(store)}"
@@ -150,9 +157,10 @@ def launch_study(path: StoreAddress | None, part: StudyPart, retry_failed: bool)
     study = find_study(part.study)
     cells = part.cells(study)
     store = store_at(path)
+    target = queue.target_of(store, part.on or None, part.cluster or None)
     queue.settle(store)
     before = {each.run.id: each.run for each in plan(store, cells) if each.run is not None}
-    done = submit(store, study, cells, seeds=part.n_seeds, retry_failed=retry_failed)
+    done = submit(store, study, cells, seeds=part.n_seeds, retry_failed=retry_failed, target=target)
     said = submitted_text(study.name, len(cells), done).removesuffix(".") + (_worker(store) if done.waits else "")
     again = [before[run.id] for run in done.again if run.id in before]
     command = study_command(part, retry_failed)

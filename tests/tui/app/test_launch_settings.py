@@ -1,16 +1,22 @@
 """The list of settings on Launch: found, edited, checked as one types, and one with the --set line."""
 
+import os
 from pathlib import Path
 
 import pytest
 from textual.widgets import Input, Static
 
+from engine.errors import UserError
 from engine.presets import resolve, setting_fields
+from engine.queue.executors.slurm.commands import _PROGRAMS as PROGRAMS
 from engine.spec import BACKBONES, LOSSES, flat
 from engine.store import list_runs, open_store
-from engine.views.plans import plan, sets_of, value_in, with_value
+from engine.views.plans import check_target, plan, sets_of, value_in, with_value
+from engine.views.plans import filled as form_of
 from tests.tui.app.bench import RUNS, app_of, opened, press, quiet, screen_text, until
 from tfllmer_tui.tui.screens.launch import FORM, LaunchScreen
+from tfllmer_tui.tui.screens.study_plan import StudyPlanScreen
+from tfllmer_tui.tui.widgets.form_line import FormLine
 from tfllmer_tui.tui.widgets.settings_form import SettingsForm
 from tfllmer_tui.tui.widgets.table import VirtualTable
 
@@ -130,3 +136,56 @@ async def test_the_cursor_passes_over_headings(filled: Path) -> None:
         assert form.state is not None and table.cursor == 1
         await press(pilot, "escape")
         assert pilot.app.focused is pilot.app.screen.query_one("#set", Input)
+
+
+# ------------------------------------------------------------------------------------ where runs are carried out
+
+
+def test_what_runs_cannot_be_handed_over_to_is_said_as_one_types(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(filled)
+    assert "did you mean slurm?" in plan(NOTHING | {"on": "slrum"}).error
+    assert "is for jobs of a cluster" in plan(NOTHING | {"on": "local", "cluster": "gpu"}, store).error
+    monkeypatch.setenv("PATH", "/nowhere")
+    for values in ({"on": "slurm"}, {"cluster": "gpu"}):
+        assert "there is no sbatch" in plan(NOTHING | values, store).error
+    with pytest.raises(UserError, match="there is no sbatch"):
+        check_target(store, "slurm", "gpu")
+
+
+@pytest.fixture
+def slurm(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with SLURM's commands; nothing is submitted without a worker."""
+    folder = filled.parent / "bin"
+    folder.mkdir()
+    for name in PROGRAMS:
+        (folder / name).write_text("#!/bin/sh\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+async def test_runs_and_studies_are_launched_on_a_cluster(filled: Path, slurm: None, size: tuple[int, int]) -> None:
+    async with opened(filled, size) as pilot:
+        await press(pilot, "4")
+        screen = pilot.app.screen
+        on, cluster = screen.query_one("#on", FormLine), screen.query_one("#cluster", FormLine)
+        assert on.hint == "local; or slurm" and not cluster.region
+        screen.set_focus(on)
+        await press(pilot, *"sl", "tab", "down")
+        assert on.value == "slurm" and cluster.has_focus and cluster.region
+        await press(pilot, *"gpux")
+        assert "did you mean gpu?" in " ".join(str(screen.query_one("#said", Static).content).split())
+        await press(pilot, "backspace", "ctrl+y")
+        assert pilot.app.clipboard == "tfllmer run --seed 0 --on slurm --cluster gpu --detach"
+        await press(pilot, "ctrl+r")
+        await until(pilot, lambda: len(app_of(pilot).snapshot.rows) == len(RUNS) + 1)
+        await pilot.app.push_screen(StudyPlanScreen("demo"))
+        await quiet(pilot)
+        pilot.app.screen.set_focus(pilot.app.screen.query_one("#on", FormLine))
+        await press(pilot, *"slurm", "ctrl+y")
+        assert pilot.app.clipboard == "tfllmer study run demo --on slurm --detach"
+        assert pilot.app.screen.query_one("#cluster").region
+    (run,) = [each for each in list_runs(open_store(filled)) if each.executor == "slurm"]
+    assert (run.cluster, run.status) == ("gpu", "queued")
+    again = form_of(open_store(filled), run.id)
+    assert (again["on"], again["cluster"]) == ("slurm", "gpu")

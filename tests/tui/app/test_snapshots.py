@@ -23,11 +23,13 @@ THEMES: Mapping[str, str] = {"dark": DARK, "light": LIGHT}
 NOWHERE = Path("/nowhere/experiments.db")
 """A store that is not there; its path is on screen, so it is the same on every machine."""
 SIZES = [(80, 24), (200, 60)]
+UPDATE = "TFLLMER_UPDATE_SNAPSHOTS"
+"""The variable that has the snapshots written anew."""
 
 
 def check(name: str, shown: str) -> None:
     file = SNAPSHOTS / name
-    if os.environ.get("TFLLMER_UPDATE_SNAPSHOTS"):
+    if os.environ.get(UPDATE):
         file.write_text(shown + "\n", "utf-8")
     kept = file.read_text("utf-8").splitlines() if file.exists() else []
     assert kept == shown.splitlines(), "\n" + "\n".join(difflib.unified_diff(kept, shown.splitlines(), name, "now"))
@@ -83,7 +85,7 @@ async def look(pilot: Pilot[None], name: str, size: tuple[int, int], themes: Map
         pilot.app.theme = theme
         await quiet(pilot)
         text, styles = SNAPSHOTS / f"{name}-{ends}.txt", SNAPSHOTS / f"{name}-{ends}-{short}.styles"
-        for _ in range(50):  # a busy machine may still be drawing
+        for _ in range(0 if os.environ.get(UPDATE) else 50):  # a busy machine may still be drawing
             if _holds(text, screen_text(pilot)) and _holds(styles, style_text(pilot)):
                 break
             await pilot.pause(0.1)

@@ -14,10 +14,11 @@ from tfllmer_tui.tui.screens.leaderboard import LeaderboardScreen
 from tfllmer_tui.tui.widgets.filter_bar import FilterBar
 from tfllmer_tui.tui.widgets.form_line import FormLine
 
+LINES = [box.name for box in FORM]
 FIELDS = {
     "the filter": ("slash",),
     "launch": ("4",),
-    "the last line of launch": ("4", *("down",) * (len(FORM) - 1)),
+    "the last line of launch": ("4", *("down",) * (len(FORM) - 2)),  # that of clusters is hidden
     "a copy of a run": ("e",),
     "the settings": ("4", "ctrl+s", "slash"),
     "the search in a log": ("enter", "slash"),
@@ -70,7 +71,7 @@ async def test_a_completion_that_begins_otherwise_is_shown_whole_and_taken_by_ta
                 assert whole in screen_text(pilot).splitlines()[1]
                 await press(pilot, key)
                 assert pilot.app.screen.query_one(FilterBar).text == whole
-        await press(pilot, "slash", "ctrl+u", "escape", "4", *("down",) * (len(FORM) - 1), *"dropout", "tab")
+        await press(pilot, "slash", "ctrl+u", "escape", "4", *("down",) * LINES.index("set"), *"dropout", "tab")
         line = pilot.app.focused
         assert isinstance(line, Input) and line.value == "backbone.dropout="
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
@@ -22,27 +21,11 @@ from tfllmer_tui.tui.messages import SettingEdited
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.snapshot import READING, StoreSnapshot
-from tfllmer_tui.tui.widgets.form_line import FormLine, Words
+from tfllmer_tui.tui.widgets.form_line import TARGET, FormBox, FormLine, is_elsewhere
 from tfllmer_tui.tui.widgets.settings_form import SettingsForm
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.study import time_text
 from tfllmer_tui.view.text import STATUS
-
-
-@dataclass(frozen=True)
-class FormBox:
-    """A line of the form. `flag` is the option of `tfllmer run` that it stands for, `hint` what holds where nothing is
-    typed, or what may be; where there are presets to choose from, the hint goes on with their names."""
-
-    name: str
-    flag: str
-    hint: str
-
-    def hint_with(self, known: Sequence[str]) -> str:
-        """The hint, and what else there is."""
-        others = [name for name in known if name != self.hint]
-        return f"{self.hint}; or {', '.join(others)}" if others else self.hint
-
 
 FORM = (
     FormBox("method", "--method", "tf-llmer"),
@@ -53,6 +36,7 @@ FORM = (
     FormBox("tuned", "--tuned", "none"),
     FormBox("seeds", "--seeds", "how many, from 0; or 3,4,5"),
     FormBox("set", "--set", "train.epochs=20 backbone.width=32"),
+    *TARGET,
 )
 
 
@@ -140,9 +124,9 @@ class LaunchScreen(Page):
     def _show_words(self, words: Mapping[str, Sequence[str]]) -> None:
         for box in FORM:
             if known := words.get(box.name, ()):
-                line = self.query_one(f"#{box.name}", FormLine)
-                line.suggester = Words(known)
-                line.hint = box.hint if box.name == "set" else box.hint_with(known)
+                self.query_one(f"#{box.name}", FormLine).know(
+                    box.hint if box.name == "set" else box.hint_with(known), known
+                )
 
     def _fill(self, values: Mapping[str, str]) -> None:
         for name, value in values.items():
@@ -159,7 +143,13 @@ class LaunchScreen(Page):
     def _changed(self) -> None:
         if self._wanted != self.values:  # the news of what was typed before the key may come after it
             self._wanted = None
+        self._show_target()
         self._plan_soon()
+
+    def _show_target(self) -> None:
+        """What jobs ask for has a line where there are any."""
+        values = self.values
+        self.set_class(is_elsewhere(values["on"], values["cluster"]), "-elsewhere")
 
     def _plan_soon(self) -> None:
         if self._soon is not None:
@@ -251,7 +241,8 @@ class LaunchScreen(Page):
     def _launch(self, values: Mapping[str, str]) -> None:
         self._launched = values
         runs = self._plan.launched
-        self.context.do(actions.launch, [run.resolved for run in runs], [run.command for run in runs])
+        commands = [run.command for run in runs]
+        self.context.do(actions.launch, [run.resolved for run in runs], commands, values["on"], values["cluster"])
 
     def action_copy(self) -> None:
         if self._plan.error or self._planned is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,13 +16,13 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from engine.views.plans import StudyPart, study_command
+from engine.views.plans import StudyPart, check_target, study_command, target_words
 from engine.views.words import printable
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.palette import inks
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.snapshot import StoreSnapshot
-from tfllmer_tui.tui.widgets.form_line import FormLine, Words
+from tfllmer_tui.tui.widgets.form_line import TARGET, FormLine, Words, is_elsewhere
 
 if TYPE_CHECKING:
     from engine.store import Store
@@ -69,8 +69,9 @@ class StudyPlanScreen(Page):
             ("only", "all of it; dataset=ml-100k seed=0,1 is a part"),
             ("seeds", "as in the file; or how many, from 0"),
             ("set", "as in the file; train.epochs=5 changes every run"),
+            *((box.name, box.hint) for box in TARGET),
         ):
-            with Horizontal(classes="line"):
+            with Horizontal(classes="line", id=f"line-{name}"):
                 yield Static(name, classes="label")
                 yield FormLine(hint, id=name)
         yield Static("looking up every run…", id="said", markup=False)
@@ -80,11 +81,18 @@ class StudyPlanScreen(Page):
 
     def on_mount(self) -> None:
         self.query_one("#only", FormLine).focus()
+        self.think("words", target_words, self._show_words)
+
+    def _show_words(self, words: Mapping[str, Sequence[str]]) -> None:
+        for box in TARGET:
+            self.query_one(f"#{box.name}", FormLine).know(box.hint_with(words[box.name]), words[box.name])
 
     # -------------------------------------------------------------------------------- the plan
 
     @on(Input.Changed)
     def _changed(self) -> None:
+        part = self._part
+        self.set_class(is_elsewhere(part.on, part.cluster), "-elsewhere")
         self._look_soon()
 
     def show_news(self, snapshot: StoreSnapshot) -> None:
@@ -105,8 +113,8 @@ class StudyPlanScreen(Page):
 
     @property
     def _part(self) -> StudyPart:
-        only, seeds, sets = (self.query_one(f"#{name}", FormLine).value.strip() for name in ("only", "seeds", "set"))
-        return StudyPart(self._study, only, seeds, sets)
+        lines = ("only", "seeds", "set", "on", "cluster")
+        return StudyPart(self._study, *(self.query_one(f"#{name}", FormLine).value.strip() for name in lines))
 
     def _show(self, preview: StudyPreview) -> None:
         from tfllmer_tui.view.study import failures, legend, matrix, time_text
@@ -182,6 +190,7 @@ def look_up(store: Store | None, part: StudyPart) -> StudyPreview:
         return StudyPreview(part, error=str(error))
     axes = {axis: ", ".join(map(text_of, values)) for axis, values in study.axes.items()}
     try:
+        check_target(store, part.on, part.cluster)
         cells = part.cells(study)
         return StudyPreview(part, study.meaning, study.question, axes, planned_state(store, cells))
     except UserError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -12,6 +13,30 @@ from textual.reactive import reactive
 from textual.suggester import Suggester
 
 from tfllmer_tui.tui.widgets.completed import TextLine, suggestion_of
+
+
+@dataclass(frozen=True)
+class FormBox:
+    """A line of the form. `flag` is the option of `tfllmer run` that it stands for, `hint` what holds where nothing is
+    typed, or what may be; where there are presets to choose from, the hint goes on with their names."""
+
+    name: str
+    flag: str
+    hint: str
+
+    def hint_with(self, known: Sequence[str]) -> str:
+        """The hint, and what else there is."""
+        others = [name for name in known if name != self.hint]
+        return f"{self.hint}; or {', '.join(others)}" if others else self.hint
+
+
+TARGET = (FormBox("on", "--on", "local"), FormBox("cluster", "--cluster", "default"))
+"""Where runs are carried out, and what their jobs ask of a cluster."""
+
+
+def is_elsewhere(on: str, cluster: str) -> bool:
+    """Whether what is typed sends runs away from this machine."""
+    return on not in ("", TARGET[0].hint) or bool(cluster)
 
 
 class Words(Suggester):
@@ -48,6 +73,10 @@ class FormLine(TextLine):
     def __init__(self, hint: str, *, id: str) -> None:
         super().__init__(placeholder=hint, id=id, compact=True, suggester=Words(()))
         self.set_reactive(FormLine.hint, hint)
+
+    def know(self, hint: str, words: Sequence[str]) -> None:
+        """What is said where nothing is typed, and what Tab completes to."""
+        self.hint, self.suggester = hint, Words(words)
 
     def watch_hint(self) -> None:
         self.placeholder = cut_list(self.hint, self.size.width)
