@@ -71,7 +71,10 @@ def headings(figure: Figure, panels: Sequence[Axes], names: Sequence[str], notes
 def choices(arms: Sequence[Arm]) -> str:
     """The settings that validation chose for arms, in lines that a panel has room for; empty where all are as they
     come."""
-    return wrapped(" · ".join(f"{arm.name} at {', '.join(arm.choice)}" for arm in arms if arm.choice))
+    words = wrapped(" · ".join(f"{arm.name} at {', '.join(arm.choice)}" for arm in arms if arm.choice))
+    room = int(_PANEL[0] / _CHARACTER)
+    lines = (textwrap.wrap(line, room, break_long_words=False, break_on_hyphens=False) for line in words.splitlines())
+    return "\n".join(line for pieces in lines for line in pieces)
 
 
 def shared_legend(figure: Figure) -> None:
