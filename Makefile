@@ -6,6 +6,7 @@
 # make audit     known advisories for the pinned packages (needs a network that knows them)
 #                AUDIT="-s osv --osv-url URL" asks a mirror of the advisories instead, where there is no such network
 # make bench     the suite of benchmarks: a table of ratios, and bench.json; some minutes
+#                BENCH=--quick runs all of it small, to see that it runs
 #
 # PYTHON=python3.12     another interpreter (3.11 or newer)
 # TORCH_INDEX=URL       where pip finds a special torch build, such as the CPU-only one (see README)
@@ -44,7 +45,7 @@ audit:
 	.venv-audit/bin/pip-audit --strict --no-deps --disable-pip $(AUDIT) -r constraints.txt
 
 bench: $(VENV)/ready
-	$(BIN)/python benchmarks/suite.py
+	$(BIN)/python benchmarks/suite.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) .venv-audit build dist *.egg-info

@@ -1,10 +1,11 @@
 """The suite of `make bench`: a table of ratios, and a JSON file with them and with facts of the machine.
 
-    python benchmarks/suite.py [--only NAME ...] [--output FILE]
+    python benchmarks/suite.py [--only NAME ...] [--quick] [--output FILE]
 
 Each line is a script of this folder that runs alone as well, as a process with one thread of every library; one after
 the other. All ratios are of CPU seconds, sides taking turns. Those on ml-100k need it under $TFLLMER_DATA and are left
-out without it.
+out without it. With --quick all are small: whether everything runs and where it stands roughly, in a minute or two
+of CPU time; the ratios of small sizes and few turns are no measurements.
 """
 
 from __future__ import annotations
@@ -44,15 +45,19 @@ class Benchmark:
 
     name: str
     words: tuple[str, ...]
+    quick: tuple[str, ...]
+    """The words of a small size."""
     ratios: tuple[Ratio, ...]
     dataset: str | None = None
     """A data set that has to be under $TFLLMER_DATA."""
 
 
 def _training(dataset: str, backbone: str, plain: float, sgemm: float) -> Benchmark:
+    words = ("training_speed.py", "--dataset", dataset, "--backbone", backbone)
     return Benchmark(
         f"step {dataset} {backbone}",
-        ("training_speed.py", "--dataset", dataset, "--backbone", backbone),
+        words,
+        (*words, "--steps", "2", "--rounds", "3"),
         (
             Ratio(("ratio",), "targets per CPU second / a plain loop's", plain, "more"),
             Ratio(("sgemm_share",), "arithmetic / the same thread's sgemm", sgemm, "more"),
@@ -64,11 +69,16 @@ def _training(dataset: str, backbone: str, plain: float, sgemm: float) -> Benchm
 def _share(backbone: str) -> Benchmark:
     words = ("epoch_share.py", "--dataset", "ml-100k", "--backbone", backbone)
     ratio = Ratio(("evaluation_share",), "evaluation and probe / an epoch", 0.08)
-    return Benchmark(f"epoch ml-100k {backbone}", words, (ratio,), "ml-100k")
+    return Benchmark(f"epoch ml-100k {backbone}", words, (*words, "--epochs", "1"), (ratio,), "ml-100k")
 
 
 SUITE = (
-    Benchmark("help", ("front_start.py", "9"), (Ratio(("ratio",), "tfllmer --help / a bare Typer app", 1.3),)),
+    Benchmark(
+        "help",
+        ("front_start.py", "9"),
+        ("front_start.py", "3"),
+        (Ratio(("ratio",), "tfllmer --help / a bare Typer app", 1.3),),
+    ),
     _training("demo", "gru4rec", 2.0, 0.5),
     _training("ml-100k", "sasrec", 2.0, 0.55),
     _training("ml-100k", "gru4rec", 2.0, 0.55),
@@ -79,16 +89,19 @@ SUITE = (
     Benchmark(
         "catalogue",
         ("large_catalogue.py", "--items", "200000", "--rounds", "3"),
+        ("large_catalogue.py", "--items", "20000", "--rounds", "3"),
         (Ratio(("ratio",), "exact cross-entropy / its bare products", 1.3),),
     ),
     Benchmark(
         "rec-pca",
         ("rec_pca_scale.py", "--items", "100000", "--edges", "2000000", "--threads", "1"),
+        ("rec_pca_scale.py", "--items", "10000", "--edges", "200000", "--threads", "1", "--rounds", "1"),
         (Ratio(("ratio", "fresh", "cpu_s"), "Rec-PCA / PCA.fit on the same file", 1.6),),
     ),
     Benchmark(
         "queue",
         ("queue_overhead.py", "6"),
+        ("queue_overhead.py", "2"),
         (Ratio(("times_as_many",), "runs an hour through the queue / bare processes", 1.0, "more"),),
     ),
 )
@@ -122,9 +135,10 @@ def _commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def measured(benchmark: Benchmark) -> dict[str, Any] | str:
+def measured(benchmark: Benchmark, quick: bool = False) -> dict[str, Any] | str:
     """The script's report; why there is none, in one line, where it failed."""
-    argv = [sys.executable, str(HERE / benchmark.words[0]), *benchmark.words[1:]]
+    script, *words = benchmark.quick if quick else benchmark.words
+    argv = [sys.executable, str(HERE / script), *words]
     env = os.environ | dict.fromkeys(_LIBRARIES, "1") | {"PYTHONPATH": str(HERE.parent)}
     env.pop("PYTHONDONTWRITEBYTECODE", None)  # a start does not compile
     done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
@@ -160,6 +174,7 @@ def is_here(dataset: str | None) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=[each.name for each in SUITE], help="several times; all")
+    parser.add_argument("--quick", action="store_true", help="small sizes: whether all of it runs")
     parser.add_argument("--output", type=Path, default=Path("bench.json"))
     given = parser.parse_args()
     chosen = [each for each in SUITE if given.only is None or each.name in given.only]
@@ -170,9 +185,9 @@ def main() -> None:
         if not is_here(benchmark.dataset):
             report: dict[str, Any] | str = f"{benchmark.dataset} is not under $TFLLMER_DATA"
         else:
-            report = reports[benchmark.name] = measured(benchmark)
+            report = reports[benchmark.name] = measured(benchmark, given.quick)
         print("\n".join(lines(benchmark, report)), flush=True)
-    document = {"machine": facts, "reports": reports}
+    document = {"machine": facts, "quick": given.quick, "reports": reports}
     given.output.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
     print(f"{given.output}: written")
 
