@@ -22,9 +22,10 @@ from engine.queue.executors.base import (
     thread_environment,
 )
 from engine.queue.executors.endings import exited
+from engine.queue.executors.jobs import handle_file, read_end
 from engine.queue.executors.slurm.cluster import DEFAULT, Cluster, find_cluster
 from engine.queue.executors.slurm.commands import Jobs, cancel, require_commands
-from engine.queue.executors.slurm.job import JobEnd, RunJob, end_file, handle_file
+from engine.queue.executors.slurm.job import RunJob
 from engine.spool import RunFolder
 
 _MOST_JOBS = 200
@@ -138,20 +139,13 @@ class SlurmExecutor:
         word = state.word if state else ""
         if word in _HOWS:
             return Ending(_HOWS[word], f"slurm job {handle} ended as {word}")
-        end = self._end(handle)
+        end = read_end(self._files, handle)
         if end is None:
             gone = f"slurm job {handle} is gone without a last word"
             return Ending(How.VANISHED, f"{gone}: {word}" if word else gone)
         if end.stopped:
             return Ending(How.PREEMPTED, f"slurm job {handle} was told to leave")
         return exited(end.code, RunFolder(Path(end.folder)).log)
-
-    def _end(self, handle: str) -> JobEnd | None:
-        """What the job itself has left of its end."""
-        try:
-            return JobEnd.model_validate_json(end_file(self._files, handle).read_bytes())
-        except (OSError, ValueError):
-            return None
 
     def clear(self, handle: str) -> bool:
         """SLURM ends all that is left of a job itself."""

@@ -11,32 +11,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pydantic import BaseModel
-
 from engine.files import write_text
-from engine.spool import REQUEUES, RunFolder
+from engine.queue.executors.jobs import JobEnd, end_file, named_job, start_child
+from engine.spool import RunFolder
 
 _PATIENCE_S = 120.0
-
-
-def handle_file(folder: Path) -> Path:
-    """Names the job that may work on a run: one that was submitted by a worker which died before it could write that
-    down leaves the run alone."""
-    return folder / "job.txt"
-
-
-def end_file(files: Path, job: str) -> Path:
-    """Holds a `JobEnd`."""
-    return files / f"{job}.end.json"
-
-
-class JobEnd(BaseModel):
-    """How the work of a job on the run in `folder` ended: its exit code (negative: a signal), and whether it had been
-    asked to leave."""
-
-    folder: str
-    code: int
-    stopped: bool
 
 
 class RunJob:
@@ -67,14 +46,7 @@ class RunJob:
         signal.signal(signal.SIGTERM, self._leave)
         # SLURM's warning may reach all processes of a job: this one tells its child, which keeps it blocked
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
-        with open(folder.log, "ab") as log:
-            self._child = subprocess.Popen(
-                self._argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=os.environ | self._environment | {REQUEUES: "1"},
-            )
+        self._child = start_child(folder, self._argv, self._environment)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
         if self._stopped:  # asked before there was a child
             self._child.terminate()
@@ -114,11 +86,7 @@ def _is_named(folder: Path, job: str) -> bool:
     """Whether the worker has named this job for the run; it does so right after it has submitted it."""
     give_up = time.monotonic() + _PATIENCE_S
     while time.monotonic() < give_up:
-        try:
-            named = handle_file(folder).read_text("utf-8").strip()
-        except OSError:
-            named = ""
-        if named:
+        if named := named_job(folder):
             return named == job
         time.sleep(0.2)
     return False

@@ -16,9 +16,10 @@ import pytest
 from engine.errors import UserError
 from engine.files import write_text
 from engine.queue.executors.base import Ending, How, RefusedError, Task
+from engine.queue.executors.jobs import JobEnd, end_file, handle_file
 from engine.queue.executors.slurm.cluster import Cluster, find_cluster, list_clusters
 from engine.queue.executors.slurm.executor import SlurmExecutor
-from engine.queue.executors.slurm.job import JobEnd, RunJob, end_file, handle_file
+from engine.queue.executors.slurm.job import RunJob
 from engine.spool import RunFolder
 from engine.store import get_run, list_runs, open_store
 from tests.engine.queue.executors.cluster_of_one import require_slurm, slurm
