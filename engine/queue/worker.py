@@ -334,7 +334,7 @@ class Worker:
 
     def _settle(self, job: _Job, ending: Ending) -> None:
         how = "time limit: killed, since it did not stop by itself" if job.too_long else ending.reason
-        if ending.how is How.CANCELLED:  # maybe by a person who went to the executor itself
+        if ending.how is How.CANCELLED and job.kill_at is None:  # by a person who went to the executor itself
             request_cancel(self._store, job.run_id)
         run = after_end(self._store, job.run_id, how, blame=job.blame and ending.blame, give_up=job.too_long)
         if run.status == RunStatus.RUNNING and run.worker_id == self.id:
