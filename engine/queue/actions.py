@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.errors import UserError
+from engine.queue.executors.clusters import find_cluster
 from engine.queue.executors.registry import LOCAL, executor
 from engine.queue.fleet import workers
 from engine.queue.liveness import executor_of, own_handle
@@ -45,7 +46,7 @@ def enqueue(
 def target_of(store: Store, on: str | None, cluster: str | None) -> Target | None:
     """Where `--on` and `--cluster` send runs; None for this machine. Raises UserError where they cannot be handed over
     from here."""
-    name = on or ("slurm" if cluster else LOCAL)
+    name = on or (find_cluster(cluster).executor if cluster else LOCAL)
     executor(name, store.files).check(cluster or "")
     return None if name == LOCAL else Target(name, cluster or "")
 

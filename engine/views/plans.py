@@ -318,8 +318,8 @@ def words() -> dict[str, list[str]]:
 
 def target_words() -> dict[str, list[str]]:
     """What the lines for `--on` and `--cluster` complete to."""
+    from engine.queue.executors.clusters import list_clusters
     from engine.queue.executors.registry import executor_names
-    from engine.queue.executors.slurm.cluster import list_clusters
 
     return {"on": executor_names(), "cluster": list(list_clusters())}
 

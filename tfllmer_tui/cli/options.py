@@ -25,11 +25,15 @@ Priority: TypeAlias = Annotated[
 ]
 On: TypeAlias = Annotated[
     str | None,
-    typer.Option("--on", metavar="NAME", help="What carries it out: local when left out; slurm, or an installed one."),
+    typer.Option(
+        "--on", metavar="NAME", help="What carries it out: local when left out; slurm, ray, or an installed one."
+    ),
 ]
 ClusterName: TypeAlias = Annotated[
     str | None,
-    typer.Option("--cluster", metavar="NAME", help="With --on slurm: what jobs ask for; see tfllmer presets cluster."),
+    typer.Option(
+        "--cluster", metavar="NAME", help="For --on slurm or ray: what jobs ask for; see tfllmer presets cluster."
+    ),
 ]
 NoWorker: TypeAlias = Annotated[
     bool, typer.Option("--no-worker", help="Do not start a worker in the background where none is alive.")

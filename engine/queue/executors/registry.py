@@ -15,6 +15,7 @@ LOCAL = "local"
 _BUILT_IN = {
     LOCAL: "engine.queue.executors.local.executor:LocalExecutor",
     "slurm": "engine.queue.executors.slurm.executor:SlurmExecutor",
+    "ray": "engine.queue.executors.ray.executor:RayExecutor",
 }
 
 

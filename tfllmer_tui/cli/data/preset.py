@@ -57,18 +57,22 @@ def presets(
 
 def _clusters(*, json: bool) -> None:
     """What jobs of a cluster can ask for."""
-    from engine.queue.executors.slurm.cluster import list_clusters
+    from engine.queue.executors.clusters import list_clusters
     from tfllmer_tui.cli.output import print_json, print_rich, table
 
     clusters = list_clusters()
     if json:
         print_json([{"kind": "cluster", "name": name, **each.model_dump()} for name, each in clusters.items()])
         return
+    dumped = [(name, each, each.model_dump()) for name, each in clusters.items()]
     rows = [
-        (name, each.partition or "", str(each.time), str(each.cpus), str(each.gpus), each.mem or "", each.meaning)
-        for name, each in clusters.items()
+        (
+            *(name, each.executor, d.get("partition") or "", str(d.get("time", ""))),
+            *(f"{each.cpus:g}", f"{each.gpus:g}", each.mem or "", each.meaning),
+        )
+        for name, each, d in dumped
     ]
-    print_rich(table(("name", "partition", "minutes", "cpus", "gpus", "mem", "meaning"), rows))
+    print_rich(table(("name", "executor", "partition", "minutes", "cpus", "gpus", "mem", "meaning"), rows))
 
 
 def _tuned(*, json: bool) -> None:

@@ -78,7 +78,7 @@ class LocalExecutor:
 
     def check(self, cluster: str) -> None:
         if cluster:
-            raise UserError(f"--cluster {cluster}: is for jobs of a cluster; give --on slurm with it")
+            raise UserError(f"--cluster {cluster}: is for jobs of a cluster; give --on slurm or --on ray with it")
 
     # -------------------------------------------------------------------------------- starting
 

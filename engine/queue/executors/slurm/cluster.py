@@ -1,29 +1,23 @@
-"""What a job asks of a cluster: `configs/cluster/NAME.yaml`, shipped, and overlaid from the working folder."""
+"""What a job asks of a SLURM cluster."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
-
-from engine.errors import UserError, nearest
-from engine.places import files_of, label_of
-from engine.presets.files import read_document
-from engine.presets.places import line_of
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 DEFAULT = "default"
 _Word = Annotated[str, StringConstraints(pattern=r"^[\w.,:&|*\[\]()!@+=/-]+$")]
 _TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d\d))?(?::(\d\d))?")
 
 
-class Cluster(BaseModel):
+class SlurmCluster(BaseModel):
     """The settings of a job, under SLURM's own names; what is left out is the cluster's default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    executor: Literal["slurm"] = "slurm"
     meaning: str
     partition: _Word | None = None
     account: _Word | None = None
@@ -42,10 +36,10 @@ class Cluster(BaseModel):
     @field_validator("time", mode="before")
     @classmethod
     def _read_time(cls, value: object) -> object:
-        return _minutes(value) if isinstance(value, str) else value
+        return minutes(value) if isinstance(value, str) else value
 
 
-def _minutes(text: str) -> int:
+def minutes(text: str) -> int:
     """A time as sbatch reads it, in minutes, a part of one counted whole. Raises ValueError."""
     match = _TIME.fullmatch(text.strip())
     if match is None:
@@ -59,33 +53,3 @@ def _minutes(text: str) -> int:
         minutes = int(first)
     seconds = int(third or 0) if days is not None or third is not None else int(second or 0)
     return minutes + (seconds > 0)
-
-
-def list_clusters() -> dict[str, Cluster]:
-    """All cluster presets, by name. Raises UserError where a file is none."""
-    return {name: _read(file) for name, file in sorted(files_of("cluster").items())}
-
-
-def find_cluster(name: str) -> Cluster:
-    """The cluster preset of that name. Raises UserError with the nearest name, or the place of what does not fit."""
-    files = files_of("cluster")
-    if name not in files:
-        raise UserError(f"--cluster {name}: no such cluster preset{nearest(name, sorted(files))}")
-    return _read(files[name])
-
-
-def _read(file: Path) -> Cluster:
-    label = label_of(file)
-    document, root, _ = read_document(Cluster, file, label, _explain)
-    given = next((value.value for key, value in root.value if key.value == "time"), "")
-    # to YAML, 36:30:00 without quotes is a number on base 60
-    return document.model_copy(update={"time": _minutes(given)}) if ":" in given else document
-
-
-def _explain(error: ValidationError, root: yaml.Node, label: str) -> str:
-    first = error.errors(include_url=False)[0]
-    path = ".".join(map(str, first["loc"]))
-    known = ", ".join(Cluster.model_fields)
-    what = {"missing": f"a cluster preset needs `{path}:`", "extra_forbidden": f"{path}: no such entry; it has {known}"}
-    words = what.get(first["type"], f"{path}: {first['msg'][0].lower()}{first['msg'][1:]}")
-    return f"{label}:{line_of(root, *first['loc'])}: {words}"

@@ -21,9 +21,10 @@ from engine.queue.executors.base import (
     Task,
     thread_environment,
 )
+from engine.queue.executors.clusters import cluster_for
 from engine.queue.executors.endings import exited
 from engine.queue.executors.jobs import handle_file, read_end
-from engine.queue.executors.slurm.cluster import DEFAULT, Cluster, find_cluster
+from engine.queue.executors.slurm.cluster import DEFAULT, SlurmCluster
 from engine.queue.executors.slurm.commands import Jobs, cancel, require_commands
 from engine.queue.executors.slurm.job import RunJob
 from engine.spool import RunFolder
@@ -77,7 +78,7 @@ class SlurmExecutor:
 
     def check(self, cluster: str) -> None:
         self.sees()
-        find_cluster(cluster or DEFAULT)
+        cluster_for(SlurmCluster, cluster or DEFAULT)
 
     # -------------------------------------------------------------------------------- starting
 
@@ -92,10 +93,12 @@ class SlurmExecutor:
             return task.cluster or DEFAULT, task.threads
 
         for (cluster, threads), group in groupby(sorted(tasks, key=alike), key=alike):
-            handles |= self._submit(find_cluster(cluster), max(threads, 1), [task.folder for task in group])
+            handles |= self._submit(
+                cluster_for(SlurmCluster, cluster), max(threads, 1), [task.folder for task in group]
+            )
         return [handles[task.folder.root] for task in tasks]
 
-    def _submit(self, cluster: Cluster, threads: int, folders: Sequence[RunFolder]) -> dict[Path, str]:
+    def _submit(self, cluster: SlurmCluster, threads: int, folders: Sequence[RunFolder]) -> dict[Path, str]:
         submitit = _submitit()
         make_folder(self._files)
         submitter = submitit.SlurmExecutor(self._files, _MOST_TIMEOUTS, python=f"{sys.executable} -P")
@@ -111,7 +114,7 @@ class SlurmExecutor:
             write_text(handle_file(folder.root), job.job_id)
         return {folder.root: str(job.job_id) for job, folder in zip(jobs, folders, strict=True)}
 
-    def _job(self, folder: RunFolder, threads: int, cluster: Cluster) -> RunJob:
+    def _job(self, folder: RunFolder, threads: int, cluster: SlurmCluster) -> RunJob:
         root = str(folder.root.resolve())
         argv = self._program or [sys.executable, "-P", "-m", "engine.job", root]
         return RunJob(root, str(self._files), argv, thread_environment(threads), cluster.grace_s)
@@ -161,7 +164,7 @@ class SlurmExecutor:
         """Nothing is held."""
 
 
-def _parameters(cluster: Cluster, threads: int) -> dict[str, Any]:
+def _parameters(cluster: SlurmCluster, threads: int) -> dict[str, Any]:
     named = {name: getattr(cluster, name) for name in ("partition", "account", "qos", "constraint", "time", "mem")}
     named |= {"cpus_per_task": max(cluster.cpus, threads), "gpus_per_node": cluster.gpus or None}
     named |= {"array_parallelism": cluster.array, "signal_delay_s": cluster.grace_s, "job_name": "tfllmer"}

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +13,12 @@ from engine.queue.executors.base import Executor, How, Task
 from engine.queue.executors.local.children import Children
 from engine.queue.executors.local.executor import LocalExecutor
 from engine.queue.executors.local.launcher import Launcher
+from engine.queue.executors.ray.executor import RayExecutor
 from engine.queue.executors.registry import executor_class, executor_names
+from engine.queue.executors.slurm.executor import SlurmExecutor
 from engine.spool import RunFolder
+from tests.engine.queue.executors.cluster_of_one import require_slurm, slurm
+from tests.engine.queue.executors.ray_cluster import ray_cluster, require_ray
 
 from .contract import DEAF, PATIENT, Make, Work, shell
 
@@ -33,9 +38,30 @@ def warm(folder: Path, program: list[str]) -> Executor:
     return LocalExecutor(folder, starter=Launcher(folder / "server.log", server))
 
 
-@pytest.fixture(params=[child, warm])
-def make(request: pytest.FixtureRequest) -> Iterator[Make]:
+@pytest.fixture(scope="module")
+def slurm_here() -> Iterator[dict[str, str]]:
+    require_slurm()
+    with tempfile.TemporaryDirectory(prefix="slurm") as folder, slurm(Path(folder)) as env:  # sockets want short paths
+        yield env
+
+
+@pytest.fixture(scope="module")
+def ray_here() -> Iterator[dict[str, str]]:
+    require_ray()
+    with ray_cluster(["--num-cpus=4"]) as cluster:
+        yield {"RAY_API_SERVER_ADDRESS": cluster.address}
+
+
+CLUSTERS = {SlurmExecutor: "slurm_here", RayExecutor: "ray_here"}
+
+
+@pytest.fixture(params=[child, warm, *(pytest.param(each, marks=pytest.mark.slow) for each in CLUSTERS)])
+def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     made: list[Executor] = []
+    if request.param in CLUSTERS:
+        for name, value in request.getfixturevalue(CLUSTERS[request.param]).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(request.param, "poll_s", 0.3)
 
     def one(folder: Path, program: list[str]) -> Executor:
         made.append(request.param(folder, program))
@@ -116,7 +142,7 @@ def test_a_handle_of_nothing_has_vanished(tmp_path: Path) -> None:
 
 
 def test_the_registry_names_the_nearest() -> None:
-    assert executor_names()[0] == "local"
+    assert executor_names()[:3] == ["local", "slurm", "ray"]
     assert executor_class("local") is LocalExecutor
     with pytest.raises(UserError, match=r"^--on locla: no such executor \(did you mean local\?\)$"):
         executor_class("locla")

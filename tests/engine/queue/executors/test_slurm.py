@@ -16,8 +16,9 @@ import pytest
 from engine.errors import UserError
 from engine.files import write_text
 from engine.queue.executors.base import Ending, How, RefusedError, Task
+from engine.queue.executors.clusters import cluster_for, find_cluster, list_clusters
 from engine.queue.executors.jobs import JobEnd, end_file, handle_file
-from engine.queue.executors.slurm.cluster import Cluster, find_cluster, list_clusters
+from engine.queue.executors.slurm.cluster import SlurmCluster
 from engine.queue.executors.slurm.executor import SlurmExecutor
 from engine.queue.executors.slurm.job import RunJob
 from engine.spool import RunFolder
@@ -177,14 +178,15 @@ def test_what_is_missing_is_said_in_a_line(tmp_path: Path, monkeypatch: pytest.M
 
 def test_cluster_presets_are_read_and_refused_with_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"default", "gpu"} <= list_clusters().keys()
-    assert (find_cluster("default").time, find_cluster("gpu").time, find_cluster("gpu").gpus) == (240, 1440, 1)
+    default, gpu = cluster_for(SlurmCluster, "default"), cluster_for(SlurmCluster, "gpu")
+    assert (default.time, gpu.time, gpu.gpus) == (240, 1440, 1)
     folder = tmp_path / "configs" / "cluster"
     folder.mkdir(parents=True)
     (folder / "mine.yaml").write_text("meaning: mine\npartition: long\ntime: 36:30:00\n")
     (folder / "bad.yaml").write_text("meaning: bad\npartion: long\n")
     monkeypatch.chdir(tmp_path)
-    assert find_cluster("mine") == Cluster(meaning="mine", partition="long", time=2190)
-    with pytest.raises(UserError, match=r"bad\.yaml:2: partion: no such entry; it has meaning, partition, "):
+    assert find_cluster("mine") == SlurmCluster(meaning="mine", partition="long", time=2190)
+    with pytest.raises(UserError, match=r"bad\.yaml:2: partion: no such entry; it has executor, meaning, partition, "):
         find_cluster("bad")
     with pytest.raises(UserError, match=r"^--cluster defalt: no such cluster preset \(did you mean default\?\)$"):
         find_cluster("defalt")
@@ -195,4 +197,4 @@ def test_cluster_presets_are_read_and_refused_with_their_place(tmp_path: Path, m
     [("90", 90), ("4:00:00", 240), ("30:30", 31), ("2-00:00:00", 2880), ("1-12", 2160), ("0:00:01", 1)],
 )
 def test_times_are_read_as_sbatch_reads_them(text: str, minutes: int) -> None:
-    assert Cluster(meaning="", time=text).time == minutes
+    assert SlurmCluster(meaning="", time=text).time == minutes

@@ -1,0 +1,112 @@
+"""A real Ray cluster on this machine: a head and more nodes, each a tree of processes that can be killed."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.engine.queue.executors.cluster_of_one import free_port
+from tests.engine.queue.workers import until
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DASHBOARD_SUBPROCESS_MODULE_WAIT_READY_TIMEOUT": "300",  # on a busy machine the dashboard is slow to begin
+    "RAY_raylet_start_wait_time_s": "300",
+    "RAY_agent_register_timeout_ms": "300000",
+    "RAY_health_check_timeout_ms": "60000",
+    "RAY_memory_monitor_refresh_ms": "0",
+}
+SMALL = ["--object-store-memory=80000000", "--num-gpus=0", "--include-log-monitor=False", "--disable-usage-stats"]
+PORTS = ["--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0"]
+
+
+def require_ray() -> None:
+    """Skips where Ray is not installed; with CI=true that is a failure."""
+    if importlib.util.find_spec("ray") is None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("needs ray (pip install 'tfllmer[ray]')")
+
+
+class Node:
+    """One node: the process of `ray start --block`, and all that it has started."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        program = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", "--block"]
+        with open(folder / "ray.out", "ab") as out:
+            self._process = subprocess.Popen(
+                [*program, *SMALL, *PORTS, *words],
+                env=os.environ | QUIET,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    @property
+    def processes(self) -> list[psutil.Process]:
+        try:
+            first = psutil.Process(self._process.pid)
+            return [first, *first.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def has(self, text: str) -> bool:
+        """Whether one of its processes was started with words like these."""
+        for process in self.processes:
+            with suppress(psutil.Error):
+                if text in " ".join(process.cmdline()):
+                    return True
+        return False
+
+    def kill(self) -> None:
+        """All at once, as when the power fails."""
+        processes = self.processes
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
+        psutil.wait_procs(processes, timeout=20)
+        self._process.wait()
+
+
+class RayNodes:
+    """The nodes; `address` is that of the head's dashboard."""
+
+    def __init__(self, address: str, nodes: list[Node]) -> None:
+        self.address, self.nodes = address, nodes
+
+
+@contextmanager
+def ray_cluster(*nodes: Sequence[str]) -> Iterator[RayNodes]:
+    """A cluster with a node for each list of options of `ray start`, the first one its head."""
+    folder = Path(tempfile.mkdtemp(prefix="ray"))  # its sockets want short paths
+    ports = [free_port() for _ in range(3)]
+    started: list[Node] = []
+    names = ("port", "dashboard-port", "ray-client-server-port")
+    named = [f"--{name}={port}" for name, port in zip(names, ports, strict=True)]
+    try:
+        started.append(Node(folder, "--head", *named, f"--temp-dir={folder}/t", *nodes[0]))
+        address = f"http://127.0.0.1:{ports[1]}"
+        until(lambda: _answers(address), f"the head answers; log {folder}/ray.out", 300)
+        for words in nodes[1:]:
+            started.append(Node(folder, f"--address=127.0.0.1:{ports[0]}", *words))
+        until(lambda: all(node.has("DashboardAgent") for node in started), "every node is there", 300)
+        yield RayNodes(address, started)
+    finally:
+        for node in reversed(started):
+            node.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _answers(address: str) -> bool:
+    with suppress(OSError):
+        urllib.request.urlopen(f"{address}/api/version", timeout=10).read()
+        return True
+    return False
