@@ -143,6 +143,26 @@ def test_a_shipped_tuned_preset_is_the_best_of_its_archived_trials(tuned: Tuned)
         assert [f"`{tuned.name}`", arm, *cells] in rows
 
 
+def test_every_dose_at_one_length_is_the_mean_of_archived_runs() -> None:
+    levels: dict[tuple[str, str, str], dict[int, float]] = {}
+    for e, result in runs_of(DOCS / "results" / "norm-dose.zip"):
+        assert isinstance(e.data.source, spec.Demo)
+        key = (str(e.table.row_length), e.arm, f"{e.data.source.norm_sd:g}")
+        levels.setdefault(key, {})[e.seed] = result["train_ce"][-1]["value"]
+    head, *rows = tables("Doses on demo: how much disparity, how much misalignment")[0]
+    lengths = {"root mean square": "id", "median": "id-median"}
+    assert {row[0] for row in rows} == set(lengths)
+    shown = 0
+    for which, arm, seeds, *cells in rows:
+        for dose, cell in zip(head[3:], cells, strict=True):
+            if cell == "–":
+                continue
+            known = levels[lengths[which], arm, dose]
+            assert (seeds, cell) == (", ".join(map(str, sorted(known))), f"{statistics.mean(known.values()):.4f}")
+            shown += 1
+    assert shown == len(levels)
+
+
 def title_of(stand: dict[str, Any]) -> str:
     """A regime as the program calls it."""
     return " · ".join([stand["way"], *stand["changes"], f"row length {stand['row_length']}"])
