@@ -42,7 +42,7 @@ class _GatedRecurrence(torch.autograd.Function):
     """r, z = sigma(W x + b + U h + c), n = tanh(W_n x + b_n + r (U_n h + c_n)), h' = (1 - z) n + z h, as torch.nn.GRU.
 
     Each step works on the windows that reach it and nothing else; products with the inputs and gradients of the
-    weights are one product over all steps.
+    weights are one product over all steps. What the steps read and write is split once, into views.
     """
 
     @staticmethod
@@ -54,16 +54,19 @@ class _GatedRecurrence(torch.autograd.Function):
         gates, new = x.new_empty(total, 2 * hidden), x.new_empty(total, hidden)
         from_h, states = x.new_empty(total, hidden), x.new_empty(total, hidden)
         state = x.new_zeros(counts[0], hidden)
-        first = 0
-        for count in counts:
-            here = slice(first, first + count)
-            state = state[:count]
-            mixed = torch.addmm(b_h, state, w_h.T)
-            gate = torch.add(from_x[here, : 2 * hidden], mixed[:, : 2 * hidden], out=gates[here]).sigmoid_()
-            from_h[here] = mixed[:, 2 * hidden :]
-            candidate = torch.addcmul(from_x[here, 2 * hidden :], gate[:, :hidden], from_h[here], out=new[here]).tanh_()
-            state = torch.lerp(candidate, state, gate[:, hidden:], out=states[here])
-            first += count
+        steps = zip(
+            *(from_x[:, : 2 * hidden].split(counts), from_x[:, 2 * hidden :].split(counts)),
+            *(gates.split(counts), gates[:, :hidden].split(counts), gates[:, hidden:].split(counts)),
+            *(new.split(counts), from_h.split(counts), states.split(counts)),
+            strict=True,
+        )
+        weights = w_h.T
+        for x_gates, x_new, gate, r, z, n, h_new, out in steps:
+            state = state[: len(out)]
+            mixed_gates, mixed_new = torch.addmm(b_h, state, weights).split((2 * hidden, hidden), 1)
+            torch.add(x_gates, mixed_gates, out=gate).sigmoid_()
+            h_new.copy_(mixed_new)
+            state = torch.lerp(torch.addcmul(x_new, r, h_new, out=n).tanh_(), state, z, out=out)
         ctx.save_for_backward(x, w_x, w_h, gates, new, from_h, states)
         ctx.counts = counts
         return states
@@ -84,16 +87,20 @@ class _GatedRecurrence(torch.autograd.Function):
         slope_reset = (from_h * reset).mul_(1 - reset)
         d_gates, d_new = x.new_empty(len(x), 3 * hidden), x.new_empty(len(x), hidden)
         carried = x.new_zeros(0, hidden)
-        for end, count in zip(reversed(ends), reversed(counts), strict=True):
-            here = slice(end - count, end)
-            d_state = upstream[0][here].clone()
-            d_state[: len(carried)] += carried
-            gate = d_gates[here]
-            slope = torch.mul(d_state, slope_new[here], out=d_new[here])
-            torch.mul(slope, slope_reset[here], out=gate[:, :hidden])
-            torch.mul(d_state, slope_update[here], out=gate[:, hidden : 2 * hidden])
-            torch.mul(slope, reset[here], out=gate[:, 2 * hidden :])
-            carried = torch.addmm(d_state.mul_(update[here]), gate, w_h)
+        columns = d_gates.split(hidden, 1)
+        steps = zip(
+            *(upstream[0].split(counts), d_gates.split(counts), d_new.split(counts)),
+            *(each.split(counts) for each in (*columns, slope_new, slope_reset, slope_update, reset, update)),
+            strict=True,
+        )
+        for d_out, d_gate, slope, d_r, d_z, d_n, by_new, by_reset, by_update, r, z in reversed(list(steps)):
+            d_state = d_out.clone()
+            d_state[: len(carried)].add_(carried)
+            torch.mul(d_state, by_new, out=slope)
+            torch.mul(slope, by_reset, out=d_r)
+            torch.mul(d_state, by_update, out=d_z)
+            torch.mul(slope, r, out=d_n)
+            carried = torch.addmm(d_state.mul_(z), d_gate, w_h)
         d_w_h, d_b_h = d_gates.T @ before, d_gates.sum(0)
         d_gates[:, 2 * hidden :] = d_new
         d_x = d_gates @ w_x if ctx.needs_input_grad[0] else None
