@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import math
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 from sqlalchemy import JSON, Boolean, Column, Connection, Integer, Table
 
@@ -22,10 +22,10 @@ from engine.spool import encode_number
 from engine.store.core.database import Store, open_store
 from engine.store.core.places import MARKER
 from engine.store.core.sqlite_file import SqliteFile
-from engine.store.core.tables import Run, UTCDateTime
-from engine.store.dialects.sql import RowReader, Sql, run
+from engine.store.core.tables import Run, UTCDateTime, point
+from engine.store.dialects.sql import RowReader, run
 
-_AT_ONCE = 5000
+_AT_ONCE = 20_000
 _LEFT = (MARKER, "*.lock", "worker*.log", ".*")
 """Of a folder of runs what belongs to the place, not to the store."""
 
@@ -48,7 +48,12 @@ class CopiedStore:
     tables: dict[str, CopiedTable]
 
 
-def copy_store(source: str | StoreAddress, target: str | StoreAddress) -> CopiedStore:
+Row: TypeAlias = tuple[Any, ...]
+Progress: TypeAlias = Callable[[int, int], None]
+"""Told how many rows of how many have been done; each is done twice, as it is read again from where it came to."""
+
+
+def copy_store(source: str | StoreAddress, target: str | StoreAddress, progress: Progress | None = None) -> CopiedStore:
     """Copy everything into a store that is empty or is made by this; the source may be in use, and stays. All or
     nothing. Raises UserError where the target holds something, or has not become the same."""
     if store_address(source) == store_address(target):
@@ -64,9 +69,11 @@ def copy_store(source: str | StoreAddress, target: str | StoreAddress) -> Copied
             made = _copy_files(from_.files, to.make_files())  # later than the rows: spools only grow
             connection = session.connection()
             tables = {}
+            tell = _counted(rows, progress)
             for table in Run.metadata.sorted_tables:
-                here = _over(table, rows, connection, to, from_)
-                there = _digest(_stored(table, _Through(connection), to))
+                with _into(table, connection, to) as put:
+                    here = _digest(_stored(table, rows, from_), tell, put)
+                there = _digest(_stored(table, _reader(connection, to), to), tell)
                 if here != there:
                     raise UserError(
                         f"{to.name}: {table.name} has not become the same ({here.rows} rows, then {there.rows});"
@@ -118,35 +125,45 @@ def _remove(made: Sequence[Path]) -> None:
 # ------------------------------------------------------------------------------------ rows
 
 
-def _over(table: Table, rows: RowReader, connection: Connection, store: Store, source: Store) -> CopiedTable:
-    """Put the rows of the source into the table; what they were."""
-    digest, count = hashlib.sha256(), 0
-    for piece in _stored(table, rows, source):
-        _put(table, piece, connection, store)
-        digest.update(repr(piece).encode())
-        count += len(piece)
-    return CopiedTable(count, digest.hexdigest())
+def _counted(rows: RowReader, progress: Progress | None) -> Callable[[int], None]:
+    """What is told of rows that were done."""
+    if progress is None:
+        return lambda count: None
+    counts = (rows.execute(f'SELECT count(*) FROM "{table.name}"').fetchone() for table in Run.metadata.sorted_tables)
+    done, of = 0, 2 * sum(int(count) for (count,) in counts)
+
+    def tell(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(done, of)
+
+    return tell
 
 
-def _digest(pieces: Iterable[Sequence[Any]]) -> CopiedTable:
+def _digest(
+    pieces: Iterator[list[Row]], tell: Callable[[int], None], put: Callable[[list[Row]], None] | None = None
+) -> CopiedTable:
+    """Of the rows, on the way of which they are put somewhere."""
     digest, count = hashlib.sha256(), 0
     for piece in pieces:
+        if put is not None:
+            put(piece)
         digest.update(repr(piece).encode())
         count += len(piece)
+        tell(len(piece))
     return CopiedTable(count, digest.hexdigest())
 
 
-class _Through:
-    """A connection of SQLAlchemy as one that reads."""
+def _reader(connection: Connection, store: Store) -> RowReader:
+    """The rows that a transaction has written so far."""
+    if isinstance(store.backend, SqliteFile):
+        return cast(RowReader, connection.connection.driver_connection)
+    from engine.store.core.postgres import PostgresRows, driven
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def execute(self, query: str | Sql, values: Sequence[Any] = (), /) -> Any:
-        return run(self._connection, query, values)
+    return PostgresRows(driven(connection), store.files)
 
 
-def _stored(table: Table, rows: RowReader, store: Store) -> Iterator[list[tuple[Any, ...]]]:
+def _stored(table: Table, rows: RowReader, store: Store) -> Iterator[list[Row]]:
     """The rows in the order of their keys, in their common form, a piece at a time."""
     is_file = isinstance(store.backend, SqliteFile)
     names = [column.name for column in table.columns]
@@ -154,11 +171,12 @@ def _stored(table: Table, rows: RowReader, store: Store) -> Iterator[list[tuple[
     listed = ", ".join(f'"{name}"' if is_file else _common_form(table.columns[name]) for name in names)
     order, marks = ", ".join(f'"{key}"' for key in keys), ", ".join("?" for _ in keys)
     places = [names.index(key) for key in keys]
-    last: tuple[Any, ...] = ()
+    last: Row = ()
     while True:
         after = f"WHERE ({order}) > ({marks})" if last else ""
         query = f'SELECT {listed} FROM "{table.name}" {after} ORDER BY {order} LIMIT {_AT_ONCE}'
-        piece = [tuple(map(_value, row)) for row in rows.execute(query, last)]
+        stored = rows.execute(query, last).fetchall()
+        piece = list(map(_plain_point if table is point else _plain, stored))
         if piece:
             yield piece
             last = tuple(piece[-1][place] for place in places)
@@ -176,28 +194,63 @@ def _common_form(column: Column[Any]) -> str:
     return f"CAST({name} AS integer)" if isinstance(kind, Boolean) else name
 
 
+def _plain(row: Row) -> Row:
+    return tuple(map(_value, row))
+
+
+def _plain_point(row: Row) -> Row:
+    """Most are plain already, and there are millions of them."""
+    value, wall = row[2], row[3]
+    return row if type(value) is type(wall) is float and value - value == wall - wall == 0.0 else _plain(row)
+
+
 def _value(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return encode_number(value)
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
 
 
-def _put(table: Table, piece: Sequence[tuple[Any, ...]], connection: Connection, store: Store) -> None:
+# ------------------------------------------------------------------------------------ put
+
+
+@contextmanager
+def _into(table: Table, connection: Connection, store: Store) -> Iterator[Callable[[list[Row]], None]]:
+    """What puts rows into the table."""
     names = ", ".join(f'"{column.name}"' for column in table.columns)
     if isinstance(store.backend, SqliteFile):
-        marks = ", ".join("?" for _ in table.columns)
-        run(connection, f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})', list(piece))
+        insert = f'INSERT INTO "{table.name}" ({names}) VALUES ({", ".join("?" for _ in table.columns)})'
+        yield lambda piece: connection.connection.cursor().executemany(insert, piece)
         return
     from engine.store.core.postgres import driven
 
-    flags = [isinstance(column.type, Boolean) for column in table.columns]
+    flags = [place for place, column in enumerate(table.columns) if isinstance(column.type, Boolean)]
     with (
         _held(table, store),
+        _checked_at_once(table, connection),
         driven(connection).cursor() as cursor,
         cursor.copy(f'COPY "{table.name}" ({names}) FROM STDIN') as copy,
     ):
-        for row in piece:
-            copy.write_row([bool(value) if flag else value for flag, value in zip(flags, row, strict=True)])
+
+        def put(piece: list[Row]) -> None:
+            if table is point:  # numbers, which need no quoting
+                copy.write("".join([f"{i}\t{step}\t{value}\t{wall}\t{at}\n" for i, step, value, wall, at in piece]))
+                return
+            for row in piece:
+                copy.write_row([bool(value) if n in flags else value for n, value in enumerate(row)] if flags else row)
+
+        yield put
+
+
+@contextmanager
+def _checked_at_once(table: Table, connection: Connection) -> Iterator[None]:
+    """References of the table are checked in one query when it is full, not one by one."""
+    named = f"FROM pg_constraint WHERE contype = 'f' AND conrelid = CAST('\"{table.name}\"' AS regclass)"
+    references = run(connection, f"SELECT quote_ident(conname), pg_get_constraintdef(oid) {named}").all()
+    for name, _ in references:
+        run(connection, f'ALTER TABLE "{table.name}" DROP CONSTRAINT {name}')
+    yield
+    for name, definition in references:
+        run(connection, f'ALTER TABLE "{table.name}" ADD CONSTRAINT {name} {definition}')
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 _CONNECT_S = 10
+_FRESH_S = 2.0
+"""A connection that was in use so lately is not asked whether the server is still there."""
 
 
 def driver() -> Any:
@@ -102,7 +106,8 @@ def driven(connection: Connection) -> psycopg.Connection[Any]:
 
 def engine_of(address: ServerAddress, wait_s: float, *, watched: bool = False) -> Engine:
     """SQLAlchemy's; with `watched` each transaction notes which rows it changes."""
-    from sqlalchemy import create_engine
+    from sqlalchemy import create_engine, event
+    from sqlalchemy.exc import DisconnectionError
     from sqlalchemy.pool import QueuePool
 
     def connected() -> Any:
@@ -111,15 +116,29 @@ def engine_of(address: ServerAddress, wait_s: float, *, watched: bool = False) -
             start_watching(connection)
         return connection
 
+    def put_away(connection: Any, record: Any) -> None:
+        record.info["since"] = time.monotonic()
+
+    def taken_out(connection: Any, record: Any, proxy: Any) -> None:
+        if time.monotonic() - record.info.get("since", math.inf) < _FRESH_S:
+            return
+        try:
+            connection.execute("SELECT 1")
+            connection.rollback()
+        except driver().Error as error:
+            raise DisconnectionError from error  # another connection is taken
+
     driver()
-    return create_engine(
+    engine = create_engine(
         "postgresql+psycopg://",
         creator=connected,
         poolclass=QueuePool,
-        pool_pre_ping=True,
         json_serializer=json_text_of,
         json_deserializer=_decoded,
     )
+    event.listen(engine, "checkin", put_away)
+    event.listen(engine, "checkout", taken_out)
+    return engine
 
 
 def _decoded(data: Any) -> Any:

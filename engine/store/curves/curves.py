@@ -90,9 +90,14 @@ def window_in(  # noqa: PLR0917
     connection: RowReader, run_id: str, name: str, lo: int | None, hi: int | None, buckets: int
 ) -> Window:
     """`window` through a connection."""
-    row = connection.execute("SELECT id FROM series WHERE run_id = ? AND name = ?", (run_id, name)).fetchone()
-    series_id = row[0] if row else None
-    lo, hi = _range(connection, series_id, lo, hi)
+    row = connection.execute(
+        "SELECT id, (SELECT min(step) FROM point WHERE series_id = series.id),"
+        " (SELECT max(step) FROM point WHERE series_id = series.id) FROM series WHERE run_id = ? AND name = ?",
+        (run_id, name),
+    ).fetchone()
+    series_id, first, last = row or (None, None, None)
+    lo = lo if lo is not None else first or 0
+    hi = max(lo, hi if hi is not None else (last + 1 if last is not None else lo))
     buckets = max(1, min(buckets, hi - lo))
     size = max((s for s in (1, *SIZES) if 2 * s * buckets <= hi - lo), default=1)
     even = lo + (hi - lo) * np.arange(buckets + 1) // buckets
@@ -101,36 +106,30 @@ def window_in(  # noqa: PLR0917
     return _reduce(edges, _cells(connection, series_id, size, lo, hi))
 
 
-def _range(connection: RowReader, series_id: int | None, lo: int | None, hi: int | None) -> tuple[int, int]:
-    first_last = "SELECT (SELECT min(step) FROM point WHERE series_id = ?)"
-    first_last += ", (SELECT max(step) FROM point WHERE series_id = ?)"
-    first, last = connection.execute(first_last, (series_id, series_id)).fetchone()
-    lo = lo if lo is not None else first or 0
-    hi = hi if hi is not None else (last + 1 if last is not None else lo)
-    return lo, max(lo, hi)
-
-
 def _cells(connection: RowReader, series_id: int | None, size: int, lo: int, hi: int) -> FloatArray:
     """Rows (first step, count, nan, total, min, max) that make up [lo, hi): cells of `size` steps as
-    far as they fit, finer ones and single points before and after."""
-    query = connection.execute
-    rows: list[tuple[float, ...]] = []
+    far as they fit, finer ones and single points before and after; read at once, since a server is asked from afar."""
+    queries: list[str] = []
+    values: list[int | None] = []
     for piece, start, stop in _pieces(lo, hi, [s for s in reversed(SIZES) if s <= size]):
-        if piece > 1:
-            cells = query(
-                "SELECT cell * size, count, nan, total, min, max FROM rollup"
-                " WHERE series_id = ? AND size = ? AND cell >= ? AND cell < ?",
-                (series_id, piece, start // piece, stop // piece),
-            )
-            rows += [(first, *map(_cell_number, rest)) for first, *rest in cells]
+        queries.append(_POINTS if piece == 1 else _CELLS)
+        values += [series_id, start, stop] if piece == 1 else [series_id, piece, start // piece, stop // piece]
+    rows: list[tuple[float, ...]] = []
+    for first, count, *rest in connection.execute(" UNION ALL ".join(queries), values) if queries else []:
+        if count:
+            rows.append((first, count, *map(_cell_number, rest)))
             continue
-        points = query(
-            "SELECT step, value FROM point WHERE series_id = ? AND step >= ? AND step < ?", (series_id, start, stop)
-        )
-        for step, text in points:
-            value = stored_number(text)
-            rows.append((step, 1, 0, value, value, value) if isfinite(value) else (step, 1, 1, 0, nan, nan))
+        value = stored_number(rest[1])
+        rows.append((first, 1, 0, value, value, value) if isfinite(value) else (first, 1, 1, 0, nan, nan))
     return np.array(rows, dtype=np.float64).reshape(-1, 6)
+
+
+_CELLS = (
+    "SELECT cell * size, count, nan, total, min, max FROM rollup"
+    " WHERE series_id = ? AND size = ? AND cell >= ? AND cell < ?"
+)
+_POINTS = "SELECT step, 0, 0, value, NULL, NULL FROM point WHERE series_id = ? AND step >= ? AND step < ?"
+"""With the count of none, as no cell has."""
 
 
 def _cell_number(stored: object) -> float:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from engine.spool import decode_number
 from engine.store.core.database import Store
 from engine.store.curves.curves import FloatArray, Window, series_in, window_in
-from engine.store.dialects.sql import RowReader
+from engine.store.dialects.pieces import IS_FINITE, listed
+from engine.store.dialects.sql import RowReader, sql
 
 EXACT = 4096
 """A series of at most so many points is read whole; a longer one in about so many buckets, minimum to maximum."""
@@ -91,8 +91,9 @@ def _trace(  # noqa: PLR0917
 
 
 def _last(connection: RowReader, series_id: int) -> float | None:
-    rows = connection.execute("SELECT value FROM point WHERE series_id = ? ORDER BY step DESC", (series_id,))
-    return next((value for (stored,) in rows if np.isfinite(value := decode_number(stored))), None)
+    newest = sql("SELECT value FROM point WHERE series_id = {} AND {} ORDER BY step DESC LIMIT 1", series_id, IS_FINITE)
+    row = connection.execute(newest).fetchone()
+    return None if row is None else float(row[0])
 
 
 def _middles(window: Window) -> FloatArray:
@@ -120,9 +121,9 @@ def _attempts(connection: RowReader, series_id: int) -> list[int]:
 
 def _walls(connection: RowReader, series_id: int, steps: npt.NDArray[np.int64]) -> FloatArray:
     """When the first point at or behind each step was reported."""
-    query = "SELECT wall FROM point WHERE series_id = ? AND step >= ? ORDER BY step LIMIT 1"
-    walls = [connection.execute(query, (series_id, int(step))).fetchone() for step in steps]
-    return np.array([np.nan if row is None else row[0] for row in walls], dtype=np.float64)
+    first = "SELECT wall FROM point WHERE series_id = {} AND step >= asked.value ORDER BY step LIMIT 1"
+    query = sql(f"SELECT ({first}) FROM {{}} ORDER BY asked.key", series_id, listed(steps.tolist()))
+    return np.array([np.nan if wall is None else wall for (wall,) in connection.execute(query)], dtype=np.float64)
 
 
 def _begin(connection: RowReader, run_id: str) -> float:

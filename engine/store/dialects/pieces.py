@@ -156,6 +156,14 @@ def among(expression: str, values: Sequence[str]) -> Sql:
     )
 
 
+def listed(numbers: Sequence[int]) -> Sql:
+    """The whole numbers as rows `asked.value`, in the order of `asked.key`, for FROM."""
+    return both(
+        sql("json_each({}) AS asked", json.dumps(list(numbers))),
+        sql("unnest(CAST({} AS bigint[])) WITH ORDINALITY AS asked(value, key)", list(numbers)),
+    )
+
+
 def limited(query: Sql, limit: int | None) -> Sql:
     """At most so many rows of it."""
     return query if limit is None else sql("{} LIMIT {}", query, limit)

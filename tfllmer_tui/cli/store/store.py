@@ -80,7 +80,7 @@ def copy(
     from engine.store.copying import copy_store
     from tfllmer_tui.cli.output import print_json
 
-    copied = copy_store(source, target)
+    copied = copy_store(source, target, _progress("rows (each is written and read again)"))
     if json:
         print_json(asdict(copied))
     else:
@@ -155,7 +155,7 @@ def restore(
     _say_rebuilt(put_in_place(source, db, _progress()), db, json)
 
 
-def _progress() -> Callable[[int, int], None]:
+def _progress(what: str = "runs") -> Callable[[int, int], None]:
     """Says every few seconds how far it is."""
     import time
 
@@ -167,7 +167,7 @@ def _progress() -> Callable[[int, int], None]:
         nonlocal said
         if time.monotonic() - said > 5:
             said = time.monotonic()
-            say(f"{done} of {of} runs")
+            say(f"{done} of {of} {what}")
 
     return tell
 
@@ -208,13 +208,15 @@ def migrate(db: Db = None) -> None:
     \b
     tfllmer db migrate
     """
+    from engine.files import store_address
     from engine.store import existing_store
     from engine.store.core.database import schema_of
     from engine.store.core.schema import HEAD
 
     before = schema_of(db)
     store = existing_store(db)
-    put(f"{store.name}: schema {HEAD}" + ("" if before == HEAD else f", was {before}; a backup is beside it"))
+    backup = "; a backup is beside it" if isinstance(store_address(db), Path) else ""
+    put(f"{store.name}: schema {HEAD}" + ("" if before == HEAD else f", was {before}{backup}"))
 
 
 @group.command()

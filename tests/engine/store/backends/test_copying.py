@@ -1,9 +1,11 @@
 """A store goes from a file to a server and back and is the same; nothing is half copied."""
 
+import importlib
 import math
 import shutil
 import sqlite3
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -45,8 +47,10 @@ def test_to_a_server_and_back_is_identical(
     source = filled(tmp_path / "a.db")
     server = new_schema(postgres_server, "copied")
     monkeypatch.setenv("TFLLMER_FILES", str(tmp_path / "server.files"))
-    there = copy_store(source.path, server)
+    told: list[tuple[int, int]] = []
+    there = copy_store(source.path, server, lambda done, of: told.append((done, of)))
     back = copy_store(server, tmp_path / "b.db")
+    assert told[-1][0] == told[-1][1] == 2 * sum(table.rows for table in there.tables.values())
     assert there.tables == back.tables
     assert there.tables["run"].rows == 3
     assert dump(tmp_path / "a.db") == dump(tmp_path / "b.db")
@@ -61,6 +65,24 @@ def test_to_a_server_and_back_is_identical(
         copy_store(source.path, server)
     with pytest.raises(UserError, match="to itself"):
         copy_store(source.path, source.path)
+
+
+@pytest.mark.slow
+def test_five_thousand_runs_and_two_million_points_come_back_identical(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_server: str
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[4] / "benchmarks"))
+    importlib.import_module("make_store").make(open_store(tmp_path / "a.db"), 5000, 2_000_000)
+    server = new_schema(postgres_server, "large")
+    monkeypatch.setenv("TFLLMER_FILES", str(tmp_path / "server.files"))
+    began = time.monotonic()
+    there = copy_store(tmp_path / "a.db", server)
+    halfway = time.monotonic()
+    back = copy_store(server, tmp_path / "b.db")
+    print(f"there in {halfway - began:.0f} s, back in {time.monotonic() - halfway:.0f} s")
+    assert (there.tables["run"].rows, there.tables["point"].rows >= 2_000_000) == (5000, True)
+    assert there.tables == back.tables
+    assert dump(tmp_path / "a.db") == dump(tmp_path / "b.db")
 
 
 def test_what_a_server_cannot_hold_stops_the_copy_and_leaves_nothing(
