@@ -154,7 +154,11 @@ class Worker:
     @property
     def _wishes(self) -> rows.Wishes:
         """The runs that it could take."""
-        return rows.Wishes(self._executor.name, self._executor.accepts)
+        return rows.Wishes(self._executor.name, self._executor.accepts, most_gpus=self._gpus)
+
+    @property
+    def _gpus(self) -> int | None:  # None where only the executor knows
+        return len({slot for slot in self._executor.slots if slot.startswith("cuda:")}) or None
 
     # -------------------------------------------------------------------------------- taking runs
 
@@ -175,7 +179,7 @@ class Worker:
         placed = [job.placed for job in self._jobs.values()]
         while len(claimed) < self._executor.at_once:
             for offer in self._executor.offers([*placed, *(Placed(run.device or "", 1, None) for run in claimed)]):
-                wishes = rows.Wishes(self._executor.name, offer.accepts, offer.free)
+                wishes = rows.Wishes(self._executor.name, offer.accepts, offer.free, offer.gpus, self._gpus)
                 run = rows.claim(self._store, self._row, offer.device, wishes)
                 if run is not None:
                     claimed.append(run)
@@ -189,7 +193,8 @@ class Worker:
         wishes = {run.id: wish for run in claimed if run.id in held and (wish := self._wish(run)) is not None}
         runs = [run for run in claimed if run.id in wishes]
         tasks = [
-            Task(self._store.folder(r.id), wishes[r.id].threads, r.device or "", r.cluster, r.attempt + 1) for r in runs
+            Task(self._store.folder(r.id), w.threads, r.device or "", r.cluster, r.attempt + 1, w.devices)
+            for r, w in ((run, wishes[run.id]) for run in runs)
         ]
         try:
             handles = self._executor.start(tasks)
@@ -203,8 +208,8 @@ class Worker:
                 rows.put_back(self._store, run, "its worker could not start it", crashes=run.crashes)
             raise
         for run, handle in zip(runs, handles, strict=True):
-            threads, limit = wishes[run.id].threads, wishes[run.id].time_limit_s
-            job = _Job(run.id, run.device or "", self._width(threads), handle)
+            limit = wishes[run.id].time_limit_s
+            job = _Job(run.id, run.device or "", self._width(wishes[run.id]), handle)
             if limit is not None and self._executor.at_once == 1:  # elsewhere it may wait, and keeps its limit itself
                 job.hard_limit = time.monotonic() + limit + DRAIN_GRACE_S
             self._jobs[run.id] = job
@@ -235,9 +240,9 @@ class Worker:
             self._say(f"{run.id} failed: its specification cannot be read")
             return None
 
-    def _width(self, threads: int) -> int:
+    def _width(self, wish: Execution) -> int:
         """A run that wants more threads than there are slots gets all slots."""
-        return min(threads, max(self._executor.slots.count("cpu"), 1))
+        return min(wish.threads * wish.devices, max(self._executor.slots.count("cpu"), 1))
 
     # -------------------------------------------------------------------------------- following them
 
@@ -365,7 +370,7 @@ class Worker:
             )
             self._say(f"{run.id} of worker {dead.id} {run.status}" + (f": {run.reason}" if run.reason else ""))
         elif run.status == RunStatus.RUNNING and rows.adopt(self._store, run, self._row):
-            threads, device = self._width(experiment_of(run).execution.threads), run.device or "cpu"
+            threads, device = self._width(experiment_of(run).execution), run.device or "cpu"
             self._jobs[run.id] = _Job(run.id, device, threads, handle_of(run) or "", owned=True)
             self._say(f"{run.id} adopted from worker {dead.id}")
 

@@ -24,6 +24,7 @@ from engine.store.dialects.alchemy import piece, untyped
 from engine.store.dialects.pieces import NOW, json_number, json_text, seconds_since
 
 _THREADS = untyped(json_number("run.spec", "execution", "threads"))
+_SHARED_BY = func.coalesce(untyped(json_number("run.spec", "execution", "devices")), 1)
 _DEVICE = piece(json_text("run.spec", "execution", "device"))
 
 
@@ -39,11 +40,14 @@ def queued(store: Store) -> list[Run]:
 @dataclass(frozen=True)
 class Wishes:
     """Which queued runs a worker could take: those for its executor that ask for one of `devices` (`auto`, `cpu`,
-    `cuda`, `cuda:N`; None: any), and for at most `threads` CPU threads (None: any number)."""
+    `cuda`, `cuda:N`; None: any), for at most `threads` CPU threads in all (None: any number), and for just `gpus` GPUs
+    (None: any number). `most_gpus`: how many the worker has at all (None: it cannot say); runs on more are not its."""
 
     executor: str
     devices: tuple[str, ...] | None = None
     threads: int | None = None
+    gpus: int | None = None
+    most_gpus: int | None = None
 
 
 def anything_queued(store: Store, wishes: Wishes) -> bool:
@@ -55,7 +59,8 @@ def anything_queued(store: Store, wishes: Wishes) -> bool:
 def _takes(wishes: Wishes) -> tuple[ColumnElement[bool], ...]:
     """The runs that wait for this executor and these devices, whatever their threads."""
     devices = () if wishes.devices is None else (_DEVICE.in_(wishes.devices),)
-    return (*_waiting(), col(Run.executor) == wishes.executor, *devices)
+    most = () if wishes.most_gpus is None else (or_(_DEVICE == "cpu", wishes.most_gpus >= _SHARED_BY),)
+    return (*_waiting(), col(Run.executor) == wishes.executor, *devices, *most)
 
 
 def queued_executors(store: Store) -> list[str]:
@@ -129,11 +134,12 @@ def claim(store: Store, worker: StoredWorker, place: str, wishes: Wishes) -> Run
     has no row any more, since others have taken it for gone. The run is then running in the name of the worker until
     its own process is known.
 
-    The first run is waited for, not passed over, so that one that wants many threads gets its turn.
+    The first run is waited for, not passed over, so that one that wants many threads or devices gets its turn.
     """
     first = select(Run.id).where(*_takes(wishes)).order_by(*_order()).limit(1)
     unclaimed = first.with_for_update(skip_locked=True).scalar_subquery()  # several may claim at once on a server
-    narrow = [] if wishes.threads is None else [wishes.threads >= _THREADS]
+    narrow = [] if wishes.threads is None else [wishes.threads >= _THREADS * _SHARED_BY]
+    narrow += [] if wishes.gpus is None else [_SHARED_BY.in_((wishes.gpus,))]
     known = exists(select(StoredWorker.id).where(StoredWorker.id == worker.id))
     conditions = [col(Run.id) == unclaimed, *_waiting(), *narrow, known]
     mine = update(Run).where(*conditions).returning(col(Run.id))

@@ -15,14 +15,16 @@ from engine.spool import RunFolder
 @dataclass(frozen=True)
 class Task:
     """A run to start. `device` is the place that a worker gave it (an offer's; empty: the run's own setting decides),
-    `threads` its CPU threads, `cluster` the preset of `configs/cluster` that it was queued for (empty: none), `attempt`
-    which of its attempts this is (0: whichever comes next), so that a process that comes too late leaves it alone."""
+    `threads` the CPU threads of each of its processes, `cluster` the preset of `configs/cluster` that it was queued for
+    (empty: none), `attempt` which of its attempts this is (0: whichever comes next), so that a process that comes too
+    late leaves it alone, `devices` how many devices share it, with a process each."""
 
     folder: RunFolder
     threads: int
     device: str = ""
     cluster: str = ""
     attempt: int = 0
+    devices: int = 1
 
 
 class RefusedError(UserError):
@@ -66,11 +68,13 @@ class Placed:
 @dataclass(frozen=True)
 class Offer:
     """A place that is free now. `accepts` are the wishes (`execution.device`) that it fulfils (None: every one),
-    `free` how many CPU threads a run may want (None: any number)."""
+    `free` how many CPU threads a run may want (None: any number), `gpus` how many GPUs it is, for runs that are shared
+    by just so many (None: for any)."""
 
     device: str
     accepts: tuple[str, ...] | None
     free: int | None
+    gpus: int | None = None
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,23 @@ def test_a_claim_heeds_devices_and_threads(store: Store) -> None:
     assert not rows.anything_queued(store, rows.Wishes("slurm")), "it is queued for this machine"
 
 
+def test_a_claim_heeds_how_many_devices_share_a_run(store: Store) -> None:
+    two = queue_double(store, "", execution={"devices": 2, "threads": 2})
+    one = queue_double(store, "")
+    worker = rows.add_worker(store, "w", ["cuda:0", "cuda:1"])
+    gpus = [rows.Wishes("local", ("auto", "cuda"), None, count, 2) for count in (1, 2)]
+    assert rows.claim(store, worker, "cuda:0", gpus[0]) is None, "the first is waited for"
+    assert take(store, 3) is None, "on the CPU it wants four threads"
+    first = rows.claim(store, worker, "cuda:0,1", gpus[1])
+    then = rows.claim(store, worker, "cuda:0", gpus[0])
+    assert first and then and (first.id, then.id) == (two.id, one.id)
+    four = queue_double(store, "", execution={"devices": 4})
+    assert not rows.anything_queued(store, gpus[1]), "it is for a worker with more GPUs"
+    assert rows.claim(store, worker, "cuda:0,1", gpus[1]) is None
+    assert rows.anything_queued(store, ANY)
+    assert [run.id for run in filter(None, [take(store, 4)])] == [four.id]
+
+
 def test_a_worker_does_not_leave_while_something_waits_for_it(store: Store) -> None:
     worker = rows.add_worker(store, "w", ["cpu"])
     run = queue_double(store, "")

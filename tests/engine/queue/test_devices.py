@@ -1,5 +1,7 @@
 """Places for runs: GPUs through a driver that answers as NVML does, and CPU threads."""
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
@@ -58,8 +60,28 @@ def on(device: str, pid: int | None = None, threads: int = 1) -> Placed:
     return Placed(device, threads, None if pid is None else ProcessId(pid, 0.0, None).handle)
 
 
-def places(devices: Devices, *placed: Placed) -> list[str]:
-    return [offer.device for offer in devices.offers(placed)]
+def places(devices: Devices, *placed: Placed, gpus: int = 1) -> list[str]:
+    """For a run on so many GPUs, or on the CPU."""
+    return [offer.device for offer in devices.offers(placed) if offer.gpus in (None, gpus)]
+
+
+def test_several_free_gpus_are_a_place_for_a_run_that_they_share(two_gpus: Use) -> None:
+    devices = choose("1,0", None, 1, 1)
+    assert places(devices, gpus=2) == ["cuda:0,1", "cpu"]
+    assert devices.environment("cuda:0,1")["CUDA_VISIBLE_DEVICES"] == "0,1"
+    assert places(devices, on("cuda:1", 7), gpus=2) == ["cpu"], "one is taken"
+    shared = on("cuda:0,1", os.getpid())
+    assert places(devices, shared) == ["cpu"]
+    assert [row["running"] for row in devices.load([shared])] == [1, 1, 0]
+    assert places(choose("0,1", None, 1, 2), on("cpu", threads=2), gpus=2) == ["cuda:0,1"]
+
+
+def test_what_the_processes_of_a_shared_run_hold_is_no_strangers(two_gpus: Use) -> None:
+    devices, shared = choose("0,1", None, 2, 0), on("cuda:0,1", os.getpid())
+    with subprocess.Popen(["sleep", "100"]) as child:
+        two_gpus(0, {child.pid: 60 * GiB})
+        assert places(devices, shared) == ["cuda:0", "cuda:1"]
+        child.kill()
 
 
 def test_gpus_are_filled_evenly_in_the_order_given(two_gpus: Use) -> None:

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 from engine import spec
 
+PLAIN = spec.Table(init=spec.RandomRows(), normalize="none").model_dump()
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
@@ -57,7 +59,7 @@ def test_the_end_of_one_process_is_the_end_of_all_with_its_reason(found: Any) ->
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({"backbone": {"name": "ease"}}, "execution.devices=2: backbone ease is fitted in one go"),
+        ({"backbone": {"name": "ease"}, "table": PLAIN}, "execution.devices=2: backbone ease is fitted in one go"),
         ({"execution": {"devices": 2, "device": "cuda:1"}}, "execution.device is auto, cpu or cuda, not cuda:1"),
         ({"table": {"inject": {"kind": "aligned"}}}, "table.inject=aligned compares the items of a whole batch"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,13 +42,18 @@ class Devices:
 
     def offers(self, placed: Sequence[Placed]) -> list[Offer]:
         """Free places, the best first: GPUs with fewer runs before others, then in their order; a GPU only
-        while a slot's share of its memory is not in the hands of other people's processes; then the CPU."""
-        places = []
-        busy = {index: sum(p.device == f"cuda:{index}" for p in placed) for index in self.gpus}
-        for index in sorted(self.gpus, key=lambda index: busy[index]):
-            ours = [ProcessId.of_handle(p.handle).pid for p in placed if p.device == f"cuda:{index}" and p.handle]
-            if busy[index] < usable_slots(gpu_load(index), ours, self.slots_per_gpu):
-                places.append(Offer(f"cuda:{index}", self._accepts(f"cuda:{index}"), None))
+        while a slot's share of its memory is not in the hands of other people's processes; then several GPUs together,
+        for a run that they share; then the CPU."""
+        busy = {index: sum(index in gpus_of(p.device) for p in placed) for index in self.gpus}
+        free_gpus = [
+            index
+            for index in sorted(self.gpus, key=lambda index: busy[index])
+            if busy[index] < usable_slots(gpu_load(index), _processes_on(index, placed), self.slots_per_gpu)
+        ]
+        places = [Offer(f"cuda:{index}", self._accepts(f"cuda:{index}"), None, 1) for index in free_gpus]
+        for count in range(2, len(free_gpus) + 1):
+            together = ",".join(map(str, sorted(free_gpus[:count])))
+            places.append(Offer(f"cuda:{together}", ("auto", "cuda"), None, count))
         free = self.cpu_slots - sum(p.threads for p in placed if p.device == "cpu")
         if free > 0:
             whole = free == self.cpu_slots  # a run that wants more threads than there are gets them all
@@ -80,7 +86,26 @@ class Devices:
 
     @staticmethod
     def _row(device: str, slots: int, placed: Sequence[Placed]) -> dict[str, Any]:
-        return {"device": device, "slots": slots, "running": sum(p.device == device for p in placed)}
+        running = sum(p.device == device or device in map("cuda:{}".format, gpus_of(p.device)) for p in placed)
+        return {"device": device, "slots": slots, "running": running}
+
+
+def gpus_of(device: str) -> tuple[int, ...]:
+    """The GPUs of a place: (0,) of `cuda:0`, (0, 2) of `cuda:0,2`, none of `cpu`."""
+    kind, _, numbers = device.partition(":")
+    return tuple(int(number) for number in numbers.split(",")) if kind == "cuda" and numbers else ()
+
+
+def _processes_on(gpu: int, placed: Sequence[Placed]) -> list[int]:
+    """Our own on a GPU: the process of each run, and of a run that several GPUs share all that it started."""
+    pids = []
+    for place in placed:
+        if gpu in gpus_of(place.device) and place.handle:
+            pids.append(ProcessId.of_handle(place.handle).pid)
+            if len(gpus_of(place.device)) > 1:
+                with suppress(psutil.NoSuchProcess):
+                    pids += [child.pid for child in psutil.Process(pids[-1]).children(recursive=True)]
+    return pids
 
 
 def choose(gpus: str | None, exclude: str | None, slots_per_gpu: int, cpu_slots: int | None) -> Devices:

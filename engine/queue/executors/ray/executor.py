@@ -96,7 +96,7 @@ class RayExecutor:
         write_text(handle_file(root), job)
         words = [sys.executable, "-P", "-m", "engine.queue.executors.ray.job", str(file)]
         self._head(cluster.head).submit(
-            {"submission_id": job, "entrypoint": f"exec {shlex.join(words)}", **_asks(cluster, threads)}
+            {"submission_id": job, "entrypoint": f"exec {shlex.join(words)}", **_asks(cluster, threads, task.devices)}
         )
         return job
 
@@ -172,11 +172,13 @@ class RayExecutor:
         return named_job(Path(self._tickets[handle].folder)) == handle
 
 
-def _asks(cluster: RayCluster, threads: int) -> dict[str, Any]:
-    """What the job asks of Ray. A share of a core stays one, however many threads its run has."""
+def _asks(cluster: RayCluster, threads: int, devices: int = 1) -> dict[str, Any]:
+    """What the job asks of Ray. A share of a core stays one, however many threads its run has; a run that several
+    devices share gets as many, where the preset asks for GPUs at all."""
+    gpus = max(cluster.gpus, devices) if cluster.gpus and devices > 1 else cluster.gpus
     asked = {
-        "entrypoint_num_cpus": cluster.cpus if cluster.cpus < 1 else max(cluster.cpus, threads),
-        "entrypoint_num_gpus": cluster.gpus,
+        "entrypoint_num_cpus": cluster.cpus if cluster.cpus < 1 else max(cluster.cpus, threads * devices),
+        "entrypoint_num_gpus": gpus,
         "entrypoint_memory": cluster.bytes,
         "entrypoint_resources": cluster.resources,
         "entrypoint_label_selector": cluster.labels,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -89,35 +90,34 @@ class SlurmExecutor:
     def start(self, tasks: Sequence[Task]) -> list[str]:
         handles: dict[Path, str] = {}
 
-        def alike(task: Task) -> tuple[str, int]:
-            return task.cluster or DEFAULT, task.threads
+        def alike(task: Task) -> tuple[str, int, int]:
+            return task.cluster or DEFAULT, task.threads, task.devices
 
-        for (cluster, threads), group in groupby(sorted(tasks, key=alike), key=alike):
-            handles |= self._submit(
-                cluster_for(SlurmCluster, cluster), max(threads, 1), [task.folder for task in group]
-            )
+        for (cluster, threads, devices), group in groupby(sorted(tasks, key=alike), key=alike):
+            wanted = _Wanted(cluster_for(SlurmCluster, cluster), max(threads, 1), devices)
+            handles |= self._submit(wanted, [task.folder for task in group])
         return [handles[task.folder.root] for task in tasks]
 
-    def _submit(self, cluster: SlurmCluster, threads: int, folders: Sequence[RunFolder]) -> dict[Path, str]:
+    def _submit(self, wanted: _Wanted, folders: Sequence[RunFolder]) -> dict[Path, str]:
         submitit = _submitit()
         make_folder(self._files)
         submitter = submitit.SlurmExecutor(self._files, _MOST_TIMEOUTS, python=f"{sys.executable} -P")
-        submitter.update_parameters(**_parameters(cluster, threads))
+        submitter.update_parameters(**_parameters(wanted))
         for folder in folders:
             handle_file(folder.root).unlink(missing_ok=True)
         try:
             with submitter.batch():
-                jobs = [submitter.submit(self._job(folder, threads, cluster)) for folder in folders]
+                jobs = [submitter.submit(self._job(folder, wanted)) for folder in folders]
         except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
             raise RefusedError(f"slurm does not take it: {_last_line(error)}") from error
         for job, folder in zip(jobs, folders, strict=True):
             write_text(handle_file(folder.root), job.job_id)
         return {folder.root: str(job.job_id) for job, folder in zip(jobs, folders, strict=True)}
 
-    def _job(self, folder: RunFolder, threads: int, cluster: SlurmCluster) -> RunJob:
+    def _job(self, folder: RunFolder, wanted: _Wanted) -> RunJob:
         root = str(folder.root.resolve())
         argv = self._program or [sys.executable, "-P", "-m", "engine.job", root]
-        return RunJob(root, str(self._files), argv, thread_environment(threads), cluster.grace_s)
+        return RunJob(root, str(self._files), argv, thread_environment(wanted.threads), wanted.cluster.grace_s)
 
     # -------------------------------------------------------------------------------- following
 
@@ -164,9 +164,20 @@ class SlurmExecutor:
         """Nothing is held."""
 
 
-def _parameters(cluster: SlurmCluster, threads: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Wanted:
+    """What a job asks for: the preset's, and room for each process of a run that several devices share."""
+
+    cluster: SlurmCluster
+    threads: int
+    devices: int
+
+
+def _parameters(wanted: _Wanted) -> dict[str, Any]:
+    cluster, gpus = wanted.cluster, wanted.cluster.gpus
     named = {name: getattr(cluster, name) for name in ("partition", "account", "qos", "constraint", "time", "mem")}
-    named |= {"cpus_per_task": max(cluster.cpus, threads), "gpus_per_node": cluster.gpus or None}
+    cpus = max(cluster.cpus, wanted.threads * wanted.devices)
+    named |= {"cpus_per_task": cpus, "gpus_per_node": max(gpus, wanted.devices) if gpus else None}
     named |= {"array_parallelism": cluster.array, "signal_delay_s": cluster.grace_s, "job_name": "tfllmer"}
     also = {"requeue": True}
     return {name: value for name, value in named.items() if value is not None} | {
