@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import importlib
 import os
-import pickle
 import signal
 import sys
 import tempfile
@@ -18,7 +17,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import wait
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ import torch.distributed
 from torch.multiprocessing.spawn import start_processes
 
 from engine.errors import RankLostError
-from engine.files import write_bytes
 
 _POLL_S = 0.2
 _LAST_WORDS_S = 2.0
@@ -53,39 +53,65 @@ def in_ranks(size: int, work: Work, should_stop: Callable[[], bool]) -> Any:
     # torch's synchronised modules ask for its compiler: imported here, it is there for all of them
     importlib.import_module("torch._dynamo")
     with tempfile.TemporaryDirectory(prefix="tfllmer-ranks-") as place:
-        folder = Path(place)
-        started = start_processes(_rank, args=(work, folder, os.getpid()), nprocs=size, join=False, start_method="fork")
-        processes: list[Any] = list(started.processes)
+        pipes = [Pipe(duplex=False) for _ in range(size)]
+        started = start_processes(
+            _rank,
+            args=(work, Path(place) / "meeting", os.getpid(), pipes),
+            nprocs=size,
+            join=False,
+            start_method="fork",
+        )
+        for _, theirs in pipes:
+            theirs.close()
+        ranks = _Ranks(list(started.processes), [ours for ours, _ in pipes])
         try:
-            _watch(processes, should_stop)
-            _listen(processes)
-            codes = [process.exitcode for process in processes]  # before those that hang are killed
+            ranks.watch(should_stop)
+            ranks.listen()
+            codes = [process.exitcode for process in ranks.processes]  # before those that hang are killed
         finally:
-            for process in processes:
+            for process in ranks.processes:
                 if process.is_alive():
                     process.kill()
                 process.join()
-        return _outcome(codes, [_read(folder / f"{rank}.report") for rank in range(size)])
+        return _outcome(codes, ranks.reports)
 
 
-def _watch(processes: Sequence[Any], should_stop: Callable[[], bool]) -> None:
-    """Until the first has ended, or another one has failed."""
-    told = False
-    while processes[0].is_alive() and not any(process.exitcode for process in processes):
-        if should_stop() and not told:
-            told = True
-            with suppress(ProcessLookupError):
-                os.kill(processes[0].pid, signal.SIGTERM)
-        wait([process.sentinel for process in processes if process.is_alive()], _POLL_S)
+class _Ranks:
+    """The processes, by rank, and what they have reported."""
 
+    def __init__(self, processes: Sequence[Any], pipes: Sequence[Connection]) -> None:
+        self.processes, self._pipes = processes, list(pipes)
+        self.reports: list[_Report | None] = [None] * len(processes)
+        self._heard: set[int] = set()
 
-def _listen(processes: Sequence[Any]) -> None:
-    """Let the others end by themselves for a moment: whose connection is gone, fails for another's fault."""
-    give_up = time.monotonic() + _LAST_WORDS_S
-    while living := [process.sentinel for process in processes if process.is_alive()]:
-        if (left := give_up - time.monotonic()) <= 0:
-            return
-        wait(living, left)
+    def watch(self, should_stop: Callable[[], bool]) -> None:
+        """Until the first has ended, or another one has failed."""
+        told = False
+        first, *_ = self.processes
+        while first.is_alive() and not any(process.exitcode for process in self.processes):
+            if should_stop() and not told:
+                told = True
+                with suppress(ProcessLookupError):
+                    os.kill(first.pid, signal.SIGTERM)
+            self._wait(_POLL_S)
+
+    def listen(self) -> None:
+        """Let the others end by themselves for a moment: whose connection is gone, fails for another's fault."""
+        give_up = time.monotonic() + _LAST_WORDS_S
+        while any(process.is_alive() for process in self.processes) and time.monotonic() < give_up:
+            self._wait(_POLL_S)
+        self._wait(0.0)
+
+    def _wait(self, seconds: float) -> None:
+        """Until something is heard of a process, or it ends."""
+        unheard = [rank for rank in range(len(self._pipes)) if rank not in self._heard]
+        living = [process.sentinel for process in self.processes if process.is_alive()]
+        wait([*living, *(self._pipes[rank] for rank in unheard)], seconds)
+        for rank in unheard:
+            if self._pipes[rank].poll():
+                self._heard.add(rank)
+                with suppress(EOFError, OSError):  # it was killed: its exit code says so
+                    self.reports[rank] = self._pipes[rank].recv()
 
 
 def _outcome(codes: Sequence[int | None], reports: Sequence[_Report | None]) -> Any:
@@ -115,19 +141,11 @@ def _end_of(code: int) -> str:
     return f"was killed by signal {-code}"
 
 
-def _read(file: Path) -> _Report | None:
-    try:
-        report: _Report = pickle.loads(file.read_bytes())
-    except OSError:
-        return None
-    return report
-
-
 def _portable(error: BaseException, rank: int) -> BaseException:
     """The error as it can be told to another process, with its traceback as a note."""
     trace = f"in the process of rank {rank}:\n" + "".join(traceback.format_exception(error))
     try:
-        told: BaseException = pickle.loads(pickle.dumps(error))
+        told: BaseException = ForkingPickler.loads(ForkingPickler.dumps(error))
     except Exception:  # an error of any package
         told = RuntimeError(f"{type(error).__name__}: {error}")
     told.add_note(trace)
@@ -141,8 +159,12 @@ def _is_of_connection(error: BaseException) -> bool:
     )
 
 
-def _rank(rank: int, work: Work, folder: Path, parent: int) -> None:
+def _rank(rank: int, work: Work, meeting: Path, parent: int, pipes: Sequence[tuple[Connection, Connection]]) -> None:
     """One of the processes. Its last word is a report; then it leaves at once."""
+    for other, (ours, theirs) in enumerate(pipes):
+        ours.close()
+        if other != rank:
+            theirs.close()
     with suppress(AttributeError, OSError):  # elsewhere than on Linux the parent ends it
         ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
     if os.getppid() != parent:
@@ -152,10 +174,9 @@ def _rank(rank: int, work: Work, folder: Path, parent: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     value, error, of_connection = None, None, False
     try:
-        value = work(rank, folder / "meeting")
+        value = work(rank, meeting)
     except BaseException as raised:  # told to the parent, whatever it is
         error, of_connection = _portable(raised, rank), _is_of_connection(raised)
-    report = _Report(time.monotonic(), value, error, of_connection)
-    write_bytes(folder / f"{rank}.report", pickle.dumps(report), sync=False)
+    pipes[rank][1].send(_Report(time.monotonic(), value, error, of_connection))
     if error is not None:
         sys.exit(1)
