@@ -134,6 +134,8 @@ def plan(values: Mapping[str, str], store: Store | None = None) -> Plan:
             base = _resolve(combinations[0][0], combinations[0][1], [])
     runs = _known(runs, store)
     made = Plan(tuple(runs), _fields([run.resolved for run in runs], base))
+    if is_elsewhere(values["on"], values["cluster"]):  # how many jobs a cluster runs at a time, nobody knows
+        return made
     return replace(made, time=_time(made.launched, store))
 
 
@@ -147,6 +149,15 @@ def check_target(store: Store | None, on: str, cluster: str) -> None:
         queue.target_of(store, on or None, cluster or None)
     elif on:
         executor_class(on)
+
+
+def is_elsewhere(on: str, cluster: str) -> bool:
+    """Whether `--on` and `--cluster` send runs away from this machine."""
+    if not on:
+        return bool(cluster)
+    from engine.queue.executors.registry import LOCAL
+
+    return on != LOCAL or bool(cluster)
 
 
 def _target_flags(on: str, cluster: str) -> list[str]:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.tui.app.bench import app_of, id_of, opened, quiet, screen_text
+from tfllmer_tui.tui.palette import inks
 from tfllmer_tui.tui.screens.compare import CompareScreen
 from tfllmer_tui.tui.widgets.table import VirtualTable
 
@@ -17,6 +18,10 @@ async def test_seeds_that_all_sides_share_are_said_once_above(filled: Path) -> N
 
         def titles() -> list[str]:
             return [column.title for column in screen.query_one("#lines", VirtualTable).shown_columns[1:]]
+
+        curves = inks(pilot.app.current_theme).curves
+        heads = screen.query_one("#lines", VirtualTable).shown_columns[1:]
+        assert [head.ink and head.ink.color for head in heads] == [each.color for each in curves[:2]]
 
         sides = screen._found.sides
         assert titles() == ["» full (2 of 3 seeds)", "no-norm (2 seeds)"]  # they differ

@@ -82,3 +82,22 @@ async def test_the_foot_of_the_queue_offers_moves_to_what_waits_and_a_worker_whe
         await until(pilot, lambda: "Worker" not in keys_at_foot(pilot))
         await press(pilot, "end")
         assert keys_at_foot(pilot) & ABOUT_A_RUN == {"Retry"}
+
+
+@pytest.mark.parametrize("width", [80, 60])
+async def test_the_foot_leaves_out_what_has_no_room_but_never_the_help(filled: Path, width: int) -> None:
+    async with opened(filled, (width, 24)) as pilot:
+        for keys in (
+            ("1",),
+            ("2",),
+            ("3",),
+            ("4",),
+            ("alt+5", "home", "l"),
+            ("escape", "escape", "1", "home", "enter"),
+        ):
+            await press(pilot, *keys)
+            bar = pilot.app.screen.query_one(KeyBar)
+            last = list(bar.query(FooterKey))[-1]
+            assert last.description == "Help" and last.region.right <= width, keys
+        await pilot.resize_terminal(200, 24)
+        await until(pilot, lambda: "Copy id" in keys_at_foot(pilot))

@@ -169,13 +169,14 @@ async def test_runs_and_studies_are_launched_on_a_cluster(filled: Path, slurm: N
         await press(pilot, "4")
         screen = pilot.app.screen
         on, cluster = screen.query_one("#on", FormLine), screen.query_one("#cluster", FormLine)
-        assert on.hint == "local; or slurm" and not cluster.region
+        assert on.hint.startswith("local; or slurm") and not cluster.region
         screen.set_focus(on)
         await press(pilot, *"sl", "tab", "down")
         assert on.value == "slurm" and cluster.has_focus and cluster.region
         await press(pilot, *"gpux")
         assert "did you mean gpu?" in " ".join(str(screen.query_one("#said", Static).content).split())
         await press(pilot, "backspace", "ctrl+y")
+        assert "slots" not in str(screen.query_one("#said", Static).content)  # those of this machine
         assert pilot.app.clipboard == "tfllmer run --seed 0 --on slurm --cluster gpu --detach"
         await press(pilot, "ctrl+r")
         await until(pilot, lambda: len(app_of(pilot).snapshot.rows) == len(RUNS) + 1)

@@ -1,13 +1,17 @@
 """Words on screen are whole where there is room, and say that they are cut where there is none."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from textual.widgets import Static
 
 from engine.reports.render.layouts import Entry, Grid
-from tests.tui.app.bench import app_of, opened, press, quiet, screen_text, until
+from engine.views.studies import StudyProgress, StudyRow
+from tests.tui.app.bench import app_of, id_of, opened, press, quiet, screen_text, until
 from tfllmer_tui.tui.screens.leaderboard import LeaderboardScreen
+from tfllmer_tui.tui.screens.studies import COLUMNS, columns_in_use
 from tfllmer_tui.tui.widgets.chart import difference_of_names
 from tfllmer_tui.tui.widgets.form_line import cut_list
 from tfllmer_tui.tui.widgets.table import Column, widen
@@ -117,3 +121,34 @@ async def test_runs_of_an_open_group_are_set_in_and_a_failure_says_why(filled: P
         app_of(pilot).open_run(row.id)
         await quiet(pilot)
         assert row.reason in screen_text(pilot)
+
+
+async def test_a_screen_of_120_columns_has_whole_names_all_notes_and_says_not_measured(filled: Path) -> None:
+    async with opened(filled, (120, 36)) as pilot:
+        app_of(pilot).open_run(id_of(0))
+        await quiet(pilot)
+        shown = screen_text(pilot)
+        assert "nothing measured" in shown and "nothing measured yet" not in shown  # of its batch loss: it has ended
+        await press(pilot, "right_square_bracket")
+        assert "embedding.reduce.graph.window" in screen_text(pilot)
+        await press(pilot, "escape")
+        app_of(pilot).open_run(id_of(6))
+        await quiet(pilot)
+        await press(pilot, "left_square_bracket")
+        assert "nothing measured yet" in screen_text(pilot)
+        await press(pilot, "escape", "2")
+        pane, notes = pilot.app.screen.query_one("#notes-pane"), pilot.app.screen.query_one("#notes", Static)
+        long = "\n".join(f"caution {number}" for number in range(12))
+        notes.update(long)
+        await quiet(pilot)
+        assert pane.size.height == 9 and pane.max_scroll_y == 3  # nothing is cut: it is gone through
+
+
+def test_studies_have_room_for_their_questions_where_none_is_under_way() -> None:
+    def columns(**states: int) -> list[str]:
+        progress = StudyProgress("a", Counter(states), ("demo",), 5.0 if "running" in states else None)
+        return [column.key for column in columns_in_use([StudyRow("a", None, progress), StudyRow("b", None, None)])]
+
+    assert columns(finished=2) == ["name", "share", "count", "question"]
+    assert columns(finished=2, failed=1) == ["name", "share", "count", "states", "question"]
+    assert columns(running=1) == [column.key for column in COLUMNS]

@@ -164,7 +164,9 @@ class CompareScreen(RunKeys, ChartKeys):
                 continue
             width = max([16, *(_length(line.values[place], line.values[0], colors) for line in lines if line.values)])
             title = f"{_mark(place)}{side.name if shared else side.title}"
-            columns.append(Column(str(place), title, width, place, grow=1, most=max(36, width), text_width=len(title)))
+            ink = colors["head"] + colors.curves[place % len(colors.curves)]  # the legend may have no room for it
+            most = max(36, width)
+            columns.append(Column(str(place), title, width, place, grow=1, most=most, text_width=len(title), ink=ink))
         return columns
 
     def _cells(self, line: TableLine, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:

@@ -14,14 +14,14 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from engine.views.plans import Plan, PlannedRun, command_of, filled, plan, with_value, words
+from engine.views.plans import Plan, PlannedRun, command_of, filled, is_elsewhere, plan, with_value, words
 from engine.views.words import printable
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.messages import SettingEdited
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.snapshot import READING, StoreSnapshot
-from tfllmer_tui.tui.widgets.form_line import TARGET, FormBox, FormLine, is_elsewhere
+from tfllmer_tui.tui.widgets.form_line import TARGET, FormBox, FormLine
 from tfllmer_tui.tui.widgets.settings_form import SettingsForm
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.study import time_text

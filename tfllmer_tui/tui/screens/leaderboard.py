@@ -99,7 +99,8 @@ class LeaderboardScreen(Page):
             with Vertical(id="export"):
                 yield Static(id="export-title", classes="pane-title", markup=False)
                 yield LogView(id="preview")
-        yield Static(id="notes", markup=False)
+        with VerticalScroll(id="notes-pane", can_focus=False):
+            yield Static(id="notes", markup=False)
 
     def on_mount(self) -> None:
         self.query_one("#preview", LogView).waiting = ""

@@ -309,7 +309,7 @@ def _table(name: str, *columns: tuple[str, int]) -> VirtualTable[Fact]:
     """A table of facts: the first column whole, the second takes the room."""
     first, second, third = columns
     made = [
-        Column("name", first[0], first[1]),
+        Column("name", first[0], first[1], grow=1, most=40, text_width=32),
         Column("value", second[0], second[1], grow=2, most=200),
     ]
     if third[1]:

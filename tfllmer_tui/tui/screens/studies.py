@@ -27,13 +27,26 @@ from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.text import STATUS
 
 COLUMNS = (
-    Column("name", "study", 14, 0, grow=1, most=30),
-    Column("share", "done", 12, 2, grow=1, most=24),
+    Column("name", "study", 14, 0, grow=1, most=20),
+    Column("share", "done", 12, 2),
     Column("count", "runs", 9, 1, right=True),
     Column("states", "", 18, 4, grow=1, most=30),
     Column("left", "left", 6, 3, right=True),
     Column("question", "question", 30, 5, grow=4, most=120),
 )
+
+
+UNDER_WAY = ("running", "queued", "failed", "lost", "cancelled")
+
+
+def columns_in_use(lines: Sequence[StudyRow]) -> tuple[Column, ...]:
+    """Without those in which no study has anything: the questions have their room."""
+    known = [line.runs for line in lines if line.runs is not None]
+    used = {
+        "states": any(runs.states[status] for runs in known for status in UNDER_WAY),
+        "left": any(runs.ends_at for runs in known),
+    }
+    return tuple(column for column in COLUMNS if used.get(column.key, True))
 
 
 class StudiesScreen(Page):
@@ -76,7 +89,11 @@ class StudiesScreen(Page):
 
     def show_news(self, snapshot: StoreSnapshot) -> None:
         lines = study_rows(self._files, snapshot.rows.values())
-        self.query_one("#studies", VirtualTable).show(lines)
+        table = self.query_one("#studies", VirtualTable)
+        columns = columns_in_use(lines)
+        if columns != table._columns:
+            table.set_columns(columns)
+        table.show(lines)
         self._about()
 
     def _cells(self, study: StudyRow, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
@@ -84,7 +101,7 @@ class StudiesScreen(Page):
         counts = study.runs.states if study.runs else Counter[str]()
         done = round(width * counts["finished"] / study.total) if study.total else 0
         states: list[tuple[str, Style]] = []
-        for status in ("running", "queued", "failed", "lost", "cancelled"):
+        for status in UNDER_WAY:
             if counts[status]:
                 states.append((f"{STATUS[status][0]} {counts[status]}  ", colors.status(status)))
         ends_at = study.runs.ends_at if study.runs else None

@@ -16,13 +16,13 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from engine.views.plans import StudyPart, check_target, study_command, target_words
+from engine.views.plans import StudyPart, check_target, is_elsewhere, study_command, target_words
 from engine.views.words import printable
 from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.palette import inks
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.snapshot import StoreSnapshot
-from tfllmer_tui.tui.widgets.form_line import TARGET, FormLine, Words, is_elsewhere
+from tfllmer_tui.tui.widgets.form_line import TARGET, FormLine, Words
 
 if TYPE_CHECKING:
     from engine.store import Store
@@ -133,7 +133,8 @@ class StudyPlanScreen(Page):
             self.query_one("#command", Static).update("")
             return
         counts, cells = preview.now.counts, preview.now.cells
-        lines = [legend(counts), Text(time_text(preview.now.time), colors["dim"])]
+        here = not is_elsewhere(preview.part.on, preview.part.cluster)
+        lines = [legend(counts), Text(time_text(preview.now.time) if here else "", colors["dim"])]
         failed = counts.get("failed", 0)
         queued = preview.now.to_queue + failed * self._again
         ask = Text(f"ctrl+r queues {queued} of {len(cells)} runs", colors["primary"])

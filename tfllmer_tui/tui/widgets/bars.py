@@ -127,12 +127,25 @@ class KeyBar(Footer):
         self._made: list[tuple[object, ...]] | None = None
 
     def compose(self) -> ComposeResult:
-        for child in super().compose():
+        children = list(super().compose())
+        keys = [child for child in children if isinstance(child, FooterKey) and self._offers(child.action)]
+        kept = self._with_room(keys)
+        for child in children:
             if isinstance(child, FooterKey):
-                if not self._offers(child.action):
+                if child not in kept:
                     continue
                 child.set_reactive(FooterKey.compact, self.compact)  # as it will be bound: no other style in between
             yield child
+
+    def _with_room(self, keys: Sequence[FooterKey]) -> Sequence[FooterKey]:
+        """Without the last ones for which there is no room; the very last one leads to the help, which has all."""
+        room, kept = self.app.size.width, list(keys)
+        while len(kept) > 1 and sum(cell_len(f" {key.key_display} {key.description}") for key in kept) > room:
+            kept.pop(-2)
+        return kept
+
+    async def on_resize(self) -> None:
+        await self.recompose()
 
     async def recompose(self) -> None:
         if not self.is_attached:
@@ -145,4 +158,4 @@ class KeyBar(Footer):
     def _keys(self) -> list[tuple[object, ...]]:
         active = self.screen.active_bindings.values()
         shown = [each for each in active if each.binding.show and self._offers(each.binding.action)]
-        return [(each.binding, each.enabled, each.tooltip) for each in shown]
+        return [*((each.binding, each.enabled, each.tooltip) for each in shown), (self.app.size.width,)]

@@ -11,6 +11,7 @@ import numpy as np
 from textual import on
 from textual.widget import Widget
 
+from engine.records import RunStatus
 from tfllmer_tui.tui.curves import AXES, SMOOTHING, Curve, Look, Plot, along, plot
 from tfllmer_tui.tui.messages import ChartZoomed, CrosshairMoved, LookChanged
 from tfllmer_tui.tui.text import metric_title
@@ -26,6 +27,8 @@ NARROWEST, LOWEST = 48, 7
 """Columns and rows below which a chart cannot be read."""
 SHAPE = 3.5
 """Columns by rows of a chart at its best: characters are twice as high as wide."""
+
+ENDED = (RunStatus.FINISHED, RunStatus.FAILED, RunStatus.CANCELLED)
 
 
 class Charts(Widget):
@@ -103,7 +106,8 @@ class Charts(Widget):
         read."""
         snapshot = self.page.context.snapshot
         unread = snapshot.unread_text if reading or snapshot.is_unread else ""
-        text = unread or "nothing measured yet"
+        ended = self._wanted and all(run.row.status in ENDED for run in self._wanted)
+        text = unread or ("nothing measured" if ended else "nothing measured yet")
         for chart in self.charts:
             chart.say_waiting(text)
 

@@ -34,11 +34,6 @@ TARGET = (FormBox("on", "--on", "local"), FormBox("cluster", "--cluster", "defau
 """Where runs are carried out, and what their jobs ask of a cluster."""
 
 
-def is_elsewhere(on: str, cluster: str) -> bool:
-    """Whether what is typed sends runs away from this machine."""
-    return on not in ("", TARGET[0].hint) or bool(cluster)
-
-
 class Words(Suggester):
     """The next word of a list with commas."""
 

@@ -30,7 +30,8 @@ CellText: TypeAlias = "Sequence[tuple[str, Style]]"
 @dataclass(frozen=True)
 class Column:
     """A column: it gives way first where `rank` is largest, and takes spare room by `grow`: first of all as far as its
-    longest text needs it, where that is known (`text_width`). `full` is its title where there is room for it."""
+    longest text needs it, where that is known (`text_width`). `full` is its title where there is room for it, `ink` the
+    style of its title where that is its own."""
 
     key: str
     title: str
@@ -41,6 +42,7 @@ class Column:
     most: int = 60
     full: str = ""
     text_width: int = 0
+    ink: Style | None = None
 
 
 class VirtualTable(ScrollView, LineWidget, Generic[Row], can_focus=True):
@@ -196,7 +198,7 @@ class VirtualTable(ScrollView, LineWidget, Generic[Row], can_focus=True):
     def _head(self, width: int, colors: Inks) -> Strip:
         segments = [Segment(" ")]
         for column in self._fitted:
-            style, title = colors["head"], column.title
+            style, title = column.ink or colors["head"], column.title
             if column.full and cell_len(column.full) < column.width:
                 title = column.full
             if self.sorted_by and self.sorted_by[0] == column.key:
