@@ -134,6 +134,12 @@ def _refuse_adapter(folder: Path, shown: str) -> None:
     """An adapter is a difference to a model, and what it adds is lost where only the model is loaded."""
     path = folder / "adapter_config.json"
     if not path.is_file():
+        weights = next((file.name for file in sorted(folder.glob("adapter_model.*"))), None)
+        if weights is not None and not any((folder / file).is_file() for file in _WEIGHTS):
+            raise UserError(
+                f"--encoder {shown}: {weights} is an adapter, not a whole model, and its adapter_config.json is not "
+                "there; copy it too, or give the model that it was merged into"
+            )
         return
     config = read_declared(path, shown)
     if not isinstance(config, dict):

@@ -255,6 +255,14 @@ def test_adapters_are_refused_with_what_to_do(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("weights", ["adapter_model.bin", "adapter_model.safetensors"])
+def test_an_adapter_without_its_settings_is_one_too(weights: str, tmp_path: Path) -> None:
+    (tmp_path / weights).write_bytes(b"")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=rf"{weights} is an adapter, not a whole model, and its adapter_config.json is"):
+        locate(str(tmp_path), None, print)
+
+
 @pytest.mark.parametrize(
     ("config", "weights", "says"),
     [
