@@ -25,6 +25,10 @@ _NO_LIMIT = 1 << 30  # tokenizers without a limit say 10^30
 _TOKENIZED_AT_ONCE = 8192
 
 
+_FEW, _LEAST_WORDS = 1000, 3
+"""Tokens above which a tokenizer is none of special tokens alone, and words below which it is."""
+
+
 @dataclass(frozen=True)
 class Tokens:
     """One text. `types` only where they are not all 0 (XLNet and Funnel mark the CLS token)."""
@@ -48,6 +52,11 @@ class Tokenizer:
     def __init__(self, source: Source, architecture: Architecture, recipe: TextRecipe) -> None:
         self._tokenizer = load(source, import_transformers().AutoTokenizer)
         self._source, self._vocabulary = source.name, architecture.vocabulary
+        if _is_empty(self._tokenizer):
+            raise UserError(
+                f"--encoder {source.name}: its tokenizer knows no words; copy the files of the tokenizer "
+                "(tokenizer.json, vocab.txt, ...) beside the model"
+            )
         if "cls" in recipe.pooling and source.declared.pooling is None and self._tokenizer.cls_token_id is None:
             raise UserError(
                 f"--pooling cls: {source.name} has no CLS token (its first token has not seen the text); "
@@ -118,6 +127,14 @@ class Tokenizer:
         """As sentence-transformers counts them: all but a special token at the end."""
         ids = self._tokenized([self._prompt])[0].ids
         return len(ids) - int(int(ids[-1]) in self._tokenizer.all_special_ids)
+
+
+def _is_empty(tokenizer: Any) -> bool:
+    """Whether it has no words beside its special tokens, as one that transformers made of no files."""
+    if len(tokenizer) > _FEW:
+        return False
+    added = {str(token) for token in tokenizer.added_tokens_decoder.values()}
+    return len(set(tokenizer.get_vocab()) - added - set(tokenizer.all_special_tokens)) < _LEAST_WORDS
 
 
 def _length(

@@ -18,6 +18,7 @@ from engine.files import path_of
 from engine.spec import file_fingerprint
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_POINTER = b"version https://git-lfs"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _OTHER_FORMATS = ("*.h5", "*.msgpack", "*.gguf", "*.onnx", "*.ot")
 _MODEL = [*_WEIGHTS, "model-*.safetensors", "config.json", "tokenizer*", "vocab*", "merges.txt", "*.model",
@@ -108,8 +109,18 @@ def _declaration(folder: Path, shown: str) -> Declaration:
             f"--encoder {shown}: {what}; only safetensors are read, so convert it "
             "(model.save_pretrained(FOLDER, safe_serialization=True)) or take a revision that has them"
         )
+    for file in _WEIGHTS:
+        if (place / file).is_file() and _is_pointer(place / file):
+            raise UserError(
+                f"--encoder {shown}: {file} is a pointer of Git LFS, not the weights; run `git lfs pull` there"
+            )
     _require_safetensors(place, shown)
     return declared
+
+
+def _is_pointer(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(_POINTER)) == _POINTER
 
 
 def _require_safetensors(place: Path, shown: str) -> None:

@@ -295,6 +295,25 @@ def test_other_weights_are_refused_with_what_to_do(file: str, tmp_path: Path) ->
         locate(str(tmp_path), None, print)
 
 
+@pytest.mark.parametrize("kind", ["Bert", "Qwen2", "XLMRoberta", "T5Encoder"])
+def test_a_tokenizer_that_is_not_there_is_missed(kind: str, tmp_path: Path) -> None:
+    """transformers makes an empty one, for which every text is the same."""
+    shape = SMALL | {"d_kv": 8, "d_ff": 32, "num_layers": 1, "d_model": 16, "num_heads": 2, "num_key_value_heads": 1}
+    save_model(tmp_path, f"{kind}Model", f"{kind.removesuffix('Encoder')}Config", shape, {"cls_token": "[CLS]"})
+    for file in tmp_path.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(UserError, match=r"its tokenizer knows no words; copy|transformers cannot load it") as caught:
+        opened(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pointer_of_git_lfs_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(UserError, match=r"model.safetensors is a pointer of Git LFS, .*; run `git lfs pull` there"):
+        locate(str(tmp_path), None, print)
+
+
 def test_a_model_that_reads_no_text_is_refused_in_one_line(tmp_path: Path) -> None:
     shape = VISION | {"num_channels": 3}
     save_model(tmp_path, "ViTModel", "ViTConfig", shape, {"cls_token": "[CLS]"})
