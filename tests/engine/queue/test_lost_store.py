@@ -4,11 +4,9 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
@@ -16,10 +14,9 @@ from engine.queue import cancel, settle
 from engine.store import Store, get_run, list_runs, open_store
 from engine.store.core.connections import BUSY_S
 from engine.store.rebuild import rebuild
+from tests.forks import start_python
 
-from .workers import is_under_way, pid_of, queue_double, start_worker, until
-
-FRONT = [sys.executable, "-m", "tests.engine.queue.front"]
+from .workers import FRONT, is_under_way, pid_of, queue_double, start_worker, until
 
 
 @pytest.fixture
@@ -105,13 +102,7 @@ def test_a_worker_hears_ctrl_c_while_the_database_is_locked(
 
 
 def front(store: Store, started: list["subprocess.Popen[str]"], mode: str) -> "subprocess.Popen[str]":
-    process = subprocess.Popen(
-        [*FRONT, str(store.path), mode],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=Path(__file__).parents[3],
-    )
+    process = start_python(FRONT, str(store.path), mode, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     started.append(process)
     until(lambda: any(is_under_way(store, run.id) for run in list_runs(store)), "the run is under way")
     return process

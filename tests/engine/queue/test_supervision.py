@@ -39,6 +39,9 @@ from engine.store import (
     set_status,
 )
 from engine.store.upkeep import check
+from tests.forks import start_python
+
+from .workers import FRONT
 
 HERE = Path(__file__).parent
 
@@ -98,8 +101,8 @@ class Front:
     """A supervising process of its own, as a terminal would start it."""
 
     def __init__(self, store: Store, mode: str, run_id: str | None = None) -> None:
-        arguments = [sys.executable, str(HERE / "front.py"), str(store.path), mode, *([run_id] if run_id else [])]
-        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+        words = [str(store.path), mode, *([run_id] if run_id else [])]
+        self.process = start_python(FRONT, *words, stdout=subprocess.PIPE)
         self.store = store
 
     def line(self) -> list[str]:

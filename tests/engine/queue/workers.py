@@ -13,6 +13,7 @@ import psutil
 from engine.queue import enqueue, workers
 from engine.spec import Experiment
 from engine.store import Run, Store, get_run, list_runs, series
+from tests.forks import start_python
 
 TINY: dict[str, Any] = {
     "method": "id",
@@ -37,6 +38,8 @@ executor = LocalExecutor(store.files, Devices((), 1, int(slots)), launcher)
 worker = Worker(store, executor, say, float(linger_s) if linger_s else None)
 sys.exit(not worker.run())
 """
+FRONT = "import sys; from tests.engine.queue.front import main; sys.exit(main(*sys.argv[1:]))"
+"""`front.py`, as a process of its own."""
 DOUBLES = [sys.executable, str(Path(__file__).with_name("server.py"))]
 
 
@@ -55,12 +58,12 @@ def start_worker(
 ) -> "subprocess.Popen[str]":
     arguments = [store.name, str(slots), "" if linger_s is None else str(linger_s), *([] if trains else DOUBLES)]
     with open(store.files.with_name("worker.txt"), "a") as out:  # for a person who looks into a failure
-        return subprocess.Popen(
-            [sys.executable, "-c", WORKER, *arguments],
+        return start_python(
+            WORKER,
+            *arguments,
             env=store.environment,
             stdout=out,
             stderr=subprocess.STDOUT,
-            text=True,
             start_new_session=True,
         )
 

@@ -20,6 +20,7 @@ from engine.spec import Experiment, to_json
 from engine.spool import RunFolder
 from engine.store import Run, Store, StoreError, get_run, info, ingest, open_store, series
 from engine.store.upkeep import backup_beside, check
+from tests.forks import start_python
 
 from .helpers import new_run, spool_of, write_points
 
@@ -79,9 +80,8 @@ def points_in(path: Path, end: int) -> int:
 
 def test_eight_writers_a_reader_and_a_backup_lose_and_double_nothing(store: Store, tmp_path: Path) -> None:
     def started(code: str, *words: object) -> "subprocess.Popen[str]":
-        argv = [sys.executable, "-c", code, str(store.path), *map(str, words)]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(argv, text=True, **pipes)  # type: ignore[call-overload,no-any-return]
+        return start_python(code, str(store.path), *map(str, words), **pipes)
 
     writers, reader = started(WRITER_PROCESSES, WRITERS, ROUNDS, EACH), started(READER, WRITERS)
     assert writers.stdin and writers.stdout and reader.stdout

@@ -23,6 +23,7 @@ from engine.store.core.connections import backup
 from engine.store.core.places import run_folders
 from engine.store.core.schema import HEAD, MIGRATIONS
 from engine.store.core.tables import Run
+from tests.forks import start_python
 
 from ..helpers import new_run
 
@@ -279,16 +280,13 @@ for seed in range(5):
 
 def test_several_processes_make_the_same_store_at_once(tmp_path: Path) -> None:
     path = tmp_path / "new.db"
-    children = [
-        subprocess.Popen([sys.executable, "-c", FIRST_OPEN, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        for _ in range(4)
-    ]
+    children = [start_python(FIRST_OPEN, str(path), stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(4)]
     for child in children:
         assert child.stdout
         assert child.stdout.readline()
     for child in children:
         assert child.stdin
-        child.stdin.write(b"\n")
+        child.stdin.write("\n")
         child.stdin.flush()
     for child in children:
         child.communicate()

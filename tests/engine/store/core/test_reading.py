@@ -4,7 +4,6 @@ import hashlib
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from engine.records import RunStatus
 from engine.store import Store, StoreError, StoreLostError, get_run, list_runs, open_store, set_status
 from engine.store.core.connections import BUSY_S
 from engine.store.core.schema import HEAD
+from tests.forks import start_python
 
 from ..helpers import new_run
 from .test_database import execute, later_version  # noqa: F401
@@ -136,13 +136,8 @@ def test_ctrl_c_is_heard_while_sqlite_waits_or_computes(store: Store, what: str)
 
     if what == "open":
         take()
-    child = subprocess.Popen(
-        [sys.executable, "-c", LOCKED, str(store.path), what],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    child = start_python(LOCKED, str(store.path), what, **pipes)
     assert child.stdout and child.stdin
     assert child.stdout.readline() == "ready\n"
     if what in ("read", "write"):

@@ -4,7 +4,6 @@ import math
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from engine.store import (
     window,
 )
 from engine.store.core.tables import StoredSplit
+from tests.forks import start_python
 
 from ..helpers import new_run, spool_of, write_points
 
@@ -231,15 +231,14 @@ def test_many_ingesters_some_of_them_killed_lose_and_double_nothing(store: Store
         store.folder(run.id).spool.touch()
 
     def ingester() -> "subprocess.Popen[str]":
-        arguments = [sys.executable, "-c", INGESTER, str(store.path), *(run.id for run in runs)]
-        return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+        return start_python(INGESTER, str(store.path), *(run.id for run in runs), stdout=subprocess.PIPE)
 
     ingesters = [ingester() for _ in range(4)]
     for process in ingesters:  # all of them have begun
         assert process.stdout
         assert process.stdout.readline()
     folders = [str(store.folder(run.id).root) for run in runs]
-    writers = [subprocess.Popen([sys.executable, "-c", WRITER, folder, str(points)]) for folder in folders]
+    writers = [start_python(WRITER, folder, str(points)) for folder in folders]
     for process in ingesters[:2]:
         time.sleep(0.3)
         process.send_signal(signal.SIGKILL)
@@ -264,8 +263,7 @@ def test_events_are_not_doubled_by_ingesters_that_started_from_the_same_offset(s
     writer = spool_of(store, run)
     for number in range(2000):
         writer.event(f"line {number}")
-    arguments = [sys.executable, "-c", INGESTER, str(store.path), run.id]
-    children = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    children = [start_python(INGESTER, str(store.path), run.id, stdout=subprocess.PIPE) for _ in range(3)]
     totals = []
     for child in children:
         assert child.stdout
