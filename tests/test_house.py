@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grimp
-import networkx as nx  # type: ignore[import-untyped]
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -26,6 +25,8 @@ def modules() -> Iterator[tuple[Path, str]]:
 
 def circles(imports: dict[str, set[str]]) -> list[list[str]]:
     """One way round in each knot of modules that import one another."""
+    import networkx as nx  # type: ignore[import-untyped]
+
     graph = nx.DiGraph((importer, imported) for importer, all_ in imports.items() for imported in all_)
     knots = [knot for knot in nx.strongly_connected_components(graph) if len(knot) > 1]
     return [[importer for importer, _ in nx.find_cycle(graph.subgraph(knot))] for knot in knots]

@@ -72,7 +72,7 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 90.0) -> No
     give_up = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < give_up, f"waited in vain until {what}"
-        time.sleep(0.03)
+        time.sleep(0.05)
 
 
 def statuses(store: Store) -> list[str]:

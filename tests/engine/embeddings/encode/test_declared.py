@@ -45,7 +45,7 @@ def sentence_model(transformer: Path, folder: Path, *layers: Any, pooling: Any =
     first = modules.Transformer(str(transformer), **more.pop("reads", {}))
     pooled = modules.Pooling(16, pooling_mode=pooling, include_prompt=include_prompt)
     model = SentenceTransformer(modules=[first, pooled, *layers], device="cpu", **more)
-    model.save(str(folder))
+    model.save(str(folder), create_model_card=False)
     return SentenceTransformer(str(folder), device="cpu", local_files_only=True)
 
 

@@ -1,12 +1,12 @@
 """What concerns the item graph against dense references, simulation, and another library's communities."""
 
-import networkx  # type: ignore[import-untyped]
 import numpy as np
 import numpy.typing as npt
 import pytest
+import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import sparse, stats
+from scipy import sparse
 
 from engine.embeddings.graph.cooccurrence import Matrix
 from engine.embeddings.graph.laplacian import laplacian
@@ -110,6 +110,8 @@ def test_louvain_is_nearly_as_good_as_leiden(seed: int, across: float) -> None:
 
 def test_modularity_is_that_of_networkx_and_igraphs_leiden_as_good_as_its_louvain() -> None:
     a = graph_of(0, n=240, blocks=6)
+    import networkx  # type: ignore[import-untyped]
+
     graph = networkx.from_scipy_sparse_array(a)
     sets = networkx.community.louvain_communities(graph, seed=0)
     labels = np.zeros(240, np.int64)
@@ -258,4 +260,4 @@ def test_a_graph_is_like_itself_and_unlike_its_nulls() -> None:
 
 @given(st.lists(st.sampled_from([-1.5, -0.0, 0.0, 0.25, 3.0, float("inf"), float("nan")]), max_size=30))
 def test_ranks_are_those_of_scipy(values: list[float]) -> None:
-    np.testing.assert_array_equal(average_ranks(np.array(values)), stats.rankdata(values))
+    np.testing.assert_array_equal(average_ranks(np.array(values)), scipy.stats.rankdata(values))
