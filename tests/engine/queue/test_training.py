@@ -18,6 +18,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from engine import spec
+from engine.queue import cancel
 from engine.queue.executors.base import thread_environment
 from engine.spool import RunFolder, read_records
 from engine.store import Run, Store, get_run, open_store, series, series_names
@@ -39,7 +40,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def worker(store: Store) -> Iterator["subprocess.Popen[str]"]:
-    """One for all of them, as its server imports torch. The test that leaves it a run without end is the last."""
+    """One for all of them, as its server imports torch."""
     process = start_worker(store, 1, trains=True)
     yield process
     process.send_signal(signal.SIGTERM)  # two that come at once are one to the kernel
@@ -142,7 +143,8 @@ def test_a_server_s_child_is_like_a_process_of_its_own(store: Store, worker: "su
     assert files == {"0": "/dev/null", "1": log, "2": log}
     until(lambda: get_run(store, run.id).facts.get("threads") == 1, "it tells of itself")
     assert get_run(store, run.id).facts["device"] == "cpu"
-    os.kill(pid, signal.SIGKILL)
+    cancel(store, [run.id])  # or it would train until the last test of this file has ended
+    until(lambda: get_run(store, run.id).status == "cancelled", "it has ended")
 
 
 WARM = """
