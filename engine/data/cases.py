@@ -74,9 +74,9 @@ def training_probe(train: Sequences, size: int, run: int = 1) -> Cases:
     """
     owner, first, count = cut(np.maximum(np.diff(train.offsets) - 1, 0), run, None)
     order = np.random.default_rng(0).permutation(len(owner))
-    taken = np.diff(np.minimum(np.cumsum(count[order]), size), prepend=0)  # the last run may be drawn in part
-    drawn = np.sort(order[taken > 0])
-    count[order] = taken
+    shares = np.diff(np.minimum(np.cumsum(count[order]), size), prepend=0)  # the last run may be drawn in part
+    drawn = np.sort(order[shares > 0])
+    count[order] = shares
     users, place = np.repeat(owner[drawn], count[drawn]), gather(first[drawn] + 1, count[drawn])  # 1 .. size - 1 a user
     begins = train.offsets[users]
     history = _taken(train, gather(begins, place), _offsets(place))

@@ -74,9 +74,9 @@ def load_dataset(data: spec.Data) -> Dataset:
         raise UserError(f"data.source.path is not set: name the folder that holds {data.name}.inter")
     folder, name = Path(data.path), Path(data.name).name
     paths = files(folder, name)
-    if data.fingerprint and (found := spec.file_fingerprint(paths)) != data.fingerprint:
+    if data.fingerprint and (fingerprint := spec.file_fingerprint(paths)) != data.fingerprint:
         raise UserError(
-            f"{paths[0]}: the files have changed: their fingerprint is {found}, the specification says "
+            f"{paths[0]}: the files have changed: their fingerprint is {fingerprint}, the specification says "
             f"{data.fingerprint}; restore them, or start a new run"
         )
     log = read_log(folder, name, data.columns, rated=data.rating_min is not None)

@@ -103,7 +103,7 @@ def _consume(rng: np.random.Generator, dials: spec.Demo, communities: IntArray) 
     lengths_drawn = LENGTH_MEDIAN * np.exp(LENGTH_SD * rng.standard_normal(dials.users))
     lengths = np.clip(np.rint(lengths_drawn), LENGTH_MIN, min(LENGTH_MAX, dials.items // 2)).astype(np.int64)
     sequences = np.full((dials.users, int(lengths.max())), -1, dtype=np.int64)
-    seen = np.zeros((dials.users, dials.items), dtype=np.bool_)
+    consumed = np.zeros((dials.users, dials.items), dtype=np.bool_)
 
     def draw(who: IntArray, step: int) -> IntArray:
         """One proposal for each of these users."""
@@ -114,28 +114,28 @@ def _consume(rng: np.random.Generator, dials: spec.Demo, communities: IntArray) 
         items = _pick(overall, level)
         community = tastes[who, choice]
         for c in np.unique(community):
-            inside = community == c
-            items = np.where(inside & (kind < FOLLOW + STAY), members[c][_pick(within[c], level)], items)
+            in_community = community == c
+            items = np.where(in_community & (kind < FOLLOW + STAY), members[c][_pick(within[c], level)], items)
         return np.where(kind < FOLLOW, successors[sequences[who, step - 1], rank], items)
 
     for step in range(sequences.shape[1]):
         waiting = np.flatnonzero(lengths > step)
         for _ in range(TRIES):
             items = draw(waiting, step)
-            new = ~seen[waiting, items]
+            new = ~consumed[waiting, items]
             sequences[waiting[new], step] = items[new]
-            seen[waiting[new], items[new]] = True
+            consumed[waiting[new], items[new]] = True
             waiting = waiting[~new]
         if len(waiting):
-            items = np.where(seen[waiting], -1.0, rng.random((len(waiting), dials.items))).argmax(axis=1)
+            items = np.where(consumed[waiting], -1.0, rng.random((len(waiting), dials.items))).argmax(axis=1)
             sequences[waiting, step] = items
-            seen[waiting, items] = True
+            consumed[waiting, items] = True
 
     gaps = np.ceil(GAP * rng.standard_exponential(sequences.shape)).astype(np.int64)
     start = START + rng.integers(0, SPAN, size=dials.users)
     times = start[:, None] + np.cumsum(gaps, axis=1)
-    there = sequences >= 0
-    return np.repeat(np.arange(dials.users), lengths), sequences[there], times[there]
+    is_filled = sequences >= 0
+    return np.repeat(np.arange(dials.users), lengths), sequences[is_filled], times[is_filled]
 
 
 def _successors(rng: np.random.Generator, members: list[IntArray], n_items: int) -> IntArray:
@@ -195,10 +195,10 @@ def _balanced(directions: Real, norms: Real) -> Real:
     """Unit rows near the given ones with sum_i norms_i directions_i = 0."""
     weights = norms / norms.sum()
     for _ in range(5000):
-        rest = (weights[:, None] * directions).sum(axis=0)
-        if np.square(rest).sum() < BALANCED**2:
+        residual = (weights[:, None] * directions).sum(axis=0)
+        if np.square(residual).sum() < BALANCED**2:
             break
-        directions = _unit(directions - rest)
+        directions = _unit(directions - residual)
     return directions
 
 

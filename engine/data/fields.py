@@ -230,9 +230,9 @@ def _is_history(table: FileTable, name: str, user_id: str, item_id: str) -> bool
     cells, items = table.column(name).head(_SAMPLE), table.column(item_id)
     words = cells.str.extract_all(rf"[^\s{separator_of(cells, items)}]+")
     padding = padding_of(words, items)
-    inside = words.explode().drop_nulls()
-    inside = inside.filter(inside != (padding or ""))
-    if not len(inside) or not bool(inside.is_in(items.unique().to_list()).all()):
+    history_items = words.explode().drop_nulls()
+    history_items = history_items.filter(history_items != (padding or ""))
+    if not len(history_items) or not bool(history_items.is_in(items.unique().to_list()).all()):
         return False
     rows = zip(table.column(user_id).head(_SAMPLE), words.to_list(), items.head(_SAMPLE), strict=True)
     return continues((user, [word for word in history if word != padding], item) for user, history, item in rows)

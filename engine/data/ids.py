@@ -25,6 +25,6 @@ def bare(name: str) -> str:
 def spelled_otherwise(name: str, ids: Iterable[str]) -> str:
     """How a message goes on that missed an id, where another spelling of it is among `ids`; nothing where there is
     none."""
-    wanted = bare(name)
-    other = next((each for each in ids if bare(each) == wanted), None)
+    spelling = bare(name)
+    other = next((each for each in ids if bare(each) == spelling), None)
     return "" if other is None else f" (there is {other[:40]!r}: write an id in one way)"

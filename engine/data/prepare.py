@@ -71,23 +71,23 @@ def filtered(rows: Interactions, data: spec.Data, name: str) -> Interactions:
     if data.rating_min is not None:
         if rows.ratings is None:
             raise UserError(f"data.rating_min={data.rating_min:g}: {name} has no field rating; unset data.rating_min")
-        kept = rows.take(rows.ratings >= data.rating_min)
-        if not len(kept):
+        remaining = rows.take(rows.ratings >= data.rating_min)
+        if not len(remaining):
             raise UserError(
                 f"data.rating_min={data.rating_min:g} leaves none of {name}'s {len(rows)} interactions "
                 f"(highest rating {rows.ratings.max():g}); lower it"
             )
-        rows = kept
+        rows = remaining
     if data.repeats == "first":
         rows = rows.take(first_of_pairs(rows.users, rows.items))
     if data.k_core:
-        kept = rows.take(k_core(rows.users, rows.items, data.k_core))
-        if not len(kept):
+        remaining = rows.take(k_core(rows.users, rows.items, data.k_core))
+        if not len(remaining):
             raise UserError(
                 f"data.k_core={data.k_core} leaves none of {name}'s {len(rows)} interactions: no group of users and "
                 f"items has {data.k_core} each; lower it"
             )
-        rows = kept
+        rows = remaining
     return rows
 
 

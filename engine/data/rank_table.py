@@ -50,8 +50,8 @@ class RankTable:
             if names:
                 columns[role] = names[0]
             elif role in required:
-                there = ", ".join(frame.columns)
-                raise UserError(f"{path}: has no column {role}; there are {there}. Name it so in the first line")
+                header = ", ".join(frame.columns)
+                raise UserError(f"{path}: has no column {role}; there are {header}. Name it so in the first line")
         if frame.height == 0:
             raise UserError(f"{path}: has no line behind the names of its columns")
         return cls(path, frame, columns)
@@ -68,14 +68,14 @@ class RankTable:
         with one_line(f"{self.path}: column {self.columns[role]} holds no ids"):
             ids = self.frame[self.columns[role]].cast(pl.String).fill_null("").str.strip_chars()
         unique = ids.unique(maintain_order=True).to_list()
-        found = {each: known.find(each) for each in unique}
-        for each, place in found.items():
+        place_of = {each: known.find(each) for each in unique}
+        for each, place in place_of.items():
             if place is None:
                 row = int((ids == each).arg_max() or 0)
                 hint = nearest(each, list(known.by_id)) if len(known.by_id) < 1000 else ""
                 hint = hint if "did you mean" in hint else ""
                 self.fail(row, f"{role} {each!r} is not in the split{hint}")
-        return ids.replace_strict(found, return_dtype=pl.Int64).to_numpy()
+        return ids.replace_strict(place_of, return_dtype=pl.Int64).to_numpy()
 
     def numbers(self, role: str) -> npt.NDArray[np.float64]:
         """[lines]. Raises UserError at what is no number."""

@@ -160,13 +160,13 @@ def _held_out(dataset: Dataset, starts: IntArray, train_ends: IntArray, valid_at
 def _leave_one_out(dataset: Dataset) -> Split:
     """Test = a user's last interaction, valid = the one before, for users with at least three."""
     starts, ends = _bounds(dataset)
-    held = ends - starts >= MIN_FOR_HELD_OUT
+    has_targets = ends - starts >= MIN_FOR_HELD_OUT
     return _held_out(
         dataset,
         starts,
-        train_ends=np.where(held, ends - 2, ends),
-        valid_at=np.where(held, ends - 2, -1),
-        test_at=np.where(held, ends - 1, -1),
+        train_ends=np.where(has_targets, ends - 2, ends),
+        valid_at=np.where(has_targets, ends - 2, -1),
+        test_at=np.where(has_targets, ends - 1, -1),
     )
 
 

@@ -84,10 +84,10 @@ def export_split(request: SplitExport) -> dict[str, Any]:
     dataset = load_dataset(data)
     split = split_dataset(dataset, data)
     known = _marks(dataset, split) | {"users": len(dataset.user_ids), "items": len(dataset.item_ids)}
-    with replacing_folder(folder) as beside:
+    with replacing_folder(folder) as scratch:
         tables = _tables(dataset, split)
         for name, table in tables.items():
-            table.write_csv(beside / name)
+            table.write_csv(scratch / name)
         about = {
             "format": FORMAT,
             "version": VERSION,
@@ -95,9 +95,9 @@ def export_split(request: SplitExport) -> dict[str, Any]:
             "data": data.model_dump(mode="json", by_alias=True),
             "overrides": request.overrides,
             **known,
-            "files": {name: mark_of(beside / name).model_dump() for name in tables},
+            "files": {name: mark_of(scratch / name).model_dump() for name in tables},
         }
-        write_text(beside / ABOUT, json.dumps(about, indent=1) + "\n")
+        write_text(scratch / ABOUT, json.dumps(about, indent=1) + "\n")
     return {"folder": str(folder), "name": dataset.name, **known, "tests": int((split.test >= 0).sum())}
 
 
@@ -131,9 +131,9 @@ def read_about(path: Path) -> AboutSplit:
     if about.version > VERSION:
         raise UserError(f"{file}: a newer tfllmer made it (format {about.version}); update tfllmer")
     for name, mark in about.files.items():
-        there = file.parent / Path(name).name
-        if there.is_file() and mark_of(there) != mark:
-            raise UserError(f"{there}: was changed since `tfllmer export split` wrote it; make the folder anew")
+        listed_file = file.parent / Path(name).name
+        if listed_file.is_file() and mark_of(listed_file) != mark:
+            raise UserError(f"{listed_file}: was changed since `tfllmer export split` wrote it; make the folder anew")
     return about
 
 

@@ -88,8 +88,8 @@ def _dates(text: pl.Series) -> IntArray | int:
     nano: IntArray = columns["nano"].to_numpy()
     if not nano.any():
         return seconds
-    outside = np.flatnonzero(np.abs(seconds) > _MAX_SECONDS)
-    return int(outside[0]) if len(outside) else seconds * 10**9 + nano
+    too_far = np.flatnonzero(np.abs(seconds) > _MAX_SECONDS)
+    return int(too_far[0]) if len(too_far) else seconds * 10**9 + nano
 
 
 def _scaled(text: pl.Series) -> IntArray | int:

@@ -100,15 +100,15 @@ def _other_clusters(z: Array, clusters: int, draw: np.random.Generator) -> Array
       in its order; clusters of equal size are moved whole;
     - no item keeps a row of its cluster unless a cluster is larger than s or than the rest of the list.
     """
-    there = np.flatnonzero(np.linalg.norm(z, axis=1) > 0)
-    labels = spherical_kmeans(unit_rows(z[there]), clusters, draw)
-    members = [there[labels == label] for label in draw.permutation(labels.max(initial=-1) + 1)]
-    listed = np.concatenate([*(_along_axis(z, items) for items in members), there[:0]])
+    nonzero = np.flatnonzero(np.linalg.norm(z, axis=1) > 0)
+    labels = spherical_kmeans(unit_rows(z[nonzero]), clusters, draw)
+    members = [nonzero[labels == label] for label in draw.permutation(labels.max(initial=-1) + 1)]
+    listed = np.concatenate([*(_along_axis(z, items) for items in members), nonzero[:0]])
     ends = np.cumsum([len(items) for items in members])
     shift = min(ends.tolist(), key=lambda end: abs(2 * end - len(listed)), default=0)
-    made = z.copy()
-    made[listed] = z[np.roll(listed, -shift)]
-    return made
+    permuted = z.copy()
+    permuted[listed] = z[np.roll(listed, -shift)]
+    return permuted
 
 
 def _along_axis(z: Array, items: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
@@ -120,13 +120,13 @@ def _along_axis(z: Array, items: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
 
 def _lognormal(z: Array, sd: float, draw: np.random.Generator) -> Array:
     """Norms [n] of mean 1 over the rows that are not zero."""
-    there = np.linalg.norm(z, axis=1) > 0
-    g = draw.standard_normal(int(there.sum()))
+    is_nonzero = np.linalg.norm(z, axis=1) > 0
+    g = draw.standard_normal(int(is_nonzero.sum()))
     g -= g.mean() if len(g) else 0.0
     g /= g.std() if len(g) > 1 else 1.0
     norms = np.zeros(len(z))
-    norms[there] = np.exp(sd * g)
-    norms[there] /= norms[there].mean() if len(g) else 1.0
+    norms[is_nonzero] = np.exp(sd * g)
+    norms[is_nonzero] /= norms[is_nonzero].mean() if len(g) else 1.0
     return norms
 
 

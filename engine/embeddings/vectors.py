@@ -265,16 +265,16 @@ def _matrix_name(names: list[str], path: Path) -> str:
 
 def _rows_of(ids: list[str], dataset: Dataset, path: Path) -> npt.NDArray[np.int64]:
     """[items] the row of every item. Blanks around an id count only where ids differ in nothing else."""
-    wanted = dataset.item_ids
+    item_ids = dataset.item_ids
     row = {item: place for place, item in enumerate(ids)}
-    if any(item not in row for item in wanted):
-        bare, bare_wanted = ([item.strip(BLANKS) for item in each] for each in (ids, wanted))
-        if len(set(bare)) == len(ids) and len(set(bare_wanted)) == len(wanted):
-            row, wanted = {item: place for place, item in enumerate(bare)}, bare_wanted
-    missing = [item for item in wanted if item not in row]
-    if missing and len(missing) == len(wanted):
+    if any(item not in row for item in item_ids):
+        bare, bare_wanted = ([item.strip(BLANKS) for item in each] for each in (ids, item_ids))
+        if len(set(bare)) == len(ids) and len(set(bare_wanted)) == len(item_ids):
+            row, item_ids = {item: place for place, item in enumerate(bare)}, bare_wanted
+    missing = [item for item in item_ids if item not in row]
+    if missing and len(missing) == len(item_ids):
         raise UserError(
-            f"{path}: none of its ids ({_shown(ids)}) is an item of {dataset.name} ({_shown(wanted)}); "
+            f"{path}: none of its ids ({_shown(ids)}) is an item of {dataset.name} ({_shown(item_ids)}); "
             "give the ids of .inter"
         )
     if missing:
@@ -282,7 +282,7 @@ def _rows_of(ids: list[str], dataset: Dataset, path: Path) -> npt.NDArray[np.int
         raise UserError(
             f"{path}: no vector for item {missing[0]} of {dataset.name}{spelled_otherwise(missing[0], ids)}{more}"
         )
-    return np.array([row[item] for item in wanted], dtype=np.int64)
+    return np.array([row[item] for item in item_ids], dtype=np.int64)
 
 
 def _shown(ids: list[str]) -> str:

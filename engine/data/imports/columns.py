@@ -67,8 +67,8 @@ def rows_of(table: SourceTable, wanted: Mapping[str, str], texts: Sequence[str],
         frame, form = _exploded(table, frame, roles), "a user and its items, oldest first, a row"
         frame = frame if padding is None else frame.filter(pl.col(item).cast(pl.String) != padding)
     elif (history := roles["history"]) is not None and (padding := padding_of(frame[history], frame[item])) is not None:
-        kept = pl.element().filter(pl.element().cast(pl.String) != padding)
-        frame = frame.with_columns(pl.col(history).list.eval(kept))
+        without_padding = pl.element().filter(pl.element().cast(pl.String) != padding)
+        frame = frame.with_columns(pl.col(history).list.eval(without_padding))
     named = {role: name for role, name in roles.items() if name is not None}
     split = _split(table, frame, wanted.get("split"), named) if not is_part else None
     if roles["history"] is not None:
@@ -86,10 +86,10 @@ def rows_of(table: SourceTable, wanted: Mapping[str, str], texts: Sequence[str],
     columns += [pl.lit(_words_of(table, frame, name)).alias(f"text:{name}") for name in fields]
     if "rating" in named:
         _require_numbers(table, frame, named["rating"])
-    said = ", ".join(f"{role} = {name}" for role, name in (named | ({"split": split} if split else {})).items())
-    said = "" if table.form != "a table" or (table.is_atomic and "history" not in named) else f" ({said})"
-    said += "" if padding is None else f", filled up with {padding}, which is no item"
-    return ImportedRows(frame.select(columns), tuple(fields), f"{form}{said}", order)
+    detail = ", ".join(f"{role} = {name}" for role, name in (named | ({"split": split} if split else {})).items())
+    detail = "" if table.form != "a table" or (table.is_atomic and "history" not in named) else f" ({detail})"
+    detail += "" if padding is None else f", filled up with {padding}, which is no item"
+    return ImportedRows(frame.select(columns), tuple(fields), f"{form}{detail}", order)
 
 
 # ------------------------------------------------------------------------------------ roles
@@ -160,10 +160,10 @@ def _require_whole(table: SourceTable, frame: pl.DataFrame, user: str, item: str
     rows = list(pairs.select("items", "before").iter_rows())
     if rows and all(_overlap(before, items) for items, before in rows):
         others = [name for name in frame.columns if name not in (user, item)]
-        there = f"; there are {', '.join(others)}" if others else ""
+        hint = f"; there are {', '.join(others)}" if others else ""
         raise UserError(
             f"{table.path}: the lists in {item} of user {pairs['user'][0]} repeat one another, as histories of a next "
-            f"item do: name the column of the next item with --item{there}, or keep one list a user"
+            f"item do: name the column of the next item with --item{hint}, or keep one list a user"
         )
 
 
@@ -178,19 +178,19 @@ def _overlap(before: list[str], items: list[str]) -> bool:
 
 def _exploded(table: SourceTable, frame: pl.DataFrame, roles: Mapping[str, str | None]) -> pl.DataFrame:
     item = str(roles["item"])
-    beside = [name for role in ("time", "rating") if (name := roles[role]) is not None]
-    single = [name for name in beside if not isinstance(frame[name].dtype, pl.List)]
+    side_columns = [name for role in ("time", "rating") if (name := roles[role]) is not None]
+    single = [name for name in side_columns if not isinstance(frame[name].dtype, pl.List)]
     if single:
         raise UserError(
             f"{table.path}: column {item} holds lists, column {single[0]} one value for each; --time none --rating "
             "none takes the items in their order"
         )
     frame = frame.filter(pl.col(item).list.len() > 0)
-    for name in beside:
+    for name in side_columns:
         uneven = (frame[name].list.len() != frame[item].list.len()).arg_true()
         if len(uneven):
             raise UserError(f"{table.path}: row {uneven[0] + 1}: {name} and {item} have lists of different lengths")
-    return frame.explode([item, *beside, *_along(frame.drop(beside), item)])
+    return frame.explode([item, *side_columns, *_along(frame.drop(side_columns), item)])
 
 
 def _along(frame: pl.DataFrame, item: str) -> list[str]:
@@ -273,10 +273,10 @@ def _split(table: SourceTable, frame: pl.DataFrame, wanted: str | None, named: M
         raise UserError(f"{table.path}: --split {wanted}: no such column{nearest(wanted, frame.columns)}")
     if wanted is not None:
         frame = frame.select(pl.col(wanted).alias("split"))
-    found = part_field(_as_fields(table, frame), tuple(named.values()))
-    if wanted is not None and found is None:
+    field = part_field(_as_fields(table, frame), tuple(named.values()))
+    if wanted is not None and field is None:
         raise UserError(f"{table.path}: --split {wanted}: does not say train, valid or test of every row")
-    return wanted if wanted is not None else found
+    return wanted if wanted is not None else field
 
 
 def _texts(table: SourceTable, texts: Sequence[str], used: Sequence[str]) -> list[str]:

@@ -26,14 +26,14 @@ def files_of(source: Path) -> list[Path]:
         key = (match["whole"] or "", match["ending"]) if match else None
         return _complete(folder, splits[key]) if key in splits else [source]
     readable = [file for file in sorted(folder.iterdir()) if file.is_file() and _is_readable(file)]
-    inside = {file for parts in splits.values() for file in parts.values()}
-    whole = [file for file in readable if file not in inside]
+    split_files = {file for parts in splits.values() for file in parts.values()}
+    whole = [file for file in readable if file not in split_files]
     if len(splits) == 1:
         ((name, ending), parts) = next(iter(splits.items()))
-        beside = [file for file in whole if file.name == f"{name}{ending}"]
-        if beside:
+        unsplit = [file for file in whole if file.name == f"{name}{ending}"]
+        if unsplit:
             raise UserError(
-                f"{folder}: holds {beside[0].name} and, split already, {_listed(parts)}; name one file, "
+                f"{folder}: holds {unsplit[0].name} and, split already, {_listed(parts)}; name one file, "
                 f"{_first(parts).name} for the given split"
             )
         return _complete(folder, parts)

@@ -118,9 +118,9 @@ def _lines(path: Path, text: str, shape: Shape) -> SourceTable:
 
 
 def _table(path: Path, text: str, header: Sequence[str]) -> SourceTable:
-    first, _, rest = text.partition("\n")
+    first, _, body = text.partition("\n")
     if (named := re.fullmatch(r"sep=(.)", first.strip())) is not None:  # as spreadsheets write it
-        text, first = rest, rest.partition("\n")[0]
+        text, first = body, body.partition("\n")[0]
         separator = named[1]
     else:
         separator = max(SEPARATORS, key=lambda each: first.count(each) * len(each))

@@ -60,15 +60,15 @@ def import_data(request: Import) -> dict[str, Any]:
     present = atomic_file(folder, request.name, "item")
     if present.is_file():
         items, note = text_bytes(present), f"of {present.name}, which is there already"
-    with tempfile.TemporaryDirectory() as beside:
+    with tempfile.TemporaryDirectory() as scratch:
         written = {"inter": _atomic(rows.frame.drop([f"text:{name}" for name in rows.texts]))}
         written |= {} if items is None else {"item": items}
         for ending, content in written.items():
-            Path(beside, f"{request.name}.{ending}").write_bytes(content)
+            Path(scratch, f"{request.name}.{ending}").write_bytes(content)
         try:
-            log = read_log(Path(beside), request.name, rated=False)
+            log = read_log(Path(scratch), request.name, rated=False)
         except UserError as error:
-            raise UserError(str(error).replace(beside, str(folder))) from None
+            raise UserError(str(error).replace(scratch, str(folder))) from None
     make_folder(folder)
     for ending, content in written.items():
         target = folder / f"{request.name}.{ending}"
@@ -146,9 +146,9 @@ def _continued(files: Sequence[Path], parts: Sequence[ImportedRows]) -> pl.DataF
     interactions, broken = joined([_histories(part) for part in parts])
     if broken is not None:
         own = [(history, item) for part in parts for user, history, item in _histories(part) if user == broken]
-        shown = "; ".join(f"{' '.join(history[-3:])[:40]} and then {item[:20]}" for history, item in own[:3])
+        examples = "; ".join(f"{' '.join(history[-3:])[:40]} and then {item[:20]}" for history, item in own[:3])
         raise UserError(
-            f"{files[0]}: user {broken}: its histories do not continue one another ({shown}); give every session a "
+            f"{files[0]}: user {broken}: its histories do not continue one another ({examples}); give every session a "
             "user id of its own, and part the items of a history by blanks, oldest first"
         )
     frame = pl.DataFrame(interactions, schema=["user_id", "item_id", "split"], orient="row")
@@ -170,8 +170,8 @@ def _items(source: Path, rows: ImportedRows, *, by_name: bool) -> tuple[bytes | 
     name = inter_name(source.name)
     if name is not None:
         whole, _, part = name.rpartition(".")
-        beside = atomic_file(source.parent, whole if part in PART_NAMES else name, "item")
-        return (text_bytes(beside), f"of {beside.name}") if beside.is_file() else (None, None)
+        item_file = atomic_file(source.parent, whole if part in PART_NAMES else name, "item")
+        return (text_bytes(item_file), f"of {item_file.name}") if item_file.is_file() else (None, None)
     if not rows.texts:
         return None, None
     columns = [f"text:{text}" for text in rows.texts]

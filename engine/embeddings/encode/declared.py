@@ -107,16 +107,16 @@ def read_declaration(folder: Path, name: str) -> Declaration:
             )
     more = _json(folder / "config_sentence_transformers.json", name)
     listed = more.get("prompts") or {}
-    asked = more.get("default_prompt_name")
-    if not isinstance(listed, dict) or not isinstance(asked, str | None):
+    default_name = more.get("default_prompt_name")
+    if not isinstance(listed, dict) or not isinstance(default_name, str | None):
         raise UserError(f"--encoder {name}: config_sentence_transformers.json has no prompts by name; repair it")
     prompts = {key: text for key, text in listed.items() if isinstance(text, str)}
-    if asked and asked not in prompts:
+    if default_name and default_name not in prompts:
         raise UserError(
-            f"--encoder {name}: config_sentence_transformers.json names the default prompt {asked!r}, which is none of "
-            f"its prompts ({', '.join(sorted(prompts)) or 'it has none'}); repair it"
+            f"--encoder {name}: config_sentence_transformers.json names the default prompt {default_name!r}, which is "
+            f"none of its prompts ({', '.join(sorted(prompts)) or 'it has none'}); repair it"
         )
-    default = asked or next((key for key in _DOCUMENT_PROMPTS if prompts.get(key)), None)
+    default = default_name or next((key for key in _DOCUMENT_PROMPTS if prompts.get(key)), None)
     width = more.get("truncate_dim")
     if width is not None:
         if not isinstance(width, int) or isinstance(width, bool) or width < 1:
@@ -158,10 +158,10 @@ def recipe(
         warnings.append(f"{option} contradicts {name}, which declares {says}; {option} is used")
 
     kinds = declared.pooling or ("mean",)
-    if pooling is not None and (asked := parse_pooling(pooling)) != kinds:
+    if pooling is not None and (requested := parse_pooling(pooling)) != kinds:
         if declared.pooling is not None:
             contradicts(f"--pooling {pooling}", f"pooling {'+'.join(kinds)}")
-        kinds = asked
+        kinds = requested
     layers = declared.layers
     if normalize is not None and normalize != any(layer.kind == "normalize" for layer in layers):
         if normalize:

@@ -86,10 +86,10 @@ class Tokenizer:
 
             texts = [Lowercase().normalize_str(text) for text in texts]
         tokens = self._numbers(texts)
-        outside = [place for place, row in enumerate(tokens) if self._is_outside(row)]
-        if outside:  # a text that has the name of such a token in it, as [PAD]: letters like others
+        unknown_places = [place for place, row in enumerate(tokens) if self._is_outside(row)]
+        if unknown_places:  # a text that has the name of such a token in it, as [PAD]: letters like others
             for place, row in zip(
-                outside, self._numbers([texts[place] for place in outside], letters=True), strict=True
+                unknown_places, self._numbers([texts[place] for place in unknown_places], letters=True), strict=True
             ):
                 tokens[place] = row
                 if self._is_outside(row):
@@ -102,15 +102,15 @@ class Tokenizer:
         return tokens
 
     def _numbers(self, texts: Sequence[str], *, letters: bool = False) -> list[Tokens]:
-        made = self._tokenizer(
+        encoding = self._tokenizer(
             list(texts),
             truncation=True,
             max_length=self.max_length,
             return_attention_mask=False,
             **({"split_special_tokens": True} if letters else {}),
         )
-        rows = [np.asarray(row or [self.pad], dtype=np.int32) for row in made["input_ids"]]
-        types = [np.asarray(row, dtype=np.int32) for row in made.get("token_type_ids", [])]
+        rows = [np.asarray(row or [self.pad], dtype=np.int32) for row in encoding["input_ids"]]
+        types = [np.asarray(row, dtype=np.int32) for row in encoding.get("token_type_ids", [])]
         has_types = [n < len(types) and bool(types[n].any()) for n in range(len(rows))]
         return [Tokens(row, types[n] if has_types[n] else None) for n, row in enumerate(rows)]
 
@@ -143,19 +143,19 @@ def _length(
     """Tokens to read of a text, and what to say of them. What the model has positions for is a limit; what the
     tokenizer says it reads is a declaration."""
     limit, declared = architecture.positions or _NO_LIMIT, int(min(tokenizer_reads, _NO_LIMIT))
-    asked = recipe.max_length
-    if recipe.is_asked_length and asked is not None:
-        if asked > limit:
-            raise UserError(f"--max-length {asked}: {source.name} reads at most {limit} tokens")
-        if asked > declared and source.declared.max_length is None:
-            return asked, [
-                f"--max-length {asked} contradicts {source.name}, whose tokenizer declares {declared} tokens"
+    requested = recipe.max_length
+    if recipe.is_asked_length and requested is not None:
+        if requested > limit:
+            raise UserError(f"--max-length {requested}: {source.name} reads at most {limit} tokens")
+        if requested > declared and source.declared.max_length is None:
+            return requested, [
+                f"--max-length {requested} contradicts {source.name}, whose tokenizer declares {declared} tokens"
             ]
-        return asked, []
+        return requested, []
     limit = min(limit, declared)
-    if asked is None:
-        asked = limit if recipe.reads_all and limit < _NO_LIMIT else DEFAULT_LENGTH
-    return min(asked, limit), []
+    if requested is None:
+        requested = limit if recipe.reads_all and limit < _NO_LIMIT else DEFAULT_LENGTH
+    return min(requested, limit), []
 
 
 # ------------------------------------------------------------------------------------ vectors
@@ -255,9 +255,9 @@ class Encoder:
         groups: dict[int, list[int]] = {}
         for place, row in enumerate(rows):
             groups.setdefault(len(row) if self.batching == "equal lengths" else -place, []).append(place)
-        made = torch.cat([self._pooled([rows[place] for place in group]) for group in groups.values()])
+        pooled = torch.cat([self._pooled([rows[place] for place in group]) for group in groups.values()])
         order = np.argsort(np.concatenate(list(groups.values())))
-        return made[torch.from_numpy(order).to(made.device)]
+        return pooled[torch.from_numpy(order).to(pooled.device)]
 
     def _pooled(self, rows: Sequence[Tokens]) -> Any:
         vectors = pool(self._states(rows), [len(row) for row in rows], self._recipe.pooling, self._start)

@@ -60,7 +60,7 @@ def locate(name: str, revision: str | None, say: Callable[[str], None]) -> Sourc
 def _fetch(name: str, revision: str | None, say: Callable[[str], None]) -> Path:
     from huggingface_hub import constants, errors, snapshot_download
 
-    shown = f"--encoder {name}" + (f" --revision {revision}" if revision else "")
+    label = f"--encoder {name}" + (f" --revision {revision}" if revision else "")
     from_elsewhere = "give a local directory with the model's files"
     try:
         if not constants.HF_HUB_OFFLINE:
@@ -79,7 +79,7 @@ def _fetch(name: str, revision: str | None, say: Callable[[str], None]) -> Path:
         problem = f"{why} and the model is not in the hub's cache; {from_elsewhere}"
     except Exception as error:  # whatever the network does is not our fault, and is said in one line
         problem = f"fetching it from {constants.ENDPOINT} failed ({first_line(error)}); try again, or {from_elsewhere}"
-    raise UserError(f"{shown}: {problem}")
+    raise UserError(f"{label}: {problem}")
 
 
 def _checked(folder: Path, shown: str) -> Declaration:
@@ -158,8 +158,8 @@ def _refuse_adapter(folder: Path, shown: str) -> None:
     kind, base = str(config.get("peft_type") or "PEFT"), config.get("base_model_name_or_path")
     is_named = isinstance(base, str) and bool(base)
     of = base if is_named else "a model that adapter_config.json does not name (BASE)"
-    gone = isinstance(base, str) and Path(base).is_absolute() and not Path(base).exists()
-    what = f"an adapter ({kind}) of {of}{', which is not there' if gone else ''}"
+    is_missing = isinstance(base, str) and Path(base).is_absolute() and not Path(base).exists()
+    what = f"an adapter ({kind}) of {of}{', which is not there' if is_missing else ''}"
     if any((folder / file).is_file() for file in _WEIGHTS):
         what = f"holds weights of a model and {what}; take adapter_config.json away to have the model alone, or"
     else:

@@ -23,15 +23,15 @@ def content_graph(x: npt.NDArray[np.floating], neighbours: int) -> Matrix:
     lengths = np.linalg.norm(x, axis=1)
     directed = lengths > 0
     unit = np.divide(x, lengths[:, None], out=np.zeros(x.shape, np.float32), where=directed[:, None], casting="unsafe")
-    found: list[npt.NDArray[np.int64]] = []
+    neighbour_blocks: list[npt.NDArray[np.int64]] = []
     for first in range(0, n, max(1, _CELLS // n)):
         rows = np.arange(first, min(first + max(1, _CELLS // n), n))
         cosine = unit[rows] @ unit.T
         cosine[:, ~directed] = -np.inf
         cosine[np.arange(len(rows)), rows] = -np.inf
         cosine[~directed[rows]] = -np.inf
-        found.append(rows[0] * n + np.flatnonzero(_largest(cosine, k)))
-    keys = np.concatenate(found)
+        neighbour_blocks.append(rows[0] * n + np.flatnonzero(_largest(cosine, k)))
+    keys = np.concatenate(neighbour_blocks)
     nearest = from_keys(keys, np.ones(len(keys)), n)
     return Matrix((nearest + nearest.T) / 2)
 

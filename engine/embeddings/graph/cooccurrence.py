@@ -68,13 +68,13 @@ _Counted = tuple[Iterator[tuple[int, Matrix]], Array, Array]
 def _windowed(train: Sequences, n_items: int, graph: HistoryGraph) -> _Counted:
     upper = Matrix((n_items, n_items), dtype=np.float64)
     pending: list[IntArray] = []
-    held = 0
+    n_pending = 0
     for keys in _window_keys(train, n_items, graph.window or 1):
         pending.append(keys)
-        held += len(keys)
-        if held >= max(_PAIRS, upper.nnz):  # as much again as is there: adding stays linear in all
+        n_pending += len(keys)
+        if n_pending >= max(_PAIRS, upper.nnz):  # as much again as is there: adding stays linear in all
             upper = Matrix(upper + _counted(np.concatenate(pending), n_items))
-            pending, held = [], 0
+            pending, n_pending = [], 0
     upper = Matrix(upper + _counted(np.concatenate([*pending, np.empty(0, np.int64)]), n_items))
     counts = Matrix(upper + upper.T)
     del upper
@@ -114,10 +114,10 @@ def from_keys(keys: IntArray, data: Array, n_items: int) -> Matrix:
 
 def _whole_history(train: Sequences, n_items: int, graph: HistoryGraph) -> _Counted:
     owner = np.repeat(np.arange(len(train)), np.diff(train.offsets))
-    seen = sparse.coo_array((np.ones(len(owner)), (owner, train.items)), shape=(len(train), n_items)).tocsr()
-    seen.data[:] = 1.0  # a repeated item counts once per history
-    by_item = Matrix(seen.T.tocsr())
-    lengths = np.diff(seen.indptr).astype(np.float64)
+    interactions = sparse.coo_array((np.ones(len(owner)), (owner, train.items)), shape=(len(train), n_items)).tocsr()
+    interactions.data[:] = 1.0  # a repeated item counts once per history
+    by_item = Matrix(interactions.T.tocsr())
+    lengths = np.diff(interactions.indptr).astype(np.float64)
     pairs = np.asarray(by_item @ (lengths - 1), dtype=np.float64)
     histories = np.diff(by_item.indptr).astype(np.float64)
 
@@ -125,7 +125,7 @@ def _whole_history(train: Sequences, n_items: int, graph: HistoryGraph) -> _Coun
         # a row has at most n entries, and at most one for each item of each history that holds it
         bound = np.minimum(np.asarray(by_item @ lengths, dtype=np.float64), n_items)
         for first, last in _spans(bound):
-            rows = Matrix(by_item[first:last] @ seen)
+            rows = Matrix(by_item[first:last] @ interactions)
             rows.sort_indices()
             yield first, _without_diagonal(rows, first)
 
@@ -170,15 +170,15 @@ def _weigh(rows: Matrix, first: int, graph: HistoryGraph, pairs: Array, held: Ar
 
 def _strongest(rows: Matrix, k: int) -> Matrix:
     """The k largest entries of each row, among equals those of earlier items (column indices are sorted)."""
-    kept = np.ones(rows.nnz, np.bool_)
+    is_kept = np.ones(rows.nnz, np.bool_)
     for row in np.flatnonzero(np.diff(rows.indptr) > k):
         start, stop = rows.indptr[row : row + 2]
         data = rows.data[start:stop]
         least = np.partition(data, -k)[-k]
-        chosen = kept[start:stop]
+        chosen = is_kept[start:stop]
         np.greater_equal(data, least, out=chosen)
         surplus = int(chosen.sum()) - k
         if surplus:
             chosen[np.flatnonzero(data == least)[-surplus:]] = False
     indptr = np.concatenate([[0], np.cumsum(np.minimum(np.diff(rows.indptr), k))])
-    return Matrix((rows.data[kept], rows.indices[kept], indptr), shape=rows.shape)
+    return Matrix((rows.data[is_kept], rows.indices[is_kept], indptr), shape=rows.shape)

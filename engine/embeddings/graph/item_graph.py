@@ -53,7 +53,7 @@ def _of_some_users(train: Sequences, users: spec.AllUsers | spec.SampledUsers) -
     if isinstance(users, spec.AllUsers):
         return train
     order = np.random.default_rng(users.seed).permutation(len(train))
-    kept = np.zeros(len(train), np.bool_)
-    kept[order[: max(1, round(users.share * len(train)))]] = True
+    is_sampled = np.zeros(len(train), np.bool_)
+    is_sampled[order[: max(1, round(users.share * len(train)))]] = True
     lengths = np.diff(train.offsets)
-    return Sequences(train.items[np.repeat(kept, lengths)], np.concatenate([[0], np.cumsum(lengths[kept])]))
+    return Sequences(train.items[np.repeat(is_sampled, lengths)], np.concatenate([[0], np.cumsum(lengths[is_sampled])]))

@@ -101,8 +101,8 @@ class FilteredRows(PreparedRows):
             return
         sums = NeighbourSums(self.unfiltered, self.laplacian.links, "cpu", half=False)
         for which, x in self.unfiltered.blocks():
-            kept = _column(1 - self.lambda_ * self.laplacian.diagonal[which], x)
-            yield which, sums.add(which, x * kept, self.lambda_)
+            diagonal = _column(1 - self.lambda_ * self.laplacian.diagonal[which], x)
+            yield which, sums.add(which, x * diagonal, self.lambda_)
 
 
 def filtered(x: PreparedRows, laplacian: Laplacian, lambda_: float) -> FilteredRows:
@@ -157,9 +157,9 @@ class NeighbourSums:
         self._place[order] = np.arange(n, dtype=np.int32)
         self._kept = min(n, max(1, (_CACHE if half else 2 * _CACHE) // d))
         self._tables = [torch.empty(self._kept, len(c), device=device) for c in torch.arange(d).split(_COLUMNS)]
-        kept = np.sort(order[: self._kept])  # in the order in which they are stored
+        kept_order = np.sort(order[: self._kept])  # in the order in which they are stored
         for first in range(0, self._kept, max(1, _FETCH // d)):
-            items = kept[first : first + max(1, _FETCH // d)]
+            items = kept_order[first : first + max(1, _FETCH // d)]
             place = torch.from_numpy(self._place[items]).long().to(device)
             for table, part in zip(self._tables, rows.take(items).to(device).split(_COLUMNS, dim=1), strict=True):
                 table.index_copy_(0, place, part)
@@ -180,8 +180,14 @@ class NeighbourSums:
         # an entry counts where its place is below
         below = np.repeat(own if self._half else np.full_like(own, len(self._place)), np.diff(cuts))
         starts = cuts[:-1] - cuts[0]
-        kept = np.flatnonzero(place < np.minimum(below, np.int32(self._kept)))
-        self._add_bags(to, self._tables, place.take(kept), times * weights.take(kept), np.searchsorted(kept, starts))
+        kept_places = np.flatnonzero(place < np.minimum(below, np.int32(self._kept)))
+        self._add_bags(
+            to,
+            self._tables,
+            place.take(kept_places),
+            times * weights.take(kept_places),
+            np.searchsorted(kept_places, starts),
+        )
         others = np.flatnonzero(place >= self._kept)
         others = others[place[others] < below[others]]
         step = max(1, _FETCH // self._rows.shape[1])

@@ -192,11 +192,11 @@ def fit(
         now = math.sqrt(max(_mean_square(sums, w, shift), 0.0))
         constant = settings.scale / now if now > 0 else 1.0
         w, shift = w * constant, shift * constant
-    made = LinearMap(rows.mean, w, shift, rows.unit)
+    linear_map = LinearMap(rows.mean, w, shift, rows.unit)
     z = np.empty((sums.n, w.shape[1]))
     for which, block in rows.blocks():
-        z[which] = made.of_rows(block.numpy())
-    return FittedTable(made, z, retained, reduction, sums)
+        z[which] = linear_map.of_rows(block.numpy())
+    return FittedTable(linear_map, z, retained, reduction, sums)
 
 
 def _mean_square(of: GramSums, w: Array, shift: Array) -> float:

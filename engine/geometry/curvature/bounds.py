@@ -74,16 +74,16 @@ def tightness(rows: Rows, popularity: IntArray, labels: IntArray | None) -> list
     n, d = len(rows), rows.width
     of_rows, of_unit = moments(rows), moments(rows.at_unit_length())
     smoothed = popularity + 1.0
-    found: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
 
     def note(name: str, side: str, at: str, value: float | None, limit: float | None) -> None:
         known = value is not None and limit is not None
         ratio = value / limit if known and limit else None  # type: ignore[operator]
-        found.append({"bound": name, "side": side, "p": at, "value": value, "limit": limit, "tightness": ratio})
+        records.append({"bound": name, "side": side, "p": at, "value": value, "limit": limit, "tightness": ratio})
 
     for at, p in (("uniform", np.full(n, 1 / n)), ("popularity", smoothed / smoothed.sum())):
-        here = of_rows if at == "uniform" else moments(rows, p)
-        kappa_h, kappa_m = _kappa(here.covariance), _kappa(here.second)
+        statistics = of_rows if at == "uniform" else moments(rows, p)
+        kappa_h, kappa_m = _kappa(statistics.covariance), _kappa(statistics.second)
         note("(3)", "upper", at, kappa_h, centred_bound(p, of_rows.covariance))
         note("(6)", "upper", at, kappa_m, norm_bound(p, of_rows.norms, of_unit.second))
         if labels is not None:
@@ -92,7 +92,7 @@ def tightness(rows: Rows, popularity: IntArray, labels: IntArray | None) -> list
     kappa = _kappa(of_unit.second)
     note("(8)", "lower", "unit rows", kappa, low)
     note("(8)", "upper", "unit rows", kappa, high)
-    return found
+    return records
 
 
 def _kappa(matrix: Array) -> float | None:

@@ -42,14 +42,14 @@ def conditioning(hessian: Array) -> dict[str, Any]:
     if first <= 0:
         names = ("kappa", "kappa_effective", "kappa_half", "effective_rank", "stable_rank")
         return dict.fromkeys(names) | {"kept": 0, "dims_999": 0, "lambda_1": 0.0, "trace": 0.0, "spectrum": []}
-    kept = values[values > EFFECTIVE * first]
+    effective = values[values > EFFECTIVE * first]
     share = values[values > 0] / trace
     middle = float(np.median(values))
     at = np.linspace(0, len(values) - 1, min(64, len(values))).round().astype(int)
     return {
         "kappa": condition_number(values),
-        "kappa_effective": first / float(kept[-1]),
-        "kept": len(kept),
+        "kappa_effective": first / float(effective[-1]),
+        "kept": len(effective),
         "kappa_half": first / middle if middle > 0 else None,
         "dims_999": int(np.searchsorted(np.cumsum(values), 0.999 * trace) + 1),
         "lambda_1": first,

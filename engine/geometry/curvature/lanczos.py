@@ -30,7 +30,7 @@ def lanczos(product: Product, start: Tensor, steps: int) -> Ritz:
     steps = min(steps, size)
     basis = torch.zeros((steps, size), dtype=start.dtype, device=start.device)
     diagonal: list[float] = []
-    beside: list[float] = []
+    off_diagonal: list[float] = []
     v = start / start.norm()
     scale = 0.0
     for k in range(steps):
@@ -43,10 +43,10 @@ def lanczos(product: Product, start: Tensor, steps: int) -> Ritz:
         scale = max(scale, abs(diagonal[-1]), beta)
         if beta <= 1e-12 * scale or k == steps - 1:
             break
-        beside.append(beta)
+        off_diagonal.append(beta)
         v = w / beta
     count = len(diagonal)
-    off = beside[: count - 1]
+    off = off_diagonal[: count - 1]
     values, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(off, 1) + np.diag(off, -1))
     return Ritz(values, vectors[0] ** 2)
 

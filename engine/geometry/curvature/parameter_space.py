@@ -92,13 +92,13 @@ def parameter_curvature(
         one = full(v)
         of_full += float(one @ one)
         of_rest += float((one - newton(v)).square().sum())
-    rest = math.sqrt(of_rest / of_full) if of_full > 0 else None
+    residual = math.sqrt(of_rest / of_full) if of_full > 0 else None
     return {
         "parameters": size,
         "batch": len(targets),
         "steps": list(steps),
         "probes": probes,
-        "rest": rest,
+        "rest": residual,
     } | values
 
 
@@ -166,7 +166,7 @@ def _compared(h: Array, k: Array) -> dict[str, float]:
     real = plain > 1e-6 * plain[0]
     ratio = bent[real] / plain[real]
     slack = 1e-6 * values[-1]
-    inside = (ratio >= values[0] - slack) & (ratio <= values[-1] + slack)
+    is_within = (ratio >= values[0] - slack) & (ratio <= values[-1] + slack)
     of_h, of_k = (conditioning(matrix)["kappa_effective"] for matrix in (h, k))
     total = math.log(of_h) + math.log(of_k)
     return {
@@ -174,5 +174,5 @@ def _compared(h: Array, k: Array) -> dict[str, float]:
         "kappa_k": of_k,
         "kappa_jhj": float(conditioning(root @ h @ root)["kappa_effective"]),
         "share_of_h": math.log(of_h) / total if total > 0 else 0.5,
-        "inside": float(inside.mean()),
+        "inside": float(is_within.mean()),
     }

@@ -92,8 +92,8 @@ def flat_share(hessian: Array, gradients: Array) -> float:
 
 def _effective(hessian: Array) -> float:
     values = np.linalg.eigvalsh(hessian)
-    kept: Array = values[values > EFFECTIVE * values[-1]]
-    return float(values[-1] / kept[0]) if len(kept) else float("nan")
+    effective: Array = values[values > EFFECTIVE * values[-1]]
+    return float(values[-1] / effective[0]) if len(effective) else float("nan")
 
 
 def _numpy(tensor: Tensor) -> Array:

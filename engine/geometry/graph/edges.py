@@ -43,8 +43,8 @@ def matched_pairs(adjacency: Matrix, seed: int = 0) -> MatchedPairs:
         open_, free = open_[refused], free[refused]
         if len(open_) < 2:
             break
-    there = other >= 0
-    return MatchedPairs(i[there], j[there], other[there])
+    has_other = other >= 0
+    return MatchedPairs(i[has_other], j[has_other], other[has_other])
 
 
 def edge_auc(unit: Rows, pairs: MatchedPairs) -> dict[str, Any]:

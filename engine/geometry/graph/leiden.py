@@ -29,5 +29,5 @@ def leiden(adjacency: Matrix, seed: int = 0) -> IntArray:
         return np.arange(n)
     igraph.set_random_number_generator(random.Random(seed))
     graph = igraph.Graph(n=n, edges=np.column_stack(upper.coords), directed=False)
-    found = graph.community_leiden("modularity", weights=upper.data, n_iterations=-1)
-    return np.array(found.membership, dtype=np.int64)
+    partition = graph.community_leiden("modularity", weights=upper.data, n_iterations=-1)
+    return np.array(partition.membership, dtype=np.int64)

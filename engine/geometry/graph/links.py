@@ -64,8 +64,8 @@ def draw_entries(
 
 def _weighted(weights: Array, size: int, draw: np.random.Generator) -> IntArray:
     ends = np.cumsum(weights)
-    found = np.searchsorted(ends, draw.random(size) * ends[-1], "right")
-    entry: IntArray = np.minimum(found, len(weights) - 1).astype(np.int64)
+    places = np.searchsorted(ends, draw.random(size) * ends[-1], "right")
+    entry: IntArray = np.minimum(places, len(weights) - 1).astype(np.int64)
     return entry
 
 

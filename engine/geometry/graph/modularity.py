@@ -17,10 +17,10 @@ def modularity(adjacency: Matrix, labels: IntArray) -> float:
     total = float(adjacency.data.sum())
     if total <= 0:
         return 0.0
-    inside = 0.0
+    within = 0.0
     for first, last in row_spans(adjacency):
         part = slice(adjacency.indptr[first], adjacency.indptr[last])
         row = np.repeat(labels[first:last], np.diff(adjacency.indptr[first : last + 1]))
-        inside += float(adjacency.data[part][row == labels[adjacency.indices[part]]].sum())
+        within += float(adjacency.data[part][row == labels[adjacency.indices[part]]].sum())
     degrees = np.asarray(adjacency.sum(axis=1), dtype=np.float64).ravel()
-    return inside / total - float((np.bincount(labels, degrees) ** 2).sum()) / total**2
+    return within / total - float((np.bincount(labels, degrees) ** 2).sum()) / total**2

@@ -28,8 +28,12 @@ def angular_clusters(unit: Rows, k: int, seed: int = 0) -> IntArray:
     rows = unit.array() if n <= _SAMPLE else unit.take(np.sort(draw.choice(n, _SAMPLE, replace=False)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than clusters
-        found = KMeans(min(k, len(rows)), n_init=_STARTS, random_state=seed).fit(rows)
-    labels = found.labels_ if n <= _SAMPLE else np.concatenate([found.predict(block) for _, block in unit.blocks()])
+        clustering = KMeans(min(k, len(rows)), n_init=_STARTS, random_state=seed).fit(rows)
+    labels = (
+        clustering.labels_
+        if n <= _SAMPLE
+        else np.concatenate([clustering.predict(block) for _, block in unit.blocks()])
+    )
     numbered: IntArray = np.unique(labels, return_inverse=True)[1].astype(np.int64)
     return numbered
 

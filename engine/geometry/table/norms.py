@@ -22,19 +22,19 @@ def norm_disparity(norms: Array, popularity: IntArray) -> dict[str, Any]:
     log_popularity  Pearson correlation of r with log(1 + c); None where either does not vary
     histogram       see `histogram`
     """
-    there = norms > 0
-    r = norms[there]
+    is_nonzero = norms > 0
+    r = norms[is_nonzero]
     if not len(r):
         return {"zero_rows": len(norms), "mean": 0.0} | dict.fromkeys(("max_min", "p99_p1", "cv", "gini", "histogram"))
     low, high = np.percentile(r, [1, 99])
     return {
-        "zero_rows": int((~there).sum()),
+        "zero_rows": int((~is_nonzero).sum()),
         "mean": float(r.mean()),
         "max_min": float(r.max() / r.min()),
         "p99_p1": float(high / low),
         "cv": float(r.std() / r.mean()),
         "gini": gini(r),
-        "log_popularity": _correlation(r, np.log1p(popularity[there].astype(np.float64))),
+        "log_popularity": _correlation(r, np.log1p(popularity[is_nonzero].astype(np.float64))),
         "histogram": histogram(r),
     }
 

@@ -61,11 +61,11 @@ class Rows:
     def columns(self, chosen: slice, index: IntArray | None = None, dtype: npt.DTypeLike = np.float64) -> Any:
         """Some columns of the rows (of these rising indices), block by block into one array [m x c]."""
         which = np.arange(len(self)) if index is None else index
-        made = np.empty((len(which), len(range(self.width)[chosen])), dtype)
+        block = np.empty((len(which), len(range(self.width)[chosen])), dtype)
         size = max(1, _CELLS // self.width)
         for first in range(0, len(which), size):
-            made[first : first + size] = self.take(which[first : first + size])[:, chosen]
-        return made
+            block[first : first + size] = self.take(which[first : first + size])[:, chosen]
+        return block
 
     def array(self) -> Array:
         """All rows [n x d]."""
