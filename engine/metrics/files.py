@@ -24,10 +24,10 @@ def load_top(file: Path) -> TopLists:
     """The top lists of test users. Raises UserError."""
     import numpy as np
 
-    found = _load(file, "top lists")
-    if found.keys() != {"test", "popularity"}:
+    arrays = _load(file, "top lists")
+    if arrays.keys() != {"test", "popularity"}:
         raise UserError(f"{file}: no top lists can be read: it holds other things; run the experiment again")
-    return TopLists(np.asarray(found["test"], dtype=np.int32), np.asarray(found["popularity"], dtype=np.int64))
+    return TopLists(np.asarray(arrays["test"], dtype=np.int32), np.asarray(arrays["popularity"], dtype=np.int64))
 
 
 def _load(file: Path, what: str) -> Mapping[str, Any]:

@@ -151,14 +151,14 @@ def _installed() -> Iterator[tuple[str, str, object]]:
 @cache
 def offered() -> tuple[Metric, ...]:
     """The metrics that lists offer, the usual cut-off first: those that every result holds."""
-    found: list[Metric] = []
+    metrics: list[Metric] = []
     for at in CUTOFFS:
         for measure in measures().values():
             if measure.cutoff == "required":
-                found += [Metric(measure, split, at) for split in measure.splits]
+                metrics += [Metric(measure, split, at) for split in measure.splits]
             elif at == CUTOFFS[0]:
-                found += [Metric(measure, split) for split in measure.splits]
-    return tuple(found)
+                metrics += [Metric(measure, split) for split in measure.splits]
+    return tuple(metrics)
 
 
 # ------------------------------------------------------------------------------------ reading names
@@ -211,10 +211,10 @@ def _cutoff(name: str, measure: RankMeasure | ListMeasure, place: str) -> int:
 
 def _near(base: str, place: str, *, dotted: bool) -> list[str]:
     """Names like the one given, to find the nearest among: with its split and its cut-off."""
-    found = []
+    names = []
     for measure in measures().values():
         keys = [f"{measure.name}{place}"] if place and not isinstance(measure, CurveMeasure) else []
         keys = keys or ([f"{measure.name}@{CUTOFFS[0]}"] if measure.cutoff == "required" else [measure.name])
         for split in measure.splits:
-            found += [f"{split}.{key}" if dotted and split != "train" else key for key in keys]
-    return list(dict.fromkeys(found))
+            names += [f"{split}.{key}" if dotted and split != "train" else key for key in keys]
+    return list(dict.fromkeys(names))

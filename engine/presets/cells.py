@@ -83,14 +83,14 @@ def combinations(
     """The cells as values of the axes, before they are looked up: grid by grid, but all cells of one seed
     before those of the next, so that a study that is stopped early has whole seeds. `seeds` takes the place
     of those in the file."""
-    made: dict[str, dict[str, Setting]] = {}
+    combined: dict[str, dict[str, Setting]] = {}
     for grid in study.grids:
         values = grid if seeds is None else grid | {"seed": tuple(Setting(seed, "--seeds") for seed in seeds)}
         for row in itertools.product(*values.values()):
             cell = dict(zip(values, row, strict=True))
             if _within(cell, only or {}) and not any(_within(cell, rule) for rule in study.exclude):
-                made.setdefault(cell_key({axis: setting.value for axis, setting in cell.items()}), cell)
-    return sorted(made.values(), key=lambda cell: int(cell["seed"].value))
+                combined.setdefault(cell_key({axis: setting.value for axis, setting in cell.items()}), cell)
+    return sorted(combined.values(), key=lambda cell: int(cell["seed"].value))
 
 
 def expand(
@@ -129,15 +129,15 @@ def expand(
 def chosen(study: Study, *, only: Sequence[str] = (), seeds: int | None = None, sets: Sequence[str] = ()) -> list[Cell]:
     """The cells that `tfllmer study run` takes with these texts; `seeds` are 0 to N-1 in place of the file's.
     Raises UserError where none is left."""
-    wanted = None if seeds is None else range(seeds)
-    expansion = expand(study, only=parse_only(study, only), seeds=wanted, sets=sets)
+    seed_numbers = None if seeds is None else range(seeds)
+    expansion = expand(study, only=parse_only(study, only), seeds=seed_numbers, sets=sets)
     if not expansion.cells:
         raise UserError(f"study {study.name}: no cell is left; widen --only, or see tfllmer study show {study.name}")
     return expansion.cells
 
 
 def _within(cell: Mapping[str, Setting], rule: Rule) -> bool:
-    return all(axis in cell and key_of(cell[axis].value) in wanted for axis, wanted in rule.items())
+    return all(axis in cell and key_of(cell[axis].value) in allowed for axis, allowed in rule.items())
 
 
 def _resolve(study: Study, axes: Mapping[str, Setting], settings: Mapping[str, Setting]) -> Resolved:

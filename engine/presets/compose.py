@@ -126,8 +126,8 @@ def resolve(
     unread = set(merged.unread)
     if not experiment.backbone.is_trained:
         unread |= _untrained(experiment, given, merged)
-    found = _find(experiment, where if name != where else experiment.data.name, merged)
-    settled = merged.settings | found
+    located = _find(experiment, where if name != where else experiment.data.name, merged)
+    settled = merged.settings | located
     experiment = _validate(settled)
     if chosen is not None:
         experiment = _recorded(experiment, chosen)
@@ -230,8 +230,8 @@ def _explain(error: ValidationError, settings: Mapping[str, Setting]) -> str:
     """The first problem with the place that set the value: the flag, or file and line."""
     first = error.errors(include_url=False)[0]
     name = dotted(first["loc"])
-    inside = [setting.origin for other, setting in settings.items() if other == name or other.startswith(f"{name}.")]
-    origin = inside[-1] if inside else ""
+    origins = [setting.origin for other, setting in settings.items() if other == name or other.startswith(f"{name}.")]
+    origin = origins[-1] if origins else ""
     text = explain(error)
     if first["type"] == "string_pattern_mismatch":
         text = f"{name}: give {leaves_by_name()[name][0].info.description}, not {first['input']!r}"
@@ -260,17 +260,17 @@ def _find(experiment: Experiment, where: str, merged: Merged) -> dict[str, Setti
     if not files[0].is_file():
         raise UserError(f"--dataset {where}: no {name}.inter in {folder}")
     by = "--dataset" if is_path(where) else "$TFLLMER_DATA"
-    found = {
+    places = {
         "data.source.path": Setting(str(folder), by),
         "data.source.fingerprint": Setting(fingerprint_of(file for file in files if file.exists()), "measured"),
     }
     if experiment.embedding is not None:
         chosen = source or Setting(_only_source(folder, name), "found beside the data set")
         file = find_vectors(folder, name, chosen.value)
-        found["embedding.source"] = Setting(vectors_name(file, name), chosen.origin)
-        found["embedding.path"] = Setting(str(file), chosen.origin)
-        found["embedding.fingerprint"] = Setting(fingerprint_of([file]), "measured")
-    return found
+        places["embedding.source"] = Setting(vectors_name(file, name), chosen.origin)
+        places["embedding.path"] = Setting(str(file), chosen.origin)
+        places["embedding.fingerprint"] = Setting(fingerprint_of([file]), "measured")
+    return places
 
 
 def _only_source(folder: Path, name: str) -> str:

@@ -35,13 +35,13 @@ def setting_fields(experiments: Iterable[Experiment] | None = None) -> list[Sett
     """The settings that any of these runs has, in the order of the specification; without runs, those of every kind of
     every step. What names a preset or a file, or is measured, is left out: flags set it."""
     values = None if experiments is None else [flat(experiment) for experiment in experiments]
-    found: dict[str, SettingField] = {}
+    fields_by_name: dict[str, SettingField] = {}
     for leaf in leaves():
         settable = leaf.name not in (*AXIS_FIELDS, *MEASURED, "seed")
         if settable and (values is None or any(leaf.is_there(each) for each in values)):
-            found.setdefault(leaf.name, _field(leaf))
-    order = [*dict.fromkeys(field.section for field in found.values() if field.section), ""]
-    return sorted(found.values(), key=lambda field: order.index(field.section))
+            fields_by_name.setdefault(leaf.name, _field(leaf))
+    order = [*dict.fromkeys(field.section for field in fields_by_name.values() if field.section), ""]
+    return sorted(fields_by_name.values(), key=lambda field: order.index(field.section))
 
 
 def _field(leaf: Leaf) -> SettingField:

@@ -101,8 +101,8 @@ def _goes(name: str, union: Leaf, kind: str) -> bool:
 def _needed(name: str, kinds: Mapping[str, str]) -> str:
     """Which kind has a setting that the chosen ones have not."""
     union = next(u for u, k in leaves_by_name()[name][0].needs if kinds.get(u) != k)
-    wanted = list(dict.fromkeys(k for leaf in leaves_by_name()[name] for u, k in leaf.needs if u == union))
-    either = " or ".join([", ".join(wanted[:-1]), wanted[-1]] if len(wanted) > 1 else wanted)
+    kinds_needed = list(dict.fromkeys(k for leaf in leaves_by_name()[name] for u, k in leaf.needs if u == union))
+    either = " or ".join([", ".join(kinds_needed[:-1]), kinds_needed[-1]] if len(kinds_needed) > 1 else kinds_needed)
     return f"needs {union}={either}, not {kinds[union]}"
 
 
@@ -167,23 +167,23 @@ def _wrong(name: str) -> str:
         group = ".".join(keys[:depth])
         if group in leaves_by_name() and not any(other.startswith(f"{group}.") for other in known):
             return f"{group} is one value, not a group of settings"
-    inside = [other for other in known if other.startswith(f"{name}.")]
-    if inside:
-        return f"a group of settings, not one value (there are {', '.join(inside)})"
+    children = [other for other in known if other.startswith(f"{name}.")]
+    if children:
+        return f"a group of settings, not one value (there are {', '.join(children)})"
     if (places := names_by_word().get(keys[-1], ())) and len(places) == 1:
         return f"no such setting (did you mean {places[0]}?)"
     if len(keys) == 1:
         return f"no such setting{_near_word(name)}"
-    beside = [other for other in known if other.startswith(f"{'.'.join(keys[:-1])}.")]
-    return f"no such setting{nearest(name, beside or known)}"
+    siblings = [other for other in known if other.startswith(f"{'.'.join(keys[:-1])}.")]
+    return f"no such setting{nearest(name, siblings or known)}"
 
 
 def _near_word(word: str) -> str:
     close = nearest(word, names_by_word())
     if "did you mean" not in close:
         return "; `tfllmer run --show-config` lists them"
-    found = close.removeprefix(" (did you mean ").removesuffix("?)")
-    return f" (did you mean {' or '.join(names_by_word()[found])}?)"
+    suggestion = close.removeprefix(" (did you mean ").removesuffix("?)")
+    return f" (did you mean {' or '.join(names_by_word()[suggestion])}?)"
 
 
 def at(origin: str) -> str:

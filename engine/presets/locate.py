@@ -134,8 +134,8 @@ def find_vectors(folder: Path, dataset: str, source: str) -> Path:
         return file.resolve()
     sources = list_vectors(folder, dataset)
     if source not in sources:
-        there = nearest(source, sources) if sources else f"; put them at {folder / dataset}.{source}.npy"
-        raise UserError(f"--embedding {source}: no such vectors in {folder}{there}")
+        hint = nearest(source, sources) if sources else f"; put them at {folder / dataset}.{source}.npy"
+        raise UserError(f"--embedding {source}: no such vectors in {folder}{hint}")
     if len(sources[source]) > 1:
         names = " and ".join(file.name for file in sources[source])
         raise UserError(f"--embedding {source}: {names} both match in {folder}; give the path of one")

@@ -59,17 +59,17 @@ def check_depth(text: str, label: str) -> None:
 def check_nodes(root: yaml.Node, label: str) -> None:
     """Raises UserError where aliases make more than `NODES` nodes of the tree, or one holds itself."""
     sizes: dict[int, int] = {}
-    inside: set[int] = set()
+    ancestors: set[int] = set()
 
     def size(node: yaml.Node) -> int:
-        if id(node) in inside:
+        if id(node) in ancestors:
             raise UserError(f"{label}:{line_of(node)}: holds itself, by an alias")
         if id(node) not in sizes:
-            inside.add(id(node))
+            ancestors.add(id(node))
             pairs = node.value if isinstance(node, yaml.CollectionNode) else ()
             children = (child for pair in pairs for child in (pair if isinstance(pair, tuple) else (pair,)))
             sizes[id(node)] = 1 + sum(map(size, children))
-            inside.discard(id(node))
+            ancestors.discard(id(node))
         if sizes[id(node)] > NODES:
             raise UserError(f"{label}:{line_of(node)}: aliases make more than {NODES:,} names and values of it")
         return sizes[id(node)]
@@ -85,25 +85,25 @@ def check_names(node: yaml.Node, label: str, depth: int = 0) -> None:
         for value in node.value:
             check_names(value, label, depth + 1)
     elif isinstance(node, yaml.MappingNode):
-        seen: dict[str, int] = {}
+        first_line_of: dict[str, int] = {}
         for key, value in node.value:
             line = line_of(key)
             if not isinstance(key, yaml.ScalarNode):
                 raise UserError(f"{label}:{line}: a name is one word, not a list")
-            if key.value in seen:
-                raise UserError(f"{label}:{line}: {key.value} is set twice, first in line {seen[key.value]}")
-            seen[key.value] = line
+            if key.value in first_line_of:
+                raise UserError(f"{label}:{line}: {key.value} is set twice, first in line {first_line_of[key.value]}")
+            first_line_of[key.value] = line
             check_names(value, label, depth + 1)
 
 
 def child_of(node: yaml.Node, key: str | int) -> yaml.Node:
     """The value under a name or at an index; the node itself where there is none."""
-    inside: yaml.Node = node
+    child: yaml.Node = node
     if isinstance(node, yaml.MappingNode):
-        inside = next((value for name, value in node.value if name.value == key), node)
+        child = next((value for name, value in node.value if name.value == key), node)
     elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
-        inside = node.value[key]
-    return inside
+        child = node.value[key]
+    return child
 
 
 def line_of(node: yaml.Node, *keys: str | int) -> int:

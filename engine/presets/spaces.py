@@ -185,14 +185,14 @@ def _domain(path: str, value: Any, origin: str) -> Domain:
 
 
 def _choices(path: str, values: Sequence[Any], origin: str) -> Choices:
-    found: dict[str, Value] = {}
+    values_by_name: dict[str, Value] = {}
     for value in values:
         if isinstance(value, list | dict):
             raise UserError(f"{origin}: {path}: one value a choice, not {value!r}")
-        found.setdefault(key_of(value), value)
-    if len(found) < 2:
+        values_by_name.setdefault(key_of(value), value)
+    if len(values_by_name) < 2:
         raise UserError(f"{origin}: {path}: needs two choices or more; a setting for all is given with --set")
-    return Choices(tuple(found.values()))
+    return Choices(tuple(values_by_name.values()))
 
 
 def _number(value: Any) -> float | None:

@@ -82,12 +82,12 @@ class Study:
     @property
     def axes(self) -> dict[str, list[Value]]:
         """Every axis with its values over all grids, in the order of the file."""
-        found: dict[str, dict[str, Value]] = {}
+        values_by_axis: dict[str, dict[str, Value]] = {}
         for grid in self.grids:
             for axis, values in grid.items():
                 for setting in values:
-                    found.setdefault(axis, {}).setdefault(key_of(setting.value), setting.value)
-        return {axis: list(values.values()) for axis, values in found.items()}
+                    values_by_axis.setdefault(axis, {}).setdefault(key_of(setting.value), setting.value)
+        return {axis: list(values.values()) for axis, values in values_by_axis.items()}
 
 
 def list_studies() -> list[Study]:
@@ -115,9 +115,9 @@ def parse_only(study: Study, texts: Iterable[str]) -> Rule:
             raise UserError(f"{place}: write axis=value[,value], such as --only dataset=ml-100k")
         if axis not in known:
             raise UserError(f"{place}: study {study.name} has no axis {axis}{nearest(axis, known)}")
-        wanted = _keys(axis, [part.strip() for part in values.split(",")], place)
-        _check_known(place, axis, wanted, known[axis])
-        only[axis] = only.get(axis, frozenset()) | wanted
+        keys = _keys(axis, [part.strip() for part in values.split(",")], place)
+        _check_known(place, axis, keys, known[axis])
+        only[axis] = only.get(axis, frozenset()) | keys
     return only
 
 
@@ -215,14 +215,14 @@ def _grid(given: Mapping[str, Any], node: yaml.Node, label: str) -> dict[str, tu
             if "." not in axis and axis not in names_by_word():
                 raise UserError(f"{line}: {axis}: no such axis{nearest(axis, AXES)}; or name a field such as train.lr")
             check_field(whole_name(axis, line), line)
-        found: dict[str, Setting] = {}
+        settings: dict[str, Setting] = {}
         for i, item in enumerate(value if isinstance(value, list) else [value]):
             origin = f"{label}:{line_of(node, name, i)}"
             for each in _parts(axis, item, origin):
-                found.setdefault(key_of(each), Setting(each, origin))
-        if not found:
+                settings.setdefault(key_of(each), Setting(each, origin))
+        if not settings:
             raise UserError(f"{line}: {axis}: has no values")
-        grid[axis] = tuple(found.values())
+        grid[axis] = tuple(settings.values())
     return grid
 
 
@@ -272,8 +272,8 @@ def _check_known(place: str, axis: str, wanted: Iterable[str], values: Iterable[
     known = {key_of(value): text_of(value) for value in values}
     for value in wanted:
         if value not in known:
-            shown = value.removesuffix(".0")
-            raise UserError(f"{place}: no cell has {axis}={shown}{nearest(shown, known.values())}")
+            word = value.removesuffix(".0")
+            raise UserError(f"{place}: no cell has {axis}={word}{nearest(word, known.values())}")
 
 
 def _explain(error: ValidationError, root: yaml.Node, label: str) -> str:

@@ -90,9 +90,9 @@ def tuned_for(name: str, dataset: str, backbone: str, arm: str) -> Tuned:
     """The tuned preset of that name, which has to be for this arm, data and backbone. Raises UserError."""
     tuned = find_tuned(name)
     own = tuned.document
-    for what, wanted, has in (("dataset", dataset, own.dataset), ("backbone", backbone, own.backbone)):
-        if wanted != has:
-            raise UserError(f"--tuned {name}: is for {what} {has}, not {wanted}; tune that too")
+    for what, requested, has in (("dataset", dataset, own.dataset), ("backbone", backbone, own.backbone)):
+        if requested != has:
+            raise UserError(f"--tuned {name}: is for {what} {has}, not {requested}; tune that too")
     if arm not in tuned.arms:
         raise UserError(f"--tuned {name}: has no arm {arm}{nearest(arm, tuned.arms)}")
     return tuned

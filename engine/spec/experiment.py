@@ -174,10 +174,10 @@ class Experiment(Part):
                     "embedding.reduce=none keeps all columns of the vectors, and backbone.width is another number: "
                     f"set table.inject to linear, mlp or spectral, not {self.table.inject.kind}"
                 )
-        elif isinstance(self.embedding.post, InGroups) and (kept := self.columns) % self.embedding.post.groups:
+        elif isinstance(self.embedding.post, InGroups) and (width := self.columns) % self.embedding.post.groups:
             groups = self.embedding.post.groups
-            name = "backbone.width" if kept == self.width else "embedding.reduce.columns"
-            raise ValueError(f"embedding.post.groups={groups} does not divide {name}={kept}")
+            name = "backbone.width" if width == self.width else "embedding.reduce.columns"
+            raise ValueError(f"embedding.post.groups={groups} does not divide {name}={width}")
         return self
 
     def identity(self) -> dict[str, Any]:

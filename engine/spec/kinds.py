@@ -49,7 +49,7 @@ class Kinds(Mapping[str, type[P]], Generic[P]):
 
     @cached_property
     def _parts(self) -> dict[str, type[P]]:
-        found = dict(self._own)
+        parts = dict(self._own)
         for entry in entry_points(group=self.group):
             where = f"{entry.value} (entry point {entry.name} of {self.group})"
             try:
@@ -58,12 +58,12 @@ class Kinds(Mapping[str, type[P]], Generic[P]):
                 raise UserError(f"{where}: cannot be loaded: {error!r}; mend or remove its package") from error
             if not (isinstance(part, type) and issubclass(part, self.base)):
                 raise UserError(f"{where}: is no subclass of {self.base.__module__}.{self.base.__qualname__}")
-            if entry.name in found:
+            if entry.name in parts:
                 raise UserError(f"{where}: there is a {entry.name} already; give it another name")
             if tag_of(part, self.tag) != entry.name:
                 raise UserError(f"{where}: has {self.tag}={tag_of(part, self.tag)!r}; name the entry point so")
-            found[entry.name] = part
-        return found
+            parts[entry.name] = part
+        return parts
 
     def __getitem__(self, kind: str) -> type[P]:
         return self._parts[kind]

@@ -54,8 +54,8 @@ def explain(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     where, _, variants = _follow(first["loc"])
     if first["type"] == "extra_forbidden":
-        *inside, last = first["loc"]
-        part = _follow(inside)[1] or Experiment
+        *path, last = first["loc"]
+        part = _follow(path)[1] or Experiment
         return f"{where}: no such setting{nearest(str(last), fields_of(part))}"
     if first["type"] in _NO_KIND and variants is not None:
         named = where if variants.tag == KIND else f"{where}.{variants.tag}"

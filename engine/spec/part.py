@@ -38,10 +38,10 @@ class Part(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """What of it a run computes, as JSON: without marked fields, and without those at their neutral value."""
-        kept: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
         for name, info in type(self).model_fields.items():
             value = getattr(self, name)
             neutral = any(isinstance(mark, Neutral) and mark.value == value for mark in info.metadata)
             if not neutral and NOT_IDENTITY not in info.metadata:
-                kept[info.alias or name] = value.identity() if isinstance(value, Part) else value
-        return kept
+                settings[info.alias or name] = value.identity() if isinstance(value, Part) else value
+        return settings

@@ -66,19 +66,19 @@ def leaves() -> tuple[Leaf, ...]:
 @cache
 def leaves_by_name() -> dict[str, tuple[Leaf, ...]]:
     """The leaves of each dotted name."""
-    found: dict[str, tuple[Leaf, ...]] = {}
+    by_name: dict[str, tuple[Leaf, ...]] = {}
     for leaf in leaves():
-        found[leaf.name] = (*found.get(leaf.name, ()), leaf)
-    return found
+        by_name[leaf.name] = (*by_name.get(leaf.name, ()), leaf)
+    return by_name
 
 
 @cache
 def names_by_word() -> dict[str, tuple[str, ...]]:
     """The dotted names that end in each word."""
-    found: dict[str, dict[str, None]] = {}
+    by_word: dict[str, dict[str, None]] = {}
     for leaf in leaves():
-        found.setdefault(leaf.word, {})[leaf.name] = None
-    return {word: tuple(names) for word, names in found.items()}
+        by_word.setdefault(leaf.word, {})[leaf.name] = None
+    return {word: tuple(names) for word, names in by_word.items()}
 
 
 def _walk(part: type[Part], at: tuple[str, ...], needs: tuple[tuple[str, str], ...]) -> Iterator[Leaf]:

@@ -146,8 +146,8 @@ def _data(given: Mapping[str, Any]) -> dict[str, Any]:
     if old["name"] != "demo":
         source = {"kind": "files", **_some(old, "name", "path", "fingerprint")}
     split = _some(old, "valid_share", "test_share") if old["split"] == "temporal" else {}
-    kept = _some(old, "k_core", "rating_min", "repeats", "cold_items")
-    return {"source": source, **kept, "split": {"kind": old["split"], **split}}
+    converted = _some(old, "k_core", "rating_min", "repeats", "cold_items")
+    return {"source": source, **converted, "split": {"kind": old["split"], **split}}
 
 
 def _embedding(given: Mapping[str, Any], id_sd: float) -> dict[str, Any]:
@@ -214,8 +214,8 @@ def _table(old: Mapping[str, Any]) -> dict[str, Any]:
         inject["id_sd"] = old["id_sd"]
     if old["inject"] == "split":
         inject["id_dims"] = old["id_dims"]
-    kept = _some(old, "normalize", "rescale", "normalize_h", "tau", "tau_trained")
-    return {"init": init, "inject": inject, **kept, "bias": {"kind": old["bias"]}}
+    converted = _some(old, "normalize", "rescale", "normalize_h", "tau", "tau_trained")
+    return {"init": init, "inject": inject, **converted, "bias": {"kind": old["bias"]}}
 
 
 def _train(old: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,8 +233,8 @@ def _train(old: Mapping[str, Any]) -> dict[str, Any]:
     until: dict[str, Any] = {"kind": "budget"}
     if old["patience"] is not None:
         until = {"kind": "patience", **_some(old, "patience", "min_steps")}
-    kept = _some(old, "epochs", "batch_size", "lr", "weight_decay", "probe")
-    return {"loss": loss, "optimizer": {"kind": old["optimizer"], **momentum}, "until": until, **kept}
+    converted = _some(old, "epochs", "batch_size", "lr", "weight_decay", "probe")
+    return {"loss": loss, "optimizer": {"kind": old["optimizer"], **momentum}, "until": until, **converted}
 
 
 def _some(old: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -86,8 +86,8 @@ class UnequalBudget:
         """`train.epochs 40 for id, 20 for the others`."""
         *few, (common, arms) = self.by_value
         parts = [f"{value} for {_listed(list(map(name, labels)))}" for value, labels in few]
-        rest = "the others" if len(arms) > 1 else name(arms[0])
-        return f"{self.setting} {', '.join([*parts, f'{common} for {rest}'])}"
+        remainder = "the others" if len(arms) > 1 else name(arms[0])
+        return f"{self.setting} {', '.join([*parts, f'{common} for {remainder}'])}"
 
 
 def budget_of(experiment: Experiment) -> dict[str, Any]:

@@ -73,10 +73,10 @@ def families(evidence: Iterable[Evidence], dial: str) -> list[Family]:
     """Families with two values of the dial or more. An arm that does not read the dial is in none."""
     groups: dict[str, dict[float, list[Evidence]]] = defaultdict(lambda: defaultdict(list))
     for run in evidence:
-        rest = json.loads(json.dumps(run.identity))
-        value = _popped(rest, dial)
+        settings = json.loads(json.dumps(run.identity))
+        value = _popped(settings, dial)
         if value is not None:
-            groups[json.dumps(rest, sort_keys=True)][float(value)].append(run)
+            groups[json.dumps(settings, sort_keys=True)][float(value)].append(run)
     return _families(dial, groups.values())
 
 
@@ -96,9 +96,9 @@ def length_families(evidence: Iterable[Evidence]) -> list[Family]:
     groups: dict[str, dict[str, list[Evidence]]] = defaultdict(lambda: defaultdict(list))
     for run in evidence:
         if not run.stopped_early() and run.row_length is not None:
-            rest = json.loads(json.dumps(run.identity))
-            _popped(rest, ROW_LENGTH)
-            groups[json.dumps(rest, sort_keys=True)][run.config_hash].append(run)
+            settings = json.loads(json.dumps(run.identity))
+            _popped(settings, ROW_LENGTH)
+            groups[json.dumps(settings, sort_keys=True)][run.config_hash].append(run)
     return _families(ROW_LENGTH, [_by_length(by_config) for by_config in groups.values()])
 
 

@@ -176,8 +176,8 @@ def shortened(labels: Sequence[str]) -> tuple[list[str], str]:
     parts = [label.removesuffix("]").partition(" [") for label in labels]
     changes = [[change for change in SEPARATOR.split(text) if change] for _, _, text in parts]
     shared = [change for change in changes[0] if all(change in each for each in changes)] if len(labels) > 1 else []
-    rest = [", ".join(change for change in each if change not in shared) for each in changes]
-    names = [name + (f" [{own}]" if own else "") for (name, _, _), own in zip(parts, rest, strict=True)]
+    own_changes = [", ".join(change for change in each if change not in shared) for each in changes]
+    names = [name + (f" [{own}]" if own else "") for (name, _, _), own in zip(parts, own_changes, strict=True)]
     return (names, ", ".join(shared)) if shared else (list(labels), "")
 
 

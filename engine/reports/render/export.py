@@ -163,8 +163,8 @@ def export_ranks(ranks_file: Path, split_parquet: Path, out: Path) -> int:
             raise UserError(f"{ranks_file}: ranks a user without {split} item in {split_parquet}; use its own split")
         parts.append(part)
     table = pl.concat(parts)
-    with replacing(out) as beside:
-        table.write_csv(beside)
+    with replacing(out) as scratch:
+        table.write_csv(scratch)
     return table.height
 
 

@@ -110,8 +110,8 @@ def save(figure: Figure, path: Path) -> None:
         write_text(path, _pgf(figure, path))
         return
     dateless: Any = {"pdf": {"metadata": {"CreationDate": None}}, "svg": {"metadata": {"Date": None}}}.get(form, {})
-    with mpl.rc_context(_STYLE), replacing(path) as beside:
-        figure.savefig(beside, format=form, dpi=300, bbox_inches="tight", **dateless)
+    with mpl.rc_context(_STYLE), replacing(path) as scratch:
+        figure.savefig(scratch, format=form, dpi=300, bbox_inches="tight", **dateless)
 
 
 def _pgf(figure: Figure, path: Path) -> str:
@@ -258,10 +258,10 @@ def _row_length(evidence: Sequence[Evidence]) -> Figure:
         raise UserError(f"figure row-length: needs runs of one arm with two or more row lengths ({ROW_LENGTH})")
     figure, panels = panel_grid(len(by_panel))
     metric = parse_metric("train_ce")
-    shown = {where: _few_families(members) for where, members in by_panel.items()}
-    styles = dict(zip(dict.fromkeys(f.arm for few in shown.values() for f in few), looks(), strict=False))
+    drawn = {where: _few_families(members) for where, members in by_panel.items()}
+    styles = dict(zip(dict.fromkeys(f.arm for few in drawn.values() for f in few), looks(), strict=False))
     notes = []
-    for axes, (where, few) in zip(panels, shown.items(), strict=True):
+    for axes, (where, few) in zip(panels, drawn.items(), strict=True):
         for family in few:
             _points(axes, family, metric, styles[family.arm], label=family.arm)
         runs = [run for run in evidence if place_of(run.experiment) == where]
@@ -273,7 +273,7 @@ def _row_length(evidence: Sequence[Evidence]) -> Figure:
         axes.set(xlabel="row length at the start", ylabel="training CE (nats)", ylim=up_to(axes, popularity))
         left_out = len(by_panel[where]) - len(few)
         notes.append(" · ".join(filter(None, [clipped(axes), f"{left_out} arms left out" if left_out else ""])))
-    headings(figure, panels, list(shown), notes)
+    headings(figure, panels, list(drawn), notes)
     shared_legend(figure)
     return figure
 

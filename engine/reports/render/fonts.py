@@ -69,7 +69,7 @@ def _preference(file: str) -> tuple[bool, bool, str]:
 
 def _no_font(letters: set[str]) -> str:
     scripts = {script for char in letters if (script := script_of(char)) is not None}
-    shown = "".join(sorted(letters)[:8])
+    examples = "".join(sorted(letters)[:8])
     names = f" ({', '.join(sorted(script.words for script in scripts))})" if scripts else ""
     packages = ", ".join(sorted({script.debian for script in scripts})) or "fonts-noto-core"
-    return f"figure: no font on this computer has {shown}{names}: install one (Debian: {packages}), or use --names"
+    return f"figure: no font on this computer has {examples}{names}: install one (Debian: {packages}), or use --names"

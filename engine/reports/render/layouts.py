@@ -148,7 +148,7 @@ def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
     several = len({board.metric for board in here if board.metric.is_curve}) > 1
     names = tuple(_column(board.metric, several) for board in here)
     full = [labels[i] for i in places]
-    shown, shared = shortened(full)
+    short_labels, shared = shortened(full)
     rows = tuple(
         (
             label,
@@ -157,7 +157,7 @@ def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
                 for column, board in zip(columns, here, strict=True)
             ),
         )
-        for label, i in zip(shown, places, strict=True)
+        for label, i in zip(short_labels, places, strict=True)
     )
     return Grid(
         title=" · ".join([backbone, *dict.fromkeys(map(_data, here)), "metrics"]),
@@ -166,7 +166,7 @@ def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
             *_common(shared),
             _spread(None if with_n else next(iter(counts), None)),
             *_best(rows),
-            *_as_shown([*_parts(here), *_unequal(here, (backbone,)), *_compared(here)], full, shown),
+            *_as_shown([*_parts(here), *_unequal(here, (backbone,)), *_compared(here)], full, short_labels),
         ),
         corner="arm",
         heads=tuple(heads),

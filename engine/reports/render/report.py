@@ -67,8 +67,8 @@ def write_report(
     target = folder.resolve()
     if target.exists() and not _replaceable(target):
         raise UserError(f"{folder}: holds something that is no report of tfllmer; name another folder")
-    with replacing_folder(target) as beside:
-        return _write(beside, question, evidence, names, regimes)
+    with replacing_folder(target) as scratch:
+        return _write(scratch, question, evidence, names, regimes)
 
 
 def _replaceable(target: Path) -> bool:

@@ -28,14 +28,14 @@ def prose(verdict: Verdict) -> list[str]:
 def _headline(verdict: Verdict) -> str:
     bench, b = verdict.bench, verdict.baseline
     others = [s for s in verdict.standings if s.role == "baseline" and s is not b]
-    rest = f" ({', '.join(f'{s.arm.name}: {_mean(s.ce)}' for s in others)})" if others else ""
+    remainder = f" ({', '.join(f'{s.arm.name}: {_mean(s.ce)}' for s in others)})" if others else ""
     vectors = f" and vectors {bench.embedding}" if bench.embedding else ""
     changed = f" ({', '.join(bench.conditions)})" if bench.conditions else ""
     return (
         f"Claim: normalisation and Rec-PCA together, and neither alone, bring the training loss of a recommender with "
         f"LLM vectors down to that of an ID baseline. On {bench.dataset} with {bench.backbone}{vectors}{changed}: "
         f"{verdict.verdict}. The baseline is {b.arm.name}{_choice(b)}, training CE {_mean(b.ce)} nats after "
-        f"{bench.epochs} epochs{rest}; the margin is {100 * verdict.margin_share:g} % of it, {verdict.margin:.4f} "
+        f"{bench.epochs} epochs{remainder}; the margin is {100 * verdict.margin_share:g} % of it, {verdict.margin:.4f} "
         f"nats.{_tuned(verdict)}{_untuned(verdict)}{_not_converged(verdict)}"
     )
 

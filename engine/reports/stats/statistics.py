@@ -235,8 +235,8 @@ def over_both(differences: FloatArray) -> Test:
             _ONE_SEED,
         )
     mean, by_seed, by_user = float(d.mean()), d.mean(1), d.mean(0)
-    rest = d - by_seed[:, None] - by_user[None, :] + mean
-    shared = float((rest**2).sum()) / ((seeds - 1) * (users - 1)) / (seeds * users)
+    residual = d - by_seed[:, None] - by_user[None, :] + mean
+    shared = float((residual**2).sum()) / ((seeds - 1) * (users - 1)) / (seeds * users)
     v_seed = _sd(by_seed) ** 2 / seeds
     v_user = max(_sd(by_user) ** 2 / users - shared, 0.0)
 

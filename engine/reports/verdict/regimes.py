@@ -187,8 +187,10 @@ def _kappa(arm: Arm, kappas: Mapping[str, KappaPair]) -> KappaPair | None:
 def _title(verdict: Verdict, regime: Regime) -> str:
     """The bench without what the regime says of itself."""
     bench = verdict.bench
-    said = {change.partition("=")[0] for change in regime.changes}
-    conditions = [c for c in bench.conditions if c.partition("=")[0] not in said and not c.startswith("table.inject")]
+    settings = {change.partition("=")[0] for change in regime.changes}
+    conditions = [
+        c for c in bench.conditions if c.partition("=")[0] not in settings and not c.startswith("table.inject")
+    ]
     vectors = [f"vectors {bench.embedding}"] if bench.embedding else []
     return " · ".join([bench.dataset, bench.backbone, *vectors, f"{bench.epochs} epochs", *conditions])
 

@@ -221,9 +221,9 @@ def _verdict(bench: Bench, share: float, baselines: Sequence[str], notes: list[s
 
 def _roles(bench: Bench, baselines: Sequence[Arm], core: Mapping[Role, Arm]) -> list[tuple[Arm, Role]]:
     assigned = [*baselines, *core.values()]
-    rest = [arm for arm in bench.arms if arm not in assigned]
-    rivals = [arm for arm in rest if _is_rival(arm)]
-    others = [arm for arm in rest if arm not in rivals]
+    unassigned = [arm for arm in bench.arms if arm not in assigned]
+    rivals = [arm for arm in unassigned if _is_rival(arm)]
+    others = [arm for arm in unassigned if arm not in rivals]
     return [
         *((arm, "baseline") for arm in baselines),
         *((arm, role) for role, arm in core.items()),
@@ -335,9 +335,9 @@ def _withheld(differences: Sequence[UnequalBudget], *, lengths: bool) -> str:
 
 def _untuned(standings: Sequence[Standing]) -> list[str]:
     """Arms that are of no tuned preset, and without a grid of learning rates or with another grid than the widest."""
-    rest = [s.arm for s in standings if s.arm.tuning is None]
-    widest = max((arm.lrs for arm in rest), key=len, default=())
-    return [arm.name for arm in rest if len(arm.lrs) < 2 or arm.lrs != widest]
+    untuned = [s.arm for s in standings if s.arm.tuning is None]
+    widest = max((arm.lrs for arm in untuned), key=len, default=())
+    return [arm.name for arm in untuned if len(arm.lrs) < 2 or arm.lrs != widest]
 
 
 def tuned_alike(arms: Sequence[Arm]) -> Tuning | None:
