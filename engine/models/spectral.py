@@ -27,10 +27,10 @@ def spectrum(z: Tensor) -> tuple[Tensor, Tensor]:
     rows = rows - rows.mean(0)
     values, axes = torch.linalg.eigh(rows.T @ rows)
     values, axes = values.flip(0), axes.flip(1)
-    kept = values > _FLAT * values[0]
-    if not values[0] > 0 or not kept.any():
+    is_kept = values > _FLAT * values[0]
+    if not values[0] > 0 or not is_kept.any():
         raise UserError("table.inject=spectral: all item vectors are equal, so they have no spectrum; use others")
-    values, axes = values[kept], axes[:, kept]
+    values, axes = values[is_kept], axes[:, is_kept]
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
     scores = rows @ (axes * largest.sign() * (len(rows) / values).sqrt())
     return scores.float(), (values / values[0]).log().float() / 2

@@ -207,9 +207,9 @@ class RunRecord:
         """The one JSON object that describes a run outside, the same in `run`, `show` and `runs` with `--json`; with
         `damage` and `archive` where there is any."""
         reached = self.result
-        told = {"damage": self.damage} if self.damage else {}
-        told |= {"archive": self.archive} if self.archive else {}
-        return told | {
+        optional = {"damage": self.damage} if self.damage else {}
+        optional |= {"archive": self.archive} if self.archive else {}
+        return optional | {
             "run": self.id,
             "status": self.status,
             "reason": self.reason,

@@ -146,5 +146,5 @@ class TuningRecord:
     def with_trials(self, trials: Sequence[TrialRecord]) -> TuningRecord:
         """The same with these in place of those of their arm and number, and new ones behind."""
         changed = {(trial.arm, trial.number): trial for trial in trials}
-        kept = [changed.pop((t.arm, t.number), t) for t in self.trials]
-        return replace(self, trials=(*kept, *changed.values()))
+        updated = [changed.pop((t.arm, t.number), t) for t in self.trials]
+        return replace(self, trials=(*updated, *changed.values()))

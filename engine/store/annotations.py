@@ -38,9 +38,9 @@ class NoteEdit:
 def check_tag(name: str, what: str = "tag") -> None:
     """Raises UserError where the name would not fit a filter; `what` it is for the person who gives it."""
     if not _TAG.fullmatch(name) or name.lower() == "none":
-        shown = single_line(repr(name), 60)
+        label = single_line(repr(name), 60)
         raise UserError(
-            f"{what} {shown}: a {what} is up to 50 letters, digits and . @ / + - _, begins with a letter or digit, "
+            f"{what} {label}: a {what} is up to 50 letters, digits and . @ / + - _, begins with a letter or digit, "
             "and is not none"
         )
 
@@ -51,8 +51,8 @@ def check_name(store: Store, name: str) -> None:
     if not name[0].isalpha():
         raise UserError(f"--name {name}: a name begins with a letter, since ids of runs begin with a digit")
     with store.read() as session:
-        if taken := session.exec(select(Tag.run_id).where(col(Tag.name) == name).limit(1)).first():
-            raise UserError(f"--name {name}: run {taken} has this name or tag already; take another")
+        if owner := session.exec(select(Tag.run_id).where(col(Tag.name) == name).limit(1)).first():
+            raise UserError(f"--name {name}: run {owner} has this name or tag already; take another")
 
 
 def add_tag(store: Store, run_ids: Sequence[str], name: str) -> list[str]:
@@ -152,8 +152,10 @@ def trash(store: Store, run_ids: Sequence[str]) -> list[str]:
     with store.write() as session:
         connection = session.connection()
         # the change comes first: a transaction that begins by reading could find its snapshot outdated
-        these = update(Run).where(col(Run.id).in_(run_ids), col(Run.trashed).is_(None))
-        changed = connection.execute(these.values(trashed=datetime.now(UTC)).returning(col(Run.id))).scalars().all()
+        update_runs = update(Run).where(col(Run.id).in_(run_ids), col(Run.trashed).is_(None))
+        changed = (
+            connection.execute(update_runs.values(trashed=datetime.now(UTC)).returning(col(Run.id))).scalars().all()
+        )
         live = select(Run.id, Run.status).where(
             col(Run.id).in_(run_ids), col(Run.status).in_([RunStatus.QUEUED, RunStatus.RUNNING])
         )
@@ -165,8 +167,8 @@ def trash(store: Store, run_ids: Sequence[str]) -> list[str]:
 def restore(store: Store, run_ids: Sequence[str]) -> list[str]:
     """Take runs out of the trash; those that were there."""
     with store.write() as session:
-        these = update(Run).where(col(Run.id).in_(run_ids), col(Run.trashed).is_not(None))
-        return list(session.connection().execute(these.values(trashed=None).returning(col(Run.id))).scalars())
+        update_runs = update(Run).where(col(Run.id).in_(run_ids), col(Run.trashed).is_not(None))
+        return list(session.connection().execute(update_runs.values(trashed=None).returning(col(Run.id))).scalars())
 
 
 def purge(store: Store, run_ids: Sequence[str]) -> int:
@@ -175,8 +177,8 @@ def purge(store: Store, run_ids: Sequence[str]) -> int:
     purged = 0
     for run_id in run_ids:
         with store.write() as session:
-            gone = delete(Run).where(col(Run.id) == run_id, col(Run.trashed).is_not(None))
-            deleted = session.connection().execute(gone).rowcount
+            deletion = delete(Run).where(col(Run.id) == run_id, col(Run.trashed).is_not(None))
+            deleted = session.connection().execute(deletion).rowcount
         if deleted:
             shutil.rmtree(store.folder(run_id).root, ignore_errors=True)
             purged += 1

@@ -149,16 +149,16 @@ class BringingIn:
         """The runs that have no folder; those of them that wait or ran are failed, since nobody can train them."""
         with self._store.write() as session:
             rows = session.exec(select(Run.id, Run.status)).all()
-            gone = {
+            lost = {
                 run_id: RunStatus(status) for run_id, status in rows if not self._store.folder(run_id).root.is_dir()
             }
-            for run_id, status in gone.items():
+            for run_id, status in lost.items():
                 if not status.has_ended:
                     reason = f"its folder is gone; tfllmer clone {run_id} makes a new run of it"
                     failed = update(Run).where(col(Run.id) == run_id)
                     session.connection().execute(failed.values(status=RunStatus.FAILED, reason=reason, ended=_now()))
                     session.add(Event(run_id=run_id, at=_now(), level="state", text=f"failed: {reason}"))
-        return sorted(gone)
+        return sorted(lost)
 
     def _begin(self, session: Session, folder: RunFolder, document: Mapping[str, Any]) -> None:
         """The row as it was before its spool was read."""
@@ -253,8 +253,8 @@ def _end(session: Session, run: Run, document: Mapping[str, Any]) -> None:
 def _tell(session: Session, run_id: str, states: Sequence[Any]) -> None:
     """The changes of status that the spool does not tell, among its own, by time."""
     events = select(Event.at, Event.level, Event.text).where(Event.run_id == run_id).order_by(col(Event.id))
-    told = [(at, level, words) for at, level, words in session.exec(events)]
-    known = {(at, words) for at, level, words in told if level == "state"}
+    messages = [(at, level, words) for at, level, words in session.exec(events)]
+    known = {(at, words) for at, level, words in messages if level == "state"}
     added = []
     for state in map(mapping, states):
         at, words = _time(state.get("at")), text(state.get("text"))
@@ -263,7 +263,7 @@ def _tell(session: Session, run_id: str, states: Sequence[Any]) -> None:
     if added:
         connection = session.connection()
         connection.execute(delete(Event).where(col(Event.run_id) == run_id))
-        rows = sorted([*told, *added], key=lambda row: row[0])
+        rows = sorted([*messages, *added], key=lambda row: row[0])
         connection.execute(
             insert(Event), [{"run_id": run_id, "at": at, "level": level, "text": words} for at, level, words in rows]
         )

@@ -62,27 +62,27 @@ def copy_store(source: str | StoreAddress, target: str | StoreAddress, progress:
     if from_.files == to.files:
         raise UserError(f"{to.files}: both stores would have the folders of their runs here; set $TFLLMER_FILES")
     _require_empty(to)
-    made: list[Path] = []
+    copies: list[Path] = []
     try:
         with from_.rows() as rows, to.write() as session:
             rows.execute(f"SELECT 1 FROM {Run.__tablename__} LIMIT 1").fetchone()  # what is read is of this moment
-            made = _copy_files(from_.files, to.make_files())  # later than the rows: spools only grow
+            copies = _copy_files(from_.files, to.make_files())  # later than the rows: spools only grow
             connection = session.connection()
             tables = {}
             tell = _counted(rows, progress)
             for table in Run.metadata.sorted_tables:
                 with _into(table, connection, to) as put:
-                    here = _digest(_stored(table, rows, from_), tell, put)
-                there = _digest(_stored(table, _reader(connection, to), to), tell)
-                if here != there:
+                    source_digest = _digest(_stored(table, rows, from_), tell, put)
+                target_digest = _digest(_stored(table, _reader(connection, to), to), tell)
+                if source_digest != target_digest:
                     raise UserError(
-                        f"{to.name}: {table.name} has not become the same ({here.rows} rows, then {there.rows});"
-                        f" nothing was copied; see `tfllmer db check --db {from_.name}`"
+                        f"{to.name}: {table.name} has not become the same ({source_digest.rows} rows, then "
+                        f"{target_digest.rows}); nothing was copied; see `tfllmer db check --db {from_.name}`"
                     )
-                tables[table.name] = there
+                tables[table.name] = target_digest
             _settle_numbers(connection, to)
     except BaseException:
-        _remove(made)
+        _remove(copies)
         raise
     finally:
         to.engine.dispose()
@@ -100,18 +100,18 @@ def _require_empty(store: Store) -> None:
 
 def _copy_files(source: Path, target: Path) -> list[Path]:
     """What was made."""
-    made: list[Path] = []
-    there = sorted(source.iterdir()) if source.is_dir() else []
-    left = shutil.ignore_patterns(*_LEFT)(str(source), [path.name for path in there])
+    copies: list[Path] = []
+    folders = sorted(source.iterdir()) if source.is_dir() else []
+    left = shutil.ignore_patterns(*_LEFT)(str(source), [path.name for path in folders])
     try:
-        for path in there:
+        for path in folders:
             if path.name not in left:
-                made.append(target / path.name)
-                (shutil.copytree if path.is_dir() else shutil.copy2)(path, made[-1])
+                copies.append(target / path.name)
+                (shutil.copytree if path.is_dir() else shutil.copy2)(path, copies[-1])
     except OSError as error:
-        _remove(made)
+        _remove(copies)
         raise UserError(f"{target}: the folders of the runs cannot be copied: {error}") from error
-    return made
+    return copies
 
 
 def _remove(made: Sequence[Path]) -> None:
@@ -261,9 +261,9 @@ def _held(table: Table, store: Store) -> Iterator[None]:
     try:
         yield
     except driver().DataError as error:
-        said = str(error).splitlines()[0]
+        message = str(error).splitlines()[0]
         raise UserError(
-            f"{store.name}: a row of {table.name} cannot be held there ({said}); nothing was copied"
+            f"{store.name}: a row of {table.name} cannot be held there ({message}); nothing was copied"
         ) from error
 
 

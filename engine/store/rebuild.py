@@ -57,8 +57,8 @@ def rebuild(url: str | Path | None = None, progress: Progress | None = None) -> 
         former = KeptDocuments.of(path) if path.exists() else KeptDocuments()
         make_database(partial)
         report = _filled(partial, path, former, progress)
-        there = {folder.root.name for folder in places.run_folders(places.files_of(path))}
-        report.without_folder = sorted(former.ids - there)
+        folder_names = {folder.root.name for folder in places.run_folders(places.files_of(path))}
+        report.without_folder = sorted(former.ids - folder_names)
         return report
 
     return _made(path, fill)
@@ -125,13 +125,13 @@ def set_aside(path: Path) -> Path | None:
     """Give a database, and its write-ahead log, a name that says when it was replaced; None where there was none."""
     at = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
     target = path.with_name(f"{path.stem}.{at}.replaced{path.suffix}")
-    there = path.exists()
-    if there:
+    exists = path.exists()
+    if exists:
         path.rename(target)
     with suppress(FileNotFoundError):
         wal(path).rename(wal(target))  # else it would be taken for that of the new one
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
-    return target if there else None
+    return target if exists else None
 
 
 def _make_durable(partial: Path) -> None:

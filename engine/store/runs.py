@@ -128,8 +128,8 @@ def relocate(store: Store, run_id: str, experiment: Experiment) -> None:
     identity would change with it."""
     document = spec.to_document(experiment)
     with store.write() as session:
-        here = update(Run).where(col(Run.id) == run_id, col(Run.spec_hash) == spec.spec_hash(experiment))
-        if session.connection().execute(here.values(spec=document)).rowcount != 1:
+        update_run = update(Run).where(col(Run.id) == run_id, col(Run.spec_hash) == spec.spec_hash(experiment))
+        if session.connection().execute(update_run.values(spec=document)).rowcount != 1:
             raise ValueError(f"{run_id}: another identity")
         write_text(store.folder(run_id).spec, spec.to_json(experiment) + "\n")
 
@@ -209,8 +209,8 @@ def artifact_files(store: Store, run_id: str) -> dict[str, Path]:
     splits, by its words or by a link, is no file of the run: a spool from elsewhere must not have others read."""
     root, splits = store.folder(run_id).root, store.files / "splits"
     files = {artifact.kind: root / artifact.path for artifact in artifacts(store, run_id)}
-    inside = (root.resolve(), splits.resolve())
-    return {kind: file for kind, file in files.items() if any(map(file.resolve().is_relative_to, inside))}
+    roots = (root.resolve(), splits.resolve())
+    return {kind: file for kind, file in files.items() if any(map(file.resolve().is_relative_to, roots))}
 
 
 # ------------------------------------------------------------------------------------ changing

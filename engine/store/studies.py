@@ -56,8 +56,10 @@ def save_study(
         before = None if row is None else _decoded(row)
         known = {} if before is None else {cell.key: cell for cell in before.cells}
         now = {cell.key: cell for cell in cells}
-        asked = {cell.spec_hash for cell in now.values()}
-        others = {key: c for key, c in known.items() if key in order and key not in now and c.spec_hash not in asked}
+        cell_hashes = {cell.spec_hash for cell in now.values()}
+        others = {
+            key: c for key, c in known.items() if key in order and key not in now and c.spec_hash not in cell_hashes
+        }
         current = sorted((now | others).values(), key=lambda cell: order.get(cell.key, len(order)))
         hashes = {cell.spec_hash for cell in current}
         former = {cell.spec_hash: cell for cell in [*(before.former if before else ()), *known.values()]}
@@ -72,8 +74,8 @@ def save_study(
         row.spec = document
         session.add(row)
         session.flush()
-        for these in _pieces(hashes):
-            free = update(Run).where(col(Run.spec_hash).in_(these), col(Run.study_id).is_(None))
+        for piece in _pieces(hashes):
+            free = update(Run).where(col(Run.spec_hash).in_(piece), col(Run.study_id).is_(None))
             session.connection().execute(free.values(study_id=row.id))
     return _decoded(row)
 
@@ -101,8 +103,8 @@ def runs_that_count(store: Store, hashes: Iterable[str]) -> dict[str, Run]:
     """The run that counts for each `spec_hash` that has any, as in `study_runs`. Runs in the trash do not."""
     runs: list[Run] = []
     with store.read() as session:
-        for these in _pieces(hashes):
-            of_them = select(Run).where(col(Run.spec_hash).in_(these), col(Run.trashed).is_(None))
+        for piece in _pieces(hashes):
+            of_them = select(Run).where(col(Run.spec_hash).in_(piece), col(Run.trashed).is_(None))
             runs += session.exec(of_them.order_by(Run.id))
     counting: dict[str, Run] = {}
     for run in runs:  # the newest last

@@ -72,5 +72,5 @@ def list_tunings(store: Store) -> list[TuningRecord]:
     is_tuning = piece(sql("NOT {}", json_missing("study.spec", "tuning")), Boolean())
     with store.read() as session:
         rows = list(session.exec(select(StoredStudy).where(is_tuning).order_by(col(StoredStudy.id).desc())))
-    found = [TuningRecord.decode(row.name, row.created, row.spec.get("tuning")) for row in rows]
-    return [tuning for tuning in found if tuning is not None]
+    records = [TuningRecord.decode(row.name, row.created, row.spec.get("tuning")) for row in rows]
+    return [tuning for tuning in records if tuning is not None]

@@ -73,8 +73,8 @@ def check(store: Store) -> list[Finding]:
         findings = [*(_references(connection) if is_file else ()), *_rollups(connection), *_damaged(connection)]
         findings += _unkept(connection, store)
     findings += _folders(store)
-    told = {finding.run for finding in findings}
-    return [*findings, *_points(store, told)]
+    damaged = {finding.run for finding in findings}
+    return [*findings, *_points(store, damaged)]
 
 
 def repair(store: Store) -> int:
@@ -260,8 +260,8 @@ def _torn(spool: Path, offset: int) -> int:
         return 0
     with open(spool, "rb") as file:
         file.seek(offset)
-        rest = file.read()
-    return len(rest) - (rest.rfind(b"\n") + 1)
+        tail = file.read()
+    return len(tail) - (tail.rfind(b"\n") + 1)
 
 
 def _points(store: Store, but: Collection[str | None]) -> Iterator[Finding]:
@@ -278,11 +278,12 @@ def _points(store: Store, but: Collection[str | None]) -> Iterator[Finding]:
                 name: (count, last)
                 for name, count, last in query(sql(f"SELECT name, {{}}, max(step) {points}", _GOOD), (run_id,))
             }
-            told = _told(spool)
-            if stored != told:
-                name = min(name for name in stored.keys() | told.keys() if stored.get(name) != told.get(name))
-                (kept, _), (there, _) = stored.get(name, (0, 0)), told.get(name, (0, 0))
-                text = f"{run_id}: {kept} points of {name} are stored, its spool has {there}; `tfllmer db check --fix`"
+            in_spool = _told(spool)
+            if stored != in_spool:
+                name = min(name for name in stored.keys() | in_spool.keys() if stored.get(name) != in_spool.get(name))
+                (n_stored, _), (n_told, _) = stored.get(name, (0, 0)), in_spool.get(name, (0, 0))
+                counts = f"{n_stored} points of {name} are stored, its spool has {n_told}"
+                text = f"{run_id}: {counts}; `tfllmer db check --fix`"
                 yield Finding("points", run_id, text)
 
 

@@ -90,8 +90,8 @@ def dense_gram(x: sparse.csr_array) -> Tensor:
 
 def entries(matrix: Weights, rows: IntArray, columns: IntArray) -> npt.NDArray[np.float32]:
     """[N] the entries at (rows [N], columns [N])."""
-    found: Any = cast(Any, matrix)[rows, columns]  # the stubs of scipy know no index arrays
-    return np.asarray(cast(Any, found).toarray() if sparse.issparse(found) else found, np.float32).ravel()
+    values: Any = cast(Any, matrix)[rows, columns]  # the stubs of scipy know no index arrays
+    return np.asarray(cast(Any, values).toarray() if sparse.issparse(values) else values, np.float32).ravel()
 
 
 def product(x: sparse.csr_array, weights: Weights) -> Tensor:

@@ -39,8 +39,8 @@ def leading(x: sparse.csr_array, k: int) -> tuple[Floats, Floats]:
         _, sigma, transposed = svds(x.astype(np.float64), k, v0=np.ones(min(x.shape)))
         order = np.argsort(-sigma)
         sigma, v = sigma[order], transposed[order].T
-    kept = sigma > _FLAT * sigma.max(initial=0)
-    return np.ascontiguousarray(sigma[kept]), np.ascontiguousarray(v[:, kept])
+    is_kept = sigma > _FLAT * sigma.max(initial=0)
+    return np.ascontiguousarray(sigma[is_kept]), np.ascontiguousarray(v[:, is_kept])
 
 
 def _inverse(degrees: Floats, power: float) -> Floats:

@@ -118,5 +118,5 @@ class _Product(torch.autograd.Function):
 
 
 def _product(matrix: Tensor, transposed: Tensor, x: Tensor) -> Tensor:
-    made: Tensor = _Product.apply(matrix, transposed, x)  # type: ignore[no-untyped-call]
-    return made
+    product: Tensor = _Product.apply(matrix, transposed, x)  # type: ignore[no-untyped-call]
+    return product

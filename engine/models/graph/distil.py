@@ -69,13 +69,13 @@ class FilteredTutor(Tutor):
         edges = (np.ones(len(graph.items), np.float32), (graph.users, graph.items))
         r = sparse.csr_array(edges, shape=(graph.n_users, graph.n_items))
         for side, (each, of) in enumerate(((r, rows[0]), (sparse.csr_array(r.T), rows[1]))):
-            made = low_pass(each, settings.neighbours, settings.filter_alpha)
-            filtered = torch.from_numpy((made @ of).astype(np.float32))
+            smoothed = low_pass(each, settings.neighbours, settings.filter_alpha)
+            filtered = torch.from_numpy((smoothed @ of).astype(np.float32))
             self.register_buffer(f"taught_{side}", F.normalize(filtered, dim=1), persistent=False)
-            coo = sparse.coo_array(made)
+            coo = sparse.coo_array(smoothed)
             indices = torch.from_numpy(np.stack(coo.coords).astype(np.int64))
             values = torch.from_numpy(coo.data.astype(np.float32))
-            entries = torch.sparse_coo_tensor(indices, values, made.shape, check_invariants=True)
+            entries = torch.sparse_coo_tensor(indices, values, smoothed.shape, check_invariants=True)
             self.register_buffer(f"filter_{side}", entries.coalesce(), persistent=False)
 
     def forward(self, student: StudentRows) -> Tensor:
@@ -158,7 +158,7 @@ def low_pass(r: sparse.csr_array, neighbours: int, alpha: float) -> sparse.csr_a
     common columns (ties: the earlier row), unweighted, G; A = (G + G^T) / 2; A_hat = D^-1/2 A D^-1/2 (docs/method.md
     A.4 step 2)."""
     total = r.shape[0]
-    ends, found = [], []
+    ends, filtered = [], []
     transposed = sparse.csr_array(r.T)
     for start in range(0, total, _BLOCK):
         counts = sparse.csr_array(r[start : start + _BLOCK] @ transposed)
@@ -169,8 +169,8 @@ def low_pass(r: sparse.csr_array, neighbours: int, alpha: float) -> sparse.csr_a
             columns, values = columns[others], values[others]
             best = np.lexsort((columns, -values))[:neighbours]
             ends.append(np.full(len(best), start + row))
-            found.append(columns[best])
-    rows, columns = np.concatenate(ends), np.concatenate(found)
+            filtered.append(columns[best])
+    rows, columns = np.concatenate(ends), np.concatenate(filtered)
     g = sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(total, total))
     a = sparse.csr_array((g + g.T) / 2)
     degrees: FloatArray = np.asarray(a.sum(axis=1))

@@ -38,11 +38,11 @@ class GDEPropagation(nn.Module):
 
     def _filters_of(self, links: Links) -> tuple[SpectralFilter, SpectralFilter]:
         """Decomposed once: one model sees one graph."""
-        made = self._decomposed(links) if self._filters is None else self._filters
-        if not made[0].like(links.matrix):
-            made = made[0].to(links.matrix), made[1].to(links.matrix)
-        self._filters = made
-        return made
+        filters = self._decomposed(links) if self._filters is None else self._filters
+        if not filters[0].like(links.matrix):
+            filters = filters[0].to(links.matrix), filters[1].to(links.matrix)
+        self._filters = filters
+        return filters
 
     def _decomposed(self, links: Links) -> tuple[SpectralFilter, SpectralFilter]:
         """R = U diag(sigma) V^T: the eigenvectors of A_U are U, those of A_I are V, the eigenvalues sigma^2."""

@@ -114,11 +114,11 @@ class GraphRecommender(TableRecommender, EdgeTrained):
 
     def _link(self, kind: str, like: Tensor) -> Links:
         """The graph's matrix on the device and in the precision of `like`, made once."""
-        made = self._links.get(kind)
-        if made is None or (made.matrix.device, made.matrix.dtype) != (like.device, like.dtype):
-            made = self.graph.mean(like) if kind == "mean" else self.graph.symmetric(like)
-            self._links[kind] = made
-        return made
+        link = self._links.get(kind)
+        if link is None or (link.matrix.device, link.matrix.dtype) != (like.device, like.dtype):
+            link = self.graph.mean(like) if kind == "mean" else self.graph.symmetric(like)
+            self._links[kind] = link
+        return link
 
 
 def build(experiment: spec.Experiment, train: Sequences, n_items: int, z: FloatArray | None = None) -> GraphRecommender:

@@ -52,7 +52,7 @@ def write_archive(path: Path, made_by: str, about: Mapping[str, Any], members: I
     """Write members, in the order of their names, and what is known `about` them, whole or not at all. Raises
     UserError."""
     files: dict[str, dict[str, Any]] = {}
-    with replacing(path) as beside, zipfile.ZipFile(beside, "w") as archive:
+    with replacing(path) as scratch, zipfile.ZipFile(scratch, "w") as archive:
         for name, data in members:
             files[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
             _put(archive, name, data)
@@ -144,12 +144,12 @@ def _whole(path: Path) -> Iterator[None]:
 def _check_entries(path: Path, entries: list[zipfile.ZipInfo], size: int) -> None:
     if len(entries) > _MEMBERS:
         raise UserError(f"{path}: {len(entries):,} members, at most {_MEMBERS:,} are read")
-    seen: set[str] = set()
+    entry_names: set[str] = set()
     for entry in entries:
         name = entry.filename
-        if name in seen:
+        if name in entry_names:
             raise UserError(f"{path}: {name!r} is there twice")
-        seen.add(name)
+        entry_names.add(name)
         if name != MANIFEST and not (_RUN.fullmatch(name) or _SHARED.fullmatch(name)):
             raise UserError(f"{path}: {name!r} is nothing that an archive of tfllmer holds")
         if entry.compress_type not in _STORED or entry.flag_bits & 1:

@@ -50,8 +50,8 @@ def known_run(store: Store, outside: OutsideRun) -> str | None:
     if not rows:
         return None
     run, system = rows[-1], outside.system
-    there = experiment_of(run).backbone
-    if isinstance(there, spec.Imported) and there.fingerprint == system.fingerprint:
+    backbone = experiment_of(run).backbone
+    if isinstance(backbone, spec.Imported) and backbone.fingerprint == system.fingerprint:
         return run.id
     raise UserError(
         f"{outside.source}: {system.system} with seed {outside.experiment.seed} is here already, from another file "
@@ -65,8 +65,8 @@ def bring_outside(
     """Bring it in; the run's id, and what went wrong, one line each. `make` gets a folder and makes the run's files in
     it; what it raises leaves the store as it was."""
     with staging(store, outside.source.name) as staged:
-        if (here := known_run(store, outside)) is not None:
-            return here, []
+        if (known := known_run(store, outside)) is not None:
+            return known, []
         now = datetime.now(UTC)
         run_id = str(ULID.from_datetime(now))
         folder = RunFolder(make_folder(staged / run_id))

@@ -39,12 +39,12 @@ def chosen_runs(store: Store, targets: Sequence[str]) -> list[Run]:
     runs: dict[str, Run] = {}
     for target in targets:
         if stored_study(store, target) is None:
-            found = [find_run(store, target)]
+            chosen = [find_run(store, target)]
         else:
-            found = [run for _, run in study_runs(store, target) if run is not None]
-            if not found:
+            chosen = [run for _, run in study_runs(store, target) if run is not None]
+            if not chosen:
                 raise UserError(f"{target}: the study has no run yet")
-        runs |= {run.id: run for run in found}
+        runs |= {run.id: run for run in chosen}
     return [runs[run_id] for run_id in sorted(runs)]
 
 

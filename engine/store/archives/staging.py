@@ -55,7 +55,7 @@ def keep_document(folder: RunFolder, document: Mapping[str, Any]) -> None:
 def take_places(store: Store, staged: Path, run_ids: Sequence[str]) -> None:
     """Move tables of users and items that are not here yet, then runs, to where they belong."""
     for table in sorted((staged / "splits").glob("*")):
-        if not (there := make_folder(store.files / "splits") / table.name).exists():
-            table.replace(there)
+        if not (target := make_folder(store.files / "splits") / table.name).exists():
+            table.replace(target)
     for run_id in run_ids:
         (staged / run_id).replace(store.files / run_id)

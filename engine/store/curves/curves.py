@@ -115,11 +115,11 @@ def _cells(connection: RowReader, series_id: int | None, size: int, lo: int, hi:
         queries.append(_POINTS if piece == 1 else _CELLS)
         values += [series_id, start, stop] if piece == 1 else [series_id, piece, start // piece, stop // piece]
     rows: list[tuple[float, ...]] = []
-    for first, count, *rest in connection.execute(" UNION ALL ".join(queries), values) if queries else []:
+    for first, count, *values_of_cell in connection.execute(" UNION ALL ".join(queries), values) if queries else []:
         if count:
-            rows.append((first, count, *map(_cell_number, rest)))
+            rows.append((first, count, *map(_cell_number, values_of_cell)))
             continue
-        value = stored_number(rest[1])
+        value = stored_number(values_of_cell[1])
         rows.append((first, 1, 0, value, value, value) if isfinite(value) else (first, 1, 1, 0, nan, nan))
     return np.array(rows, dtype=np.float64).reshape(-1, 6)
 

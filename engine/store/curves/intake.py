@@ -285,9 +285,9 @@ def _artifact(batch: _Batch, record: SpoolRecord) -> None:
         upsert(connection, Artifact).values(run_id=run.id, kind=kind, path=path).on_conflict_do_nothing()
     )
     if kind == "split":
-        inside = posixpath.normpath(posixpath.join(run.id, path))
-        row = upsert(connection, StoredSplit).values(data_hash=run.data_hash, dataset=run.dataset, path=inside)
-        connection.execute(row.on_conflict_do_update(index_elements=["data_hash"], set_={"path": inside}))
+        relative = posixpath.normpath(posixpath.join(run.id, path))
+        row = upsert(connection, StoredSplit).values(data_hash=run.data_hash, dataset=run.dataset, path=relative)
+        connection.execute(row.on_conflict_do_update(index_elements=["data_hash"], set_={"path": relative}))
 
 
 def _result(batch: _Batch, record: SpoolRecord) -> None:

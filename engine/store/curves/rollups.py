@@ -56,8 +56,8 @@ def refresh(connection: Connection, series_id: int, first: int, last: int | None
         low = first // size
         high = last // size if last is not None else (1 << 62) // size
         if last is None:  # points were taken back: cells may have lost all of theirs
-            gone = "DELETE FROM rollup WHERE series_id = ? AND size = ? AND cell >= ?"
-            run(connection, gone, (series_id, size, low))
+            deletion = "DELETE FROM rollup WHERE series_id = ? AND size = ? AND cell >= ?"
+            run(connection, deletion, (series_id, size, low))
         if below == 1:
             run(connection, _FROM_POINTS, (size, size, series_id, low * size, (high + 1) * size - 1))
         else:

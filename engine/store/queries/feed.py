@@ -169,16 +169,16 @@ class Feed:
             stamps = self._all() if sweep else self._likely()
             waiting = set(self._waiting)
             self._waiting += [i for i, stamp in stamps.items() if self._stamps.get(i) != stamp and i not in waiting]
-            gone = tuple(i for i in self._stamps if i not in stamps) if sweep else ()
+            removed = tuple(i for i in self._stamps if i not in stamps) if sweep else ()
             self._stamps = stamps if sweep else self._stamps | stamps
             now, self._waiting = self._waiting[-most:], self._waiting[:-most]
-            found = self._wide(now)
+            changes = self._wide(now)
         finally:
             self._watch.end()
-        rows = [self._shown(row) for row in found]
+        rows = [self._shown(row) for row in changes]
         self._partial = not sweep and (self._partial or version != self._version)
         self._version = version
-        return Delta(tuple(rows), gone, bool(self._waiting))
+        return Delta(tuple(rows), removed, bool(self._waiting))
 
     def _shown(self, row: tuple[Any, ...]) -> RunRow:
         """The row as a table shows it; of one that holds what no row should, as much as can be shown."""

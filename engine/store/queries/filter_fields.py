@@ -99,8 +99,8 @@ def _measured(name: str, expression: Sql) -> Field:
 
 def near_field(name: str) -> str:
     """The fields that a name which is none may stand for, for a message."""
-    if meant := meant_fields(name):
-        return f" (did you mean {' or '.join(meant[:_MEANT])}?)"
+    if candidates := meant_fields(name):
+        return f" (did you mean {' or '.join(candidates[:_MEANT])}?)"
     return " (for instance status, arm, dataset, seed, ndcg@10, train.lr, tag)"
 
 
@@ -258,8 +258,8 @@ def _in_spec(kind: Kind, path: tuple[str, ...], default: Any) -> Sql:
     value = read("run.spec", *path)
     if not isinstance(default, str | int | float):
         return value
-    kept = int(default) if isinstance(default, bool) else default
-    filled = sql("CASE WHEN {} THEN {} ELSE {} END", json_missing("run.spec", *path), kept, value)
+    stored = int(default) if isinstance(default, bool) else default
+    filled = sql("CASE WHEN {} THEN {} ELSE {} END", json_missing("run.spec", *path), stored, value)
     return both(filled, value) if kind == "number" and isinstance(default, str) else filled
 
 

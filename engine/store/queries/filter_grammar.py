@@ -150,11 +150,11 @@ class _Parser:
             return Not(self.one(depth + 1))
         if self.peek("("):
             opened, self.at = self.at, self.at + 1
-            inside = self.either(depth + 1)
+            inner = self.either(depth + 1)
             if not self.peek(")"):
                 self.fail("this ( is not closed", opened)
             self.at += 1
-            return inside
+            return inner
         return self.term()
 
     def term(self) -> Node:
@@ -212,8 +212,8 @@ class _Parser:
         match = self.take(_QUOTED)
         if match is None:
             self.fail("this quotation mark is not closed")
-        inside = match[1] if match[1] is not None else match[2]
-        return Value(re.sub(r"\\(.)", r"\1", inside, flags=re.DOTALL), quoted=True)
+        inner = match[1] if match[1] is not None else match[2]
+        return Value(re.sub(r"\\(.)", r"\1", inner, flags=re.DOTALL), quoted=True)
 
 
 def _wrong_operator(field: Field, op: str) -> str | None:

@@ -187,8 +187,8 @@ def _number(field: Field, op: str, value: Value) -> Sql:
     """Some numbers may be words as well (a row length `id`), which SQLite takes for larger than all numbers."""
     if value.text in field.choices:
         return _ordered(field.word or field.expression, op, value.text)
-    held = _ordered(field.expression, op, float(value.text))
-    return _all([is_number(field.expression), held]) if field.choices else held
+    condition = _ordered(field.expression, op, float(value.text))
+    return _all([is_number(field.expression), condition]) if field.choices else condition
 
 
 _COMPARISONS = ("=", "<", "<=", ">", ">=")
@@ -233,12 +233,12 @@ def complete(text: str, cursor: int, store: Store | None = None) -> list[str]:
     fields, or values of the field before the operator (known choices; with a store, what its runs have)."""
     start = word_start(text, cursor)
     typed = text[start:cursor].lower()
-    asked = _asks_for_value(text[:start])
-    if asked is None:
+    field_name = _asks_for_value(text[:start])
+    if field_name is None:
         known = list(all_fields())
     else:
         try:
-            field = find_field(asked)
+            field = find_field(field_name)
         except UserError:  # a metric's name that is not complete
             field = None
         known = _values(field, store) if field else []

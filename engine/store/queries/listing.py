@@ -60,7 +60,7 @@ def list_values(
     """Chosen fields of the same runs, one tuple per run: its id, then a value per field (an age in seconds)."""
     columns = joined(", ", [column("id"), *map(_shown_of, fields)])
     query = _listed(columns, where, wanted, order, limit, trashed=trashed)
-    converters = {i: shown for i, field in enumerate(fields, 1) if (shown := _converter(field)) is not None}
+    converters = {i: converter for i, field in enumerate(fields, 1) if (converter := _converter(field)) is not None}
     with store.rows() as connection:
         rows = connection.execute(query)
         if not converters:
