@@ -69,12 +69,12 @@ def _decoded(value: Any) -> Baseline | None:
 
 def here(baselines: Mapping[str, Baseline], rows: Iterable[RunRow]) -> dict[str, Baseline]:
     """The baselines that have a run among these."""
-    found: dict[str, Baseline] = {}
+    by_place: dict[str, Baseline] = {}
     for row in rows:
         baseline = baselines.get(row.dataset)
-        if baseline is not None and row.dataset not in found and baseline.is_of(row):
-            found[row.dataset] = baseline
-    return found
+        if baseline is not None and row.dataset not in by_place and baseline.is_of(row):
+            by_place[row.dataset] = baseline
+    return by_place
 
 
 # ------------------------------------------------------------------------------------ runs
@@ -120,8 +120,8 @@ class ComparedRows:
 def compared_rows(rows: Iterable[RunRow], baselines: Mapping[str, Baseline], metric: str) -> ComparedRows:
     """The differences, without tests."""
     rows = [row for row in rows if not row.removed]
-    there = here(baselines, rows)
-    return ComparedRows(there, references(rows, there, metric) if there else {}, metric)
+    by_place = here(baselines, rows)
+    return ComparedRows(by_place, references(rows, by_place, metric) if by_place else {}, metric)
 
 
 def with_verdicts(compared: ComparedRows, rows: Iterable[RunRow], before: ComparedRows) -> ComparedRows:
@@ -131,9 +131,9 @@ def with_verdicts(compared: ComparedRows, rows: Iterable[RunRow], before: Compar
     rows = list(rows)
     finished = frozenset(row.id for row in rows if row.status == RunStatus.FINISHED)
     same = (before.baselines, before.metric, before.tested) == (compared.baselines, compared.metric, finished)
-    found = before.verdicts if same else None
-    made = verdicts(rows, compared.references, compared.metric) if found is None else found
-    return replace(compared, verdicts=made, tested=finished)
+    earlier = before.verdicts if same else None
+    current = verdicts(rows, compared.references, compared.metric) if earlier is None else earlier
+    return replace(compared, verdicts=current, tested=finished)
 
 
 def references(rows: Iterable[RunRow], baselines: Mapping[str, Baseline], metric: str) -> dict[str, RunGroup]:
@@ -174,14 +174,14 @@ def verdicts(rows: Iterable[RunRow], compared: Mapping[str, RunGroup], metric: s
                 continue
             dataset, content, conditions, _ = _place(runs)
             families[(dataset, content, conditions, ""), split].append(((config, split), test.difference, test.p))
-    found: dict[tuple[str, str], Verdict] = {}
+    by_pair: dict[tuple[str, str], Verdict] = {}
     for (_, split), tests in families.items():
         judged = parse_metric(f"{split}.{metric}")
         for (key, difference, _), p in zip(tests, holm([p for _, _, p in tests]), strict=True):
             better = judged.better(difference) if p < ALPHA else None
             if better is not None:
-                found[key] = "better" if better else "worse"
-    return found
+                by_pair[key] = "better" if better else "worse"
+    return by_pair
 
 
 # ------------------------------------------------------------------------------------ leaderboards

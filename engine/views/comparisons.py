@@ -142,9 +142,9 @@ def all_seeds(rows: Iterable[RunRow], run_ids: Sequence[str]) -> list[str]:
     """These runs, and of their configurations every finished run, the newest of each seed."""
     listed = list(rows)
     known = {row.id: row for row in listed}
-    wanted = dict.fromkeys(known[run_id].config_hash for run_id in run_ids)
+    configs = dict.fromkeys(known[run_id].config_hash for run_id in run_ids)
     folds = {fold.first.config_hash: fold for fold in fold_seeds(listed, {})}
-    return list(dict.fromkeys([*run_ids, *(run.id for config in wanted for run in folds[config].counted)]))
+    return list(dict.fromkeys([*run_ids, *(run.id for config in configs for run in folds[config].counted)]))
 
 
 # ------------------------------------------------------------------------------------ reading
@@ -256,16 +256,16 @@ def notes(comparison: reports.Comparison) -> list[str]:
 
 def lines(compared: ComparedRuns) -> tuple[TableLine, ...]:
     """Metrics with their marks, tests, groups of users, what the tests support, and settings."""
-    made = [TableLine("metrics", "metrics"), *_metrics(compared)]
+    table_lines = [TableLine("metrics", "metrics"), *_metrics(compared)]
     if compared.tested is not None:
-        made += [*_tests(compared.tested), *_groups(compared.tested)]
-    made += _notes(compared)
+        table_lines += [*_tests(compared.tested), *_groups(compared.tested)]
+    table_lines += _notes(compared)
     if len(compared.sides) > 1:
-        made += [TableLine("settings that differ", "settings that differ")]
-        made += [TableLine(name, name, values) for name, values in compared.settings] or [
+        table_lines += [TableLine("settings that differ", "settings that differ")]
+        table_lines += [TableLine(name, name, values) for name, values in compared.settings] or [
             TableLine("none", "none", note=True)
         ]
-    return tuple(made)
+    return tuple(table_lines)
 
 
 def _metrics(compared: ComparedRuns) -> Iterable[TableLine]:
@@ -374,9 +374,9 @@ def _notes(compared: ComparedRuns) -> Iterable[TableLine]:
     if comparison is not None:
         from engine.reports.stats.statistics import ALPHA, METHODS
 
-        made = dict.fromkeys(line.tests[0].over for line in comparison.lines if line.tests)
-        by = " or, where there is none, ".join(METHODS[over] for over in made)
-        texts += [f"{MARKS['better']} better, {MARKS['worse']} worse: {by}, p < {ALPHA:g} after Holm"] if made else []
+        kinds = dict.fromkeys(line.tests[0].over for line in comparison.lines if line.tests)
+        by = " or, where there is none, ".join(METHODS[over] for over in kinds)
+        texts += [f"{MARKS['better']} better, {MARKS['worse']} worse: {by}, p < {ALPHA:g} after Holm"] if kinds else []
         several = len(comparison.sides) > 2
         texts += [f"{side}, {claim}" if several else claim for side, claim in claims(comparison)]
         texts += notes(comparison)

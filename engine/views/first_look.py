@@ -89,6 +89,6 @@ def _caution(standings: Sequence[Standing]) -> str:
     """How much that is worth."""
     runs = sum(len(standing.arm.runs) for standing in standings)
     seeds = min(standing.ce.n for standing in standings)
-    told = f"{runs} runs, {'one seed' if seeds == 1 else f'{seeds} seeds'}"
+    extent = f"{runs} runs, {'one seed' if seeds == 1 else f'{seeds} seeds'}"
     interval = ": a look, no test (one seed has no interval)" if seeds == 1 else ""
-    return f"{told}{interval}; tfllmer study run demo compares all arms over seeds."
+    return f"{extent}{interval}; tfllmer study run demo compares all arms over seeds."

@@ -133,10 +133,10 @@ def plan(values: Mapping[str, str], store: Store | None = None) -> Plan:
         with suppress(UserError):  # presets that fit only with these settings
             base = _resolve(combinations[0][0], combinations[0][1], [])
     runs = _known(runs, store)
-    made = Plan(tuple(runs), _fields([run.resolved for run in runs], base))
+    full = Plan(tuple(runs), _fields([run.resolved for run in runs], base))
     if is_elsewhere(values["on"], values["cluster"]):  # how many jobs a cluster runs at a time, nobody knows
-        return made
-    return replace(made, time=_time(made.launched, store))
+        return full
+    return replace(full, time=_time(full.launched, store))
 
 
 def check_target(store: Store | None, on: str, cluster: str) -> None:
@@ -261,23 +261,23 @@ def sets_of(text: str) -> list[str]:
 
 def value_in(text: str, path: str) -> str | None:
     """What the settings `text` say of a field; None where they say nothing."""
-    found = None
+    latest = None
     for word in _settings(text):
         name, equals, value = word.partition("=")
-        found = value if equals and name == path else found
-    return found
+        latest = value if equals and name == path else latest
+    return latest
 
 
 def with_value(text: str, path: str, value: str | None) -> str:
     """The settings `text` with another value of a field, at its place; without the field where it is None."""
-    words, done = [], value is None
+    words, is_set = [], value is None
     for word in _settings(text):
         if word.partition("=")[0] != path:
             words.append(word)
-        elif not done:
+        elif not is_set:
             words.append(f"{path}={value}")
-            done = True
-    return shlex.join(words if done else [*words, f"{path}={value}"])
+            is_set = True
+    return shlex.join(words if is_set else [*words, f"{path}={value}"])
 
 
 def _settings(text: str) -> list[str]:

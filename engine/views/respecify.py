@@ -44,12 +44,12 @@ def respecify(run: Run, sets: Sequence[str]) -> Resolved:
     )
     given = {parse_set(text)[0] for text in sets}
     plain, had = flat(compose().experiment), flat(stored)
-    kept = {
+    settings = {
         name: Setting(value, "the stored run")
         for name, value in had.items()
         if name not in _CHOSEN and name not in given and (name not in plain or plain[name] != value)
     }
     if "backbone.name" in given:
-        kept = {name: setting for name, setting in kept.items() if not name.startswith("backbone.")}
-    resolved = compose(settings=kept, sets=sets)
+        settings = {name: setting for name, setting in settings.items() if not name.startswith("backbone.")}
+    resolved = compose(settings=settings, sets=sets)
     return replace(resolved, overrides={name: v for name, v in resolved.overrides.items() if name in given})

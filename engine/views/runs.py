@@ -92,13 +92,13 @@ class RunView:
 def arrange(rows: Iterable[RunRow], view: RunView) -> tuple[TableRow, ...]:
     """Rows as the view wants them: filtered, sorted, folded. What a column lacks comes last."""
     rows = list(rows)
-    shown = [row for row in rows if view.only is None or row.id in view.only]
+    visible = [row for row in rows if view.only is None or row.id in view.only]
     key = _sort_key(view)
     if not view.grouped:
-        return tuple(_sorted(shown, key, view.descending))
+        return tuple(_sorted(visible, key, view.descending))
     whole = by_configuration(rows)
     table: list[TableRow] = []
-    groups = [group(config, runs, view.metric, whole[config]) for config, runs in by_configuration(shown).items()]
+    groups = [group(config, runs, view.metric, whole[config]) for config, runs in by_configuration(visible).items()]
     for each in _sorted(groups, lambda g: _group_key(g, view.sort, key), view.descending):
         is_group = len(whole[each.key]) > 1
         table.append(each if is_group else each.first)
@@ -139,8 +139,8 @@ def group(config: str, runs: Sequence[RunRow], metric: str, whole: Sequence[RunR
         "test": lambda run: run.test.get(metric),
         "train_ce": lambda run: run.train_ce,
     }
-    there = [run for run in whole if run.removed == runs[0].removed]  # what is in the trash is a list of its own
-    own, every = fold(runs, measures), fold(there or runs, {})
+    alike = [run for run in whole if run.removed == runs[0].removed]  # what is in the trash is a list of its own
+    own, every = fold(runs, measures), fold(alike or runs, {})
     seeds = len({run.seed for run in every.runs})
     return RunGroup(config, metric, own, seeds, is_cut=len(own.counted) < len(every.counted))
 
@@ -191,9 +191,9 @@ def values_by_seed(row: TableRow, name: str, metric: str) -> dict[int, float]:
 
 def missing_seeds(rows: Iterable[RunRow], config_hash: str, n: int) -> list[int]:
     """Seeds below n that the configuration has no run of, but for failed and cancelled ones."""
-    gone = (RunStatus.FAILED, RunStatus.CANCELLED)
-    there = {row.seed for row in rows if row.config_hash == config_hash and row.status not in gone}
-    return sorted(set(range(n)) - there)
+    unusable = (RunStatus.FAILED, RunStatus.CANCELLED)
+    present = {row.seed for row in rows if row.config_hash == config_hash and row.status not in unusable}
+    return sorted(set(range(n)) - present)
 
 
 def names(rows: Sequence[RunRow], *, seeds: bool = True) -> list[str]:

@@ -81,8 +81,8 @@ class SavedView:
         return " · ".join(filter(None, [self.filter, order, "folded" if self.grouped else "", metric, hidden]))
 
     def to_json(self) -> dict[str, Any]:
-        kept = {"filter": self.filter, "sort": self.sort, "descending": self.descending, "grouped": self.grouped}
-        return {**kept, "metric": self.metric, "hidden": sorted(self.hidden)}
+        fields = {"filter": self.filter, "sort": self.sort, "descending": self.descending, "grouped": self.grouped}
+        return {**fields, "metric": self.metric, "hidden": sorted(self.hidden)}
 
 
 def decode(name: str, kept: Mapping[str, Any]) -> SavedView:
@@ -104,7 +104,7 @@ def decode(name: str, kept: Mapping[str, Any]) -> SavedView:
 
 def saved_views(store: StoreAddress) -> dict[str, SavedView]:
     """The views of the store at a path, by name. Raises UserError where their file makes no sense."""
-    return {name: decode(name, kept) for name, kept in sorted(kept_views(store).items())}
+    return {name: decode(name, view) for name, view in sorted(kept_views(store).items())}
 
 
 def find_view(store: StoreAddress, name: str) -> SavedView:

@@ -58,8 +58,8 @@ def finished_evidence(
     Raises UserError also where there is none."""
     from engine.reports.boards.evidence import evidence_of  # scipy, which a board without tests does not wait for
 
-    found = evidence_of(store, finished_runs(store, study, dataset, backbone, where=where))
-    evidence = [run for run in found if study is not None or run.experiment.evaluate.test]
+    finished = evidence_of(store, finished_runs(store, study, dataset, backbone, where=where))
+    evidence = [run for run in finished if study is not None or run.experiment.evaluate.test]
     if not evidence:
         raise UserError(f"{study or store.name}: no finished run matches; tfllmer runs lists what there is")
     return evidence

@@ -89,7 +89,7 @@ def progress(rows: Iterable[RunRow]) -> list[StudyProgress]:
             other = counting.get(row.spec_hash)
             if other is None or _status(row).rank <= _status(other).rank:
                 counting[row.spec_hash] = row
-    made = [
+    progress_rows = [
         StudyProgress(
             name,
             Counter(_status(row) for row in runs.values()),
@@ -98,7 +98,7 @@ def progress(rows: Iterable[RunRow]) -> list[StudyProgress]:
         )
         for name, runs in studies.items()
     ]
-    return made[::-1]
+    return progress_rows[::-1]
 
 
 def _status(row: RunRow) -> RunStatus:

@@ -133,9 +133,9 @@ def matrix_of(cells: Sequence[CellState]) -> StudyMatrix:
     lines: list[MatrixLine] = []
     for place, rows in by_place.items():
         lines.append(MatrixLine(place, place))
-        for (arm, rest), those in sorted(rows.items(), key=lambda row: arms.index(row[0][0])):
-            placed = tuple(_seeds_of(those, backbone) for backbone in backbones)
-            lines.append(MatrixLine(f"{place}\0{arm}\0{rest}", f"{arm} {rest}".rstrip(), placed))
+        for (arm, axes_text), cells_of_row in sorted(rows.items(), key=lambda row: arms.index(row[0][0])):
+            placed = tuple(_seeds_of(cells_of_row, backbone) for backbone in backbones)
+            lines.append(MatrixLine(f"{place}\0{arm}\0{axes_text}", f"{arm} {axes_text}".rstrip(), placed))
     return StudyMatrix(backbones, tuple(lines))
 
 

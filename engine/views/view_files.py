@@ -27,7 +27,7 @@ def _read(file: Path) -> dict[str, dict[str, Any]]:
     try:
         document = json.loads(file.read_text("utf-8"))
         views = document["views"]
-        if not all(isinstance(kept, dict) for kept in views.values()):
+        if not all(isinstance(view, dict) for view in views.values()):
             raise TypeError
     except FileNotFoundError:
         return {}

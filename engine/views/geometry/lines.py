@@ -38,7 +38,7 @@ class GeometryLine:
 
 def lines(subjects: Sequence[GeometrySubject], *, only_differences: bool = False) -> tuple[GeometryLine, ...]:
     """Every quantity that any subject has, section by section; what no subject has is a note of how to get it."""
-    made: list[GeometryLine] = []
+    geometry_lines: list[GeometryLine] = []
     recorded = any("norms.mean" in subject.measured.numbers for subject in subjects)
     for section in SECTIONS:
         if section.of_table and not recorded:
@@ -54,9 +54,9 @@ def lines(subjects: Sequence[GeometrySubject], *, only_differences: bool = False
             own = [line for line in own if line.matters]
             if not own:
                 continue
-        made.append(GeometryLine(section.title, section.title))
-        made += own or [GeometryLine(f"{section.title} none", "–", reads=section.lacking)]
-    return tuple(made)
+        geometry_lines.append(GeometryLine(section.title, section.title))
+        geometry_lines += own or [GeometryLine(f"{section.title} none", "–", reads=section.lacking)]
+    return tuple(geometry_lines)
 
 
 def differs(value: float | str | None, first: float | str | None, change: Change) -> bool:
