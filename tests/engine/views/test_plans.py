@@ -12,7 +12,7 @@ from engine.store import Run, Store, create_run, open_store
 from engine.views import time_left
 from engine.views.plans import AXES, StudyPart, command_of, filled, plan, seeds_of, sets_of, value_in, with_value
 
-NOTHING = dict.fromkeys((*AXES, "seeds", "set"), "")
+NOTHING = dict.fromkeys((*AXES, "seeds", "set", "on", "cluster"), "")
 
 
 @pytest.fixture
