@@ -417,5 +417,5 @@ def test_a_number_that_may_be_a_word_is_asked_for_by_either(store: Store) -> Non
     asked = ("=id", "=as-it-comes", "=0.8", "=id,2.4", "!=id", ">1", "<=0.8")
     assert [seeds(f"table.row_length{each}") for each in asked] == [[0], [1], [2], [0, 3], [1, 2, 3], [3], [2]]
     for wrong in ("table.row_length=ids", "table.row_length>id"):
-        with pytest.raises(FilterError, match="is a number or id or as-it-comes"):
+        with pytest.raises(FilterError, match="is a number or id or id-median or as-it-comes"):
             parse(wrong)
