@@ -183,6 +183,17 @@ class ItemTable(nn.Module):
         last.weight.mul_(factor)
         last.bias.mul_(factor)
 
+    @torch.no_grad()
+    def keep_items(self, part: slice) -> list[str]:
+        """Leave all rows but these away; the names of the parameters that had a row an item."""
+        self.weight = nn.Parameter(self.weight[part].clone(), requires_grad=self.weight.requires_grad)
+        if self.lengths is not None:
+            self.lengths = self.lengths[part].clone()
+        if self.ids is None:
+            return ["weight"]
+        self.ids = nn.Parameter(self.ids[part].clone(), requires_grad=self.ids.requires_grad)
+        return ["weight", "ids"]
+
     def begin_epoch(self, epoch: int) -> None:
         """Keep the rows at Z in the first `freeze_epochs` epochs (numbered from 0), free them then."""
         if self.freeze_epochs:

@@ -32,13 +32,24 @@ class TableRecommender(nn.Module):
         self.beta: nn.Parameter | None = None
         if isinstance(settings.bias, spec.PopularityBias):
             self.beta = nn.Parameter(torch.ones(()))
+        self._n_items = len(counts)
         smoothed = torch.from_numpy(counts).float() + 1
         self.register_buffer("log_popularity", (smoothed / smoothed.sum()).log(), persistent=False)
 
     @property
     def n_items(self) -> int:
         """See `Trained`."""
-        return len(self.log_popularity)
+        return self._n_items
+
+    @torch.no_grad()
+    def keep_items(self, part: slice) -> list[str]:
+        """Leave all rows of items but these away, those of the biases too; the names of what had a row an item."""
+        names = [f"table.{name}" for name in self.table.keep_items(part)]
+        self.log_popularity = self.log_popularity[part].clone()
+        if self.bias is not None:
+            self.bias = nn.Parameter(self.bias[part].clone())
+            names.append("bias")
+        return names
 
     def begin_epoch(self, epoch: int) -> None:
         """See `Trained`."""

@@ -20,6 +20,11 @@ class Execution(Part):
         description="devices that share each batch, a process each (on cpu: so many processes). Batches and loss stay "
         "those of one; sums change the last bits, and dropout takes other entries",
     )
+    shard_items: bool = Field(
+        False,
+        description="each of several devices holds a slice of the item table and its moments, for catalogues that do "
+        "not fit one; for the full softmax of backbones that read histories",
+    )
     checkpoint_s: float = Field(30.0, gt=0, description="seconds between checkpoints inside an epoch")
     micro_batch: int | None = Field(
         None,
@@ -30,6 +35,12 @@ class Execution(Part):
     time_limit_s: float | None = Field(
         None, gt=0, description="stop an attempt after so many seconds, with its state saved; none = never"
     )
+
+    @model_validator(mode="after")
+    def _slices_have_devices(self) -> Execution:
+        if self.shard_items and self.devices == 1:
+            raise ValueError("execution.shard_items: slices are for several devices; set execution.devices too")
+        return self
 
     @model_validator(mode="after")
     def _devices_are_there(self) -> Execution:

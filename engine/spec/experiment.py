@@ -15,6 +15,7 @@ from engine.spec.evaluate import Evaluate
 from engine.spec.execution import Execution
 from engine.spec.guided import GuidedID
 from engine.spec.kinds import OnlyWith
+from engine.spec.losses import CE
 from engine.spec.part import NOT_IDENTITY, RECORDED, Part
 from engine.spec.posts import InGroups, TwoViews
 from engine.spec.reductions import NoReduction, PrincipalReduction
@@ -25,9 +26,14 @@ from engine.spec.table import (
     AttendedViews,
     FromEmbedding,
     Frozen,
+    Initialise,
+    LinearAdapter,
     MapAdapter,
+    MLPAdapter,
     RandomRows,
     SharedAdapter,
+    SplitWithID,
+    SumWithID,
     Table,
     TrainedRows,
     ViewsAdapter,
@@ -35,6 +41,8 @@ from engine.spec.table import (
 from engine.spec.training import Train
 from engine.spec.tuning import Tuning
 from engine.spec.vectors import Embedding
+
+_ROW_BY_ROW = (Initialise, Frozen, LinearAdapter, MLPAdapter, SumWithID, SplitWithID)
 
 
 class Experiment(Part):
@@ -132,6 +140,22 @@ class Experiment(Part):
             why = f"train.distil={self.train.distil.kind} compares the nodes of a whole batch with one another"
         if why is not None:
             raise ValueError(f"execution.devices={self.execution.devices}: {why}; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _items_can_be_cut(self) -> Experiment:
+        """Slices of a table know nothing of each other's rows but what the full softmax and a look-up exchange."""
+        if not self.execution.shard_items:
+            return self
+        why = None
+        if not isinstance(self.backbone, Sequential):
+            why = f"backbone {self.backbone.name} needs all rows at once"
+        elif not isinstance(self.train.loss, CE) or self.train.precision != "fp32":
+            why = "the loss over slices is train.loss=ce with train.precision=fp32"
+        elif not isinstance(self.table.inject, _ROW_BY_ROW):
+            why = f"table.inject={self.table.inject.kind} is not made row by row"
+        if why is not None:
+            raise ValueError(f"execution.shard_items: {why}; leave it out")
         return self
 
     @model_validator(mode="after")

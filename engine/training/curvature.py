@@ -12,6 +12,7 @@ from engine.geometry.curvature.probe import probe_curvature, samples_apart
 from engine.models.base import Trained
 from engine.spool import Recorder
 from engine.training import ranking
+from engine.training.parallel.base import ALONE, Parallel
 
 SHARES = (0.01, 0.10, 0.50)
 """Of the budget of epochs; start and end are measured as well."""
@@ -23,8 +24,10 @@ class CurvatureProbe:
     The probe is `evaluate.curvature` validation prefixes, the same for all arms and seeds.
     """
 
-    def __init__(self, experiment: spec.Experiment, split: Split, model: Trained, recorder: Recorder) -> None:
-        self._model, self._recorder = model, recorder
+    def __init__(
+        self, experiment: spec.Experiment, split: Split, model: Trained, recorder: Recorder, parallel: Parallel = ALONE
+    ) -> None:
+        self._model, self._recorder, self._parallel = model, recorder, parallel
         self._epochs = experiment.train.epochs
         self._cases = probe_cases(split, experiment.evaluate.curvature)
         count = len(self._cases)
@@ -50,9 +53,10 @@ class CurvatureProbe:
         if not self._on:
             return
         with ranking.evaluating(self._model) as scorer:
-            h = scorer.queries(self._cases)
+            items = self._parallel.all_items(scorer.items)
+            h = scorer.queries(self._cases).to(items.device)
         targets = torch.from_numpy(self._cases.targets).to(h.device)
-        found = probe_curvature(h, scorer.items, targets, scorer.width, scorer.temperature)
+        found = probe_curvature(h, items, targets, scorer.width, scorer.temperature)
         self._recorder.points(step, {f"curvature.{name}": value for name, value in found.items()})
 
 

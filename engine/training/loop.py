@@ -76,7 +76,7 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
     criterion = losses.criterion(settings.loss, model.n_items, settings.precision)
     probe = training_probe(split.train, settings.probe, settings.probe_run)
     valid = held_out(split.valid_history, split.valid)
-    curvature = CurvatureProbe(experiment, split, model, recorder)
+    curvature = CurvatureProbe(experiment, split, model, recorder, parallel)
     optimizer = make_optimizer(model, settings)
     progress = LoopState()
     if resume:

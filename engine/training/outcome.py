@@ -14,7 +14,6 @@ from engine.models.base import Scorer
 from engine.spool import Recorder, RunFolder
 from engine.training import ranking
 from engine.training.parallel.base import ALONE, Parallel
-from engine.training.top_lists import top_lists
 
 
 def tested(
@@ -36,7 +35,7 @@ def tested(
     test = held_out(split.test_history, split.test)
     test_ranks, test_ce = parallel.evaluate(scorer, test, mask_seen)
     parallel.write(folder.ranks, save(per_user | {"test": ranking.per_user(test, test_ranks, n_users)}))
-    lists = top_lists(scorer, test, mask_seen, split.train)
+    lists = parallel.top_lists(scorer, test, mask_seen, split.train)
     parallel.write(folder.top, save({"test": lists.items, "popularity": lists.popularity}))
     return {
         "valid": rank_metrics(valid_ranks),

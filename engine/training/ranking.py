@@ -89,12 +89,12 @@ def scored(scorer: Scorer, cases: Cases) -> Iterator[tuple[Cases, Tensor, bool]]
             continue
         queries = scorer.queries(part) * LOG2_E
         small = bounded(queries, scorer.items)
-        rows = _rows(queries.device, len(scorer.items))
+        rows = rows_at_once(queries.device, len(scorer.items))
         for start in range(0, len(part), rows):
             yield part[start : start + rows], queries[start : start + rows] @ scorer.items.T, small
 
 
-def _rows(device: torch.device, n_items: int) -> int:
+def rows_at_once(device: torch.device, n_items: int) -> int:
     """Cases that are scored at once."""
     if device.type != "cpu":
         return max(1, _GPU_CELLS // n_items)

@@ -17,6 +17,7 @@ from engine.errors import UserError
 from engine.models.graph.distil import Lesson
 from engine.models.graph.recommender import GraphRecommender
 from engine.models.registry import build, build_fitted
+from engine.models.sequential.recommender import SequentialRecommender
 from engine.provenance import provenance
 from engine.spool import RunFolder
 from engine.training import fitting, loop
@@ -27,6 +28,7 @@ from engine.training.parallel.base import ALONE, Parallel
 from engine.training.parallel.data import DataParallel, join
 from engine.training.parallel.ranks import in_ranks
 from engine.training.parallel.recorders import NullRecorder, RunRecorder
+from engine.training.parallel.vocabulary import VocabularyParallel
 from engine.training.process import require_precision, settle
 from engine.training.split_files import write_split
 from engine.training.teacher import lesson_of
@@ -148,7 +150,9 @@ class _Run:
         if isinstance(distil, spec.Distillation) and isinstance(model, GraphRecommender):
             model.learn_from(self._lesson(distil, device, should_stop))
         length = {} if model.table is None else {"row_length": model.table.initial_length}
-        model.to(device)
+        sharded = self.experiment.execution.shard_items
+        if not sharded:
+            model.to(device)
         parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
         self.recorder.facts({"n_targets": model.n_targets, "parameters": parameters, **length})
         step = self.parallel.from_first(self._saved_step)
@@ -156,7 +160,11 @@ class _Run:
         if not resume and model.table is not None and self.parallel.rank == 0:
             self.recorder.facts({"geometry": start_facts(self.experiment, self.split, model)})
         self._resumed(step)
-        self.parallel.seed(self.experiment.seed)
+        parallel = self.parallel
+        if sharded and isinstance(parallel, DataParallel) and isinstance(model, SequentialRecommender):
+            parallel = VocabularyParallel(parallel.rank, parallel.size, model)
+            model.to(device)
+        parallel.seed(self.experiment.seed)
         with _memory_of_a_step():
             return loop.train(
                 self.experiment,
@@ -166,7 +174,7 @@ class _Run:
                 self.folder,
                 resume=resume,
                 should_stop=should_stop,
-                parallel=self.parallel,
+                parallel=parallel,
             )
 
     def _lesson(self, distil: spec.Distillation, device: torch.device, should_stop: Callable[[], bool]) -> Lesson:

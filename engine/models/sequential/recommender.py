@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -23,6 +23,13 @@ from engine.models.registry import load
 from engine.models.sequential.layout import Layout
 from engine.models.sequential.views import TwoReadings
 from engine.models.table_recommender import TableRecommender, table_of
+
+LookUp: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""Rows of items [n, d] and items [T] -> the rows of these items [T, d]."""
+
+
+def _look_up(rows: Tensor, items: Tensor) -> Tensor:
+    return F.embedding(items, rows)
 
 
 class SequenceEncoder(Protocol):
@@ -58,6 +65,7 @@ class SequentialRecommender(TableRecommender):
         if isinstance(inject, spec.ViewsAdapter):
             self.views = TwoReadings(inject, settings.width)
         self._settings, self._experiment, self._train, self._n_items = settings, experiment, train, n_items
+        self.look_up: LookUp = _look_up
 
     @property
     def history_length(self) -> int:
@@ -149,7 +157,7 @@ class SequentialRecommender(TableRecommender):
         if (longest := int(layout.lengths[0])) > self._settings.max_length:
             raise ValueError(f"a window of {longest} items, but backbone.max_length={self._settings.max_length}")
         layout = replace(layout, items=items)
-        vectors = F.embedding(items, rows)
+        vectors = self.look_up(rows, items)
         if self.views is not None:
             return self.query(layout.of_used(self.views.encode(self.backbone, vectors, layout, masked)))
         return self.query(layout.of_used(self.backbone.encode(vectors, layout, masked)))

@@ -8,11 +8,14 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
+from engine.data import Sequences
 from engine.data.cases import Cases
 from engine.files import write_bytes
+from engine.metrics import TopLists
 from engine.models.base import Criterion, Scorer, Trained, TrainingBatch
 from engine.training import checkpoint, ranking
 from engine.training.ranking import Ranks
+from engine.training.top_lists import top_lists
 
 T = TypeVar("T")
 
@@ -44,6 +47,12 @@ class Parallel(Protocol):
 
     def evaluate(self, scorer: Scorer, cases: Cases, mask_seen: bool) -> tuple[Ranks, float]:
         """See `ranking.evaluate`; the same in every process."""
+
+    def top_lists(self, scorer: Scorer, cases: Cases, mask_seen: bool, train: Sequences) -> TopLists:
+        """See `top_lists.top_lists`; the same in every process."""
+
+    def all_items(self, rows: Tensor) -> Tensor:
+        """Rows of the whole catalogue [n, c] of those that a scorer has here."""
 
     def save(self, path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
         """A checkpoint that one process could go on from, or any other number of them."""
@@ -79,6 +88,12 @@ class SingleProcess:
 
     def evaluate(self, scorer: Scorer, cases: Cases, mask_seen: bool) -> tuple[Ranks, float]:
         return ranking.evaluate(scorer, cases, mask_seen)
+
+    def top_lists(self, scorer: Scorer, cases: Cases, mask_seen: bool, train: Sequences) -> TopLists:
+        return top_lists(scorer, cases, mask_seen, train)
+
+    def all_items(self, rows: Tensor) -> Tensor:
+        return rows
 
     def save(self, path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
         checkpoint.write(path, tensors, about)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import psutil
@@ -19,13 +19,17 @@ from torch import Tensor, nn
 from torch._C._distributed_c10d import FileStore, GradBucket
 from torch.nn.parallel import DistributedDataParallel
 
+from engine.data import Sequences
 from engine.data.cases import Cases
 from engine.files import write_bytes
+from engine.metrics import TopLists
 from engine.models.base import Criterion, Scorer, Trained, TrainingBatch
 from engine.training import checkpoint, ranking
 from engine.training.ranking import Ranks
+from engine.training.top_lists import top_lists
 
 T = TypeVar("T")
+Weighted: TypeAlias = Callable[[Trained, Any, Criterion, float], Tensor]
 
 _PATIENCE = timedelta(days=30)  # while the first process prepares, the others wait; whoever started them sees to deaths
 
@@ -104,8 +108,12 @@ class DataParallel:
         known = self._model
         if known is None or not known.holds(model):
             self._model = None  # lets go of the parameters first
-            known = self._model = _Synchronised(model, self.unshared(model))
+            known = self._model = _Synchronised(model, self.weighted, self.unshared(model))
         return known
+
+    def weighted(self, model: Trained, batch: TrainingBatch, criterion: Criterion, weight: float) -> Tensor:
+        """The loss of a share of a batch, counted by `weight`."""
+        return model.loss(batch, criterion) * weight
 
     def unshared(self, model: Trained) -> list[str]:
         """Names of parameters and buffers that are not the same in all processes."""
@@ -131,6 +139,14 @@ class DataParallel:
         dist.all_gather_object(of_each, mine)
         in_order = [of_each[number % self.size][number // self.size] for number in range(len(blocks))]
         return ranking.together(in_order)
+
+    def top_lists(self, scorer: Scorer, cases: Cases, mask_seen: bool, train: Sequences) -> TopLists:
+        """See `Parallel`: each makes them, since they are wanted once in a run."""
+        return top_lists(scorer, cases, mask_seen, train)
+
+    def all_items(self, rows: Tensor) -> Tensor:
+        """See `Parallel`."""
+        return rows
 
     def save(self, path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
         """See `Parallel`: with the random states of all processes."""
@@ -166,15 +182,14 @@ class DataParallel:
 class _Loss(nn.Module):
     """The weighted loss of a model, as a module: that is what torch synchronises."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, weighted: Weighted) -> None:
         super().__init__()
-        self.model = model
+        self.model, self._weighted = model, weighted
         # torch warns where it looks for parameters without a gradient and finds none
         self.never = nn.Parameter(torch.zeros((), device=next(model.parameters()).device))
 
     def forward(self, batch: Any, criterion: Criterion, weight: float) -> Tensor:
-        loss: Tensor = cast(Trained, self.model).loss(batch, criterion)
-        return loss * weight
+        return self._weighted(cast(Trained, self.model), batch, criterion, weight)
 
 
 class _Synchronised:
@@ -184,10 +199,10 @@ class _Synchronised:
     as they are, so that a resumed run adds numbers up in the order of one that was never interrupted.
     """
 
-    def __init__(self, model: Trained, unshared: list[str]) -> None:
+    def __init__(self, model: Trained, weighted: Weighted, unshared: list[str]) -> None:
         self._inner = model
         self._trained = _trained(model)
-        loss = _Loss(cast(nn.Module, model))
+        loss = _Loss(cast(nn.Module, model), weighted)
         names = [f"model.{name}" for name in unshared]
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(loss, names)
         with warnings.catch_warnings():

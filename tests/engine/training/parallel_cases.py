@@ -6,7 +6,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,17 @@ from engine.data.cases import held_out
 from engine.errors import RankLostError
 from engine.models.base import Trained
 from engine.models.registry import build
+from engine.models.sequential.recommender import SequentialRecommender
 from engine.spool import RunFolder
 from engine.training import loop, ranking
+from engine.training.checkpoint import load_weights
 from engine.training.losses import criterion
 from engine.training.optimizer import make_optimizer
 from engine.training.parallel.base import ALONE, Parallel
 from engine.training.parallel.data import DataParallel, join
 from engine.training.parallel.ranks import in_ranks
 from engine.training.parallel.recorders import NullRecorder
+from engine.training.parallel.vocabulary import VocabularyParallel
 
 SIZE = 2
 DATA = spec.Data(source=spec.Demo(users=41, items=50, communities=4, dim=16))
@@ -35,7 +40,9 @@ TABLE = spec.Table(init=spec.RandomRows(), normalize="none")
 SASREC = spec.SASRec(width=16, inner=32, max_length=10, dropout=0, windows="fixed")
 
 
-def experiment(backbone: Any = SASREC, table: spec.Table = TABLE, micro: int | None = None, **train: Any) -> Any:
+def experiment(
+    backbone: Any = SASREC, table: spec.Table = TABLE, micro: int | None = None, *, cut: bool = False, **train: Any
+) -> Any:
     settings = {"batch_size": 10, "epochs": 3, "lr": 1e-2, "probe": 64, **train}
     return spec.Experiment(
         data=DATA,
@@ -43,7 +50,7 @@ def experiment(backbone: Any = SASREC, table: spec.Table = TABLE, micro: int | N
         table=table,
         train=spec.Train(**settings),
         evaluate=spec.Evaluate(curvature=8),
-        execution=spec.Execution(micro_batch=micro),
+        execution=spec.Execution(micro_batch=micro, devices=SIZE, shard_items=cut),
     )
 
 
@@ -61,20 +68,74 @@ STEPPED = {
 }
 
 
+UNIT = spec.Table(init=spec.RandomRows(), normalize="both", tau=0.2, tau_trained=True, bias=spec.FreeBias())
+CUT = {
+    "sasrec": experiment(table=UNIT, optimizer=spec.SGD(), lr=0.5, cut=True),
+    "gru4rec": experiment(STEPPED["gru4rec"].backbone, optimizer=spec.SGD(), lr=0.5, cut=True),
+    "bert4rec": experiment(
+        STEPPED["bert4rec"].backbone,
+        TABLE.model_copy(update={"inject": spec.Initialise(keep_lengths=True), "bias": spec.PopularityBias()}),
+        micro=2,
+        optimizer=spec.SGD(),
+        lr=0.5,
+        cut=True,
+    ),
+}
+
+
 def stepped(one: spec.Experiment, parallel: Parallel, steps: int) -> tuple[list[float], torch.Tensor]:
     """Losses of the first steps, and the weights behind them."""
-    model = build(one, SPLIT.train, DATA.source.items)  # type: ignore[union-attr]
+    model = build(one, SPLIT.train, 50)
+    return [parallel.total(loss) for loss in taken(one, model, parallel, steps)], weights(model)
+
+
+def taken(one: spec.Experiment, model: Trained, parallel: Parallel, steps: int) -> Iterator[torch.Tensor]:
+    """The first steps, each with its loss."""
     optimizer = make_optimizer(model, one.train)
     minimised = criterion(one.train.loss, model.n_items)
-    losses: list[float] = []
-    epoch = 0
-    while len(losses) < steps:
+    epochs = ((epoch, batch) for epoch in count(0) for each in model.batches(epoch) for batch in each)
+    for epoch, batch in islice(epochs, steps):
         model.begin_epoch(epoch)
-        for batch in (one for each in model.batches(epoch) for one in each):
-            loss = loop.train_step(model, optimizer, batch, minimised, one.execution.micro_batch, parallel=parallel)
-            losses.append(parallel.total(loss))
-        epoch += 1
-    return losses, weights(model)
+        yield loop.train_step(model, optimizer, batch, minimised, one.execution.micro_batch, parallel=parallel)
+
+
+def over_slices(one: spec.Experiment, parallel: Parallel, model: Trained) -> Parallel:
+    """The same for a model that it cuts, where the experiment says so."""
+    if one.execution.shard_items and isinstance(parallel, DataParallel) and isinstance(model, SequentialRecommender):
+        return VocabularyParallel(parallel.rank, parallel.size, model)
+    return parallel
+
+
+def cut(parallel: Parallel, home: Path) -> dict[str, Any]:
+    """By name as `steps`, the weights from a file that one process reads; ranks and lists of the cut model."""
+    found = {}
+    cases = held_out(SPLIT.valid_history, SPLIT.valid)
+    for name, one in CUT.items():
+        number = 6 if name == "bert4rec" else 20
+        model = build(one, SPLIT.train, 50)
+        together = over_slices(one, parallel, model)
+        losses = [together.total(loss) for loss in taken(one, model, together, number)]
+        together.save(home / name, model.state_dict(), {"rows": len(model.state_dict()["table.weight"])})
+        with ranking.evaluating(model) as scorer:
+            ours = together.evaluate(scorer, cases, True)
+            lists = together.top_lists(scorer, cases, True, SPLIT.train).items
+        whole = build(one, SPLIT.train, 50)
+        alone = [float(loss) for loss in taken(one, whole, ALONE, number)]
+        theirs = weights(whole)
+        held = load_weights(home / name, whole)["rows"]
+        with ranking.evaluating(whole) as scorer:
+            as_one = ALONE.evaluate(scorer, cases, True)
+            as_one_lists = ALONE.top_lists(scorer, cases, True, SPLIT.train).items
+        found[name] = {
+            "together": losses,
+            "alone": alone,
+            "apart": float((weights(whole) - theirs).abs().max()),
+            "held": held,
+            "ranks": [ours[0].tolist(), as_one[0].tolist()],
+            "ce": [ours[1], as_one[1]],
+            "lists": [lists.tolist(), as_one_lists.tolist()],
+        }
+    return found
 
 
 def weights(model: Trained) -> torch.Tensor:
@@ -85,9 +146,9 @@ def steps(parallel: Parallel) -> dict[str, Any]:
     """By name: losses of both ways, and by how much their weights differ."""
     found = {}
     for name, one in STEPPED.items():
-        count = 20 if name in ("sasrec", "gru4rec") else 8
-        together, ours = stepped(one, parallel, count)
-        alone, theirs = stepped(one, ALONE, count)
+        number = 20 if name in ("sasrec", "gru4rec") else 8
+        together, ours = stepped(one, parallel, number)
+        alone, theirs = stepped(one, ALONE, number)
         found[name] = {"together": together, "alone": alone, "apart": float((ours - theirs).abs().max())}
     return found
 
@@ -102,15 +163,17 @@ def ranks(parallel: Parallel) -> dict[str, Any]:
 
 
 def resumed(parallel: Parallel, home: Path) -> dict[str, Any]:
-    """Whole and interrupted runs, with dropout: their last checkpoints byte by byte."""
-    one = experiment(SASREC.model_copy(update={"dropout": 0.2}))
+    """Whole and interrupted runs, with dropout: their weights byte by byte."""
+    one = experiment(SASREC.model_copy(update={"dropout": 0.2}), cut=home.name == "slices")
+    home.mkdir(exist_ok=True)
 
     def run(name: str, stops: Callable[[], bool] = lambda: False, *, resume: bool = False) -> bytes:
         folder = RunFolder(home / name)
         folder.root.mkdir(exist_ok=True)
         model = build(one, SPLIT.train, 50)
-        parallel.seed(one.seed)
-        loop.train(one, SPLIT, model, NullRecorder(), folder, resume=resume, should_stop=stops, parallel=parallel)
+        ours = over_slices(one, parallel, model)
+        ours.seed(one.seed)
+        loop.train(one, SPLIT, model, NullRecorder(), folder, resume=resume, should_stop=stops, parallel=ours)
         return b"".join(tensor.numpy().tobytes() for tensor in model.state_dict().values())
 
     whole = run("whole")
@@ -170,7 +233,10 @@ def main(home: Path) -> None:
     answers = {
         "steps": in_ranks(SIZE, met(steps), never),
         "ranks": in_ranks(SIZE, met(ranks), never),
-        "resumed": in_ranks(SIZE, met(lambda parallel: resumed(parallel, home)), never),
+        "cut": in_ranks(SIZE, met(lambda parallel: cut(parallel, home)), never),
+        "resumed": {
+            name: in_ranks(SIZE, met(partial(resumed, home=home / name)), never) for name in ("whole tables", "slices")
+        },
         "ends": {work.__name__: end_of(work) for work in (killed, raising, hanging)},
         "left": [
             each for each in map(str, Path("/proc").glob(f"{os.getpid()}/task/*/children")) if Path(each).read_text()

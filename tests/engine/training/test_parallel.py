@@ -14,6 +14,8 @@ from engine import spec
 
 PLAIN = spec.Table(init=spec.RandomRows(), normalize="none").model_dump()
 
+SLICES = {"execution": {"devices": 2, "shard_items": True}}
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Any:
@@ -32,6 +34,17 @@ def test_the_loss_of_every_step_and_the_weights_are_those_of_one_process(found: 
         assert of_both["alone"][0] != of_both["alone"][-1], name  # it has learnt something
 
 
+def test_a_cut_table_gives_the_losses_gradients_and_ranks_of_the_whole_one(found: Any) -> None:
+    for name, of_both in found["cut"].items():
+        assert of_both["held"] == 25, name  # of 50
+        assert of_both["together"] == pytest.approx(of_both["alone"], abs=1e-5), name
+        assert of_both["apart"] < 1e-5, name
+        assert of_both["alone"][0] != of_both["alone"][-1], name
+        for ours, theirs in (of_both["ranks"], of_both["lists"]):
+            assert ours == theirs, name
+        assert of_both["ce"][0] == pytest.approx(of_both["ce"][1], abs=1e-6), name
+
+
 def test_ranks_are_the_same_and_the_cross_entropy_to_the_last_bit(found: Any) -> None:
     ours, theirs = found["ranks"]["ranks"]
     assert ours == theirs
@@ -40,11 +53,12 @@ def test_ranks_are_the_same_and_the_cross_entropy_to_the_last_bit(found: Any) ->
 
 
 def test_a_resumed_run_is_the_uninterrupted_one_and_files_are_written_once(found: Any) -> None:
-    assert found["resumed"] == {
+    as_it_should = {
         "equal": True,
         "stopped": True,
         "files": ["best.safetensors", "last.safetensors", "ranks.safetensors", "top.safetensors"],
     }
+    assert found["resumed"] == {"whole tables": as_it_should, "slices": as_it_should}
 
 
 def test_the_end_of_one_process_is_the_end_of_all_with_its_reason(found: Any) -> None:
@@ -61,6 +75,13 @@ def test_the_end_of_one_process_is_the_end_of_all_with_its_reason(found: Any) ->
     [
         ({"backbone": {"name": "ease"}, "table": PLAIN}, "execution.devices=2: backbone ease is fitted in one go"),
         ({"execution": {"devices": 2, "device": "cuda:1"}}, "execution.device is auto, cpu or cuda, not cuda:1"),
+        ({"execution": {"shard_items": True}}, "execution.shard_items: slices are for several devices"),
+        (SLICES | {"train": {"loss": {"kind": "bce"}}}, "execution.shard_items: the loss over slices is train.loss=ce"),
+        (
+            SLICES | {"backbone": {"name": "lightgcn"}},
+            "shard_items: backbone lightgcn needs all rows at once",
+        ),
+        (SLICES | {"table": {"inject": {"kind": "spectral"}}}, "table.inject=spectral is not made row by row"),
         ({"table": {"inject": {"kind": "aligned"}}}, "table.inject=aligned compares the items of a whole batch"),
     ],
 )
