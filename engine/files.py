@@ -239,7 +239,7 @@ def store_address(given: str | StoreAddress | None = None) -> StoreAddress:
     if scheme.split("+")[0] in ("postgresql", "postgres"):
         return ServerAddress.read(text)
     if scheme != "sqlite" or not rest.startswith("/"):
-        raise UserError(f"{_without_password(text)}: is no store; give a path, or sqlite:///PATH")
+        raise UserError(f"{without_passwords(text)}: is no store; give a path, or sqlite:///PATH")
     if rest in ("/", "/:memory:"):
         raise UserError(f"{text or '--db'}: names no file; give the path of one, for instance {DEFAULT_STORE}")
     try:
@@ -259,8 +259,10 @@ def _no_file_of_a_store(path: Path) -> Path:
     return path
 
 
-def _without_password(url: str) -> str:
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+def without_passwords(text: str) -> str:
+    """Any text without the passwords of the URLs in it."""
+    text = re.sub(r"(\w://[^\s:/@?]*):\S*@", r"\1:***@", text)
+    return re.sub(r"([?&](?!passfile)\w*pass\w*=)[^&\s]*", r"\1***", text)
 
 
 @dataclass(frozen=True)
@@ -282,6 +284,8 @@ class ServerAddress:
         if scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
             raise UserError(f"{scheme}://...: no driver of that name; write postgresql+psycopg://USER@HOST/NAME")
         place, _, query = rest.partition("?")
+        if "@" in query and ":" in place and "@" not in place:
+            raise UserError(f"{scheme}://...: a ? in a password is written %3F in a URL")
         login, at, server = place.rpartition("@")
         hosted, slash, database = server.partition("/")
         user, colon, password = login.partition(":")

@@ -97,13 +97,22 @@ def main() -> None:
         code = app(arguments, prog_name="tfllmer", standalone_mode=False)
     except Exception as error:
         if debug:
-            raise
-        code = _report(error, arguments)
+            say(_traceback(error))
+        code = 1 if debug else _report(error, arguments)
     sys.exit(code or 0)
+
+
+def _traceback(error: Exception) -> str:
+    import traceback
+
+    from engine.files import without_passwords
+
+    return without_passwords("".join(traceback.format_exception(error)).rstrip())
 
 
 def _report(error: Exception, arguments: list[str]) -> int:
     from engine.errors import UserError
+    from engine.files import without_passwords
     from engine.text import single_line
 
     if isinstance(error, UserError):
@@ -123,7 +132,7 @@ def _report(error: Exception, arguments: list[str]) -> int:
     if isinstance(error, UnicodeEncodeError) and (no_text := [word for word in arguments if not _is_text(word)]):
         say(f"tfllmer: {single_line(no_text[0])}: holds bytes that are no text (UTF-8)")
         return 2
-    what = single_line(f"{type(error).__name__}: {error}")
+    what = without_passwords(single_line(f"{type(error).__name__}: {error}"))
     say(f"tfllmer: a fault of tfllmer itself: {what} (--debug shows where)")
     return 1
 

@@ -106,9 +106,10 @@ def say_usage(error: Any) -> None:
     """A command line that is wrong, as typer draws it; what was typed may come from the name of a file."""
     from typer import rich_utils
 
+    from engine.files import without_passwords
     from engine.text import printable_lines
 
-    message = printable_lines(error.format_message())
+    message = without_passwords(printable_lines(error.format_message()))
     error.format_message = lambda: message
     rich_utils.rich_format_error(error)
 

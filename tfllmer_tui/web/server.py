@@ -18,6 +18,7 @@ from textual_serve.app_service import AppService
 from textual_serve.server import Server
 
 from engine.errors import UserError
+from engine.files import ServerAddress, store_address, without_password
 from tfllmer_tui.tui.app import TfllmerApp
 from tfllmer_tui.view.printing import put
 from tfllmer_tui.web.guard import Guard, is_loopback
@@ -169,7 +170,9 @@ def serve(db: str | None, host: str, port: int, *, read_only: bool) -> None:
     token = None if loopback and read_only else secrets.token_urlsafe(32)
     command = [sys.executable, "-P", "-m", "tfllmer_tui.web.session", *(["--read-only"] if read_only else [])]
     if db is not None:
-        command += ["--db", db]
+        command += ["--db", without_password(db)]
+        if isinstance(address := store_address(db), ServerAddress):
+            os.environ.update(address.environment)  # arguments are for everyone to see
     # `exec`: the shell that textual-serve starts makes way, so that the app's parent is the server itself.
     server = WebServer(f"exec {shlex.join(command)}", Guard(loopback, token, f"tfllmer-{port}"))
     may = "read-only" if read_only else "runs can be launched and cancelled"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.errors import UserError
+from engine.files import without_password
 from engine.spool import RunFolder
 
 
@@ -152,6 +154,14 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Let go of what it holds here; the tasks go on."""
+
+
+def run_environment() -> dict[str, str]:
+    """The environment of a run's process: ours without what logs in to a database, as a run never does."""
+    kept = {name: value for name, value in os.environ.items() if name != "PGPASSWORD"}
+    if "TFLLMER_DB" in kept:
+        kept["TFLLMER_DB"] = without_password(kept["TFLLMER_DB"])
+    return kept
 
 
 def thread_environment(threads: int) -> dict[str, str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
 
+from engine.queue.executors.base import run_environment
 from engine.spool import REQUEUES, RunFolder
 
 
@@ -57,5 +57,5 @@ def start_child(folder: RunFolder, argv: Sequence[str], environment: Mapping[str
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=os.environ | environment | {REQUEUES: "1"},
+            env={**run_environment(), **environment} | {REQUEUES: "1"},
         )

@@ -166,7 +166,8 @@ def translated(address: ServerAddress, wait_s: float) -> Iterator[None]:
             raise
         ours = driver().errors
         bug = isinstance(cause, ours.IntegrityError | ours.ProgrammingError | ours.DataError)
-        if bug and not isinstance(cause, ours.InsufficientPrivilege | ours.InvalidCatalogName):
+        wrong_url = "connection option" in str(cause)
+        if bug and not wrong_url and not isinstance(cause, ours.InsufficientPrivilege | ours.InvalidCatalogName):
             raise
         words = _meaning(cause, address, wait_s)
         raise StoreError(f"{address}: {words}") from (None if address.password else error)
@@ -188,6 +189,8 @@ def _meaning(error: Any, address: ServerAddress, wait_s: float) -> str:
         return (
             f"the server refuses the login; give the password in PGPASSWORD, ~/.pgpass or the URL ({message[:_SHOWN]})"
         )
+    if "connection option" in message and not code:
+        return f"the URL has a setting that is none of libpq's: {message[:_SHOWN]}"
     if "does not exist" in message and not code:
         return f"there is no such database or user; createdb makes one ({message[:_SHOWN]})"
     if isinstance(error, driver().OperationalError) and not code:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from engine.errors import UserError
-from engine.queue.executors.base import thread_environment
+from engine.queue.executors.base import run_environment, thread_environment
 from engine.queue.executors.local.processes import ProcessId
 from engine.spool import RunFolder
 
@@ -44,7 +43,7 @@ class Children:
                     stdout=out,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    env=os.environ | environment | thread_environment(threads),
+                    env={**run_environment(), **environment} | thread_environment(threads),
                 )
         except OSError as error:
             raise UserError(f"{log}: the run cannot be started: {error}") from None

@@ -19,7 +19,7 @@ from typing import Any
 
 import engine
 from engine.errors import UserError
-from engine.queue.executors.base import thread_environment
+from engine.queue.executors.base import run_environment, thread_environment
 from engine.queue.executors.local.processes import ProcessId
 
 _PATIENCE_S = 300.0
@@ -136,7 +136,7 @@ class Launcher:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
-                env=os.environ | thread_environment(threads),
+                env=run_environment() | thread_environment(threads),
             )
         self._servers.append(_Server(threads, stamp, popen))
         return self._servers[-1]
