@@ -159,15 +159,15 @@ def _embeddings(context: Any, incomplete: str) -> Words:
 
     from engine.places import inter_name, list_datasets, list_vectors
 
-    named, here = dict(list_datasets()), context.params.get("dataset")
-    if here in (None, "demo"):
+    named, given = dict(list_datasets()), context.params.get("dataset")
+    if given in (None, "demo"):
         yield "demo", "generated with the data set demo"
-    if here is None:
+    if given is None:
         places = list(named.items())
-    elif here in named:
-        places = [(here, named[here])]
+    elif given in named:
+        places = [(given, named[given])]
     else:
-        path = Path(here).expanduser()
+        path = Path(given).expanduser()
         folder = path if path.is_dir() else path.parent
         own = sorted({name for file in folder.glob("*.inter*") if (name := inter_name(file.name)) is not None})
         places = [(name, folder) for name in own if path.is_dir() or inter_name(path.name) == name]
@@ -251,7 +251,7 @@ def _views(context: Any, incomplete: str) -> Words:
         views = kept_views(store_address(context.params.get("db")))
     except UserError:
         return []
-    return [(name, str(kept.get("filter", ""))) for name, kept in sorted(views.items())]
+    return [(name, str(view.get("filter", ""))) for name, view in sorted(views.items())]
 
 
 def _sides(context: Any, incomplete: str) -> Words:

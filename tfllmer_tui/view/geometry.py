@@ -82,9 +82,9 @@ def _summary(diagnosis: Mapping[str, Any]) -> Table:
     tables = diagnosis["tables"]
 
     def line(name: str, value: Callable[[Mapping[str, Any], str], Any], meaning: str) -> None:
-        shown = [value(tables[key], key) for key in (before, after) if key]
-        if any(one is not None for one in shown):
-            cells = [Text(figure(one), "bold" if i == len(shown) - 1 else "") for i, one in enumerate(shown)]
+        values = [value(tables[key], key) for key in (before, after) if key]
+        if any(one is not None for one in values):
+            cells = [Text(figure(one), "bold" if i == len(values) - 1 else "") for i, one in enumerate(values)]
             table.add_row(name, *cells, Text(meaning, _DIM))
 
     line("norm CV", lambda t, _: t["norms"]["cv"], "cause 1; 0: no disparity")
@@ -115,11 +115,11 @@ def _tables(diagnosis: Mapping[str, Any]) -> Table:
         table.add_row(Text(name, "bold"))
 
     def line(name: str, value: Callable[[Mapping[str, Any]], Any]) -> None:
-        shown = [value(entry) for entry in tables]
-        if any(entry is not None for entry in shown):
+        values = [value(entry) for entry in tables]
+        if any(entry is not None for entry in values):
             table.add_row(
                 f"  {name}",
-                *(entry if isinstance(entry, str) else figure(entry) for entry in shown),
+                *(entry if isinstance(entry, str) else figure(entry) for entry in values),
             )
 
     section("Norms")
@@ -303,7 +303,7 @@ def _of_run(diagnosis: Mapping[str, Any]) -> Group:
     other.add_row("H, softmax at h", figure(factor["kappa_h"]), "")
     other.add_row("JJᵀ, the network", figure(factor["kappa_k"]), "")
     other.add_row("JᵀHJ, both", figure(factor["kappa_jhj"]), Text(f"{factor['dominant']} dominates", "bold"))
-    rest = f"|Hess - GGN| / |Hess| {figure(space['rest'])}"
+    residual = f"|Hess - GGN| / |Hess| {figure(space['rest'])}"
     first, others = space["steps"]
     lanczos = f"{space['parameters']:,} parameters, {space['probes']} probes of {others} to {first} Lanczos steps"
     return Group(
@@ -313,7 +313,7 @@ def _of_run(diagnosis: Mapping[str, Any]) -> Group:
         prefixes,
         Text(),
         spectra,
-        plain(f"{rest} (Frobenius); batch of {space['batch']} training positions, dropout off, float64", _DIM),
+        plain(f"{residual} (Frobenius); batch of {space['batch']} training positions, dropout off, float64", _DIM),
         Text(),
         other,
         plain(

@@ -139,9 +139,9 @@ def _progress_line(progress: RunProgress, width: int) -> Text:
     tail = f" {progress.share:4.0%}  {duration(progress.elapsed_s)}{left}"
     head = f"epoch {math.floor(progress.epoch)}/{progress.epochs} "
     room = max(width - len(head) - len(tail), 4)
-    done = round(progress.share * room)
+    filled = round(progress.share * room)
     return Text.assemble(
-        head, ("━" * done, COLORS[0]), ("┄" * (room - done), _DIM), tail, no_wrap=True, overflow="ellipsis"
+        head, ("━" * filled, COLORS[0]), ("┄" * (room - filled), _DIM), tail, no_wrap=True, overflow="ellipsis"
     )
 
 

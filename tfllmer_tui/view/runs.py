@@ -116,11 +116,11 @@ def result_table(record: RunRecord) -> Table:
         grid.add_row("train_ce", Text.assemble(f"{curve[0]:.3f} → ", (f"{curve[-1]:.3f}", "bold"), "  ", shape))
     for name, values in (("valid", reached.valid), ("test", reached.test)):
         if values:
-            shown = Text.assemble("NDCG@10 ", (number(values.get("ndcg@10")), "bold"))
-            shown.append(f"   HR@10 {number(values.get('hr@10'))}   MRR {number(values.get('mrr'))}")
+            text = Text.assemble("NDCG@10 ", (number(values.get("ndcg@10")), "bold"))
+            text.append(f"   HR@10 {number(values.get('hr@10'))}   MRR {number(values.get('mrr'))}")
             if name == "valid" and reached.best_epoch is not None:
-                shown.append(f"   at epoch {reached.best_epoch} of {reached.epochs}", _DIM)
-            grid.add_row(name, shown)
+                text.append(f"   at epoch {reached.best_epoch} of {reached.epochs}", _DIM)
+            grid.add_row(name, text)
     if record.tags:
         grid.add_row("tag", plain(" ".join(record.tags)))
     for note in record.notes:

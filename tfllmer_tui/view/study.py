@@ -40,12 +40,12 @@ def matrix(cells: Sequence[CellState]) -> Table:
         marks.setdefault((_row(cell.axes), _column(cell.axes)), Text()).append_text(_mark(cell.state))
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("arm", overflow="fold")
-    if any(rest for _, rest in rows):
+    if any(axes_text for _, axes_text in rows):
         table.add_column("", overflow="fold")
     for column in columns:
         table.add_column(Text("\n").join(map(plain, column)), no_wrap=True)
     for row in rows:
-        names = row if any(rest for _, rest in rows) else row[:1]
+        names = row if any(axes_text for _, axes_text in rows) else row[:1]
         table.add_row(*map(plain, names), *(marks.get((row, column), Text("")) for column in columns))
     return table
 
@@ -94,8 +94,8 @@ def time_text(left: TimeLeft) -> str:
         return f"No estimate yet: no finished run is like these; runs go on {places}."
     if left.left_s == 0 and not left.untimed:
         return ""
-    rest = f"; no past run tells the time of {left.untimed} more" if left.untimed else ""
-    return f"About {duration(left.left_s)} on {places}, as past runs took{rest}."
+    untimed = f"; no past run tells the time of {left.untimed} more" if left.untimed else ""
+    return f"About {duration(left.left_s)} on {places}, as past runs took{untimed}."
 
 
 def submitted_text(name: str, total: int, done: Submission) -> str:
@@ -113,8 +113,8 @@ def submitted_text(name: str, total: int, done: Submission) -> str:
 def _row(axes: Mapping[str, Any]) -> tuple[str, str]:
     from engine.presets.studies import text_of
 
-    rest = [f"{axis}={text_of(v)}" for axis, v in axes.items() if axis not in (*_PLACE, "arm", "seed")]
-    return str(axes["arm"]), " ".join(rest)
+    other_axes = [f"{axis}={text_of(v)}" for axis, v in axes.items() if axis not in (*_PLACE, "arm", "seed")]
+    return str(axes["arm"]), " ".join(other_axes)
 
 
 def _column(axes: Mapping[str, Any]) -> tuple[str, ...]:

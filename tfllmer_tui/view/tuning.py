@@ -73,12 +73,12 @@ def trials_table(tuning: TuningRecord) -> Table:
     table.add_column("settings", overflow="fold")
     for arm in tuning.arms:
         for trial in tuning.trials_of(arm):
-            rest = settings_text(trial) + (f"  {trial.reason}" if trial.state == "failed" else "")
+            detail = settings_text(trial) + (f"  {trial.reason}" if trial.state == "failed" else "")
             place = "–" if trial.epoch is None else str(trial.epoch)
             table.add_row(
                 *map(plain, (trial.arm, trial.number, trial.state)),
                 number(trial.value),
-                *map(plain, (place, trial.run or "–", rest)),
+                *map(plain, (place, trial.run or "–", detail)),
             )
     return table
 

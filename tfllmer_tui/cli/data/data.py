@@ -92,11 +92,11 @@ def _inspect(experiment: Experiment) -> dict[str, Any]:
         spec, out = Path(folder) / "spec.json", Path(folder) / "statistics.json"
         spec.write_text(to_json(experiment), encoding="utf-8")
         command = [sys.executable, "-P", "-m", "engine.job", "--inspect", str(spec), str(out)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode == 2:
-            raise UserError(done.stderr.strip().splitlines()[-1])
-        if done.returncode != 0:
-            raise RuntimeError(done.stderr.strip() or f"inspection ended with exit code {done.returncode}")
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+        if process.returncode == 2:
+            raise UserError(process.stderr.strip().splitlines()[-1])
+        if process.returncode != 0:
+            raise RuntimeError(process.stderr.strip() or f"inspection ended with exit code {process.returncode}")
         statistics: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
     return statistics
 

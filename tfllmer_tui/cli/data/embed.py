@@ -195,19 +195,19 @@ def _run(settings: dict[str, Any]) -> dict[str, Any]:
     from tfllmer_tui.cli.child import run_child
     from tfllmer_tui.cli.output import no_caret_c
 
-    shown = _Bar(terminal(stderr=True))
+    bar = _Bar(terminal(stderr=True))
     try:
         with no_caret_c():
             return run_child(
                 "embed",
                 settings,
-                shown.take,
+                bar.take,
                 failed="not encoded",
                 lost="not encoded (the same command goes on from what is done)",
-                on_ctrl_c=lambda: shown.say("Stopping: what is encoded is kept. Ctrl-C again kills it."),
+                on_ctrl_c=lambda: bar.say("Stopping: what is encoded is kept. Ctrl-C again kills it."),
             )
     finally:
-        shown.close()
+        bar.close()
 
 
 class _Bar:
@@ -269,8 +269,8 @@ class _Bar:
             self._bar.update(self._task, completed=tokens, texts=texts, speed=speed)
         elif self._clock() - self._said_at >= 5.0:
             self._said_at = self._clock()
-            done = tokens - self._facts["reused_tokens"]
-            left = passed * (self._facts["tokens"] - tokens) / done
+            encoded = tokens - self._facts["reused_tokens"]
+            left = passed * (self._facts["tokens"] - tokens) / encoded
             self.say(f"{texts:,} of {self._facts['texts']:,} texts, {speed:.0f}/s, {duration(left)} left")
 
 
@@ -282,11 +282,11 @@ def _tell(result: dict[str, Any], then: list[str], *, as_json: bool) -> None:
     if as_json:
         print_json(result)
         return
-    done = f"{result['encoded']:,} texts encoded" if result["encoded"] else "nothing left to encode"
+    summary = f"{result['encoded']:,} texts encoded" if result["encoded"] else "nothing left to encode"
     reused = f", {result['reused']:,} reused" if result["reused"] else ""
     put(f"{result['file']}: {result['items']:,} items x {result['dimensions']} {result['stored_as']}")
     put(_recipe(result))
-    put(f"{done}{reused} ({result['texts']:,} distinct texts), {duration(result['wall_s'])}")
+    put(f"{summary}{reused} ({result['texts']:,} distinct texts), {duration(result['wall_s'])}")
     put(f"Next: {shell_line(then)}")
 
 

@@ -81,16 +81,16 @@ def _tuned(*, json: bool) -> None:
     from engine.text import shell_line
     from tfllmer_tui.cli.output import print_json, print_rich, table
 
-    kept = list_tuned()
+    tuned = list_tuned()
     if json:
-        heads = [{"kind": "tuned", "name": each.name, "file": each.label} for each in kept]
-        print_json([head | each.document.model_dump() for head, each in zip(heads, kept, strict=True)])
+        heads = [{"kind": "tuned", "name": each.name, "file": each.label} for each in tuned]
+        print_json([head | each.document.model_dump() for head, each in zip(heads, tuned, strict=True)])
         return
-    if not kept:
+    if not tuned:
         put("There is no tuned preset; tfllmer tune --help tells how one is made.")
         return
     rows = []
-    for each in kept:
+    for each in tuned:
         own = each.document
         place: tuple[str, ...] = (each.name, own.dataset, own.backbone, own.by, str(own.trials))
         for arm in each.arms:
@@ -102,7 +102,7 @@ def _tuned(*, json: bool) -> None:
     put(
         "preset, tuned: what chose, as the preset stands and with the settings chosen; --json has these and the trials."
     )
-    first = kept[0]
+    first = tuned[0]
     method, _, ablation = next(iter(first.arms)).partition("/")
     flags = ["--dataset", first.document.dataset, "--backbone", first.document.backbone, "--method", method]
     flags += ["--ablation", ablation] if ablation else []

@@ -55,17 +55,17 @@ def tag(
     targets = _find(store, prefixes)
     ids = [run.id for run in targets]
     if remove:
-        said = f"{name}: taken off {_runs(len(remove_tag(store, ids, name)))}"
+        outcome = f"{name}: taken off {_runs(len(remove_tag(store, ids, name)))}"
     else:
         add_tag(store, ids, name)
-        said = f"{name}: on {_runs(len(ids))}"
+        outcome = f"{name}: on {_runs(len(ids))}"
     if json:
         from engine.store import record
         from tfllmer_tui.cli.output import print_json
 
         print_json([record(store, run).to_json() for run in targets])
     else:
-        put(said)
+        put(outcome)
 
 
 def note(
@@ -93,19 +93,19 @@ def note(
     store = _store(db)
     (target,) = _find(store, [run])
     if remove:
-        said = "its newest note is gone" if edit_note(store, target.id, "") else "has no note"
+        outcome = "its newest note is gone" if edit_note(store, target.id, "") else "has no note"
     elif edit and (text or "").strip():
-        said = "noted" if edit_note(store, target.id, text or "") else "is the note already"
+        outcome = "noted" if edit_note(store, target.id, text or "") else "is the note already"
     else:
         add_note(store, target.id, text or "")
-        said = "noted"
+        outcome = "noted"
     if json:
         from engine.store import get_run, record
         from tfllmer_tui.cli.output import print_json
 
         print_json(record(store, get_run(store, target.id)).to_json())
     else:
-        put(f"{target.id}: {said}")
+        put(f"{target.id}: {outcome}")
 
 
 def rm(
@@ -185,8 +185,8 @@ def purge(run: SomeRuns = None, yes: Yes = False, db: Db = None) -> None:
 
     store = _store(db)
     targets = _find(store, run) if run else [get_run(store, row[0]) for row in list_values(store, (), trashed=True)]
-    if kept := [each.id for each in targets if each.trashed is None]:
-        raise UserError(f"{kept[0]}: is not in the trash; tfllmer rm {kept[0]} puts it there")
+    if not_removed := [each.id for each in targets if each.trashed is None]:
+        raise UserError(f"{not_removed[0]}: is not in the trash; tfllmer rm {not_removed[0]} puts it there")
     if not targets:
         put("The trash is empty.")
     elif _sure(targets, yes):

@@ -91,8 +91,8 @@ def runs(
         saved = find_view(store_address(db), view)
         filter_ = " ".join(f"({text})" for text in (saved.filter, filter_) if text)
         sort, group = sort or saved.order, group or ("seed" if saved.grouped else None)
-        shown = saved.measured_fields if group else saved.fields
-        columns = columns or (",".join(shown) if shown else None)
+        shown_fields = saved.measured_fields if group else saved.fields
+        columns = columns or (",".join(shown_fields) if shown_fields else None)
     query: dict[str, Any] = {"trashed": trashed, "dataset": dataset, "status": status}
     fields = []
     if filter_ or sort or columns:  # the fields there are cost a little to describe
@@ -186,11 +186,11 @@ def _say_none(store: Store, query: dict[str, Any]) -> None:
     from engine.store import count_runs
     from tfllmer_tui.cli.output import say
 
-    there = count_runs(store, trashed=query["trashed"])
+    n_runs = count_runs(store, trashed=query["trashed"])
     if query["trashed"]:
-        say("The trash is empty." if not there else f"None of the {there} runs in the trash fits.")
-    elif there:
-        say(f"No such run among the {there} in {store.name}.")
+        say("The trash is empty." if not n_runs else f"None of the {n_runs} runs in the trash fits.")
+    elif n_runs:
+        say(f"No such run among the {n_runs} in {store.name}.")
     else:
         say(f"No run in {store.name} yet; tfllmer run makes one.")
 

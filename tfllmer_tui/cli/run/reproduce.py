@@ -47,8 +47,8 @@ def reproduce(
     store = settled_store(db)
     stored = find_run(store, run)
     diff = store.folder(stored.id).root / "code.diff"
-    here, same_diff = _here(diff)
-    rebuild = recipe(stored, here, same_diff=same_diff)
+    provenance, same_diff = _here(diff)
+    rebuild = recipe(stored, provenance, same_diff=same_diff)
     lines = steps(stored, diff, rebuild)
     document: dict[str, Any] = {
         "run": stored.id,
@@ -81,12 +81,12 @@ def _here(diff: Path) -> tuple[Provenance, bool]:
 
     with tempfile.TemporaryDirectory() as folder:
         # the science wing's code, asked in a process of its own
-        done = subprocess.run([sys.executable, "-P", "-c", _ASK, folder], capture_output=True, text=True, check=True)
+        process = subprocess.run([sys.executable, "-P", "-c", _ASK, folder], capture_output=True, text=True, check=True)
         ours = Path(folder, "code.diff")
         comparable = ours.exists() and diff.exists()
-        here = Provenance.decode(json.loads(done.stdout))
-        assert here is not None  # what the line below prints
-        return here, not comparable or ours.read_bytes() == diff.read_bytes()
+        provenance = Provenance.decode(json.loads(process.stdout))
+        assert provenance is not None  # what the line below prints
+        return provenance, not comparable or ours.read_bytes() == diff.read_bytes()
 
 
 _ASK = """

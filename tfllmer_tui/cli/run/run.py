@@ -211,9 +211,9 @@ def resume(
         again = queue.retry(store, [find_run(store, run).id])
         say_queued(store, again, json=json, quiet=quiet, no_worker=no_worker)
         return
-    taken = queue.resume(store, find_run(store, run).id)
+    resumed = queue.resume(store, find_run(store, run).id)
     mode = _mode(json, quiet)
-    ended = _watch(store, taken, mode)
+    ended = _watch(store, resumed, mode)
     _say_next([ended], mode)
     if json:
         print_json(record(store, ended).to_json())

@@ -101,9 +101,9 @@ def import_archive(
 def _tell(contents: Contents, *, dry_run: bool) -> None:
     from engine.text import shell_line
 
-    done = "would be brought in" if dry_run else "brought in"
+    verb = "would be brought in" if dry_run else "brought in"
     of = f" of {', '.join(contents.studies)}" if contents.studies else ""
-    put(f"{contents.archive}: {_count(contents.new)} {done}{of}, {len(contents.here)} here already")
+    put(f"{contents.archive}: {_count(contents.new)} {verb}{of}, {len(contents.here)} here already")
     for run_id in contents.differing:
         say(f"kept: {run_id} is here with other results; those of the archive were not taken")
     for problem in contents.problems:

@@ -81,16 +81,16 @@ def _devices(problems: list[str]) -> dict[str, Any]:
     import sys
 
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-P", "-c", _DEVICES], capture_output=True, text=True, timeout=120, check=False
         )
-        devices: dict[str, Any] = json.loads(done.stdout)
+        devices: dict[str, Any] = json.loads(process.stdout)
     except subprocess.TimeoutExpired:
         problems.append("importing torch took more than 120 s")
     except OSError as error:
         problems.append(f"torch cannot be asked: {sys.executable}: {error.strerror}")
     except ValueError:
-        problems.append(f"torch does not work: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
+        problems.append(f"torch does not work: {(process.stderr.strip().splitlines() or ['no message'])[-1]}")
     else:
         return devices
     return {}
@@ -175,13 +175,13 @@ def _health(store: Store, problems: list[str]) -> dict[str, Any]:
     if why := missing_files(store):
         problems.append(why)
     stale = [run.id for run in list_runs(store, status=RunStatus.RUNNING) if not is_alive(store, run)]
-    gone = [f"{worker.id} (pid {worker.pid} on {worker.host})" for worker in workers(store) if not worker.alive]
+    dead_workers = [f"{worker.id} (pid {worker.pid} on {worker.host})" for worker in workers(store) if not worker.alive]
     if stale:
         problems.append(f"runs whose process is gone: {', '.join(stale)}; tfllmer runs settles them")
-    if gone:
-        problems.append(f"workers whose process is gone: {', '.join(gone)}; the next tfllmer worker takes over")
+    if dead_workers:
+        problems.append(f"workers whose process is gone: {', '.join(dead_workers)}; the next tfllmer worker takes over")
     return info(store) | {
         "sound": True,
         "stale": ", ".join(stale) or None,
-        "stale_workers": ", ".join(gone) or None,
+        "stale_workers": ", ".join(dead_workers) or None,
     }

@@ -97,7 +97,7 @@ def _bring(
 
     source, folder = path_of(file).resolve(), path_of(split).resolve()
     experiment, overrides = outside_experiment(source, folder, system=system, masked=seen == "masked", seed=seed)
-    outside = OutsideRun(experiment, source, overrides, ["tfllmer", *sys.argv[1:]])
+    outside_run = OutsideRun(experiment, source, overrides, ["tfllmer", *sys.argv[1:]])
     summary: dict[str, Any] = {}
 
     def make(place: Path) -> dict[str, Any]:
@@ -108,19 +108,19 @@ def _bring(
         return summary
 
     store = open_store(db, read_only=dry_run) if store_exists(store_address(db)) else None
-    here = None if store is None else known_run(store, outside)
+    known = None if store is None else known_run(store, outside_run)
     problems: list[str] = []
-    run_id = here
-    if here is None:
+    run_id = known
+    if known is None:
         if dry_run or store is None:  # no store is made for a file that does not fit
             with tempfile.TemporaryDirectory() as scratch:
                 make(make_folder(Path(scratch, "run")))
         if not dry_run:
-            run_id, problems = bring_outside(store or open_store(db), outside, make)
+            run_id, problems = bring_outside(store or open_store(db), outside_run, make)
     if json:
-        print_json({"run": run_id, "new": here is None, "written": here is None and not dry_run, **summary})
+        print_json({"run": run_id, "new": known is None, "written": known is None and not dry_run, **summary})
     else:
-        _tell(outside.system.system, run_id, summary, is_new=here is None, dry_run=dry_run)
+        _tell(outside_run.system.system, run_id, summary, is_new=known is None, dry_run=dry_run)
     for problem in problems:
         say(f"problem: {problem}")
     if problems:
@@ -131,8 +131,8 @@ def _tell(system: str, run_id: str | None, told: dict[str, Any], *, is_new: bool
     if not is_new:
         put(f"{system}: is here already as {run_id}; nothing has changed")
         return
-    done = "would be brought in" if dry_run else f"brought in as {run_id}"
-    put(f"{system}: {told['what']} of {told['users']:,} test users over {told['items']:,} items {done}")
+    verb = "would be brought in" if dry_run else f"brought in as {run_id}"
+    put(f"{system}: {told['what']} of {told['users']:,} test users over {told['items']:,} items {verb}")
     put(f"Seen items {told['seen']}: {told['seen_checked']}")
     if told["listed"] is not None:
         put(f"Exact up to cut-off {told['listed']}: some users have scores for no more items")

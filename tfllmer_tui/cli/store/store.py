@@ -161,12 +161,12 @@ def _progress(what: str = "runs") -> Callable[[int, int], None]:
 
     from tfllmer_tui.view.printing import say
 
-    said = time.monotonic()
+    last_report = time.monotonic()
 
     def tell(done: int, of: int) -> None:
-        nonlocal said
-        if time.monotonic() - said > 5:
-            said = time.monotonic()
+        nonlocal last_report
+        if time.monotonic() - last_report > 5:
+            last_report = time.monotonic()
             say(f"{done} of {of} {what}")
 
     return tell

@@ -126,9 +126,9 @@ def run(
     store = open_store(db)
     target = queue.target_of(store, on, cluster)
     queue.settle(store)
-    done = submit(store, study, cells, seeds=seeds, retry_failed=retry_failed, priority=priority, target=target)
-    say(submitted_text(study.name, len(cells), done))
-    if done.waits and not no_worker and queue.ensure_worker(store):
+    submitted = submit(store, study, cells, seeds=seeds, retry_failed=retry_failed, priority=priority, target=target)
+    say(submitted_text(study.name, len(cells), submitted))
+    if submitted.waits and not no_worker and queue.ensure_worker(store):
         say("Started a worker in the background; it leaves when the queue is empty.")
     if detach:
         say(f"Watch: tfllmer study status {name}\n       tfllmer study run {name}")

@@ -106,10 +106,10 @@ def tune(
     from engine.store.core.database import store_exists
     from engine.views.tuning import new_tuned_file
 
-    found, chosen = find_space(space), criterion(by)
+    search_space, chosen = find_space(space), criterion(by)
     on, model = dataset or DATASET, backbone or BACKBONE
     first = min(10, -(-trials // 2)) if startup is None else startup
-    asked = TuningRecord(
+    record = TuningRecord(
         name=name or _named("tune", on, model, chosen.name),
         dataset=on,
         backbone=model,
@@ -122,22 +122,22 @@ def tune(
         batch=batch,
         prunes=not no_prune,
         sets=tuple(sets or []),
-        space=found.name,
-        space_hash=found.hash,
-        domains=found.document(),
+        space=search_space.name,
+        space_hash=search_space.hash,
+        domains=search_space.document(),
     )
-    _check_name(asked.name)
-    domains_of(asked)
+    _check_name(record.name)
+    domains_of(record)
     file = None if save is None else new_tuned_file(save)
     if dry_run:
         store = open_store(db, read_only=True) if store_exists(store_address(db)) else None
-        _show_plan(begun(store, asked), json=json)
+        _show_plan(begun(store, record), json=json)
         return
     sampling.require()
     store = open_store(db)
-    _carry_out(store, asked, priority=priority, retry_failed=retry_failed, keep_worker=not no_worker, json=json)
+    _carry_out(store, record, priority=priority, retry_failed=retry_failed, keep_worker=not no_worker, json=json)
     if file is not None:
-        _save(store, asked.name, file)
+        _save(store, record.name, file)
 
 
 @group.command()
@@ -200,11 +200,11 @@ def spaces(json: Json = False) -> None:
     from tfllmer_tui.cli.output import print_json, print_rich, table
     from tfllmer_tui.view.text import plain
 
-    found = list_spaces()
+    all_spaces = list_spaces()
     if json:
-        print_json([{"name": s.name, "meaning": s.meaning, "hash": s.hash, "space": s.document()} for s in found])
+        print_json([{"name": s.name, "meaning": s.meaning, "hash": s.hash, "space": s.document()} for s in all_spaces])
         return
-    for space in found:
+    for space in all_spaces:
         rows = [(name, domain.text()) for name, domain in space.domains.items()]
         print_rich(plain(f"{space.name}: {space.meaning}", "bold"), table(("", ""), rows), "")
 

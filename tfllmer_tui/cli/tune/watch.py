@@ -35,9 +35,9 @@ def follow(store: Store, tuner: Tuner, *, quiet: bool, keep_worker: bool) -> boo
         with _live(console, store) if draws else _lines(quiet) as show:
             while True:
                 queue.settle(store)
-                done = tuner.step()
+                is_done = tuner.step()
                 show(tuner)
-                if done:
+                if is_done:
                     return False
                 if queue.queued(store) and not any(worker.alive for worker in queue.workers(store)):
                     if keep_worker:

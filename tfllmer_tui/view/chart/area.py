@@ -68,9 +68,9 @@ class Area:
 
     def _put(self, canvas: Canvas, dots: BoolArray, letter: str, ink: int) -> None:
         own = self._characters(dots, letter)
-        shown = own != " "
-        self._part(canvas.chars)[shown] = own[shown]
-        self._part(canvas.inks)[shown] = ink
+        is_drawn = own != " "
+        self._part(canvas.chars)[is_drawn] = own[is_drawn]
+        self._part(canvas.inks)[is_drawn] = ink
 
     def behind(self, canvas: Canvas, series: Sequence[ChartSeries], curves: Sequence[ScaledCurve]) -> None:
         """Areas first, then faint curves; the first of each is on top."""
@@ -92,10 +92,10 @@ class Area:
         x, low, high = x[known], low[known], high[known]
         lo, hi = self.frame.x
         at = lo + (hi - lo) * (np.arange(self.dots_wide) + 0.5) / self.dots_wide
-        inside = (at >= x[0]) & (at <= x[-1])
+        is_within = (at >= x[0]) & (at <= x[-1])
         top, bottom = self._dot_rows(np.interp(at, x, high)).round(), self._dot_rows(np.interp(at, x, low)).round()
         row, column = np.arange(self.dots_high)[:, None], np.arange(self.dots_wide)[None, :]
-        return np.asarray((row >= top) & (row <= bottom) & inside & ((row + column) % 2 == 0))
+        return np.asarray((row >= top) & (row <= bottom) & is_within & ((row + column) % 2 == 0))
 
     def curves(
         self, canvas: Canvas, which: Sequence[int], curves: Sequence[Columns], dashes: Sequence[int | None]
@@ -116,9 +116,9 @@ class Area:
             dash = np.resize(np.array(pattern), self.dots_wide) == 1
             together |= dots & (dash | lonely)
             own = self._characters(dots & (dash | lonely), LETTERS[i % len(LETTERS)])
-            shown = own != " "
-            chars[shown] = own[shown] if self.ascii_only else self._characters(together, "")[shown]
-            inks[shown] = SERIES + i
+            is_drawn = own != " "
+            chars[is_drawn] = own[is_drawn] if self.ascii_only else self._characters(together, "")[is_drawn]
+            inks[is_drawn] = SERIES + i
             if not self.ascii_only:  # a single dot is too faint for a single value
                 row, column = np.nonzero(dots & lonely)
                 chars[row // 4, column // 2] = "•"
@@ -176,11 +176,11 @@ class Area:
         room = f.left - 1
         canvas.chars[f.top : f.top + f.rows, room] = bar
         canvas.inks[f.top : f.top + f.rows, room] = AXIS
-        taken = set()
+        rows_used = set()
         for tick, label in zip(ticks.tolist(), labels, strict=True):
             row = self.row_of(tick)
-            if row not in taken:
-                taken.add(row)
+            if row not in rows_used:
+                rows_used.add(row)
                 short = label[: room - 1]
                 canvas.write(row, room - 1 - len(short), short, LABEL)
                 canvas.write(row, room, tick_mark, AXIS)

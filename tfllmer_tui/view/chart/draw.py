@@ -43,8 +43,8 @@ def draw(
     curves = [scaled_curve(s, log_x, log_y) for s in series]
     levels = [(line.name, scaled(line.y, log_y)) for line in lines]
     x_lo, x_hi = x_extent([curve.x for curve in curves], scaled_range(x_range, log_x))
-    shown = [curve for curve, s in zip(curves, series, strict=True) if not s.faint] if focus else None
-    y_lo, y_hi = y_extent(curves, x_lo, x_hi, [level for _, level in levels], shown)
+    focused = [curve for curve, s in zip(curves, series, strict=True) if not s.faint] if focus else None
+    y_lo, y_hi = y_extent(curves, x_lo, x_hi, [level for _, level in levels], focused)
 
     framed = width >= 20 and height >= 5
     head = int(legend and framed and height >= 7 and any(s.in_legend for s in series))

@@ -85,14 +85,14 @@ def y_extent(
     lines that at most double that."""
     lows, highs = [], []
     for curve in curves:
-        inside = slice(np.searchsorted(curve.x, x_lo, side="left"), np.searchsorted(curve.x, x_hi, side="right"))
+        window = slice(np.searchsorted(curve.x, x_lo, side="left"), np.searchsorted(curve.x, x_hi, side="right"))
         for y in (curve.y, curve.high):
-            seen = y[inside] if y is not None else np.zeros(0)
-            if len(seen) and math.isnan(seen.min()):
-                seen = seen[np.isfinite(seen)]
-            if len(seen):
-                lows.append(float(seen.min()))
-                highs.append(float(seen.max()))
+            visible = y[window] if y is not None else np.zeros(0)
+            if len(visible) and math.isnan(visible.min()):
+                visible = visible[np.isfinite(visible)]
+            if len(visible):
+                lows.append(float(visible.min()))
+                highs.append(float(visible.max()))
     known = [level for level in levels if math.isfinite(level)]
     if not lows:
         return widened(min(known, default=0.0), max(known, default=1.0))
