@@ -13,7 +13,7 @@ from tests.tui.app.terminal import Terminal, end_all, small_demo, terminal
 
 pytestmark = pytest.mark.xdist_group("machine")
 
-MANY, LONG = 700, 9_999
+MANY, LONG = 300, 9_999
 """Epochs that take a moment, and of a run that nobody waits for."""
 STOPPED = ("cancelled", "finished", "failed", "lost")
 
@@ -138,7 +138,7 @@ def test_a_day_at_the_terminal(folder: Path, size: tuple[int, int]) -> None:
         app.keys("C-r")
         app.shows("1 run queued", "6 runs")
         app.keys("M-1")
-        first = reaches(folder, "no-rec-pca 0", "running", seconds=400)
+        first = reaches(folder, "no-rec-pca 0", "running", seconds=900)
         app.keys("Home", "x")
         app.shows("Stop", "y yes")
         app.keys("y")
@@ -152,7 +152,7 @@ def test_a_day_at_the_terminal(folder: Path, size: tuple[int, int]) -> None:
 
         # Two are compared.
         for seed in (0, 1):
-            reaches(folder, f"no-norm {seed}", "finished", seconds=400)
+            reaches(folder, f"no-norm {seed}", "finished", seconds=900)
         app.keys("Down", "Space", "Space", "c")
         app.shows("test NDCG@10", "seed 0", "seed 1")
         app.keys("Escape", "U")
