@@ -87,7 +87,7 @@ def test_what_it_is_not_for_is_refused(tuning: TuningRecord, words: dict[str, An
 
 def test_a_form_takes_a_tuned_preset_and_says_where_settings_come_from(tuning: TuningRecord) -> None:
     assert "mine" in words()["tuned"]
-    form = dict.fromkeys((*AXES, "seeds", "set"), "") | {"method": "id, tf-llmer", "tuned": "mine"}
+    form = dict.fromkeys((*AXES, "seeds", "set", "on", "cluster"), "") | {"method": "id, tf-llmer", "tuned": "mine"}
     made = plan(form)
     assert [run.resolved.experiment.arm for run in made.runs] == list(ARMS)
     for run in made.runs:
