@@ -141,9 +141,8 @@ class Worker:
         return True
 
     def _nothing_comes(self, idle_s: float) -> bool:
-        if self._linger_s is None or idle_s < self._linger_s:
-            return False
-        return rows.leave(self._store, self.id, self._wishes)
+        late = self._linger_s is not None and idle_s >= self._linger_s
+        return late and rows.leave(self._store, self.id, self._wishes)
 
     def _beat(self) -> None:
         load = self._executor.load([job.placed for job in self._jobs.values()])
@@ -199,9 +198,12 @@ class Worker:
         try:
             handles = self._executor.start(tasks)
         except RefusedError as error:
-            for run in runs:
-                conclude(self._store, run, RunStatus.FAILED, str(error))
-                self._say(f"{run.id} failed: {error}")
+            if len(runs) > 1:  # it may be one of them that is not taken
+                for run in runs:
+                    self._start([run])
+                return
+            conclude(self._store, runs[0], RunStatus.FAILED, str(error))
+            self._say(f"{runs[0].id} failed: {error}")
             return
         except UserError:
             for run in runs:
@@ -365,9 +367,8 @@ class Worker:
     def _take_over(self, run: Run, dead: StoredWorker) -> None:
         if not is_alive(self._store, run):
             begun = bool(run.handle) or (run.pid, run.pid_start) != (dead.pid, dead.pid_start)
-            run = after_end(
-                self._store, run.id, "its worker is gone, and so is its process", blame=begun, worker_gone=True
-            )
+            gone = "its worker is gone, and so is its process"
+            run = after_end(self._store, run.id, gone, blame=begun, worker_gone=True)
             self._say(f"{run.id} of worker {dead.id} {run.status}" + (f": {run.reason}" if run.reason else ""))
         elif run.status == RunStatus.RUNNING and rows.adopt(self._store, run, self._row):
             threads, device = self._width(experiment_of(run).execution), run.device or "cpu"

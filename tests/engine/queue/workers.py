@@ -13,6 +13,7 @@ import psutil
 from engine.queue import enqueue, workers
 from engine.spec import Experiment
 from engine.store import Run, Store, get_run, list_runs, series
+from engine.store.runs import Target
 from tests.forks import start_python
 
 TINY: dict[str, Any] = {
@@ -48,9 +49,9 @@ def queue_training(store: Store, seed: int = 0, **changes: Any) -> Run:
     return enqueue(store, experiment, overrides={}, command=["tfllmer"])
 
 
-def queue_double(store: Store, mode: str, *, priority: int = 0, **changes: Any) -> Run:
+def queue_double(store: Store, mode: str, *, priority: int = 0, target: Target | None = None, **changes: Any) -> Run:
     experiment = Experiment.model_validate({"note": mode, **changes})
-    return enqueue(store, experiment, overrides={}, command=["tfllmer"], priority=priority)
+    return enqueue(store, experiment, overrides={}, command=["tfllmer"], priority=priority, target=target)
 
 
 def start_worker(

@@ -98,7 +98,7 @@ def worker(
         raise UserError(f"--on {on}: has devices of its own; leave {here} out")
     else:
         executor = named(on, store.files)
-        executor.check("")
+        executor.sees()
 
     os.nice(nice)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from engine.errors import UserError
 from engine.files import make_folder, write_text
 from engine.queue.executors.base import Ending, How, Offer, Placed, Resources, Task, thread_environment
 from engine.queue.executors.clusters import cluster_for
@@ -77,7 +78,15 @@ class RayExecutor:
 
     def start(self, tasks: Sequence[Task]) -> list[str]:
         make_folder(self._files)
-        return [self._submit(task) for task in tasks]
+        handles: list[str] = []
+        try:
+            for task in tasks:
+                handles.append(self._submit(task))
+        except UserError:
+            for handle in handles:
+                self.stop(handle, kill=True)
+            raise
+        return handles
 
     def _submit(self, task: Task) -> str:
         cluster, threads = cluster_for(RayCluster, task.cluster or DEFAULT), max(task.threads, 1)

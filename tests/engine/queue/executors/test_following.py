@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from engine.queue import cancel, workers
-from engine.queue.executors.base import Ending, How, Task
+from engine.queue.executors.base import Ending, How, RefusedError, Task
 from engine.queue.executors.local.children import Children
+from engine.queue.executors.local.devices import Devices
 from engine.queue.executors.local.executor import LocalExecutor
 from engine.queue.worker import Worker
 from engine.store import Store, get_run
+from engine.store.runs import Target
 from tests.engine.queue.workers import is_under_way, queue_double, until
 
 DOUBLE = str(Path(__file__).parents[1] / "double.py")
@@ -48,10 +50,29 @@ def follow(store: Store, run_id: str, then: Callable[[], None]) -> None:
 
     thread = threading.Thread(target=beside)
     thread.start()
-    Worker(store, Scheduler(store.files), lambda text: None).run()
+    Worker(store, Scheduler(store.files, starter=Children()), lambda text: None).run()
     left.set()
     thread.join()
     assert not failures, failures
+
+
+class Choosy(LocalExecutor):
+    """Takes several at once, and none of a cluster that it does not have."""
+
+    at_once = 4
+
+    def start(self, tasks: Sequence[Task]) -> list[str]:
+        if any(task.cluster == "none" for task in tasks):
+            raise RefusedError("there is no such cluster")
+        self._made = Children([sys.executable, DOUBLE, "finish", str(tasks[0].folder.root)])
+        return super().start(tasks)
+
+
+def test_a_run_that_is_refused_fails_alone(store: Store) -> None:
+    runs = [queue_double(store, "finish", target=Target("local", cluster)) for cluster in ("", "none")]
+    Worker(store, Choosy(store.files, Devices((), 1, 2), Children()), lambda text: None, 0.0).run()
+    ended = [get_run(store, run.id) for run in runs]
+    assert [(run.status, run.reason) for run in ended] == [("finished", ""), ("failed", "there is no such cluster")]
 
 
 def ask_this_process() -> None:
