@@ -27,6 +27,7 @@ from engine.store.curves.curves import window_in
 from engine.store.dialects.pieces import DAMAGE, among, array_of, json_number, json_text, words_of
 from engine.store.dialects.sql import sql
 from engine.store.queries.pace import Pace, pace_in, usual_in
+from engine.store.runs import Place
 
 AT_ONCE = 500
 """Rows that one look reads; the rest follow with the next ones, newest first."""
@@ -40,7 +41,7 @@ ShownStatus: TypeAlias = RunStatus | Literal["stopping"]
 _ACTIVE = (RunStatus.QUEUED, RunStatus.RUNNING)
 _STAMPS = sql(
     "SELECT run.id, status, spool_offset, attempt, cancel_requested, priority, position, worker_id, study_id, ended,"
-    " damage, {}, {}, {} FROM run",
+    " damage, {}, {}, {}, handle, handle_state FROM run",
     json_text("run.spec", "note"),
     words_of("name", "tag WHERE run_id = run.id", "name", ","),
     words_of("text", "note WHERE run_id = run.id", "id", ","),
@@ -48,7 +49,8 @@ _STAMPS = sql(
 _COLUMNS = sql(
     "run.id, method, ablation, arm, dataset, backbone, embedding, seed, config_hash, spec_hash, study.name, overrides,"
     " status, reason, cancel_requested, attempt, run.created, started, ended, result, {}, worker_id, device, priority,"
-    " position, {}, trashed IS NOT NULL, {}, {}, {}, data_hash, {}, {}",
+    " position, {}, trashed IS NOT NULL, {}, {}, {}, data_hash, {}, {},"
+    " executor, handle, handle_state",
     json_number("run.spec", "train", "epochs"),
     json_number("run.facts", "popularity_train_ce"),
     json_text("run.spec", "note"),
@@ -112,6 +114,8 @@ class RunRow:
     """Whether it cannot be trusted; `reason` says why."""
     archive: str | None = None
     """The archive that it came from; None where it was made here."""
+    place: str = ""
+    """Where it is carried out that is no process of a worker's machine: the executor, its job, and how that stands."""
 
 
 @dataclass(frozen=True)
@@ -318,6 +322,7 @@ def _row(row: tuple[Any, ...], live: _Live, usual_s: float | None) -> RunRow:
         removed=bool(row[26]),
         damaged=bool(why),
         archive=row[32],
+        place=str(Place(*row[33:36])) if row[34] else "",
     )
 
 

@@ -284,6 +284,22 @@ async def test_the_leaderboard_is_exported(filled: Path) -> None:
     assert Path("leaderboard-demo-test-hr-10.csv").read_text().count("\n") > 2
 
 
+async def test_the_queue_tells_jobs_of_a_cluster_and_how_they_stand(filled: Path) -> None:
+    store = open_store(filled)
+
+    def carried_out(state: str) -> None:
+        job = text("UPDATE run SET executor = 'slurm', handle = '1234_5', handle_state = :state WHERE id = :id")
+        with store.write() as session:
+            session.connection().execute(job, {"state": state, "id": id_of(6)})
+
+    carried_out("PENDING (Resources)")
+    async with opened(filled, (200, 40)) as pilot:
+        await press(pilot, "3")
+        await until(pilot, lambda: "slurm 1234_5 PENDING (Resources)" in screen_text(pilot))
+        carried_out("RUNNING on node17")
+        await until(pilot, lambda: "slurm 1234_5 RUNNING on node17" in screen_text(pilot))
+
+
 async def test_the_queue_is_reordered_and_cancelled(filled: Path) -> None:
     store = open_store(filled)
     async with opened(filled, (120, 40)) as pilot:

@@ -164,6 +164,7 @@ class QueueScreen(RunKeys):
             if row.status == RunStatus.RUNNING
             else row.ended
         )
+        running_at = row.place if row.status in (RunStatus.RUNNING, "stopping") else ""
         cells: dict[str, CellText] = {
             "status": [(STATUS.get(row.status, ("?", ""))[0], colors.status(row.status))],
             "place": [(place, colors["primary"])],
@@ -178,7 +179,7 @@ class QueueScreen(RunKeys):
             "since": [(span(now - since) if since else "", dim)],
             "priority": [(str(row.priority) if row.priority else "", dim)],
             "tag": [(printable(" ".join(row.tags)), colors["accent"])],
-            "reason": [(printable(row.reason), colors.status(row.status))],
+            "reason": [(printable(row.reason or running_at), colors.status(row.status))],
         }
         return [cells[column.key] for column in columns]
 
