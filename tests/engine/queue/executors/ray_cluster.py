@@ -40,15 +40,25 @@ class Node:
     """One node: the process of `ray start --block`, and all that it has started."""
 
     def __init__(self, folder: Path, *words: str) -> None:
+        self._folder, self._words = folder, words
+        self._process = self._start()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
         program = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", "--block"]
-        with open(folder / "ray.out", "ab") as out:
-            self._process = subprocess.Popen(
-                [*program, *SMALL, *PORTS, *words],
+        with open(self._folder / "ray.out", "ab") as out:
+            return subprocess.Popen(
+                [*program, *SMALL, *PORTS, *self._words],
                 env=os.environ | QUIET,
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
             )
+
+    def is_there(self) -> bool:
+        """Whether it has joined; one that gave up (Ray waits for half a minute only) is started again."""
+        if self._process.poll() is not None:
+            self._process = self._start()
+        return self.has("DashboardAgent") and self.has("RuntimeEnvAgent")
 
     @property
     def processes(self) -> list[psutil.Process]:
@@ -92,12 +102,12 @@ def ray_cluster(*nodes: Sequence[str]) -> Iterator[RayNodes]:
     names = ("port", "dashboard-port", "ray-client-server-port")
     named = [f"--{name}={port}" for name, port in zip(names, ports, strict=True)]
     try:
-        started.append(Node(folder, "--head", *named, f"--temp-dir={folder}/t", *nodes[0]))
+        started.append(Node(folder, *named, f"--temp-dir={folder}/t", *nodes[0]))
         address = f"http://127.0.0.1:{ports[1]}"
-        until(lambda: _answers(address), f"the head answers; log {folder}/ray.out", 300)
+        until(lambda: started[0].is_there() and _answers(address), "the head answers", 400)
         for words in nodes[1:]:
             started.append(Node(folder, f"--address=127.0.0.1:{ports[0]}", *words))
-        until(lambda: all(node.has("DashboardAgent") for node in started), "every node is there", 300)
+        until(lambda: all(node.is_there() for node in started), "every node is there", 400)
         yield RayNodes(address, started)
     finally:
         for node in reversed(started):

@@ -2,7 +2,6 @@
 
 import json
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +16,6 @@ from engine.queue.executors.ray.executor import RayExecutor
 from engine.queue.executors.registry import executor_class, executor_names
 from engine.queue.executors.slurm.executor import SlurmExecutor
 from engine.spool import RunFolder
-from tests.engine.queue.executors.cluster_of_one import require_slurm, slurm
-from tests.engine.queue.executors.ray_cluster import ray_cluster, require_ray
 
 from .contract import DEAF, PATIENT, Make, Work, shell
 
@@ -36,20 +33,6 @@ def child(folder: Path, program: list[str]) -> Executor:
 def warm(folder: Path, program: list[str]) -> Executor:
     server = [sys.executable, "-c", SERVER, json.dumps(program)]
     return LocalExecutor(folder, starter=Launcher(folder / "server.log", server))
-
-
-@pytest.fixture(scope="module")
-def slurm_here() -> Iterator[dict[str, str]]:
-    require_slurm()
-    with tempfile.TemporaryDirectory(prefix="slurm") as folder, slurm(Path(folder)) as env:  # sockets want short paths
-        yield env
-
-
-@pytest.fixture(scope="module")
-def ray_here() -> Iterator[dict[str, str]]:
-    require_ray()
-    with ray_cluster(["--num-cpus=4"]) as cluster:
-        yield {"RAY_API_SERVER_ADDRESS": cluster.address}
 
 
 CLUSTERS = {SlurmExecutor: "slurm_here", RayExecutor: "ray_here"}

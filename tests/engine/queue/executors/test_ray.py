@@ -11,7 +11,7 @@ import pytest
 from engine.errors import UserError
 from engine.files import write_text
 from engine.queue import target_of
-from engine.queue.executors.base import Ending, How
+from engine.queue.executors.base import Ending, How, Task
 from engine.queue.executors.clusters import cluster_for, find_cluster
 from engine.queue.executors.jobs import JobEnd, handle_file, read_end
 from engine.queue.executors.ray.cluster import RayCluster
@@ -19,8 +19,10 @@ from engine.queue.executors.ray.executor import RayExecutor, _asks
 from engine.queue.executors.ray.job import Ticket, ticket_file
 from engine.queue.executors.slurm.cluster import SlurmCluster
 from engine.spool import RunFolder
-from engine.store import Store, open_store
+from engine.store import Store, get_run, list_runs, open_store
 from tests.engine.queue.executors.contract import shell
+from tests.engine.queue.executors.ray_cluster import ray_cluster, require_ray
+from tests.engine.queue.executors.small_study import Bench
 from tests.engine.queue.workers import until
 
 NOBODY = "http://127.0.0.1:9"
@@ -200,3 +202,78 @@ def test_jobs_of_a_cluster_that_is_silent_live_until_it_must_be_gone(
         How.PREEMPTED, f"the Ray cluster at {NOBODY} of job run-1 no longer answers"
     )
     assert executor.ending("run-9") == Ending(How.VANISHED, "ray knows nothing of job run-9")
+
+
+# ------------------------------------------------------------------------------------ real clusters
+
+
+@pytest.mark.slow
+def test_a_study_goes_on_where_a_node_of_three_is_lost_and_gives_the_numbers_of_this_machine(tmp_path: Path) -> None:
+    require_ray()
+    with ray_cluster(["--head", "--num-cpus=1"], ["--num-cpus=1"], ["--num-cpus=1"]) as cluster:
+        there = Bench(tmp_path / "there", {"RAY_API_SERVER_ADDRESS": cluster.address})
+        here = Bench(tmp_path / "here", {})
+        there("study", "run", "small", "--on", "ray", "--detach")
+        store = there.store
+        lost: list[str] = []
+
+        def works_elsewhere() -> bool:
+            """Whether a node that is not the head works on a run that has saved its state; it is lost then."""
+            saved = [
+                run.id for run in list_runs(store) if run.status == "running" and store.folder(run.id).last.exists()
+            ]
+            for node in cluster.nodes[1:]:
+                if there_now := [run_id for run_id in saved if node.has(f"engine.job {store.folder(run_id).root}")]:
+                    node.kill()
+                    lost.extend(there_now)
+                    return True
+            return False
+
+        until(works_elsewhere, "a node that is not the head works on a run", 400)
+        (run_id,) = lost
+        there("study", "run", "small", "--on", "ray", "--json")
+        here("study", "run", "small", "--json")
+        assert there.table() == here.table()
+        runs = list_runs(store)
+        assert [run.status for run in runs] == ["finished"] * 4
+        assert {run.id: run.attempt for run in runs} == {run.id: 1 + (run.id == run_id) for run in runs}
+        again = get_run(store, run_id)
+        assert again.crashes == 0
+        assert f"ray, job {again.handle}: SUCCEEDED" in there("show", run_id)
+
+
+@pytest.mark.slow
+def test_shares_of_a_core_are_placed_and_a_cancelled_job_frees_its_share(
+    ray_here: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of four cores: two of 1.5 run, the third waits until one is stopped; one that waits is cancelled at once."""
+    for name, value in ray_here.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(RayExecutor, "poll_s", 0.3)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs" / "cluster").mkdir(parents=True)
+    (tmp_path / "configs" / "cluster" / "wide.yaml").write_text(
+        "meaning: wide\nexecutor: ray\ncpus: 1.5\ngrace_s: 20\n"
+    )
+    executor = RayExecutor(tmp_path, shell("while :; do sleep 0.1; done"))
+    folders = [RunFolder(tmp_path / name) for name in "abcd"]
+    for folder in folders:
+        folder.root.mkdir()
+    jobs = executor.start([Task(folder, 1, cluster="wide") for folder in folders])
+
+    def running() -> list[str]:
+        return [job for job in jobs if executor.state(job).startswith("RUNNING on")]
+
+    until(lambda: len(running()) == 2, "two run", 120)
+    before = running()
+    waiting = [job for job in jobs if job not in before]
+    assert {executor.state(job) for job in waiting} == {"PENDING (waits for CPUs, GPUs or memory)"}
+    executor.stop(waiting[0])
+    assert executor.ending(waiting[0]) == Ending(How.CANCELLED, f"ray job {waiting[0]} was stopped")
+    executor.stop(before[0])
+    until(lambda: waiting[1] in running(), "the other has the place", 120)
+    assert executor.ending(before[0]) == Ending(How.CANCELLED, f"ray job {before[0]} was stopped")
+    assert not executor.alive(waiting[0])
+    for job in jobs:
+        executor.stop(job, kill=True)
+    until(lambda: not any(executor.alive(job) for job in jobs), "all have ended", 120)

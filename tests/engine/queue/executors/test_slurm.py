@@ -1,14 +1,9 @@
 """Runs through a real SLURM of one node: an array, a job that is requeued in the middle, one that is cancelled."""
 
-import json
-import os
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -23,57 +18,16 @@ from engine.queue.executors.slurm.executor import SlurmExecutor
 from engine.queue.executors.slurm.job import RunJob
 from engine.spool import RunFolder
 from engine.store import get_run, list_runs, open_store
-from tests.engine.queue.executors.cluster_of_one import require_slurm, slurm
 from tests.engine.queue.executors.contract import shell
+from tests.engine.queue.executors.small_study import Bench
 from tests.engine.queue.workers import until
-
-STUDY = """
-meaning: two arms, two seeds
-question: do all executors give the same numbers?
-baseline: [id]
-set:
-  data: {source: {users: 60, items: 60, dim: 32}}
-  backbone: {width: 16}
-  train: {epochs: 40, until: budget}
-  execution: {checkpoint_s: 0.01}
-grid:
-  dataset: demo
-  backbone: sasrec
-  arm: [id, id-norm]
-  seed: 0-1
-"""
-
-
-class Bench:
-    """A working folder with a small study, and commands in it."""
-
-    def __init__(self, root: Path, env: dict[str, str]) -> None:
-        self.root, self.env = root, {k: v for k, v in env.items() if not k.startswith("TFLLMER_")}
-        (root / "configs" / "study").mkdir(parents=True)
-        (root / "configs" / "study" / "small.yaml").write_text(STUDY)
-
-    def __call__(self, *words: str) -> str:
-        program = [sys.executable, "-c", "from tfllmer_tui.cli import main; main()", *words]
-        done = subprocess.run(program, cwd=self.root, env=self.env, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def table(self) -> Any:
-        """What the study's runs came to: every metric of every cell, to the last bit."""
-        runs = json.loads(self("runs", "--json", "--limit", "0"))
-        return sorted((run["arm"], run["seed"], run["status"], json.dumps(run["test"])) for run in runs)
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[dict[str, str]]:
-    require_slurm()
-    with tempfile.TemporaryDirectory(prefix="slurm") as folder, slurm(Path(folder)) as env:  # sockets want short paths
-        yield dict(env)
 
 
 @pytest.mark.slow
-def test_a_study_with_one_preemption_gives_the_numbers_of_this_machine(cluster: dict[str, str], tmp_path: Path) -> None:
-    there, here = Bench(tmp_path / "there", cluster), Bench(tmp_path / "here", dict(os.environ))
+def test_a_study_with_one_preemption_gives_the_numbers_of_this_machine(
+    slurm_here: dict[str, str], tmp_path: Path
+) -> None:
+    there, here = Bench(tmp_path / "there", slurm_here), Bench(tmp_path / "here", {})
     there("study", "run", "small", "--on", "slurm", "--detach")
     store = open_store(there.root / "experiments.db")
 
@@ -82,7 +36,7 @@ def test_a_study_with_one_preemption_gives_the_numbers_of_this_machine(cluster: 
 
     until(saved, "one has saved its state", 300)
     run = next(run for run in list_runs(store) if store.folder(run.id).last.exists() and run.status == "running")
-    subprocess.run(["scontrol", "requeue", run.handle], env=cluster, check=True)
+    subprocess.run(["scontrol", "requeue", run.handle], env=slurm_here, check=True)
     there("study", "run", "small", "--on", "slurm", "--json")
     here("study", "run", "small", "--json")
     assert there.table() == here.table()
@@ -96,9 +50,9 @@ def test_a_study_with_one_preemption_gives_the_numbers_of_this_machine(cluster: 
 
 @pytest.mark.slow
 def test_jobs_end_as_their_programs_do(
-    cluster: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    slurm_here: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in cluster.items():
+    for name, value in slurm_here.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(SlurmExecutor, "poll_s", 0.3)
     executor = SlurmExecutor(tmp_path)
@@ -198,3 +152,24 @@ def test_cluster_presets_are_read_and_refused_with_their_place(tmp_path: Path, m
 )
 def test_times_are_read_as_sbatch_reads_them(text: str, minutes: int) -> None:
     assert SlurmCluster(meaning="", time=text).time == minutes
+
+
+@pytest.mark.slow
+def test_a_time_limit_that_slurm_ends_saves_the_state_and_takes_another_turn(
+    slurm_here: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in slurm_here.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(SlurmExecutor, "poll_s", 0.3)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs" / "cluster").mkdir(parents=True)
+    (tmp_path / "configs" / "cluster" / "short.yaml").write_text("meaning: a minute\ntime: 1\ngrace_s: 20\n")
+    folder = RunFolder(tmp_path / "run")
+    folder.root.mkdir()
+    text = "echo >> starts; [ -e saved ] && exit 4; trap 'echo >> saved; exit 0' TERM; while :; do sleep 0.1; done"
+    executor = SlurmExecutor(tmp_path, shell(f"cd {folder.root}; {text}"))
+    (job,) = executor.start([Task(folder, 1, cluster="short")])
+    until((folder.root / "saved").exists, "it was warned", 180)
+    until(lambda: executor.ending(job) is not None, "its second turn has ended", 300)
+    assert executor.ending(job) == Ending(How.EXIT, "ended with exit code 4 without a last word")
+    assert [(folder.root / name).read_text() for name in ("starts", "saved")] == ["\n\n", "\n"]
