@@ -38,6 +38,7 @@ from engine.reports.render.panels import (
     headings,
     looks,
     panel_grid,
+    points,
     shared_legend,
     titles,
     up_to,
@@ -58,6 +59,7 @@ FORMATS = ("pdf", "svg", "png", "pgf")
 _MOST_CURVES = 10
 _FLOOR = 1e-8  # of eigenvalues on a log axis
 _BINS = 40
+_WIDE = 10  # times the smallest value at which an axis is logarithmic
 _GROUP = "\\begingroup%\n\\providecommand\\mathdefault[1]{#1}%\n"  # matplotlib wants it in the preamble
 _STYLE: Any = {
     "font.size": 8,
@@ -70,9 +72,7 @@ _STYLE: Any = {
     "svg.hashsalt": "tfllmer",
 }
 
-
-_Part = TypeVar("_Part")
-"""A part of what a run recorded of its table."""
+_Part = TypeVar("_Part")  # of what a run recorded of its table
 
 
 def figures(kind: str, evidence: Sequence[Evidence], names: Path | None = None) -> Figure:
@@ -203,23 +203,30 @@ def _trade_off(evidence: Sequence[Evidence]) -> Figure:
     curves = families(evidence, LAMBDA)
     if not curves:
         raise UserError("figure lambda: needs runs of one arm with two or more embedding.reduce.lambda")
-    figure, panels = panel_grid(3)
-    for family, look in zip(curves, looks(), strict=False):
+    places = [_places(family) for family in curves]
+    figure, panels = panel_grid(2 + any(places))
+    for family, look, known in zip(curves, looks(), places, strict=False):
         for axes, metric in zip(panels, ("train_ce", "test.ndcg@10"), strict=False):
-            _points(axes, family, parse_metric(metric), look, label=family.label)
-        by_lambda = {x: _vectors(runs) for x, runs in family.runs.items()}
-        places = [(_mean(v.tv_ratio for v in of), _mean(v.retained for v in of), x) for x, of in by_lambda.items()]
-        known = [(tv, v, x) for tv, v, x in places if tv is not None and v is not None]
-        panels[2].plot([tv for tv, _, _ in known], [v for _, v, _ in known], marker="o", ms=3, lw=1, **look)
-        for tv, v, x in known:
-            panels[2].annotate(f"{x:g}", (tv, v), fontsize=6, xytext=(3, 3), textcoords="offset points")
-    for axes in panels[:2]:
-        axes.set(xlabel="lambda")
-    panels[0].set(ylabel="training CE (nats)")
-    panels[1].set(ylabel="test NDCG@10")
-    panels[2].set(xlabel="total variation ratio", ylabel="variance kept", title="points named by lambda")
+            points(axes, family, parse_metric(metric), look, label=family.label)
+        for axes in panels[2:]:
+            axes.plot([tv for tv, _, _ in known], [v for _, v, _ in known], marker="o", ms=3, lw=1, **look)
+            for tv, v, x in known:
+                axes.annotate(f"{x:g}", (tv, v), fontsize=6, xytext=(3, 3), textcoords="offset points")
+            axes.set(xlabel="total variation ratio", ylabel="variance kept", title="points named by lambda")
+    values = [x for family in curves for x in family.runs]
+    for axes, name in zip(panels, ("training CE (nats)", "test NDCG@10"), strict=False):
+        axes.set(xlabel="lambda", ylabel=name)
+        if 0 < _WIDE * min(values) <= max(values):
+            few_ticks(axes)
     shared_legend(figure)
     return figure
+
+
+def _places(family: Family) -> list[tuple[float, float, float]]:
+    """Total variation ratio, variance kept and lambda, where the runs recorded them."""
+    by_lambda = {x: _vectors(runs) for x, runs in family.runs.items()}
+    means = [(_mean(v.tv_ratio for v in of), _mean(v.retained for v in of), x) for x, of in by_lambda.items()]
+    return [(tv, v, x) for tv, v, x in means if tv is not None and v is not None]
 
 
 def _vectors(runs: Iterable[Evidence]) -> list[EmbeddingFacts]:
@@ -243,7 +250,7 @@ def _dose_response(evidence: Sequence[Evidence]) -> Figure:
     styles = dict(zip(dict.fromkeys(f.arm for members in by_panel.values() for f in members), looks(), strict=False))
     for axes, ((dial, where), members) in zip(panels, by_panel.items(), strict=True):
         for family in members:
-            _points(axes, family, metric, styles[family.arm], label=family.arm + _slope(family, metric))
+            points(axes, family, metric, styles[family.arm], label=family.arm + _slope(family, metric))
         axes.set(title=wrapped(where), xlabel=dial, ylabel="training CE (nats)")
         axes.legend(title="slope in nats per unit [95 %]", loc="upper center", bbox_to_anchor=(0.5, -0.25))
     return figure
@@ -263,7 +270,7 @@ def _row_length(evidence: Sequence[Evidence]) -> Figure:
     notes = []
     for axes, (where, few) in zip(panels, drawn.items(), strict=True):
         for family in few:
-            _points(axes, family, metric, styles[family.arm], label=family.arm)
+            points(axes, family, metric, styles[family.arm], label=family.arm)
         runs = [run for run in evidence if place_of(run.experiment) == where]
         level = _id_level(runs, metric)
         if level is not None:
@@ -301,13 +308,6 @@ def _slope(family: Family, metric: Metric) -> str:
     return f": {line.mean:+.3f}{interval}"
 
 
-def _points(axes: Axes, family: Family, metric: Metric, look: Mapping[str, Any], *, label: str) -> None:
-    """Means with their 95 % intervals over seeds."""
-    xs, summaries = family.summaries(metric)
-    half = [0.0 if s.hi is None else s.hi - s.mean for s in summaries]
-    axes.errorbar(xs, [s.mean for s in summaries], yerr=half, marker="o", ms=3, lw=1, capsize=2, label=label, **look)
-
-
 def _spectra(evidence: Sequence[Evidence]) -> Figure:
     """Eigenvalues of the curvature at uniform p, as shares of the largest, one panel per bench."""
 
@@ -329,7 +329,7 @@ def _norms(evidence: Sequence[Evidence]) -> Figure:
 
     def draw(axes: Axes, by_arm: Mapping[str, NormHistogram], styles: Mapping[str, Mapping[str, Any]]) -> None:
         low, high = (pick(one.edges[at] for one in by_arm.values()) for pick, at in ((min, 0), (max, -1)))
-        wide = 0 < 10 * low < high
+        wide = 0 < _WIDE * low < high
         bins = np.geomspace(low, high, _BINS + 1) if wide else np.linspace(low, high, _BINS + 1)
         for name, one in by_arm.items():
             axes.stairs(_shares(one, bins, log=wide), bins, label=name, lw=1.2, **styles[name])

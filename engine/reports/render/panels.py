@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.metrics import Metric
 from engine.reports.boards.arms import Arm, Bench
+from engine.reports.boards.doses import Family
 from engine.reports.stats.statistics import FloatArray
 
 if TYPE_CHECKING:
@@ -66,6 +68,13 @@ def headings(figure: Figure, panels: Sequence[Axes], names: Sequence[str], notes
         axes.set_title("\n".join(filter(None, [wrapped(name), *notes[i : i + 1]])))
     lines = max(axes.get_title().count("\n") + 1 for axes in panels)
     figure.set_figheight(figure.get_figheight() + _LINE * lines * math.ceil(len(panels) / 2))
+
+
+def points(axes: Axes, family: Family, metric: Metric, look: Mapping[str, Any], *, label: str) -> None:
+    """Means with their 95 % intervals over seeds."""
+    xs, summaries = family.summaries(metric)
+    half = [0.0 if s.hi is None else s.hi - s.mean for s in summaries]
+    axes.errorbar(xs, [s.mean for s in summaries], yerr=half, marker="o", ms=3, lw=1, capsize=2, label=label, **look)
 
 
 def choices(arms: Sequence[Arm]) -> str:

@@ -223,6 +223,14 @@ def test_every_kind_draws_what_the_runs_hold(tmp_path: Path) -> None:
     assert "+0.500 [" in (tmp_path / "dose.svg").read_text("utf-8")
 
 
+@pytest.mark.parametrize(("lambdas", "scale"), [((0.01, 0.1, 1), "log"), ((0.5, 1), "linear"), ((0, 0.1, 1), "linear")])
+def test_lambdas_far_apart_stand_on_a_logarithmic_axis(lambdas: tuple[float, ...], scale: str) -> None:
+    runs = [run for x in lambdas for run in trials("both", [5.0], sets=[f"embedding.reduce.lambda={x}"])]
+    figure = figures("lambda", runs)
+    assert [axes.get_xscale() for axes in figure.axes] == [scale, scale]  # nothing recorded the variance kept
+    assert [axes.get_ylabel() for axes in figure.axes] == ["training CE (nats)", "test NDCG@10"]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_letters_keep_their_size_on_a_page(kind: str) -> None:
     width, height = figures(kind, of_every_kind()[kind]).get_size_inches()
