@@ -20,6 +20,7 @@ from engine.errors import UserError
 from engine.files import StoreAddress, store_address
 from engine.spool import encode_number
 from engine.store.core.database import Store, open_store
+from engine.store.core.documents import fit_for_postgres
 from engine.store.core.places import MARKER
 from engine.store.core.sqlite_file import SqliteFile
 from engine.store.core.tables import Run, UTCDateTime, point
@@ -171,12 +172,15 @@ def _stored(table: Table, rows: RowReader, store: Store) -> Iterator[list[Row]]:
     listed = ", ".join(f'"{name}"' if is_file else _common_form(table.columns[name]) for name in names)
     order, marks = ", ".join(f'"{key}"' for key in keys), ", ".join("?" for _ in keys)
     places = [names.index(key) for key in keys]
+    documents = [place for place, column in enumerate(table.columns) if isinstance(column.type, JSON)]
     last: Row = ()
     while True:
         after = f"WHERE ({order}) > ({marks})" if last else ""
         query = f'SELECT {listed} FROM "{table.name}" {after} ORDER BY {order} LIMIT {_AT_ONCE}'
         stored = rows.execute(query, last).fetchall()
         piece = list(map(_plain_point if table is point else _plain, stored))
+        if documents:
+            piece = [_fit(row, documents) for row in piece]
         if piece:
             yield piece
             last = tuple(piece[-1][place] for place in places)
@@ -196,6 +200,11 @@ def _common_form(column: Column[Any]) -> str:
 
 def _plain(row: Row) -> Row:
     return tuple(map(_value, row))
+
+
+def _fit(row: Row, documents: list[int]) -> Row:
+    fit = {place: fit_for_postgres(row[place]) for place in documents if isinstance(row[place], str)}
+    return tuple(fit.get(place, value) for place, value in enumerate(row))
 
 
 def _plain_point(row: Row) -> Row:

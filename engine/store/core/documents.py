@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from engine.bounds import parse_json
 from engine.errors import UserError
+
+_UNFIT = re.compile(
+    r"(?<!\\)((?:\\\\)*)(?:\\u0000|\\ud[89ab][0-9a-f]{2}(?!\\ud[c-f][0-9a-f]{2})"
+    r"|(?<!\\ud[89ab][0-9a-f]{2})\\ud[c-f][0-9a-f]{2})",
+    re.IGNORECASE,
+)
+
+
+def fit_for_postgres(text: str) -> str:
+    """JSON without zeros and halves of characters, for which PostgreSQL refuses every question about a document."""
+    return _UNFIT.sub(r"\1\\ufffd", text) if "\\u" in text else text
 
 
 class DamagedDocument(dict[str, Any]):

@@ -14,7 +14,7 @@ from engine.bounds import parse_json
 from engine.errors import UserError
 from engine.files import ServerAddress
 from engine.store.core.connections import StoreError, json_text_of, metric_value, row_length
-from engine.store.core.documents import document
+from engine.store.core.documents import document, fit_for_postgres
 from engine.store.dialects.pieces import Computed
 from engine.store.dialects.sql import Cursor, Sql, postgres_marks
 
@@ -62,7 +62,7 @@ def connect(address: ServerAddress, wait_s: float, *, autocommit: bool = False) 
 
 def _adapt(connection: psycopg.Connection[Any]) -> None:
     """Text that PostgreSQL would refuse is told by what it stands for; documents come decoded."""
-    from psycopg.types.json import set_json_loads
+    from psycopg.types.json import set_json_dumps, set_json_loads
     from psycopg.types.string import StrDumperUnknown
 
     class TakenText(StrDumperUnknown):
@@ -70,6 +70,7 @@ def _adapt(connection: psycopg.Connection[Any]) -> None:
             return obj.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="backslashreplace")
 
     connection.adapters.register_dumper(str, TakenText)
+    set_json_dumps(_encoded, connection)  # SQLAlchemy does so for connections that it makes itself
     set_json_loads(lambda data: document(bytes(data).decode() if isinstance(data, bytes) else data), connection)
 
 
@@ -133,12 +134,16 @@ def engine_of(address: ServerAddress, wait_s: float, *, watched: bool = False) -
         "postgresql+psycopg://",
         creator=connected,
         poolclass=QueuePool,
-        json_serializer=json_text_of,
+        json_serializer=_encoded,
         json_deserializer=_decoded,
     )
     event.listen(engine, "checkin", put_away)
     event.listen(engine, "checkout", taken_out)
     return engine
+
+
+def _encoded(value: Any) -> str:
+    return fit_for_postgres(json_text_of(value))
 
 
 def _decoded(data: Any) -> Any:

@@ -259,7 +259,11 @@ def _in_spec(kind: Kind, path: tuple[str, ...], default: Any) -> Sql:
     if not isinstance(default, str | int | float):
         return value
     stored = int(default) if isinstance(default, bool) else default
-    filled = sql("CASE WHEN {} THEN {} ELSE {} END", json_missing("run.spec", *path), stored, value)
+    missing = json_missing("run.spec", *path)
+    filled = both(
+        sql("CASE WHEN {} THEN {} ELSE {} END", missing, stored, value),
+        sql("coalesce({}, CASE WHEN {} THEN {} END)", value, missing, stored),  # most have it, and each look costs
+    )
     return both(filled, value) if kind == "number" and isinstance(default, str) else filled
 
 

@@ -19,7 +19,7 @@ from engine.store.core.documents import DamagedDocument, document
 from engine.store.core.numbers import stored_number
 from engine.store.core.origin import ARCHIVE
 from engine.store.core.times import NEVER, stored_time
-from engine.store.dialects.pieces import DAMAGE, among, array_of, json_flag, json_text, limited, objects_of
+from engine.store.dialects.pieces import DAMAGE, among, array_of, json_flag, json_text, limited, objects_of, read_once
 from engine.store.dialects.sql import RowReader, Sql, both, column, joined, sql
 from engine.store.finding import unknown_run
 
@@ -116,7 +116,7 @@ def _chosen(columns: Sql, where: Sql | None, wanted: Mapping[str, str | None], *
     conditions = [] if trashed is None else [Sql(f"run.trashed IS {'NOT ' if trashed else ''}NULL")]
     conditions += [sql("{} = {}", column(name), value) for name, value in wanted.items() if value is not None]
     conditions += [] if where is None else [where]
-    return sql("SELECT {} FROM run WHERE {}", columns, joined(" AND ", conditions or [Sql("TRUE")]))
+    return read_once(columns, sql("WHERE {}", joined(" AND ", conditions or [Sql("TRUE")])))
 
 
 _OWN = (

@@ -9,6 +9,7 @@ from engine.errors import UserError
 from engine.records import RunStatus, StudyCell
 from engine.spec import Experiment
 from engine.store import (
+    Run,
     Store,
     find_run,
     list_records,
@@ -158,3 +159,17 @@ def test_the_folder_keeps_what_the_row_has(store: Store, tmp_path: Path) -> None
     assert (kept["tags"], kept["status"], kept["reason"]) == (["kept"], "failed", "by hand")
     assert datetime.fromisoformat(kept["created"]) == run.created
     assert check(store) == []
+
+
+def test_halves_of_characters_in_a_document_hide_nothing(store: Store) -> None:
+    odd, plain = new_run(store, note="zero \0, whole \N{GRINNING FACE}, \\u0000"), new_run(store, seed=1)
+    facts = {"measured": {"half": "\ud83d, \ude00", "n_users": 3}}
+    with store.write() as session:
+        row = session.get_one(Run, odd.id)
+        row.facts, row.result, row.status = facts, {"epochs": 7, "text": "\0 \udfff"}, RunStatus.FINISHED
+    fields = [all_fields()[name] for name in ("train.lr", "seed", "epochs", "row_length")]
+    by_id = {run_id: values for run_id, *values in list_values(store, fields)}
+    assert by_id[odd.id][:3] == [odd.spec["train"]["lr"], 0, 7]
+    assert by_id[plain.id][:3] == [plain.spec["train"]["lr"], 1, None]
+    assert by_id[odd.id][3] == by_id[plain.id][3]
+    assert len(list_values(store, fields, order=order_by("-ndcg@10"))) == 2
