@@ -59,8 +59,12 @@ class Terminal:
     def keys(self, *names: str) -> None:
         """Press keys, by tmux' names for them: `Enter`, `Escape`, `C-r`, `x`."""
         for name in names:
+            before = self.screen() if name == "Escape" else ""
             self._do("send-keys", name)
             time.sleep(0.2)  # as people type
+            end = time.monotonic() + 3
+            while before and self.screen() == before and time.monotonic() < end:
+                time.sleep(0.1)  # a busy app would read it and the next key in one piece: as that key with Alt
 
     def at_once(self, *names: str) -> None:
         """Press keys without a pause between them."""

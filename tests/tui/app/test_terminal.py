@@ -10,6 +10,7 @@ import pytest
 
 from engine.store import Run, list_runs, open_store
 from tests.tui.app.terminal import Terminal, end_all, small_demo, terminal
+from tfllmer_tui.tui.screens.launch import FORM
 
 pytestmark = pytest.mark.xdist_group("machine")
 
@@ -67,7 +68,7 @@ def launch(app: Terminal, **fields: str) -> None:
     app.keys("n")
     app.shows("ctrl+r launches")
     time.sleep(0.5)
-    names = ("method", "ablation", "dataset", "backbone", "embedding", "seeds", "set")
+    names = [box.name for box in FORM if box.name != "cluster"]  # which is there for jobs of a cluster alone
     for name, after in zip(names, (*names[1:], ""), strict=True):
         if name in fields:
             app.type(fields[name])
@@ -87,7 +88,7 @@ def test_the_demo_is_launched_watched_and_found_again(folder: Path) -> None:
         app.keys("Enter")
         app.shows("full · demo", "epoch", "Edit a copy")
         app.keys("Escape")
-        app.shows("3 runs", "Compare")
+        app.shows("3 runs", "Fold")
         app.keys("q")
         assert app.ends() == 0
         app.start()

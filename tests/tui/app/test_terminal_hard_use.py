@@ -12,6 +12,7 @@ from engine.records import RunStatus
 from engine.store import Store, list_runs, open_store
 from tests.tui.app.bench import id_of
 from tests.tui.app.terminal import Terminal, end_all, small_demo, terminal
+from tfllmer_tui.tui.screens.launch import FORM
 
 pytestmark = pytest.mark.xdist_group("machine")
 
@@ -290,7 +291,7 @@ def running_work_is_asked_for(app: Terminal, store: Store) -> None:
     """`x` on what runs is a question, on what waits it can be undone."""
     app.keys("n")
     app.shows("ctrl+r launches")
-    app.keys(*["Down"] * 6)  # to the last field, where the settings are
+    app.keys(*["Down"] * [box.name for box in FORM].index("set"))
     app.type("train.epochs=9999")
     app.shows("1 new run")
     app.keys("C-r", "M-1")
