@@ -4,6 +4,8 @@ import importlib
 import math
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -16,6 +18,7 @@ from engine.store import queue as rows
 from engine.store.annotations import add_note, add_tag, trash
 from engine.store.copying import copy_store
 from engine.store.core.server import PostgresServer
+from engine.store.queries.feed import Feed
 from engine.store.upkeep import check
 from tests.engine.store.backends.test_contract import finished_run
 from tests.engine.store.helpers import new_run, spool_of, write_points
@@ -125,8 +128,6 @@ def test_what_is_read_while_folders_are_copied_is_not_ahead_of_them(
 def test_a_store_is_copied_while_others_write_and_look_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_server: str
 ) -> None:
-    from engine.store.queries.feed import Feed
-
     server = new_schema(postgres_server, "busy")
     monkeypatch.setenv("TFLLMER_FILES", str(tmp_path / "server.files"))
     store = open_store(server)
@@ -169,3 +170,56 @@ def test_a_store_is_copied_while_others_write_and_look_on(
     shutil.rmtree(store.files)
     found = check(copy)
     assert all(finding.kind == "behind" for finding in found), found
+
+
+WRITER = """
+import sys
+from engine.spool import SpoolWriter
+from engine.store import ingest, open_store
+store = open_store(sys.argv[1])
+spool = SpoolWriter(store.folder(sys.argv[2]))
+for start in range(0, 3000, 50):
+    for step in range(start, start + 50):
+        spool.points(step, {"loss": float(step), "other": -float(step)})
+    ingest(store, sys.argv[2])
+spool.close()
+"""
+
+
+@pytest.mark.slow
+def test_eight_processes_write_while_a_screen_looks_on_and_copies_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_server: str
+) -> None:
+    server = new_schema(postgres_server, "processes")
+    monkeypatch.setenv("TFLLMER_FILES", str(tmp_path / "server.files"))
+    store = open_store(server)
+    runs = [new_run(store, seed=seed) for seed in range(8)]
+    words = [[sys.executable, "-c", WRITER, store.name, run.id] for run in runs]
+    writers = [subprocess.Popen(each, env=store.environment) for each in words]
+    feed, copies, seen = Feed(store), list[Path](), dict[str, int]()
+    while any(writer.poll() is None for writer in writers):
+        if feed.changed():
+            seen |= {row.id: len(row.curve) for row in feed.read().rows}
+        if len(copies) < 3:
+            copies.append(tmp_path / f"copy{len(copies)}.db")
+            copied = copy_store(server, copies[-1])
+            assert copied.tables["run"].rows == 8
+    assert [writer.returncode for writer in writers] == [0] * 8
+    seen |= {row.id: len(row.curve) for row in feed.read().rows}
+    feed.close()
+    assert seen.keys() == {run.id for run in runs}
+    expected = list(range(3000))
+    for name, sign in (("loss", 1), ("other", -1)):
+        for run in runs:
+            there = series(store, run.id, name)
+            assert there.steps.tolist() == expected
+            assert there.values.tolist() == [sign * float(step) for step in expected]
+    assert info(store)["points"] == 2 * 8 * 3000
+    assert check(store) == []
+    for path in copies:
+        copy = open_store(path)
+        for run in runs:  # what was not in it yet is in the spools that came with it
+            ingest(copy, run.id)
+            steps = series(copy, run.id, "loss").steps.tolist()
+            assert steps == expected[: len(steps)]
+        assert check(copy) == []
