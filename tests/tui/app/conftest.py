@@ -38,6 +38,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("textual.constants.TEXTUAL_ANIMATIONS", "none")
     monkeypatch.setattr("textual.app.wait_for_idle", drained)
     monkeypatch.setattr("textual.pilot.wait_for_idle", drained)
+    monkeypatch.setattr("textual.screen.UPDATE_PERIOD", 0.1)  # who waits for rest draws: the clock seldom has to
     monkeypatch.setattr("tfllmer_tui.tui.watch.EVERY_S", 0.05)
 
 
