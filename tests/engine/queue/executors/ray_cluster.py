@@ -41,6 +41,7 @@ class Node:
 
     def __init__(self, folder: Path, *words: str) -> None:
         self._folder, self._words = folder, words
+        self.starts = 1
         self._process = self._start()
 
     def _start(self) -> "subprocess.Popen[bytes]":
@@ -57,16 +58,21 @@ class Node:
     def is_there(self) -> bool:
         """Whether it has joined; one that gave up (Ray waits for half a minute only) is started again."""
         if self._process.poll() is not None:
+            self.kill()
+            self.starts += 1
+            assert self.starts < 8, f"it does not start; log {self._folder}/ray.out"
             self._process = self._start()
         return self.has("DashboardAgent") and self.has("RuntimeEnvAgent")
 
     @property
     def processes(self) -> list[psutil.Process]:
-        try:
-            first = psutil.Process(self._process.pid)
-            return [first, *first.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
+        """Also those that the first one has left behind in its session."""
+        found: dict[int, psutil.Process] = {}
+        for process in psutil.process_iter():
+            with suppress(ProcessLookupError, psutil.NoSuchProcess):
+                if os.getsid(process.pid) == self._process.pid:
+                    found |= {each.pid: each for each in (process, *process.children(recursive=True))}
+        return list(found.values())
 
     def has(self, text: str) -> bool:
         """Whether one of its processes was started with words like these."""

@@ -3,7 +3,6 @@
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,7 +23,9 @@ from tests.engine.queue.executors.contract import shell
 from tests.engine.queue.executors.ray_cluster import ray_cluster, require_ray
 from tests.engine.queue.executors.small_study import Bench
 from tests.engine.queue.workers import until
+from tests.forks import start_python
 
+MAIN = "import runpy; runpy.run_module('engine.queue.executors.ray.job', run_name='__main__')"
 NOBODY = "http://127.0.0.1:9"
 
 
@@ -43,10 +44,8 @@ class Job:
         write_text(ticket_file(self.files, self.name), ticket.model_dump_json())
         write_text(handle_file(self.folder.root), self.name)
 
-    def start(self) -> "subprocess.Popen[bytes]":
-        module = "engine.queue.executors.ray.job"
-        words = [sys.executable, "-P", "-m", module, str(ticket_file(self.files, self.name))]
-        return subprocess.Popen(words, start_new_session=True, stdout=subprocess.DEVNULL)
+    def start(self) -> "subprocess.Popen[str]":
+        return start_python(MAIN, str(ticket_file(self.files, self.name)), start_new_session=True)
 
     def has(self, name: str) -> bool:
         return (self.folder.root / name).exists()
