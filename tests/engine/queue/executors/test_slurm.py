@@ -166,7 +166,8 @@ def test_a_time_limit_that_slurm_ends_saves_the_state_and_takes_another_turn(
     (tmp_path / "configs" / "cluster" / "short.yaml").write_text("meaning: a minute\ntime: 1\ngrace_s: 20\n")
     folder = RunFolder(tmp_path / "run")
     folder.root.mkdir()
-    text = "echo >> starts; [ -e saved ] && exit 4; trap 'echo >> saved; exit 0' TERM; while :; do sleep 0.1; done"
+    text = "trap '' USR2; trap 'echo >> saved; exit 0' TERM; echo >> starts"  # a shell forgets what is blocked
+    text = f"{text}; [ -e saved ] && exit 4; while :; do sleep 0.1; done"
     executor = SlurmExecutor(tmp_path, shell(f"cd {folder.root}; {text}"))
     (job,) = executor.start([Task(folder, 1, cluster="short")])
     until((folder.root / "saved").exists, "it was warned", 180)
