@@ -32,6 +32,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import zip_longest
+from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -127,7 +128,7 @@ class SpoolWriter:
         self._root = folder.root
         self._file = os.open(folder.spool, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)  # as the umask lets it be
         self._end_last_line()
-        self._size = os.fstat(self._file).st_size
+        self._size = RawValue("q", os.fstat(self._file).st_size)  # shared with what is forked, which writes here too
 
     def _end_last_line(self) -> None:
         """A line that a killed process left torn goes; one that lacks only its newline gets it."""
@@ -148,13 +149,13 @@ class SpoolWriter:
 
     def _append(self, record: Mapping[str, Any]) -> None:
         line = to_json(record).encode() + b"\n"
-        if os.fstat(self._file).st_size != self._size:  # its lock was lost, as a file server may do with one that hangs
+        if os.fstat(self._file).st_size != self._size.value:  # a file server may take the lock from one that hangs
             raise SupersededError(f"{self._root}: another process has taken the run up; this one leaves")
         written = os.write(self._file, line)
         if written < len(line):  # the disk is full: a torn line would take the next record with it
-            os.ftruncate(self._file, self._size)
+            os.ftruncate(self._file, self._size.value)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._root))
-        self._size += written
+        self._size.value += written
 
     def start(self, attempt: int, pid: int, pid_start: float) -> None:
         self._append({"r": "start", "attempt": attempt, "pid": pid, "pid_start": pid_start, "at": _now()})

@@ -6,7 +6,9 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
@@ -14,14 +16,14 @@ from typing import Any
 
 import torch
 
-from engine import spec
+from engine import job, spec
 from engine.data import load_dataset, split_dataset
 from engine.data.cases import held_out
 from engine.errors import RankLostError
 from engine.models.base import Trained
 from engine.models.registry import build
 from engine.models.sequential.recommender import SequentialRecommender
-from engine.spool import RunFolder
+from engine.spool import RunFolder, read_records
 from engine.training import loop, ranking
 from engine.training.checkpoint import load_weights
 from engine.training.losses import criterion
@@ -220,6 +222,34 @@ def hanging(parallel: Parallel) -> None:
     time.sleep(600)
 
 
+def ended(folder: RunFolder) -> bool:
+    return any(record["r"] == "end" for record in read_records(folder.spool)[0])
+
+
+def as_job(folder: RunFolder, *, kills: bool = False) -> dict[str, Any]:
+    """A run by its entry point: its exit code and records. `kills`: its second process is killed in the middle."""
+    folder.root.mkdir()
+    one = experiment(epochs=400 if kills else 2)
+    folder.spec.write_text(spec.to_json(one))
+    parent = os.getpid()
+    killer = os.fork() if kills else 0
+    if kills and killer == 0:
+        while not folder.last.exists() and os.getppid() == parent and not ended(folder):
+            time.sleep(0.05)
+        listed = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        os.kill(max(int(pid) for pid in listed), signal.SIGKILL)
+        os._exit(0)
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+        code = job.main([str(folder.root)])
+    if kills:
+        os.waitpid(killer, 0)
+    records, _ = read_records(folder.spool)
+    kinds = Counter(record["r"] for record in records)
+    errors = [record["text"] for record in records if record["r"] == "event" and record["level"] == "error"]
+    steps = [record["step"] for record in records if record["r"] == "points" and "train_ce" in record["values"]]
+    return {"code": code, "results": kinds["result"], "ends": kinds["end"], "errors": errors, "measured": steps[:3]}
+
+
 def end_of(work: Callable[[Parallel], Any]) -> str:
     try:
         in_ranks(SIZE, met(work), lambda: False)
@@ -238,6 +268,10 @@ def main(home: Path) -> None:
             name: in_ranks(SIZE, met(partial(resumed, home=home / name)), never) for name in ("whole tables", "slices")
         },
         "ends": {work.__name__: end_of(work) for work in (killed, raising, hanging)},
+        "jobs": {
+            "whole": as_job(RunFolder(home / "job")),
+            "killed": as_job(RunFolder(home / "killed"), kills=True),
+        },
         "left": [
             each for each in map(str, Path("/proc").glob(f"{os.getpid()}/task/*/children")) if Path(each).read_text()
         ],

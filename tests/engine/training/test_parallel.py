@@ -61,6 +61,13 @@ def test_a_resumed_run_is_the_uninterrupted_one_and_files_are_written_once(found
     assert found["resumed"] == {"whole tables": as_it_should, "slices": as_it_should}
 
 
+def test_a_job_is_told_once_and_one_that_lost_a_process_leaves_no_last_word(found: Any) -> None:
+    assert found["jobs"]["whole"] == {"code": 0, "results": 1, "ends": 1, "errors": [], "measured": [0, 11, 22]}
+    killed = found["jobs"]["killed"]
+    assert (killed["code"], killed["results"], killed["ends"]) == (1, 0, 0)
+    assert killed["errors"] == ["the process of rank 1 (of 2) was killed by signal 9 (SIGKILL)"]
+
+
 def test_the_end_of_one_process_is_the_end_of_all_with_its_reason(found: Any) -> None:
     assert found["ends"] == {
         "killed": "RankLostError: the process of rank 1 (of 2) was killed by signal 9 (SIGKILL)",
