@@ -50,6 +50,7 @@ class _Report:
 def in_ranks(size: int, work: Work, should_stop: Callable[[], bool]) -> Any:
     """The result of `work` in the first of `size` processes. Once `should_stop` is true it gets SIGTERM. Where one
     fails all are ended, and its error is raised; RankLostError where it left none."""
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # to count GPUs without CUDA, which no fork survives
     # torch's synchronised modules ask for its compiler: imported here, it is there for all of them
     importlib.import_module("torch._dynamo")
     with tempfile.TemporaryDirectory(prefix="tfllmer-ranks-") as place:
