@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import time
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,24 +69,29 @@ class _Forked(subprocess.Popen[str]):
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
 
 
-@cache
-def _server() -> socket.socket:
-    """The socket of this process's server."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    process = subprocess.Popen(
-        [sys.executable, "-c", _SERVER, str(theirs.fileno())],
-        cwd=_ROOT,
-        stdin=subprocess.DEVNULL,
-        pass_fds=[theirs.fileno()],
-    )
-    theirs.close()
+_SERVERS: list[tuple["subprocess.Popen[bytes]", socket.socket]] = []
 
-    def end() -> None:
+
+def _server() -> socket.socket:
+    """The socket of this process's server; of another one where a test has ended it."""
+    if not _SERVERS or _SERVERS[-1][0].poll() is not None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        process = subprocess.Popen(
+            [sys.executable, "-c", _SERVER, str(theirs.fileno())],
+            cwd=_ROOT,
+            stdin=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+        )
+        theirs.close()
+        _SERVERS.append((process, ours))
+    return _SERVERS[-1][1]
+
+
+@atexit.register
+def _end() -> None:
+    for process, ours in _SERVERS:
         ours.close()
         process.wait()
-
-    atexit.register(end)
-    return ours
 
 
 def wait_for_code(number: int) -> str:
