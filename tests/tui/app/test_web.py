@@ -109,8 +109,11 @@ async def test_with_actions_a_token_opens_the_page_and_runs_can_be_cancelled(fil
         async with browser(filled.parent / "profile") as tab:
             for refused in (bare, f"{bare}?token=guess"):
                 await tab.go(refused)
-                await asyncio.sleep(0.5)
-                assert str(await tab.evaluate("document.body.innerText")).startswith("403: this view needs the address")
+                said = "location.href + ' ' + document.readyState + ' ' + document.body?.innerText"
+                end = time.monotonic() + 60
+                while f"{refused} complete 403: this view needs the address" not in str(await tab.evaluate(said)):
+                    assert time.monotonic() < end, await tab.evaluate(said)
+                    await asyncio.sleep(0.1)
             await tab.go(address)
             text = await tab.shows("no-rec-pca", "10 runs")
             assert "read-only" not in text
