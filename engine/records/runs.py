@@ -241,3 +241,15 @@ class RunRecord:
 
 def _iso(at: datetime) -> str:
     return at.isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What carries a run out that is no process of a worker's machine: the executor, its job, and how that stands."""
+
+    executor: str
+    job: str
+    state: str
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.executor, self.job, self.state)))

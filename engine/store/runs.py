@@ -17,7 +17,7 @@ from ulid import ULID
 from engine import spec
 from engine.errors import UserError
 from engine.files import make_folder, without_password, write_text
-from engine.records import RunFacts, RunResult, RunStatus
+from engine.records import Place, RunFacts, RunResult, RunStatus
 from engine.records.decoding import mapping, whole
 from engine.spec import Experiment
 from engine.store.core.database import Store
@@ -32,18 +32,6 @@ class Target:
 
     executor: str
     cluster: str = ""
-
-
-@dataclass(frozen=True)
-class Place:
-    """What carries a run out that is no process of a worker's machine: the executor, its job, and how that stands."""
-
-    executor: str
-    job: str
-    state: str
-
-    def __str__(self) -> str:
-        return " ".join(filter(None, (self.executor, self.job, self.state)))
 
 
 def place_of(run: Run) -> Place | None:

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from engine.bounds import parse_json
 from engine.metrics import SELECTION, metrics_of_test
-from engine.records import RunResult, RunStatus, best_epoch
+from engine.records import Place, RunResult, RunStatus, best_epoch
 from engine.records.decoding import mapping, number, numbers, whole
 from engine.store.core.connections import StoreError
 from engine.store.core.database import Store, Watch
@@ -27,7 +27,6 @@ from engine.store.curves.curves import window_in
 from engine.store.dialects.pieces import DAMAGE, among, array_of, json_number, json_text, words_of
 from engine.store.dialects.sql import sql
 from engine.store.queries.pace import Pace, pace_in, usual_in
-from engine.store.runs import Place
 
 AT_ONCE = 500
 """Rows that one look reads; the rest follow with the next ones, newest first."""
