@@ -48,9 +48,11 @@ def read_end(files: Path, job: str) -> JobEnd | None:
         return None
 
 
-def start_child(folder: RunFolder, argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start the work of a run; its output goes to the run's log. Told to leave, it saves its state and says that it
-    goes on elsewhere."""
+def start_child(
+    folder: RunFolder, argv: Sequence[str], environment: Mapping[str, str], own_group: bool = False
+) -> subprocess.Popen[bytes]:
+    """Start the work of a run, in a process group of its own if asked; its output goes to the run's log. Told to
+    leave, it saves its state and says that it goes on elsewhere."""
     with open(folder.log, "ab") as log:
         return subprocess.Popen(
             argv,
@@ -58,4 +60,5 @@ def start_child(folder: RunFolder, argv: Sequence[str], environment: Mapping[str
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**run_environment(), **environment} | {REQUEUES: "1"},
+            process_group=0 if own_group else None,
         )

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -46,11 +47,11 @@ class RunJob:
         signal.signal(signal.SIGTERM, self._leave)
         # SLURM's warning may reach all processes of a job: this one tells its child, which keeps it blocked
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
-        self._child = start_child(folder, self._argv, self._environment)
+        self._child = start_child(folder, self._argv, self._environment, own_group=True)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
         if self._stopped:  # asked before there was a child
             self._child.terminate()
-        code = self._child.wait()
+        code = _end_of(self._child)
         write_text(end, JobEnd(folder=self._folder, code=code, stopped=self._stopped).model_dump_json())
         return code
 
@@ -67,6 +68,16 @@ class RunJob:
         self._stopped = True
         if self._child is not None:
             self._child.terminate()
+
+
+def _end_of(child: subprocess.Popen[bytes]) -> int:
+    """The exit code, once the child has ended. What it left behind in its group ends with it: the place is free for
+    the next run before SLURM cleans up."""
+    with suppress(ChildProcessError):
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # unreaped, its number is still that of its group
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    return child.wait()
 
 
 def _has_ended(child: int, patience_s: float) -> bool:
