@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TypeVar, assert_never
+from typing import Any, TypeVar, assert_never
 
 import torch
 from torch.optim import Optimizer
@@ -28,7 +28,18 @@ def _without_compiler(kind: type[_Kind]) -> type[_Kind]:
     return type(kind.__name__, (kind,), methods)
 
 
-_SGD = _without_compiler(torch.optim.SGD)
+class _SGD(_without_compiler(torch.optim.SGD)):  # type: ignore[misc]
+    """A parameter that is freed later than others starts with no velocity, as they did."""
+
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            for parameter in group["params"] if group["momentum"] else []:
+                state = self.state[parameter]
+                if parameter.grad is not None and state.get("momentum_buffer") is None:
+                    state["momentum_buffer"] = torch.zeros_like(parameter)
+        return super().step(closure)
+
+
 _ADAM = _without_compiler(torch.optim.Adam)
 _ADAMW = _without_compiler(torch.optim.AdamW)
 

@@ -1,7 +1,7 @@
 """Optimisers do what their names say, and runs with them resume to the bit."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from engine import spec
 from engine.data import load_dataset, split_dataset
+from engine.models.base import Trained
 from engine.models.registry import build
 from engine.training import loop
 from engine.training.optimizer import make_optimizer
@@ -56,3 +57,33 @@ def test_a_resumed_run_with_sgd_equals_an_uninterrupted_one(settings: dict[str, 
 def test_each_optimizer_is_another_run() -> None:
     kinds: list[spec.Optimizer] = [spec.Adam(), spec.AdamW(), spec.SGD(), spec.SGD(momentum=0.9)]
     assert len({spec.config_hash(spec.Experiment(train=spec.Train(optimizer=kind))) for kind in kinds}) == 4
+
+
+class Two(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.early = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+        self.late = torch.nn.Parameter(torch.tensor([3.0, 0.5]))
+
+
+@pytest.mark.parametrize(
+    "kind", [spec.Adam(), spec.AdamW(), spec.SGD(), spec.SGD(momentum=0.9)], ids=["adam", "adamw", "sgd", "momentum"]
+)
+def test_a_table_that_is_freed_later_steps_as_if_it_began_then(kind: spec.Optimizer) -> None:
+    settings = spec.Train(optimizer=kind, lr=0.1)
+    model, alone = Two(), Two()
+    optimizer, fresh = (
+        make_optimizer(cast("Trained", model), settings),
+        make_optimizer(cast("Trained", alone), settings),
+    )
+    for step in range(3):
+        model.late.requires_grad_(step > 0)
+        optimizer.zero_grad()
+        ((model.early**2).sum() + (model.late**2).sum()).backward()
+        optimizer.step()
+        if step > 0:
+            fresh.zero_grad()
+            (alone.late**2).sum().backward()
+            fresh.step()
+    assert torch.equal(model.late, alone.late)
+    assert not torch.equal(model.late, Two().late)
