@@ -93,10 +93,15 @@ class Terminal:
         self._do("send-keys", "-H", *(f"{byte:x}" for byte in sequence.encode()))
 
     def place(self, text: str) -> tuple[int, int]:
-        """Where a text begins on screen, once it is there: column and row from 0."""
-        lines = self.shows(text).splitlines()
-        row = next(row for row, line in enumerate(lines) if text in line)
-        return lines[row].index(text), row
+        """Where a text begins on screen, once it is there and stays: column and row from 0. A page that is still
+        being laid out moves it from under the mouse."""
+        seen: tuple[int, int] | None = None
+        while True:
+            lines = self.shows(text).splitlines()
+            row = next(row for row, line in enumerate(lines) if text in line)
+            if seen == (seen := (lines[row].index(text), row)):
+                return seen
+            time.sleep(0.2)
 
     def rang(self) -> bool:
         """Whether the bell has rung."""
