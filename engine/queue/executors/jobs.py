@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
-from engine.queue.executors.base import run_environment
+from engine.queue.executors.base import Placed, run_environment
 from engine.spool import REQUEUES, RunFolder
 
 
@@ -62,3 +64,42 @@ def start_child(
             env={**run_environment(), **environment} | {REQUEUES: "1"},
             process_group=0 if own_group else None,
         )
+
+
+class SchedulerExecutor:
+    """What executors that hand runs to a scheduler have in common: it has no devices of its own, and no more than
+    `most_jobs` at a time."""
+
+    name: str
+    title: str
+    most_jobs: int
+    again_s: float
+    """Time after which a job that lives on is asked to end once more."""
+
+    def __init__(self) -> None:
+        self._asked_at: dict[tuple[str, bool], float] = {}
+
+    @property
+    def slots(self) -> list[str]:
+        return [self.name] * self.most_jobs
+
+    @property
+    def accepts(self) -> tuple[str, ...] | None:
+        return None
+
+    def load(self, placed: Sequence[Placed]) -> list[dict[str, Any]]:
+        return [{"device": self.name, "name": self.title, "slots": self.most_jobs, "running": len(placed)}]
+
+    def wait(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _may_ask(self, handle: str, kill: bool) -> bool:
+        """Whether the job was not asked a moment ago; it counts as asked now."""
+        now = time.monotonic()
+        if now - self._asked_at.get((handle, kill), -self.again_s) < self.again_s:
+            return False
+        self._asked_at[handle, kill] = now
+        return True

@@ -6,7 +6,6 @@ import os
 import secrets
 import shlex
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from engine.files import make_folder, write_text
 from engine.queue.executors.base import Ending, How, Offer, Placed, Resources, Task, thread_environment
 from engine.queue.executors.clusters import cluster_for
 from engine.queue.executors.endings import exited
-from engine.queue.executors.jobs import handle_file, named_job, read_end
+from engine.queue.executors.jobs import SchedulerExecutor, handle_file, named_job, read_end
 from engine.queue.executors.ray.cluster import DEFAULT, RayCluster
 from engine.queue.executors.ray.head import Head, RayJobState
 from engine.queue.executors.ray.job import Ticket, read_ticket, ticket_file
@@ -34,36 +33,28 @@ _PASSED = ("TFLLMER_DATA", "TFLLMER_CACHE", "HF_HOME", "HF_HUB_OFFLINE")
 _LOST = ("JOB_SUPERVISOR_ACTOR_DIED", "JOB_SUPERVISOR_ACTOR_UNKNOWN_FAILURE", "")
 
 
-class RayExecutor:
+class RayExecutor(SchedulerExecutor):
     """Runs as jobs of Ray. A handle is a job's submission id, as `ray job status` takes it."""
 
     name = "ray"
+    title = "Ray"
+    most_jobs = _MOST_JOBS
+    again_s = _AGAIN_S
     cancel_grace_s = 60.0
     at_once = _MOST_WAITING
     poll_s = 2.0
 
     def __init__(self, folder: Path, program: Sequence[str] = ()) -> None:
+        super().__init__()
         self._files, self._program = folder.resolve() / "ray", program
         self._heads: dict[str, Head] = {}
         self._tickets: dict[str, Ticket] = {}
-        self._asked_at: dict[tuple[str, bool], float] = {}
 
     # -------------------------------------------------------------------------------- what it can see
-
-    @property
-    def slots(self) -> list[str]:
-        return [self.name] * _MOST_JOBS
-
-    @property
-    def accepts(self) -> tuple[str, ...] | None:
-        return None
 
     def offers(self, placed: Sequence[Placed]) -> list[Offer]:
         waiting = sum(job.handle is None or self._waits(job.handle) for job in placed)
         return [Offer(self.name, None, None)] if waiting < _MOST_WAITING and len(placed) < _MOST_JOBS else []
-
-    def load(self, placed: Sequence[Placed]) -> list[dict[str, Any]]:
-        return [{"device": self.name, "name": "Ray", "slots": _MOST_JOBS, "running": len(placed)}]
 
     def sees(self) -> Resources:
         return Resources(None, None, None)
@@ -125,10 +116,8 @@ class RayExecutor:
 
     def stop(self, handle: str, *, kill: bool = False) -> None:
         """Ray sends SIGTERM and, after the grace of the cluster preset, SIGKILL. One that waits never begins."""
-        now = time.monotonic()
-        if not self.alive(handle) or now - self._asked_at.get((handle, kill), -_AGAIN_S) < _AGAIN_S:
+        if not self.alive(handle) or not self._may_ask(handle, kill):
             return
-        self._asked_at[handle, kill] = now
         ticket = self._tickets[handle]
         if (kill or self._waits(handle)) and self._is_named(handle):
             handle_file(Path(ticket.folder)).unlink(missing_ok=True)
@@ -155,12 +144,6 @@ class RayExecutor:
     def state(self, handle: str) -> str:
         ticket = self._ticket(handle)
         return str((self._head(ticket.address).state(handle) if ticket else None) or "")
-
-    def wait(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-    def close(self) -> None:
-        """Nothing is held."""
 
     # -------------------------------------------------------------------------------- what is known of a job
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -24,7 +23,7 @@ from engine.queue.executors.base import (
 )
 from engine.queue.executors.clusters import cluster_for
 from engine.queue.executors.endings import exited
-from engine.queue.executors.jobs import handle_file, read_end
+from engine.queue.executors.jobs import SchedulerExecutor, handle_file, read_end
 from engine.queue.executors.slurm.cluster import DEFAULT, SlurmCluster
 from engine.queue.executors.slurm.commands import Jobs, cancel, require_commands
 from engine.queue.executors.slurm.job import RunJob
@@ -43,34 +42,26 @@ _HOWS = {
 }
 
 
-class SlurmExecutor:
+class SlurmExecutor(SchedulerExecutor):
     """Runs as jobs of SLURM. A handle is a job's id: `1234`, or `1234_5` in an array."""
 
     name = "slurm"
+    title = "SLURM"
+    most_jobs = _MOST_JOBS
+    again_s = _AGAIN_S
     cancel_grace_s = 60.0
     at_once = 100
     poll_s = 3.0
 
     def __init__(self, folder: Path, program: Sequence[str] = ()) -> None:
+        super().__init__()
         self._files, self._program = folder.resolve() / "slurm", program
         self._jobs = Jobs(self.poll_s)
-        self._asked_at: dict[tuple[str, bool], float] = {}
 
     # -------------------------------------------------------------------------------- what it can see
 
-    @property
-    def slots(self) -> list[str]:
-        return [self.name] * _MOST_JOBS
-
-    @property
-    def accepts(self) -> tuple[str, ...] | None:
-        return None
-
     def offers(self, placed: Sequence[Placed]) -> list[Offer]:
         return [Offer(self.name, None, None)] if len(placed) < _MOST_JOBS else []
-
-    def load(self, placed: Sequence[Placed]) -> list[dict[str, Any]]:
-        return [{"device": self.name, "name": "SLURM", "slots": _MOST_JOBS, "running": len(placed)}]
 
     def sees(self) -> Resources:
         require_commands()
@@ -127,10 +118,8 @@ class SlurmExecutor:
 
     def stop(self, handle: str, *, kill: bool = False) -> None:
         """SLURM sends SIGTERM and, after its KillWait, SIGKILL; a job that waits is gone at once."""
-        now = time.monotonic()
-        if not self.alive(handle) or now - self._asked_at.get((handle, kill), -_AGAIN_S) < _AGAIN_S:
+        if not self.alive(handle) or not self._may_ask(handle, kill):
             return
-        self._asked_at[handle, kill] = now
         cancel(handle)
         if kill:
             cancel(handle, ["--full", "--signal=KILL"])
@@ -156,12 +145,6 @@ class SlurmExecutor:
 
     def state(self, handle: str) -> str:
         return str(self._jobs.state(handle) or "")
-
-    def wait(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-    def close(self) -> None:
-        """Nothing is held."""
 
 
 @dataclass(frozen=True)
