@@ -38,7 +38,7 @@ SIZE = 2
 DATA = spec.Data(source=spec.Demo(users=41, items=50, communities=4, dim=16))
 SPLIT = split_dataset(load_dataset(DATA), DATA)
 TABLE = spec.Table(init=spec.RandomRows(), normalize="none")
-# 41 windows: the last batch of an epoch holds one, and one of the two processes has none of its own
+# 101 windows in batches of 10: the last of an epoch holds one, and one of the two processes has none of its own
 SASREC = spec.SASRec(width=16, inner=32, max_length=10, dropout=0, windows="fixed")
 
 
