@@ -81,13 +81,16 @@ class UnequalBudget:
     """The arms that have each value; that of most arms last."""
     columns: tuple[int, ...] = field(default=(), compare=False)
     """The columns of a board in which it stands so."""
+    named: tuple[str, ...] = field(default=(), compare=False)
+    """Their names, where an arm has another value in another column."""
 
     def text(self, name: Callable[[str], str] = str) -> str:
-        """`train.epochs 40 for id, 20 for the others`."""
+        """`train.epochs 40 for id, 20 for the others`; `... for the others (sasrec)` where that holds of one column."""
         *few, (common, arms) = self.by_value
         parts = [f"{value} for {_listed(list(map(name, labels)))}" for value, labels in few]
         remainder = "the others" if len(arms) > 1 else name(arms[0])
-        return f"{self.setting} {', '.join([*parts, f'{common} for {remainder}'])}"
+        where = f" ({' and '.join(self.named)})" if self.named else ""
+        return f"{self.setting} {', '.join([*parts, f'{common} for {remainder}'])}{where}"
 
 
 def budget_of(experiment: Experiment) -> dict[str, Any]:
@@ -116,22 +119,20 @@ def with_trained(budget: Mapping[str, Any], epochs: Iterable[int | None]) -> dic
     return {**budget, TRAINED: str(known[0]) if len(known) == 1 else f"{known[0]} to {known[-1]}"}
 
 
-def unequal_budgets(columns: Iterable[Mapping[str, Mapping[str, Any]]]) -> tuple[UnequalBudget, ...]:
+def unequal_budgets(columns: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> tuple[UnequalBudget, ...]:
     """What differs between arms that are compared with each other, each difference once. Where arms were stopped by
     different rules it is the epochs that they were trained for.
 
-    columns: for every column of a board the budget by the row's label.
+    columns: for every column of a board, by its name, the budget by the row's label.
     """
-    differences: list[list[UnequalBudget]] = []
-    for budgets in columns:
-        own: list[UnequalBudget] = []
+    by_column: list[dict[str, Mapping[str, Hashable]]] = []
+    for budgets in columns.values():
         rules = {tuple(budget.get(setting) for setting in STOPPING) for budget in budgets.values()}
         counted = len(rules) > 1 and all(TRAINED in budget for budget in budgets.values())
-        for setting in ("train.batch_size", TRAINED) if counted else BUDGET:
-            values = {label: budget[setting] for label, budget in budgets.items() if budget.get(setting) is not None}
-            own += unequal_values(setting, values)
-        differences.append([*own, *unequal_values("settings tried:", Counter(map(_untuned, budgets)))])
-    return _over_columns(differences)
+        settings = ("train.batch_size", TRAINED) if counted else BUDGET
+        values: dict[str, Mapping[str, Hashable]] = {setting: _values(setting, budgets) for setting in settings}
+        by_column.append({**values, "settings tried:": Counter(map(_untuned, budgets))})
+    return _over_columns(list(columns), by_column)
 
 
 def shared_word(setting: str, value: Any) -> str:
@@ -141,27 +142,41 @@ def shared_word(setting: str, value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
-def unshared_settings(columns: Iterable[Mapping[str, Mapping[str, str]]]) -> tuple[UnequalBudget, ...]:
+def unshared_settings(columns: Mapping[str, Mapping[str, Mapping[str, str]]]) -> tuple[UnequalBudget, ...]:
     """What differs of `SHARED` between arms that are compared with each other, each difference once.
 
-    columns: for every column of a board the settings by the row's label.
+    columns: for every column of a board, by its name, the settings by the row's label.
     """
-    differences: list[list[UnequalBudget]] = []
-    for by_label in columns:
-        differences.append([])
-        for setting in (ROW_LENGTH, *SHARED, TUNING):
-            values = {label: own[setting] for label, own in by_label.items() if setting in own}
-            differences[-1] += unequal_values(setting, values)
-    return _over_columns(differences)
+    settings = (ROW_LENGTH, *SHARED, TUNING)
+    return _over_columns(list(columns), [{name: _values(name, own) for name in settings} for own in columns.values()])
 
 
-def _over_columns(by_column: Iterable[Iterable[UnequalBudget]]) -> tuple[UnequalBudget, ...]:
-    """Each difference once, with the columns in which it stands."""
-    columns: dict[UnequalBudget, list[int]] = defaultdict(list)
-    for column, differences in enumerate(by_column):
-        for difference in differences:
-            columns[difference].append(column)
-    return tuple(replace(difference, columns=tuple(places)) for difference, places in columns.items())
+def _values(setting: str, by_label: Mapping[str, Mapping[str, Any]]) -> dict[str, Hashable]:
+    """The value of each arm that has one."""
+    return {label: own[setting] for label, own in by_label.items() if own.get(setting) is not None}
+
+
+def _over_columns(
+    names: Sequence[str], by_column: Sequence[Mapping[str, Mapping[str, Hashable]]]
+) -> tuple[UnequalBudget, ...]:
+    """Each difference once: of all columns that it stands in together where no arm has one value here and another
+    there, otherwise with the columns' names."""
+    differences: list[UnequalBudget] = []
+    for setting in dict.fromkeys(setting for values in by_column for setting in values):
+        here = {place: own[setting] for place, own in enumerate(by_column) if own.get(setting)}
+        unequal = {place: values for place, values in here.items() if len(set(values.values())) > 1}
+        known: dict[str, Hashable] = {}
+        if all(known.setdefault(label, value) == value for values in here.values() for label, value in values.items()):
+            union = {label: value for values in unequal.values() for label, value in values.items()}
+            differences += (replace(each, columns=tuple(unequal)) for each in unequal_values(setting, union))
+            continue
+        places: dict[UnequalBudget, list[int]] = defaultdict(list)
+        for place, values in unequal.items():
+            for each in unequal_values(setting, values):
+                places[each].append(place)
+        for each, columns in places.items():
+            differences.append(replace(each, columns=tuple(columns), named=tuple(names[place] for place in columns)))
+    return tuple(differences)
 
 
 def length_words(lengths: Mapping[str, float]) -> dict[str, str]:

@@ -169,7 +169,7 @@ def _unequal(reference: Side, other: Side) -> list[str]:
         side.label: with_trained(budget_of(side.runs[0].experiment), [run.result.epochs for run in side.runs])
         for side in sides
     }
-    texts = [budget.text() for budget in unequal_budgets([budgets])]
+    texts = [budget.text() for budget in unequal_budgets({"": budgets})]
     settings = [difference.text() for difference in unshared({side.label: side.runs for side in sides})]
     notes = [f"budgets are not equal: {'; '.join(texts)}"] if texts else []
     return [*notes, *([f"not shared: {'; '.join(settings)}"] if settings else [])]

@@ -226,14 +226,14 @@ def _board(
         runs[0].config_hash: with_trained(runs[0].budget, [run.result.epochs for run in _newest(runs)])
         for runs in configs
     }
-    columns = [
-        {row.label: budgets[cell.config_hash] for row in rows if (cell := row.cells[column]) is not None}
-        for column in range(len(backbones))
-    ]
+    columns = {
+        name: {row.label: budgets[cell.config_hash] for row in rows if (cell := row.cells[column]) is not None}
+        for column, name in enumerate(backbones)
+    }
     archives = {run.archive for runs in configs for run in _newest(runs) if run.archive}
     shared = {runs[0].config_hash: runs[0].shared for runs in configs}
     lengths = {runs[0].config_hash: length for runs in configs if (length := _row_length(runs)) is not None}
-    settings = [_shared(rows, column, shared, lengths) for column in range(len(backbones))]
+    settings = {name: _shared(rows, column, shared, lengths) for column, name in enumerate(backbones)}
     return Leaderboard(
         dataset,
         conditions,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from engine.reports.boards.budgets import unequal_budgets
+from engine.reports.boards.budgets import unequal_budgets, unshared_settings
 from engine.reports.boards.compare import Side, compare
 from engine.reports.boards.evidence import Evidence
 from engine.reports.boards.leaderboard import leaderboards
@@ -98,12 +98,29 @@ def test_more_tries_are_said() -> None:
 
 
 def test_budgets_are_compared_within_a_column_and_long_lists_are_cut() -> None:
-    assert unequal_budgets([{"id": {"train.epochs": 20}}, {"full": {"train.epochs": 40}}]) == ()
-    assert unequal_budgets([{"id": {"train.epochs": 20}, "full": {}}]) == ()
+    assert unequal_budgets({"sasrec": {"id": {"train.epochs": 20}}, "gru4rec": {"full": {"train.epochs": 40}}}) == ()
+    assert unequal_budgets({"sasrec": {"id": {"train.epochs": 20}, "full": {}}}) == ()
     budgets = {f"a{i}": {"train.epochs": 40 if i < 5 else 20} for i in range(11)}
-    (only,) = unequal_budgets([budgets])
+    (only,) = unequal_budgets({"sasrec": budgets})
     assert only.text() == "train.epochs 40 for a0, a1, a2 and 2 more, 20 for the others"
     assert only.text(str.upper) == "train.epochs 40 for A0, A1, A2 and 2 more, 20 for the others"
+
+
+def test_a_difference_is_said_once_for_all_columns_that_it_holds_for() -> None:
+    def lengths(**by_arm: str) -> dict[str, dict[str, str]]:
+        return {arm: {"row length": length} for arm, length in by_arm.items()}
+
+    sasrec, gru4rec = lengths(id=".16", full=".93", both=".95", pca="3.9"), lengths(id=".16", full=".93", both=".95")
+    (one,) = unshared_settings({"sasrec": sasrec, "gru4rec": gru4rec})
+    assert one.text() == "row length .16 for id, .93 for full, .95 for both, 3.9 for pca"
+    assert one.columns == (0, 1)
+    (one,) = unshared_settings({"ease": lengths(id=".16"), "sasrec": sasrec, "gru4rec": lengths(full=".93")})
+    assert one.columns == (1,) and "(" not in one.text()
+    first, second = unshared_settings({"sasrec": lengths(id="1", full="2"), "gru4rec": lengths(id="2", full="1")})
+    assert first.text() == "row length 1 for id, 2 for full (sasrec)"
+    assert second.text() == "row length 1 for full, 2 for id (gru4rec)"
+    (only,) = unshared_settings({"sasrec": lengths(id="1", full="2"), "gru4rec": lengths(id="2", full="2")})
+    assert only.text() == "row length 1 for id, 2 for full (sasrec)"  # with gru4rec both have 2
 
 
 def test_a_comparison_says_what_budgets_differ() -> None:
