@@ -15,7 +15,7 @@ from engine.errors import UserError
 from engine.presets.compose import Resolved, parse_set, resolve
 from engine.presets.files import Setting
 from engine.presets.layers import at, whole_name
-from engine.presets.studies import AXES, FLAG_AXIS, Rule, Study, Value, check_field, key_of, parse_only, text_of
+from engine.presets.studies import AXES, FLAG_AXIS, UNSET, Rule, Study, Value, check_field, key_of, parse_only, text_of
 from engine.presets.tuned import find_tuned
 from engine.records import TUNED_BY
 from engine.spec import Experiment, config_hash, data_hash, flat, spec_hash, to_document
@@ -137,7 +137,8 @@ def chosen(study: Study, *, only: Sequence[str] = (), seeds: int | None = None, 
 
 
 def _within(cell: Mapping[str, Setting], rule: Rule) -> bool:
-    return all(axis in cell and key_of(cell[axis].value) in allowed for axis, allowed in rule.items())
+    keys = {axis: key_of(cell[axis].value) if axis in cell else UNSET for axis in rule}
+    return all(keys[axis] in allowed for axis, allowed in rule.items())
 
 
 def _resolve(study: Study, axes: Mapping[str, Setting], settings: Mapping[str, Setting]) -> Resolved:

@@ -32,6 +32,8 @@ from engine.spec import names_by_word
 Value: TypeAlias = str | int | float | bool | None
 Rule: TypeAlias = Mapping[str, frozenset[str]]
 """Values by axis, as `key_of` writes them: a cell is within it where it has one of them on every axis named."""
+UNSET = "unset"
+"""In a rule, the value of cells that do not have the axis."""
 
 AXES = ("dataset", "backbone", "arm", "embedding", "seed")
 """Axes with a name of their own; every other axis is a dotted field such as train.lr."""
@@ -104,8 +106,8 @@ def find_study(name: str) -> Study:
 
 
 def parse_only(study: Study, texts: Iterable[str]) -> Rule:
-    """Texts `axis=value[,value]` as one rule; the same axis twice adds to its values. Raises UserError where
-    no cell of the study has a value."""
+    """Texts `axis=value[,value]` as one rule; the same axis twice adds to its values, and `unset` takes the cells
+    that lack the axis. Raises UserError where no cell of the study has a value, or none lacks the axis."""
     only: dict[str, frozenset[str]] = {}
     known = study.axes
     for text in texts:
@@ -115,8 +117,13 @@ def parse_only(study: Study, texts: Iterable[str]) -> Rule:
             raise UserError(f"{place}: write axis=value[,value], such as --only dataset=ml-100k")
         if axis not in known:
             raise UserError(f"{place}: study {study.name} has no axis {axis}{nearest(axis, known)}")
-        keys = _keys(axis, [part.strip() for part in values.split(",")], place)
+        parts = [part.strip() for part in values.split(",")]
+        keys = _keys(axis, [part for part in parts if part != UNSET], place)
         _check_known(place, axis, keys, known[axis])
+        if UNSET in parts:
+            if all(axis in grid for grid in study.grids):
+                raise UserError(f"{place}: every cell of study {study.name} has the axis {axis}")
+            keys |= {UNSET}
         only[axis] = only.get(axis, frozenset()) | keys
     return only
 

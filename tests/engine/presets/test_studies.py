@@ -374,5 +374,27 @@ def test_wrong_filters_and_settings(write: Write) -> None:
     ]
 
 
+def test_unset_takes_the_cells_that_lack_an_axis(write: Write) -> None:
+    """Alone, beside values, on several axes; refused where every cell has the axis."""
+    study = write(
+        "meaning: m\ngrid:\n  arm: tf-llmer/full\n  embedding.pre_normalize: [true, false]\n"
+        "include:\n  - arm: id\n  - arm: tf-llmer/full\n    table.inject: linear\n"
+    )
+
+    def taken(*texts: str) -> list[str]:
+        cells = values_of(study, only=parse_only(study, list(texts)))
+        return [f"{c['arm']} {c.get('embedding.pre_normalize', '-')} {c.get('table.inject', '-')}" for c in cells]
+
+    true, false, plain, linear = "tf-llmer/full True -", "tf-llmer/full False -", "id - -", "tf-llmer/full - linear"
+    assert taken("embedding.pre_normalize=true") == [true]
+    assert taken("embedding.pre_normalize=true,unset") == [true, plain, linear]
+    assert taken("embedding.pre_normalize=unset", "table.inject=unset") == [plain]
+    assert taken("table.inject=unset", "table.inject=linear") == [true, false, plain, linear]
+    assert (
+        refused(lambda: parse_only(study, ["arm=unset"]))
+        == "--only arm=unset: every cell of study mine has the axis arm"
+    )
+
+
 def test_an_unknown_study_has_the_nearest_name() -> None:
     assert refused(lambda: find_study("barier")) == "study barier: no such study (did you mean barrier?)"

@@ -19,7 +19,12 @@ group = typer.Typer(no_args_is_help=True, help="Studies: grids of runs from file
 Name: TypeAlias = Annotated[str, typer.Argument(metavar="NAME", help="Name of the study; see tfllmer study list.")]
 Only: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--only", metavar="AXIS=VALUE[,VALUE]", help="Only these cells, as dataset=ml-100k; repeat it."),
+    typer.Option(
+        "--only",
+        metavar="AXIS=VALUE[,VALUE]",
+        help="Only these cells, as dataset=ml-100k; repeat it. Cells that lack the axis are left out, but for the "
+        "value unset: train.lr=0.001,unset.",
+    ),
 ]
 Seeds: TypeAlias = Annotated[
     int | None, typer.Option("--seeds", metavar="N", min=1, help="Seeds 0 to N-1 in place of the file's.")
