@@ -183,7 +183,13 @@ def to_json(comparison: RegimeComparison) -> dict[str, Any]:
 
 
 def _json_regime(stand: RegimeVerdict) -> dict[str, Any]:
-    own = {"way": stand.regime.way, "changes": list(stand.regime.changes), "row_length": stand.regime.row_length}
+    regime = stand.regime
+    own = {
+        "title": regime.title,
+        "way": regime.way,
+        "changes": list(regime.changes),
+        "row_length": regime.row_length,
+    }
     return {**verdict_text.to_json(stand.verdict), **own, "arms": [_json_arm(arm) for arm in stand.arms]}
 
 

@@ -28,6 +28,12 @@ _CE = parse_metric("train_ce")
 _PLAIN = "id"
 _BESIDE_PLAIN = ("as-it-comes", "id-median")
 """Row lengths of vectors that no ID table has: those at its own stand beside them."""
+_LENGTHS = {
+    "id": "rows at the length of ID tables",
+    "id-median": "median row at the length of ID tables",
+    "as-it-comes": "rows as long as they come",
+}
+"""Settings of the row length that are words, as titles have them."""
 
 
 @dataclass(frozen=True, order=True)
@@ -44,7 +50,7 @@ class Regime:
     @property
     def place(self) -> str:
         """Where it stands among those of its way in."""
-        return " · ".join([*self.changes, f"row length {self.row_length}"])
+        return " · ".join([*self.changes, _LENGTHS.get(self.row_length, f"rows at length {self.row_length}")])
 
     @property
     def title(self) -> str:

@@ -40,9 +40,9 @@ def test_every_way_in_and_length_is_judged_by_itself_beside_the_id_tables_of_its
     runs = [*baselines(5.0), *baselines(4.0, one), *core(5.0), *core(5.5, *LINEAR), *core(4.5, one)]
     comparison = only(runs)
     assert [stand.regime.title for stand in comparison.stands] == [
-        "initialise · row length id",
-        "initialise · row length 1",
-        "linear · embedding.reduce.columns=96 · row length id",
+        "initialise · rows at the length of ID tables",
+        "initialise · rows at length 1",
+        "linear · embedding.reduce.columns=96 · rows at the length of ID tables",
     ]
     assert [stand.verdict.baseline.ce.mean for stand in comparison.stands] == pytest.approx([5.005, 4.005, 5.005])
     for stand in comparison.stands:
@@ -58,10 +58,15 @@ def test_every_way_in_and_length_is_judged_by_itself_beside_the_id_tables_of_its
     assert [(name, round(gap.mean, 3)) for name, gap in both.gaps] == [("id", 0.295), ("id-norm", 0.5)]
 
 
-@pytest.mark.parametrize("length", ["as-it-comes", "id-median"])
-def test_id_tables_stand_beside_rows_of_lengths_that_none_of_them_has_and_nothing_is_concluded(length: str) -> None:
+@pytest.mark.parametrize(
+    ("length", "words"),
+    [("as-it-comes", "rows as long as they come"), ("id-median", "median row at the length of ID tables")],
+)
+def test_id_tables_stand_beside_rows_of_lengths_that_none_of_them_has_and_nothing_is_concluded(
+    length: str, words: str
+) -> None:
     (stand,) = only([*baselines(5.0), *core(5.0, f"table.row_length={length}")]).stands
-    assert stand.regime.row_length == length
+    assert (stand.regime.row_length, stand.regime.place) == (length, words)
     assert stand.verdict.withheld
     assert {arm.standing.arm.name: arm.row_length for arm in stand.arms}["tf-llmer/full"] == 3.0
 
@@ -79,8 +84,8 @@ def test_vectors_that_were_changed_are_a_regime_but_what_may_be_tuned_is_not() -
     runs += trials("both", [4.9, 4.92], sets=["embedding.reduce.lambda=0.7"], facts={"row_length": 0.16})
     titles = [stand.regime.title for stand in only(runs).stands]
     assert titles == [
-        "initialise · row length id",
-        "initialise · embedding.pre_normalize=false · row length id",
+        "initialise · rows at the length of ID tables",
+        "initialise · embedding.pre_normalize=false · rows at the length of ID tables",
     ]
 
 
@@ -125,6 +130,7 @@ def test_tables_words_and_json_say_the_same() -> None:
     first, second = to_json(comparison)["regimes"]
     assert (first["way"], second["way"]) == ("initialise", "linear")
     assert first["arms"][2]["gaps"]["id-norm"]["mean"] == pytest.approx(0.0)
+    assert first["title"] == comparison.stands[0].regime.title
     assert prose(comparison)[1].startswith(f"{comparison.stands[1].regime.title}: {second['verdict']}")
 
 

@@ -105,7 +105,7 @@ def test_a_verdict_takes_a_filter_and_sets_regimes_side_by_side(bench: Path) -> 
     assert stand["arms"][0]["kappa_start"] is None  # never trained
     printed = call(bench, "verdict", "--by-regime").stdout
     assert "regimes · demo · sasrec · vectors demo" in printed
-    assert "row length id · tf-llmer/full" in printed
+    assert "rows at the length of ID tables · tf-llmer/full" in printed
     assert "effects by regime · demo" in printed
     some = ["--where", "seed=0,1 (arm=id,full or ablation=no-both)"]
     (claim,) = json.loads(call(bench, "verdict", *some, "--json").stdout)
