@@ -12,6 +12,7 @@ import pytest
 
 from engine import spec
 from engine.presets.tuned import Tuned, list_tuned
+from engine.reports.stats.numbers import p_text
 from engine.store.archives.format import reading
 from engine.store.archives.unpacking import look_into
 from tests.tui.cli.calls import call
@@ -163,11 +164,6 @@ def test_every_dose_at_one_length_is_the_mean_of_archived_runs() -> None:
     assert shown == len(levels)
 
 
-def title_of(stand: dict[str, Any]) -> str:
-    """A regime as the program calls it."""
-    return " · ".join([stand["way"], *stand["changes"], f"row length {stand['row_length']}"])
-
-
 def cells_of(arm: dict[str, Any]) -> list[str]:
     """A row of a regime's table: arm, seeds, training CE, gaps to both baselines, kappa at both ends, NDCG@10."""
     gaps = [spread(arm["gaps"][base], "+.4f") if base in arm["gaps"] else "–" for base in ("id-norm", "id")]
@@ -183,7 +179,7 @@ def effects_of(title: str, stand: dict[str, Any]) -> list[str]:
         if effect["metric"] == "train_ce":
             test = effect["test"]
             shown = spread(effect if test is None else {**test, "mean": test["difference"]}, "+.4f")
-            cells.append(shown if effect["p_holm"] is None else f"{shown}, p {effect['p_holm']:.3f}")
+            cells.append(shown if effect["p_holm"] is None else f"{shown}, p {p_text(effect['p_holm'])}")
     return cells
 
 
@@ -199,7 +195,7 @@ def test_the_screening_of_the_claim_is_what_a_command_says_of_its_archive(tmp_pa
     assert call(tmp_path, "import", "archive", str(archive)).returncode == 0
     done = call(tmp_path, "verdict", "settle-screen", "--by-regime", "--json")
     (comparison,) = json.loads(done.stdout)
-    stands = {title_of(stand): stand for stand in comparison["regimes"]}
+    stands = {stand["title"]: stand for stand in comparison["regimes"]}
     verdicts = re.findall(r'^`(.+)`: printed "(.+)"', section("Where the claim stands"), re.MULTILINE)
     assert verdicts == [(title, stand["verdict"]) for title, stand in stands.items()]
     assert f"{len(runs_of(archive))} runs have finished" in section("Where the claim stands")
