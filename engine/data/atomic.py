@@ -6,7 +6,8 @@ token, token_seq, float and float_seq. Ids are text always: leading zeros surviv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +33,10 @@ class Log:
 
     `users` and `items` have one entry per interaction: indices into `user_ids` (order of first
     appearance) and into `item_ids` (the rows of `.item`; without that file, order of first
-    appearance). `item_text` runs along `item_ids`. `has_item_file`: the order of `item_ids` is that of a file.
-    `time_field`: where the times came from; None where the order of the file is the order. `parts`: 0, 1 or 2 per
-    interaction where the file says which are for training, validation and test (in `part_field`). `n_copies`:
-    interactions that are exact copies of an earlier one.
+    appearance). `item_text` runs along `item_ids`, as every column of `item_fields` does, by name. `has_item_file`: the
+    order of `item_ids` is that of a file. `time_field`: where the times came from; None where the order of the file is
+    the order. `parts`: 0, 1 or 2 per interaction where the file says which are for training, validation and test (in
+    `part_field`). `n_copies`: interactions that are exact copies of an earlier one.
     """
 
     user_ids: list[str]
@@ -50,6 +51,7 @@ class Log:
     parts: IntArray | None = None
     part_field: str | None = None
     n_copies: int = 0
+    item_fields: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 def files(folder: Path, name: str) -> list[Path]:
@@ -82,10 +84,10 @@ def read_log(folder: Path, name: str, columns: spec.FieldNames | None = None, *,
     _require_distinct(table, columns.item_id, table.column(columns.item_id).unique(maintain_order=True))
     if catalogue is None:
         item_ids = table.column(columns.item_id).unique(maintain_order=True)
-        item_text = item_ids.to_list()
+        item_text, item_fields = item_ids.to_list(), {}
     else:
         item_ids = _unique_ids(catalogue)
-        item_text = _item_text(catalogue)
+        item_text, item_fields = _item_text(catalogue), _fields(catalogue)
 
     items = _indices(table.column(columns.item_id), item_ids)
     if catalogue is not None and items.null_count():
@@ -116,6 +118,7 @@ def read_log(folder: Path, name: str, columns: spec.FieldNames | None = None, *,
         parts=None if split_by is None else parts_of(table, split_by),
         part_field=split_by,
         n_copies=_n_copies(users, items, times),
+        item_fields=item_fields,
     )
 
 
@@ -135,7 +138,7 @@ def read_items(folder: Path, name: str) -> Items:
         raise UserError(f"{folder / name}.item: no such file, so the items have no text; put it there")
     table = FileTable.read(item[0], required=("item_id",))
     ids = _unique_ids(table).to_list()
-    return Items(ids, {field: table.column(field).to_list() for field in table.types}, _item_text(table))
+    return Items(ids, _fields(table), _item_text(table))
 
 
 def _indices(values: pl.Series, ids: pl.Series) -> pl.Series:
@@ -157,6 +160,10 @@ def _unique_ids(table: FileTable) -> pl.Series:
             row, "item_id", f"item {table.shown(row, 'item_id')} is on line {first + 2} already", "keep one line"
         )
     return ids
+
+
+def _fields(table: FileTable) -> dict[str, list[str]]:
+    return {name: table.column(name).to_list() for name in table.types}
 
 
 def _item_text(table: FileTable) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ class Dataset:
     item_rows:      [items] row of each catalogue item in .item (0 = the line after the header), so
                     that a matrix X with one row per line aligns as X[item_rows]
     item_text:      readable text per catalogue item: "title: Toy Story. genres: Animation, Comedy"
+    item_fields:    fields of .item by name, each with a text per catalogue item
     n_item_rows:    rows of .item (without that file: items of .inter)
     has_item_file:  there is a .item, so rows of a matrix have an order to go by
     users, items:   [interactions] indices, sorted by user, then time; ties keep the file's order
@@ -47,6 +49,7 @@ class Dataset:
     item_ids: list[str]
     item_rows: IntArray
     item_text: list[str]
+    item_fields: Mapping[str, list[str]]
     n_item_rows: int
     has_item_file: bool
     users: IntArray
@@ -100,6 +103,7 @@ def _assemble(name: str, log: Log, data: spec.Data, vectors: FloatArray | None) 
         item_ids=[log.item_ids[row] for row in item_rows],
         item_rows=item_rows,
         item_text=[log.item_text[row] for row in item_rows],
+        item_fields={name: [texts[row] for row in item_rows] for name, texts in log.item_fields.items()},
         n_item_rows=len(log.item_ids),
         has_item_file=log.has_item_file,
         users=(np.cumsum(active) - 1)[interactions.users],

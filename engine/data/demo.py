@@ -59,7 +59,7 @@ def generate(dials: spec.Demo) -> World:
     shape, consumption, semantics, text = streams
     communities = shape.permutation(dials.items) % dials.communities
     profile = _profiles(shape, dials)
-    texts = _texts(text, communities)
+    texts, genres = _texts(text, communities)
     users, items, times = _consume(consumption, dials, communities)
     return World(
         log=Log(
@@ -70,6 +70,7 @@ def generate(dials: spec.Demo) -> World:
             items=items,
             times=times,
             ratings=None,
+            item_fields={"genres": [genres[own] for own in profile]},
         ),
         vectors=_vectors(semantics, dials, communities)[profile],
         communities=communities,
@@ -217,10 +218,11 @@ def _mean_norm(rows: Real, mean: Real) -> float:
 # ----------------------------------------------------------------------------------------- text
 
 
-def _texts(rng: np.random.Generator, clusters: IntArray) -> list[str]:
-    """An invented title, a genre and a year per item; the words are those of its semantic cluster."""
+def _texts(rng: np.random.Generator, clusters: IntArray) -> tuple[list[str], list[str]]:
+    """An invented title, a genre and a year per item, and the genre alone; the words are those of its semantic
+    cluster."""
     titles: dict[str, int] = {}
-    texts = []
+    texts, genres = [], []
     for cluster, numbers in zip(clusters.tolist(), rng.random((len(clusters), 4)), strict=True):
         setting, theme = divmod(cluster, len(THEMES))
         genre, adjectives, nouns = THEMES[theme]
@@ -234,4 +236,5 @@ def _texts(rng: np.random.Generator, clusters: IntArray) -> list[str]:
         if part > 1:
             title = f"{title}, part {part}"
         texts.append(f"title: {title}. genres: {genre}. year: {1960 + int(numbers[3] * 60)}")
-    return texts
+        genres.append(genre)
+    return texts, genres

@@ -29,6 +29,7 @@ class Batch:
     masked:  [T] True where the backbone sees the mask instead of the item; None for next-item training
     at:      [N] positions in 0..T-1 whose representation predicts a target
     targets: [N] item indices
+    users:   [B] whose training history ends with the window; -1 where it goes on behind
     negatives: [N, k] items drawn against each target; None where the loss is over all items
     times:   [T] clock times of the interactions; None where none are known
     """
@@ -38,6 +39,7 @@ class Batch:
     masked: np.ndarray[tuple[int], np.dtype[np.bool_]] | None
     at: IntArray
     targets: IntArray
+    users: IntArray
     negatives: IntArray | None = None
     times: IntArray | None = None
 
@@ -64,7 +66,8 @@ class Batch:
             negatives = None if self.negatives is None else self.negatives[mine]
             times = None if self.times is None else self.times[where]
             at, targets = place[self.at[mine]], self.targets[mine]
-            yield Batch(self.items[where], self.lengths[first::k], masked, at, targets, negatives, times)
+            users = self.users[first::k]
+            yield Batch(self.items[where], self.lengths[first::k], masked, at, targets, users, negatives, times)
 
 
 def cut(counts: IntArray, length: int, offsets: IntArray | None) -> tuple[IntArray, IntArray, IntArray]:
@@ -127,6 +130,11 @@ def epoch_batches(
         begin, size = _prefixes(begin, size, prefix_share, np.random.default_rng([seed, epoch, _PREFIXES]))
     order = generator.permutation(len(begin))
     starts, lengths = begin[order], size[order]
+    ends = train.offsets[:-1] + counts
+
+    def ended(stops: IntArray) -> IntArray:
+        users = np.searchsorted(train.offsets, stops - 1, side="right") - 1
+        return np.where(stops == ends[users], users, -1)
 
     def build(number: int) -> Iterator[Batch]:
         chosen = slice(number * batch_size, (number + 1) * batch_size)
@@ -147,7 +155,7 @@ def epoch_batches(
                 targets, negatives, n_items, np.random.default_rng([seed, epoch, _NEGATIVES, number])
             )
         times = None if train.times is None else train.times[where]
-        yield Batch(items, count, masked, at, targets, drawn, times)
+        yield Batch(items, count, masked, at, targets, ended(first + count), drawn, times)
 
     return [build(number) for number in range(-(-len(lengths) // batch_size))]
 

@@ -16,6 +16,7 @@ from safetensors.numpy import save
 from engine import spec
 from engine.bounds import parse_json
 from engine.data import Dataset, Split
+from engine.embeddings.classes import item_classes
 from engine.embeddings.controls import controlled
 from engine.embeddings.graph.item_graph import item_graph
 from engine.embeddings.graph.laplacian import Laplacian, laplacian
@@ -95,7 +96,11 @@ def _compute(experiment: spec.Experiment, dataset: Dataset, split: Split, id_tab
     k = experiment.columns
     popularity = np.bincount(split.train.items, minlength=n)
     device = _device(experiment.execution.device)
-    fitted = fit(rows, k, embedding, laplacian=smoothness, popularity=popularity, device=device)
+    classes = None
+    if isinstance(embedding.reduce, spec.LDA):
+        classes = item_classes(dataset, embedding.reduce)
+        diagnostics["classes"] = int(classes.max()) + 1
+    fitted = fit(rows, k, embedding, laplacian=smoothness, popularity=popularity, classes=classes, device=device)
     z = controlled(fitted.z, embedding.control, id_table)
     norms = np.linalg.norm(z, axis=1)
     reduction = fitted.reduction
@@ -115,6 +120,10 @@ def _compute(experiment: spec.Experiment, dataset: Dataset, split: Split, id_tab
     distinct = n_distinct(vectors)
     if distinct < _MANY_DISTINCT * n:
         diagnostics["warnings"].append(f"only {distinct} of {n} items' vectors differ; the others are copies")
+    if classes is not None and (telling := int(fitted.map.w.any(axis=0).sum())) < k:
+        diagnostics["warnings"].append(
+            f"{diagnostics['classes']} classes of items have {telling} directions; {k - telling} columns are 0"
+        )
     if reduction is not None and isinstance(embedding.reduce, spec.RecPCA):
         diagnostics["trade_off"] = trade_off(fitted.gram_sums, k, embedding.reduce.lambda_, reduction)
     if reduction is not None and reduction.positive < k:

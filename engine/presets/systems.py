@@ -85,7 +85,7 @@ def _vectors() -> Iterator[System]:
         "LLM2X",
         "Harte et al., RecSys 2023; Boz et al., TORS 2025",
         "ours",
-        "no LDA: it needs categories",
+        "its autoencoder is linear here",
         method="llm2x",
     )
     yield System(
@@ -121,7 +121,7 @@ def _vectors() -> Iterator[System]:
         "LLM-ESR",
         "Liu et al., NeurIPS 2024, arXiv 2405.20646",
         "ours",
-        "causal cross-attention, full softmax, no self-distillation",
+        "causal cross-attention, full softmax; vectors of users are a substitute: means of their items",
         method="llm-esr",
     )
     yield System(

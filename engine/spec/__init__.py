@@ -116,6 +116,7 @@ from engine.spec.posts import (
     WhiteningPost,
 )
 from engine.spec.reductions import (
+    LDA,
     PCA,
     Autoencoder,
     Gaussian,
@@ -200,6 +201,7 @@ __all__ = [
     "ID_SD",
     "JGCF",
     "L3AE",
+    "LDA",
     "LOSSES",
     "MARGIN",
     "NGCF",

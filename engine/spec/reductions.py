@@ -63,6 +63,19 @@ class Autoencoder(DrawnReduction):
     steps: int = Field(1000, ge=1, description="steps of Adam on the whole matrix")
 
 
+class LDA(Part):
+    """Directions that tell categories of items apart (linear discriminant analysis)."""
+
+    kind: Literal["lda"] = "lda"
+    field: str | None = Field(
+        None, description="field of .item that names an item's categories; none = the one that is called so, or genres"
+    )
+    categories: Literal["whole", "first", "last"] = Field(
+        "whole",
+        description="an item's class: all that the field says, or the first or last of its names",
+    )
+
+
 class PrincipalReduction(Part):
     """Base of the reductions onto eigenvectors."""
 
@@ -120,6 +133,7 @@ Reduction: TypeAlias = Annotated[
     | Gaussian
     | Orthogonal
     | Autoencoder
+    | LDA
     | PCA
     | RecPCA
     | GraphPCA

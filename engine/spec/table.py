@@ -136,6 +136,12 @@ class DualViews(ViewsAdapter):
     cross_heads: int = Field(
         2, ge=0, description="heads of the attention by which each view reads the other first; 0 = none"
     )
+    similar_users: Annotated[int, Neutral(0)] = Field(
+        0, ge=0, description="users most like a user, to whose mean state its own is drawn; 0 = none"
+    )
+    distil_weight: Annotated[float, Neutral(0.1)] = Field(
+        0.1, ge=0, description="weight of the squared distance between the two in the loss"
+    )
 
 
 class SumWithID(Part):

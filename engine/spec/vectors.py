@@ -25,8 +25,8 @@ class Embedding(Part):
     reduce: Reduction = Field(
         default_factory=RecPCA,
         description="reduction to the backbone's width: coordinates picked (the first, evenly spaced, of largest "
-        "variance, at random), random projections, a trained linear autoencoder, PCA, Rec-PCA, PCA of filtered rows; "
-        "or none: all D columns, under a trained adapter",
+        "variance, at random), random projections, a trained linear autoencoder, directions that tell the items' "
+        "categories apart (lda), PCA, Rec-PCA, PCA of filtered rows; or none: all D columns, under a trained adapter",
     )
     basis: Annotated[Basis, Neutral(OwnBasis())] = Field(
         default_factory=OwnBasis,

@@ -23,6 +23,7 @@ from safetensors.numpy import save
 
 from engine import spec
 from engine.embeddings.graph.laplacian import Laplacian
+from engine.embeddings.reduce.discriminant import discriminants
 from engine.embeddings.reduce.gram import GramSums, filtered, gram_sums
 from engine.embeddings.reduce.post import post_step
 from engine.embeddings.reduce.rec_pca import Reduction, rec_pca
@@ -152,13 +153,15 @@ def fit(
     *,
     laplacian: Laplacian | None = None,
     popularity: npt.NDArray[np.int64] | None = None,
+    classes: npt.NDArray[np.int64] | None = None,
     device: str = "cpu",
 ) -> FittedTable:
     """The map to k columns (all D without a reduction) that the settings describe, fitted on prepared rows.
 
     `laplacian` is L of the item graph (rec-pca, graph-pca); `popularity` [n] counts an item's training
-    interactions (variance picks on the popular items); `device` multiplies the blocks of a large catalogue. Equal
-    settings and input give equal maps. One pass over the rows finds their Gram sums, another the table.
+    interactions (variance picks on the popular items); `classes` [n] numbers an item's class (lda); `device` multiplies
+    the blocks of a large catalogue. Equal settings and input give equal maps. One pass over the rows finds their Gram
+    sums, another the table.
     Raises UserError when k exceeds D, or where scores without variance are to be whitened without epsilon.
     """
     d = rows.shape[1]
@@ -174,6 +177,11 @@ def fit(
     if isinstance(how, spec.PCA | spec.RecPCA | spec.GraphPCA):
         reduction = rec_pca(sums, k, how.lambda_ if isinstance(how, spec.RecPCA) else 0.0)
         w, retained = reduction.w, reduction.retained
+    elif isinstance(how, spec.LDA):
+        if classes is None:
+            raise ValueError("discriminant analysis needs classes of the items")
+        w = discriminants(rows, sums, k, classes)
+        retained = _retained(sums, w)
     else:
         w = _directions(rows, sums, k, how, popularity)
         retained = _retained(sums, w)
@@ -297,7 +305,7 @@ def _autoencoder(gram: Array, k: int, steps: int, draw: np.random.Generator) -> 
 
 def _retained(of: GramSums, w: Array) -> float:
     """||X Q||^2 / ||X||^2 with Q an orthonormal basis of the columns of w."""
-    basis = np.linalg.qr(w)[0]
+    basis = np.linalg.qr(w[:, w.any(axis=0)])[0]
     total = float(np.trace(of.gram))
     return float(np.einsum("dk,dk->", basis, of.gram @ basis)) / total if total > 0 else 0.0
 

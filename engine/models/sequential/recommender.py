@@ -21,6 +21,7 @@ from engine.models.item_table import ItemTable
 from engine.models.projection import use_bf16_products
 from engine.models.registry import load
 from engine.models.sequential.layout import Layout
+from engine.models.sequential.similar_users import SimilarUsers
 from engine.models.sequential.views import TwoReadings
 from engine.models.table_recommender import TableRecommender, table_of
 
@@ -64,6 +65,9 @@ class SequentialRecommender(TableRecommender):
         inject = experiment.table.inject
         if isinstance(inject, spec.ViewsAdapter):
             self.views = TwoReadings(inject, settings.width)
+        self.similar: SimilarUsers | None = None
+        if isinstance(inject, spec.DualViews) and inject.similar_users:
+            self.similar = SimilarUsers(train, table.weight.detach(), inject)
         self._settings, self._experiment, self._train, self._n_items = settings, experiment, train, n_items
         self.look_up: LookUp = _look_up
 
@@ -120,8 +124,27 @@ class SequentialRecommender(TableRecommender):
         targets = torch.from_numpy(batch.targets).to(device)
         negatives = None if batch.negatives is None else torch.from_numpy(batch.negatives).to(device)
         value = criterion(h, scoring, targets, negatives)
-        extra = self.table.extra_loss(scoring, targets)
-        return value if extra is None else value + extra
+        for extra in (self.table.extra_loss(scoring, targets), self._distilled(rows, batch)):
+            value = value if extra is None else value + extra
+        return value
+
+    def _distilled(self, rows: Tensor, batch: Batch) -> Tensor | None:
+        """What similar users add to the loss: w times the squared distance of states of users whose histories the batch
+        ends, per target, so that parts of a batch add up and each user weighs in an epoch what 1 / users of its
+        targets do; None where it ends none."""
+        if self.similar is None:
+            return None
+        cost = self.similar.distance(batch.users, lambda given: self._states(rows, given))
+        if cost is None:
+            return None
+        per_user = self.n_targets * (self.backbone.mask_share or 1.0) / self.similar.n_users
+        return cost * (per_user / len(batch.targets))
+
+    def _states(self, rows: Tensor, histories: Sequences) -> Tensor:
+        """The states [B, d] behind histories, none of which is empty."""
+        items, lengths, times = tails(histories, np.arange(len(histories)), self.history_length)
+        when = None if times is None else torch.from_numpy(times).to(rows.device)
+        return self.after(rows, torch.from_numpy(items).to(rows.device), torch.from_numpy(lengths), when)
 
     def scorer(self) -> InnerProducts:
         """See `Trained`."""
