@@ -42,7 +42,7 @@ def _reservations(stand: RegimeVerdict) -> str:
 
 
 def _arms(comparison: RegimeComparison) -> list[Grid]:
-    """A table a way in."""
+    """A table a way in; where it has one regime, its title says which."""
     standings = [arm.standing for stand in comparison.stands for arm in stand.arms]
     names = list(dict.fromkeys(s.arm.name for s in standings if s.role == "baseline"))
     columns = (
@@ -61,13 +61,17 @@ def _arms(comparison: RegimeComparison) -> list[Grid]:
     )
     result = []
     for way in dict.fromkeys(stand.regime.way for stand in comparison.stands):
+        stands = [stand for stand in comparison.stands if stand.regime.way == way]
+        alone = len(stands) == 1  # then the title says the regime once, for all rows
+        title = f"regimes · {comparison.title} · {stands[0].regime.title if alone else way}"
         rows = tuple(
-            (f"{stand.regime.place} · {arm.standing.arm.name}", _cells(arm, names))
-            for stand in comparison.stands
-            if stand.regime.way == way
+            ("" if alone else f"{stand.regime.place} · ") + arm.standing.arm.name
+            for stand in stands
             for arm in stand.arms
         )
-        result.append(Grid(f"regimes · {comparison.title} · {way}", caption, "regime and arm", (), columns, rows))
+        cells = tuple(_cells(arm, names) for stand in stands for arm in stand.arms)
+        corner = "arm" if alone else "regime and arm"
+        result.append(Grid(title, caption, corner, (), columns, tuple(zip(rows, cells, strict=True))))
     return result
 
 

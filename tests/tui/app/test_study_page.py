@@ -121,7 +121,7 @@ async def test_a_study_of_several_regimes_has_its_verdict_by_regime(ways: Store,
         await quiet(pilot)
         verdict = pilot.app.screen.query_one("#verdict-text", Static)
         shown = "\n".join(verdict.render_line(y).text for y in range(verdict.size.height))
-        assert "regimes · demo · sasrec" in shown and "row length 2 · tf-llmer/full" in shown
+        assert "regimes · demo · sasrec" in shown and "rows at length 2 · tf-llmer/full" in shown
         screen = pilot.app.screen
         assert isinstance(screen, StudyScreen)
         (copy,) = [each for each in screen.commands() if "--by-regime" in each.title]

@@ -123,7 +123,12 @@ def test_tables_words_and_json_say_the_same() -> None:
     arms, adapters, effects = grids([comparison])[:3]
     assert arms.columns[:3] == ("train CE ↓", "gap to id", "gap to id-norm")
     assert len(arms.rows) == len(adapters.rows) == 6
-    assert adapters.title.endswith(" · linear")
+    assert adapters.title.endswith(f" · {comparison.stands[1].regime.title}")
+    assert adapters.corner == "arm" and adapters.rows[2][0] == "tf-llmer/full"
+    (two, *_) = grids([only([*runs, *core(5.2, "embedding.pre_normalize=false")])])
+    assert (
+        two.title.endswith(" · initialise") and two.rows[2][0] == f"{comparison.stands[0].regime.place} · tf-llmer/full"
+    )
     assert len(effects.rows) == 2
     assert effects.heads == (("train CE at the last epoch", 3), ("test NDCG@10", 3))
     assert effects.columns == ("norm", "Rec-PCA", "interaction") * 2
