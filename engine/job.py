@@ -181,8 +181,13 @@ _SMALLER = "micro_batch"
 
 def _smaller(records: list[dict[str, Any]]) -> int | None:
     """The micro-batch of an earlier attempt that had run out of memory."""
-    told = [record["values"] for record in records if record["r"] == "facts" and _SMALLER in record["values"]]
-    return int(told[-1][_SMALLER]) if told else None
+    return _fact(records, _SMALLER)
+
+
+def _fact(records: list[dict[str, Any]], name: str) -> int | None:
+    """The last value of a number among the facts of earlier attempts."""
+    told = [record["values"][name] for record in records if record["r"] == "facts" and name in record["values"]]
+    return int(told[-1]) if told else None
 
 
 def _half_step(error: BaseException, experiment: spec.Experiment) -> int | None:
@@ -199,6 +204,8 @@ def _placed(folder: RunFolder, device: str | None, before: list[dict[str, Any]])
     """The folder's experiment, as it is executed here and after what came before."""
     experiment = spec.from_json(folder.spec.read_text("utf-8"))
     changes = {"device": device, "micro_batch": _smaller(before)}
+    if experiment.execution.threads is None:
+        changes["threads"] = _fact(before, "threads")  # others would change the last bits of what follows
     here = {name: value for name, value in changes.items() if value is not None}
     return experiment.model_copy(update={"execution": experiment.execution.model_copy(update=here)})
 

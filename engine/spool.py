@@ -1,9 +1,8 @@
 """What happened: the append-only record of a run, one JSON object a line.
 
-The second room in which the two wings meet. A run appends to `spool.jsonl` in its own folder and
-never touches a database; whoever supervises it reads the records behind a byte offset. A record is
-complete once its newline is there, so a torn last line (the process was killed) is never read, and the next
-process to write takes it away.
+The second room in which the two wings meet. A run appends to `spool.jsonl` in its own folder and never touches a
+database; whoever supervises it reads the records behind a byte offset. A record is complete once its newline is there,
+so a torn last line (the process was killed) is never read, and the next process to write takes it away.
 
 Records, by their key `r`:
 
@@ -42,6 +41,8 @@ EXIT_FULL = 74
 """The exit code of a process that could not write its last word because the disk is full (EX_IOERR)."""
 REQUEUES = "TFLLMER_REQUEUES"
 """The environment variable of a run that is started again by what carries it out: a stop is no end of it."""
+THREADS = "TFLLMER_THREADS"
+"""The environment variable of a run's process that says how many CPU threads its place has for it."""
 ATTEMPT = "TFLLMER_ATTEMPT"
 """The environment variable of a run's process that says which attempt it was started for."""
 Level = Literal["info", "warning", "error"]

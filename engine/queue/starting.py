@@ -31,7 +31,7 @@ def start(store: Store, run: Run, argv: Sequence[str] = ()) -> None:
     """Start the work of a run that this process owns (`create_run` as running, or `resume`). `argv` stands for
     `engine.job` on the run's folder. Raises UserError."""
     executor = LocalExecutor(store.files, starter=Children(argv))
-    (handle,) = executor.start([Task(store.folder(run.id), int(run.spec["execution"]["threads"]))])
+    (handle,) = executor.start([Task(store.folder(run.id), int(run.spec["execution"]["threads"] or 0))])
     _begun[run.id] = Begun(executor, handle)
     try:
         with suppress(StoreError):  # its own first record says the same

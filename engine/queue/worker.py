@@ -192,7 +192,7 @@ class Worker:
         wishes = {run.id: wish for run in claimed if run.id in held and (wish := self._wish(run)) is not None}
         runs = [run for run in claimed if run.id in wishes]
         tasks = [
-            Task(self._store.folder(r.id), w.threads, r.device or "", r.cluster, r.attempt + 1, w.devices)
+            Task(self._store.folder(r.id), w.threads or 0, r.device or "", r.cluster, r.attempt + 1, w.devices)
             for r, w in ((run, wishes[run.id]) for run in runs)
         ]
         try:
@@ -243,8 +243,8 @@ class Worker:
             return None
 
     def _width(self, wish: Execution) -> int:
-        """A run that wants more threads than there are slots gets all slots."""
-        return min(wish.threads * wish.devices, max(self._executor.slots.count("cpu"), 1))
+        """The slots that it takes: all where it wants more threads, one where it leaves them to its place."""
+        return min((wish.threads or 1) * wish.devices, max(self._executor.slots.count("cpu"), 1))
 
     # -------------------------------------------------------------------------------- following them
 

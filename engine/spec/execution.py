@@ -11,8 +11,11 @@ class Execution(Part):
     """How to run it here; never part of the identity."""
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
-    threads: int = Field(
-        1, ge=1, description="CPU threads; more help on an idle machine, and change the last bits of the numbers"
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="CPU threads, which change the last bits of the numbers; none = for a large step as many as its "
+        "place has and make it faster, else 1; the run keeps the number that it began with",
     )
     devices: int = Field(
         1,

@@ -23,7 +23,7 @@ from engine.store.core.tables import Event, Run, StoredWorker
 from engine.store.dialects.alchemy import piece, untyped
 from engine.store.dialects.pieces import NOW, json_number, json_text, seconds_since
 
-_THREADS = untyped(json_number("run.spec", "execution", "threads"))
+_THREADS = func.coalesce(untyped(json_number("run.spec", "execution", "threads")), 1)
 _SHARED_BY = func.coalesce(untyped(json_number("run.spec", "execution", "devices")), 1)
 _DEVICE = piece(json_text("run.spec", "execution", "device"))
 

@@ -62,7 +62,7 @@ def run(request: Diagnosis, recorder: Recorder) -> dict[str, Any]:
     """The answer, as JSON. Progress goes to the recorder: events, and points `done` from 0 to 1."""
     began = time.monotonic()
     experiment = request.experiment
-    torch.set_num_threads(experiment.execution.threads)
+    torch.set_num_threads(experiment.execution.threads or 1)
     say = _say(recorder)
     say("data set", 0.0)
     dataset = load_dataset(experiment.data)

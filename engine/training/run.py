@@ -29,7 +29,7 @@ from engine.training.parallel.data import DataParallel, join
 from engine.training.parallel.ranks import in_ranks
 from engine.training.parallel.recorders import NullRecorder, RunRecorder
 from engine.training.parallel.vocabulary import VocabularyParallel
-from engine.training.process import require_precision, settle
+from engine.training.process import require_precision, scores_of_a_step, settle, threads_for, told_threads
 from engine.training.split_files import write_split
 from engine.training.teacher import lesson_of
 
@@ -80,15 +80,21 @@ def _carry_out(
 ) -> dict[str, Any] | None:
     """In one of the processes of the run."""
     require_precision(device, experiment.train.precision)
-    settle(device, experiment.execution.threads)
     execution = experiment.execution
+    settle(device, execution.threads or 1)
     recorder.facts(
-        {"device": device.type if execution.devices > 1 else str(device), "threads": execution.threads}
+        {"device": device.type if execution.devices > 1 else str(device)}
         | ({"devices": execution.devices} if execution.devices > 1 else {})
         | {"provenance": provenance(folder.root)}
     )
     dataset = load_dataset(experiment.data)
     split = split_dataset(dataset, experiment.data)
+    threads = parallel.from_first(lambda: _threads(experiment, split, len(dataset.item_ids), device))
+    torch.set_num_threads(threads)
+    experiment = experiment.model_copy(update={"execution": execution.model_copy(update={"threads": threads})})
+    recorder.facts({"threads": threads})
+    if (places := told_threads(device)) is not None and threads > places:
+        recorder.event(f"goes on with the {threads} threads that it began with; its place has {places} for it")
     _tell_of(dataset, experiment, recorder)
     splits = folder.root.parent / "splits"
     tables = parallel.from_first(lambda: write_split(splits, experiment, dataset, split))
@@ -102,6 +108,14 @@ def _carry_out(
         return run.trained(device, should_stop)
     except loop.StoppedError:
         return None
+
+
+def _threads(experiment: spec.Experiment, split: Split, n_items: int, device: torch.device) -> int:
+    """Those asked for, or else those that its place has for it, where they are worth it."""
+    asked = experiment.execution.threads
+    if asked is not None:
+        return asked
+    return threads_for(scores_of_a_step(experiment, split.train, n_items), told_threads(device) or 1)
 
 
 _MANY_COPIES = 0.05

@@ -67,3 +67,24 @@ def test_a_panic_is_a_reason(
     records, _ = read_records(folder.spool)
     assert records[-1]["status"] == "failed"
     assert records[-1]["reason"] == "exception: PanicException: index out of bounds"
+
+
+def test_a_run_keeps_the_threads_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine import spec
+
+    carried: list[int | None] = []
+
+    def carry_out(experiment: spec.Experiment, *given: object) -> None:
+        carried.append(experiment.execution.threads)
+
+    monkeypatch.setattr(run, "carry_out", carry_out)
+    for at, (asked, began) in enumerate([(None, None), (None, 3), (2, None), (2, 3)]):
+        folder = RunFolder(tmp_path / str(at))
+        folder.root.mkdir()
+        folder.spec.write_text(spec.to_json(spec.Experiment(execution=spec.Execution(threads=asked))))
+        if began is not None:
+            first = job.JobRecorder(folder)
+            first.start(1, 1, 0.0)
+            first.facts({"threads": began})
+        job.run(folder)
+    assert carried == [None, 3, 2, 2]

@@ -11,15 +11,16 @@ from typing import Any, Protocol
 
 from engine.errors import UserError
 from engine.files import without_password
-from engine.spool import RunFolder
+from engine.spool import THREADS, RunFolder
 
 
 @dataclass(frozen=True)
 class Task:
     """A run to start. `device` is the place that a worker gave it (an offer's; empty: the run's own setting decides),
-    `threads` the CPU threads of each of its processes, `cluster` the preset of `configs/cluster` that it was queued for
-    (empty: none), `attempt` which of its attempts this is (0: whichever comes next), so that a process that comes too
-    late leaves it alone, `devices` how many devices share it, with a process each."""
+    `threads` the CPU threads of each of its processes (0: it chooses, of those that its place has for it), `cluster`
+    the preset of `configs/cluster` that it was queued for (empty: none), `attempt` which of its attempts this is (0:
+    whichever comes next), so that a process that comes too late leaves it alone, `devices` how many devices share it,
+    with a process each."""
 
     folder: RunFolder
     threads: int
@@ -162,6 +163,11 @@ def run_environment() -> dict[str, str]:
     if "TFLLMER_DB" in kept:
         kept["TFLLMER_DB"] = without_password(kept["TFLLMER_DB"])
     return kept
+
+
+def place_environment(threads: int) -> dict[str, str]:
+    """What tells a run that leaves its threads to its place how many there are for it."""
+    return {THREADS: str(max(1, threads))}
 
 
 def thread_environment(threads: int) -> dict[str, str]:

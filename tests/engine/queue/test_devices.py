@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from engine import cores
 from engine.errors import UserError
 from engine.queue.executors.base import Placed
 from engine.queue.executors.local.devices import Devices, GpuLoad, choose, usable_slots
@@ -137,6 +138,15 @@ def test_threads_are_not_given_twice(no_gpu: None) -> None:
     assert [offer.free for offer in devices.offers([])] == [None], "an empty pool takes a run of any width"
     assert [offer.free for offer in devices.offers([on("cpu", threads=3)])] == [1]
     assert devices.offers([on("cpu", threads=4)]) == []
+
+
+def test_slots_share_the_cores(two_gpus: Use) -> None:
+    whole = cores.whole()
+    assert choose("none", None, 1, 1).threads_of("cpu") == whole
+    assert choose("none", None, 1, whole + 1).threads_of("cpu") == 1, "more slots than cores"
+    for slots in (1, 2, 3):
+        assert choose("none", None, 1, slots).threads_of("cpu") * slots <= max(whole, slots)
+    assert choose("0,1", None, 1, 0).threads_of("cuda:0,1") == 1
 
 
 def test_without_a_gpu_the_slots_are_the_cores(no_gpu: None) -> None:

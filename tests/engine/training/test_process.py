@@ -7,8 +7,11 @@ import pytest
 import torch
 import torch.utils.deterministic as torch_deterministic
 
+from engine.data import load_dataset, split_dataset
 from engine.errors import UserError
-from engine.training.process import require_precision, settle
+from engine.presets import resolve
+from engine.spool import THREADS
+from engine.training.process import require_precision, scores_of_a_step, settle, threads_for, told_threads
 
 _FILLS = "fill_uninitialized_memory"  # missing in torch's types
 
@@ -48,3 +51,23 @@ def test_bf16_is_for_processors_that_say_they_multiply_it() -> None:
         require_precision(torch.device("cuda:0"), "bf16")
     for device in ("cpu", "cuda:0"):
         require_precision(torch.device(device), "fp32")
+
+
+def test_threads_are_for_large_steps_and_never_more_than_the_place_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = resolve().experiment.data
+    train = split_dataset(load_dataset(data), data).train
+    for sets in ([], ["train.loss=sampled-ce"]):
+        experiment = resolve(sets=sets).experiment
+        assert threads_for(scores_of_a_step(experiment, train, 400), 64) == 1, "a small model"
+    asked = len(train.items) / len(train) * experiment.train.batch_size * experiment.width
+    assert scores_of_a_step(resolve(sets=["train.loss=bce"]).experiment, train, 10**6) == pytest.approx(2 * asked)
+    assert scores_of_a_step(resolve(method="id").experiment, train, 10**6) == pytest.approx(10**6 * asked)
+    assert scores_of_a_step(resolve(method="id", backbone="lightgcn").experiment, train, 10**6) == 0
+    assert threads_for(1e15, 1) == 1
+    assert threads_for(1e15, 2) in (1, 2), "as this machine is now"
+    cpu = torch.device("cpu")
+    assert told_threads(cpu) is None
+    for told, threads in (("3", 3), ("0", 1), ("many", None)):
+        monkeypatch.setenv(THREADS, told)
+        assert told_threads(cpu) == threads
+        assert told_threads(torch.device("cuda:0")) is None

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from engine import cores
 from engine.errors import UserError
 from engine.queue.executors.base import Offer, Placed
 from engine.queue.executors.local.processes import ProcessId
@@ -33,6 +34,11 @@ class Devices:
         """The device of each slot."""
         on_gpus = [f"cuda:{index}" for index in self.gpus for _ in range(self.slots_per_gpu)]
         return on_gpus + ["cpu"] * self.cpu_slots
+
+    def threads_of(self, device: str) -> int:
+        """CPU threads that a run in a slot may take: on the CPU its share of the cores, so that full slots leave
+        nothing idle and never want more than there is; beside a GPU one."""
+        return max(1, cores.whole() // max(self.cpu_slots, 1)) if device == "cpu" else 1
 
     @property
     def accepts(self) -> tuple[str, ...]:
@@ -111,8 +117,8 @@ def _processes_on(gpu: int, placed: Sequence[Placed]) -> list[int]:
 def choose(gpus: str | None, exclude: str | None, slots_per_gpu: int, cpu_slots: int | None) -> Devices:
     """The devices that a worker is given: `gpus` and `exclude` are lists such as `0,2` (`gpus` also `none`).
 
-    Left out, the GPUs are those that $CUDA_VISIBLE_DEVICES leaves, and the CPU slots are the cores, but
-    for one a GPU slot. Raises UserError.
+    Left out, the GPUs are those that $CUDA_VISIBLE_DEVICES leaves, and the CPU slots are the cores that this process
+    may use, but for one a GPU slot. Raises UserError.
     """
     there = count_gpus()
     if gpus is None:
@@ -127,9 +133,8 @@ def choose(gpus: str | None, exclude: str | None, slots_per_gpu: int, cpu_slots:
             raise UserError(f"--gpus {gpus}: there is no GPU {missing[0]} here ({found}); see nvidia-smi")
     left_out = _numbers("--exclude", exclude) if exclude else []
     chosen = [index for index in dict.fromkeys(chosen) if index not in left_out]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if cpu_slots is None:
-        cpu_slots = max(1, cores - len(chosen) * slots_per_gpu)
+        cpu_slots = max(1, cores.usable() - len(chosen) * slots_per_gpu)
     if not chosen and not cpu_slots:
         raise UserError("--cpu-slots 0: leaves no device at all; give it a slot, or a GPU by --gpus")
     return Devices(tuple(chosen), slots_per_gpu, cpu_slots)

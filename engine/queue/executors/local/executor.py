@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -12,9 +11,10 @@ from typing import Any, Protocol
 
 import psutil
 
+from engine import cores
 from engine.errors import UserError
 from engine.files import own_log
-from engine.queue.executors.base import Ending, How, Offer, Placed, Resources, Task
+from engine.queue.executors.base import Ending, How, Offer, Placed, Resources, Task, place_environment
 from engine.queue.executors.endings import exited
 from engine.queue.executors.local.devices import Devices, choose, count_gpus
 from engine.queue.executors.local.launcher import Launcher
@@ -74,7 +74,7 @@ class LocalExecutor:
         return self._devices.load(placed)
 
     def sees(self) -> Resources:
-        return Resources(os.cpu_count(), count_gpus(), psutil.virtual_memory().total)
+        return Resources(cores.usable(), count_gpus(), psutil.virtual_memory().total)
 
     def check(self, cluster: str) -> None:
         if cluster:
@@ -96,13 +96,19 @@ class LocalExecutor:
 
     def _start(self, task: Task) -> str:
         seen = dict(self._devices.environment(task.device)) if task.device else {}
+        if not task.threads:
+            seen |= place_environment(self._threads_of(task.device) // task.devices)
         if task.attempt:
             seen[ATTEMPT] = str(task.attempt)
         kind = task.device.partition(":")[0]
-        process = self._starter.start(task.folder.root, kind, task.threads, seen)
+        process = self._starter.start(task.folder.root, kind, task.threads or 1, seen)
         handle = ProcessId(process.pid, process.pid_start, platform.node()).handle
         self._tasks[process.pid] = handle, task
         return handle
+
+    def _threads_of(self, place: str) -> int:
+        """CPU threads that a place has for a run: a slot's share of the cores; without a place, those that are idle."""
+        return self._devices.threads_of(place) if place else cores.idle()
 
     # -------------------------------------------------------------------------------- following
 

@@ -12,7 +12,16 @@ from typing import Any
 
 from engine.errors import UserError
 from engine.files import make_folder, write_text
-from engine.queue.executors.base import Ending, How, Offer, Placed, Resources, Task, thread_environment
+from engine.queue.executors.base import (
+    Ending,
+    How,
+    Offer,
+    Placed,
+    Resources,
+    Task,
+    place_environment,
+    thread_environment,
+)
 from engine.queue.executors.clusters import cluster_for
 from engine.queue.executors.endings import exited
 from engine.queue.executors.jobs import SchedulerExecutor, handle_file, named_job, read_end
@@ -81,6 +90,7 @@ class RayExecutor(SchedulerExecutor):
 
     def _submit(self, task: Task) -> str:
         cluster, threads = cluster_for(RayCluster, task.cluster or DEFAULT), max(task.threads, 1)
+        place = {} if task.threads else place_environment(int(cluster.cpus) // task.devices)
         root = task.folder.root.resolve()
         job = f"{root.name}-{secrets.token_hex(3)}"
         passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
@@ -88,7 +98,7 @@ class RayExecutor(SchedulerExecutor):
             address=cluster.head,
             folder=str(root),
             argv=list(self._program) or [sys.executable, "-P", "-m", "engine.job", str(root)],
-            environment=thread_environment(threads) | passed,
+            environment=thread_environment(threads) | place | passed,
             where=str(Path.cwd()),
         )
         file = ticket_file(self._files, job)

@@ -19,6 +19,7 @@ from engine.queue.executors.base import (
     RefusedError,
     Resources,
     Task,
+    place_environment,
     thread_environment,
 )
 from engine.queue.executors.clusters import cluster_for
@@ -85,7 +86,7 @@ class SlurmExecutor(SchedulerExecutor):
             return task.cluster or DEFAULT, task.threads, task.devices
 
         for (cluster, threads, devices), group in groupby(sorted(tasks, key=alike), key=alike):
-            wanted = _Wanted(cluster_for(SlurmCluster, cluster), max(threads, 1), devices)
+            wanted = _Wanted(cluster_for(SlurmCluster, cluster), threads, devices)
             handles |= self._submit(wanted, [task.folder for task in group])
         return [handles[task.folder.root] for task in tasks]
 
@@ -108,7 +109,10 @@ class SlurmExecutor(SchedulerExecutor):
     def _job(self, folder: RunFolder, wanted: _Wanted) -> RunJob:
         root = str(folder.root.resolve())
         argv = self._program or [sys.executable, "-P", "-m", "engine.job", root]
-        return RunJob(root, str(self._files), argv, thread_environment(wanted.threads), wanted.cluster.grace_s)
+        environment = thread_environment(max(wanted.threads, 1))
+        if not wanted.threads:
+            environment |= place_environment(wanted.cluster.cpus // wanted.devices)
+        return RunJob(root, str(self._files), argv, environment, wanted.cluster.grace_s)
 
     # -------------------------------------------------------------------------------- following
 
@@ -159,7 +163,7 @@ class _Wanted:
 def _parameters(wanted: _Wanted) -> dict[str, Any]:
     cluster, gpus = wanted.cluster, wanted.cluster.gpus
     named = {name: getattr(cluster, name) for name in ("partition", "account", "qos", "constraint", "time", "mem")}
-    cpus = max(cluster.cpus, wanted.threads * wanted.devices)
+    cpus = max(cluster.cpus, max(wanted.threads, 1) * wanted.devices)
     named |= {"cpus_per_task": cpus, "gpus_per_node": max(gpus, wanted.devices) if gpus else None}
     named |= {"array_parallelism": cluster.array, "signal_delay_s": cluster.grace_s, "job_name": "tfllmer"}
     also = {"requeue": True}
