@@ -59,6 +59,16 @@ PART_NAMES = {
 """What the parts of a data set that is split already are called, in file names and in fields."""
 
 
+TABLE_SUFFIXES = (".inter", ".csv", ".tsv", ".txt", ".dat", ".data", ".json", ".jsonl", ".ndjson", ".parquet")
+"""Files that `tfllmer data import` reads, packed or not."""
+
+
+def is_table(file: Path) -> bool:
+    """Whether a file is called like one of interactions."""
+    endings = [ending for ending in file.suffixes if ending.lower() not in PACKED]
+    return bool(endings) and endings[-1].lower() in TABLE_SUFFIXES
+
+
 def data_roots() -> list[Path]:
     """The folders named in $TFLLMER_DATA, in its order. Raises UserError for what can be no folder."""
     roots = os.environ.get("TFLLMER_DATA", "")

@@ -16,6 +16,7 @@ from engine.places import (
     atomic_file,
     data_roots,
     inter_name,
+    is_table,
     list_datasets,
     list_vectors,
     part_files,
@@ -35,12 +36,17 @@ def find_dataset(name_or_path: str) -> Path:
         _require_one_reading(known[name_or_path], name_or_path)
         return known[name_or_path]
     path = path_of(name_or_path)
-    if path.is_dir() or inter_name(path.name) is not None:
+    if path.exists() or inter_name(path.name) is not None:
         dataset_name(path)
         return (path if path.is_dir() else path.parent).resolve()
     if os.sep in name_or_path:
         raise UserError(f"--dataset {name_or_path}: no such folder")
     raise UserError(f"--dataset {name_or_path}: no data set {name_or_path!r}{_searched(name_or_path, list(known))}")
+
+
+def _imported(kind: str, file: Path) -> str:
+    """The command for a file in another form."""
+    return f"`{shell_line(['tfllmer', kind, 'import', str(file)])}` reads other forms"
 
 
 def _searched(name: str, names: list[str]) -> str:
@@ -72,6 +78,8 @@ def dataset_name(path: Path) -> str:
         atomic_file(path.parent, named, "inter")
         _require_whole(path.parent, named)
         return named
+    if path.is_file():
+        raise UserError(f"--dataset {path}: not a NAME.inter; {_imported('data', path)}")
     if not path.is_dir():
         raise UserError(f"--dataset {path}: no such folder")
     names = sorted({name for file in path.glob("*.inter*") if (name := inter_name(file.name)) is not None})
@@ -85,7 +93,8 @@ def dataset_name(path: Path) -> str:
     for name in names if not whole else ():
         _require_whole(path, name)
     if not names:
-        raise UserError(f"--dataset {path}: no NAME.inter in this folder (RecBole atomic files)")
+        way = f"; {_imported('data', path)}" if any(map(is_table, path.iterdir())) else ""
+        raise UserError(f"--dataset {path}: no NAME.inter in this folder (RecBole atomic files){way}")
     raise UserError(f"--dataset {path}: several data sets ({', '.join(names)}); name one as {path}/{names[0]}.inter")
 
 
@@ -130,16 +139,23 @@ def find_vectors(folder: Path, dataset: str, source: str) -> Path:
         if not file.is_file():
             raise UserError(f"--embedding {source}: no such file")
         if file.suffix not in VECTOR_SUFFIXES:
-            raise UserError(f"--embedding {source}: vectors are files ending in {', '.join(VECTOR_SUFFIXES)}")
+            raise _no_vectors(source)
         return file.resolve()
     sources = list_vectors(folder, dataset)
     if source not in sources:
+        if path_of(source).is_file():
+            raise _no_vectors(source)
         hint = nearest(source, sources) if sources else f"; put them at {folder / dataset}.{source}.npy"
         raise UserError(f"--embedding {source}: no such vectors in {folder}{hint}")
     if len(sources[source]) > 1:
         names = " and ".join(file.name for file in sources[source])
         raise UserError(f"--embedding {source}: {names} both match in {folder}; give the path of one")
     return sources[source][0].resolve()
+
+
+def _no_vectors(source: str) -> UserError:
+    endings = ", ".join(VECTOR_SUFFIXES)
+    return UserError(f"--embedding {source}: not a file ending in {endings}; {_imported('vectors', path_of(source))}")
 
 
 def fingerprint_of(files: Iterable[Path]) -> str:

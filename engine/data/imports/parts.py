@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from engine.errors import UserError
-from engine.places import PACKED, PART_NAMES, PARTS
+from engine.places import PART_NAMES, PARTS, is_table
 
-ENDINGS = (".inter", ".csv", ".tsv", ".txt", ".dat", ".data", ".json", ".jsonl", ".ndjson", ".parquet")
 _PART = re.compile(rf"(?:(?P<whole>.+)[._-])?(?P<part>{'|'.join(PART_NAMES)})(?P<ending>(?:\.\w+)+)", re.IGNORECASE)
 _NUMBERED = re.compile(r"(?P<whole>.+?)[._-](?:part|fold|phase|split)?[._-]?\d+(?P<ending>(?:\.[a-z]\w*)+)")
 
@@ -25,7 +24,7 @@ def files_of(source: Path) -> list[Path]:
         match = _PART.fullmatch(source.name)
         key = (match["whole"] or "", match["ending"]) if match else None
         return _complete(folder, splits[key]) if key in splits else [source]
-    readable = [file for file in sorted(folder.iterdir()) if file.is_file() and _is_readable(file)]
+    readable = [file for file in sorted(folder.iterdir()) if file.is_file() and is_table(file)]
     split_files = {file for parts in splits.values() for file in parts.values()}
     whole = [file for file in readable if file not in split_files]
     if len(splits) == 1:
@@ -59,7 +58,7 @@ def _splits(folder: Path) -> dict[tuple[str, str], dict[str, Path]]:
     groups: dict[tuple[str, str], dict[str, Path]] = {}
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
         match = _PART.fullmatch(file.name)
-        if match is None or not file.is_file() or not _is_readable(file):
+        if match is None or not file.is_file() or not is_table(file):
             continue
         parts = groups.setdefault((match["whole"] or "", match["ending"]), {})
         part = PART_NAMES[match["part"].lower()]
@@ -77,11 +76,6 @@ def _complete(folder: Path, parts: Mapping[str, Path]) -> list[Path]:
             "some of the others' lines, or join all in one file of another name, which is then split anew"
         )
     return [parts[part] for part in PARTS]
-
-
-def _is_readable(file: Path) -> bool:
-    endings = [ending for ending in file.suffixes if ending.lower() not in PACKED]
-    return bool(endings) and endings[-1].lower() in ENDINGS
 
 
 def _first(parts: Mapping[str, Path]) -> Path:

@@ -457,6 +457,38 @@ def test_what_is_not_found_is_told_with_what_there_is(data_root: Path) -> None:
     )
 
 
+def test_files_in_other_forms_are_told_the_command_that_reads_them(data_root: Path, tmp_path: Path) -> None:
+    raw = tmp_path / "raw data"
+    raw.mkdir()
+    for name in ("plays.csv", "plays.jsonl.gz", "table.pt", "words.vec"):
+        (raw / name).touch()
+    for name in ("plays.csv", "plays.jsonl.gz"):
+        file = raw / name
+        assert message(dataset=str(file)) == (
+            f"--dataset {file}: not a NAME.inter; `tfllmer data import '{file}'` reads other forms"
+        )
+    assert message(dataset=str(raw)).endswith(
+        f" (RecBole atomic files); `tfllmer data import '{raw}'` reads other forms"
+    )
+    for name in ("table.pt", "words.vec"):
+        assert message(dataset="shop", embedding=str(raw / name)) == (
+            f"--embedding {raw / name}: not a file ending in .npy, .npz, .parquet, .safetensors; "
+            f"`tfllmer vectors import '{raw / name}'` reads other forms"
+        )
+
+
+def test_files_of_the_working_folder_are_named_without_a_path(
+    data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plays.csv").touch()
+    (tmp_path / "table.pt").touch()
+    assert message(dataset="plays.csv") == (
+        "--dataset plays.csv: not a NAME.inter; `tfllmer data import plays.csv` reads other forms"
+    )
+    assert message(dataset="shop", embedding="table.pt").endswith("`tfllmer vectors import table.pt` reads other forms")
+
+
 def test_without_roots_it_says_how_to_set_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("TFLLMER_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
