@@ -104,6 +104,20 @@ def test_positions_from_the_end_train_the_last_target_of_a_window_on_what_its_hi
         assert float((same - scores).abs().amax(1).min()) < 1e-10
 
 
+@pytest.mark.parametrize(("name", "change"), [each for each in VARIANTS if each[0] not in NEXT_ITEM], ids=str)
+def test_what_a_mask_stands_for_is_seen_by_nobody(name: str, change: dict[str, object]) -> None:
+    """Neither by what predicts it nor by what predicts another masked item beside it."""
+    model, _ = made_of(backbone_of(name, **change), histories())
+    (batch,) = model.batches(0)[0]
+    assert batch.masked is not None
+    layout, masked = Layout.of(torch.from_numpy(batch.lengths), torch.device("cpu")), torch.from_numpy(batch.masked)
+    rows, _ = model.tables()
+    kept = torch.from_numpy(batch.items)
+    other = torch.where(masked, (kept + 1) % N_ITEMS, kept)
+    found = [model.represent(rows, items, layout, masked).detach() for items in (kept, other)]
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(("name", "change"), VARIANTS, ids=str)
 def test_the_gradient_reaches_rows_that_only_score(name: str, change: dict[str, object]) -> None:
     train = histories()
