@@ -142,6 +142,12 @@ class _Outside:
         if items is not None and (wrong := np.flatnonzero(targets[users] != items)).size:
             ours = self.dataset.item_ids[targets[users][wrong[0]]]
             theirs = self.dataset.item_ids[items[wrong[0]]]
+            if len(np.unique(users)) < len(users):
+                lines.fail(
+                    wrong[0],
+                    f"has several lines, with other items than the {which} item {ours}: lists of items are read by "
+                    "`tfllmer import scores` (user, item, score)",
+                )
             lines.fail(wrong[0], f"has the {which} item {ours}, not {theirs}: it was made on another split")
         order = np.argsort(users, kind="stable")
         if (twice := np.flatnonzero(np.diff(users[order]) == 0)).size:
@@ -174,12 +180,19 @@ class _Outside:
             raise UserError(f"{self.source}: {ending} is not read; save the matrix alone with numpy.save, or a table")
         scorer = self._matrix(cases) if ending == ".npy" else self._table()
         n_items = listed = len(self.dataset.item_ids)
-        whole, seen_scored = True, False
+        whole, seen_scored, most = True, False, 0
         for part in _blocks(cases):
             scores = scorer.scores(part)
             if bool((scores == torch.inf).any()):
                 raise UserError(f"{self.source}: holds infinite scores; an item that is left out has -inf or no line")
-            known = scores > -torch.inf  # not true of what is no number either
+            if bool((odd := scores.isnan()).any()):
+                at, column = odd.nonzero()[0].tolist()
+                user, item = self.dataset.user_ids[part.users[at]], self.dataset.item_ids[column]
+                raise UserError(
+                    f"{self.source}: user {user} has a score for item {item} that is no number (nan); an item that is "
+                    "left out has -inf or no line"
+                )
+            known = scores > -torch.inf
             fewest, place = known.sum(1).min(0)
             if int(fewest) == 0:
                 user = self.dataset.user_ids[part.users[int(place)]]
@@ -192,7 +205,12 @@ class _Outside:
                 left_out = _seen(part)
             ranked = (scores > -torch.inf).sum(1).numpy()
             whole &= bool((ranked + left_out == n_items).all())
-            listed = min(listed, int(ranked.min()))
+            listed, most = min(listed, int(ranked.min())), max(most, int(ranked.max()))
+        if most == 0:
+            raise UserError(
+                f"{self.source}: has scores for seen items alone, so nothing is left where they are left out; give "
+                "scores of all items, or say --seen kept"
+            )
         if not self.mask_seen and not seen_scored:
             raise UserError(
                 f"{self.source}: no user has a score for an item of the history, so seen items were left out: "
@@ -211,8 +229,9 @@ class _Outside:
             raise UserError(f"{self.source}: is no matrix of numbers, but {matrix.ndim}-dimensional {matrix.dtype}")
         rows, columns = matrix.shape
         if columns != items:
-            padded = "; its first column may be of padding: leave it out" if columns == items + 1 else ""
-            raise UserError(f"{self.source}: has {columns:,} columns, items.csv has {items:,} items{padded}")
+            hint = "; its first column may be of padding: leave it out" if columns == items + 1 else ""
+            hint = "; it seems to stand on its side: transpose it" if matrix.shape == (items, users) else hint
+            raise UserError(f"{self.source}: has {columns:,} columns, items.csv has {items:,} items{hint}")
         if rows == users:
             return _MatrixScorer(matrix, np.arange(users))
         if rows == len(cases):

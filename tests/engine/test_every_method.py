@@ -131,8 +131,7 @@ QUIET = {"vector_dropout": 0, "gate_noise": False}
 def model_of(method: str) -> tuple[Trained, spec.Experiment]:
     """The method's own table on a small model, over random vectors."""
     (preset,) = (preset for preset in list_presets("method") if preset.name == method)
-    chosen = {"backbone": preset.usual_backbone} if preset.usual_backbone else {}
-    whole = resolve(method=method, **chosen).experiment
+    whole = resolve(method=method, backbone=preset.usual_backbone or "sasrec").experiment
     part = type(whole.backbone)
     small = whole.backbone.model_dump() | {key: value for key, value in SMALL.items() if key in part.model_fields}
     inject = whole.table.inject

@@ -1,6 +1,7 @@
 """Adapters and views against loops, and what public code of this field has got wrong with them."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -47,23 +48,24 @@ def model_of(kind: str, backbone: str = "sasrec", **table: Any) -> tuple[Sequent
 @pytest.mark.parametrize("activation", ["gelu", "relu", "leaky-relu", "none"])
 def test_linear_and_mlp_are_one_and_two_maps(activation: str) -> None:
     linear, mlp = model_of("linear")[0].table, model_of("mlp", activation=activation)[0].table
-    act = {
+    maps = mlp.adapter
+    assert isinstance(maps, torch.nn.Sequential)
+    functions: dict[str, Callable[[float], float]] = {
         "gelu": lambda v: v * (1 + math.erf(v / math.sqrt(2))) / 2,
         "relu": lambda v: max(v, 0.0),
         "leaky-relu": lambda v: v if v > 0 else 0.01 * v,
         "none": lambda v: v,
-    }[activation]
+    }
+    act = functions[activation]
 
     def mapped(part: Any, x: list[float]) -> list[float]:
         weight, bias = part.weight.tolist(), part.bias.tolist()
         return [sum(w * v for w, v in zip(row, x, strict=True)) + b for row, b in zip(weight, bias, strict=True)]
 
-    assert mlp.adapter is not None
-    first, _, last = mlp.adapter
     for item in (0, 7):
         x = Z[item].astype(float).tolist()
         assert linear.rows()[item].tolist() == pytest.approx(mapped(linear.adapter, x))
-        assert mlp.rows()[item].tolist() == pytest.approx(mapped(last, [act(v) for v in mapped(first, x)]))
+        assert mlp.rows()[item].tolist() == pytest.approx(mapped(maps[2], [act(v) for v in mapped(maps[0], x)]))
 
 
 def test_mixed_whitenings_are_the_published_sum() -> None:

@@ -164,6 +164,16 @@ def test_what_does_not_fit_is_refused_in_one_line_and_leaves_nothing(cli: Cli) -
         ("twice", pl.concat([ranks, ranks[:1]]), "line 62: user u0001 has a test rank already"),
         ("stranger", changed("user_id", "nobody"), "line 2: user 'nobody' is not in the split"),
         ("item", changed("item_id", other_item), "it was made on another split"),
+        (
+            "lists",
+            pl.concat(
+                [
+                    ranks.with_columns(item_id=pl.lit(item), rank=pl.lit(place))
+                    for place, item in ((1, "i0001"), (2, "i0002"))
+                ]
+            ),
+            "has several lines, with other items than the test item",
+        ),
         ("zero", changed("rank", 0), "line 2: rank 0 is no rank: they are whole numbers, and 1 is the best"),
         ("half", changed("rank", 1.5), "line 2: rank 1.5 is no rank"),
         ("large", changed("rank", ITEMS + 1), "line 2: rank 51, but 50 items are ranked"),
@@ -180,6 +190,10 @@ def test_what_does_not_fit_is_refused_in_one_line_and_leaves_nothing(cli: Cli) -
     (cli.folder / "ranks.pkl").write_bytes(pickle.dumps([1]))
     assert "a pickle runs code" in refused(cli, "ranks.pkl")
     matrix = np.zeros((USERS, ITEMS))
+    split = split_dataset(load_dataset(DATA), DATA)
+    seen_alone = np.full((USERS, ITEMS), -np.inf)
+    for user in range(USERS):
+        seen_alone[user, split.test_history[user]] = 1
     for name, array, expected in (
         (
             "padded",
@@ -190,7 +204,14 @@ def test_what_does_not_fit_is_refused_in_one_line_and_leaves_nothing(cli: Cli) -
         ("flat", matrix[0], "is no matrix of numbers"),
         ("words", matrix.astype("U1"), "is no matrix of numbers"),
         ("infinite", np.where(np.eye(USERS, ITEMS) > 0, np.inf, 0), "holds infinite scores"),
-        ("nothing", np.full((USERS, ITEMS), np.nan), "user u0001 has no score for any item"),
+        ("side", matrix.T, "has 60 columns, items.csv has 50 items; it seems to stand on its side: transpose it"),
+        (
+            "no number",
+            np.where(np.eye(USERS, ITEMS, 2) > 0, np.nan, 0),
+            "user u0001 has a score for item i0003 that is",
+        ),
+        ("nothing", np.full((USERS, ITEMS), -np.inf), "user u0001 has no score for any item"),
+        ("seen alone", seen_alone, "has scores for seen items alone, so nothing is left where they are left out"),
         ("objects", np.array([[None]]), "not a plain .npy matrix"),
     ):
         np.save(cli.folder / f"{name}.npy", array)
