@@ -205,8 +205,11 @@ class ItemTable(nn.Module):
         if self.lengths is not None:
             self.weight.mul_(self.lengths / self.weight.norm(dim=1, keepdim=True).clamp_min(1e-30))
 
-    def rows(self) -> Tensor:
-        """E [n, d], before any normalisation; [n, 2 d] of views."""
+    def rows(self, items: Tensor | None = None) -> Tensor:
+        """E [n, d], before any normalisation; [n, 2 d] of views. Of `items` alone where they are named, of a table that
+        is nothing but trained rows: their gradient is sparse."""
+        if items is not None:
+            return F.embedding(items, self.weight, sparse=True)
         if self.is_guided and self.ids is not None:
             return self.ids
         rows: Tensor = self.weight if self.adapter is None else self.adapter(self.weight)
@@ -216,9 +219,10 @@ class ItemTable(nn.Module):
             return torch.cat([rows, self.ids], dim=1)
         return rows + F.pad(self.ids, (rows.shape[1] - self.ids.shape[1], 0))
 
-    def forward(self) -> tuple[Tensor, Tensor]:
-        """(rows that enter the backbone [n, d], rows that score [n, d]); unit rows are computed once."""
-        rows = self.rows()
+    def forward(self, items: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(rows that enter the backbone [n, d], rows that score [n, d]), of all items or those named (`rows`); unit
+        rows are computed once."""
+        rows = self.rows(items)
         scoring = rows if self.attention is None else self.attention(rows)
         unit = F.normalize(scoring, dim=1) if self.unit_input or self.unit_scoring else scoring
         entering = unit if self.unit_input else rows

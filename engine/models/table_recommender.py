@@ -59,9 +59,10 @@ class TableRecommender(nn.Module):
         """tau as it is now."""
         return self.tau if self.log_tau is None else math.exp(float(self.log_tau.detach()))
 
-    def with_bias(self, rows: Tensor) -> Tensor:
-        """Rows that score [n, d] with the bias as one more column, where there is one."""
+    def with_bias(self, rows: Tensor, items: Tensor | None = None) -> Tensor:
+        """Rows that score [n, d], of all items or those named, with the bias as one more column, where there is one."""
         bias = self.bias if self.beta is None else self.beta * self.log_popularity
+        bias = bias if bias is None or items is None else bias[items]
         return rows if bias is None else torch.cat([rows, bias[:, None]], dim=1)
 
     def query(self, h: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ from engine.spec.table import (
     TrainedRows,
     ViewsAdapter,
 )
-from engine.spec.training import Train
+from engine.spec.training import LazyAdam, Train
 from engine.spec.tuning import Tuning
 from engine.spec.vectors import Embedding
 
@@ -156,6 +156,23 @@ class Experiment(Part):
             why = f"table.inject={self.table.inject.kind} is not made row by row"
         if why is not None:
             raise ValueError(f"execution.shard_items: {why}; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _rows_are_trained_alone(self) -> Experiment:
+        """Where only the rows that a batch asks for are trained, nothing may read or change the others."""
+        if not isinstance(self.train.optimizer, LazyAdam) or not self.backbone.is_trained:
+            return self
+        inject, why = self.table.inject, None
+        if not isinstance(self.backbone, Sequential):
+            why = f"backbone {self.backbone.name} needs all rows at once"
+        elif not isinstance(inject, Initialise) or inject.keep_lengths:
+            kept = ".keep_lengths" if isinstance(inject, Initialise) else f"={inject.kind}"
+            why = f"it is for rows that are trained and nothing else (table.inject=initialise), not table.inject{kept}"
+        elif self.execution.devices > 1:
+            why = f"execution.devices={self.execution.devices} add up gradients of whole tables"
+        if why is not None:
+            raise ValueError(f"train.optimizer=lazy-adam: {why}; set train.optimizer=adam")
         return self
 
     @model_validator(mode="after")

@@ -23,6 +23,12 @@ class AdamW(Part):
     kind: Literal["adamw"] = "adamw"
 
 
+class LazyAdam(Part):
+    """Adam on each row of the item table by itself, over the steps in which a batch asks for it; the rest by Adam."""
+
+    kind: Literal["lazy-adam"] = "lazy-adam"
+
+
 class SGD(Part):
     """Gradient descent."""
 
@@ -30,7 +36,7 @@ class SGD(Part):
     momentum: float = Field(0.0, ge=0, lt=1, description="momentum")
 
 
-Optimizer: TypeAlias = Annotated[Adam | AdamW | SGD, Field(discriminator="kind")]
+Optimizer: TypeAlias = Annotated[Adam | AdamW | LazyAdam | SGD, Field(discriminator="kind")]
 
 
 class Budget(Part):
@@ -111,4 +117,17 @@ class Train(Part):
     def _precision_is_read(self) -> Train:
         if self.precision != "fp32" and not isinstance(self.loss, CE):
             raise ValueError(f"train.precision={self.precision} is for train.loss=ce, not {self.loss.kind}")
+        return self
+
+    @model_validator(mode="after")
+    def _rows_are_few(self) -> Train:
+        if isinstance(self.optimizer, LazyAdam) and not self.loss.n_negatives:
+            raise ValueError(
+                f"train.optimizer=lazy-adam: train.loss={self.loss.kind} gives every row a gradient in each step; set "
+                "a loss on negatives, as sampled-ce, or train.optimizer=adam"
+            )
+        if isinstance(self.optimizer, LazyAdam) and self.weight_decay:
+            raise ValueError(
+                "train.optimizer=lazy-adam: rows that no batch asks for would not decay; leave train.weight_decay out"
+            )
         return self

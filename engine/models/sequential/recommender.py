@@ -70,6 +70,7 @@ class SequentialRecommender(TableRecommender):
             self.similar = SimilarUsers(train, table.weight.detach(), inject)
         self._settings, self._experiment, self._train, self._n_items = settings, experiment, train, n_items
         self.look_up: LookUp = _look_up
+        self._row_by_row = isinstance(experiment.train.optimizer, spec.LazyAdam)
 
     @property
     def history_length(self) -> int:
@@ -119,10 +120,15 @@ class SequentialRecommender(TableRecommender):
         if batch.times is not None:
             layout = replace(layout, times=torch.from_numpy(batch.times).to(device))
         masked = None if batch.masked is None else torch.from_numpy(batch.masked).to(device)
-        rows, scoring = self.tables()
-        h = self.represent(rows, torch.from_numpy(batch.items).to(device), layout, masked)
-        targets = torch.from_numpy(batch.targets).to(device)
+        items, targets = torch.from_numpy(batch.items).to(device), torch.from_numpy(batch.targets).to(device)
         negatives = None if batch.negatives is None else torch.from_numpy(batch.negatives).to(device)
+        asked = None
+        if self._row_by_row and negatives is not None:  # items are numbered among those that the batch asks for
+            asked, places = torch.cat([items, targets, negatives.flatten()]).unique(return_inverse=True)
+            items, targets, drawn = places.split([len(items), len(targets), negatives.numel()])
+            negatives = drawn.view_as(negatives)
+        rows, scoring = self.tables(asked)
+        h = self.represent(rows, items, layout, masked)
         value = criterion(h, scoring, targets, negatives)
         for extra in (self.table.extra_loss(scoring, targets), self._distilled(rows, batch)):
             value = value if extra is None else value + extra
@@ -168,10 +174,11 @@ class SequentialRecommender(TableRecommender):
         width = scoring.shape[1] - (self.bias is not None or self.beta is not None)
         return InnerProducts(scoring, queries, width, self.temperature())
 
-    def tables(self) -> tuple[Tensor, Tensor]:
-        """(rows that enter the backbone [n, d], rows whose inner products with `represent` are the scores)."""
-        rows, scoring = self.table()
-        return rows, self.with_bias(scoring)
+    def tables(self, items: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(rows that enter the backbone [n, d], rows whose inner products with `represent` are the scores), of all
+        items or those named."""
+        rows, scoring = self.table(items)
+        return rows, self.with_bias(scoring, items)
 
     def represent(self, rows: Tensor, items: Tensor, layout: Layout, masked: Tensor | None) -> Tensor:
         """Rows that enter [n, d] and items [T] of packed windows -> what the scoring rows of `tables` are
