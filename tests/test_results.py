@@ -190,16 +190,20 @@ def spread(numbers: dict[str, Any], digits: str) -> str:
     return f"{numbers['mean']:{digits}} [{numbers['lo']:{digits}}, {numbers['hi']:{digits}}]"
 
 
-def test_the_screening_of_the_claim_is_what_a_command_says_of_its_archive(tmp_path: Path) -> None:
-    archive = DOCS / "results" / "settle-screen.zip"
+@pytest.mark.parametrize(
+    ("study", "heading"),
+    [("settle-screen", "Where the claim stands"), ("settle-beauty", "The claim on amazon-beauty, early in training")],
+)
+def test_a_table_by_regime_is_what_a_command_says_of_its_archive(tmp_path: Path, study: str, heading: str) -> None:
+    archive = DOCS / "results" / f"{study}.zip"
     assert call(tmp_path, "import", "archive", str(archive)).returncode == 0
-    done = call(tmp_path, "verdict", "settle-screen", "--by-regime", "--json")
+    done = call(tmp_path, "verdict", study, "--by-regime", "--json")
     (comparison,) = json.loads(done.stdout)
     stands = {stand["title"]: stand for stand in comparison["regimes"]}
-    verdicts = re.findall(r'^`(.+)`: printed "(.+)"', section("Where the claim stands"), re.MULTILINE)
+    verdicts = re.findall(r'^`(.+)`: printed "(.+)"', section(heading), re.MULTILINE)
     assert verdicts == [(title, stand["verdict"]) for title, stand in stands.items()]
-    assert f"{len(runs_of(archive))} runs have finished" in section("Where the claim stands")
-    *shown, effects = tables("Where the claim stands")
+    assert f"{len(runs_of(archive))} runs have finished" in section(heading)
+    *shown, effects = tables(heading)
     assert [rows for _, *rows in shown] == [[cells_of(arm) for arm in stand["arms"]] for stand in stands.values()]
     assert effects[1:] == [effects_of(title, stand) for title, stand in stands.items() if stand["effects"]]
 
