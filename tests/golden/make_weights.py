@@ -1,9 +1,10 @@
 """Write `weights.json` anew: `python -m tests.golden.make_weights`.
 
 Do not do so to make a test pass: it holds what released code computes. It was first made by commit ec201ce, before the
-specification, the models and the training loop were rebuilt, which left every bit as it was. It was renewed once, when
-the step was made faster: the order of sums changed, so the last bits did, and nothing else may have. So a number that
-differs from the one that is kept by more than rounding stops this script, and nothing is written.
+specification, the models and the training loop were rebuilt, which left every bit as it was. It was renewed when the
+step was made faster, once for all backbones and once for GRU4Rec: the order of sums changed, so the last bits did, and
+nothing else may have. So a number that differs from the one that is kept by more than rounding stops this script, and
+nothing is written.
 """
 
 import json

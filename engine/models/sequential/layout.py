@@ -8,6 +8,7 @@ themselves only; a group of equal lengths is a plain view.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -109,19 +110,19 @@ class Layout:
     lengths:   [B] int64 on the CPU, descending
     positions: [T] place of each item in its window, from 0
     last:      [B] index in 0..T-1 of each window's last item
-    groups:    windows of similar length, covering all in order
     used:      [N] indices in 0..T-1, ascending, of the positions whose representations are used; None: all of them
     items:     [T] which item stands at each place, for backbones that ask where an item comes back; None: not said
     times:     [T] clock times of the interactions, for backbones that ask how long ago; None: not known
+    by_window: the used positions by window, on the CPU; None as `used`
     """
 
     lengths: Tensor
     positions: Tensor
     last: Tensor
-    groups: tuple[Group, ...]
     used: Tensor | None = None
     items: Tensor | None = None
     times: Tensor | None = None
+    by_window: _Used | None = None
 
     @staticmethod
     def of(lengths: Tensor, device: torch.device, used: Tensor | None = None) -> Layout:
@@ -132,7 +133,14 @@ class Layout:
         window = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
         positions = torch.arange(total) - (ends - lengths)[window]
         asked = None if used is None or len(used) == total else _Used.of(used, window, positions, lengths)
-        sizes = lengths.tolist()
+        chosen = None if asked is None else asked.used.to(device)
+        return Layout(lengths, positions.to(device), (ends - 1).to(device), chosen, by_window=asked)
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """Windows of similar length, covering all in order; found when they are first asked for."""
+        lengths, device, asked = self.lengths, self.positions.device, self.by_window
+        ends, sizes = lengths.cumsum(0), lengths.tolist()
         groups = []
         first = start = 0
         for n in range(1, len(sizes) + 1):
@@ -143,8 +151,7 @@ class Layout:
             part = None if asked is None else asked.of_windows(first, n, device)
             groups.append(Group(start, stop, n - first, sizes[first], places.slots, part, places.source, places.gaps))
             first, start = n, stop
-        chosen = None if asked is None else asked.used.to(device)
-        return Layout(lengths, positions.to(device), (ends - 1).to(device), tuple(groups), chosen)
+        return tuple(groups)
 
     def windows(self) -> Tensor:
         """[T] the window of each item."""

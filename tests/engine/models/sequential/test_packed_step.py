@@ -1,5 +1,6 @@
 """The packed step against slow plain forms in double precision: values, gradients, and which positions are computed."""
 
+import copy
 import math
 
 import pytest
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from engine import spec
 from engine.models.dropout import Dropout
+from engine.models.sequential import recurrence
 from engine.models.sequential.attention import attend, attend_used
 from engine.models.sequential.layout import Layout
 from engine.models.sequential.recommender import build
@@ -72,8 +74,13 @@ def test_attention_at_the_positions_that_are_used_is_that_of_all(lengths: list[i
     assert_same(attend_used(q, kv, layout, HEADS, causal=causal), plain, [qkv])
 
 
+@pytest.mark.parametrize("rows", [1, 5, 512])
 @pytest.mark.parametrize("lengths", LENGTHS, ids=str)
-def test_the_recurrence_equals_torchs_own_on_every_window_alone(lengths: list[int]) -> None:
+def test_the_recurrence_equals_torchs_own_on_every_window_alone(
+    lengths: list[int], rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many steps are taken together."""
+    monkeypatch.setattr(recurrence, "_ROWS", rows)
     torch.manual_seed(0)
     gru = nn.GRU(4, 3, batch_first=True).double()
     x = torch.randn(sum(lengths), 4, dtype=torch.float64, requires_grad=True)
@@ -92,6 +99,18 @@ def test_the_recurrence_gives_the_same_without_gradients(lengths: list[int]) -> 
         alone = recur(x, counts, gru.all_weights[0])
     beside = recur(x, counts, gru.all_weights[0]).detach()
     torch.testing.assert_close(alone, beside)
+
+
+@pytest.mark.parametrize("size", [1e-4, 1.0, 1e5])
+def test_the_recurrence_keeps_its_digits_for_small_and_for_huge_inputs(size: float) -> None:
+    torch.manual_seed(0)
+    gru = nn.GRU(8, 16, batch_first=True)
+    x, counts = torch.randn(6, 8) * size, TimeOrder.of(torch.tensor([6])).counts
+    exact = copy.deepcopy(gru).double()(x.double()[None])[0][0].float()
+    states = recur(x, counts, gru.all_weights[0])
+    torch.testing.assert_close(states, exact, atol=5e-7, rtol=0)
+    states.sum().backward()
+    assert all(torch.isfinite(weight.grad).all() for weight in gru.parameters() if weight.grad is not None)
 
 
 BACKBONES: list[spec.Backbone] = [
