@@ -11,16 +11,18 @@ import time
 from pathlib import Path
 
 _AUTOGROUP = Path("/proc/self/autogroup")
-_TRIES = 5
+_ENABLED = Path("/proc/sys/kernel/sched_autogroup_enabled")
+_TRIES = 20
 _AGAIN_S = 0.15
-"""The kernel takes one change in a tenth of a second, whoever asks."""
+"""The kernel takes one change in a tenth of a second, whoever asks: many runs may start at once."""
 
 
 def follow_nice() -> str:
     """Give the session that this process leads the process's own niceness; what is to be said where that is refused.
-    Nothing is done where there is none, where the process leads no session, or the kernel has no such groups."""
+    Nothing is done where there is none, or the process leads no session. Nor where the kernel has no such groups, or
+    the session is in none, as that of `init` is: its file is empty, and it takes no niceness."""
     nice = os.nice(0)
-    if nice <= 0 or os.getsid(0) != os.getpid() or not _AUTOGROUP.exists():
+    if nice <= 0 or os.getsid(0) != os.getpid() or not _read(_AUTOGROUP):
         return ""
     for left in reversed(range(_TRIES)):
         try:
@@ -29,6 +31,16 @@ def follow_nice() -> str:
             if isinstance(error, BlockingIOError) and left:
                 time.sleep(_AGAIN_S)
                 continue
+            if _read(_ENABLED) == "0":  # groups are there, and not weighed
+                return ""
             return f"nice {nice} holds among the processes of this session alone: {error}"
         break
     return ""
+
+
+def _read(file: Path) -> str:
+    """What the kernel tells; nothing where it tells nothing."""
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return ""

@@ -180,7 +180,8 @@ def test_a_worker_leaves_the_machine_to_others(tmp_path: Path) -> None:
         assert os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, worker.pid)
         assert os.getpriority(os.PRIO_PROCESS, pid) == min(os.nice(0) + 4, 19)
         session = Path(f"/proc/{pid}/autogroup")
-        assert not session.exists() or session.read_text().split()[-1] == str(min(os.nice(0) + 4, 19))
+        nice = session.read_text().split()[-1:] if session.exists() else []
+        assert nice in ([], [str(min(os.nice(0) + 4, 19))])
     finally:
         for _ in range(2):  # the second stops its run
             worker.terminate()
