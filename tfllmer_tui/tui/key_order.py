@@ -15,13 +15,15 @@ from textual.errors import NoWidget
 from textual.message_pump import MessagePump
 from textual.widget import Widget
 
+from tfllmer_tui.tui.timers import SureTimers
+
 PATIENCE_S = 10.0
 """How long a key may keep the next ones waiting; the app stays in the hands of its user, whatever a widget does."""
 
 UserInput: TypeAlias = "events.Key | events.Paste | events.MouseEvent"
 
 
-class KeyOrder(App[None]):
+class KeyOrder(SureTimers, App[None]):
     """An app that deals with one key or mouse button at a time. Textual hands a key to the widget that has the focus
     at once, also where the key before it is about to open a screen or to move the focus: what is typed ahead would miss
     its dialog, or would be taken for a key of the screen below it. It hands on how the mouse moves before the widget

@@ -18,6 +18,7 @@ from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.messages import RowReached
 from tfllmer_tui.tui.screens.overlay import ConfirmScreen
 from tfllmer_tui.tui.snapshot import StoreSnapshot
+from tfllmer_tui.tui.timers import SureTimers
 from tfllmer_tui.tui.widgets.bars import KeyBar, Notice, TopBar
 from tfllmer_tui.tui.widgets.divider import Divider
 
@@ -45,7 +46,7 @@ def places(*, read_only: bool) -> Sequence[tuple[str, str]]:
     return [(mode, title) for mode, title in PLACES if not (read_only and mode == "launch")]
 
 
-class Page(Screen[None]):
+class Page(SureTimers, Screen[None]):
     """A screen over the store. `show_news` is told what is stored, at first and after every change."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (96, "-medium"), (130, "-wide")]  # noqa: RUF012

@@ -10,11 +10,13 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen, ScreenResultType
 from textual.widgets import Static
 
+from tfllmer_tui.tui.timers import SureTimers
+
 if TYPE_CHECKING:
     from tfllmer_tui.tui.context import Context
 
 
-class Overlay(ModalScreen[ScreenResultType]):
+class Overlay(SureTimers, ModalScreen[ScreenResultType]):
     """A screen over another. It ends once, however often it is asked to."""
 
     _has_ended = False
