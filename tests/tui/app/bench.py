@@ -222,9 +222,8 @@ def _waits_for(pilot: Pilot[None]) -> list[object]:
     waits_for: list[object] = [worker for worker in app.workers if not worker.is_finished]
     waits_for += app.animator._animations
     waits_for += app.animator._scheduled
-    if _is_dirty(app.screen):
-        waits_for.append(app.screen)
-    for node in (app, *app.screen.walk_children(with_self=True)):
+    waits_for += [screen for screen in _seen(pilot) if _is_dirty(screen)]
+    for node in (app, *(node for screen in app.screen_stack for node in screen.walk_children(with_self=True))):
         waits_for += [timer for timer in node._timers if _comes_soon(timer)]
     return waits_for
 
@@ -234,18 +233,24 @@ def _comes_soon(timer: Timer) -> bool:
     return once and timer._task is not None and not timer._task.done() and timer._active.is_set()
 
 
+def _seen(pilot: Pilot[None]) -> list[Screen[Any]]:
+    """The screens that one sees something of, the lowest first: it is drawn into the next one."""
+    return [*pilot.app._background_screens, pilot.app.screen]
+
+
 def _is_dirty(screen: Screen[Any]) -> bool:
+    if not screen.is_active:  # below another one it goes on asking to be drawn, and is once it is idle
+        return screen._update_timer._active.is_set()
     drawing = screen._layout_required or screen._scroll_required or screen._repaint_required or screen._dirty_widgets
     return bool(drawing or screen._recompose_required or screen._callbacks)
 
 
 def _draw(pilot: Pilot[None]) -> bool:
     """Draw at once what is to be drawn; whether there was anything."""
-    screen = pilot.app.screen
-    if not _is_dirty(screen) or pilot.app._batch_count:
-        return False
-    screen._on_timer_update()
-    return True
+    dirty = [] if pilot.app._batch_count else [screen for screen in _seen(pilot) if _is_dirty(screen)]
+    for screen in dirty:
+        screen._on_timer_update()
+    return bool(dirty)
 
 
 async def _look(pilot: Pilot[None], app: TfllmerApp) -> None:
