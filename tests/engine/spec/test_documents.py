@@ -29,7 +29,7 @@ from tests.golden.identities import kept_identities
         ),
         ('{"backbone":{"name":"sasrc"}}', "backbone.name: no backbone 'sasrc' (did you mean sasrec?)"),
         ('{"train":{"loss":{"kind":"bcee"}}}', "train.loss: no such kind 'bcee' (did you mean bce?)"),
-        ('{"train":{"optimizer":{"momentum":1}}}', "train.optimizer: name one of adam, adamw, sgd"),
+        ('{"train":{"optimizer":{"momentum":1}}}', "train.optimizer: name one of adam, adamw, lazy-adam, sgd"),
         (
             '{"train":{"optimizer":{"kind":"adam","momentum":0.9}}}',
             "train.optimizer.momentum: no such setting (there are kind)",
