@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,16 +17,17 @@ from safetensors.numpy import save
 from engine import spec
 from engine.bounds import parse_json
 from engine.data import Dataset, Split
+from engine.embeddings import rows as sizes
 from engine.embeddings.classes import item_classes
 from engine.embeddings.controls import controlled
 from engine.embeddings.graph.item_graph import item_graph
 from engine.embeddings.graph.laplacian import Laplacian, laplacian
-from engine.embeddings.reduce.reductions import LinearMap, fit, prepare, unit_rows
+from engine.embeddings.reduce.reductions import FittedTable, LinearMap, fit, prepare, unit_rows
 from engine.embeddings.reduce.trade_off import trade_off
 from engine.embeddings.rows import FloatArray, Vectors
 from engine.embeddings.vectors import n_distinct, open_vectors
 from engine.errors import UserError
-from engine.files import make_folder, write_bytes
+from engine.files import make_folder, replacing, write_bytes
 
 _MANY_DISTINCT = 0.9
 """Fewer vectors than this share of the items are worth a warning."""
@@ -34,7 +36,10 @@ _VERSION = 2  # part of the cache key: raise it when the pipeline computes somet
 
 class ItemVectors(NamedTuple):
     """Z [n x k] float32 for the catalogue, k = `Experiment.columns`; its diagnostics; the map that Z came
-    from before a control changed it, which takes raw vectors of other items too."""
+    from before a control changed it, which takes raw vectors of other items too.
+
+    With a cache a Z of more than `rows.LARGE` numbers is made block by block in a file and mapped from there: runs with
+    the same vectors share the pages that they read. What is written to it stays in the process."""
 
     z: FloatArray
     diagnostics: dict[str, Any]
@@ -60,7 +65,7 @@ def item_vectors(
     cached = _read(cache / f"{key}.safetensors") if cache else None
     if cached is not None:
         return cached
-    vectors = _compute(experiment, dataset, split, id_table)
+    vectors = _compute(experiment, dataset, split, id_table, cache / f"{key}.npy" if cache else None)
     if cache:
         _write(cache / f"{key}.safetensors", vectors)
     return vectors
@@ -78,7 +83,10 @@ def source_vectors(embedding: spec.Embedding, dataset: Dataset) -> Vectors:
     return Vectors(dataset.vectors, dataset.item_rows)
 
 
-def _compute(experiment: spec.Experiment, dataset: Dataset, split: Split, id_table: FloatArray | None) -> ItemVectors:
+def _compute(
+    experiment: spec.Experiment, dataset: Dataset, split: Split, id_table: FloatArray | None, file: Path | None
+) -> ItemVectors:
+    """`file` is where a large Z goes."""
     embedding = experiment.vectors
     vectors = source_vectors(embedding, dataset)
     rows = prepare(vectors, embedding)
@@ -101,17 +109,19 @@ def _compute(experiment: spec.Experiment, dataset: Dataset, split: Split, id_tab
         classes = item_classes(dataset, embedding.reduce)
         diagnostics["classes"] = int(classes.max()) + 1
     fitted = fit(rows, k, embedding, laplacian=smoothness, popularity=popularity, classes=classes, device=device)
-    z = controlled(fitted.z, embedding.control, id_table)
-    norms = np.linalg.norm(z, axis=1)
+    table = None
+    if file is not None and math.prod(fitted.shape) > sizes.LARGE and isinstance(embedding.control, spec.NoControl):
+        table = _in_file(fitted, file)
+    table = table or _in_memory(controlled(fitted.z, embedding.control, id_table))
     reduction = fitted.reduction
     diagnostics |= {
         "retained": fitted.retained,
         "tv_ratio": None if reduction is None else reduction.tv_ratio,
         "positive_eigenvalues": None if reduction is None else reduction.positive,
-        "table_kappa": _kappa(z),
-        "table_kappa_unit_rows": _kappa(unit_rows(z)),
-        "table_norm_mean": float(norms.mean()),
-        "table_norm_cv": _cv(norms),
+        "table_kappa": table.kappa,
+        "table_kappa_unit_rows": table.kappa_unit_rows,
+        "table_norm_mean": float(table.norms.mean()),
+        "table_norm_cv": _cv(table.norms),
         "warnings": [],
     }
     zero = int((rows.norms == 0).sum())
@@ -133,13 +143,55 @@ def _compute(experiment: spec.Experiment, dataset: Dataset, split: Split, id_tab
             else "the vectors have no more directions with variance"
         )
         diagnostics["warnings"].append(f"only {reduction.positive} of {k} kept eigenvalues are positive: {why}")
-    return ItemVectors(z.astype(np.float32), diagnostics, fitted.map)
+    return ItemVectors(table.z, diagnostics, fitted.map)
 
 
-def _kappa(z: npt.NDArray[np.float64]) -> float | None:
+class _Table(NamedTuple):
+    """Z, its rows' norms [n], and the condition numbers of it and of its unit rows."""
+
+    z: FloatArray
+    norms: npt.NDArray[np.float64]
+    kappa: float | None
+    kappa_unit_rows: float | None
+
+
+def _in_memory(z: npt.NDArray[np.float64]) -> _Table:
+    norms = np.linalg.norm(z, axis=1)
+    covariances = (np.cov(rows, rowvar=False, bias=True) for rows in (z, unit_rows(z)))
+    return _Table(z.astype(np.float32), norms, *map(_kappa, covariances))
+
+
+def _in_file(fitted: FittedTable, file: Path) -> _Table:
+    """Made block by block. Raises UserError where the file cannot be written."""
+    n, k = fitted.shape
+    norms, sums, grams = np.empty(n), np.zeros((2, k)), np.zeros((2, k, k))
+    make_folder(file.parent)
+    with replacing(file) as written:
+        z = np.lib.format.open_memmap(written, mode="w+", dtype=np.float32, shape=(n, k))
+        for which, block in fitted.blocks():
+            z[which] = block
+            norms[which] = np.linalg.norm(block, axis=1)
+            for at, rows in enumerate((block.astype(np.float64), unit_rows(block.astype(np.float64)))):
+                sums[at] += rows.sum(axis=0)
+                grams[at] += rows.T @ rows
+        z.flush()
+        del z
+    covariances = (gram / n - np.outer(total / n, total / n) for gram, total in zip(grams, sums, strict=True))
+    return _Table(_mapped(file), norms, *map(_kappa, covariances))
+
+
+def _mapped(file: Path) -> FloatArray:
+    """Raises OSError or ValueError where it is no table."""
+    z: FloatArray = np.load(file, mmap_mode="c", allow_pickle=False)
+    if z.ndim != 2 or z.dtype != np.float32:
+        raise ValueError(f"{file}: a table of {z.dtype} {z.shape}")
+    return z
+
+
+def _kappa(covariance: npt.NDArray[np.float64]) -> float | None:
     """Largest over smallest eigenvalue of the covariance: the condition number of the softmax's curvature at
     uniform p (docs/method.md F.2). None where the table spans fewer than k directions."""
-    values = np.linalg.eigvalsh(np.cov(z, rowvar=False, bias=True))
+    values = np.linalg.eigvalsh(covariance)
     return float(values[-1] / values[0]) if values[0] > len(values) * np.finfo(np.float64).eps * values[-1] else None
 
 
@@ -172,11 +224,13 @@ def _read(path: Path) -> ItemVectors | None:
         with safe_open(path, "np") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             diagnostics = parse_json((file.metadata() or {})["diagnostics"])
-        return ItemVectors(tensors["z"], diagnostics, LinearMap.from_tensors(tensors))
+        z = tensors["z"] if "z" in tensors else _mapped(path.with_suffix(".npy"))
+        return ItemVectors(z, diagnostics, LinearMap.from_tensors(tensors))
     except (OSError, SafetensorError, KeyError, ValueError):
         return None  # absent or damaged: computed again
 
 
 def _write(path: Path, vectors: ItemVectors) -> None:
     make_folder(path.parent)
-    write_bytes(path, save({"z": vectors.z, **vectors.map.tensors()}, {"diagnostics": json.dumps(vectors.diagnostics)}))
+    z = {} if isinstance(vectors.z, np.memmap) else {"z": vectors.z}  # a mapped one is in its file
+    write_bytes(path, save({**z, **vectors.map.tensors()}, {"diagnostics": json.dumps(vectors.diagnostics)}))

@@ -24,6 +24,8 @@ IntArray = npt.NDArray[np.int64]
 
 BFLOAT16 = np.dtype([("bfloat16", "<i2")])
 """numpy has no bfloat16: the type of a matrix that holds its bits."""
+LARGE = 1 << 26
+"""Numbers of a table (256 MiB in float32) above which no process holds a copy that it can do without."""
 BLOCK = 1 << 22
 """Numbers of a block (16 MiB in float32), but at least so many rows:"""
 BLOCK_ROWS = 1 << 12

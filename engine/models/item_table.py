@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine import spec
+from engine.embeddings import rows as sizes
 from engine.errors import UserError
 from engine.models.adapters import Alignment, MixedWhitenings, SharedMap, ViewAttention, adapter_of
+from engine.models.blocked import blocked
 from engine.models.spectral import spectrum
 
 _APART = (*spec.ADAPTERS, *spec.GUIDED)
@@ -30,6 +33,7 @@ def initial_table(
     mean) has no direction that normalisation could keep: it gets a random one at the mean norm.
     `row_length` gives the whole table its root mean square row length by one constant (docs/method.md H.1); vectors
     under an adapter stay as long as they are, since it makes the rows (`ItemTable`).
+    Large frozen vectors stay where they are (`stays_in_place`), but rows without a direction are written to them.
     `rescale` multiplies it so that the mean row norm is 1, as it is under normalisation, with the disparity kept
     (docs/method.md D.3).
     """
@@ -43,17 +47,24 @@ def initial_table(
                 f"vectors of {z.shape[1]} columns do not fit backbone.width={width}: reduce them, "
                 "or set table.inject=linear"
             )
-        rows = torch.tensor(z)
+        rows = torch.from_numpy(z) if stays_in_place(settings.inject, z.size) else torch.tensor(z)
         norms = rows.norm(dim=1)
         lost = norms <= _TINY * norms.mean()
         bare = int(lost.sum())
         mean = norms.mean() if norms.mean() > 0 else torch.tensor(1.0)
-        rows[lost] = F.normalize(torch.randn(bare, rows.shape[1], generator=generator), dim=1) * mean
+        if bare:
+            rows[lost] = F.normalize(torch.randn(bare, rows.shape[1], generator=generator), dim=1) * mean
     if isinstance(settings.inject, spec.MapAdapter) and settings.inject.unit_rows:
         rows = F.normalize(rows, dim=1) * row_length(rows)
     if settings.rescale:
         rows = rows / rows.norm(dim=1).mean()
     return (rows if isinstance(settings.inject, _APART) else at_wanted_length(rows, settings, width)), bare
+
+
+def stays_in_place(inject: spec.Inject, numbers: int) -> bool:
+    """Whether vectors of so many numbers are used where they are, mapped from a file most often, and are not copied or
+    stored with the weights: they are frozen, and other runs read the same pages."""
+    return isinstance(inject, spec.Frozen | spec.LinearAdapter | spec.MLPAdapter) and numbers > sizes.LARGE
 
 
 def at_wanted_length(rows: Tensor, settings: spec.Table, width: int) -> Tensor:
@@ -121,6 +132,7 @@ class ItemTable(nn.Module):
     Where `row_length` gives the rows of such a map their length, it is by one constant in the adapter's last map.
     """
 
+    weight: Tensor
     lengths: Tensor | None
     """[n, 1], to which rows are brought back behind each step; None where they are free."""
 
@@ -131,12 +143,16 @@ class ItemTable(nn.Module):
         that `aligned` draws its own to."""
         super().__init__()
         self.bare = bare
-        given = initial.shape[1]
+        self._width, given = width, initial.shape[1]
         inject = settings.inject
         log_shares = None
         if isinstance(inject, spec.SpectralAdapter):
             initial, log_shares = spectrum(initial)
-        self.weight = nn.Parameter(initial.clone(), requires_grad=isinstance(inject, spec.Initialise))
+        self.in_place = stays_in_place(inject, initial.numel())
+        if self.in_place:
+            self.register_buffer("weight", initial, persistent=False)
+        else:
+            self.weight = nn.Parameter(initial.clone(), requires_grad=isinstance(inject, spec.Initialise))
         self.register_buffer("lengths", None, persistent=False)
         self.adapter = adapter_of(inject, given, width, log_shares)
         self.ids = _trained_ids(inject, initial, width)
@@ -194,6 +210,15 @@ class ItemTable(nn.Module):
         self.ids = nn.Parameter(self.ids[part].clone(), requires_grad=self.ids.requires_grad)
         return ["weight", "ids"]
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Frozen vectors are those that it was made with, whether or not a file holds them."""
+        name = f"{prefix}weight"
+        if self.in_place:
+            state_dict.pop(name, None)
+        elif not self.weight.requires_grad:
+            state_dict.setdefault(name, self.weight.detach())
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
     def begin_epoch(self, epoch: int) -> None:
         """Keep the rows at Z in the first `freeze_epochs` epochs (numbered from 0), free them then."""
         if self.freeze_epochs:
@@ -207,9 +232,13 @@ class ItemTable(nn.Module):
 
     def rows(self, items: Tensor | None = None) -> Tensor:
         """E [n, d], before any normalisation; [n, 2 d] of views. Of `items` alone where they are named, of a table that
-        is nothing but trained rows: their gradient is sparse."""
+        is trained rows and nothing else, whose gradient is then sparse, or large frozen ones under their adapter."""
         if items is not None:
-            return F.embedding(items, self.weight, sparse=True)
+            given = F.embedding(items, self.weight, sparse=self.weight.requires_grad)
+            made: Tensor = given if self.adapter is None else self.adapter(given)
+            return made
+        if self.in_place and isinstance(self.adapter, nn.Sequential):
+            return blocked(self.adapter, self._width, self.weight)
         if self.is_guided and self.ids is not None:
             return self.ids
         rows: Tensor = self.weight if self.adapter is None else self.adapter(self.weight)

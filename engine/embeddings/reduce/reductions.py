@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias, assert_never
 
@@ -101,17 +102,35 @@ class FittedTable:
     """A fitted map and the table it gives.
 
     map:       for raw vectors; on the catalogue's own it gives z, except where the graph filters rows (graph-pca)
-    z:         [n x k]
+    rows:      the prepared rows that z is made of
     retained:  share of the rows' sum of squares inside the k kept directions, before basis and post step
     reduction: what PCA, Rec-PCA or graph-PCA found; None for the others
     gram_sums: the sums over the rows that all of this comes from
     """
 
     map: LinearMap
-    z: Array
+    rows: PreparedRows
     retained: float
     reduction: Reduction | None
     gram_sums: GramSums
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, k)."""
+        return self.gram_sums.n, int(self.map.w.shape[1])
+
+    def blocks(self) -> Iterator[tuple[slice, Array]]:
+        """z in order, as (which items, rows [m x k])."""
+        for which, block in self.rows.blocks():
+            yield which, self.map.of_rows(block.numpy())
+
+    @cached_property
+    def z(self) -> Array:
+        """[n x k], held in memory."""
+        z = np.empty(self.shape)
+        for which, block in self.blocks():
+            z[which] = block
+        return z
 
 
 def prepare(vectors: Vectors, settings: spec.Embedding) -> PreparedRows:
@@ -201,10 +220,7 @@ def fit(
         constant = settings.scale / now if now > 0 else 1.0
         w, shift = w * constant, shift * constant
     linear_map = LinearMap(rows.mean, w, shift, rows.unit)
-    z = np.empty((sums.n, w.shape[1]))
-    for which, block in rows.blocks():
-        z[which] = linear_map.of_rows(block.numpy())
-    return FittedTable(linear_map, z, retained, reduction, sums)
+    return FittedTable(linear_map, rows, retained, reduction, sums)
 
 
 def _mean_square(of: GramSums, w: Array, shift: Array) -> float:

@@ -70,7 +70,7 @@ class SequentialRecommender(TableRecommender):
             self.similar = SimilarUsers(train, table.weight.detach(), inject)
         self._settings, self._experiment, self._train, self._n_items = settings, experiment, train, n_items
         self.look_up: LookUp = _look_up
-        self._row_by_row = isinstance(experiment.train.optimizer, spec.LazyAdam)
+        self._row_by_row = isinstance(experiment.train.optimizer, spec.LazyAdam) or table.in_place
 
     @property
     def history_length(self) -> int:
