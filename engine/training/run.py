@@ -14,7 +14,7 @@ from engine import spec
 from engine.data import Dataset, Split, load_dataset, split_dataset
 from engine.data.arrays import FloatArray
 from engine.errors import UserError
-from engine.models.graph.distil import Lesson
+from engine.models.distil import Lesson
 from engine.models.graph.recommender import GraphRecommender
 from engine.models.registry import build, build_fitted
 from engine.models.sequential.recommender import SequentialRecommender

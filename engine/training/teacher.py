@@ -13,7 +13,7 @@ from engine.data import Dataset, Split
 from engine.data.cases import held_out
 from engine.errors import UserError
 from engine.models.base import InnerProducts, Scorer
-from engine.models.graph.distil import Lesson
+from engine.models.distil import Lesson
 from engine.models.registry import build, build_fitted
 from engine.spool import Recorder, RunFolder
 from engine.training import checkpoint

@@ -15,7 +15,7 @@ from engine import spec
 from engine.data import Dataset, Split, load_dataset, split_dataset
 from engine.data.cases import held_out
 from engine.errors import UserError
-from engine.models.graph.distil import Lesson, StudentRows, low_pass, tutor_of
+from engine.models.distil import Lesson, StudentRows, low_pass, tutor_of
 from engine.models.graph.recommender import GraphRecommender
 from engine.models.registry import build, build_fitted
 from engine.spool import RunFolder
