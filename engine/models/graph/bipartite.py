@@ -69,9 +69,11 @@ class BipartiteGraph:
 def _sparse(
     rows: IntArray, columns: IntArray, weights: np.ndarray[Any, Any], size: tuple[int, ...], like: Tensor
 ) -> Tensor:
-    """A sparse matrix of entries that are sorted by row."""
+    """A sparse matrix of entries that are sorted by row. Its indices have 32 bits, which halves their memory, unless
+    there are more entries than they count."""
     begins = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=size[0]))])
-    parts = (torch.from_numpy(begins), torch.from_numpy(columns), torch.from_numpy(weights))
+    index = np.int32 if max(len(rows), *size) <= np.iinfo(np.int32).max else np.int64
+    parts = (torch.from_numpy(begins.astype(index)), torch.from_numpy(columns.astype(index)), torch.from_numpy(weights))
     with warnings.catch_warnings():  # torch calls its compressed rows a beta; what is used of them here is tested
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
         return torch.sparse_csr_tensor(*parts, size, check_invariants=True).to(like.device, like.dtype)
