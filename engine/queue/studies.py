@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from engine.errors import UserError
@@ -17,6 +17,7 @@ from engine.records import RunStatus, StudyCell, StudyRecord
 from engine.store import Run, Store, StoreError, get_run
 from engine.store.runs import Target
 from engine.store.studies import runs_that_count, save_study, stored_study
+from engine.store.teachers import as_taught, with_teacher
 
 CellStatus: TypeAlias = RunStatus | Literal["missing"]
 STATES: tuple[CellStatus, ...] = (
@@ -61,6 +62,7 @@ class Submission:
 
 def plan(store: Store | None, cells: Sequence[Cell]) -> list[PlannedCell]:
     """Every cell with what the store has of it, whoever made it; nothing where there is no store yet."""
+    cells = [replace(cell, experiment=as_taught(store, cell.experiment)) for cell in cells]
     runs = {} if store is None else runs_that_count(store, [cell.spec_hash for cell in cells])
     return [PlannedCell(cell, runs.get(cell.spec_hash)) for cell in cells]
 
@@ -85,9 +87,11 @@ def submit(
 
     Finished, running and queued cells are left alone; stopped and lost ones go on from their checkpoint;
     failed ones only with `retry_failed`. Safe to repeat after a crash at any moment, and in two terminals
-    at once. New runs are carried out by `target` (left out: by this machine).
+    at once. New runs are carried out by `target` (left out: by this machine). Raises UserError for a student whose
+    teacher is not at hand.
     `seeds` is the number that was asked for in place of the file's, so that they stay in the study.
     """
+    cells = [replace(cell, experiment=with_teacher(store, cell.experiment)) for cell in cells]
     with _alone(store):
         stored = save_study(store, study.name, *_document(store, study, cells, seeds))
         planned = plan(store, cells)

@@ -28,6 +28,26 @@ def with_teacher(store: Store, experiment: Experiment) -> Experiment:
     return experiment.model_copy(update={"train": experiment.train.model_copy(update={"distil": settled})})
 
 
+def as_taught(store: Store | None, experiment: Experiment) -> Experiment:
+    """`with_teacher` as far as the store knows one: what a plan compares with the runs there are."""
+    if store is None or not isinstance(experiment.train.distil, Distillation):
+        return experiment
+    try:
+        return with_teacher(store, experiment)
+    except UserError:
+        return experiment
+
+
+def teacher_of(store: Store, experiment: Experiment) -> Run | None:
+    """The run here that teaches a student whose teacher is settled; None where there is none, and of others."""
+    settled = as_taught(store, experiment).train.distil
+    if not isinstance(settled, Distillation) or not settled.teacher_hash:
+        return None
+    with store.read() as session:
+        run = session.get(Run, settled.teacher)
+    return run if run is not None and run.spec_hash == settled.teacher_hash else None
+
+
 def _of_id(store: Store, given: str) -> Run:
     with store.read() as session:
         run = session.get_one(Run, find_id(store, given))

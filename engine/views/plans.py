@@ -112,6 +112,7 @@ def plan(values: Mapping[str, str], store: Store | None = None) -> Plan:
     """Resolve every combination that the form names. `store` knows which are there, and how long such runs took."""
     from engine.errors import UserError
     from engine.spec import spec_hash
+    from engine.store.teachers import as_taught
 
     runs = []
     try:
@@ -124,7 +125,7 @@ def plan(values: Mapping[str, str], store: Store | None = None) -> Plan:
             resolved = _resolve(given, seed, sets)
             where = _target_flags(values["on"], values["cluster"])
             command = ["tfllmer", "run", *_flags(given, sets), "--seed", str(seed), *where, "--detach"]
-            runs.append(PlannedRun(resolved, tuple(command), spec_hash(resolved.experiment)))
+            runs.append(PlannedRun(resolved, tuple(command), spec_hash(as_taught(store, resolved.experiment))))
     except UserError as error:
         return Plan(error=str(error))
     base: Resolved | None = runs[0].resolved

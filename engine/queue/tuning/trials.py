@@ -30,6 +30,7 @@ from engine.records import RunStatus, StudyRecord, TrialRecord, TuningRecord
 from engine.spec import flat
 from engine.store import Run, Store, set_status
 from engine.store.studies import runs_that_count
+from engine.store.teachers import with_teacher
 from engine.store.tunings import save_tuning, stored_tuning
 
 PRUNED = "pruned by tuning"
@@ -299,7 +300,8 @@ class Tuner:
 
     def _trial(self, arm: str, number: int, found: Resolved) -> TrialRecord:
         own = flat(found.experiment)
-        cell = Cell({"dataset": self.tuning.dataset, "arm": arm}, found.experiment, found.overrides)
+        experiment = with_teacher(self._store, found.experiment)
+        cell = Cell({"dataset": self.tuning.dataset, "arm": arm}, experiment, found.overrides)
         return TrialRecord(
             arm=arm,
             number=number,

@@ -78,6 +78,28 @@ def test_only_what_is_missing_is_queued_whoever_made_the_rest(store: Store, writ
     assert (row.baseline, row.margin, row.source) == (("id",), 0.01, study.text)
 
 
+def test_a_student_is_recognised_by_what_its_teacher_computes(store: Store, write: Write) -> None:
+    """Whose hash the file of the study does not name."""
+    made = submit(store, write("meaning: m\ngrid:\n  backbone: lightgcn\n  arm: id\n"), cells_of(find_study("mine")))
+    teacher = made.new[0]
+    study = write(
+        "meaning: m\nset:\n  train.distil: soft-labels\n  train.distil.teacher: " + teacher.id + "\n"
+        "grid:\n  arm: distil\n  backbone: [lightgcn, mlp, sasrec]\n"
+    )
+    cells = cells_of(study)
+    assert count_states(plan(store, cells)) == {"missing": 3}  # no error, also before the teacher has finished
+    with pytest.raises(UserError, match="is queued; a teacher has finished"):
+        submit(store, study, cells)
+    assert len(list_runs(store)) == 1
+    set_status(store, teacher.id, RunStatus.FINISHED, "")
+    by_hand = made_by_hand(store, cells[1])
+    done = submit(store, study, cells)
+    assert done.before == {"finished": 1, "missing": 2}
+    assert count_states(plan(store, cells)) == {"queued": 2, "finished": 1}
+    assert submit(store, study, cells).new == ()
+    assert {run.id for _, run in study_runs(store, "mine") if run} == {by_hand.id, *(run.id for run in done.new)}
+
+
 def test_failed_runs_wait_for_a_word_and_stopped_ones_go_on(store: Store, write: Write) -> None:
     study = write(GRID)
     cells = cells_of(study)

@@ -7,8 +7,9 @@ import pytest
 
 from engine.errors import UserError
 from engine.presets import resolve
+from engine.records import RunStatus
 from engine.spec import spec_hash
-from engine.store import Run, Store, create_run, open_store
+from engine.store import Run, Store, create_run, open_store, set_status
 from engine.views import time_left
 from engine.views.plans import AXES, StudyPart, command_of, filled, plan, seeds_of, sets_of, value_in, with_value
 
@@ -19,6 +20,17 @@ NOTHING = dict.fromkeys((*AXES, "seeds", "set", "on", "cluster"), "")
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setattr(time_left, "slots_of", lambda store: 2)
     return open_store(tmp_path / "experiments.db")
+
+
+def test_a_student_is_known_by_what_its_teacher_computes(store: Store) -> None:
+    teacher = create_run(store, resolve(method="id", backbone="lightgcn").experiment, overrides={}, command=[])
+    set_status(store, teacher.id, RunStatus.RUNNING, "")
+    set_status(store, teacher.id, RunStatus.FINISHED, "")
+    named = [f"train.distil.teacher={teacher.id}"]
+    create_run(store, resolve(method="distil", backbone="mlp", sets=named).experiment, overrides={}, command=[])
+    form = NOTHING | {"method": "distil", "backbone": "mlp, sasrec", "set": named[0]}
+    assert [run.known for run in plan(form, store).runs] == ["queued", ""]
+    assert [run.known for run in plan(form | {"set": "train.distil.teacher=01ABSENT"}, store).runs] == ["", ""]
 
 
 def put(store: Store, ablation: str, seed: int, status: str) -> Run:

@@ -41,7 +41,9 @@ def reproduce(
 
     from engine.records import RunStatus
     from engine.reports.verdict.reproduction import recipe, steps
+    from engine.spec import Distillation
     from engine.store import find_run
+    from engine.store.teachers import teacher_of
     from tfllmer_tui.cli.output import print_json, settled_store
 
     store = settled_store(db)
@@ -50,14 +52,19 @@ def reproduce(
     provenance, same_diff = _here(diff)
     rebuild = recipe(stored, provenance, same_diff=same_diff)
     lines = steps(stored, diff, rebuild)
+    distil = rebuild.experiment.train.distil
+    teacher = teacher_of(store, rebuild.experiment)
     document: dict[str, Any] = {
         "run": stored.id,
         "command": list(rebuild.command),
         "steps": lines,
         "changes": [asdict(change) for change in rebuild.changes],
     }
+    if isinstance(distil, Distillation):
+        known = None if teacher is None else teacher.id
+        document["teacher"] = {"run": distil.teacher, "spec_hash": distil.teacher_hash, "here": known}
     if not json:
-        _print(stored, lines, rebuild)
+        _print(stored, lines, rebuild, teacher)
     if start:
         again, differing = _again(store, stored, rebuild, quiet=json)
         document |= {"again": again.id, "status": again.status, "differences": differing}
@@ -97,11 +104,19 @@ print(json.dumps(provenance(Path(sys.argv[1]))))
 """
 
 
-def _print(run: Run, lines: Any, rebuild: Recipe) -> None:
+def _print(run: Run, lines: Any, rebuild: Recipe, teacher: Run | None) -> None:
+    from engine.spec import Distillation
     from engine.text import printable
     from tfllmer_tui.cli.output import print_rich, table
 
     put(printable(f"# run {run.id} of {run.created:%Y-%m-%d %H:%M} UTC, {run.arm} on {run.dataset}"))
+    distil = rebuild.experiment.train.distil
+    if teacher is not None:
+        what = f"{teacher.arm}, {teacher.backbone} on {teacher.dataset}"
+        put(printable(f"# learns from run {teacher.id} ({what}): tfllmer reproduce {teacher.id}"))
+    elif isinstance(distil, Distillation):
+        told = f"# learns from run {distil.teacher} (spec hash {distil.teacher_hash}), which is not here"
+        put(printable(f"{told}: import an archive of it, or train it, before"))
     for line in lines:
         put(line)
     put(f"# or, from its stored specification: tfllmer reproduce {run.id} --run")

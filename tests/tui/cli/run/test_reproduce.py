@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import update
+from sqlmodel import col
 
-from engine.store import Run, open_store
+from engine.presets import resolve
+from engine.store import Run, create_run, open_store
 from engine.text import printable, shell_line
 from tests.tui.app.bench import fill, id_of
 from tests.tui.cli.calls import Cli
@@ -30,6 +32,22 @@ def test_a_run_is_reproduced_to_the_last_bit(tmp_path: Path) -> None:
     assert "pip install torch==" in text
     assert "--set train.epochs=2" in text
     assert "no such run" in cli.refusal("reproduce", "01ZZ")
+
+
+def test_a_student_is_reproduced_behind_its_teacher(tmp_path: Path) -> None:
+    fill(tmp_path / "experiments.db")
+    store = open_store(str(tmp_path / "experiments.db"))
+    sets = [f"train.distil.teacher={id_of(0)}"]
+    made = resolve(method="distil", sets=sets)
+    student = create_run(store, made.experiment, overrides=made.overrides, command=["tfllmer"])
+    told = json.loads(Cli(tmp_path)("reproduce", student.id, "--json").stdout)
+    hashed = told["teacher"]["spec_hash"]
+    assert told["teacher"] == {"run": id_of(0), "spec_hash": hashed, "here": id_of(0)}
+    assert {f"train.distil.teacher={id_of(0)}", f"train.distil.teacher_hash={hashed}"} <= set(told["command"])
+    with store.write() as session:
+        session.connection().execute(update(Run).where(col(Run.id) == id_of(0)).values(spec_hash="gone"))
+    text = Cli(tmp_path)("reproduce", student.id).stdout
+    assert f"# learns from run {id_of(0)} (spec hash {hashed}), which is not here: import an archive of it" in text
 
 
 EVIL = "a'; touch pwned; $(touch pwned) `touch pwned`\ntouch pwned\n#\"\x1b[2K\rtouch pwned\u202e\x9b"
