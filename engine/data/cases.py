@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -85,6 +85,25 @@ def training_probe(train: Sequences, size: int, run: int = 1) -> Cases:
         continues = np.ones(len(users), dtype=np.bool_)
         continues[np.cumsum(count[drawn]) - count[drawn]] = False
     return Cases(users, history, train.items[begins + place], continues)
+
+
+_CELLS = 1 << 22  # items of all histories that a block of positions holds, about
+
+
+def training_positions(train: Sequences, run: int = 1) -> Iterator[tuple[Cases, IntArray]]:
+    """Every training position that has a history before it, in blocks of whole users, in order; with each block which
+    interaction of the training histories each case's target is. `run` is that of `training_probe`."""
+    sizes = np.diff(train.offsets)
+    block = np.cumsum(sizes.astype(np.int64) ** 2) // _CELLS
+    begins = np.flatnonzero(np.diff(block, prepend=-1))
+    for first, stop in pairwise([*begins.tolist(), len(sizes)]):
+        part = slice(train.offsets[first], train.offsets[stop])
+        times = None if train.times is None else train.times[part]
+        of_block = Sequences(train.items[part], train.offsets[first : stop + 1] - train.offsets[first], times)
+        cases = training_probe(of_block, len(of_block.items), run)
+        if len(cases):
+            users = cases.users + first
+            yield replace(cases, users=users), train.offsets[users] + np.diff(cases.history.offsets)
 
 
 def _taken(histories: Sequences, places: IntArray, offsets: IntArray) -> Sequences:

@@ -29,6 +29,7 @@ class Batch:
     masked:  [T] True where the backbone sees the mask instead of the item; None for next-item training
     at:      [N] positions in 0..T-1 whose representation predicts a target
     targets: [N] item indices
+    places:  [N] which interaction of the training histories, user after user, each target is
     users:   [B] whose training history ends with the window; -1 where it goes on behind
     negatives: [N, k] items drawn against each target; None where the loss is over all items
     times:   [T] clock times of the interactions; None where none are known
@@ -39,6 +40,7 @@ class Batch:
     masked: np.ndarray[tuple[int], np.dtype[np.bool_]] | None
     at: IntArray
     targets: IntArray
+    places: IntArray
     users: IntArray
     negatives: IntArray | None = None
     times: IntArray | None = None
@@ -62,12 +64,17 @@ class Batch:
             place = np.full(len(self.items), -1)
             place[where] = np.arange(len(where))
             mine = place[self.at] >= 0
-            masked = None if self.masked is None else self.masked[where]
-            negatives = None if self.negatives is None else self.negatives[mine]
-            times = None if self.times is None else self.times[where]
-            at, targets = place[self.at[mine]], self.targets[mine]
-            users = self.users[first::k]
-            yield Batch(self.items[where], self.lengths[first::k], masked, at, targets, users, negatives, times)
+            yield Batch(
+                items=self.items[where],
+                lengths=self.lengths[first::k],
+                masked=None if self.masked is None else self.masked[where],
+                at=place[self.at[mine]],
+                targets=self.targets[mine],
+                places=self.places[mine],
+                users=self.users[first::k],
+                negatives=None if self.negatives is None else self.negatives[mine],
+                times=None if self.times is None else self.times[where],
+            )
 
 
 def cut(counts: IntArray, length: int, offsets: IntArray | None) -> tuple[IntArray, IntArray, IntArray]:
@@ -144,18 +151,19 @@ def epoch_batches(
         items, masked = train.items[where], None
         if mask_share is None:
             at = np.arange(len(items)) if prefix_share is None else np.cumsum(count) - 1
-            targets = train.items[where[at] + 1]
+            places = where[at] + 1
         else:
             masked = _mask(count, mask_share, np.random.default_rng([seed, epoch, _MASK, number]))
             at = np.flatnonzero(masked)
-            targets = items[at]
+            places = where[at]
+        targets = train.items[places]
         drawn = None
         if negatives:
             drawn = draw_negatives(
                 targets, negatives, n_items, np.random.default_rng([seed, epoch, _NEGATIVES, number])
             )
         times = None if train.times is None else train.times[where]
-        yield Batch(items, count, masked, at, targets, ended(first + count), drawn, times)
+        yield Batch(items, count, masked, at, targets, places, ended(first + count), drawn, times)
 
     return [build(number) for number in range(-(-len(lengths) // batch_size))]
 

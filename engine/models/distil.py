@@ -1,4 +1,4 @@
-"""What a graph model learns from a teacher beside its own loss: FreqD, FF-G2M, soft labels (docs/method.md B.3)."""
+"""What a model learns from a teacher beside its own loss: FreqD, FF-G2M, soft labels (docs/method.md B.3)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import assert_never
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from scipy import sparse
 from torch import Tensor, nn
 
 from engine import spec
-from engine.data.arrays import FloatArray, IntArray
+from engine.data.arrays import FloatArray
 from engine.errors import UserError
 from engine.models.graph.bipartite import BipartiteGraph
 
@@ -22,24 +23,28 @@ _BLOCK = 1024
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a teacher says of every user and item.
+    """What a teacher says of all items, and of everything that it is asked: of a student with rows of users once for
+    each user, after the whole training history; of one that reads histories at each place of them, after the items
+    before it.
 
-    users, items: [m, c] and [n, c] its rows whose products are its scores; None of a closed form without rows
-    top, scores:  [m, k] the items of highest score of each user, and the scores; None where rows are asked for
+    users, items: [m, c] and [n, c] its rows whose products are its scores; None of a closed form without rows, users
+                  also of a student that has no rows of users
+    top, scores:  [m or places, k] the items of highest score, and the scores; None where rows are asked for
     """
 
     users: FloatArray | None = None
     items: FloatArray | None = None
-    top: IntArray | None = None
+    top: npt.NDArray[np.int32] | None = None
     scores: FloatArray | None = None
 
 
 @dataclass(frozen=True)
 class StudentRows:
     """Rows of the student [m, c] and [n, c], its queries [N, c + bias] against `scoring` [n, c + bias], and the batch:
-    users [N], targets [N], negatives [N, k]."""
+    which of the lesson's users or places its targets belong to [N], targets [N], negatives [N, k]. users: None of a
+    student that has no rows of users."""
 
-    users: Tensor
+    users: Tensor | None
     items: Tensor
     queries: Tensor
     scoring: Tensor
@@ -59,39 +64,53 @@ class Tutor(nn.Module, ABC):
 class FilteredTutor(Tutor):
     """FreqD: w times the mean over a batch's users of 1 - cos(H P s, H t), and half of that over its targets and over
     its negatives; H = alpha A_hat + (1 - alpha) I over users or items, P a trained linear map to the teacher's width,
-    s and t rows of student and teacher. Each user and item of the batch counts once."""
+    s and t rows of student and teacher. Each user and item of the batch counts once. A student without rows of users
+    has the parts of items alone."""
 
     def __init__(self, settings: spec.FilteredFeatures, lesson: Lesson, graph: BipartiteGraph, width: int) -> None:
         super().__init__()
-        rows = _rows(lesson, settings)
         self.weight = settings.distil_weight
-        self.maps = nn.ModuleList(nn.Linear(width, of.shape[1]) for of in rows)
         edges = (np.ones(len(graph.items), np.float32), (graph.users, graph.items))
         r = sparse.csr_array(edges, shape=(graph.n_users, graph.n_items))
-        for side, (each, of) in enumerate(((r, rows[0]), (sparse.csr_array(r.T), rows[1]))):
-            smoothed = low_pass(each, settings.neighbours, settings.filter_alpha)
-            filtered = torch.from_numpy((smoothed @ of).astype(np.float32))
-            self.register_buffer(f"taught_{side}", F.normalize(filtered, dim=1), persistent=False)
-            coo = sparse.coo_array(smoothed)
-            indices = torch.from_numpy(np.stack(coo.coords).astype(np.int64))
-            values = torch.from_numpy(coo.data.astype(np.float32))
-            entries = torch.sparse_coo_tensor(indices, values, smoothed.shape, check_invariants=True)
-            self.register_buffer(f"filter_{side}", entries.coalesce(), persistent=False)
+        users, items = lesson.users, _taught(lesson.items, settings)
+        self.users = None if users is None else FilteredDistances(settings, r, users, width)
+        self.items = FilteredDistances(settings, sparse.csr_array(r.T), items, width)
 
     def forward(self, student: StudentRows) -> Tensor:
         """See `Tutor`."""
-        users, items = (self._distances(side, of) for side, of in enumerate((student.users, student.items)))
-        cost = users[student.of.unique()].mean()
+        cost = student.items.new_zeros(())
+        if self.users is not None and student.users is not None:
+            cost = cost + self.users(student.users)[student.of.unique()].mean()
+        items = self.items(student.items)
         parts = [student.targets] if student.negatives is None else [student.targets, student.negatives.flatten()]
         for part in parts:
             cost = cost + items[part.unique()].mean() / 2
         return cost * self.weight
 
-    def _distances(self, side: int, rows: Tensor) -> Tensor:
-        """[.] 1 - cosine of every filtered row with the teacher's."""
-        filtered = torch.sparse.mm(getattr(self, f"filter_{side}"), self.maps[side](rows))
-        taught: Tensor = getattr(self, f"taught_{side}")
-        return 1 - (F.normalize(filtered, dim=1) * taught).sum(1)
+
+class FilteredDistances(nn.Module):
+    """1 - cosine of filtered rows, the student's under a map and the teacher's, of all users or of all items, whose
+    interactions are the rows of R [a, b]."""
+
+    taught: Tensor
+    entries: Tensor
+
+    def __init__(self, settings: spec.FilteredFeatures, r: sparse.csr_array, taught: FloatArray, width: int) -> None:
+        super().__init__()
+        self.map = nn.Linear(width, taught.shape[1])
+        smoothed = low_pass(r, settings.neighbours, settings.filter_alpha)
+        filtered = torch.from_numpy((smoothed @ taught).astype(np.float32))
+        self.register_buffer("taught", F.normalize(filtered, dim=1), persistent=False)
+        coo = sparse.coo_array(smoothed)
+        indices = torch.from_numpy(np.stack(coo.coords).astype(np.int64))
+        values = torch.from_numpy(coo.data.astype(np.float32))
+        entries = torch.sparse_coo_tensor(indices, values, smoothed.shape, check_invariants=True)
+        self.register_buffer("entries", entries.coalesce(), persistent=False)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Rows of the student [a, c] -> [a]."""
+        filtered = torch.sparse.mm(self.entries, self.map(rows))
+        return 1 - (F.normalize(filtered, dim=1) * self.taught).sum(1)
 
 
 class FrequencyTutor(Tutor):
@@ -104,7 +123,7 @@ class FrequencyTutor(Tutor):
 
     def __init__(self, settings: spec.FrequencyFeatures, lesson: Lesson, width: int) -> None:
         super().__init__()
-        users, items = _rows(lesson, settings)
+        users, items = _taught(lesson.users, settings), _taught(lesson.items, settings)
         self.weight, self.low_tau, self.high_tau = settings.distil_weight, settings.low_tau, settings.high_tau
         self.map = nn.Linear(width, users.shape[1])
         self.register_buffer("taught_users", torch.from_numpy(users), persistent=False)
@@ -113,6 +132,8 @@ class FrequencyTutor(Tutor):
     def forward(self, student: StudentRows) -> Tensor:
         """See `Tutor`."""
         of, targets = student.of, student.targets
+        if student.users is None:
+            raise ValueError("needs rows of users")
         s = self.map(F.embedding(of, student.users)), self.map(F.embedding(targets, student.items))
         t = F.embedding(of, self.taught_users), F.embedding(targets, self.taught_items)
         low = sum((divergence(one, other, self.low_tau) for one in t for other in s), s[0].new_zeros(())) / 4
@@ -121,7 +142,7 @@ class FrequencyTutor(Tutor):
 
 
 class LabelTutor(Tutor):
-    """Soft labels: w times the mean over the batch's pairs of -sum_i q_ui log p_ui, q the teacher's probabilities of
+    """Soft labels: w times the mean over the batch's targets of -sum_i q_i log p_i, q the teacher's probabilities of
     the items that are kept, p the student's over all items."""
 
     top: Tensor
@@ -142,7 +163,7 @@ class LabelTutor(Tutor):
         for part in torch.arange(len(student.of), device=student.of.device).split(_BLOCK):
             of = student.of[part]
             logs = (student.queries[part] @ student.scoring.T).log_softmax(1)
-            cost = cost - (self.shares[of] * logs.gather(1, self.top[of])).sum()
+            cost = cost - (self.shares[of] * logs.gather(1, self.top[of].long())).sum()
         return cost * (self.weight / len(student.of))
 
 
@@ -178,12 +199,12 @@ def low_pass(r: sparse.csr_array, neighbours: int, alpha: float) -> sparse.csr_a
     return sparse.csr_array(alpha * (scale @ a @ scale) + (1 - alpha) * sparse.eye_array(total))
 
 
-def _rows(lesson: Lesson, settings: spec.Distillation) -> tuple[FloatArray, FloatArray]:
-    if lesson.users is None or lesson.items is None:
+def _taught(rows: FloatArray | None, settings: spec.Distillation) -> FloatArray:
+    if rows is None:
         raise UserError(
             f"train.distil={settings.kind} needs a teacher with rows of items; a closed form has soft-labels"
         )
-    return lesson.users, lesson.items
+    return rows
 
 
 def tutor_of(settings: spec.Taught, lesson: Lesson, graph: BipartiteGraph, width: int) -> Tutor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +12,8 @@ from torch import Tensor, nn
 
 from engine import spec
 from engine.data.arrays import FloatArray, IntArray
+from engine.models.distil import Lesson, Tutor, tutor_of
+from engine.models.graph.bipartite import BipartiteGraph
 from engine.models.item_table import ItemTable, initial_table
 
 
@@ -32,6 +36,7 @@ class TableRecommender(nn.Module):
         self.beta: nn.Parameter | None = None
         if isinstance(settings.bias, spec.PopularityBias):
             self.beta = nn.Parameter(torch.ones(()))
+        self.tutor: Tutor | None = None
         self._n_items = len(counts)
         smoothed = torch.from_numpy(counts).float() + 1
         self.register_buffer("log_popularity", (smoothed / smoothed.sum()).log(), persistent=False)
@@ -50,6 +55,20 @@ class TableRecommender(nn.Module):
             self.bias = nn.Parameter(self.bias[part].clone())
             names.append("bias")
         return names
+
+    def take_tutor(self, lesson: Lesson, experiment: spec.Experiment, graph: BipartiteGraph, width: int) -> None:
+        """Have a tutor from now on, which compares rows of `width` columns; what of it is trained starts from the
+        experiment's seed."""
+        settings = experiment.train.distil
+        if not isinstance(settings, spec.NoTeacher):
+            torch.manual_seed(experiment.seed)
+            self.tutor = tutor_of(settings, lesson, graph, width)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As every module; a student that is only asked has no tutor and leaves its weights aside."""
+        if self.tutor is None:
+            state_dict = {name: value for name, value in state_dict.items() if not name.startswith("tutor.")}
+        return super().load_state_dict(state_dict, strict=strict, assign=assign)
 
     def begin_epoch(self, epoch: int) -> None:
         """See `Trained`."""

@@ -142,31 +142,12 @@ def _guided() -> Iterator[System]:
 
 
 def _distilled() -> Iterator[System]:
-    student = {"method": "distil", "backbone": "lightgcn"}
-    yield System(
-        "FreqD",
-        "Zhu & Zhang 2024",
-        "ours",
-        "no dropout of the graph's edges",
-        settings=("train.distil=freqd",),
-        **student,
-    )
-    yield System(
-        "FF-G2M",
-        "Wu et al., AAAI 2023",
-        "ours",
-        "columns of rows for classes",
-        settings=("backbone.layers=0", "train.distil=ff-g2m"),
-        **student,
-    )
-    yield System(
-        "Soft labels",
-        "Menon et al., ICML 2021",
-        "ours",
-        "the teacher's best items alone",
-        settings=("train.distil=soft-labels",),
-        **student,
-    )
+    for name, reference, kind, difference, backbone in (
+        ("FreqD", "Zhu & Zhang 2024", "freqd", "no dropout of the graph's edges", "lightgcn"),
+        ("FF-G2M", "Wu et al., AAAI 2023", "ff-g2m", "columns of rows for classes", "mlp"),
+        ("Soft labels", "Menon et al., ICML 2021", "soft-labels", "the teacher's best items alone", "lightgcn"),
+    ):
+        yield System(name, reference, "ours", difference, "distil", backbone, (f"train.distil={kind}",))
 
 
 def _sequences() -> Iterator[System]:

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from engine.errors import UserError
-from engine.spec.backbones import Backbone, GraphBackbone, Imported, ItemBackbone, SASRec, Sequential
+from engine.spec.backbones import Backbone, BERT4Rec, GraphBackbone, Imported, ItemBackbone, SASRec, Sequential
 from engine.spec.controls import BorrowedControl
 from engine.spec.data import Data
-from engine.spec.distil import Distillation
+from engine.spec.distil import Distillation, FrequencyFeatures, SoftLabels
 from engine.spec.evaluate import Evaluate
 from engine.spec.execution import Execution
 from engine.spec.guided import GuidedID
@@ -116,14 +116,33 @@ class Experiment(Part):
             raise ValueError(
                 f"table.inject={inject.kind} needs a backbone with rows of users, as lightgcn, not {backbone.name}"
             )
-        distil = self.train.distil
-        if isinstance(distil, Distillation) and backbone.is_trained and not isinstance(backbone, GraphBackbone):
-            raise ValueError(
-                f"train.distil={distil.kind} needs a student with rows of users, as lightgcn, not {backbone.name}"
-            )
         mapped = isinstance(backbone, GraphBackbone) and backbone.users == "mapped"
         if mapped and not isinstance(inject, MapAdapter):
             raise ValueError(f"backbone.users=mapped needs a map, as table.inject=mlp or linear, not {inject.kind}")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_taught(self) -> Experiment:
+        """A lesson is one of users, or of what comes next in a history."""
+        distil, backbone = self.train.distil, self.backbone
+        if not isinstance(distil, Distillation):
+            return self
+        given = f"train.distil={distil.kind}"
+        if not isinstance(backbone, GraphBackbone | Sequential):
+            raise ValueError(
+                f"{given} needs a student that is trained on an item table, as lightgcn, mlp or sasrec, not "
+                f"{backbone.name}"
+            )
+        if isinstance(backbone, Sequential) and isinstance(distil, FrequencyFeatures):
+            raise ValueError(
+                f"{given} compares users with their items, so it needs a student with rows of users, as mlp or "
+                f"lightgcn, not {backbone.name}; freqd and soft-labels do not"
+            )
+        if isinstance(backbone, BERT4Rec) and isinstance(distil, SoftLabels):
+            raise ValueError(
+                f"{given}: bert4rec predicts masked items from both sides of them, and a teacher is asked by what "
+                "stands before; take freqd, or a student that predicts the next item, as sasrec"
+            )
         return self
 
     @model_validator(mode="after")

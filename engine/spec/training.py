@@ -104,7 +104,7 @@ class Train(Part):
     )
     distil: Annotated[Distil, Neutral(NoTeacher())] = Field(
         default_factory=NoTeacher,
-        description="what a graph model learns from a run that has finished: filtered rows (freqd), frequencies over "
+        description="what a model learns from a run that has finished: filtered rows (freqd), frequencies over "
         "the edges (ff-g2m), or probabilities (soft-labels)",
     )
     precision: Annotated[Precision, Neutral("fp32")] = Field(

@@ -161,7 +161,7 @@ class _Run:
             text = f"{bare} items have no direction of their own (zero vectors); they start at random"
             self.recorder.event(text, "warning")
         distil = self.experiment.train.distil
-        if isinstance(distil, spec.Distillation) and isinstance(model, GraphRecommender):
+        if isinstance(distil, spec.Distillation) and isinstance(model, GraphRecommender | SequentialRecommender):
             model.learn_from(self._lesson(distil, device, should_stop))
         length = {} if model.table is None else {"row_length": model.table.initial_length}
         sharded = self.experiment.execution.shard_items

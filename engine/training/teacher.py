@@ -3,14 +3,15 @@ B.3)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
 
 from engine import spec
-from engine.data import Dataset, Split
-from engine.data.cases import held_out
+from engine.data import Dataset, Sequences, Split
+from engine.data.arrays import IntArray
+from engine.data.cases import Cases, held_out, training_positions
 from engine.errors import UserError
 from engine.models.base import InnerProducts, Scorer
 from engine.models.distil import Lesson
@@ -34,8 +35,9 @@ def lesson_of(
     device: torch.device,
     should_stop: Callable[[], bool],
 ) -> Lesson:
-    """What the teacher of an experiment says of every user, asked with the training history. A trained model is built
-    and given its best weights; a closed form is fitted again. Raises UserError where its run is not what the
+    """What the teacher of an experiment says: of every user, asked with the training history, or of every place of the
+    histories where the student reads them. A trained model is built and given its best weights; a closed form is
+    fitted again. Raises UserError where its run is not what the
     specification names, has no weights any more, or is of other data."""
     home = RunFolder(folder.root.parent / settings.teacher)
     teacher = _specification(home, settings, experiment)
@@ -47,12 +49,12 @@ def lesson_of(
     if not teacher.backbone.is_trained:
         fitted = build_fitted(teacher, split.train, n_items, z)
         fitted.fit()
-        return _asked(fitted.scorer(), settings, split, n_items)
+        return _asked(fitted.scorer(), settings, split, n_items, experiment)
     model = build(teacher, split.train, n_items, z)
     checkpoint.load_weights(home.best, model)
     model.to(device)
     with evaluating(model) as scorer:
-        return _asked(scorer, settings, split, n_items)
+        return _asked(scorer, settings, split, n_items, experiment)
 
 
 def _specification(home: RunFolder, settings: spec.Distillation, student: spec.Experiment) -> spec.Experiment:
@@ -72,20 +74,38 @@ def _specification(home: RunFolder, settings: spec.Distillation, student: spec.E
 
 
 @torch.no_grad()
-def _asked(scorer: Scorer, settings: spec.Distillation, split: Split, n_items: int) -> Lesson:
-    """Users without a training history get rows of zeros, and no items."""
-    cases = held_out(split.train, np.zeros(len(split.train), np.int64))
-    total = len(split.train)
-    if not isinstance(settings, spec.SoftLabels):
-        if not isinstance(scorer, InnerProducts):
-            return Lesson()
-        users = np.zeros((total, scorer.width), np.float32)
+def _asked(scorer: Scorer, settings: spec.Distillation, split: Split, n_items: int, student: spec.Experiment) -> Lesson:
+    """What has no history gets rows of zeros, and no items."""
+    train = split.train
+    reads = isinstance(student.backbone, spec.Sequential)
+    if isinstance(settings, spec.SoftLabels):
+        questions = training_positions(train, student.train.probe_run) if reads else _users(train)
+        return _labels(scorer, questions, len(train.items) if reads else len(train), min(settings.kept, n_items))
+    if not isinstance(scorer, InnerProducts):
+        return Lesson()
+    items = scorer.items[:, : scorer.width].cpu().numpy()
+    if reads:
+        return Lesson(items=items)
+    users = np.zeros((len(train), scorer.width), np.float32)
+    for cases, of in _users(train):
+        users[of] = scorer.queries(cases)[:, : scorer.width].cpu().numpy()
+    return Lesson(users, items)
+
+
+def _users(train: Sequences) -> Iterator[tuple[Cases, IntArray]]:
+    """Every user after the training history."""
+    for cases in held_out(train, np.zeros(len(train), np.int64)).blocks(_BLOCK):
+        yield cases, cases.users
+
+
+def _labels(scorer: Scorer, questions: Iterable[tuple[Cases, IntArray]], total: int, kept: int) -> Lesson:
+    """The `kept` items of highest score of each of `total` questions, those of them that are asked."""
+    top, scores = np.zeros((total, kept), np.int32), np.full((total, kept), -np.inf, np.float32)
+    for cases, of in questions:
+        done = 0
         for part in cases.blocks(_BLOCK):
-            users[part.users] = scorer.queries(part)[:, : scorer.width].cpu().numpy()
-        return Lesson(users, scorer.items[:, : scorer.width].cpu().numpy())
-    kept = min(settings.kept, n_items)
-    top, scores = np.zeros((total, kept), np.int64), np.full((total, kept), -np.inf, np.float32)
-    for part in cases.blocks(_BLOCK):
-        found = scorer.scores(part).topk(kept, dim=1)
-        top[part.users], scores[part.users] = found.indices.cpu().numpy(), found.values.cpu().numpy()
+            found = scorer.scores(part).topk(kept, dim=1)
+            where = of[done : done + len(part)]
+            top[where], scores[where] = found.indices.cpu().numpy(), found.values.cpu().numpy()
+            done += len(part)
     return Lesson(top=top, scores=scores)

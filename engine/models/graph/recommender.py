@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from engine import spec
 from engine.data import Sequences
 from engine.data.arrays import FloatArray
-from engine.models.distil import Lesson, StudentRows, Tutor, tutor_of
+from engine.models.distil import Lesson, StudentRows
 from engine.models.graph.bipartite import BipartiteGraph, Links
 from engine.models.graph.edges import EdgeTrained, NodeRows
 from engine.models.graph.guides import Guide, GuidedRows, guide_of
@@ -52,7 +51,6 @@ class GraphRecommender(TableRecommender, EdgeTrained):
         self._links: dict[str, Links] = {}
         inject = experiment.table.inject
         self.guide: Guide | None = None
-        self.tutor: Tutor | None = None
         self.user_vectors: Tensor | None
         self.register_buffer("user_vectors", None, persistent=False)
         if isinstance(inject, spec.GuidedID) or settings.users == "mapped":
@@ -92,17 +90,8 @@ class GraphRecommender(TableRecommender, EdgeTrained):
         return added
 
     def learn_from(self, lesson: Lesson) -> None:
-        """Have a tutor from now on; what of it is trained starts from the experiment's seed."""
-        settings = self.experiment.train.distil
-        if not isinstance(settings, spec.NoTeacher):
-            torch.manual_seed(self.experiment.seed)
-            self.tutor = tutor_of(settings, lesson, self.graph, self._width())
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """As every module; a student that is only asked has no tutor and leaves its weights aside."""
-        if self.tutor is None:
-            state_dict = {name: value for name, value in state_dict.items() if not name.startswith("tutor.")}
-        return super().load_state_dict(state_dict, strict=strict, assign=assign)
+        """Have a tutor from now on."""
+        self.take_tutor(lesson, self.experiment, self.graph, self._width())
 
     @torch.no_grad()
     def _width(self) -> int:

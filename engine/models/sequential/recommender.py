@@ -17,6 +17,8 @@ from engine.data.arrays import FloatArray
 from engine.data.cases import Cases
 from engine.data.windows import Batch, epoch_batches, n_targets, tails
 from engine.models.base import Criterion, InnerProducts
+from engine.models.distil import Lesson, StudentRows
+from engine.models.graph.bipartite import BipartiteGraph
 from engine.models.item_table import ItemTable
 from engine.models.projection import use_bf16_products
 from engine.models.registry import load
@@ -130,6 +132,10 @@ class SequentialRecommender(TableRecommender):
         rows, scoring = self.tables(asked)
         h = self.represent(rows, items, layout, masked)
         value = criterion(h, scoring, targets, negatives)
+        if self.tutor is not None:
+            of = torch.from_numpy(batch.places).to(device)
+            items = scoring[:, : self._columns(scoring)]
+            value = value + self.tutor(StudentRows(None, items, h, scoring, of, targets, negatives))
         for extra in (self.table.extra_loss(scoring, targets), self._distilled(rows, batch)):
             value = value if extra is None else value + extra
         return value
@@ -171,8 +177,17 @@ class SequentialRecommender(TableRecommender):
             asked = torch.from_numpy(run), torch.from_numpy(back)
             return self.after(rows, *histories, when, asked=asked, masks=masks)
 
-        width = scoring.shape[1] - (self.bias is not None or self.beta is not None)
-        return InnerProducts(scoring, queries, width, self.temperature())
+        return InnerProducts(scoring, queries, self._columns(scoring), self.temperature())
+
+    def _columns(self, scoring: Tensor) -> int:
+        """How many columns of the rows that score are vectors."""
+        return scoring.shape[1] - (self.bias is not None or self.beta is not None)
+
+    @torch.no_grad()
+    def learn_from(self, lesson: Lesson) -> None:
+        """Have a tutor from now on."""
+        graph = BipartiteGraph(self._train, self._n_items)
+        self.take_tutor(lesson, self._experiment, graph, self._columns(self.tables()[1]))
 
     def tables(self, items: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(rows that enter the backbone [n, d], rows whose inner products with `represent` are the scores), of all

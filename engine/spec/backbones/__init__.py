@@ -13,7 +13,7 @@ from engine.spec.backbones.sequential import (  # isort: split
     TransformerBackbone,
 )
 
-from engine.spec.backbones.graph import GCN, GDE, GIN, JGCF, NGCF, SVDGCN, GraphBackbone, LightGCN  # isort: split
+from engine.spec.backbones.graph import GCN, GDE, GIN, JGCF, NGCF, SVDGCN, GraphBackbone, LightGCN, Perceptron  # isort: split
 
 from engine.spec.backbones.base import BACKBONES, Backbone, BackbonePart, ItemBackbone
 from engine.spec.backbones.closed_form import (
@@ -59,6 +59,7 @@ __all__ = [
     "ItemKNN",
     "LightGCN",
     "Markov",
+    "Perceptron",
     "Popularity",
     "PrefixTrained",
     "SASRec",

@@ -64,6 +64,16 @@ class GIN(GraphBackbone):
 
 
 @BACKBONES.add
+class Perceptron(GraphBackbone):
+    """A perceptron over each user's and item's own row, without the graph: the student of FF-G2M (Wu et al. 2023)."""
+
+    implementation: ClassVar[str] = "engine.models.graph.perceptron:PerceptronPropagation"
+    name: Literal["mlp"] = "mlp"
+    layers: int = Field(2, ge=1, description="linear maps, ReLU between them")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of the numbers that enter each layer that is dropped")
+
+
+@BACKBONES.add
 class JGCF(GraphBackbone):
     """A low and a middle band by Jacobi polynomials (Guo et al. 2023)."""
 

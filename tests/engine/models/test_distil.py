@@ -12,12 +12,14 @@ from scipy import sparse
 from torch import Tensor
 
 from engine import spec
-from engine.data import Dataset, Split, load_dataset, split_dataset
-from engine.data.cases import held_out
+from engine.data import Dataset, Sequences, Split, load_dataset, split_dataset
+from engine.data.cases import Cases, held_out
 from engine.errors import UserError
+from engine.models.base import Scorer
 from engine.models.distil import Lesson, StudentRows, low_pass, tutor_of
 from engine.models.graph.recommender import GraphRecommender
 from engine.models.registry import build, build_fitted
+from engine.models.sequential.recommender import SequentialRecommender
 from engine.spool import RunFolder
 from engine.training import loop
 from engine.training.checkpoint import save_weights
@@ -30,7 +32,7 @@ __all__ = ["one_thread"]
 TRAIN, N_USERS, C = sequences(HISTORIES), len(HISTORIES), 5
 DRAW = np.random.default_rng(0)
 USERS, ITEMS = (DRAW.standard_normal((n, C)).astype(np.float32) for n in (N_USERS, N_ITEMS))
-TOP = np.stack([DRAW.permutation(N_ITEMS)[:3] for _ in range(N_USERS)])
+TOP = np.stack([DRAW.permutation(N_ITEMS)[:3] for _ in range(N_USERS)]).astype(np.int32)
 SCORES = DRAW.standard_normal((N_USERS, 3)).astype(np.float32)
 TAUGHT = Lesson(USERS, ITEMS, TOP, SCORES)
 KINDS: dict[str, spec.Taught] = {
@@ -101,14 +103,14 @@ def test_the_filter_is_that_of_a_loop() -> None:
 
 def test_freqd_compares_filtered_rows_of_the_batch_each_once() -> None:
     model = student_of(KINDS["freqd"])
-    assert model.tutor is not None and model.users is not None
-    maps: Any = model.tutor.maps
+    tutor: Any = model.tutor
+    assert model.users is not None
     baskets = [set(history) for history in HISTORIES]
     consumers = [{u for u, basket in enumerate(baskets) if i in basket} for i in range(N_ITEMS)]
     distances = []
     for map_, rows, taught, sets in (
-        (maps[0], model.users, USERS, baskets),
-        (maps[1], model.table()[0], ITEMS, consumers),
+        (tutor.users.map, model.users, USERS, baskets),
+        (tutor.items.map, model.table()[0], ITEMS, consumers),
     ):
         h = looped_filter(sets, 2, 0.3)
         s, t = h @ map_(rows), h @ torch.from_numpy(taught)
@@ -149,6 +151,75 @@ def test_soft_labels_are_the_cross_entropy_of_the_teachers_probabilities(bias: s
     assert value == pytest.approx(0.7 * cost / len(batch.users), rel=1e-4)
 
 
+def reader_of(name: str, distil: spec.Taught, bias: str = "none", lesson: Lesson = TAUGHT) -> SequentialRecommender:
+    """A student that reads histories, in double precision, without dropout; all its windows are one batch."""
+    experiment = spec.Experiment.model_validate(
+        {
+            "backbone": {"name": name, "width": 4, "dropout": 0.0, "max_length": 7},
+            "table": {"init": {"kind": "id"}, "normalize": "none", "tau": 0.7, "bias": {"kind": bias}},
+            "train": spec.Train(batch_size=100, distil=distil),
+        }
+    )
+    model = build(experiment, TRAIN, N_ITEMS)
+    assert isinstance(model, SequentialRecommender)
+    model.learn_from(lesson)
+    return model.double()
+
+
+def added(model: SequentialRecommender) -> tuple[float, Any]:
+    """What the tutor adds to the loss of the one batch, and the batch."""
+    ((batch,),) = model.batches(0)
+    whole = model.loss(batch, criterion(spec.CE(), N_ITEMS))
+    model.tutor = None
+    return float((whole - model.loss(batch, criterion(spec.CE(), N_ITEMS))).detach()), batch
+
+
+@pytest.mark.parametrize(("name", "bias"), [("sasrec", "none"), ("gru4rec", "free"), ("fmlp-rec", "none")])
+def test_soft_labels_of_a_student_that_reads_are_those_of_each_place(name: str, bias: str) -> None:
+    """Against the student asked behind each prefix by itself."""
+    total = len(TRAIN.items)
+    top = np.stack([DRAW.permutation(N_ITEMS)[:3] for _ in range(total)]).astype(np.int32)
+    scores = DRAW.standard_normal((total, 3)).astype(np.float32)
+    model = reader_of(name, KINDS["soft-labels"], bias, Lesson(top=top, scores=scores))
+    if model.bias is not None:
+        with torch.no_grad():
+            model.bias.normal_()
+    cost, count = 0.0, 0
+    for user, history in enumerate(HISTORIES):
+        for place in range(1, len(history)):
+            prefix = Cases(np.array([user]), sequences([history[:place]]), np.array([history[place]]))
+            p = shares(model.scorer().scores(prefix)[0], 1.0)
+            which = int(TRAIN.offsets[user]) + place
+            taught = shares(torch.from_numpy(scores[which]), 0.5)
+            cost -= sum(q * math.log(p[i]) for q, i in zip(taught, top[which], strict=True))
+            count += 1
+    value, batch = added(model)
+    assert len(batch.targets) == count
+    assert value == pytest.approx(0.7 * cost / count, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["sasrec", "bert4rec"])
+def test_freqd_of_a_student_that_reads_compares_items_alone(name: str) -> None:
+    model = reader_of(name, KINDS["freqd"], lesson=Lesson(items=ITEMS))
+    tutor: Any = model.tutor
+    assert tutor.users is None
+    consumers = [{u for u, history in enumerate(HISTORIES) if i in history} for i in range(N_ITEMS)]
+    h = looped_filter(consumers, 2, 0.3).double()
+    s, t = h @ tutor.items.map(model.table()[0]), h @ torch.from_numpy(ITEMS).double()
+    distances = (1 - F.cosine_similarity(s, t, dim=1)).detach()
+    value, batch = added(model)
+    assert value == pytest.approx(0.7 * float(distances[sorted(set(batch.targets.tolist()))].mean()) / 2, rel=1e-4)
+
+
+def test_places_of_targets_stay_theirs_however_windows_are_cut() -> None:
+    for name in ("sasrec", "bert4rec", "fmlp-rec"):
+        model = reader_of(name, KINDS["freqd"], lesson=Lesson(items=ITEMS))
+        ((batch,),) = model.batches(3)
+        for part in [batch, *batch.dealt(3)]:
+            assert TRAIN.items[part.places].tolist() == part.targets.tolist()
+        assert sorted(np.concatenate([part.places for part in batch.dealt(3)])) == sorted(batch.places)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_gradient_reaches_the_student_and_not_the_teacher(kind: str) -> None:
     """Whose weights are no parameters, and are not kept in the student's checkpoint."""
@@ -156,7 +227,7 @@ def test_a_gradient_reaches_the_student_and_not_the_teacher(kind: str) -> None:
     (batch,) = model.batches(0)[1]
     model.loss(batch, criterion(spec.BPR(negatives=2), N_ITEMS)).backward()
     assert all(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in model.parameters())
-    assert {name.split(".")[1] for name in model.state_dict() if name.startswith("tutor.")} <= {"map", "maps"}
+    assert {name.split(".")[-2] for name in model.state_dict() if name.startswith("tutor.")} <= {"map"}
     asked = build(model.experiment, TRAIN, N_ITEMS)
     asked.load_state_dict(model.state_dict())  # a student that is only asked has no tutor
     assert torch.equal(asked.scorer().items, model.scorer().items)
@@ -184,9 +255,9 @@ def data() -> tuple[Dataset, Split]:
 
 
 def experiment_of(backbone: dict[str, Any], distil: spec.Taught | None = None) -> spec.Experiment:
-    train = spec.Train(epochs=1, batch_size=64, probe=64, loss=spec.BPR(), distil=distil or spec.NoTeacher())
-    if backbone["name"] in ("sasrec", "ease"):
-        train = spec.Train(epochs=1)
+    loss = spec.CE() if backbone["name"] == "sasrec" else spec.BPR()
+    size = 16 if backbone["name"] == "sasrec" else 64
+    train = spec.Train(epochs=1, batch_size=size, probe=64, loss=loss, distil=distil or spec.NoTeacher())
     table = spec.Table(init=spec.RandomRows(), normalize="none")
     whole = {"backbone": backbone, "data": DATA, "table": table, "train": train}
     return spec.Experiment.model_validate(
@@ -195,7 +266,7 @@ def experiment_of(backbone: dict[str, Any], distil: spec.Taught | None = None) -
 
 
 def lesson(
-    data: tuple[Dataset, Split], root: Path, teacher: spec.Experiment, distil: spec.Taught
+    data: tuple[Dataset, Split], root: Path, teacher: spec.Experiment, distil: spec.Taught, student: str = "lightgcn"
 ) -> tuple[Lesson, spec.Experiment]:
     """Of a teacher that has just been built, and the student's experiment."""
     home = RunFolder(root / "TEACHER")
@@ -205,12 +276,42 @@ def lesson(
         if teacher.backbone.is_trained:
             save_weights(home.best, build(teacher, data[1].train, DEMO.items), {})
     named = distil.model_copy(update={"teacher": "TEACHER", "teacher_hash": spec.spec_hash(teacher)})
-    student = experiment_of({"name": "lightgcn", "width": 4}, named)
+    taught = experiment_of({"name": student, "width": 4}, named)
     cpu = torch.device("cpu")
     said = lesson_of(
-        student, named, *data, RunFolder(root / "STUDENT"), recorder=Notes(), device=cpu, should_stop=lambda: False
+        taught, named, *data, RunFolder(root / "STUDENT"), recorder=Notes(), device=cpu, should_stop=lambda: False
     )
-    return said, student
+    return said, taught
+
+
+@pytest.mark.parametrize("name", ["sasrec", "lightgcn", "markov"])
+def test_a_lesson_for_one_that_reads_is_what_the_teacher_scores_at_each_place(
+    name: str, data: tuple[Dataset, Split], tmp_path: Path
+) -> None:
+    teacher = experiment_of({"name": name} | ({} if name == "markov" else {"width": 8}))
+    train = data[1].train
+    said, _ = lesson(data, tmp_path, teacher, spec.SoftLabels(kept=5), "sasrec")
+    assert said.top is not None and said.scores is not None and said.top.shape == (len(train.items), 5)
+    if teacher.backbone.is_trained:
+        model = build(teacher, train, DEMO.items)
+        model.train(False)
+        scorer: Scorer = model.scorer()
+    else:
+        fitted = build_fitted(teacher, train, DEMO.items)
+        fitted.fit()
+        scorer = fitted.scorer()
+    for user in (0, 7, len(train) - 1):
+        begin, end = train.offsets[user : user + 2].tolist()
+        assert np.isneginf(said.scores[begin]).all()  # nothing stands before it
+        for place in range(begin + 1, end):
+            times = None if train.times is None else train.times[begin:place]
+            history = Sequences(train.items[begin:place], np.array([0, place - begin]), times)
+            scores = scorer.scores(Cases(np.array([user]), history, train.items[place : place + 1]))[0].detach()
+            np.testing.assert_allclose(said.scores[place], scores.topk(5).values, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(scores[said.top[place].tolist()], said.scores[place], rtol=1e-5, atol=1e-6)
+    if name != "markov":
+        rows, _ = lesson(data, tmp_path, teacher, spec.FilteredFeatures(), "sasrec")
+        assert rows.users is None and rows.items is not None and rows.items.shape == (DEMO.items, 8)
 
 
 @pytest.mark.parametrize("name", ["lightgcn", "sasrec", "ease"])
@@ -241,16 +342,20 @@ def test_a_lesson_is_what_the_teacher_scores(name: str, data: tuple[Dataset, Spl
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_student_that_is_stopped_goes_on_to_the_bit(kind: str, data: tuple[Dataset, Split], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"), [*((kind, "lightgcn") for kind in KINDS), ("soft-labels", "sasrec"), ("ff-g2m", "mlp")]
+)
+def test_a_student_that_is_stopped_goes_on_to_the_bit(
+    kind: str, name: str, data: tuple[Dataset, Split], tmp_path: Path
+) -> None:
     teacher = experiment_of({"name": "lightgcn", "width": 8})
-    said, student = lesson(data, tmp_path, teacher, KINDS[kind])
+    said, student = lesson(data, tmp_path, teacher, KINDS[kind], name)
 
     def train(name: str, notes: Notes, *, resume: bool = False, stop_after: int = 10**9) -> dict[str, Any]:
         (tmp_path / name).mkdir(exist_ok=True)
         calls = iter(range(10**9))
         model = build(student, data[1].train, DEMO.items)
-        assert isinstance(model, GraphRecommender)
+        assert isinstance(model, GraphRecommender | SequentialRecommender)
         model.learn_from(said)
         folder, stop = RunFolder(tmp_path / name), lambda: next(calls) >= stop_after
         return comparable(loop.train(student, data[1], model, notes, folder, resume=resume, should_stop=stop))
@@ -281,8 +386,16 @@ def test_teachers_that_cannot_teach_are_told(data: tuple[Dataset, Split], tmp_pa
         lesson(data, tmp_path, teacher, KINDS["freqd"])
 
 
-def test_a_student_needs_rows_of_users() -> None:
-    with pytest.raises(
-        ValueError, match=r"train\.distil=freqd needs a student with rows of users, as lightgcn, not sasrec"
-    ):
-        spec.Experiment(backbone=spec.SASRec(), train=spec.Train(distil=spec.FilteredFeatures()))
+@pytest.mark.parametrize(
+    ("backbone", "kind", "expected"),
+    [
+        ("sasrec", "ff-g2m", "needs a student with rows of users, as mlp or lightgcn, not sasrec"),
+        ("bert4rec", "soft-labels", "bert4rec predicts masked items from both sides of them"),
+        ("svd-gcn", "freqd", "needs a student that is trained on an item table, as lightgcn, mlp or sasrec, not svd"),
+        ("ease", "soft-labels", "needs a student that is trained on an item table, .* not ease"),
+    ],
+)
+def test_students_that_cannot_learn_it_are_told(backbone: str, kind: str, expected: str) -> None:
+    whole = {"backbone": {"name": backbone}, "train": {"distil": {"kind": kind}}}
+    with pytest.raises(ValueError, match=rf"train\.distil={kind}:? .*{expected}|train\.distil={kind}:? {expected}"):
+        spec.Experiment.model_validate(whole | {"table": {"init": {"kind": "id"}, "normalize": "none"}})
