@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, assert_never
 
 from engine.errors import UserError, nearest
-from engine.reports.boards.leaderboard import Leaderboard, leaderboards, part_of
+from engine.reports.boards.leaderboard import Leaderboard, leaderboards, on_validation, outcome_boards, part_of
 from engine.reports.boards.measured import measured_records
 from engine.store import Store
 from engine.views.selection import check_names, finished_runs, finished_seeds
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Form: TypeAlias = Literal["latex", "markdown", "csv", "json"]
 """What a board can be written as."""
 DEFAULT_METRIC = "test.ndcg@10"
+OUTCOME = ("train_ce", DEFAULT_METRIC)
+"""What the boards of a study show."""
 RANKED = (DEFAULT_METRIC, "test.hr@10", "test.mrr")
 """What the layout of metrics has beside one another where none is named."""
 
@@ -49,6 +51,12 @@ def read_boards(store: Store, query: BoardQuery) -> list[Leaderboard]:
 def boards_of_runs(store: Store, run_ids: Sequence[str], metrics: Sequence[str]) -> list[Leaderboard]:
     """The boards of these runs alone; only the finished ones count."""
     return leaderboards(measured_records(store, metrics, runs=run_ids), metrics)
+
+
+def boards_of_study(store: Store, run_ids: Sequence[str]) -> list[Leaderboard]:
+    """What a study came to: training CE and NDCG@10 of its runs, on validation where none has read the test split."""
+    read = (*OUTCOME, *on_validation(OUTCOME[1:]))
+    return outcome_boards(measured_records(store, read, runs=run_ids), OUTCOME)
 
 
 def mark_boards(

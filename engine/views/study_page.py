@@ -11,7 +11,7 @@ from engine.presets.studies import text_of
 from engine.records import RunStatus
 from engine.store import Store
 from engine.store.studies import stored_study
-from engine.views.boards import DEFAULT_METRIC, boards_of_runs
+from engine.views.boards import boards_of_study
 from engine.views.study import CellState, StudyState, planned_state, stored_state
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from engine.reports.verdict.regimes import RegimeComparison
     from engine.views.verdicts import Judgement
 
-METRICS = ("train_ce", DEFAULT_METRIC)
-"""What the boards of a study show."""
 _PLACE = ("dataset", "embedding")
 _NAMED = (*_PLACE, "backbone", "arm", "seed")
 
@@ -110,7 +108,7 @@ def study_outcome(store: Store, page: StudyPage) -> StudyOutcome:
     from engine.views.selection import finished_evidence
     from engine.views.verdicts import judged_by, judgement_of, several_regimes
 
-    boards = tuple(boards_of_runs(store, page.finished, METRICS)) if page.finished else ()
+    boards = tuple(boards_of_study(store, page.finished)) if page.finished else ()
     if not page.is_stored:
         return StudyOutcome(boards, refusal="it was not run here yet")
     try:

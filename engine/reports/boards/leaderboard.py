@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -179,6 +180,20 @@ def shortened(labels: Sequence[str]) -> tuple[list[str], str]:
     own_changes = [", ".join(change for change in each if change not in shared) for each in changes]
     names = [name + (f" [{own}]" if own else "") for (name, _, _), own in zip(parts, own_changes, strict=True)]
     return (names, ", ".join(shared)) if shared else (list(labels), "")
+
+
+def outcome_boards(records: Sequence[RunRecord], metrics: Sequence[str]) -> list[Leaderboard]:
+    """The boards of `leaderboards`; where none of the runs has read the test split, with the validation metrics by
+    which they were chosen in place of those of test."""
+    boards = leaderboards(records, metrics)
+    if any(board.metric.split == "test" for board in boards):
+        return boards
+    return leaderboards(records, on_validation(metrics))
+
+
+def on_validation(metrics: Iterable[str]) -> tuple[str, ...]:
+    """The names of metrics with those of test replaced by those of validation."""
+    return tuple(re.sub(r"^test\.", "valid.", name) for name in metrics)
 
 
 def leaderboards(records: Iterable[RunRecord], metrics: Sequence[str] = ("test.ndcg@10",)) -> list[Leaderboard]:

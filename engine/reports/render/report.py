@@ -25,7 +25,7 @@ from engine.errors import UserError
 from engine.files import replacing_folder
 from engine.reports.boards.doses import Family, dose_families
 from engine.reports.boards.evidence import Evidence
-from engine.reports.boards.leaderboard import Leaderboard, leaderboards
+from engine.reports.boards.leaderboard import Leaderboard, outcome_boards
 from engine.reports.boards.marks import marked
 from engine.reports.render import dose_text, export, figures, regime_text, verdict_text
 from engine.reports.render.latex import engine_lines, escape, table
@@ -145,7 +145,7 @@ def _judged(question: Question, evidence: Sequence[Evidence], left_out: list[str
 
 def _boards(question: Question, evidence: Sequence[Evidence], left_out: list[str]) -> list[Leaderboard]:
     """Tested against the first baseline that was trained."""
-    boards = leaderboards([run.record for run in evidence], METRICS)
+    boards = outcome_boards([run.record for run in evidence], METRICS)
     by_run = {run.run: run for run in evidence}
     trained = {run.experiment.arm for run in evidence}
     for name in question.baselines:

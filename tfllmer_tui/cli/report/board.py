@@ -74,7 +74,11 @@ def leaderboard(
         put(file_text(boards, "json", "backbones"), end="")
         return
     if not boards:
-        say("No finished run yet for this board; tfllmer runs lists all, tfllmer run makes one.")
+        say("No finished run has a number for this board; tfllmer runs lists all, tfllmer run makes one.")
+        from engine.reports.boards.leaderboard import on_validation
+
+        if metric is None and boards_of(db, dataset, backbone, on_validation(metrics), study=study):
+            say("None has read the test split: --metric valid.ndcg@10 is what they were chosen by.")
         return
     if baseline is None and layout == "backbones":
         from tfllmer_tui.view.board import leaderboard_table

@@ -219,9 +219,8 @@ def _print_end(store: Store, study: Study, cells: list[Cell], now: StudyState) -
     """What came of it: failures, the boards of a study that fits on a screen, and how to go on."""
     from engine.records import RunStatus
     from engine.text import shell_line
-    from engine.views.boards import boards_of_runs
+    from engine.views.boards import boards_of_study
     from engine.views.first_look import FIRST_LOOK, closing_line
-    from engine.views.study_page import METRICS
     from tfllmer_tui.cli.output import print_rich
     from tfllmer_tui.view.board import leaderboard_table
     from tfllmer_tui.view.study import failures, legend
@@ -230,7 +229,7 @@ def _print_end(store: Store, study: Study, cells: list[Cell], now: StudyState) -
     print_rich(legend(now.counts), *failures(now.cells))
     finished = [cell.run for cell in now.cells if cell.run is not None and cell.state == RunStatus.FINISHED]
     if finished and len(cells) <= 100:
-        print_rich(*(leaderboard_table(board) for board in boards_of_runs(store, finished, METRICS)))
+        print_rich(*(leaderboard_table(board) for board in boards_of_study(store, finished)))
     if study.name == FIRST_LOOK:
         print_rich(plain(closing_line(store)))
     datasets = sorted({str(cell.axes["dataset"]) for cell in cells})

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engine.errors import UserError
 from engine.records import RunRecord
-from engine.reports.boards.leaderboard import BoardCell, Leaderboard, leaderboards
+from engine.reports.boards.leaderboard import BoardCell, Leaderboard, leaderboards, outcome_boards
 from tests.engine.reports.records import record
 
 
@@ -185,3 +185,14 @@ def test_titles_say_what_and_how_many() -> None:
     assert made.title == "ml-100k · data.k_core=5 · test NDCG@10"
     assert made.equal_n == 1
     assert board([*runs, record("C", "id", None, overrides={"data.k_core": 5})]).equal_n is None
+
+
+def test_where_no_run_has_read_the_test_split_validation_stands_in_for_it() -> None:
+    runs = [record("A", "id", None, value=0.3), record("B", "llm-pca", None, value=0.1)]
+    unread = [replace(run, result=replace(run.result, test={})) for run in runs]
+    metrics = ("train_ce", "test.ndcg@10")
+    assert [str(each.metric) for each in outcome_boards(runs, metrics)][-1] == "test.ndcg@10"
+    assert [str(each.metric) for each in outcome_boards([runs[0], unread[1]], metrics)][-1] == "test.ndcg@10"
+    (*_, last) = outcome_boards(unread, metrics)
+    assert str(last.metric) == "valid.ndcg@10"
+    assert {name: cell.best for name, cell in cells(last).items() if cell} == {"id": True, "llm-pca": False}
