@@ -35,6 +35,7 @@ AIM = 2.0
 
 def questions(store: Store, run_id: str) -> dict[str, Callable[[], object]]:
     """What lists, boards, charts and screens ask."""
+    remove_tag(store, [run_id], "seen")  # an earlier call may have ended in between
     feed, looks = Feed(store), count()
     while feed.read().more:
         pass
@@ -46,12 +47,14 @@ def questions(store: Store, run_id: str) -> dict[str, Callable[[], object]]:
             time.sleep(0.001)
         return feed.read()
 
+    opened: list[Feed] = []
+
     def first_look() -> int:
-        other = Feed(store)
-        try:
-            return len(other.read().rows)
-        finally:
+        """Its connection stays until the next call, so that what it has spent is still there to be read."""
+        for other in opened:
             other.close()
+        opened[:] = [Feed(store)]
+        return len(opened[0].read().rows)
 
     def filtered(text: str, **given: Any) -> object:
         return list_records(store, parse(text).clause(), **given)
@@ -73,19 +76,23 @@ def questions(store: Store, run_id: str) -> dict[str, Callable[[], object]]:
 
 
 class Clock:
-    """Seconds of CPU of this process and of the server's backends."""
+    """Seconds of CPU of this process, without those of looking at the clock, and of the server's backends."""
 
     def __init__(self, store: Store) -> None:
         self._server: psutil.Process | None = None
+        self._looking = 0.0
+        self._spent: dict[int, float] = {}
         with suppress(Exception), store.rows() as rows:  # a file has none; that of another machine is not seen
             (pid,) = rows.execute("SELECT pg_backend_pid()").fetchone()
             self._server = psutil.Process(pid).parent()
 
     def __call__(self) -> float:
-        spent = time.process_time()
+        own = time.process_time()
         for process in self._server.children() if self._server else []:
             with suppress(OSError):
-                spent += int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[0]) / 1e9
+                self._spent[process.pid] = int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[0]) / 1e9
+        spent = own - self._looking + sum(self._spent.values())
+        self._looking += time.process_time() - own
         return spent
 
 

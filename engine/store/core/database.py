@@ -68,11 +68,8 @@ class Backend(Protocol):
     def writing(self, engine: Engine) -> Engine: ...
 
     def begin_writing(self, connection: Connection, *, alone: bool) -> None:
-        """Wait until nobody else writes; with `alone` false only until nobody writes `alone`."""
-        ...
-
-    def announce(self, connection: Connection) -> None:
-        """Let those who look on know, once it is committed."""
+        """Wait until nobody else writes; with `alone` false only until nobody writes `alone`. Those who look on are
+        told at the commit."""
         ...
 
     def watch(self, store: Store) -> Watch: ...
@@ -201,7 +198,6 @@ class Store:
                 session.flush()
                 if self.keeps:
                     keep_changes(session.connection(), self.files)
-                self.backend.announce(session.connection())
                 session.commit()
             self.require()  # what was written into a file that is gone was not written
 

@@ -69,10 +69,9 @@ def watch_changes(connection: sqlite3.Connection) -> None:
 def keep_changes(connection: Connection, files: Path) -> None:
     """Write the documents of the rows that the transaction has changed."""
     changed: dict[str, list[str]] = defaultdict(list)
-    for kind, key in run(connection, "SELECT kind, key FROM changed_rows").all():
+    for kind, key in run(connection, "DELETE FROM changed_rows RETURNING kind, key").all():
         changed[kind].append(key)
     if changed:
-        run(connection, "DELETE FROM changed_rows")
         _keep(connection, files, changed["run"], changed["study"], changed["diagnosis"])
 
 
@@ -160,15 +159,8 @@ def run_documents(connection: Connection, run_ids: Iterable[str]) -> dict[str, d
         these, marks = tuple(part), ",".join("?" * len(part))
         for row in query(f"{_RUNS} WHERE run.id IN ({marks})", these).mappings():
             documents[row["run"]] = _run_document({**row})
-        for run_id, name in query(f"SELECT run_id, name FROM tag WHERE run_id IN ({marks}) ORDER BY name", these):
-            documents[run_id]["tags"].append(name)
-        for run_id, at, text in query(
-            f"SELECT run_id, at, text FROM note WHERE run_id IN ({marks}) ORDER BY id", these
-        ):
-            documents[run_id]["notes"].append({"at": _utc(at), "text": text})
-        of_state = f"SELECT run_id, at, text FROM event WHERE level = 'state' AND run_id IN ({marks}) ORDER BY id"
-        for run_id, at, text in query(of_state, these):
-            documents[run_id]["states"].append({"at": _utc(at), "text": text})
+        for what, _, run_id, at, text in query(_ADDED.format(marks=marks), these * 3):
+            documents[run_id][what].append(text if what == "tags" else {"at": _utc(at), "text": text})
     return documents
 
 
@@ -179,6 +171,15 @@ _RUNS = (
     " worker.id AS worker_id, worker.host AS worker_host, worker.pid AS worker_pid, worker.pid_start AS worker_start"
     " FROM run LEFT JOIN study ON study.id = run.study_id LEFT JOIN worker ON worker.id = run.worker_id"
 )
+
+
+_ADDED = (
+    "SELECT 'tags' AS what, 0 AS id, run_id, NULL AS at, name AS text FROM tag WHERE run_id IN ({marks})"
+    " UNION ALL SELECT 'notes', id, run_id, at, text FROM note WHERE run_id IN ({marks})"
+    " UNION ALL SELECT 'states', id, run_id, at, text FROM event WHERE level = 'state' AND run_id IN ({marks})"
+    " ORDER BY what, id, text"
+)
+"""What others have added to runs, read at once, since a server is asked from afar."""
 
 
 def _run_document(row: Mapping[str, Any]) -> dict[str, Any]:

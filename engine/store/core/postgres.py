@@ -6,9 +6,9 @@ import json
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from engine.bounds import parse_json
 from engine.errors import UserError
@@ -62,6 +62,7 @@ def connect(address: ServerAddress, wait_s: float, *, autocommit: bool = False) 
 
 def _adapt(connection: psycopg.Connection[Any]) -> None:
     """Text that PostgreSQL would refuse is told by what it stands for; documents come decoded."""
+    import psycopg
     from psycopg.types.json import set_json_dumps, set_json_loads
     from psycopg.types.string import StrDumperUnknown
 
@@ -69,6 +70,13 @@ def _adapt(connection: psycopg.Connection[Any]) -> None:
         def dump(self, obj: str) -> bytes:
             return obj.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="backslashreplace")
 
+    class AllAtOnce(psycopg.Cursor[Any]):
+        """A loop over its rows takes them one by one otherwise, each through Python."""
+
+        def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # nobody asks a loop for its cursor
+            return iter(self.fetchall())
+
+    connection.cursor_factory = AllAtOnce
     connection.adapters.register_dumper(str, TakenText)
     set_json_dumps(_encoded, connection)  # SQLAlchemy does so for connections that it makes itself
     set_json_loads(lambda data: document(bytes(data).decode() if isinstance(data, bytes) else data), connection)
@@ -98,6 +106,21 @@ class PostgresRows:
         measured, mean, cv, *settings = arguments
         read = [None if text is None else parse_json(text) for text in settings]
         return row_length(measured, mean, cv, *read)
+
+
+@contextmanager
+def borrowed(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
+    """A connection of the engine's pool without what SQLAlchemy does on top of it, for reading one consistent state."""
+    held = engine.raw_connection()
+    connection = cast("psycopg.Connection[Any]", held.driver_connection)
+    try:
+        connection.isolation_level, connection.read_only = driver().IsolationLevel.REPEATABLE_READ, True
+        yield connection
+    finally:
+        with suppress(driver().Error):
+            connection.rollback()
+            connection.isolation_level = connection.read_only = None
+        held.close()
 
 
 def driven(connection: Connection) -> psycopg.Connection[Any]:

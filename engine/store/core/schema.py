@@ -11,7 +11,7 @@ from engine.store.dialects.sql import run
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0006"
+HEAD = "0007"
 """The schema of `tables`: the newest revision in `migrations/versions`."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -22,10 +22,10 @@ from engine.errors import UserError
 from engine.files import ServerAddress, make_folder, path_of, write_text
 from engine.store.core.folders import WATCHED, keep_all
 from engine.store.core.places import MARKER
-from engine.store.core.postgres import PostgresRows, connect, driven, engine_of, translated
+from engine.store.core.postgres import PostgresRows, borrowed, connect, driven, engine_of, translated
 from engine.store.core.schema import HEAD, migrations, newer, older, stamp, upgrade
 from engine.store.core.times import stored_time
-from engine.store.dialects.pieces import NOW
+from engine.store.dialects.pieces import BINARY, NOW
 from engine.store.dialects.sql import RowReader, run, sql
 
 if TYPE_CHECKING:
@@ -41,10 +41,13 @@ _LATE_S = 5.0
 
 
 def _conform(connection: psycopg.Connection[Any]) -> None:
-    """Give columns the types that SQLite has anyway: whole numbers of any size, text in the order of its bytes."""
+    """Give columns the types that SQLite has anyway: whole numbers of any size, text in the order of its bytes; and
+    documents a binary form beside their text."""
     columns = connection.execute(
         "SELECT table_name, column_name, data_type FROM information_schema.columns"
-        " WHERE table_schema = current_schema() AND table_name <> 'alembic_version' AND (data_type = 'integer' OR"
+        " JOIN information_schema.tables USING (table_schema, table_name)"  # an extension's view is left alone
+        " WHERE table_schema = current_schema() AND table_type = 'BASE TABLE' AND table_name <> 'alembic_version'"
+        " AND (data_type = 'integer' OR"
         " (data_type IN ('character varying', 'text') AND collation_name IS DISTINCT FROM 'C'))"
         " ORDER BY table_name"
     ).fetchall()
@@ -54,6 +57,10 @@ def _conform(connection: psycopg.Connection[Any]) -> None:
         changes.setdefault(table, []).append(f'ALTER COLUMN "{column}" TYPE {to}')
     for table, each in changes.items():
         connection.execute(f'ALTER TABLE "{table}" {", ".join(each)}')
+    made = [f"ADD COLUMN IF NOT EXISTS {name} jsonb GENERATED ALWAYS AS ({of}) STORED" for name, of in BINARY.items()]
+    kept = [f"ALTER COLUMN {name} SET STORAGE MAIN" for name in BINARY]  # in the row, not in a table beside it
+    connection.execute(f"ALTER TABLE run {', '.join(made)}")
+    connection.execute(f"ALTER TABLE run {', '.join(kept)}")
 
 
 def _watch(connection: psycopg.Connection[Any]) -> None:
@@ -76,7 +83,8 @@ def _watch(connection: psycopg.Connection[Any]) -> None:
 # ------------------------------------------------------------------------------------ the database of a store
 
 _LOCK = "SELECT pg_advisory_xact_lock{shared}(hashtext('tfllmer'), hashtext(current_schema()))"
-_NOTIFY = f"SELECT pg_notify('{CHANNEL}', current_schema())"
+_LOCK_AND_NOTIFY = f"{_LOCK}, pg_notify('{CHANNEL}', current_schema())"
+"""Who looks on hears of it at the commit, wherever in the transaction it was said."""
 _LOOKING: dict[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 _SETTINGS = "CREATE TABLE store_setting (name varchar PRIMARY KEY, value varchar NOT NULL)"
 """What a file's name tells of a store in a file: which store it is, and where the folders of its runs are."""
@@ -116,9 +124,8 @@ class PostgresServer:
 
     @contextmanager
     def rows(self, store: Opened) -> Iterator[RowReader]:
-        with self.reading(store.engine).connect() as connection:
-            connection.begin()
-            yield PostgresRows(driven(connection), store.files)
+        with borrowed(store.engine) as connection:
+            yield PostgresRows(connection, store.files)
 
     def now(self, store: Opened) -> datetime:
         with self.translated(store.wait_s), self.rows(store) as rows:
@@ -131,10 +138,7 @@ class PostgresServer:
         return engine
 
     def begin_writing(self, connection: Connection, *, alone: bool) -> None:
-        run(connection, _LOCK.format(shared="" if alone else "_shared"))
-
-    def announce(self, connection: Connection) -> None:
-        run(connection, _NOTIFY)
+        run(connection, _LOCK_AND_NOTIFY.format(shared="" if alone else "_shared"))
 
     def watch(self, store: Opened) -> ServerWatch:
         with self.translated(store.wait_s):
@@ -282,7 +286,10 @@ def _prepare(address: ServerAddress, wait_s: float) -> None:
 
 
 def _require_empty(connection: Connection, address: ServerAddress) -> None:
-    tables = "SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema()"
+    tables = (
+        "SELECT count(*) FROM information_schema.tables"
+        " WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'"
+    )
     if run(connection, tables).scalar_one():
         raise UserError(f"{address}: holds other tables and no store; give it a database of its own (createdb NAME)")
 

@@ -84,9 +84,6 @@ class SqliteFile:
     def begin_writing(self, connection: Connection, *, alone: bool) -> None:
         """BEGIN IMMEDIATE has waited already, and nobody else writes."""
 
-    def announce(self, connection: Connection) -> None:
-        """Who looks on asks SQLite itself."""
-
     def watch(self, store: Patient) -> FileWatch:
         return FileWatch(self.path, store.wait_s)
 

@@ -39,6 +39,32 @@ def _postgres_path(path: Path) -> str:
 # ------------------------------------------------------------------------------------ JSON
 
 
+_LONG = ("train_ce", "rank_counts", "top")
+"""Entries of a result that are longer than all others together, and that few questions are about."""
+
+BINARY = {
+    "spec_parts": "CAST(spec AS jsonb)",
+    "reached": "CASE json_typeof(result) WHEN 'object'"
+    f" THEN CAST(result AS jsonb) - CAST('{{{','.join(_LONG)}}}' AS text[]) ELSE CAST(result AS jsonb) END",
+}
+"""Columns that PostgreSQL keeps of `run` by itself: documents in their binary form, so that a part of one is found
+without reading the whole text. The text stays what is copied and decoded: its order and spelling are the run's own."""
+
+
+def _postgres_document(column: str, path: Path) -> tuple[str, str]:
+    """The column that answers for a path into a document, and the kind of its functions."""
+    if column == "run.spec":
+        return "run.spec_parts", "jsonb"
+    if column == "run.result" and path[0] not in _LONG:
+        return "run.reached", "jsonb"
+    return column, "json"
+
+
+def _postgres_part(column: str, path: Path, operator: str = "#>") -> Sql:
+    document, _ = _postgres_document(column, path)
+    return sql(f"({document} {operator} CAST({{}} AS text[]))", _postgres_path(path))
+
+
 def json_setting(column: str, *path: str | int) -> Sql:
     """A setting that is a number, or a word in the place of one, which PostgreSQL leaves out."""
     return both(json_text(column, *path), json_number(column, *path))
@@ -47,12 +73,12 @@ def json_setting(column: str, *path: str | int) -> Sql:
 def json_text(column: str, *path: str | int) -> Sql:
     """What stands there as text."""
     at = sql(f"json_extract({_sound(column)}, {{}})", _sqlite_path(path))
-    return both(at, sql(f"({column} #>> CAST({{}} AS text[]))", _postgres_path(path)))
+    return both(at, _postgres_part(column, path, "#>>"))
 
 
 def json_flag(column: str, *path: str | int) -> Sql:
     """1 or 0; NULL where there is neither true nor false."""
-    text = sql(f"({column} #>> CAST({{}} AS text[]))", _postgres_path(path))
+    text = _postgres_part(column, path, "#>>")
     at = sql(f"json_extract({_sound(column)}, {{}})", _sqlite_path(path))
     return both(at, sql("CASE {} WHEN 'true' THEN 1 WHEN 'false' THEN 0 END", text))
 
@@ -63,7 +89,7 @@ def json_number(column: str, *path: str | int) -> Sql:
     is_number = f"json_type({document}, {{}}) IN ('integer', 'real')"
     return both(
         sql(f"CASE WHEN {is_number} THEN json_extract({document}, {{}}) END", at, at),
-        _postgres_number(sql(f"({column} #> CAST({{}} AS text[]))", _postgres_path(path))),
+        _postgres_number(_postgres_part(column, path)),
     )
 
 
@@ -76,26 +102,26 @@ def json_plain(column: str, *path: str | int) -> Sql:
     """A number or a text; NULL where there is an object, or nothing. PostgreSQL gives its JSON as text."""
     document, at = _sound(column), _sqlite_path(path)
     is_plain = f"json_type({document}, {{}}) IN ('integer', 'real', 'text')"
-    value = sql(f"({column} #> CAST({{}} AS text[]))", _postgres_path(path))
+    value, (_, kind) = _postgres_part(column, path), _postgres_document(column, path)
     return both(
         sql(f"CASE WHEN {is_plain} THEN json_extract({document}, {{}}) END", at, at),
-        sql("CASE WHEN json_typeof({}) IN ('number', 'string') THEN CAST({} AS text) END", value, value),
+        sql(f"CASE WHEN {kind}_typeof({{}}) IN ('number', 'string') THEN CAST({{}} AS text) END", value, value),
     )
 
 
 def json_missing(column: str, *path: str | int) -> Sql:
     """Whether nothing stands there, not even null."""
     at = sql(f"(json_type({_sound(column)}, {{}}) IS NULL)", _sqlite_path(path))
-    return both(at, sql(f"(({column} #> CAST({{}} AS text[])) IS NULL)", _postgres_path(path)))
+    return both(at, sql("({} IS NULL)", _postgres_part(column, path)))
 
 
 def json_entries(column: str, name: str) -> Sql:
     """The objects `each.value` of an array in the document, for FROM; no rows where there is none."""
-    array = sql(f"({column} #> CAST({{}} AS text[]))", _postgres_path([name]))
+    array, (_, kind) = _postgres_part(column, [name]), _postgres_document(column, [name])
     return both(
         sql(f"json_each({_sound(column)}, {{}}) AS each", _sqlite_path([name])),
         sql(
-            "json_array_elements(CASE json_typeof({}) WHEN 'array' THEN {} ELSE '[]' END) AS each(value)",
+            f"{kind}_array_elements(CASE {kind}_typeof({{}}) WHEN 'array' THEN {{}} ELSE '[]' END) AS each(value)",
             array,
             array,
         ),
@@ -115,27 +141,30 @@ def whole_json(column: str) -> Sql:
     return both(Sql(f"json_extract({_sound(column)}, '$')"), Sql(f"CAST({column} AS text)"))
 
 
-_DOCUMENTS = ("spec", "result", "facts")
-_BINARY = ", ".join(f"CAST(CAST(run.{name} AS text) AS jsonb) AS {name}" for name in _DOCUMENTS)
-_READ_ONCE = f"SELECT {_BINARY} OFFSET 0"
+_UNPACKED = {
+    "spec_parts": "run.spec_parts #> CAST(ARRAY[] AS text[])",  # all of it
+    "reached": "run.reached #> CAST(ARRAY[] AS text[])",
+    "result": "CAST(CAST(run.result AS text) AS jsonb)",
+    "facts": "CAST(CAST(run.facts AS text) AS jsonb)",
+}
 
 
 def read_once(columns: Sql, rest: Sql) -> Sql:
     """SELECT columns FROM run and the rest, for columns that ask for many parts of each run's documents: PostgreSQL
-    reads a document anew for each part, so it is given them in its binary form, which it makes once a run."""
+    unpacks a document anew for each part, so it is given them unpacked, once a run."""
     text, values = columns.for_postgres
-    for name in _DOCUMENTS:
-        text = text.replace(f"run.{name} #", f"doc.{name} #")
-    if text.count("doc.") == 0:
+    asked = [name for name in _UNPACKED if text.count(f"run.{name} #") > (name in BINARY)]
+    if not asked:
         return sql("SELECT {} FROM run {}", columns, rest)
-    for function in ("json_typeof", "json_array_elements"):
+    for name in asked:
+        text = text.replace(f"run.{name} #", f"doc.{name} #")
+    for function in ("json_typeof", "json_array_elements"):  # no text is left
         text = text.replace(f"{function}(", f"{function.replace('json', 'jsonb')}(")
+    unpacked = ", ".join(f"{_UNPACKED[name]} AS {name}" for name in asked)
     return both(
         sql("SELECT {} FROM run {}", columns, rest),
         sql(
-            f"SELECT {{}} FROM run CROSS JOIN LATERAL ({_READ_ONCE}) AS doc {{}}",
-            Sql(text, values),
-            rest,
+            f"SELECT {{}} FROM run CROSS JOIN LATERAL (SELECT {unpacked} OFFSET 0) AS doc {{}}", Sql(text, values), rest
         ),
     )
 
@@ -257,7 +286,7 @@ END"""),
     Sql(f"""CASE
  WHEN run.damage <> '' THEN run.damage
  WHEN run.status NOT IN ({_STATUSES}) THEN 'its status is no word that a run can have'
- WHEN json_typeof(run.spec -> 'train') IS DISTINCT FROM 'object' THEN 'its specification is none of a run'
+ WHEN jsonb_typeof(run.spec_parts -> 'train') IS DISTINCT FROM 'object' THEN 'its specification is none of a run'
  {" ".join(f"WHEN run.{name} < '1970-01-01' THEN '{name} is no time'" for name in _TIMES)}
 END"""),
 )

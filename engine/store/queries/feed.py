@@ -209,10 +209,8 @@ class Feed:
     def _likely(self) -> dict[str, tuple[Any, ...]]:
         """The runs that change all the time: those that wait or run, those that did, and new ones."""
         query = self._watch.rows.execute
-        active = query(sql("{} WHERE status IN ('queued', 'running') AND trashed IS NULL", _STAMPS)).fetchall()
-        known = max(self._stamps, default="")
-        new = query(sql("{} WHERE run.id > {} AND trashed IS NULL", _STAMPS, known)).fetchall()
-        stamps = {row[0]: row for row in [*active, *new]}
+        moving = "{} WHERE (status IN ('queued', 'running') OR run.id > {}) AND trashed IS NULL"
+        stamps = {row[0]: row for row in query(sql(moving, _STAMPS, max(self._stamps, default="")))}
         were = [i for i, row in self._stamps.items() if row[1] in _ACTIVE and i not in stamps]
         if were:
             stamps |= {row[0]: row for row in query(sql("{} WHERE {}", _STAMPS, among("run.id", were)))}

@@ -5,6 +5,7 @@ A list of thousands reads only the columns it shows: specification and facts, th
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import isfinite
@@ -230,34 +231,35 @@ def _listed_in(array: str) -> list[Any]:
 
 def _so_far(connection: RowReader, run_id: str, started: datetime | None) -> RunResult:
     """How far a run without a result is, from its series."""
-    query = connection.execute
-    named = query("SELECT name, id FROM series WHERE run_id = ?", (run_id,))
-    ids = {str(name): int(series_id) for name, series_id in named}
-
-    def by_epoch(name: str) -> list[tuple[int, float | None]]:
-        """(epoch, value) in the order of steps; the series that are measured once an epoch are short."""
-        rows = query(
-            "SELECT e.value, p.value FROM point p JOIN point e ON e.step = p.step"
-            " WHERE p.series_id = ? AND e.series_id = ? ORDER BY p.step",
-            (ids.get(name), ids.get("epoch")),
+    newest = "(SELECT {} FROM point WHERE series_id = series.id ORDER BY step DESC LIMIT 1)"
+    last = {
+        str(name): (int(series_id), value, wall)
+        for name, series_id, value, wall in connection.execute(
+            f"SELECT name, id, {newest.format('value')}, {newest.format('wall')} FROM series WHERE run_id = ?",
+            (run_id,),
         )
-        known = [(stored_number(epoch), _number(stored_number(value))) for epoch, value in rows]
-        return [(round(epoch), value) for epoch, value in known if isfinite(epoch)]
-
-    newest = "SELECT value, wall FROM point WHERE series_id = ? ORDER BY step DESC LIMIT 1"
-    last = {name: query(newest, (series_id,)).fetchone() for name, series_id in ids.items()}
-    train_ce = by_epoch("train_ce")
-    best = best_epoch(dict(by_epoch(f"valid.{SELECTION}")))
-    measured = {name.removeprefix("valid."): dict(by_epoch(name)) for name in sorted(ids) if name.startswith("valid.")}
-    valid = {name: None if best is None else values.get(best) for name, values in measured.items()}
-    walls = [stored_number(wall) for _, wall in last.values()]
+    }
+    names = {last[name][0]: name for name in sorted(last) if name == "train_ce" or name.startswith("valid.")}
+    measured = defaultdict[str, list[tuple[int, float | None]]](list)
+    """(epoch, value) in the order of steps; the series that are measured once an epoch are short."""
+    if names and "epoch" in last:
+        points = "SELECT p.series_id, e.value, p.value FROM point p JOIN point e ON e.step = p.step"
+        of_names = f"WHERE e.series_id = ? AND p.series_id IN ({','.join('?' * len(names))})"
+        rows = connection.execute(f"{points} {of_names} ORDER BY p.series_id, p.step", (last["epoch"][0], *names))
+        for series_id, epoch, value in rows:
+            if isfinite(at := stored_number(epoch)):
+                measured[names[series_id]].append((round(at), _number(stored_number(value))))
+    train_ce = measured.pop("train_ce", [])
+    best = best_epoch(dict(measured.get(f"valid.{SELECTION}", [])))
+    valid = {name: dict(measured[name]).get(best) for name in sorted(measured)} if best is not None else {}
+    walls = [stored_number(wall) for _, _, wall in last.values() if wall is not None]
     return RunResult(
         epochs=max((epoch for epoch, _ in train_ce), default=None),
         best_epoch=best,
         train_ce=tuple(CurvePoint(epoch, value) for epoch, value in train_ce),
-        valid={name: value for name, value in valid.items() if value is not None},
+        valid={name.removeprefix("valid."): value for name, value in valid.items() if value is not None},
         wall_s=_number(round(max(walls) - started.timestamp(), 3)) if walls and started else None,
-        targets_per_s=_number(stored_number(last["targets_per_s"][0])) if "targets_per_s" in last else None,
+        targets_per_s=_number(stored_number(last["targets_per_s"][1])) if "targets_per_s" in last else None,
     )
 
 

@@ -91,6 +91,9 @@ def test_migrations_make_the_tables_of_the_models_on_a_server(schema: Url) -> No
         _settle(connection, ServerAddress.read(old))
     engine.dispose()
     for url in (old, new):
+        with (engine := server_engine(url)).begin() as connection:  # as pg_stat_statements and others have them
+            connection.exec_driver_sql("CREATE VIEW of_an_extension AS SELECT 1 AS number, 'a' AS word")
+        engine.dispose()
         open_store(url)
     migrated, made = made_of(server_engine(old)), made_of(server_engine(new))
     assert len(migrated) == len(Run.metadata.tables)
@@ -122,5 +125,9 @@ def test_rows_of_an_older_store_come_through_alike(tmp_path: Path, schema: Url) 
     assert copy_store(url, tmp_path / "back.db").tables["run"].rows > 3
     for came, was in zip(dump(tmp_path / "back.db"), dump(tmp_path / "file" / "experiments.db"), strict=True):
         assert came == was
+    with migrated.rows() as rows:  # what the server made of documents that were there before
+        binary = "SELECT count(spec_parts), count(reached), count(result) FROM run"
+        runs, *results = rows.execute(binary).fetchone()
+    assert runs > 3 and results[0] == results[1] > 0
     kept = read_document(next(migrated.files.glob("0*")) / "store.json")
     assert kept is not None and kept["executor"] == "local"
