@@ -17,7 +17,7 @@ from engine.metrics.results import NO_TARGET
 from engine.models.base import InnerProducts, Scorer, Trained
 from engine.training.softmax import LN_2, LOG2_E, bounded
 
-BLOCK = 256
+BLOCK = 512
 """Cases whose queries are made at once, runs counted as one."""
 
 _LEAST_ROWS, _CPU_CELLS, _GPU_CELLS = 64, 1 << 18, 1 << 26  # of a block of scores: it is used while it is in the cache

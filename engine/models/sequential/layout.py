@@ -108,38 +108,57 @@ class Layout:
     """Where the items of packed windows stand.
 
     lengths:   [B] int64 on the CPU, descending
-    positions: [T] place of each item in its window, from 0
-    last:      [B] index in 0..T-1 of each window's last item
-    used:      [N] indices in 0..T-1, ascending, of the positions whose representations are used; None: all of them
+    device:    where everything else is
+    chosen:    as `used`, on the CPU
     items:     [T] which item stands at each place, for backbones that ask where an item comes back; None: not said
     times:     [T] clock times of the interactions, for backbones that ask how long ago; None: not known
-    by_window: the used positions by window, on the CPU; None as `used`
+
+    What follows from these is found when it is first asked for: a recurrence asks for little of it.
     """
 
     lengths: Tensor
-    positions: Tensor
-    last: Tensor
-    used: Tensor | None = None
+    device: torch.device
+    chosen: Tensor | None = None
     items: Tensor | None = None
     times: Tensor | None = None
-    by_window: _Used | None = None
 
     @staticmethod
     def of(lengths: Tensor, device: torch.device, used: Tensor | None = None) -> Layout:
         """The layout of windows of these lengths ([B] int64 on the CPU, descending, each at least 1). `used` is on the
         CPU as well."""
-        ends = lengths.cumsum(0)
-        total = int(ends[-1])
-        window = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
-        positions = torch.arange(total) - (ends - lengths)[window]
-        asked = None if used is None or len(used) == total else _Used.of(used, window, positions, lengths)
-        chosen = None if asked is None else asked.used.to(device)
-        return Layout(lengths, positions.to(device), (ends - 1).to(device), chosen, by_window=asked)
+        return Layout(lengths, device, None if used is None or len(used) == int(lengths.sum()) else used)
+
+    @cached_property
+    def used(self) -> Tensor | None:
+        """[N] indices in 0..T-1, ascending, of the positions whose representations are used; None: all of them."""
+        return None if self.chosen is None else self.chosen.to(self.device)
+
+    @cached_property
+    def last(self) -> Tensor:
+        """[B] index in 0..T-1 of each window's last item."""
+        return (self.lengths.cumsum(0) - 1).to(self.device)
+
+    @cached_property
+    def positions(self) -> Tensor:
+        """[T] place of each item in its window, from 0."""
+        return self._place.to(self.device)
+
+    @cached_property
+    def _owner(self) -> Tensor:
+        """[T] the window of each item, on the CPU."""
+        return torch.repeat_interleave(torch.arange(len(self.lengths)), self.lengths)
+
+    @cached_property
+    def _place(self) -> Tensor:
+        """[T] place of each item in its window, on the CPU."""
+        return torch.arange(len(self._owner)) - (self.lengths.cumsum(0) - self.lengths)[self._owner]
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
-        """Windows of similar length, covering all in order; found when they are first asked for."""
-        lengths, device, asked = self.lengths, self.positions.device, self.by_window
+        """Windows of similar length, covering all in order."""
+        lengths, device, asked = self.lengths, self.device, None
+        if self.chosen is not None:
+            asked = _Used.of(self.chosen, self._owner, self._place, lengths)
         ends, sizes = lengths.cumsum(0), lengths.tolist()
         groups = []
         first = start = 0
@@ -155,12 +174,11 @@ class Layout:
 
     def windows(self) -> Tensor:
         """[T] the window of each item."""
-        owner = torch.repeat_interleave(torch.arange(len(self.lengths)), self.lengths)
-        return owner.to(self.positions.device)
+        return self._owner.to(self.device)
 
     def from_end(self) -> Tensor:
         """[T] how many items of its window stand behind each: right-aligned positions, 0 for the last."""
-        return self.last[self.windows()] - torch.arange(len(self.positions), device=self.positions.device)
+        return self.last[self.windows()] - torch.arange(len(self._owner), device=self.device)
 
     def of_used(self, x: Tensor) -> Tensor:
         """Rows [T, ...] at the positions that are used, [N, ...]; rows [N, ...] as they are."""
