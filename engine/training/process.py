@@ -89,7 +89,15 @@ def settle(device: torch.device, threads: int) -> None:
     # As use_deterministic_algorithms, which imports the compiler in order to tell it as well.
     torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "warn")
     setattr(torch_deterministic, _FILLS, False)
+    torch.backends.cudnn.allow_tf32 = False  # torch's default rounds the products of a GPU's recurrence to 10 bits
     with suppress(AttributeError, OSError, TypeError):  # a C library without it allocates as it does
         option = ctypes.CDLL(None).mallopt
         option(_MMAP_THRESHOLD, _MMAP_FROM)
         option(_TRIM_THRESHOLD, _TRIM_ABOVE)
+
+
+def give_back_memory() -> None:
+    """Freed memory that was kept for the next step goes back to the system: behind work that needed far more of it than
+    a step does."""
+    with suppress(AttributeError, OSError):  # a C library without it
+        ctypes.CDLL(None).malloc_trim(0)

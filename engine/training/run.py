@@ -29,7 +29,14 @@ from engine.training.parallel.data import DataParallel, join
 from engine.training.parallel.ranks import in_ranks
 from engine.training.parallel.recorders import NullRecorder, RunRecorder
 from engine.training.parallel.vocabulary import VocabularyParallel
-from engine.training.process import require_precision, scores_of_a_step, settle, threads_for, told_threads
+from engine.training.process import (
+    give_back_memory,
+    require_precision,
+    scores_of_a_step,
+    settle,
+    threads_for,
+    told_threads,
+)
 from engine.training.split_files import write_split
 from engine.training.teacher import lesson_of
 
@@ -222,6 +229,7 @@ class _Run:
             z, diagnostics, linear_map = initial_rows(
                 experiment, self.dataset, self.split, recorder, cache, device=device, should_stop=should_stop
             )
+        give_back_memory()
         if linear_map is not None and diagnostics is not None:
             linear_map.save(self.folder.map)
             recorder.artifact("map", self.folder.map)
