@@ -8,8 +8,9 @@ from safetensors.torch import load_file
 
 from engine import spec
 from engine.data import Split, load_dataset, split_dataset
+from engine.data.arrays import FloatArray
 from engine.models.registry import build
-from engine.presets import resolve
+from engine.presets import list_presets, resolve
 from engine.spool import RunFolder
 from engine.training import loop
 from tests.engine.training.test_loop import DATA, DEMO, Notes, comparable, one_thread
@@ -18,13 +19,36 @@ __all__ = ["one_thread"]
 WIDTH = 8
 Z = np.random.default_rng(0).standard_normal((DEMO.items, 12)).astype(np.float32)
 REFERENCE = np.random.default_rng(1).standard_normal((DEMO.items, WIDTH)).astype(np.float32)
-METHODS = ("unisrec", "llmemb", "whitenrec-plus", "dwsrec", "llm-esr")
+METHODS = (
+    "unisrec",
+    "llmemb",
+    "whitenrec-plus",
+    "dwsrec",
+    "llm-esr",
+    "whitenrec",
+    "alphafuse",
+    "spectran-like",
+    "said",
+)
 GRAPH_METHODS = ("alpharec", "rlmrec-con", "rlmrec-gen", "darec")
 
 
 @pytest.fixture(scope="module")
 def split() -> Split:
     return split_dataset(load_dataset(DATA), DATA)
+
+
+def test_every_way_in_of_a_method_is_stopped_below() -> None:
+    """Tables that are merely trained or frozen are those of `test_loop.py`."""
+    found = [resolve(method=each.name, backbone=each.usual_backbone or "sasrec") for each in list_presets("method")]
+    ways = {one.experiment.method: one.experiment.table.inject.kind for one in found}
+    tried = {ways[method] for method in (*METHODS, *GRAPH_METHODS)}
+    assert set(ways.values()) - {"initialise", "frozen"} <= tried, ways
+
+
+def vectors_of(experiment: spec.Experiment, method: str) -> FloatArray:
+    reduced = not isinstance(experiment.vectors.reduce, spec.NoReduction)
+    return np.concatenate([Z, REFERENCE], axis=1) if method == "llmemb" else Z[:, :WIDTH] if reduced else Z
 
 
 @pytest.mark.parametrize(
@@ -49,7 +73,7 @@ def test_a_method_that_is_stopped_goes_on_to_the_bit(
     found = resolve(method=method, sets=[*sets, *more, "evaluate.curvature=0"]).experiment
     always = spec.Execution(checkpoint_s=1e-9)
     experiment = found.model_copy(update={"data": DATA, "execution": always})
-    z = np.concatenate([Z, REFERENCE], axis=1) if method == "llmemb" else Z
+    z = vectors_of(experiment, method) if experiment.embedding is not None else Z
 
     def train(name: str, notes: Notes, *, resume: bool = False, stop_after: int = 10**9) -> object:
         (tmp_path / name).mkdir(exist_ok=True)
