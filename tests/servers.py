@@ -81,6 +81,11 @@ def new_database(server: str, name: str) -> str:
     return server.format(name)
 
 
+def drop_database(server: str, name: str) -> None:
+    """Away with it, whoever is connected."""
+    _say(server, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
 def new_schema(server: str, name: str) -> str:
     """The URL of a fresh, empty schema of one database, which holds a store as well as a database does."""
     _say(server, f'CREATE SCHEMA "{name}"')

@@ -14,6 +14,7 @@ from ulid import ULID
 
 from engine.errors import UserError
 from engine.files import is_held
+from engine.queue.contact import Contact
 from engine.queue.executors.base import Ending, Executor, How, Placed, RefusedError, Task
 from engine.queue.executors.endings import last_word
 from engine.queue.liveness import HEARTBEAT_S, handle_of, is_alive, names, own, worker_lives
@@ -76,12 +77,11 @@ class Worker:
         self._store = store.waiting(min(IMPATIENT_S, store.wait_s))
         self._executor, self._say, self._linger_s = executor, say, linger_s
         self._jobs: dict[str, _Job] = {}
-        self._degrees = 0
-        self._draining = False
+        self._contact, self._degrees, self._draining = Contact(), 0, False
 
     def run(self) -> bool:
-        """Work until it is told to leave; False where the database was deleted, replaced or damaged meanwhile: then it
-        has taken nothing new and followed its runs to their end. Raises UserError where no run can be started here."""
+        """Work until it is told to leave; False where the database was deleted or damaged meanwhile, or did not answer
+        for long (`Contact`): it has followed its runs to their end. Raises UserError where none can be started here."""
         self._store.make_files()
         with heard_signals() as came:
             self._begin(came)
@@ -131,12 +131,12 @@ class Worker:
                 busy_at = time.monotonic() if self._jobs else busy_at
                 if not self._jobs and (self._draining or self._nothing_comes(now - busy_at)):
                     return True
-            except StoreLostError as error:
-                self._say(f"{error}; nothing new is taken, {len(self._jobs)} runs are followed to their end")
-                self._follow_alone(came)
-                return False
-            except StoreError:  # locked or full for now: the runs do not need it
-                pass
+                self._contact.answered()
+            except StoreError as error:  # locked, full or away for now: the runs do not need it
+                if self._contact.is_lost(error):
+                    self._say(f"{error}; nothing new is taken, {len(self._jobs)} runs are followed to their end")
+                    self._follow_alone(came)
+                    return False
             self._executor.wait(_POLL_S)
         return True
 

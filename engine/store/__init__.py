@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from engine.store.core.connections import StoreError, StoreLostError
+    from engine.store.core.connections import StoreError, StoreLostError, StoreUnreachableError
     from engine.store.core.database import Store, existing_store, open_store
     from engine.store.core.tables import Artifact, Event, Run
     from engine.store.curves.curves import Series, Window, series, series_names, window
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 else:
     _MODULES = {
         "curves.curves": ("Series", "Window", "series", "series_names", "window"),
-        "core.connections": ("StoreError", "StoreLostError"),
+        "core.connections": ("StoreError", "StoreLostError", "StoreUnreachableError"),
         "core.database": ("Store", "existing_store", "open_store"),
         "curves.intake": ("ingest",),
         "queries.listing": ("count_runs", "list_records", "list_values", "record"),
@@ -70,6 +70,7 @@ __all__ = [
     "Store",
     "StoreError",
     "StoreLostError",
+    "StoreUnreachableError",
     "Window",
     "artifact_files",
     "artifacts",

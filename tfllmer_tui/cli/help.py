@@ -15,6 +15,7 @@ from typer.main import get_command_from_info, get_command_name
 from typer.models import CommandInfo
 
 from tfllmer_tui.cli.completion import complete_with, take_as_typed
+from tfllmer_tui.view.printing import say
 
 _BRACKET = re.compile(r"(?<!\\)\[(?=[a-z#/@])")
 """What Rich would take for markup: the [figures] of tfllmer[figures]."""
@@ -103,15 +104,38 @@ _LATE: dict[typer.Typer, list[CommandInfo]] = {}
 
 
 def say_usage(error: Any) -> None:
-    """A command line that is wrong, as typer draws it; what was typed may come from the name of a file."""
+    """A command line that is wrong: a value that an option does not take in one line, all else as typer draws it. What
+    was typed may come from the name of a file."""
     from typer import rich_utils
 
     from engine.files import without_passwords
-    from engine.text import printable_lines
+    from engine.text import printable_lines, single_line
 
+    if isinstance(error, typer.BadParameter) and (words := _refused_value(error)):
+        say(f"tfllmer: {without_passwords(single_line(words))}")
+        return
     message = without_passwords(printable_lines(error.format_message()))
     error.format_message = lambda: message
     rich_utils.rich_format_error(error)
+
+
+def _refused_value(error: typer.BadParameter) -> str:
+    """Which option refuses which value, and what it takes; empty where it is no number that it takes."""
+    option: Any = error.param
+    kind = getattr(getattr(option, "type_descriptor", None), "annotation", None)
+    if kind not in _NUMBERS or not option.opts:
+        return ""
+    takes, low, high = f"a {_NUMBERS[kind]}", option.min, option.max
+    if low is not None and high is not None:
+        takes += f" from {low} to {high}"
+    elif low is not None or high is not None:
+        takes += f" of at least {low}" if high is None else f" of at most {high}"
+    mistakes: list[Any] = getattr(error.__cause__, "errors", list)()
+    typed = f" {mistakes[0]['input']}" if mistakes else ""
+    return f"{max(option.opts, key=len)}{typed}: takes {takes}"
+
+
+_NUMBERS = {int: "whole number", float: "number"}
 
 
 def _tidied(params: list[Any], ctx: Any) -> list[Any]:

@@ -40,6 +40,10 @@ class StoreError(UserError):
     """The store cannot be read or written just now: locked, full, read-only or damaged."""
 
 
+class StoreUnreachableError(StoreError):
+    """The server does not answer, or there is no such database (any more)."""
+
+
 class StoreLostError(StoreError):
     """The file that was opened is gone, replaced or damaged: waiting does not help, `tfllmer db rebuild` does."""
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from engine.bounds import parse_json
 from engine.errors import UserError
 from engine.files import ServerAddress
-from engine.store.core.connections import StoreError, json_text_of, metric_value, row_length
+from engine.store.core.connections import StoreError, StoreUnreachableError, json_text_of, metric_value, row_length
 from engine.store.core.documents import document, fit_for_postgres
 from engine.store.dialects.pieces import Computed
 from engine.store.dialects.sql import Cursor, Sql, postgres_marks
@@ -198,7 +198,9 @@ def translated(address: ServerAddress, wait_s: float) -> Iterator[None]:
         if bug and not wrong_url and not isinstance(cause, ours.InsufficientPrivilege | ours.InvalidCatalogName):
             raise
         words = _meaning(cause, address, wait_s)
-        raise StoreError(f"{address}: {words}") from (None if address.password else error)
+        is_away = isinstance(cause, ours.OperationalError) and (cause.sqlstate or "57P")[:3] in _AWAY
+        kind = StoreUnreachableError if is_away else StoreError
+        raise kind(f"{address}: {words}") from (None if address.password else error)
 
 
 def _meaning(error: Any, address: ServerAddress, wait_s: float) -> str:
@@ -226,5 +228,7 @@ def _meaning(error: Any, address: ServerAddress, wait_s: float) -> str:
     return f"the server says: {message[:_SHOWN]}"
 
 
+_AWAY = ("57P", "080", "3D0")
+"""Beginnings of what the server says when it goes, or has no such database; who gets no answer has none."""
 _SHOWN = 300
 """Characters of what the server says."""
