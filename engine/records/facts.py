@@ -194,7 +194,10 @@ class RunFacts:
     """The parts of a run's facts that are read; `document` is all of them, as stored."""
 
     device: str | None = None
+    devices: int | None = None
+    """How many share each batch, where there are several."""
     threads: int | None = None
+    """Of each of its processes."""
     n_users: int | None = None
     n_items: int | None = None
     n_targets: int | None = None
@@ -218,6 +221,7 @@ class RunFacts:
         stored = mapping(document)
         return cls(
             device=text(stored.get("device")),
+            devices=whole(stored.get("devices")),
             threads=whole(stored.get("threads")),
             n_users=whole(stored.get("n_users")),
             n_items=whole(stored.get("n_items")),

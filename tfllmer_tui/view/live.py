@@ -150,8 +150,9 @@ def _facts_line(series: Mapping[str, Points], facts: RunFacts) -> Text:
     known = speed[np.isfinite(speed)]
     parts = [f"{count(float(known[-1]))} targets/s"] if len(known) else []
     if facts.device is not None:
-        threads = "?" if facts.threads is None else facts.threads
-        parts.append(f"{facts.device} × {threads}" if facts.device == "cpu" else facts.device)
+        several = [str(facts.devices)] if (facts.devices or 1) > 1 else []
+        threads = ["?" if facts.threads is None else str(facts.threads)] if facts.device == "cpu" else []
+        parts.append(" × ".join([*several, facts.device, *threads]))
     sizes = ((facts.n_users, "users"), (facts.n_items, "items"), (facts.parameters, "parameters"))
     parts += [f"{count(float(size))} {name}" for size, name in sizes if size is not None]
     line = plain(" · ".join(parts) or "starting", _DIM)

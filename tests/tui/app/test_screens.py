@@ -28,6 +28,8 @@ from tfllmer_tui.tui.widgets.table import VirtualTable
 
 
 async def test_a_run_shows_curves_config_log_events_and_provenance(filled: Path) -> None:
+    with open_store(filled).write() as session:  # as a run on two devices records it
+        session.connection().execute(text("UPDATE run SET facts = json_set(facts, '$.devices', 2)"))
     async with opened(filled, (160, 50)) as pilot:
         app_of(pilot).open_run(id_of(1))
         await quiet(pilot)
@@ -41,7 +43,8 @@ async def test_a_run_shows_curves_config_log_events_and_provenance(filled: Path)
         assert settings["embedding.reduce"].aside.startswith("configs/method/tf-llmer.yaml")
         assert "finished" in [fact.value for fact in screen.query_one("#events-table", VirtualTable).rows]
         about = {fact.id: fact.value for fact in screen.query_one("#about-table", VirtualTable).rows}
-        assert about["device"] == "cpu" and about["command"].startswith("tfllmer run --ablation full")
+        assert (about["device"], about["devices"]) == ("cpu", "2")
+        assert about["command"].startswith("tfllmer run --ablation full")
 
 
 async def test_the_log_follows_until_one_scrolls_up_and_can_be_searched(filled: Path) -> None:

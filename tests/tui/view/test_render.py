@@ -227,6 +227,22 @@ def test_the_live_view_fits_a_terminal_of_80_by_24() -> None:
         assert word in text
 
 
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ({"device": "cpu", "threads": 4}, "cpu × 4"),
+        ({"device": "cpu", "devices": 2, "threads": 4}, "2 × cpu × 4"),
+        ({"device": "cpu", "devices": 2}, "2 × cpu × ?"),
+        ({"device": "cuda", "devices": 8, "threads": 1}, "8 × cuda"),
+        ({"device": "cuda:0", "devices": "two"}, "cuda:0"),
+    ],
+)
+def test_the_live_view_tells_how_many_devices_share_a_run(place: dict[str, object], words: str) -> None:
+    facts = RunFacts.decode({**place, "n_users": 7})
+    text = shown(live_view(record("RUN", status="running"), {}, facts, RunProgress(0, 40, 0.1)))
+    assert f"│ {words} · 7 users" in text
+
+
 @given(st.integers(1, 130), st.integers(0, 60), st.sampled_from([0, 1, 5, 31]))
 def test_the_live_view_takes_any_room_and_any_state(width: int, height: int, points: int) -> None:
     some = {name: (x[:points], y[:points]) for name, (x, y) in series().items()}
