@@ -58,27 +58,56 @@ def kill(*numbers: int) -> None:
 # ------------------------------------------------------------------------------------ every run once
 
 
-def assert_each_runs_once(store: Store, started: Workers, n_workers: int, runs: list[Run]) -> None:
-    started += [start_worker(store, 1, linger_s=2.0, trains=not runs[0].spec["note"]) for _ in range(n_workers)]
-    until(lambda: all_ended(store), "all have ended", 60 + 10 * len(runs))
+def assert_ran_once(store: Store, runs: list[Run]) -> None:
     for run in runs:
         ended = get_run(store, run.id)
         assert (ended.status, ended.attempt, ended.crashes) == ("finished", 1, 0), ended
         assert starts_in(store, run) == 1
         told = [event.text.split()[0] for event in events(store, run.id) if event.level == "state"]
         assert told == ["queued", "taken", "running", "finished"]
+
+
+@pytest.mark.slow
+def test_four_workers_run_two_hundred_runs_once(store: Store, started: Workers) -> None:
+    runs = [queue_training(store, seed) for seed in range(200)]
+    started += [start_worker(store, 1, linger_s=2.0, trains=True) for _ in range(4)]
+    until(lambda: all_ended(store), "all have ended", 60 + 10 * len(runs))
+    assert_ran_once(store, runs)
     for process in started:
         assert process.wait(60) == 0
     assert workers(store) == []
 
 
-def test_two_workers_run_each_run_once(store: Store, started: Workers) -> None:
-    assert_each_runs_once(store, started, 2, [queue_double(store, "finish") for _ in range(12)])
+def test_four_workers_of_which_one_dies_run_each_run_once(store: Store, started: Workers) -> None:
+    long = [queue_double(store, "forever") for _ in range(4)]
+    started += [start_worker(store, 1) for _ in long]
+    until(lambda: all(is_under_way(store, run.id) for run in long), "every worker has one")
+    holders = {run.id: get_run(store, run.id).worker_id or "" for run in long}
+    pids = {view.id: view.pid for view in workers(store)}
+    assert sorted(holders.values()) == sorted(pids)
+    short = [queue_double(store, "finish") for _ in range(8)]
+    stopped, stays, lost = long[:2], long[2], long[3]
+    dead = next(process for process in started if process.pid == pids[holders[lost.id]])
+    kill(dead.pid, *(child.pid for child in psutil.Process(dead.pid).children()), pid_of(store, lost))
+    dead.wait()
+    cancel(store, [run.id for run in stopped])
+    until(lambda: all(get_run(store, run.id).status == "finished" for run in short), "those that are left run the rest")
+    assert_ran_once(store, short)
+    until(begun(store, lost, 2), "what the dead one had is taken up")
+    again, same = get_run(store, lost.id), get_run(store, stays.id)
+    assert (again.status, again.crashes) == ("running", 1)
+    assert again.worker_id in pids and again.worker_id != holders[lost.id]
+    assert (same.status, same.attempt, same.worker_id) == ("running", 1, holders[stays.id])
+    cancel(store, [stays.id, lost.id])
+    until(lambda: statuses(store).count("cancelled") == 4, "the cancelled ones end")
+    assert [starts_in(store, run) for run in long] == [1, 1, 1, 2]
 
+    def leave() -> bool:
+        drain(store)  # again, as one that was silent for long is asked nothing
+        return all(process.poll() is not None for process in started)
 
-@pytest.mark.slow
-def test_four_workers_run_two_hundred_runs_once(store: Store, started: Workers) -> None:
-    assert_each_runs_once(store, started, 4, [queue_training(store, seed) for seed in range(200)])
+    until(leave, "the others leave")
+    assert all(process.returncode == 0 for process in started if process is not dead)
 
 
 def test_it_takes_runs_in_order_and_tells_of_itself(store: Store, started: Workers) -> None:

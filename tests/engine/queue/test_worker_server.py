@@ -16,9 +16,9 @@ from tests.engine.queue.test_worker import (  # noqa: F401
     started,
     test_a_killed_run_is_queued_again_until_it_has_happened_too_often,
     test_cancel_ends_runs_in_all_states,
+    test_four_workers_of_which_one_dies_run_each_run_once,
     test_four_workers_run_two_hundred_runs_once,
     test_the_next_worker_adopts_what_goes_on_and_queues_again_what_does_not,
-    test_two_workers_run_each_run_once,
 )
 from tests.servers import drop_database, new_database
 
