@@ -92,6 +92,16 @@ def test_every_number_of_svd_gcn_is_that_of_an_archived_run() -> None:
     assert set(map(tuple, rows)) == kept
 
 
+def test_every_number_of_the_side_by_side_is_that_of_an_archived_run() -> None:
+    kept = {}
+    for e, result in runs_of(DOCS / "results" / "peers.zip"):
+        system = e.method if isinstance(e.backbone, spec.Imported) else f"tfllmer-{e.backbone.name}"
+        assert e.evaluate.mask_seen and e.data.name == "ml-100k"
+        kept[f"`{system}`"] = [printed(result["test"][metric]) for metric in ("ndcg@10", "hr@10")]
+    _, *rows = tables("Side by side with other libraries")[0]
+    assert {row[0]: row[4:6] for row in rows} == kept
+
+
 def means(path: Path) -> dict[tuple[str, str, str], dict[int, float]]:
     """Training CE at the last epoch by seed, of initialised tables with unit rows before any reduction; by data set,
     arm and setting of the row length."""
