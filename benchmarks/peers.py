@@ -85,7 +85,7 @@ def of_ours(model: str, given: argparse.Namespace) -> dict[str, Any]:
     about = {
         "valid_ndcg@10": round(told["valid"]["ndcg@10"], 4),
         "best_epoch": told["best_epoch"],
-        "stopped_by": "epochs" if told["epochs"] == 300 else "patience",
+        "stopped_by": "patience" if told["epochs"] - told["best_epoch"] >= 10 else "epochs",
     }
     return line_of(f"tfllmer-{model}", "", told["test"], about, (cpu, wall))
 
