@@ -1,8 +1,10 @@
 """Runs through a real SLURM of one node: an array, a job that is requeued in the middle, one that is cancelled."""
 
+import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -12,15 +14,22 @@ from engine.errors import UserError
 from engine.files import write_text
 from engine.queue.executors.base import Ending, How, RefusedError, Task
 from engine.queue.executors.clusters import cluster_for, find_cluster, list_clusters
+from engine.queue.executors.endings import last_word
 from engine.queue.executors.jobs import JobEnd, end_file, handle_file
 from engine.queue.executors.slurm.cluster import SlurmCluster
 from engine.queue.executors.slurm.executor import SlurmExecutor
 from engine.queue.executors.slurm.job import RunJob
 from engine.spool import RunFolder
-from engine.store import get_run, list_runs, open_store
+from engine.store import Run, get_run, list_runs, open_store
 from tests.engine.queue.executors.contract import shell
 from tests.engine.queue.executors.small_study import Bench
 from tests.engine.queue.workers import until
+
+
+def is_asked_to_stop(pid: int) -> bool:
+    """Whether a SIGTERM waits for a process that is held."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return bool(int(status["ShdPnd"], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 @pytest.mark.slow
@@ -31,12 +40,27 @@ def test_a_study_with_one_preemption_gives_the_numbers_of_this_machine(
     there("study", "run", "small", "--on", "slurm", "--detach")
     store = open_store(there.root / "experiments.db")
 
-    def saved() -> bool:
-        return any(store.folder(run.id).last.exists() and run.status == "running" for run in list_runs(store))
+    held = list[Run]()
 
-    until(saved, "one has saved its state", 300)
-    run = next(run for run in list_runs(store) if store.folder(run.id).last.exists() and run.status == "running")
+    def one_is_held() -> bool:
+        """In the middle, or it might have ended before it is asked to give way."""
+        for run in list_runs(store):
+            folder = store.folder(run.id)
+            if run.status == "running" and run.pid and folder.last.exists():
+                with suppress(ProcessLookupError):
+                    os.kill(run.pid, signal.SIGSTOP)
+                    if not last_word(folder):
+                        held.append(run)
+                        return True
+                    os.kill(run.pid, signal.SIGCONT)
+        return False
+
+    until(one_is_held, "one has saved its state", 300)
+    (run,) = held
     subprocess.run(["scontrol", "requeue", run.handle], env=slurm_here, check=True)
+    assert run.pid
+    until(lambda: is_asked_to_stop(run.pid or 0), "the job has told it", 120)
+    os.kill(run.pid, signal.SIGCONT)
     there("study", "run", "small", "--on", "slurm", "--json")
     here("study", "run", "small", "--json")
     assert there.table() == here.table()
