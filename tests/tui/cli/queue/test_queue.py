@@ -10,9 +10,10 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from engine.store import get_run, open_store
+from engine.store import get_run, open_store, series
 from tfllmer_tui.cli import main
 
 TINY = [
@@ -187,3 +188,34 @@ def test_a_worker_leaves_the_machine_to_others(tmp_path: Path) -> None:
             worker.terminate()
             time.sleep(1)
         worker.wait(60)
+
+
+@pytest.mark.slow
+def test_a_run_on_two_devices_is_cancelled_and_goes_on_when_it_is_retried(tmp_path: Path) -> None:
+    def trains(attempt: int, epoch: float) -> tuple[int, float]:
+        give_up = time.monotonic() + 240
+        while True:
+            run, rows = get_run(open_store(tmp_path / "experiments.db"), name), told(tmp_path, "queue")["running"]
+            if run.pid and run.attempt == attempt and rows and rows[0]["epoch"] > epoch:
+                return run.pid, rows[0]["epoch"]
+            assert time.monotonic() < give_up, rows
+            time.sleep(0.2)
+
+    settings = ("--devices", "2", "--device", "cpu", "--set", "train.epochs=1000000")
+    name = told(tmp_path, "run", *TINY, *settings, "--detach")[0]["run"]
+    try:
+        pid, _ = trains(1, 1)
+        ranks = psutil.Process(pid).children()
+        assert len(ranks) == 2
+        assert "cancelled: stopped by the user" in call(tmp_path, "cancel", name).stdout
+        _, alive = psutil.wait_procs(ranks, 60)
+        assert not alive
+        call(tmp_path, "wait", name, code=1)
+        reached = float(series(open_store(tmp_path / "experiments.db"), name, "epoch").values[-1])
+        call(tmp_path, "retry", name)
+        pid, _ = trains(2, reached)  # from where it was
+        assert len(psutil.Process(pid).children()) == 2
+        assert get_run(open_store(tmp_path / "experiments.db"), name).facts["devices"] == 2
+    finally:
+        call(tmp_path, "worker", "--drain")
+        call(tmp_path, "cancel", name)
