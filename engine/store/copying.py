@@ -210,12 +210,12 @@ def _fit(row: Row, documents: list[int]) -> Row:
 def _plain_point(row: Row) -> Row:
     """Most are plain already, and there are millions of them."""
     value, wall = row[2], row[3]
-    return row if type(value) is type(wall) is float and value - value == wall - wall == 0.0 else _plain(row)
+    return row if type(value) is type(wall) is float and value and value - value == wall - wall == 0.0 else _plain(row)
 
 
 def _value(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return encode_number(value)
+    if isinstance(value, float):
+        return (value or 0.0) if math.isfinite(value) else encode_number(value)  # SQLite knows no -0.0
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
 
 

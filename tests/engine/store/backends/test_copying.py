@@ -107,7 +107,7 @@ def test_what_is_read_while_folders_are_copied_is_not_ahead_of_them(
 ) -> None:
     one = new_run(store)
     spool = spool_of(store, one)
-    write_points(spool, {0: 1.0})
+    write_points(spool, {0: -0.0})  # which a server tells from 0.0, and a file does not
     ingest(store, one.id)
     copy_files = copying._copy_files
 
