@@ -8,6 +8,7 @@ are put in place before it is imported.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import sys
 import tempfile
@@ -20,9 +21,7 @@ from _peer_task import Fit, Task, arguments, padded
 for _alias, _real in {"float_": np.float64, "complex_": np.complex128, "unicode_": np.str_, "bool8": np.bool_}.items():
     if not hasattr(np, _alias):
         setattr(np, _alias, _real)
-try:
-    import ray  # noqa: F401
-except ImportError:
+if importlib.util.find_spec("ray") is None:
     for _name in ("ray", "ray.tune", "ray.tune.schedulers"):
         sys.modules[_name] = types.ModuleType(_name)
     sys.modules["ray"].tune = sys.modules["ray.tune"]  # type: ignore[attr-defined]
