@@ -43,6 +43,7 @@ BACKBONES = {
     "gin": _DENSE,
     "jgcf": _DENSE,
     "gde": _DENSE,
+    "mlp": _DENSE,
     "svd-gcn": f"{_GRAPH}::test_svd_gcn_scores_and_losses_are_those_of_a_dense_decomposition",
     "ease": "models/closed_form/test_ease.py::test_every_column_is_the_ridge_regression_on_the_other_items",
     "gf-cf": f"{_CLOSED}::test_gf_cf_is_the_sum_of_its_two_filters",
