@@ -77,6 +77,19 @@ def test_every_number_of_a_closed_form_is_that_of_an_archived_run() -> None:
             assert (name, data_set, *numbers.groups()) in kept, (name, data_set, cell)
 
 
+def test_closed_forms_of_ml_1m_stand_with_the_settings_that_validation_chose() -> None:
+    def best(path: Path) -> dict[str, str]:
+        levels: dict[str, float] = {}
+        for e, result in runs_of(path):
+            if e.data.name == "ml-1m":
+                levels[e.backbone.name] = max(levels.get(e.backbone.name, 0.0), result["valid"]["ndcg@10"])
+        return {name: f"{level:.6f}" for name, level in levels.items()}
+
+    trials = DOCS / "results" / "closed-forms-trials.zip"
+    assert all("test" not in result or not result["test"] for _, result in runs_of(trials))
+    assert best(DOCS / "results" / "closed-forms.zip") == best(trials)
+
+
 def test_every_number_of_svd_gcn_is_that_of_an_archived_run() -> None:
     kept = set()
     for e, result in runs_of(DOCS / "results" / "graph-models.zip"):
