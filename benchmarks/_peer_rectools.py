@@ -7,7 +7,7 @@ import logging
 import warnings
 from typing import Any
 
-from _peer_task import Fit, Task, arguments
+from _peer_task import QUIET, Fit, Task, arguments
 
 warnings.filterwarnings("ignore")
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -44,16 +44,7 @@ epochs = Epochs()
 
 
 def trainer() -> pl.Trainer:
-    return pl.Trainer(
-        max_epochs=given.epochs,
-        accelerator="cpu",
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[epochs],
-    )
+    return pl.Trainer(max_epochs=given.epochs, callbacks=[epochs], **QUIET)
 
 
 kind, more = (SASRecModel, {}) if given.model == "sasrec" else (BERT4RecModel, {"mask_prob": 0.2})

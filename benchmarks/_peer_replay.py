@@ -7,7 +7,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from _peer_task import Fit, Task, arguments, padded
+from _peer_task import QUIET, Fit, Task, arguments, padded
 
 warnings.filterwarnings("ignore")
 import lightning  # noqa: E402
@@ -75,15 +75,7 @@ class Epochs(lightning.Callback):  # type: ignore[misc]
         pl_module.train()
 
 
-lightning.Trainer(
-    max_epochs=given.epochs,
-    limit_val_batches=0,
-    callbacks=[Epochs()],
-    accelerator="cpu",
-    devices=1,
-    logger=False,
-    enable_checkpointing=False,
-    enable_progress_bar=False,
-    enable_model_summary=False,
-).fit(LightningModule(net, optimizer_factory=OptimizerFactory(optimizer="adam", learning_rate=1e-3)), datamodule=data)
+lightning.Trainer(max_epochs=given.epochs, limit_val_batches=0, callbacks=[Epochs()], **QUIET).fit(
+    LightningModule(net, optimizer_factory=OptimizerFactory(optimizer="adam", learning_rate=1e-3)), datamodule=data
+)
 fit.report("RePlay", replay.__version__)

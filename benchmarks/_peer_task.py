@@ -24,6 +24,15 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 K = 10
+QUIET: dict[str, Any] = {
+    "accelerator": "cpu",
+    "devices": 1,
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+"""What trainers of Lightning are told."""
 
 
 def arguments(models: list[str]) -> argparse.Namespace:

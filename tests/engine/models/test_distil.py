@@ -15,18 +15,17 @@ from engine import spec
 from engine.data import Dataset, Sequences, Split, load_dataset, split_dataset
 from engine.data.cases import Cases, held_out
 from engine.errors import UserError
-from engine.models.base import Scorer
+from engine.models.base import Scorer, Trained
 from engine.models.distil import Lesson, StudentRows, low_pass, tutor_of
 from engine.models.graph.recommender import GraphRecommender
 from engine.models.registry import build, build_fitted
 from engine.models.sequential.recommender import SequentialRecommender
 from engine.spool import RunFolder
-from engine.training import loop
 from engine.training.checkpoint import save_weights
 from engine.training.losses import criterion
 from engine.training.teacher import lesson_of
 from tests.engine.models.graph.test_bipartite import HISTORIES, N_ITEMS, sequences
-from tests.engine.training.test_loop import DATA, DEMO, Notes, comparable, one_thread
+from tests.engine.training.test_loop import DATA, DEMO, Notes, one_thread, resumed_to_the_bit
 
 __all__ = ["one_thread"]
 TRAIN, N_USERS, C = sequences(HISTORIES), len(HISTORIES), 5
@@ -351,21 +350,13 @@ def test_a_student_that_is_stopped_goes_on_to_the_bit(
     teacher = experiment_of({"name": "lightgcn", "width": 8})
     said, student = lesson(data, tmp_path, teacher, KINDS[kind], name)
 
-    def train(name: str, notes: Notes, *, resume: bool = False, stop_after: int = 10**9) -> dict[str, Any]:
-        (tmp_path / name).mkdir(exist_ok=True)
-        calls = iter(range(10**9))
+    def make() -> Trained:
         model = build(student, data[1].train, DEMO.items)
         assert isinstance(model, GraphRecommender | SequentialRecommender)
         model.learn_from(said)
-        folder, stop = RunFolder(tmp_path / name), lambda: next(calls) >= stop_after
-        return comparable(loop.train(student, data[1], model, notes, folder, resume=resume, should_stop=stop))
+        return model
 
-    whole, pieces = Notes(), Notes()
-    expected = train("whole", whole)
-    with pytest.raises(loop.StoppedError):
-        train("pieces", pieces, stop_after=1)
-    assert train("pieces", pieces, resume=True) == expected
-    assert pieces.kept == whole.kept
+    resumed_to_the_bit(student, [1], data[1], tmp_path, make)
 
 
 def test_teachers_that_cannot_teach_are_told(data: tuple[Dataset, Split], tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The loop: repeatable, resumable to the bit, honest about divergence, better than popularity."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from engine import spec
 from engine.data import Split, load_dataset, split_dataset
 from engine.errors import UserError
+from engine.models.base import Trained
 from engine.models.registry import build
 from engine.spool import Level, RunFolder
 from engine.training import loop
@@ -71,10 +72,17 @@ def experiment(backbone: spec.Backbone, *, checkpoint_s: float = 300.0, **train:
 
 
 def train(
-    e: spec.Experiment, split: Split, root: Path, notes: Notes, *, resume: bool = False, stop_after: int = 10**9
+    e: spec.Experiment,
+    split: Split,
+    root: Path,
+    notes: Notes,
+    *,
+    resume: bool = False,
+    stop_after: int = 10**9,
+    make: Callable[[], Trained] | None = None,
 ) -> dict[str, Any]:
     root.mkdir(exist_ok=True)
-    model = build(e, split.train, DEMO.items)
+    model = build(e, split.train, DEMO.items) if make is None else make()
     calls = 0
 
     def stop() -> bool:
@@ -130,15 +138,17 @@ def test_kept_lengths_and_the_end_by_convergence_survive_a_stop(split: Split, tm
     assert not torch.equal(kept, begun.weight)
 
 
-def resumed_to_the_bit(e: spec.Experiment, stops: list[int], split: Split, tmp_path: Path) -> dict[str, Any]:
+def resumed_to_the_bit(
+    e: spec.Experiment, stops: list[int], split: Split, tmp_path: Path, make: Callable[[], Trained] | None = None
+) -> dict[str, Any]:
     """The result of an experiment that is stopped after each of these numbers of steps, compared with that of one that
-    is not."""
+    is not. `make` makes the model where it takes more than the experiment."""
     whole, pieces = Notes(), Notes()
-    expected = train(e, split, tmp_path / "whole", whole)
+    expected = train(e, split, tmp_path / "whole", whole, make=make)
     for n, stop_after in enumerate(stops):
         with pytest.raises(loop.StoppedError):
-            train(e, split, tmp_path / "pieces", pieces, resume=n > 0, stop_after=stop_after)
-    found = train(e, split, tmp_path / "pieces", pieces, resume=True)
+            train(e, split, tmp_path / "pieces", pieces, resume=n > 0, stop_after=stop_after, make=make)
+    found = train(e, split, tmp_path / "pieces", pieces, resume=True, make=make)
     assert comparable(found) == comparable(expected)
     assert pieces.kept == whole.kept
     for name in ("last", "best", "ranks"):

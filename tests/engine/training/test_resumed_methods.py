@@ -4,16 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.torch import load_file
 
 from engine import spec
 from engine.data import Split, load_dataset, split_dataset
 from engine.data.arrays import FloatArray
 from engine.models.registry import build
 from engine.presets import list_presets, resolve
-from engine.spool import RunFolder
-from engine.training import loop
-from tests.engine.training.test_loop import DATA, DEMO, Notes, comparable, one_thread
+from tests.engine.training.test_loop import DATA, DEMO, one_thread, resumed_to_the_bit
 
 __all__ = ["one_thread"]
 WIDTH = 8
@@ -74,24 +71,4 @@ def test_a_method_that_is_stopped_goes_on_to_the_bit(
     always = spec.Execution(checkpoint_s=1e-9)
     experiment = found.model_copy(update={"data": DATA, "execution": always})
     z = vectors_of(experiment, method) if experiment.embedding is not None else Z
-
-    def train(name: str, notes: Notes, *, resume: bool = False, stop_after: int = 10**9) -> object:
-        (tmp_path / name).mkdir(exist_ok=True)
-        calls = iter(range(10**9))
-        model = build(experiment, split.train, DEMO.items, z)
-        folder = RunFolder(tmp_path / name)
-        return comparable(
-            loop.train(
-                experiment, split, model, notes, folder, resume=resume, should_stop=lambda: next(calls) >= stop_after
-            )
-        )
-
-    whole, pieces = Notes(), Notes()
-    expected = train("whole", whole)
-    with pytest.raises(loop.StoppedError):
-        train("pieces", pieces, stop_after=1)
-    assert train("pieces", pieces, resume=True) == expected
-    assert pieces.kept == whole.kept
-    one, other = (load_file(tmp_path / name / "last.safetensors") for name in ("whole", "pieces"))
-    assert one.keys() == other.keys()
-    assert all(bool((one[name] == other[name]).all()) for name in one)
+    resumed_to_the_bit(experiment, [1], split, tmp_path, lambda: build(experiment, split.train, DEMO.items, z))
