@@ -15,7 +15,7 @@ from ulid import ULID
 from engine.errors import UserError
 from engine.files import is_held
 from engine.queue.contact import Contact
-from engine.queue.executors.base import Ending, Executor, How, Placed, RefusedError, Task
+from engine.queue.executors.base import Ending, Executor, How, Offer, Placed, RefusedError, Task
 from engine.queue.executors.endings import last_word
 from engine.queue.liveness import HEARTBEAT_S, handle_of, is_alive, names, own, worker_lives
 from engine.queue.policy import after_end
@@ -85,7 +85,8 @@ class Worker:
         self._store.make_files()
         with heard_signals() as came:
             self._begin(came)
-            self._say(f"worker {self.id} (pid {os.getpid()}) on {summary(self._executor.slots)}; Ctrl-C drains it")
+            slots = ", ".join(slot if n == 1 else f"{slot} × {n}" for slot, n in Counter(self._executor.slots).items())
+            self._say(f"worker {self.id} (pid {os.getpid()}) on {slots}; Ctrl-C drains it")
             try:
                 there = self._loop(came)
             finally:
@@ -164,7 +165,7 @@ class Worker:
     def _place(self) -> bool:
         """Fill the free places with queued runs; whether any was taken."""
         taken = False
-        while rows.anything_queued(self._store, self._wishes) and self._executor.ready():
+        while rows.anything_queued(self._store, self._wishes) and self._offers([]) and self._executor.ready():
             claimed = self._claim()
             if not claimed:
                 return taken
@@ -175,9 +176,8 @@ class Worker:
     def _claim(self) -> list[Run]:
         """Runs for free places, as many as are started together."""
         claimed: list[Run] = []
-        placed = [job.placed for job in self._jobs.values()]
         while len(claimed) < self._executor.at_once:
-            for offer in self._executor.offers([*placed, *(Placed(run.device or "", 1, None) for run in claimed)]):
+            for offer in self._offers(claimed):
                 wishes = rows.Wishes(self._executor.name, offer.accepts, offer.free, offer.gpus, self._gpus)
                 run = rows.claim(self._store, self._row, offer.device, wishes)
                 if run is not None:
@@ -186,6 +186,11 @@ class Worker:
             else:
                 break
         return claimed
+
+    def _offers(self, claimed: Sequence[Run]) -> list[Offer]:
+        """Places that are free beside its runs and those just claimed."""
+        placed = [job.placed for job in self._jobs.values()]
+        return self._executor.offers([*placed, *(Placed(run.device or "", 1, None) for run in claimed)])
 
     def _start(self, claimed: Sequence[Run]) -> None:
         held = rows.held_runs(self._store, self.id, [run.id for run in claimed])
@@ -393,8 +398,3 @@ class Worker:
             for job in self._jobs.values():
                 if job.kill_at is None:
                     self._stop(job, DRAIN_GRACE_S)
-
-
-def summary(slots: Sequence[str]) -> str:
-    """`cuda:0 x 2, cpu x 4`."""
-    return ", ".join(device if n == 1 else f"{device} × {n}" for device, n in Counter(slots).items())

@@ -7,6 +7,7 @@ import pytest
 
 from engine import spec
 from engine.errors import UserError
+from engine.queue.executors.local import launcher as module
 from engine.queue.executors.local.launcher import Launcher
 
 from .workers import DOUBLES, until
@@ -49,3 +50,32 @@ def test_servers_that_die_one_after_another_are_an_error(tmp_path: Path) -> None
     with pytest.raises(UserError, match="does not answer; see there"):
         dies.start(run_folder(tmp_path / "run"), "cpu", 1, {})
     dies.close()
+
+
+def test_a_run_never_begins_with_code_that_has_changed(
+    launcher: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until_ready(launcher)
+    (old,) = launcher._servers
+    monkeypatch.setattr(module, "_code_stamp", lambda: (1, 2))
+    assert launcher.ready(), "what it saw a moment ago still holds"
+    started = launcher.start(run_folder(tmp_path / "run"), "cpu", 1, {})
+    (new,) = launcher._servers
+    assert new is not old
+    assert started.pid in new.children
+
+
+def test_looking_for_work_does_not_read_the_program_each_time(
+    launcher: Launcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamp, looks = module._code_stamp(), 0
+
+    def counted() -> tuple[int, int]:
+        nonlocal looks
+        looks += 1
+        return stamp
+
+    monkeypatch.setattr(module, "_code_stamp", counted)
+    for _ in range(1000):
+        launcher.ready()
+    assert looks <= 10, "twenty seconds' worth of looks"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from engine.records import RunStatus
 from engine.store import Run, Store, events, get_run, list_runs
 from engine.store.core.tables import StoredStudy
 from tfllmer_tui.cli.output import say
+from tfllmer_tui.cli.pausing import Pause
 from tfllmer_tui.view.printing import hand_out, put, terminal
 
 _EVERY_S = 0.5
@@ -50,6 +50,7 @@ def until_ended(store: Store, run_ids: Sequence[str], *, quiet: bool) -> list[Ru
     )
     ended_ids: set[str] = set()
     warned = False
+    pause = Pause(_EVERY_S)
     with bar:
         task = bar.add_task("", total=len(run_ids))
         while True:
@@ -67,7 +68,7 @@ def until_ended(store: Store, run_ids: Sequence[str], *, quiet: bool) -> list[Ru
             if idle and not warned and not any(worker.alive for worker in queue.workers(store)):
                 warned = True
                 say("No worker is alive: start one with tfllmer worker; this waits for it.")
-            time.sleep(_EVERY_S)
+            pause()
 
 
 def _comes_back(store: Store, run: Run) -> bool:
@@ -95,6 +96,7 @@ def stream_log(store: Store, run_id: str, *, follow: bool, raw: bool = False) ->
     """Copy the run's log to stdout, as it is with `raw`; with `follow` until the run has ended."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     log, offset = store.folder(run_id).log, 0
+    pause = Pause(_EVERY_S)
     while True:
         over = not follow or get_run(store, run_id).status.has_ended
         if log.exists():
@@ -110,4 +112,4 @@ def stream_log(store: Store, run_id: str, *, follow: bool, raw: bool = False) ->
         if over:
             return
         queue.settle(store)
-        time.sleep(_EVERY_S)
+        pause()

@@ -19,6 +19,7 @@ from engine.records import RunStatus
 from engine.store import Store
 from engine.views.study import StudyState, planned_state
 from tfllmer_tui.cli.output import no_caret_c, say
+from tfllmer_tui.cli.pausing import Pause
 from tfllmer_tui.view.printing import put, terminal
 from tfllmer_tui.view.study import failures, label, legend, running, time_text
 from tfllmer_tui.view.text import duration, plain
@@ -39,6 +40,7 @@ def watch(store: Store, cells: Sequence[Cell], *, quiet: bool, keep_worker: bool
     nobody_told = False
     try:
         with _live(console) if draws else _lines(quiet) as show:
+            pause = Pause(_EVERY_S)
             while True:
                 queue.settle(store)
                 now = planned_state(store, cells)
@@ -55,7 +57,7 @@ def watch(store: Store, cells: Sequence[Cell], *, quiet: bool, keep_worker: bool
                     elif not keep_worker and not nobody_told:
                         nobody_told = True
                         say("No worker is alive: start one with tfllmer worker; this waits for it.")
-                time.sleep(_EVERY_S)
+                pause()
     except KeyboardInterrupt:
         return True
 

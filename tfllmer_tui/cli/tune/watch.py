@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +15,7 @@ from engine.store import Store
 from engine.views.study import planned_state
 from engine.views.tuning import tuning_view
 from tfllmer_tui.cli.output import no_caret_c, say
+from tfllmer_tui.cli.pausing import Pause
 from tfllmer_tui.view.printing import put, terminal
 from tfllmer_tui.view.study import running
 from tfllmer_tui.view.tuning import progress, settings_text
@@ -33,6 +33,7 @@ def follow(store: Store, tuner: Tuner, *, quiet: bool, keep_worker: bool) -> boo
     nobody_told = False
     try:
         with _live(console, store) if draws else _lines(quiet) as show:
+            pause = Pause(_EVERY_S)
             while True:
                 queue.settle(store)
                 is_done = tuner.step()
@@ -45,7 +46,7 @@ def follow(store: Store, tuner: Tuner, *, quiet: bool, keep_worker: bool) -> boo
                     elif not nobody_told:
                         nobody_told = True
                         say("No worker is alive: start one with tfllmer worker; this waits for it.")
-                time.sleep(_EVERY_S)
+                pause()
     except KeyboardInterrupt:
         return True
 

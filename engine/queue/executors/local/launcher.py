@@ -24,6 +24,8 @@ from engine.queue.executors.local.processes import ProcessId
 
 _PATIENCE_S = 300.0
 """An import of torch from a slow disk takes minutes; more is a fault."""
+_STAMP_S = 2.0
+"""Looking at every file of the program takes some milliseconds: too much for each look at the queue."""
 
 
 @dataclass
@@ -68,22 +70,27 @@ class Launcher:
         self._started: dict[str, ProcessId] = {}
         self._ended: dict[int, int | None] = {}
         self._broken = False
+        self._stamp = (0, 0)
+        self._stamp_at = -_STAMP_S
 
     def ready(self, threads: int = 1) -> bool:
         """Whether a run of so many threads would start at once; if not, a server begins to import. Raises
         UserError where it could not."""
         if self._broken:
             raise UserError(f"{self._log}: the process that starts runs does not work; see there")
-        return self._server(threads).ready
+        if time.monotonic() - self._stamp_at > _STAMP_S:
+            self._stamp, self._stamp_at = _code_stamp(), time.monotonic()
+        return self._server(threads, self._stamp).ready
 
     def start(self, folder: Path, device: str, threads: int, environment: Mapping[str, str]) -> ProcessId:
         """Start the run in the folder on `cpu` or `cuda`. Raises UserError where the server does not work."""
         values = dict(environment) | thread_environment(threads)
         request = {"folder": str(folder), "device": device, "environment": values}
-        server = self._server(threads)
+        stamp = _code_stamp()
+        server = self._server(threads, stamp)
         if not server.ask(request):  # killed since the last look: another one starts the run
             self.wait(0.0)
-            server = self._server(threads)
+            server = self._server(threads, stamp)
             server.ask(request)
         give_up = time.monotonic() + _PATIENCE_S
         while str(folder) not in self._started:
@@ -122,8 +129,7 @@ class Launcher:
         for server in list(self._servers):
             self._close(server)
 
-    def _server(self, threads: int) -> _Server:
-        stamp = _code_stamp()
+    def _server(self, threads: int, stamp: tuple[int, int]) -> _Server:
         for server in list(self._servers):
             if server.stamp == stamp and server.threads == threads:
                 return server
