@@ -16,6 +16,11 @@ class Evaluate(Part):
     test: Annotated[bool, Neutral(True)] = Field(
         True, description="rank the test split too; runs that only choose settings leave it unread"
     )
+    every: Annotated[int, Neutral(1)] = Field(
+        1,
+        ge=1,
+        description="epochs from one measuring of curves and validation to the next; the last one is always measured",
+    )
     curvature: Annotated[int, NOT_IDENTITY] = Field(
         256, ge=0, description="validation prefixes on which curvature is measured during training; 0 = never"
     )

@@ -38,7 +38,7 @@ from engine.spec.table import (
     TrainedRows,
     ViewsAdapter,
 )
-from engine.spec.training import LazyAdam, Train
+from engine.spec.training import Converged, LazyAdam, Train
 from engine.spec.tuning import Tuning
 from engine.spec.vectors import Embedding
 
@@ -192,6 +192,17 @@ class Experiment(Part):
             why = f"execution.devices={self.execution.devices} add up gradients of whole tables"
         if why is not None:
             raise ValueError(f"train.optimizer=lazy-adam: {why}; set train.optimizer=adam")
+        return self
+
+    @model_validator(mode="after")
+    def _falls_are_seen(self) -> Experiment:
+        """Convergence compares two epochs that were measured."""
+        until, every = self.train.until, self.evaluate.every
+        if isinstance(until, Converged) and until.window % every:
+            raise ValueError(
+                f"evaluate.every={every}: train.until=converged compares epochs that are {until.window} apart; take a "
+                f"train.until.window that is a multiple of {every}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -53,7 +53,7 @@ class LoopState:
     spool_digest: str = ""
 
 
-def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
+def train(  # noqa: PLR0912, PLR0915 (one loop, to be read from top to bottom)
     experiment: spec.Experiment,
     split: Split,
     model: Trained,
@@ -66,11 +66,11 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
 ) -> dict[str, Any]:
     """Train for `train.epochs`, keep the best validation epoch, and test it.
 
-    The model is on its device and freshly built. Points go to the recorder at step 0 and after each
-    epoch; checkpoints, best weights and ranks to the folder. With `resume` it continues from the last
-    checkpoint, with the numbers of a run that was never interrupted. Returns the result record. Raises
-    StoppedError once `should_stop` is true and the state is saved, DivergedError when the loss is not finite,
-    UserError where the catalogue is too small for the loss.
+    The model is on its device and freshly built. Points go to the recorder at step 0, after every
+    `evaluate.every`-th epoch and after the last; checkpoints, best weights and ranks to the folder. With `resume` it
+    continues from the last checkpoint, with the numbers of a run that was never interrupted. Returns the result
+    record. Raises StoppedError once `should_stop` is true and the state is saved, DivergedError when the loss is not
+    finite, UserError where the catalogue is too small for the loss.
     """
     settings = experiment.train
     criterion = losses.criterion(settings.loss, model.n_items, settings.precision)
@@ -146,6 +146,8 @@ def train(  # noqa: PLR0915 (one loop, to be read from top to bottom)
             if stops:
                 raise StoppedError
         progress.epoch, progress.batch = progress.epoch + 1, 0
+        if progress.epoch % experiment.evaluate.every and progress.epoch < settings.epochs:
+            continue
         measure()
         if progress.epoch == settings.epochs or _is_over(progress, settings.until):
             curvature.measure(progress.step)
@@ -191,7 +193,9 @@ def train_step(
 
 
 def _is_over(progress: LoopState, until: spec.Until) -> bool:
-    """Whether training ends before its last epoch."""
+    """Whether training ends before its last epoch: only where an epoch was measured, so that what it ends with was."""
+    if progress.train_ce[-1]["epoch"] != progress.epoch:
+        return False
     match until:
         case spec.Budget():
             return False

@@ -19,6 +19,7 @@ STOPPING = (
     "train.until.min_steps",
     "train.until.share",
     "train.until.window",
+    "evaluate.every",
 )
 BUDGET = ("train.epochs", "train.batch_size", *STOPPING)
 """How long an arm is trained: passes over the data, steps of a pass, and when it is stopped."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from engine import spec
@@ -248,6 +249,29 @@ def test_training_ends_where_the_curve_is_flat_and_at_the_cap(split: Split, tmp_
     assert shorter == curve[: ended + 1]
     assert shares[ended - 2] < min(shares) * 1.01 <= min([*shares[: ended - 2], 1e9])
     assert epochs(window=7, share=1e9)[0] == 6  # a curve that is no longer than the window says nothing
+
+
+def test_epochs_that_are_not_measured_train_alike_and_training_ends_at_measured_ones(
+    split: Split, tmp_path: Path
+) -> None:
+    def every(n: int, **settings: Any) -> spec.Experiment:
+        e = experiment(BACKBONES[3], **settings)
+        return e.model_copy(update={"evaluate": spec.Evaluate(every=n)})
+
+    whole, rare = Notes(), Notes()
+    train(every(1, epochs=5), split, tmp_path / "a", whole)
+    result = train(every(2, epochs=5), split, tmp_path / "b", rare)
+    assert [point["epoch"] for point in result["train_ce"]] == [0, 2, 4, 5]
+    assert {step for step, name in rare.kept if name == "valid_ce"} < {step for step, name in whole.kept}
+    assert all(whole.kept[place] == value for place, value in rare.kept.items())  # the same curve, at fewer places
+
+    early = every(2, epochs=9, lr=1e-7, until=spec.Patience(patience=1, min_steps=0))
+    ended = train(early, split, tmp_path / "c", Notes())
+    assert ended["epochs"] == ended["best_epoch"] + 2 < 9  # an epoch without a better one is seen at the next measuring
+    stopped = every(2, epochs=5, checkpoint_s=1e-9)
+    assert resumed_to_the_bit(stopped, [4, 3], split, tmp_path)["epochs"] == 5
+    with pytest.raises(ValidationError, match=r"evaluate.every=3: .*a multiple of 3"):
+        spec.Experiment.model_validate({"evaluate": {"every": 3}, "train": {"until": {"kind": "converged"}}})
 
 
 def test_a_loss_that_is_not_a_number_ends_the_run(split: Split, tmp_path: Path) -> None:
