@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from engine import spec
 from engine.data.arrays import FloatArray
 from engine.errors import UserError
-from engine.models.graph.bipartite import BipartiteGraph
+from engine.models.bipartite import BipartiteGraph
 
 _BLOCK = 1024
 

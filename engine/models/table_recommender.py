@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from engine import spec
 from engine.data.arrays import FloatArray, IntArray
+from engine.models.bipartite import BipartiteGraph
 from engine.models.distil import Lesson, Tutor, tutor_of
-from engine.models.graph.bipartite import BipartiteGraph
 from engine.models.item_table import ItemTable, initial_table
 
 

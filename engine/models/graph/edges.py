@@ -15,7 +15,7 @@ from engine import spec
 from engine.data.arrays import IntArray
 from engine.data.cases import Cases
 from engine.models.base import Criterion, InnerProducts
-from engine.models.graph.bipartite import BipartiteGraph
+from engine.models.bipartite import BipartiteGraph
 
 _ORDER, _NEGATIVES = 0, 1  # streams of the random generator
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from engine import spec
+from engine.models.bipartite import Links
 from engine.models.dropout import Dropout
-from engine.models.graph.bipartite import Links
 
 
 class GCNPropagation(nn.Module):

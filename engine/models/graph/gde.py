@@ -12,9 +12,9 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
 
 from engine import spec
+from engine.models.bipartite import Links
 from engine.models.closed_form.singular import Floats, leading
 from engine.models.dropout import Dropout
-from engine.models.graph.bipartite import Links
 
 _SMALL = 1000
 """Up to so many nodes of a side the whole spectrum costs less than its lower end."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from engine import spec
-from engine.models.graph.bipartite import Links
+from engine.models.bipartite import Links
 
 
 class JGCFPropagation(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from engine import spec
-from engine.models.graph.bipartite import Links
+from engine.models.bipartite import Links
 
 
 class LightGCNPropagation(nn.Module):

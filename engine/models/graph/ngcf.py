@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine import spec
+from engine.models.bipartite import Links
 from engine.models.dropout import Dropout
-from engine.models.graph.bipartite import Links
 from engine.models.graph.gcn import glorot
 
 _SLOPE = 0.2  # of LeakyReLU below 0

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from engine import spec
+from engine.models.bipartite import Links
 from engine.models.dropout import Dropout
-from engine.models.graph.bipartite import Links
 
 
 class PerceptronPropagation(nn.Module):

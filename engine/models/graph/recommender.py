@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from engine import spec
 from engine.data import Sequences
 from engine.data.arrays import FloatArray
+from engine.models.bipartite import BipartiteGraph, Links
 from engine.models.distil import Lesson, StudentRows
-from engine.models.graph.bipartite import BipartiteGraph, Links
 from engine.models.graph.edges import EdgeTrained, NodeRows
 from engine.models.graph.guides import Guide, GuidedRows, guide_of
 from engine.models.item_table import ItemTable

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from engine import spec
 from engine.data import Sequences
 from engine.data.arrays import FloatArray
+from engine.models.bipartite import BipartiteGraph
 from engine.models.closed_form.linear import interactions
 from engine.models.closed_form.singular import leading, normalised
-from engine.models.graph.bipartite import BipartiteGraph
 from engine.models.graph.edges import EdgeTrained, NodeRows
 
 

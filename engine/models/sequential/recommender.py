@@ -17,8 +17,8 @@ from engine.data.arrays import FloatArray
 from engine.data.cases import Cases
 from engine.data.windows import Batch, epoch_batches, n_targets, tails
 from engine.models.base import Criterion, InnerProducts
+from engine.models.bipartite import BipartiteGraph
 from engine.models.distil import Lesson, StudentRows
-from engine.models.graph.bipartite import BipartiteGraph
 from engine.models.item_table import ItemTable
 from engine.models.projection import use_bf16_products
 from engine.models.registry import load

@@ -24,7 +24,7 @@ from engine.spool import RunFolder
 from engine.training.checkpoint import save_weights
 from engine.training.losses import criterion
 from engine.training.teacher import lesson_of
-from tests.engine.models.graph.test_bipartite import HISTORIES, N_ITEMS, sequences
+from tests.engine.models.test_bipartite import HISTORIES, N_ITEMS, sequences
 from tests.engine.training.test_loop import DATA, DEMO, Notes, one_thread, resumed_to_the_bit
 
 __all__ = ["one_thread"]

@@ -18,7 +18,7 @@ from engine.models.graph.recommender import GraphRecommender, build
 from engine.models.graph.svd_gcn import SVDGCNRecommender
 from engine.models.registry import build as build_any
 from engine.training.losses import adaptive_pairwise, criterion
-from tests.engine.models.graph.test_bipartite import HISTORIES, N_ITEMS, dense, sequences
+from tests.engine.models.test_bipartite import HISTORIES, N_ITEMS, dense, sequences
 
 WIDTH = 4
 TRAIN = sequences(HISTORIES)
@@ -221,7 +221,7 @@ def test_rough_eigenvectors_of_a_large_side_are_those_of_a_dense_matrix(monkeypa
 
 
 def build_graph(train: Sequences, n_items: int) -> Any:
-    from engine.models.graph.bipartite import BipartiteGraph
+    from engine.models.bipartite import BipartiteGraph
 
     return BipartiteGraph(train, n_items).symmetric(torch.zeros((), dtype=torch.float64))
 

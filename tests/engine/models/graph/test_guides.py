@@ -16,8 +16,8 @@ from engine.models.graph.recommender import GraphRecommender, build
 from engine.presets import resolve
 from engine.training.loop import train_step
 from engine.training.losses import criterion
-from tests.engine.models.graph.test_bipartite import HISTORIES, N_ITEMS, dense, sequences
 from tests.engine.models.graph.test_graph_models import adjacency, normalised
+from tests.engine.models.test_bipartite import HISTORIES, N_ITEMS, dense, sequences
 
 D, WIDTH, LAYERS = 6, 4, 2
 TRAIN = sequences(HISTORIES)

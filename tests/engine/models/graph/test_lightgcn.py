@@ -12,7 +12,7 @@ from engine import spec
 from engine.data.cases import held_out
 from engine.models.graph.recommender import GraphRecommender, build
 from engine.training.losses import criterion
-from tests.engine.models.graph.test_bipartite import HISTORIES, N_ITEMS, dense, sequences
+from tests.engine.models.test_bipartite import HISTORIES, N_ITEMS, dense, sequences
 
 WIDTH, LAYERS = 4, 3
 TRAIN = sequences(HISTORIES)

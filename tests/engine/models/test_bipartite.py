@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from engine.data import Sequences
-from engine.models.graph.bipartite import BipartiteGraph, Links
+from engine.models.bipartite import BipartiteGraph, Links
 
 N_ITEMS = 6
 Histories = list[list[int]]
