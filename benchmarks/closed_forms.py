@@ -22,7 +22,7 @@ import torch
 from engine import spec
 from engine.data import Sequences
 from engine.data.cases import held_out
-from engine.models.closed_form.linear import interactions
+from engine.models.interactions import interactions
 from engine.models.registry import build_fitted
 from engine.training.ranking import evaluate
 

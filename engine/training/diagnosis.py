@@ -25,7 +25,7 @@ from engine.geometry.curvature.probe import probe_curvature, samples_apart
 from engine.geometry.graph.score_bands import EDGES, score_bands
 from engine.geometry.report import Say, Subject, at_start, diagnose
 from engine.models.base import Scorer, Trained, item_table
-from engine.models.closed_form.linear import interactions
+from engine.models.interactions import interactions
 from engine.models.registry import build, build_fitted
 from engine.spool import Recorder
 from engine.training import checkpoint, ranking

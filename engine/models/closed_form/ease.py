@@ -6,7 +6,8 @@ import torch
 
 from engine import spec
 from engine.data import Sequences
-from engine.models.closed_form.linear import LinearModel, Weights, dense_gram, interactions
+from engine.models.closed_form.linear import LinearModel, Weights
+from engine.models.interactions import dense_gram, interactions
 
 
 class EASEModel(LinearModel):

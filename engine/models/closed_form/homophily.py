@@ -11,7 +11,7 @@ from scipy import sparse
 
 from engine.data.arrays import IntArray
 from engine.models.closed_form.linear import entries, gram
-from engine.models.closed_form.singular import Floats
+from engine.models.singular import Floats
 
 Linked: TypeAlias = Callable[[IntArray, IntArray], npt.NDArray[np.bool_]]
 

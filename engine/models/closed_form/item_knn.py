@@ -10,7 +10,8 @@ from torch import Tensor
 from engine import spec
 from engine.data import Sequences
 from engine.data.arrays import FloatArray, IntArray
-from engine.models.closed_form.linear import LinearModel, Weights, dense_rows, gram, interactions
+from engine.models.closed_form.linear import LinearModel, Weights, dense_rows, gram
+from engine.models.interactions import interactions
 
 _CELLS = 1 << 24  # of a block of similarities
 

@@ -16,12 +16,12 @@ from engine.data import Sequences
 from engine.data.arrays import FloatArray, IntArray
 from engine.data.cases import Cases
 from engine.models.base import Scorer
+from engine.models.interactions import interactions
 
 Weights: TypeAlias = FloatArray | sparse.csr_array
 """[items, items], float32."""
 
 _MANY = 0.25  # a matrix with more than this share of its entries is smaller and faster as a dense one
-_CELLS = 1 << 26  # of a block of a dense matrix that is made sparse row by row
 
 
 class LinearModel(ABC):
@@ -57,16 +57,6 @@ class LinearScorer:
         return product(interactions(cases.history, self.weights.shape[0], np.float32), self.weights)
 
 
-def interactions(histories: Sequences, n_items: int, dtype: type[np.floating] = np.float64) -> sparse.csr_array:
-    """X [histories, items]: 1 where an item is in the history, however often."""
-    ones = np.ones(len(histories.items), dtype)
-    shape = len(histories), n_items
-    x = sparse.csr_array((ones, histories.items, histories.offsets), shape=shape, copy=True)  # it is sorted in place
-    x.sum_duplicates()
-    x.data[:] = 1
-    return x
-
-
 def gram(x: sparse.csr_array) -> Weights:
     """X^T X [items, items] of X [users, items], float32, sparse where most of it is zero."""
     counts = sparse.csr_array(x.T.tocsr().astype(np.float32) @ x.astype(np.float32))
@@ -74,18 +64,6 @@ def gram(x: sparse.csr_array) -> Weights:
         dense: FloatArray = counts.toarray()
         return dense
     return counts
-
-
-def dense_gram(x: sparse.csr_array) -> Tensor:
-    """X^T X [items, items] of X [users, items] in X's precision, dense, made in blocks of columns."""
-    n_items = x.shape[1]
-    whole = np.empty((n_items, n_items), x.dtype)
-    transposed, columns = x.T.tocsr(), x.tocsc()
-    step = max(1, _CELLS // n_items)
-    for first in range(0, n_items, step):
-        part = slice(first, first + step)
-        whole[:, part] = (transposed @ columns[:, part]).toarray()
-    return torch.from_numpy(whole)
 
 
 def entries(matrix: Weights, rows: IntArray, columns: IntArray) -> npt.NDArray[np.float32]:

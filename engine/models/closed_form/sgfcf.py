@@ -13,8 +13,9 @@ from engine.data import Sequences
 from engine.data.cases import Cases
 from engine.models.base import Scorer
 from engine.models.closed_form.homophily import item_homophily, user_homophily
-from engine.models.closed_form.linear import Weights, gram, interactions, product
-from engine.models.closed_form.singular import Floats, leading, normalised
+from engine.models.closed_form.linear import Weights, gram, product
+from engine.models.interactions import interactions
+from engine.models.singular import Floats, leading, normalised
 
 
 class SGFCFModel:

@@ -11,7 +11,8 @@ from engine import spec
 from engine.data import Sequences
 from engine.data.arrays import IntArray
 from engine.models.closed_form.item_knn import nearest
-from engine.models.closed_form.linear import LinearModel, Weights, entries, gram, interactions
+from engine.models.closed_form.linear import LinearModel, Weights, entries, gram
+from engine.models.interactions import interactions
 
 _CELLS = 1 << 24  # of the small Gram matrices of a block of items
 _TOLERANCE, _MOST_SWEEPS = 1e-6, 200

@@ -12,8 +12,8 @@ from engine import spec
 from engine.data import Sequences
 from engine.data.cases import Cases
 from engine.models.base import Scorer
-from engine.models.closed_form.linear import interactions
-from engine.models.closed_form.singular import leading, normalised
+from engine.models.interactions import interactions
+from engine.models.singular import leading, normalised
 
 
 class SVDGCNSModel:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from engine import spec
 from engine.models.bipartite import Links
-from engine.models.closed_form.singular import Floats, leading
 from engine.models.dropout import Dropout
+from engine.models.singular import Floats, leading
 
 _SMALL = 1000
 """Up to so many nodes of a side the whole spectrum costs less than its lower end."""

@@ -11,9 +11,9 @@ from engine import spec
 from engine.data import Sequences
 from engine.data.arrays import FloatArray
 from engine.models.bipartite import BipartiteGraph
-from engine.models.closed_form.linear import interactions
-from engine.models.closed_form.singular import leading, normalised
 from engine.models.graph.edges import EdgeTrained, NodeRows
+from engine.models.interactions import interactions
+from engine.models.singular import leading, normalised
 
 
 class SVDGCNRecommender(nn.Module, EdgeTrained):

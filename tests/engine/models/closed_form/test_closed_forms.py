@@ -17,14 +17,14 @@ from engine.models.closed_form.gf_cf import GFCFModel
 from engine.models.closed_form.homophily import item_homophily, user_homophily
 from engine.models.closed_form.item_knn import ItemKNNModel
 from engine.models.closed_form.l3ae import L3AEModel
-from engine.models.closed_form.linear import interactions
 from engine.models.closed_form.markov import MarkovModel
 from engine.models.closed_form.popularity import PopularityModel
 from engine.models.closed_form.recommender import vectors
 from engine.models.closed_form.sgfcf import SGFCFModel
-from engine.models.closed_form.singular import leading
 from engine.models.closed_form.slim import SLIMModel
 from engine.models.closed_form.svd_gcn_s import SVDGCNSModel
+from engine.models.interactions import interactions
+from engine.models.singular import leading
 
 Matrix = npt.NDArray[np.float64]
 

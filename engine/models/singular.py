@@ -8,7 +8,7 @@ import torch
 from scipy import sparse
 from scipy.sparse.linalg import svds
 
-from engine.models.closed_form.linear import dense_gram
+from engine.models.interactions import dense_gram
 
 Floats = npt.NDArray[np.float64]
 
