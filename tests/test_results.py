@@ -61,21 +61,46 @@ def test_an_archive_opens_whole_and_says_nothing_of_a_machine(path: Path) -> Non
         assert experiment.data.path is None
 
 
-def test_every_number_of_a_closed_form_is_that_of_an_archived_run() -> None:
+def changed(settings: spec.Backbone) -> str:
+    """What differs from the preset of a closed form, as its table has it."""
+    fields = type(settings).model_fields
+    values = {name: value for name, value in settings if name != "name" and value != fields[name].default}
+    return " ".join(f"{name}={value:g}" for name, value in values.items()) or "preset"
+
+
+def test_every_number_of_a_closed_form_is_that_of_an_archived_run_with_these_settings() -> None:
     kept = {
-        (e.backbone.name, e.data.name, printed(result["test"]["ndcg@10"]), printed(result["test"]["hr@10"]))
-        for e, result in runs_of(DOCS / "results" / "closed-forms.zip")
+        (e.backbone.name, e.data.name, changed(e.backbone), printed(r["test"]["ndcg@10"]), printed(r["test"]["hr@10"]))
+        for e, r in runs_of(DOCS / "results" / "closed-forms.zip")
     }
-    head, *rows = tables("Closed forms")[0]
+    (head, *rows), (head_of_settings, *settings) = tables("Closed forms")
     data_sets = [name.split()[0] for name in head[1:]]
-    assert data_sets == ["ml-100k", "ml-1m", "amazon-beauty"]
-    assert len(rows) >= 8
-    for model, *cells in rows:
+    assert data_sets == head_of_settings[1:] == ["ml-100k", "ml-1m", "amazon-beauty"]
+    assert [row[0] for row in rows] == [row[0] for row in settings] and len(rows) >= 8
+    for (model, *cells), (_, *settings_of) in zip(rows, settings, strict=True):
         name = model.split("`")[1]
-        for data_set, cell in zip(data_sets, cells, strict=True):
+        for data_set, cell, chosen in zip(data_sets, cells, settings_of, strict=True):
             numbers = CELL.search(cell)
             assert numbers, (name, cell)
-            assert (name, data_set, *numbers.groups()) in kept, (name, data_set, cell)
+            assert (name, data_set, chosen, *numbers.groups()) in kept, (name, data_set, cell, chosen)
+
+
+NUMBER = re.compile(r"(?<![\w@.])\d*\.\d+")
+
+
+def test_every_number_of_the_summary_stands_in_a_section_that_its_row_names() -> None:
+    headings = re.findall(r"^## (.+)$", (DOCS / "results.md").read_text("utf-8"), re.MULTILINE)
+    by_anchor = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-"): heading for heading in headings}
+    checked = 0
+    known: set[str] = set()
+    _, *rows = tables("In short")[0]
+    for question, answer, _, where in rows:
+        if links := re.findall(r"\(#([\w-]+)\)", where):
+            known = {number.lstrip("0") for link in links for number in NUMBER.findall(section(by_anchor[link]))}
+        numbers = {number.lstrip("0") for number in NUMBER.findall(answer)}
+        assert numbers <= known, (question, numbers - known)
+        checked += len(numbers)
+    assert checked > 20
 
 
 def test_closed_forms_of_ml_1m_stand_with_the_settings_that_validation_chose() -> None:
