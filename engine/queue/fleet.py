@@ -13,7 +13,7 @@ from typing import Any
 from engine.errors import UserError
 from engine.files import own_log
 from engine.queue.executors.registry import LOCAL, executor_class
-from engine.queue.liveness import worker_lives
+from engine.queue.liveness import may_return, worker_lives
 from engine.store import Store
 from engine.store import queue as rows
 
@@ -35,11 +35,13 @@ class WorkerView:
     started: datetime
     heartbeat: datetime
     executor: str = LOCAL
+    may_return: bool = False
+    """It counts as gone, and may be cut off only."""
 
 
 def workers(store: Store) -> list[WorkerView]:
-    """Every worker that has a row, the oldest first. One that is not alive was killed; its runs are
-    adopted or queued again by the next."""
+    """Every worker that has a row, the oldest first. One that is not alive was killed, or is cut off on another
+    machine; its runs are adopted or queued again by the next."""
     return [
         WorkerView(
             seen.row.id,
@@ -52,6 +54,7 @@ def workers(store: Store) -> list[WorkerView]:
             seen.row.started,
             seen.row.heartbeat,
             seen.row.executor,
+            may_return=not worker_lives(seen) and may_return(seen),
         )
         for seen in rows.list_workers(store)
     ]
@@ -109,7 +112,8 @@ def _ensure(store: Store, name: str) -> bool:
 
 
 def drain(store: Store) -> list[WorkerView]:
-    """Ask all living workers to take nothing new and to leave once their runs have ended; returns them."""
-    living = [w for w in workers(store) if w.alive]
-    rows.drain_workers(store, [w.id for w in living])
-    return living
+    """Ask all workers to take nothing new and to leave once their runs have ended, those that are cut off for when they
+    come back; returns them."""
+    asked = [w for w in workers(store) if w.alive or w.may_return]
+    rows.drain_workers(store, [w.id for w in asked])
+    return asked

@@ -17,12 +17,20 @@ from engine.store import queue as rows
 HEARTBEAT_S = 5.0
 SILENCE_S = 120.0
 """A worker on another machine counts as gone after so long without a heartbeat."""
+RETURN_S = 86400.0
+"""So long it may come back, so its row stays: what is asked of it meanwhile waits for it there."""
 
 
 def worker_lives(worker: rows.SeenWorker) -> bool:
     """By (pid, start time) on this machine, by a generous heartbeat elsewhere."""
     process = ProcessId(worker.row.pid, worker.row.pid_start, worker.row.host)
     return process_lives(process.pid, process.pid_start) if process.is_here else worker.silent_s < SILENCE_S
+
+
+def may_return(worker: rows.SeenWorker) -> bool:
+    """Whether a worker that counts as gone may only be cut off: of those on this machine it is known."""
+    is_here = ProcessId(worker.row.pid, worker.row.pid_start, worker.row.host).is_here
+    return not is_here and worker.silent_s < RETURN_S
 
 
 def handle_of(run: Run) -> str | None:

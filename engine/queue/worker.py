@@ -17,7 +17,7 @@ from engine.files import is_held
 from engine.queue.contact import Contact
 from engine.queue.executors.base import Ending, Executor, How, Offer, Placed, RefusedError, Task
 from engine.queue.executors.endings import last_word
-from engine.queue.liveness import HEARTBEAT_S, handle_of, is_alive, names, own, worker_lives
+from engine.queue.liveness import HEARTBEAT_S, handle_of, is_alive, may_return, names, own, worker_lives
 from engine.queue.policy import after_end
 from engine.queue.recovery import conclude, isolated, settle
 from engine.queue.signals import heard_signals
@@ -358,7 +358,7 @@ class Worker:
     # -------------------------------------------------------------------------------- orphans
 
     def _care_for_orphans(self) -> None:
-        """Adopt the runs of dead workers that go on, settle those that do not, forget the workers."""
+        """Adopt the runs of dead workers that go on, settle those that do not, forget workers that cannot come back."""
         self._draining |= rows.asked_to_drain(self._store, self.id)
         for seen in rows.list_workers(self._store):
             worker = seen.row
@@ -366,7 +366,7 @@ class Worker:
                 continue
             for run in rows.runs_of(self._store, [worker.id]):
                 isolated(self._store, run.id, partial(self._take_over, run, worker))
-            if not rows.runs_of(self._store, [worker.id]):
+            if not may_return(seen) and not rows.runs_of(self._store, [worker.id]):
                 rows.leave(self._store, worker.id)
 
     def _take_over(self, run: Run, dead: StoredWorker) -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from engine import job
 from engine.files import held
-from engine.queue import liveness, recovery, settle, workers
+from engine.queue import drain, liveness, recovery, settle, workers
 from engine.queue.executors.local.devices import Devices
 from engine.queue.executors.local.executor import LocalExecutor
-from engine.queue.liveness import SILENCE_S, is_alive, own
+from engine.queue.liveness import RETURN_S, SILENCE_S, is_alive, own
 from engine.queue.worker import Worker
 from engine.records import RunStatus
 from engine.spool import ATTEMPT, SupersededError
@@ -149,6 +149,37 @@ def test_who_was_silent_cannot_take_or_name_what_others_have(store: Store) -> No
     new_run(store, seed=1)
     assert rows.claim(store, first, "cpu", WISHES) is None, "others took it for gone"
     assert not rows.beat(store, "first", [], draining=False)
+
+
+def test_who_is_asked_to_drain_while_silent_drains_when_it_is_back(store: Store) -> None:
+    cut_off = silent_worker(store, SILENCE_S + 60)
+    run = claimed(store, cut_off._row, new_run(store))
+    other = Worker(store, LocalExecutor(store.files, Devices((), 1, 1)), lambda _: None, 0.0)
+    other._row = rows.add_worker(store, other.id, ["cpu"])
+    other._care_for_orphans()
+    assert get_run(store, run.id).worker_id != cut_off.id
+    assert [(view.id, view.alive) for view in drain(store)] == [(cut_off.id, False), (other.id, True)]
+    other._care_for_orphans()
+    cut_off._beat()
+    cut_off._care_for_orphans()
+    assert cut_off._draining
+    assert {view.id: view.draining for view in workers(store)} == {cut_off.id: True, other.id: True}
+
+
+def test_who_is_silent_for_a_day_is_forgotten(store: Store) -> None:
+    silent_worker(store, RETURN_S + 60)
+    assert drain(store) == []
+    other = Worker(store, LocalExecutor(store.files, Devices((), 1, 1)), lambda _: None, 0.0)
+    other._care_for_orphans()
+    assert workers(store) == []
+
+
+def silent_worker(store: Store, seconds: float) -> Worker:
+    """A worker on another machine, without a heartbeat for so long."""
+    worker = Worker(store, LocalExecutor(store.files, Devices((), 1, 1)), lambda _: None, 0.0)
+    worker._row = worker_elsewhere(store, worker.id)
+    silent_for(store, worker.id, seconds)
+    return worker
 
 
 def test_a_process_that_starts_too_late_leaves_the_run_alone(

@@ -102,11 +102,8 @@ def test_four_workers_of_which_one_dies_run_each_run_once(store: Store, started:
     until(lambda: statuses(store).count("cancelled") == 4, "the cancelled ones end")
     assert [starts_in(store, run) for run in long] == [1, 1, 1, 2]
 
-    def leave() -> bool:
-        drain(store)  # again, as one that was silent for long is asked nothing
-        return all(process.poll() is not None for process in started)
-
-    until(leave, "the others leave")
+    drain(store)
+    until(lambda: all(process.poll() is not None for process in started), "the others leave")
     assert all(process.returncode == 0 for process in started if process is not dead)
 
 

@@ -86,8 +86,12 @@ def worker(
     from engine.store import open_store
 
     if drain:
-        leaving = queue.drain(open_store(db))
-        put("\n".join(f"worker {each.id} (pid {each.pid}) drains" for each in leaving) or "No worker is alive.")
+        asked = queue.drain(open_store(db))
+        for each in asked:
+            when = "drains" if each.alive else f"on {each.host} is silent; it drains when it comes back"
+            put(f"worker {each.id} (pid {each.pid}) {when}")
+        if not asked:
+            put("No worker is alive.")
         return
     store = open_store(db)
     executor: Executor

@@ -179,7 +179,8 @@ def _health(store: Store, problems: list[str]) -> dict[str, Any]:
     if stale:
         problems.append(f"runs whose process is gone: {', '.join(stale)}; tfllmer runs settles them")
     if dead_workers:
-        problems.append(f"workers whose process is gone: {', '.join(dead_workers)}; the next tfllmer worker takes over")
+        names = ", ".join(dead_workers)
+        problems.append(f"workers that are gone or silent: {names}; the next tfllmer worker takes over their runs")
     return info(store) | {
         "sound": True,
         "stale": ", ".join(stale) or None,
