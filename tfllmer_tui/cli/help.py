@@ -28,6 +28,14 @@ class Command(TyperCommand):
         super().__init__(*args, **options)
         self.help = _escaped(_unwrapped(self.help))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As typer has it; every error knows its command."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.exceptions.TyperException as error:
+            error.__dict__.update(ctx=getattr(error, "ctx", None) or ctx)
+            raise
+
     def get_params(self, ctx: Any) -> list[Any]:
         params = _tidied(super().get_params(ctx), ctx)
         for param in params:
@@ -54,6 +62,20 @@ class CommandGroup(TyperGroup):
 
     def get_params(self, ctx: Any) -> list[Any]:
         return _tidied(super().get_params(ctx), ctx)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Raises UserError where there is no such command."""
+        word = args[0]
+        if self.get_command(ctx, word) is None and not word.startswith("-"):
+            from difflib import get_close_matches
+
+            from engine.errors import UserError
+
+            where = " ".join([*ctx.command_path.split()[1:], word])
+            close = get_close_matches(word, self.commands)
+            near = f" (did you mean {' or '.join(close)}?)" if close else f"; see {ctx.command_path} --help"
+            raise UserError(f"{where}: no such command{near}")
+        return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """The page lists the commands below, so it needs their names and texts and none of their options."""
@@ -104,19 +126,33 @@ _LATE: dict[typer.Typer, list[CommandInfo]] = {}
 
 
 def say_usage(error: Any) -> None:
-    """A command line that is wrong: a value that an option does not take in one line, all else as typer draws it. What
-    was typed may come from the name of a file."""
-    from typer import rich_utils
-
-    from engine.files import without_passwords
-    from engine.text import printable_lines, single_line
-
-    if isinstance(error, typer.BadParameter) and (words := _refused_value(error)):
-        say(f"tfllmer: {without_passwords(single_line(words))}")
+    """A command line that is wrong, in one line: where, what, and what to do. What was typed may come from the name of
+    a file."""
+    if type(error).__name__ == "NoArgsIsHelpError":  # typer has no public name for it, and has printed the page
         return
-    message = without_passwords(printable_lines(error.format_message()))
-    error.format_message = lambda: message
-    rich_utils.rich_format_error(error)
+    from engine.files import without_passwords
+    from engine.text import single_line
+
+    say(f"tfllmer: {without_passwords(single_line(_usage_words(error)))}")
+
+
+def _usage_words(error: Any) -> str:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "tfllmer"
+    where, page = path.partition(" ")[2], f"see {path} --help"
+    if isinstance(error, typer.BadParameter) and (words := _refused_value(error)):
+        return f"{where} {words}".lstrip()
+    said = error.format_message().rstrip(".")
+    if option := getattr(error, "option_name", ""):
+        where = f"{where} {option}".lstrip()
+        said = "takes a value" if "requires" in said else "takes no value"
+        if hasattr(error, "possibilities"):
+            said = "no such option"
+            if error.possibilities:
+                return f"{where}: {said} (did you mean {' or '.join(sorted(error.possibilities))}?)"
+    else:
+        said = said[:1].lower() + said[1:]
+    return f"{where}: {said}; {page}" if where else f"{said}; {page}"
 
 
 def _refused_value(error: typer.BadParameter) -> str:

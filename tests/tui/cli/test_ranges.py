@@ -28,7 +28,7 @@ def test_every_option_with_a_range_says_it_in_one_line(tmp_path: Path) -> None:
             beyond = option.min - 1 if option.min is not None else option.max + 1
             name = max(option.opts, key=len)
             said = refusal(tmp_path, *words, f"{name}={beyond}")
-            assert said.startswith(f"tfllmer: {name} {beyond}: takes a "), said
+            assert said.startswith(f"tfllmer: {' '.join(words)} {name} {beyond}: takes a "), said
             assert f" {option.min}" in said
             assert option.max is None or f" to {option.max}" in said
             seen += 1
@@ -38,10 +38,9 @@ def test_every_option_with_a_range_says_it_in_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("typed", ["25", "-1", "x", "1.5", "1e9999"])
 def test_whatever_is_typed_is_named(tmp_path: Path, typed: str) -> None:
     said = refusal(tmp_path, "worker", f"--nice={typed}")
-    assert said.splitlines() == [f"tfllmer: --nice {typed}: takes a whole number from 0 to 19"]
+    assert said.splitlines() == [f"tfllmer: worker --nice {typed}: takes a whole number from 0 to 19"]
 
 
 def test_a_share_is_a_number(tmp_path: Path) -> None:
-    assert (
-        refusal(tmp_path, "report", "x", "--margin", "3").strip() == "tfllmer: --margin 3: takes a number from 0 to 1"
-    )
+    said = refusal(tmp_path, "report", "x", "--margin", "3").strip()
+    assert said == "tfllmer: report --margin 3: takes a number from 0 to 1"
