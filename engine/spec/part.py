@@ -15,6 +15,13 @@ class NotIdentity:
 NOT_IDENTITY = NotIdentity()
 
 
+class Selects:
+    """Mark of a field that says which numbers a run has and changes none of them: runs that differ in it compare."""
+
+
+SELECTS = Selects()
+
+
 class Recorded:
     """Mark of a field that nobody sets: what is remembered of where settings come from."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from engine.metrics import parse_metric
 from engine.records import RunStatus
-from engine.reports.boards.leaderboard import MARKS, changes_of, conditions_of
+from engine.reports.boards.leaderboard import MARKS, changes_of, protocol_of
 from engine.reports.stats.paired import paired_differences
 from engine.views.runs import METRICS, RunGroup, TableRow, by_configuration, group, values_by_seed
 
@@ -154,8 +154,8 @@ def references(rows: Iterable[RunRow], baselines: Mapping[str, Baseline], metric
 
 def _place(runs: Sequence[RunRow]) -> _Place:
     first = runs[0]
-    conditions = min((conditions_of(run.overrides) for run in runs), key=lambda each: (len(each), each))
-    return first.dataset, first.data_hash, conditions, first.backbone
+    content, conditions = min(protocol_of(run.data_hash, run.overrides) for run in runs)
+    return first.dataset, content, conditions, first.backbone
 
 
 def verdicts(rows: Iterable[RunRow], compared: Mapping[str, RunGroup], metric: str) -> dict[tuple[str, str], Verdict]:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from engine.metrics import SELECTION, Metric, parse_metric
 from engine.reports.boards.budgets import TUNED
 from engine.reports.boards.evidence import Evidence
-from engine.reports.boards.leaderboard import setting
+from engine.reports.boards.leaderboard import evaluation_role, setting
 from engine.spec import BACKBONES, Experiment, Tuning, flat, identity
 
 CHOOSES = f"valid.{SELECTION}"
@@ -172,7 +172,8 @@ def _fixed(run: Evidence) -> dict[str, Any]:
     changed = run.record.overrides
     kind = run.experiment.train.loss.kind
     loss = {"train.loss": kind} if kind != "ce" else {}
-    return loss | {name: v for name, v in changed.items() if name.startswith(_FIXED) and name not in TUNED}
+    of_bench = {name: v for name, v in changed.items() if name.startswith(_FIXED) and name not in TUNED}
+    return loss | {name: v for name, v in of_bench.items() if evaluation_role(name) in ("", "condition")}
 
 
 def _changes(run: Evidence) -> dict[str, Any]:

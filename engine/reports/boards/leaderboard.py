@@ -11,7 +11,7 @@ import math
 import re
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -27,12 +27,12 @@ from engine.reports.boards.budgets import (
     with_trained,
 )
 
-_Protocol: TypeAlias = tuple[str, int, tuple[str, ...], bool, str]
+_Protocol: TypeAlias = tuple[str, str, tuple[str, ...], bool]
 
 MARKS = {"better": "*", "worse": "°", "": ""}
 """What stands behind a number that a test has shown to be so."""
 _UNNAMED = ("execution.", "note", "seed")
-_CONDITIONS = ("data.", "evaluate.")
+_DATA = "data."
 
 
 @dataclass(frozen=True)
@@ -162,14 +162,33 @@ def setting(name: str, value: Any) -> str:
 
 
 def conditions_of(overrides: Mapping[str, Any]) -> tuple[str, ...]:
-    """What was changed of data and evaluation: numbers are comparable where it is the same."""
-    return tuple(setting(name, overrides[name]) for name in sorted(overrides) if name.startswith(_CONDITIONS))
+    """What was changed of data and evaluation, and metrics depend on."""
+    return _changed(overrides, lambda name: name.startswith(_DATA) or evaluation_role(name) == "condition")
 
 
 def changes_of(overrides: Mapping[str, Any]) -> tuple[str, ...]:
-    """What was changed of the arm."""
-    unnamed = (*_UNNAMED, *_CONDITIONS)
-    return tuple(setting(name, overrides[name]) for name in sorted(overrides) if not name.startswith(unnamed))
+    """What was changed of the arm, and which metrics it was chosen to have."""
+    unnamed = (*_UNNAMED, _DATA)
+    return _changed(overrides, lambda name: not name.startswith(unnamed) and evaluation_role(name) in ("", "choice"))
+
+
+def _changed(overrides: Mapping[str, Any], is_meant: Callable[[str], bool]) -> tuple[str, ...]:
+    return tuple(setting(name, overrides[name]) for name in sorted(overrides) if is_meant(name))
+
+
+def evaluation_role(name: str) -> str:
+    """See `engine.spec.evaluate.role_of`; empty for other settings."""
+    if not name.startswith("evaluate."):
+        return ""
+    from engine.spec.evaluate import role_of
+
+    return role_of(name)
+
+
+def protocol_of(data_hash: str, overrides: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """What must be equal for numbers to be comparable: the data, whoever set them, and how it was evaluated."""
+    conditions = conditions_of(overrides)
+    return data_hash, tuple(each for each in conditions if not (data_hash and each.startswith(_DATA)))
 
 
 def shortened(labels: Sequence[str]) -> tuple[list[str], str]:
@@ -207,14 +226,15 @@ def leaderboards(records: Iterable[RunRecord], metrics: Sequence[str] = ("test.n
     for record in records:
         if record.status == RunStatus.FINISHED and not record.damage:
             configs[record.config_hash].append(record)
-    groups = defaultdict(list)
+    groups: dict[_Protocol, list[list[RunRecord]]] = defaultdict(list)
     for runs in configs.values():
         groups[min(map(_protocol, runs))].append(runs)
-    versions = Counter(key[:-1] for key in groups)
+    titles = {key: _title(groups[key], key) for key in groups}
+    versions = Counter(titles.values())
     boards = []
-    for key in sorted(groups):
-        dataset, _, conditions, unmasked, data_hash = key
-        labels = conditions if versions[key[:-1]] == 1 else (*conditions, f"data #{data_hash[:6]}")
+    for key in sorted(groups, key=lambda key: (titles[key], key)):
+        dataset, _, conditions, unmasked = title = titles[key]
+        labels = conditions if versions[title] == 1 else (*conditions, f"data #{key[1][:6]}")
         boards += [_board(groups[key], dataset, labels, not unmasked, metric) for metric in parsed]
     return [board for board in boards if board.rows]
 
@@ -222,8 +242,16 @@ def leaderboards(records: Iterable[RunRecord], metrics: Sequence[str] = ("test.n
 def _protocol(record: RunRecord) -> _Protocol:
     """What must be equal for numbers to be comparable; runs of one configuration may have it from
     presets or by hand, and go by what needs the fewest changes."""
-    conditions = conditions_of(record.overrides)
-    return record.dataset, len(conditions), conditions, not record.mask_seen, record.data_hash
+    content, conditions = protocol_of(record.data_hash, record.overrides)
+    return record.dataset, content, conditions, not record.mask_seen
+
+
+def _title(configs: Iterable[Sequence[RunRecord]], protocol: _Protocol) -> tuple[str, int, tuple[str, ...], bool]:
+    """The data set, the fewest changes with which anybody came to the protocol, and whether seen items are ranked."""
+    dataset, _, _, unmasked = protocol
+    ways = (conditions_of(record.overrides) for records in configs for record in records)
+    n, conditions = min((len(way), way) for way in ways)
+    return dataset, n, conditions, unmasked
 
 
 def _board(

@@ -139,6 +139,26 @@ def test_other_data_or_another_protocol_stands_on_its_own_board() -> None:
     assert [b.rows[0].label for b in made] == ["tf-llmer/full"] * 3
 
 
+def test_what_changes_no_metric_that_is_shown_makes_no_board_of_its_own() -> None:
+    runs = [record("A"), record("B", "id", None, overrides={"evaluate.curvature": 0})]
+    (made,) = leaderboards(runs)
+    assert made.conditions == () and {row.label for row in made.rows} == {"tf-llmer/full", "id"}
+    blind = record("C", "id", None, overrides={"evaluate.curvature": 0, "evaluate.test": False})
+    blind = replace(blind, result=replace(blind.result, test={}))
+    assert leaderboards([*runs, blind]) == [made]
+    (chosen,) = leaderboards([*runs, blind], ["valid.ndcg@10"])
+    assert {row.label for row in chosen.rows} == {"tf-llmer/full", "id", "id [evaluate.test=false]"}
+
+
+def test_the_same_data_by_a_preset_and_by_hand_are_one_board() -> None:
+    runs = [
+        replace(record("A"), data_hash="a" * 16),
+        replace(record("B", "id", None, overrides={"data.k_core": 5}), data_hash="a" * 16),
+        replace(record("C", overrides={"data.k_core": 10}), data_hash="b" * 16),
+    ]
+    assert [(b.conditions, len(b.rows)) for b in leaderboards(runs)] == [((), 2), (("data.k_core=10",), 1)]
+
+
 def test_files_that_changed_are_told_apart() -> None:
     runs = [replace(record("A"), data_hash="a" * 16), replace(record("B", config="x"), data_hash="b" * 16)]
     assert [b.conditions for b in leaderboards(runs)] == [("data #aaaaaa",), ("data #bbbbbb",)]
