@@ -129,15 +129,19 @@ def compare(sides: Sequence[Side], metrics: Iterable[str] | None = None) -> Comp
     A test over seeds pairs equal seeds; a test over users pairs the users of the split, each with the
     mean over those seeds. Raises UserError where a metric is unknown or was not measured.
     """
-    lines, notes = [], []
+    lines: list[Contrast] = []
+    notes: list[str] = []
     if metrics is None:
         trained = all(run.experiment.backbone.is_trained for side in sides for run in side.runs)
         metrics = [name for name in METRICS if trained or not parse_metric(name).is_curve]
+    metrics = list(metrics)
     for place in range(1, len(sides)):
         reason = _unpaired(sides[0], sides[place])
         if reason:
             notes.append(f"{sides[place].label}: {reason}")
         notes += _unequal(sides[0], sides[place])
+        if any(parse_metric(name).has_users for name in metrics) and not _have_ranks(sides[0], sides[place]):
+            notes.append(f"{sides[place].label}: runs without ranks, so nothing is tested over users")
         for name in metrics:
             metric = parse_metric(name)
             groups: tuple[Group, ...] = tuple(GROUPS) if metric.has_users else ("all",)
@@ -175,9 +179,15 @@ def _unequal(reference: Side, other: Side) -> list[str]:
     return [*notes, *([f"not shared: {'; '.join(settings)}"] if settings else [])]
 
 
+def _have_ranks(*sides: Side) -> bool:
+    return all(run.has_ranks for side in sides for run in side.runs)
+
+
 def _line(sides: Sequence[Side], place: int, metric: Metric, group: Group, unpaired: str | None) -> Contrast | None:
     reference, other = sides[0], sides[place]
-    if not metric.has_users:
+    if not (metric.has_users and _have_ranks(reference, other)):
+        if group != "all":
+            return None
         pair = [[_value(run, metric) for run in side.runs] for side in (reference, other)]
         a, b = (np.array(values)[:, None] for values in pair)
         users = None

@@ -69,11 +69,16 @@ class Evidence:
         del settings["version"]
         return settings
 
+    @property
+    def has_ranks(self) -> bool:
+        """Whether the ranks of its users are here; an archive may have come without."""
+        return "ranks" in self.files and self.files["ranks"].is_file()
+
     @cached_property
     def ranks(self) -> dict[str, IntArray]:
         """Raises UserError where the run has none, or they are damaged."""
-        if "ranks" not in self.files:
-            raise UserError(f"run {self.run}: has no ranks; only finished runs have them")
+        if not self.has_ranks:
+            raise UserError(f"run {self.run}: {NO_RANKS}")
         return load_ranks(self.files["ranks"])
 
     def per_user(self, metric: Metric) -> FloatArray:
@@ -96,6 +101,9 @@ class Evidence:
         curve = self.result.train_ce
         converged = isinstance(self.experiment.train.until, spec.Converged)
         return not curve or (curve[-1].epoch != self.experiment.train.epochs and not converged)
+
+
+NO_RANKS = "has no ranks here: only finished runs have them, and no archive that was made with --no-ranks"
 
 
 def evidence_of(store: Store, runs: Iterable[Run]) -> list[Evidence]:

