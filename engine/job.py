@@ -142,7 +142,8 @@ def _ended(recorder: JobRecorder, result: dict[str, Any] | None, stop: _StopRequ
     if result is not None:
         recorder.result(result)
         split = "test" if "test" in result else "valid"
-        recorder.event(f"finished: {split} ndcg@10 {result[split]['ndcg@10']:.4f} at epoch {result['best_epoch']}")
+        chosen = f" at epoch {result['best_epoch']}" if result["train_ce"] else ""  # a fitted model has no epochs
+        recorder.event(f"finished: {split} ndcg@10 {result[split]['ndcg@10']:.4f}{chosen}")
         recorder.end("finished", "")
         return 0
     if stop.asked and os.environ.get(REQUEUES):

@@ -83,6 +83,8 @@ class RunResult:
     valid_ce: float | None = None
     test_ce: float | None = None
     wall_s: float | None = None
+    fit_s: float | None = None
+    """How long fitting took, of a model that is fitted in one go; part of `wall_s`."""
     targets_per_s: float | None = None
     rank_counts: Mapping[str, RankCounts] = field(default_factory=dict)
     """By split; empty for runs of older versions."""
@@ -102,10 +104,18 @@ class RunResult:
             valid_ce=number(stored.get("valid_ce")),
             test_ce=number(stored.get("test_ce")),
             wall_s=number(stored.get("wall_s")),
+            fit_s=number(stored.get("fit_s")),
             targets_per_s=number(stored.get("targets_per_s")),
             rank_counts=_rank_counts(stored["rank_counts"]) if "rank_counts" in stored else {},
             top=_top(stored["top"]) if "top" in stored else {},
         )
+
+    @property
+    def chosen_text(self) -> str:
+        """`at epoch 12 of 40`, the one that validation chose; `fitted`; empty where only ranks are known."""
+        if self.fit_s is not None:
+            return "fitted"
+        return f"at epoch {self.best_epoch} of {self.epochs}" if self.train_ce and self.best_epoch is not None else ""
 
     @property
     def last_train_ce(self) -> float | None:

@@ -19,8 +19,10 @@ def fit(
     step 0. Scores of a closed form are no logits, so there is no cross-entropy, and no curve of it. A run that was
     killed is fitted again, to the same numbers."""
     began = time.perf_counter()
+    recorder.event(f"fits {experiment.backbone.name}")
     model.fit()
     fitted = time.perf_counter()
+    recorder.event(f"fitted in {fitted - began:.1f} s; ranks the held-out items")
     outcome = tested(experiment, split, model.scorer(), folder)
     recorder.points(0, {"epoch": 0} | {f"valid.{name}": value for name, value in outcome["valid"].items()})
     tell_files(recorder, folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -16,7 +15,7 @@ from rich.text import Text
 from engine.records import RunFacts, RunRecord
 from tfllmer_tui.view.chart import COLORS, ChartSeries, FloatArray, ReferenceLine, RichChart
 from tfllmer_tui.view.runs import arm_with_changes
-from tfllmer_tui.view.text import count, duration, plain, sparkline, status_text
+from tfllmer_tui.view.text import count, duration, epoch_text, plain, sparkline, status_text
 
 Points: TypeAlias = tuple[FloatArray, FloatArray]
 """Steps and values [n] of one series."""
@@ -36,7 +35,8 @@ class RunProgress:
 
     @property
     def share(self) -> float:
-        return min(max(self.epoch / self.epochs, 0.0), 1.0) if self.epochs else 1.0
+        """From 0 to 1; of a run without epochs nothing is known before it has ended."""
+        return min(max(self.epoch / self.epochs, 0.0), 1.0) if self.epochs else float(self.ended)
 
 
 def live_view(
@@ -125,7 +125,7 @@ def _ranking_line(series: Mapping[str, Points], width: int) -> Text:
     best = int(good[np.argmax(values[good])])
     value = f" {values[good[-1]]:.4f}"
     unit = "epoch" if _has_epochs(series) else "step"
-    peak = f"   best {values[best]:.4f} at {unit} {_epochs(steps, series)[best]:.0f}"
+    peak = f"   best {values[best]:.4f} at {unit} {_epochs(steps, series)[best]:.0f}" if len(good) > 1 else ""
     room = max(width - len(line) - len(value) - len(peak) - 2, 4)
     line.append(sparkline(values, min(room, 32)), COLORS[2])
     line.append(value, "bold")
@@ -137,7 +137,7 @@ def _progress_line(progress: RunProgress, width: int) -> Text:
     if progress.ended or progress.share >= 1:
         left = ""
     tail = f" {progress.share:4.0%}  {duration(progress.elapsed_s)}{left}"
-    head = f"epoch {math.floor(progress.epoch)}/{progress.epochs} "
+    head = f"{epoch_text(progress.epoch, progress.epochs)} "
     room = max(width - len(head) - len(tail), 4)
     filled = round(progress.share * room)
     return Text.assemble(

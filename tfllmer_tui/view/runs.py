@@ -56,7 +56,7 @@ def _run_table(records: Sequence[RunRecord], *, roomy: bool, narrow: bool) -> Ta
     for record, run, arm in zip(records, ids, arms, strict=True):
         curve = _curve(record)
         shape = f" {sparkline(curve, 12)}" if roomy and len(curve) > 1 else ""
-        epochs = "–" if record.result.epochs is None else str(record.result.epochs)
+        epochs = str(record.result.epochs or "–")  # 0: fitted in one go
         train_ce = Text.assemble(number(curve[-1], 3) if curve else "–", (shape, COLORS[0]))
         middle: list[str | Text] = [] if narrow else [epochs, train_ce, number(record.result.valid.get("ndcg@10"))]
         table.add_row(
@@ -118,8 +118,8 @@ def result_table(record: RunRecord) -> Table:
         if values:
             text = Text.assemble("NDCG@10 ", (number(values.get("ndcg@10")), "bold"))
             text.append(f"   HR@10 {number(values.get('hr@10'))}   MRR {number(values.get('mrr'))}")
-            if name == "valid" and reached.best_epoch is not None:
-                text.append(f"   at epoch {reached.best_epoch} of {reached.epochs}", _DIM)
+            if name == "valid" and reached.chosen_text:
+                text.append(f"   {reached.chosen_text}", _DIM)
             grid.add_row(name, text)
     if record.tags:
         grid.add_row("tag", plain(" ".join(record.tags)))

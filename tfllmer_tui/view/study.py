@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.records import RunStatus
-from tfllmer_tui.view.text import STATUS, duration, plain, short_ids, status_text
+from tfllmer_tui.view.text import STATUS, duration, epoch_text, plain, short_ids, status_text
 
 if TYPE_CHECKING:  # the screens start without the store and the presets
     from engine.queue.studies import Submission
@@ -79,7 +79,7 @@ def running(cells: Sequence[CellState]) -> list[RenderableType]:
             _mark("running"),
             " ",
             plain(label(cell.axes)),
-            (f"  epoch {cell.epoch:.0f}/{cell.epochs}", _DIM),
+            (f"  {epoch_text(cell.epoch or 0.0, cell.epochs or 0)}", _DIM),
             (f"  {duration(cell.left_s)} left" if cell.left_s is not None else "", _DIM),
         )
         for cell in cells

@@ -41,6 +41,11 @@ def status_text(status: str, *, word: bool = True) -> Text:
     return plain(f"{mark} {status}" if word else mark, color)
 
 
+def epoch_text(done: float, epochs: int) -> str:
+    """`epoch 3/40`; `no epochs` where none are asked for, as of a model that is fitted in one go."""
+    return f"epoch {math.floor(done)}/{epochs}" if epochs else "no epochs"
+
+
 def sparkline(values: Sequence[float] | FloatArray, width: int) -> str:
     """The values' shape in at most `width` characters: the mean of each stretch, lowest to highest;
     a stretch without a finite value is a space."""

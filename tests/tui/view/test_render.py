@@ -121,7 +121,8 @@ def test_time_left_is_said_of_a_run_that_goes_on() -> None:
     assert "time left unknown" in progress(RunProgress(20, 40, 74.2))
     for ended in (RunProgress(29, 40, 74.2, ended=True), RunProgress(40, 40, 74.2, 3.0)):  # patience ends many early
         assert "left" not in progress(ended)
-    assert RunProgress(0, 0, 1.0).share == 1.0
+    assert [RunProgress(0, 0, 1.0, ended=ended).share for ended in (False, True)] == [0.0, 1.0]
+    assert "no epochs" in progress(RunProgress(0, 0, 1.0))  # of what is fitted in one go
 
 
 def test_short_ids_tell_runs_apart() -> None:

@@ -66,7 +66,7 @@ def _running_table(runs: Sequence[RunningRun], short: Mapping[str, str]) -> Tabl
             Text.assemble(status_text(run.status, word=False), " ", plain(short[run.run])),
             *map(plain, (run.arm, run.dataset, run.backbone, run.seed)),
             plain(run.device or "terminal"),
-            f"{run.epoch:.0f}/{run.epochs}",
+            f"{run.epoch:.0f}/{run.epochs}" if run.epochs else "–",
             duration(run.left_s),
         )
     return table

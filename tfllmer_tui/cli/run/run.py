@@ -331,7 +331,7 @@ def _print_result(store: Store, run: Run, mode: Mode) -> None:
         put(
             f"{run.id}  {run.arm} {run.dataset} {run.backbone} seed {run.seed}  "
             f"test NDCG@10 {number(reached.test.get('ndcg@10'))} HR@10 {number(reached.test.get('hr@10'))}  "
-            f"best epoch {reached.best_epoch} of {reached.epochs}  {duration(reached.wall_s)}",
+            f"{reached.chosen_text}  {duration(reached.wall_s)}",
         )
     elif mode != "json":
         print_rich(result_table(summary) if mode == "live" else picture(store, run.id))

@@ -173,7 +173,10 @@ class QueueScreen(RunKeys):
             "dataset": [(printable(row.dataset), text)],
             "backbone": [(printable(row.backbone), text)],
             "seed": [(str(row.seed), text)],
-            "epoch": [("–" if row.epoch is None else str(int(row.epoch)), text), (f"/{row.epochs}", dim)],
+            "epoch": [
+                ("–" if row.epoch is None or not row.epochs else str(int(row.epoch)), text),
+                (f"/{row.epochs}" if row.epochs else "", dim),
+            ],
             "left": [(span(row.ends_at - now) if row.ends_at else "", colors["primary"])],
             "device": [(printable(row.device or ""), dim)],
             "since": [(span(now - since) if since else "", dim)],

@@ -11,7 +11,7 @@ from engine.records.runs import origin_text
 from engine.views.words import printable
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.text import span
-from tfllmer_tui.view.text import STATUS, number
+from tfllmer_tui.view.text import STATUS, epoch_text, number
 
 if TYPE_CHECKING:
     from engine.store.queries.feed import RunRow
@@ -34,7 +34,7 @@ def run_head(row: RunRow, colors: Inks, now: float, width: int) -> Text:
         text.append("   removed; R restores", colors["warning"])
     text.append("\n")
     done = row.epoch or 0.0
-    share = min(done / row.epochs, 1.0) if row.epochs else 0.0
+    share = min(done / row.epochs, 1.0) if row.epochs else float(row.status == RunStatus.FINISHED)
     room = max(8, min(24, width // 6))
     filled = round(share * room)
     text.append("━" * filled, colors.status(row.status))
@@ -42,7 +42,7 @@ def run_head(row: RunRow, colors: Inks, now: float, width: int) -> Text:
     end = now if row.status in (RunStatus.RUNNING, "stopping") else row.ended
     took = f" · {span(end - row.started)}" if row.started and end else ""
     left = f" · {span(row.ends_at - now)} left" if row.ends_at and row.ends_at > now else ""
-    text.append(f"  epoch {int(done)}/{row.epochs}{took}{left}", colors["text"])
+    text.append(f"  {epoch_text(done, row.epochs)}{took}{left}", colors["text"])
     if row.reason:  # first of all, why it has not come to its end
         text.append(f"   {printable(row.reason)}", colors.status(row.status))
     for name, values in (("valid", row.valid), ("test", row.test)):

@@ -223,6 +223,8 @@ def _seed(row: TableRow, run: RunRow, column: Column, colors: Inks) -> CellText:
 
 
 def _epoch(row: TableRow, run: RunRow, column: Column, colors: Inks) -> CellText:
+    if not run.epochs:  # fitted in one go
+        return [("–", colors["dim"])]
     done, of = "–" if run.epoch is None else f"{int(run.epoch)}", f"{run.epochs}"
     if len(done) + len(of) >= column.width:
         of = f"{run.epochs / 1000:.0f}k"
