@@ -36,6 +36,14 @@ def leaderboard_table(board: Leaderboard) -> Group:
 def board_notes(board: Leaderboard) -> str:
     """How the numbers of a board are to be read, in one line."""
     n = board.equal_n
+    labels = [row.label for row in board.rows]
+    short, shared = shortened(labels)
+    by_label = dict(zip(labels, short, strict=True))
+
+    def shown(label: str) -> str:
+        """An arm as the rows have it."""
+        return by_label.get(label, label)
+
     spread = {None: "mean ± sd over seeds (number of seeds)", 1: "one seed, no spread"}
     notes = [spread.get(n, f"mean ± sd over {n} seeds")]
     if board.parts:
@@ -49,10 +57,9 @@ def board_notes(board: Leaderboard) -> str:
     if board.archives:
         notes.append(f"with runs from {', '.join(board.archives)}")
     if board.unequal:
-        notes.append(f"budgets are not equal: {'; '.join(budget.text() for budget in board.unequal)}")
+        notes.append(f"budgets are not equal: {'; '.join(budget.text(shown) for budget in board.unequal)}")
     if board.unshared:
-        notes.append(f"not shared: {'; '.join(difference.text() for difference in board.unshared)}")
-    _, shared = shortened([row.label for row in board.rows])
+        notes.append(f"not shared: {'; '.join(difference.text(shown) for difference in board.unshared)}")
     return " · ".join([*notes, *([f"all with {shared}"] if shared else [])])
 
 

@@ -23,8 +23,9 @@ _REMARK = 40
 
 
 def run_table(records: Sequence[RunRecord]) -> DrawnByWidth:
-    """Runs, one line each, in the order given. Below 100 columns without the shape of the curve, below 76 without the
-    columns that have the least to say. What was changed in all of them stands below."""
+    """Runs, one line each, in the order given. Below 100 columns without the shape of the curve and without the columns
+    data set and backbone where all have the same, below 76 without those that have the least to say. What all of them
+    have, and what was changed in all, stands below."""
     return DrawnByWidth(lambda width: _run_table(records, roomy=width >= 100, narrow=width < 76))
 
 
@@ -33,6 +34,11 @@ def _run_table(records: Sequence[RunRecord], *, roomy: bool, narrow: bool) -> Ta
     legend = "valid, test: NDCG@10 at the best validation epoch"
     if narrow:
         legend = legend.removeprefix("valid, ")
+    places = {name: {getattr(record, name) for record in records} for name in ("dataset", "backbone")}
+    columns = [name for name, values in places.items() if roomy or len(records) == 1 or len(values) > 1]
+    common = [value for name in places if name not in columns for value in places[name]]
+    if common:
+        legend += f" · all on {' · '.join(common)}"
     table = Table(
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -44,7 +50,7 @@ def _run_table(records: Sequence[RunRecord], *, roomy: bool, narrow: bool) -> Ta
     )
     table.add_column("run", no_wrap=True)
     table.add_column("arm", overflow="fold")
-    for name in ("dataset", "backbone"):
+    for name in columns:
         table.add_column(name, no_wrap=True, overflow="ellipsis")
     for name in ("seed",) if narrow else ("seed", "epochs"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -67,8 +73,7 @@ def _run_table(records: Sequence[RunRecord], *, roomy: bool, narrow: bool) -> Ta
                 plain(_remark(record), _DIM),
                 plain(f" damaged: {record.damage}" if record.damage else "", "bold red"),
             ),
-            plain(record.dataset),
-            plain(record.backbone),
+            *(plain(getattr(record, name)) for name in columns),
             str(record.seed),
             *middle,
             number(record.result.test.get("ndcg@10")),

@@ -173,6 +173,29 @@ def test_a_run_without_a_result_is_shown_too() -> None:
     assert "✗ RUN" in shown(run_table([bare]))
 
 
+def test_what_all_runs_have_leaves_its_room_to_the_arms() -> None:
+    changes = {"table.inject": "linear", "embedding.reduce.columns": 128}
+    runs = [record(run, "tf-llmer", "id-table", overrides=changes if run == "A" else {}) for run in ("A", "B")]
+    heads, *lines = shown(run_table(runs), 80).splitlines()
+    assert "dataset" not in heads and "backbone" not in heads
+    assert "all on ml-100k · sasrec" in " ".join(lines)
+    assert any("tf-llmer/id-table " in line for line in lines) and any(
+        "[embedding.reduce.columns=128," in line for line in lines
+    )
+    other = replace(runs[1], dataset="demo")
+    assert "dataset" in shown(run_table([runs[0], other]), 80).splitlines()[0]
+    assert "dataset" in shown(run_table(runs[:1]), 80).splitlines()[0]
+
+
+def test_notes_of_a_board_name_arms_as_its_rows_do() -> None:
+    changes = {"train.epochs": 20}
+    runs = [record(arm, arm, None, overrides=changes) for arm in ("id", "id-norm")]
+    runs.append(record("T", "id", None, overrides={**changes, "train.lr": 0.01}))
+    text = " ".join(shown(leaderboard_table(leaderboards(runs)[0])).split())
+    assert "settings tried: 1 for id-norm, 2 for id ·" in text
+    assert text.count("train.epochs=20") == 1
+
+
 def test_leaderboard_numbers_and_notes() -> None:
     runs = [record("A", value=0.2), record("B", value=0.3, seed=1), record("C", "id", None, value=0.1)]
     text = shown(leaderboard_table(leaderboards(runs)[0]))
