@@ -16,7 +16,7 @@ class Evaluate(Part):
     test: Annotated[bool, Neutral(True), SELECTS] = Field(
         True, description="rank the test split too; runs that only choose settings leave it unread"
     )
-    every: Annotated[int, Neutral(1)] = Field(
+    every: Annotated[int, Neutral(1), SELECTS] = Field(
         1,
         ge=1,
         description="epochs from one measuring of curves and validation to the next; the last one is always measured",
@@ -28,8 +28,8 @@ class Evaluate(Part):
 
 def role_of(name: str) -> Literal["condition", "choice", "none"]:
     """What a setting of the evaluation, by its dotted name (`evaluate.mask_seen`), is for metrics: a condition on which
-    their values depend, so that runs that differ in it are not compared; a choice of which there are; or nothing. One
-    that is not known here is taken for a condition."""
+    their values depend, so that runs that differ in it are not compared; a choice of which there are, and at which
+    epochs; or nothing. One that is not known here is taken for a condition."""
     field = Evaluate.model_fields.get(name.removeprefix("evaluate."))
     if field is not None and NOT_IDENTITY in field.metadata:
         return "none"

@@ -16,7 +16,7 @@ NOT_IDENTITY = NotIdentity()
 
 
 class Selects:
-    """Mark of a field that says which numbers a run has and changes none of them: runs that differ in it compare."""
+    """Mark of a field that says which numbers a run has, and at which epochs: runs that differ in it are compared."""
 
 
 SELECTS = Selects()

@@ -150,6 +150,11 @@ def test_what_changes_no_metric_that_is_shown_makes_no_board_of_its_own() -> Non
     assert {row.label for row in chosen.rows} == {"tf-llmer/full", "id", "id [evaluate.test=false]"}
 
 
+def test_who_measures_more_rarely_stands_beside_the_others_by_name() -> None:
+    runs = [record("A"), record("B", "id", None, overrides={"evaluate.every": 5})]
+    assert set(cells(board(runs))) == {"tf-llmer/full", "id [evaluate.every=5]"}
+
+
 def test_the_same_data_by_a_preset_and_by_hand_are_one_board() -> None:
     runs = [
         replace(record("A"), data_hash="a" * 16),
