@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from engine.reports.render import verdict_text
 from engine.reports.render.layouts import Entry, Grid
 from engine.reports.stats.numbers import finite, p_text
 from engine.reports.stats.statistics import Summary
+from engine.reports.verdict.effects import Effect
 from engine.reports.verdict.explain import Explained
 from engine.reports.verdict.regimes import RegimeArm, RegimeComparison, RegimeVerdict
 
@@ -55,15 +55,16 @@ def _arms(comparison: RegimeComparison) -> list[Grid]:
         "NDCG@10 ↑",
     )
     caption = (
-        "Training CE at the last epoch, its difference to each ID baseline of the regime with its 95 % interval over "
+        "training CE at the last epoch, its difference to each ID baseline of the regime with its 95 % interval over "
         "paired seeds, the root mean square length of the raw initial rows, the condition number of the curvature on "
-        "a fixed probe before the first step and after the last, and test NDCG@10 at the best validation epoch.",
+        "a fixed probe before the first step and after the last, and test NDCG@10 at the best validation epoch."
     )
     result = []
     for way in dict.fromkeys(stand.regime.way for stand in comparison.stands):
         stands = [stand for stand in comparison.stands if stand.regime.way == way]
         alone = len(stands) == 1  # then the title says the regime once, for all rows
-        title = f"regimes · {comparison.title} · {stands[0].regime.title if alone else way}"
+        where = stands[0].regime.title if alone else way
+        title = f"regimes · {comparison.title} · {where}"
         rows = tuple(
             ("" if alone else f"{stand.regime.place} · ") + arm.standing.arm.name
             for stand in stands
@@ -71,7 +72,7 @@ def _arms(comparison: RegimeComparison) -> list[Grid]:
         )
         cells = tuple(_cells(arm, names) for stand in stands for arm in stand.arms)
         corner = "arm" if alone else "regime and arm"
-        result.append(Grid(title, caption, corner, (), columns, tuple(zip(rows, cells, strict=True))))
+        result.append(Grid(title, (f"{where}: {caption}",), corner, (), columns, tuple(zip(rows, cells, strict=True))))
     return result
 
 
@@ -115,29 +116,28 @@ def _effects(comparison: RegimeComparison) -> Grid | None:
     with_all = [stand for stand in comparison.stands if stand.verdict.effects]
     if not with_all:
         return None
-    columns = list(dict.fromkeys((e.metric.title, e.name) for stand in with_all for e in stand.verdict.effects))
-    heads = Counter(title for title, _ in columns)
+    columns = tuple(dict.fromkeys(effect.metric.title for stand in with_all for effect in stand.verdict.effects))
     rows = []
     for stand in with_all:
-        effects = {(e.metric.title, e.name): e for e in stand.verdict.effects}
-        cells: list[Entry | None] = []
-        for column in columns:
-            effect = effects.get(column)
-            if effect is None:
-                cells.append(None)
-            elif effect.test is None or effect.p_holm is None:
-                cells.append(Entry(f"{effect.mean:+.4f}"))
-            else:
-                test = effect.test
-                interval = f"[{test.lo:+.4f}, {test.hi:+.4f}], {_p(effect.p_holm)}"
-                cells.append(Entry(f"{test.difference:+.4f}", interval=interval))
-        rows.append((stand.regime.title, tuple(cells)))
+        effects = {(effect.name, effect.metric.title): effect for effect in stand.verdict.effects}
+        for name in dict.fromkeys(name for name, _ in effects):
+            cells = tuple(_effect(effects.get((name, column))) for column in columns)
+            rows.append((f"{name} [{stand.regime.title}]", cells))
     caption = (
         "Main effects of normalisation and Rec-PCA and their interaction within each regime, paired over seeds, with "
         "95 % intervals of each alone; p after Holm over the six of a regime.",
     )
-    names = tuple(name for _, name in columns)
-    return Grid(f"effects by regime · {comparison.title}", caption, "regime", tuple(heads.items()), names, tuple(rows))
+    return Grid(f"effects by regime · {comparison.title}", caption, "effect within a regime", (), columns, tuple(rows))
+
+
+def _effect(effect: Effect | None) -> Entry | None:
+    if effect is None:
+        return None
+    if effect.test is None or effect.p_holm is None:
+        return Entry(f"{effect.mean:+.4f}")
+    test = effect.test
+    interval = f"[{test.lo:+.4f}, {test.hi:+.4f}], {_p(effect.p_holm)}"
+    return Entry(f"{test.difference:+.4f}", interval=interval)
 
 
 def _explained(comparison: RegimeComparison) -> Grid | None:

@@ -129,9 +129,11 @@ def test_tables_words_and_json_say_the_same() -> None:
     assert (
         two.title.endswith(" · initialise") and two.rows[2][0] == f"{comparison.stands[0].regime.place} · tf-llmer/full"
     )
-    assert len(effects.rows) == 2
-    assert effects.heads == (("train CE at the last epoch", 3), ("test NDCG@10", 3))
-    assert effects.columns == ("norm", "Rec-PCA", "interaction") * 2
+    regimes = [stand.regime.title for stand in comparison.stands]
+    names = ("norm", "Rec-PCA", "interaction")
+    assert [label for label, _ in effects.rows] == [f"{name} [{regime}]" for regime in regimes for name in names]
+    assert effects.columns == ("train CE at the last epoch", "test NDCG@10")
+    assert arms.caption[0].startswith(f"{regimes[0]}: ") and adapters.caption[0].startswith(f"{regimes[1]}: ")
     first, second = to_json(comparison)["regimes"]
     assert (first["way"], second["way"]) == ("initialise", "linear")
     assert first["arms"][2]["gaps"]["id-norm"]["mean"] == pytest.approx(0.0)
