@@ -59,7 +59,7 @@ def cancel(store: Store, run_ids: Sequence[str]) -> list[Run]:
     """
     rows.cancel_rows(store, run_ids)
     runs = [get_run(store, run_id) for run_id in run_ids]
-    living = {w.id: w.host for w in workers(store) if w.alive}
+    living = {worker.id: worker.host for worker in workers(store) if worker.alive}
     for run in runs:
         followed = run.worker_id in living and (bool(run.handle) or living[run.worker_id] == run.host)
         if run.status == RunStatus.RUNNING and not followed and (handle := own_handle(store, run)):

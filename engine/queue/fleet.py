@@ -62,7 +62,7 @@ def workers(store: Store) -> list[WorkerView]:
 
 def somebody_works(store: Store, executor: str = LOCAL) -> bool:
     """Whether a worker lives that takes new runs for the executor."""
-    return any(w.alive and not w.draining and w.executor == executor for w in workers(store))
+    return any(worker.alive and not worker.draining and worker.executor == executor for worker in workers(store))
 
 
 def ensure_worker(store: Store) -> bool:
@@ -114,6 +114,6 @@ def _ensure(store: Store, name: str) -> bool:
 def drain(store: Store) -> list[WorkerView]:
     """Ask all workers to take nothing new and to leave once their runs have ended, those that are cut off for when they
     come back; returns them."""
-    asked = [w for w in workers(store) if w.alive or w.may_return]
+    asked = [worker for worker in workers(store) if worker.alive or worker.may_return]
     rows.drain_workers(store, [w.id for w in asked])
     return asked

@@ -151,7 +151,7 @@ def _document(
         "file": study.label,
         "source": study.text,
     }
-    stored = [StudyCell(c.key, c.axes, c.spec_hash, c.config_hash, c.overrides) for c in cells]
+    stored = [StudyCell(cell.key, cell.axes, cell.spec_hash, cell.config_hash, cell.overrides) for cell in cells]
     rows = combinations(study) + (combinations(study, seeds=range(most)) if most else [])
     return about, stored, [cell_key({axis: setting.value for axis, setting in row.items()}) for row in rows]
 

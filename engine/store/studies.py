@@ -58,7 +58,9 @@ def save_study(
         now = {cell.key: cell for cell in cells}
         cell_hashes = {cell.spec_hash for cell in now.values()}
         others = {
-            key: c for key, c in known.items() if key in order and key not in now and c.spec_hash not in cell_hashes
+            key: cell
+            for key, cell in known.items()
+            if key in order and key not in now and cell.spec_hash not in cell_hashes
         }
         current = sorted((now | others).values(), key=lambda cell: order.get(cell.key, len(order)))
         hashes = {cell.spec_hash for cell in current}

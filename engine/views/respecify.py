@@ -52,4 +52,4 @@ def respecify(run: Run, sets: Sequence[str]) -> Resolved:
     if "backbone.name" in given:
         settings = {name: setting for name, setting in settings.items() if not name.startswith("backbone.")}
     resolved = compose(settings=settings, sets=sets)
-    return replace(resolved, overrides={name: v for name, v in resolved.overrides.items() if name in given})
+    return replace(resolved, overrides={name: value for name, value in resolved.overrides.items() if name in given})

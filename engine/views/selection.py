@@ -33,7 +33,7 @@ def finished_runs(
         runs = list_runs(store, dataset=dataset, backbone=backbone, status=RunStatus.FINISHED)
     else:
         counted = [run for _, run in study_runs(store, study) if run is not None and run.status == RunStatus.FINISHED]
-        runs = [r for r in counted if dataset in (None, r.dataset) and backbone in (None, r.backbone)]
+        runs = [run for run in counted if dataset in (None, run.dataset) and backbone in (None, run.backbone)]
     if not runs:
         check_names(store, dataset=dataset, backbone=backbone)
     damaged = dict(damaged_runs(store))

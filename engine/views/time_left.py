@@ -31,6 +31,8 @@ def time_left(store: Store | None, seconds: Sequence[float | None]) -> TimeLeft:
 def slots_of(store: Store | None) -> int:
     """Places for runs: those of living workers, or of the one that would be started here; GPUs alone where there
     are any, since that is where runs go."""
-    living = [w for w in queue.workers(store) if w.alive and not w.draining] if store is not None else []
+    living = (
+        [worker for worker in queue.workers(store) if worker.alive and not worker.draining] if store is not None else []
+    )
     slots = [device for worker in living for device in worker.slots] or choose(None, None, 1, None).slots
     return sum(device != "cpu" for device in slots) or len(slots)

@@ -114,7 +114,9 @@ def new_tuned_file(name: str) -> Path:
 
 def best_trial(tuning: TuningRecord, arm: str) -> TrialRecord | None:
     """The finished trial of the best value, the first of equals; None where none has finished."""
-    finished = {t.number: t for t in tuning.trials_of(arm) if t.state == "finished" and t.value is not None}
+    finished = {
+        trial.number: trial for trial in tuning.trials_of(arm) if trial.state == "finished" and trial.value is not None
+    }
     best = criterion(tuning.by).best_of({number: t.value for number, t in finished.items() if t.value is not None})
     return None if best is None else finished[best]
 
@@ -125,7 +127,7 @@ def tuning_view(
     """What is known of a tuning, with the cost of its runs as far as the store has them. `searched`: the settings of
     each arm, where they are not to be read from its trials."""
     domains = decode_domains(tuning.domains)
-    drawn = {arm: {name for t in tuning.trials_of(arm) for name in t.values} for arm in tuning.arms}
+    drawn = {arm: {name for trial in tuning.trials_of(arm) for name in trial.values} for arm in tuning.arms}
     own_names = drawn if searched is None else {arm: set(searched[arm]) for arm in tuning.arms}
     known = [names for names in own_names.values() if names]
     shared = set.intersection(*known) if known else set(domains)

@@ -29,7 +29,7 @@ class Judgement:
     def doses_on(self, claim: Verdict) -> list[Family]:
         """The families that have a run of the claim's bench; a dial of the data has each dose on a bench of its own."""
         on_it = {run.run for arm in claim.bench.arms for run in arm.runs}
-        return [f for f in self.doses if any(run.run in on_it for runs in f.runs.values() for run in runs)]
+        return [dose for dose in self.doses if any(run.run in on_it for runs in dose.runs.values() for run in runs)]
 
 
 def judged(

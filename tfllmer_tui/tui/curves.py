@@ -123,7 +123,7 @@ def _banded(curves: Sequence[Curve], look: Look, lines: Sequence[ReferenceLine])
     points = sum(curve.trace.points for curve in curves)
     return Plot(
         tuple(series for series, _ in drawn),
-        tuple(c for _, c in drawn),
+        tuple(curve for _, curve in drawn),
         (),
         tuple(lines),
         look.axis,

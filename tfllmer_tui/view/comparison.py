@@ -73,7 +73,9 @@ def _sides(comparison: Comparison, short: Sequence[str]) -> Iterable[Text]:
 
 def _settings(comparison: Comparison, short: Sequence[str]) -> list[RenderableType]:
     """A column for each side; of many sides, those that share a value together, a line for each value."""
-    settings = [(name, values) for name, values in comparison.settings if any(v not in (None, "") for v in values)]
+    settings = [
+        (name, values) for name, values in comparison.settings if any(value not in (None, "") for value in values)
+    ]
     if not settings:
         return [plain("none")]
     if len(short) > _COLUMNS:

@@ -173,7 +173,11 @@ def _bars(histogram: Mapping[str, Any] | None) -> str | None:
 
 def _shape(spectrum: Sequence[float]) -> str:
     """Ten bars from the largest to the smallest eigenvalue, logarithmic over six decades."""
-    return sparkline([max(-6.0, math.log10(max(v, 1e-6))) for v in spectrum] + [-6.0], 10)[:-1] if spectrum else "–"
+    return (
+        sparkline([max(-6.0, math.log10(max(eigenvalue, 1e-6))) for eigenvalue in spectrum] + [-6.0], 10)[:-1]
+        if spectrum
+        else "–"
+    )
 
 
 # ------------------------------------------------------------------------------------ the graph

@@ -70,7 +70,7 @@ def live_view(
         x_range=(0.0, float(progress.epochs)) if by_epoch and progress.epochs else None,
         x_name="epoch" if by_epoch else "step",
     )
-    if not any(np.isfinite(s.y).any() for s in curves):
+    if not any(np.isfinite(curve.y).any() for curve in curves):
         wait = room // 2
         lines = "\n" * wait + waiting + "\n" * (room - 1 - wait)
         chart = Text(lines, _DIM, justify="center", no_wrap=True, overflow="ellipsis")

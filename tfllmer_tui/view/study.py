@@ -113,7 +113,7 @@ def submitted_text(name: str, total: int, done: Submission) -> str:
 def _row(axes: Mapping[str, Any]) -> tuple[str, str]:
     from engine.presets.studies import text_of
 
-    other_axes = [f"{axis}={text_of(v)}" for axis, v in axes.items() if axis not in (*_PLACE, "arm", "seed")]
+    other_axes = [f"{axis}={text_of(value)}" for axis, value in axes.items() if axis not in (*_PLACE, "arm", "seed")]
     return str(axes["arm"]), " ".join(other_axes)
 
 

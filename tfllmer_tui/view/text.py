@@ -60,7 +60,8 @@ def sparkline(values: Sequence[float] | FloatArray, width: int) -> str:
     lo, hi = means[good].min(), means[good].max()
     scaled = (means - lo) / (hi - lo) if hi > lo else np.where(good, 0.5, np.nan)
     return "".join(
-        _BARS[min(int(v * len(_BARS)), len(_BARS) - 1)] if math.isfinite(v) else " " for v in scaled.tolist()
+        _BARS[min(int(share * len(_BARS)), len(_BARS) - 1)] if math.isfinite(share) else " "
+        for share in scaled.tolist()
     )
 
 

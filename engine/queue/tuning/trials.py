@@ -140,7 +140,11 @@ class Tuner:
     """Takes a tuning forward, one `step` at a time; any process may stop between two of them and another go on."""
 
     def __init__(self, store: Store, tuning: TuningRecord, *, priority: int = 0, retry_failed: bool = False) -> None:
-        failed = [replace(t, state="open", reason="") for t in tuning.trials if retry_failed and t.state == "failed"]
+        failed = [
+            replace(trial, state="open", reason="")
+            for trial in tuning.trials
+            if retry_failed and trial.state == "failed"
+        ]
         self.tuning = tuning.with_trials(failed)
         self._store, self._priority = store, priority
         self._by = criterion(tuning.by)
@@ -208,7 +212,7 @@ class Tuner:
         curve = curve_of(self._store, run.id, self._by)
         trial = replace(trial, run=run.id)
         if (at := self._pruned_at(trial, curve)) is not None:
-            epoch, value = self._by.value({e: v for e, v in curve.items() if e <= at}) or (at, None)
+            epoch, value = self._by.value({e: level for e, level in curve.items() if e <= at}) or (at, None)
             shown = "no number" if value is None else f"{value:.4g}"
             why = f"{PRUNED} {self.tuning.name} at epoch {at}: {self._by.name} {shown}, worse than half of its trials"
             return replace(trial, state="pruned", value=value, epoch=epoch, stopped_at=at, reason=why)

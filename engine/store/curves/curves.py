@@ -111,7 +111,7 @@ def _cells(connection: RowReader, series_id: int | None, size: int, lo: int, hi:
     far as they fit, finer ones and single points before and after; read at once, since a server is asked from afar."""
     queries: list[str] = []
     values: list[int | None] = []
-    for piece, start, stop in _pieces(lo, hi, [s for s in reversed(SIZES) if s <= size]):
+    for piece, start, stop in _pieces(lo, hi, [each for each in reversed(SIZES) if each <= size]):
         queries.append(_POINTS if piece == 1 else _CELLS)
         values += [series_id, start, stop] if piece == 1 else [series_id, piece, start // piece, stop // piece]
     rows: list[tuple[float, ...]] = []

@@ -144,7 +144,7 @@ def all_fields() -> dict[str, Field]:
         Field("tag", "tag", _TAGS),
         Field("note", "note", _NOTES),
     ]
-    fields += [_measured(m.key, _value_of(m)) for m in offered() if m.split != "valid"]
+    fields += [_measured(metric.key, _value_of(metric)) for metric in offered() if metric.split != "valid"]
     fields += [_measured(str(m), _value_of(m)) for m in sorted(offered(), key=_valid_first) if not m.is_curve]
     fields += [Field(name, "time", column(name)) for name in _TIMES]
     fields.append(Field("age", "age", column("created")))

@@ -121,7 +121,10 @@ def _print(run: Run, lines: Any, rebuild: Recipe, teacher: Run | None) -> None:
         put(line)
     put(f"# or, from its stored specification: tfllmer reproduce {run.id} --run")
     if rebuild.changes:
-        rows = [(c.what, c.then, c.now, "other numbers" if c.decisive else "maybe") for c in rebuild.changes]
+        rows = [
+            (change.what, change.then, change.now, "other numbers" if change.decisive else "maybe")
+            for change in rebuild.changes
+        ]
         print_rich(table(("changed since", "then", "now", "matters"), rows))
     else:
         put("# code, packages, data and vectors are as they were")

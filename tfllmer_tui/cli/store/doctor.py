@@ -115,7 +115,7 @@ def _nvidia() -> list[str] | None:
 
     loads = [gpu_load(i) for i in range(count_gpus())]
     gib = 2**30
-    return [f"{g.name}, {g.used / gib:.1f} of {g.total / gib:.1f} GiB used" for g in loads] or None
+    return [f"{gpu.name}, {gpu.used / gib:.1f} of {gpu.total / gib:.1f} GiB used" for gpu in loads] or None
 
 
 def _store(db: str | None, problems: list[str]) -> dict[str, Any]:

@@ -51,7 +51,12 @@ def list_(json: Json = False) -> None:
     if json:
         print_json([_as_json(study) for study in studies])
     else:
-        print_rich(table(("study", "runs", "meaning"), [(s.name, len(combinations(s)), s.meaning) for s in studies]))
+        print_rich(
+            table(
+                ("study", "runs", "meaning"),
+                [(study.name, len(combinations(study)), study.meaning) for study in studies],
+            )
+        )
 
 
 @group.command()

@@ -183,7 +183,10 @@ def list_(db: Db = None, json: Json = False) -> None:
     if json:
         print_json([tuning.document() | {"name": tuning.name, "ended": tuning.has_ended} for tuning in tunings])
         return
-    rows = [(t.name, t.dataset, t.backbone, t.by, ", ".join(t.arms), _state(t)) for t in tunings]
+    rows = [
+        (tuning.name, tuning.dataset, tuning.backbone, tuning.by, ", ".join(tuning.arms), _state(tuning))
+        for tuning in tunings
+    ]
     print_rich(table(("tuning", "data", "backbone", "by", "arms", "trials"), rows))
 
 
@@ -202,7 +205,12 @@ def spaces(json: Json = False) -> None:
 
     all_spaces = list_spaces()
     if json:
-        print_json([{"name": s.name, "meaning": s.meaning, "hash": s.hash, "space": s.document()} for s in all_spaces])
+        print_json(
+            [
+                {"name": space.name, "meaning": space.meaning, "hash": space.hash, "space": space.document()}
+                for space in all_spaces
+            ]
+        )
         return
     for space in all_spaces:
         rows = [(name, domain.text()) for name, domain in space.domains.items()]

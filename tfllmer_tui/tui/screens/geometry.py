@@ -138,7 +138,7 @@ class GeometryScreen(ChartKeys):
         table.show(shown)
         if self.focused is None:
             table.focus()
-        runs = [s for s in subjects if s.rows]
+        runs = [subject for subject in subjects if subject.rows]
         self.charts.load([DrawnRun(row, subject.color, subject.name) for subject in runs for row in subject.rows])
         plots = {"spectrum": spectra, "norms": histograms, "trade-off": trade_offs}
         for name, made in plots.items():
@@ -228,7 +228,9 @@ class GeometryScreen(ChartKeys):
         if what == "table":
             subjects = self._subjects
             rows = [["", *(subject.title for subject in subjects)]]
-            rows += [[line.name, *("" if v is None else str(v) for v in line.values)] for line in lines(subjects)]
+            rows += [
+                [line.name, *("" if value is None else str(value) for value in line.values)] for line in lines(subjects)
+            ]
             self.context.copy("geometry", "\n".join(map("\t".join, rows)))
         elif command := getattr(self._found, what):
             self.context.copy("command", command)

@@ -66,7 +66,11 @@ class MetricScreen(Overlay[str]):
     def _explain(self, name: str) -> None:
         about = self.query_one("#about", Static)
         try:
-            text = _meaning(name) if name.strip() else ", ".join(f for m in measures().values() for f in m.forms)
+            text = (
+                _meaning(name)
+                if name.strip()
+                else ", ".join(form for measure in measures().values() for form in measure.forms)
+            )
         except UserError as error:
             about.set_class(True, "-wrong")
             about.update(str(error))

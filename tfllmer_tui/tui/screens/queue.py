@@ -119,7 +119,7 @@ class QueueScreen(RunKeys):
             (r for r in rows if r.status in (RunStatus.RUNNING, "stopping")), key=lambda r: r.started or r.created
         )
         self._queued = in_order(rows)
-        bad = [r for r in rows if r.status in (RunStatus.FAILED, RunStatus.LOST, RunStatus.CANCELLED)]
+        bad = [row for row in rows if row.status in (RunStatus.FAILED, RunStatus.LOST, RunStatus.CANCELLED)]
         ended = sorted(bad, key=lambda r: r.ended or r.created, reverse=True)[:ENDED_SHOWN]
         table = self.table
         how = "" if self.context.read_only else ": 4 launches a run"

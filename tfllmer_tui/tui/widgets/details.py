@@ -88,7 +88,7 @@ def _annotations(run: RunRow, colors: Inks) -> list[tuple[str, Text]]:
     for note in run.notes:
         head, *others = note.splitlines()[:NOTE_LINES] or [""]
         cut = "…" if len(note.splitlines()) > NOTE_LINES else ""
-        lines += [("note", Text(printable(head), colors["text"])), *(("", Text(printable(o))) for o in others)]
+        lines += [("note", Text(printable(head), colors["text"])), *(("", Text(printable(other))) for other in others)]
         lines[-1][1].append(cut, colors["dim"])
     return lines
 

@@ -167,9 +167,9 @@ def _status(row: TableRow, colors: Inks) -> CellText:
     if isinstance(row, RunGroup):
         by_status = {run.status for run in row.runs}
         status = next(
-            s
-            for s in ("running", "stopping", "queued", "lost", "failed", "cancelled", "finished", row.first.status)
-            if s in by_status
+            each
+            for each in ("running", "stopping", "queued", "lost", "failed", "cancelled", "finished", row.first.status)
+            if each in by_status
         )
     else:
         status = row.status

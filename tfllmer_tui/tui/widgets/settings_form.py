@@ -262,4 +262,4 @@ def _found(states: Iterable[FieldState], words: Sequence[str]) -> list[FieldStat
     """Settings whose names have all the words; else those whose descriptions do."""
     states = list(states)
     by_name = [state for state in states if all(word in state.field.path.lower() for word in words)]
-    return by_name or [s for s in states if all(word in s.field.description.lower() for word in words)]
+    return by_name or [state for state in states if all(word in state.field.description.lower() for word in words)]

@@ -133,7 +133,7 @@ class VirtualTable(ScrollView, LineWidget, Generic[Row], can_focus=True):
         columns = list(self._columns)
         while len(columns) > 1 and sum(c.width + 1 for c in columns) > room:
             columns.remove(max(columns, key=lambda c: c.rank))
-        widths = {c.key: c.width for c in columns}
+        widths = {column.key: column.width for column in columns}
         spare = room - sum(c.width + 1 for c in columns)
         spare = widen(columns, widths, spare, lambda column: min(column.text_width, column.most))
         widen(columns, widths, spare, lambda column: column.most)
@@ -290,7 +290,9 @@ def fitted(cell: CellText, room: int, right: bool = False) -> list[Segment]:
 
 def widen(columns: Sequence[Column], widths: dict[str, int], spare: int, limit: Callable[[Column], int]) -> int:
     """Share spare room among the columns that grow, each up to its limit; what is left of it."""
-    while spare > 0 and (growing := [c for c in columns if c.grow and widths[c.key] < limit(c)]):
+    while spare > 0 and (
+        growing := [column for column in columns if column.grow and widths[column.key] < limit(column)]
+    ):
         for column in growing:
             step = min(column.grow, spare, limit(column) - widths[column.key])
             widths[column.key] += step

@@ -40,7 +40,7 @@ def draw(
     canvas = Canvas(np.full((height, width), " ", dtype="<U1"), np.zeros((height, width), dtype=np.int64))
     if not width or not height:
         return Picture(canvas.chars, canvas.inks, Frame(0, 0, height, width, (0.0, 1.0), (0.0, 1.0)))
-    curves = [scaled_curve(s, log_x, log_y) for s in series]
+    curves = [scaled_curve(each, log_x, log_y) for each in series]
     levels = [(line.name, scaled(line.y, log_y)) for line in lines]
     x_lo, x_hi = x_extent([curve.x for curve in curves], scaled_range(x_range, log_x))
     focused = [curve for curve, s in zip(curves, series, strict=True) if not s.faint] if focus else None
