@@ -14,6 +14,7 @@ import pytest
 from engine import spec
 from engine.presets.tuned import Tuned, list_tuned
 from engine.reports.stats.numbers import p_text
+from engine.spec.settings import flat
 from engine.store.archives.format import reading
 from engine.store.archives.unpacking import look_into
 from tests.tui.cli.calls import call
@@ -103,32 +104,35 @@ def test_every_number_of_the_summary_stands_in_a_section_that_its_row_names() ->
     assert checked > 20
 
 
-def test_closed_forms_of_ml_1m_stand_with_the_settings_that_validation_chose() -> None:
-    def best(path: Path) -> dict[str, str]:
-        levels: dict[str, float] = {}
+def test_closed_forms_stand_with_the_settings_that_validation_chose() -> None:
+    def best(path: Path) -> dict[tuple[str, str], str]:
+        levels: dict[tuple[str, str], float] = defaultdict(float)
         for e, result in runs_of(path):
-            if e.data.name == "ml-1m":
-                levels[e.backbone.name] = max(levels.get(e.backbone.name, 0.0), result["valid"]["ndcg@10"])
-        return {name: f"{level:.6f}" for name, level in levels.items()}
+            place = e.data.name, e.backbone.name
+            levels[place] = max(levels[place], result["valid"]["ndcg@10"])
+        return {place: f"{level:.6f}" for place, level in levels.items() if place[0] != "ml-100k"}
 
     trials = DOCS / "results" / "closed-forms-trials.zip"
     assert all("test" not in result or not result["test"] for _, result in runs_of(trials))
+    assert {e.data.name for e, _ in runs_of(trials)} == {"ml-1m", "amazon-beauty"}
     assert best(DOCS / "results" / "closed-forms.zip") == best(trials)
 
 
-def test_every_number_of_svd_gcn_is_that_of_an_archived_run() -> None:
-    kept = set()
+def test_every_number_of_a_graph_model_is_that_of_an_archived_run_with_these_settings() -> None:
+    kept = {}
     for e, result in runs_of(DOCS / "results" / "graph-models.zip"):
-        settings = e.backbone
-        if isinstance(settings, spec.JGCF):
-            continue
-        assert isinstance(settings, spec.SVDGCN | spec.SVDGCNS)
-        epochs = f"{result['epochs']}, {result['best_epoch']}" if settings.is_trained else "–"
+        assert (e.data.name, e.seed, e.evaluate.test) == ("amazon-beauty", 0, True)
+        epochs = f"{result['epochs']}, {result['best_epoch']}" if e.backbone.is_trained else "–"
         test = f"{printed(result['test']['ndcg@10'])} / {printed(result['test']['hr@10'])}"
-        numbers = f"{settings.k}, {settings.beta:g}, {settings.alpha:g}"
-        kept.add((f"`{settings.name}`", numbers, epochs, printed(result["valid"]["ndcg@10"]), test))
-    _, *rows = tables("SVD-GCN on amazon-beauty")[0]
-    assert set(map(tuple, rows)) == kept
+        name = e.backbone.name if e.method == "id" else e.method
+        kept[f"`{name}`", epochs, printed(result["valid"]["ndcg@10"]), test] = flat(e)
+    _, *rows = tables("Graph models on amazon-beauty")[0]
+    assert len(rows) == len(kept)
+    for model, chosen, epochs, valid, test, _ in rows:
+        settings = kept[model, epochs, valid.strip("*"), test]
+        for name, value in (word.split("=") for word in chosen.split() if chosen != "preset"):
+            (found,) = {found for full, found in settings.items() if full == name or full.endswith(f".{name}")}
+            assert float(found) == float(value), (model, name)
 
 
 def test_every_number_of_the_side_by_side_is_that_of_an_archived_run() -> None:
@@ -269,16 +273,6 @@ def test_a_verdict_on_runs_of_unequal_length_is_withheld_by_name(tmp_path: Path)
     assert "0.16 for id-norm, 0.8 for the others" in unequal["verdict"]
     assert not equal["withheld"]
     assert {arm["arm"]: arm["outcome"] for arm in equal["arms"]}["tf-llmer/full"] is not None
-
-
-def test_the_number_of_jgcf_is_that_of_its_archived_run() -> None:
-    ((e, result),) = [run for run in runs_of(DOCS / "results" / "graph-models.zip") if run[0].backbone.name == "jgcf"]
-    (_, row), *_ = tables("JGCF on amazon-beauty")
-    test = f"{printed(result['test']['ndcg@10'])} / {printed(result['test']['hr@10'])}"
-    best = f"{result['epochs']}, {result['best_epoch']}"
-    assert row == ["`jgcf`", best, printed(result["valid"]["ndcg@10"]), test]
-    assert (e.data.name, e.train.lr, e.seed) == ("amazon-beauty", 0.005, 0)
-    assert isinstance(e.backbone, spec.JGCF) and e.backbone.reg == 0.001
 
 
 def test_every_number_of_a_sequential_backbone_is_that_of_an_archived_run() -> None:
