@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -125,9 +126,10 @@ def matrix_of(cells: Sequence[CellState]) -> StudyMatrix:
     backbones = tuple(dict.fromkeys(str(cell.axes["backbone"]) for cell in cells))
     arms = list(dict.fromkeys(str(cell.axes["arm"]) for cell in cells))
     by_place: dict[str, dict[tuple[str, str], list[CellState]]] = {}
+    short = _short_names(cells)
     for cell in cells:
         rows = by_place.setdefault(_place(cell.axes), {})
-        rows.setdefault((str(cell.axes["arm"]), _rest(cell.axes)), []).append(cell)
+        rows.setdefault((str(cell.axes["arm"]), _rest(cell.axes, short)), []).append(cell)
     lines: list[MatrixLine] = []
     for place, rows in by_place.items():
         lines.append(MatrixLine(place, place))
@@ -147,6 +149,13 @@ def _place(axes: Mapping[str, Any]) -> str:
     return " · ".join(str(axes[axis]) for axis in _PLACE if axes.get(axis) is not None)
 
 
-def _rest(axes: Mapping[str, Any]) -> str:
-    """Settings that are axes."""
-    return " ".join(f"{axis}={text_of(value)}" for axis, value in axes.items() if axis not in _NAMED)
+def _short_names(cells: Sequence[CellState]) -> dict[str, str]:
+    """The settings that are axes, each by its last word where no other has it, as the table of runs names them."""
+    names = dict.fromkeys(axis for cell in cells for axis in cell.axes if axis not in _NAMED)
+    last = {name: name.rpartition(".")[2] for name in names}
+    shared = Counter(last.values())
+    return {name: word if shared[word] == 1 else name for name, word in last.items()}
+
+
+def _rest(axes: Mapping[str, Any], short: Mapping[str, str]) -> str:
+    return " ".join(f"{short[axis]}={text_of(value)}" for axis, value in axes.items() if axis in short)

@@ -14,7 +14,8 @@ from engine.queue.studies import submit
 from engine.reports.render import regime_text
 from engine.store import Run, Store, list_runs, open_store
 from engine.views.first_look import FIRST_LOOK, closing_line
-from engine.views.study_page import study_outcome, study_page
+from engine.views.study import CellState
+from engine.views.study_page import matrix_of, study_outcome, study_page
 from engine.views.verdicts import judged
 from tests.tui.app.bench import EPOCHS, app_of, id_of, opened, press, quiet, screen_text, until
 from tests.tui.cli.calls import call
@@ -70,6 +71,14 @@ def test_the_matrix_has_every_cell_in_its_place(mine: Store) -> None:
     assert states["tf-llmer/no-both"] == [["running", "queued", "queued"], ["queued"] * 3]
     assert sum(len(cells) for line in lines for cells in line.cells) == 18 == sum(page.state.counts.values())
     assert set(page.finished) == {id_of(n) for n in (0, 1, 2, 3, 4, 5)}
+
+
+def test_settings_in_the_matrix_go_by_their_last_word_unless_two_have_it() -> None:
+    places = {"dataset": "demo", "backbone": "sasrec", "arm": "id", "seed": 0}
+    axes = [{"table.row_length": "id"}, {"table.inject.kind": "linear", "embedding.post.kind": "ace"}]
+    cells = [CellState({**places, **own}, "", "missing", None, "", None, 1, None) for own in axes]
+    _, *lines = matrix_of(cells).lines
+    assert [line.name for line in lines] == ["id row_length=id", "id table.inject.kind=linear embedding.post.kind=ace"]
 
 
 def test_a_study_that_never_ran_or_is_unknown_says_so(mine: Store) -> None:
