@@ -165,7 +165,7 @@ class Worker:
     def _place(self) -> bool:
         """Fill the free places with queued runs; whether any was taken."""
         taken = False
-        while rows.anything_queued(self._store, self._wishes) and self._offers([]) and self._executor.ready():
+        while self._offers([]) and rows.anything_queued(self._store, self._wishes) and self._executor.ready():
             claimed = self._claim()
             if not claimed:
                 return taken
