@@ -113,7 +113,7 @@ def run(folder: RunFolder, device: str | None = None) -> int:
         recorder.start(attempt, os.getpid(), psutil.Process().create_time())
         experiment: spec.Experiment | None = None
         try:
-            warm_up("engine.training.run")  # takes a while: the start is told first
+            warm_up("engine.training.run", lean=True)  # takes a while: the start is told first
             from engine.training.run import carry_out
 
             experiment = _placed(folder, device, before)

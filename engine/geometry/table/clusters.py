@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from engine.geometry.table.rows import Array, IntArray, Rows
+from engine.warmup import collector_at_rest
 
 _STARTS = 10
 _SAMPLE = 10_000
@@ -20,8 +21,9 @@ def angular_clusters(unit: Rows, k: int, seed: int = 0) -> IntArray:
 
     Over 10,000 rows the clusters are those of so many, drawn at random, and every row goes to the nearest centre.
     """
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
+    with collector_at_rest():
+        from sklearn.cluster import KMeans
+        from sklearn.exceptions import ConvergenceWarning
 
     n = len(unit)
     draw = np.random.default_rng(seed)
