@@ -10,9 +10,9 @@ optimiser steps, with the evaluation beside it. `peak_share` is the arithmetic o
 real positions only) over what the device reaches on a square product in float32. Runs an hour are of so many
 processes at once, each with steps and evaluation, `train.epochs` epochs a run.
 
-`options` are steps in ways that the program does not take: autocast to bf16, and on a card TF32, `torch.compile` of the
-backbone, and CUDA graphs by it; each with its seconds an epoch and its validation NDCG@10 behind them, beside those of
-float32, or with what it failed with. `devices` are whole runs (`engine.job`) on one device and on `--devices`.
+`options` are steps in ways that the program does not take: the backbone in bf16 by autocast, and on a card TF32,
+`torch.compile` of the backbone, and CUDA graphs by it; each with its seconds an epoch and its validation NDCG@10
+behind them, beside those of float32, or with what it failed with. `devices` are whole runs (`engine.job`) on one device and on `--devices`.
 `catalogue` is the exact cross-entropy over a million items against its three bare products. Prints JSON.
 """
 
@@ -128,8 +128,8 @@ OPTIONS = ("float32", "tf32", "bf16 autocast", "compiled", "cuda graphs")
 
 
 def prepared(option: str, model: Any, device: torch.device) -> AbstractContextManager[object]:
-    """The model's backbone as the option has it; inside the context its steps are taken. ValueError for an option that
-    the device does not have."""
+    """The model as the option has it; inside the context its steps are taken. ValueError for an option that the device
+    does not have."""
     if option in ("tf32", "compiled", "cuda graphs") and device.type != "cuda":
         raise ValueError("for cards only")
     if option == "compiled":
@@ -139,8 +139,19 @@ def prepared(option: str, model: Any, device: torch.device) -> AbstractContextMa
     elif option == "tf32":
         return tf32()
     elif option == "bf16 autocast":
-        return torch.autocast(device.type, dtype=torch.bfloat16)
+        model.backbone.encode = in_bf16(model.backbone.encode, device)
     return nullcontext()
+
+
+def in_bf16(encode: Callable[..., torch.Tensor], device: torch.device) -> Callable[..., torch.Tensor]:
+    """The backbone under autocast, each time in a context of its own and backwards outside of it: autocast keeps the
+    bf16 copy of a weight as long as its context lasts, whatever the optimiser does to the weight meanwhile."""
+
+    def cast(*values: Any) -> torch.Tensor:
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            return encode(*values).float()
+
+    return cast
 
 
 @contextmanager

@@ -81,8 +81,8 @@ def warm_up(*modules: str, lean: bool = False) -> None:
     """Import torch, then these modules, in a process that has not imported torch yet.
 
     polars is left until it is used: it starts threads, which a fork would lose, and generated data has no use for it.
-    With `lean`, for one run whose start is waited for, so is `scipy.stats`, of which scikit-learn takes names that no run
-    calls. Where a package of somebody else's is installed, whose code may, it is imported.
+    With `lean`, for one run whose start is waited for, so is `scipy.stats`, of which scikit-learn takes names that no
+    run calls; not where a package of somebody else's is installed, whose code may.
     """
     if "torch" in sys.modules:
         return
