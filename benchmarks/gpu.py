@@ -12,8 +12,9 @@ processes at once, each with steps and evaluation, `train.epochs` epochs a run.
 
 `options` are steps in ways that the program does not take: the backbone in bf16 by autocast, and on a card TF32,
 `torch.compile` of the backbone, and CUDA graphs by it; each with its seconds an epoch and its validation NDCG@10
-behind them, beside those of float32, or with what it failed with. `devices` are whole runs (`engine.job`) on one device and on `--devices`.
-`catalogue` is the exact cross-entropy over a million items against its three bare products. Prints JSON.
+behind them, beside those of float32, or with what it failed with. `devices` are whole runs (`engine.job`) on one
+device and on `--devices`. `catalogue` is the exact cross-entropy over a million items against its three bare products.
+Prints JSON.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from engine.data import Sequences
 from engine.data.cases import Cases
 from engine.metrics.results import NO_TARGET
 from engine.models.base import InnerProducts, Scorer, Trained
+from engine.models.transfer import sent
 from engine.training.softmax import LN_2, LOG2_E, bounded
 
 BLOCK = 512
@@ -66,7 +67,7 @@ def ranked(scorer: Scorer, cases: Cases, mask_seen: bool) -> Ranked:
     ranks, costs = [], []
     for part, scores, small in scored(scorer, cases):
         n_items = scores.shape[1]
-        target = torch.from_numpy(part.targets).to(scores.device)[:, None]
+        target = sent(part.targets, scores.device)[:, None]
         wanted = scores.gather(1, target)
         spare = torch.empty_like(scores)
         costs.append((_log2_sums(scores, spare, small) - wanted).sum(dtype=torch.float64))
@@ -117,7 +118,7 @@ def _log2_sums(scores: Tensor, spare: Tensor, small: bool) -> Tensor:
 def leave_out_history(scores: Tensor, cases: Cases) -> None:
     """Set the scores [B, n] of each case's earlier items to -inf."""
     row = np.repeat(np.arange(len(cases)) * scores.shape[1], np.diff(cases.history.offsets))
-    scores.view(-1).index_fill_(0, torch.from_numpy(row + cases.history.items).to(scores.device), -torch.inf)
+    scores.view(-1).index_fill_(0, sent(row + cases.history.items, scores.device), -torch.inf)
 
 
 def per_user(cases: Cases, ranks: Ranks, n_users: int) -> Ranks:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from engine.data.arrays import IntArray
 from engine.data.cases import Cases
 from engine.models.base import Criterion, InnerProducts
 from engine.models.bipartite import BipartiteGraph
+from engine.models.transfer import sent
 
 _ORDER, _NEGATIVES = 0, 1  # streams of the random generator
 
@@ -120,8 +120,8 @@ class EdgeTrained(ABC):
         all of them penalised rows."""
         rows = self.rows()
         device = rows.users.device
-        of = [torch.from_numpy(batch.users).to(device), torch.from_numpy(batch.targets).to(device)]
-        negatives = None if batch.negatives is None else torch.from_numpy(batch.negatives).to(device)
+        of = [sent(batch.users, device), sent(batch.targets, device)]
+        negatives = None if batch.negatives is None else sent(batch.negatives, device)
         value = criterion(self.query(F.embedding(of[0], rows.users)), rows.items, of[1], negatives)
         extra = self.extra_loss(rows, of[0], of[1], negatives)
         if extra is not None:
@@ -141,6 +141,6 @@ class EdgeTrained(ABC):
         rows = self.rows()
 
         def queries(cases: Cases) -> Tensor:
-            return self.query(rows.users[torch.from_numpy(cases.users).to(rows.users.device)])
+            return self.query(rows.users[sent(cases.users, rows.users.device)])
 
         return InnerProducts(rows.items, queries, rows.users.shape[1], self.temperature())

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine import spec
+from engine.models.transfer import sent
 
 _ROUNDS = 10  # of k-means
 
@@ -83,7 +84,7 @@ class Reconstruction(Guide):
         if not self.training:
             return users, items, None
         total = len(users) + len(items)
-        masked = torch.randperm(total)[: max(1, int(total * self.share))].to(users.device)
+        masked = sent(torch.randperm(total)[: max(1, int(total * self.share))], users.device)
         hidden = torch.zeros(total, 1, dtype=torch.bool, device=users.device)
         hidden[masked] = True
         rows = torch.where(hidden, self.token, torch.cat([users, items]))
@@ -112,7 +113,7 @@ class Disentanglement(Guide):
     def forward(self, rows: GuidedRows) -> Tensor:
         """See `Guide`."""
         chosen = torch.cat([rows.of.unique(), rows.targets.unique() + len(rows.users)])
-        chosen = chosen[torch.randperm(len(chosen))[: self.sampled].to(chosen.device)]
+        chosen = chosen[sent(torch.randperm(len(chosen))[: self.sampled], chosen.device)]
         both = rows.nodes(chosen)
         specific, shared = zip(*(self.parts(side, of) for side, of in enumerate(both)), strict=True)
         cost = sum(

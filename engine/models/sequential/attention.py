@@ -71,7 +71,7 @@ def _real_keys(group: Group) -> Tensor | None:
     if group.slots is None:
         return None
     real = torch.zeros(group.count * group.length, dtype=torch.bool, device=group.slots.device)
-    real[group.slots] = True
+    real.index_fill_(0, group.slots, value=True)
     return real.view(group.count, 1, 1, group.length)
 
 

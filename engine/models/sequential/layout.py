@@ -13,6 +13,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from engine.models.transfer import sent
+
 _SLACK = 0.75  # windows of at least this share of their group's longest join the group
 
 
@@ -100,7 +102,7 @@ class _Places:
         return _Places(real.nonzero()[:, 0], source, (~real).nonzero()[:, 0])
 
     def to(self, device: torch.device) -> _Places:
-        return _Places(*(None if each is None else each.to(device) for each in (self.slots, self.source, self.gaps)))
+        return _Places(*(None if each is None else sent(each, device) for each in (self.slots, self.source, self.gaps)))
 
 
 @dataclass(frozen=True)
@@ -131,17 +133,17 @@ class Layout:
     @cached_property
     def used(self) -> Tensor | None:
         """[N] indices in 0..T-1, ascending, of the positions whose representations are used; None: all of them."""
-        return None if self.chosen is None else self.chosen.to(self.device)
+        return None if self.chosen is None else sent(self.chosen, self.device)
 
     @cached_property
     def last(self) -> Tensor:
         """[B] index in 0..T-1 of each window's last item."""
-        return (self.lengths.cumsum(0) - 1).to(self.device)
+        return sent(self.lengths.cumsum(0) - 1, self.device)
 
     @cached_property
     def positions(self) -> Tensor:
         """[T] place of each item in its window, from 0."""
-        return self._place.to(self.device)
+        return sent(self._place, self.device)
 
     @cached_property
     def _owner(self) -> Tensor:
@@ -174,7 +176,7 @@ class Layout:
 
     def windows(self) -> Tensor:
         """[T] the window of each item."""
-        return self._owner.to(self.device)
+        return sent(self._owner, self.device)
 
     def from_end(self) -> Tensor:
         """[T] how many items of its window stand behind each: right-aligned positions, 0 for the last."""
@@ -210,4 +212,5 @@ class _Used:
         owner, positions, sizes = (each[begin:end] for each in (self.window, self.positions, self.sizes))
         slots = (owner - first) * width + torch.arange(begin, end) - self.bounds[owner]
         last_only = bool((positions == sizes - 1).all())
-        return Asked(begin, end, width, slots.to(device), positions.to(device), sizes.to(device), last_only)
+        slots, positions, sizes = sent(slots, device), sent(positions, device), sent(sizes, device)
+        return Asked(begin, end, width, slots, positions, sizes, last_only)

@@ -26,6 +26,7 @@ from engine.models.sequential.layout import Layout
 from engine.models.sequential.similar_users import SimilarUsers
 from engine.models.sequential.views import TwoReadings
 from engine.models.table_recommender import TableRecommender, table_of
+from engine.models.transfer import sent
 
 LookUp: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """Rows of items [n, d] and items [T] -> the rows of these items [T, d]."""
@@ -120,10 +121,10 @@ class SequentialRecommender(TableRecommender):
         device = self.table.weight.device
         layout = Layout.of(torch.from_numpy(batch.lengths), device, torch.from_numpy(batch.at))
         if batch.times is not None:
-            layout = replace(layout, times=torch.from_numpy(batch.times).to(device))
-        masked = None if batch.masked is None else torch.from_numpy(batch.masked).to(device)
-        items, targets = torch.from_numpy(batch.items).to(device), torch.from_numpy(batch.targets).to(device)
-        negatives = None if batch.negatives is None else torch.from_numpy(batch.negatives).to(device)
+            layout = replace(layout, times=sent(batch.times, device))
+        masked = None if batch.masked is None else sent(batch.masked, device)
+        items, targets = sent(batch.items, device), sent(batch.targets, device)
+        negatives = None if batch.negatives is None else sent(batch.negatives, device)
         asked = None
         if self._row_by_row and negatives is not None:  # items are numbered among those that the batch asks for
             asked, places = torch.cat([items, targets, negatives.flatten()]).unique(return_inverse=True)
@@ -133,7 +134,7 @@ class SequentialRecommender(TableRecommender):
         h = self.represent(rows, items, layout, masked)
         value = criterion(h, scoring, targets, negatives)
         if self.tutor is not None:
-            of = torch.from_numpy(batch.places).to(device)
+            of = sent(batch.places, device)
             items = scoring[:, : self._columns(scoring)]
             value = value + self.tutor(StudentRows(None, items, h, scoring, of, targets, negatives))
         for extra in (self.table.extra_loss(scoring, targets), self._distilled(rows, batch)):
@@ -155,8 +156,8 @@ class SequentialRecommender(TableRecommender):
     def _states(self, rows: Tensor, histories: Sequences) -> Tensor:
         """The states [B, d] behind histories, none of which is empty."""
         items, lengths, times = tails(histories, np.arange(len(histories)), self.history_length)
-        when = None if times is None else torch.from_numpy(times).to(rows.device)
-        return self.after(rows, torch.from_numpy(items).to(rows.device), torch.from_numpy(lengths), when)
+        when = None if times is None else sent(times, rows.device)
+        return self.after(rows, sent(items, rows.device), torch.from_numpy(lengths), when)
 
     def scorer(self) -> InnerProducts:
         """See `Trained`."""
@@ -172,8 +173,8 @@ class SequentialRecommender(TableRecommender):
                 read, masks = read - sizes + 1, torch.from_numpy(sizes)
                 length -= 0 if cases.continues is None else self._longest_run - 1
             items, lengths, times = tails(cases.history, read, length)
-            when = None if times is None else torch.from_numpy(times).to(rows.device)
-            histories = torch.from_numpy(items).to(rows.device), torch.from_numpy(lengths)
+            when = None if times is None else sent(times, rows.device)
+            histories = sent(items, rows.device), torch.from_numpy(lengths)
             asked = torch.from_numpy(run), torch.from_numpy(back)
             return self.after(rows, *histories, when, asked=asked, masks=masks)
 
@@ -233,13 +234,13 @@ class SequentialRecommender(TableRecommender):
         window = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
         place = torch.arange(len(window)) - (sizes.cumsum(0) - sizes)[window]
         masked = place >= lengths[order][window]  # never true without an extra slot
-        source = torch.where(masked, 0, starts[order][window] + place).to(items.device)
+        source = sent(torch.where(masked, 0, starts[order][window] + place), items.device)
         if times is not None:
             layout = replace(layout, times=times[source])
-        h = self.represent(rows, items[source], layout, masked.to(items.device) if cloze else None)
+        h = self.represent(rows, items[source], layout, sent(masked, items.device) if cloze else None)
         back = torch.empty_like(given)
         back[given] = torch.arange(len(given))
-        return h[back.to(items.device)]
+        return h[sent(back, items.device)]
 
 
 def build(

@@ -13,6 +13,7 @@ from engine import spec
 from engine.data import Sequences
 from engine.data.arrays import IntArray
 from engine.data.windows import gather
+from engine.models.transfer import sent
 
 _CELLS = 1 << 24
 """Cosines that are computed at once."""
@@ -56,7 +57,7 @@ class SimilarUsers:
         teachers, which = np.unique(self.nearest[learners], return_inverse=True)
         with torch.no_grad():
             taught = states(self._histories(teachers))
-            wanted = F.embedding(torch.from_numpy(which.reshape(len(learners), -1)).to(taught.device), taught).mean(1)
+            wanted = F.embedding(sent(which.reshape(len(learners), -1), taught.device), taught).mean(1)
         return (states(self._histories(learners)) - wanted).square().mean(1).sum() * self._weight
 
     def _histories(self, places: IntArray) -> Sequences:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from engine import spec
 from engine.models.dropout import Dropout
 from engine.models.sequential.layout import Layout
+from engine.models.transfer import sent
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Readout(nn.Module):
         """States of the places [T, d] -> [N, d] with each used place as the last item, its whole window as all."""
         window, last = layout.windows(), layout.used
         asked = torch.arange(len(states), device=states.device) if last is None else last
-        sizes = layout.lengths.to(states.device)[window[asked]]
+        sizes = sent(layout.lengths, states.device)[window[asked]]
         reader = torch.repeat_interleave(torch.arange(len(asked), device=states.device), sizes)
         first = layout.last[window[asked]] + 1 - sizes
         read = torch.arange(len(reader), device=states.device) + (first - (sizes.cumsum(0) - sizes))[reader]
