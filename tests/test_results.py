@@ -244,11 +244,18 @@ def spread(numbers: dict[str, Any], digits: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("study", "heading"),
-    [("settle-screen", "Where the claim stands"), ("settle-beauty", "The claim on amazon-beauty, early in training")],
+    ("study", "stem", "heading"),
+    [
+        ("settle-screen", "settle-screen", "Where the claim stands"),
+        ("settle-beauty", "settle-beauty", "The claim on amazon-beauty, early in training"),
+        ("settle-beauty", "settle-beauty-gru4rec", "GRU4Rec on amazon-beauty: one seed"),
+        ("settle-ml-1m", "settle-ml-1m", "The claim on ml-1m, where norms differ: one seed"),
+    ],
 )
-def test_a_table_by_regime_is_what_a_command_says_of_its_archive(tmp_path: Path, study: str, heading: str) -> None:
-    archive = DOCS / "results" / f"{study}.zip"
+def test_a_table_by_regime_is_what_a_command_says_of_its_archive(
+    tmp_path: Path, study: str, stem: str, heading: str
+) -> None:
+    archive = DOCS / "results" / f"{stem}.zip"
     assert call(tmp_path, "import", "archive", str(archive)).returncode == 0
     done = call(tmp_path, "verdict", study, "--by-regime", "--json")
     (comparison,) = json.loads(done.stdout)
