@@ -294,7 +294,7 @@ def test_identity_ignores_seed_names_and_the_vectors_of_an_id_table(data_root: P
         (
             {"sets": ["evaluate=1"]},
             "--set evaluate: a group of settings, not one value (there are evaluate.mask_seen, evaluate.test, "
-            "evaluate.curvature)",
+            "evaluate.every, evaluate.curvature)",
         ),
         ({"sets": ["train.lr=-1"]}, "--set train.lr: input should be greater than 0, not '-1'"),
         (

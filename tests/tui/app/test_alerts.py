@@ -168,6 +168,7 @@ def test_a_terminal_gets_them(filled: Path, kept: str | None, environ: dict[str,
         cwd=str(filled.parent),
         env={**clean, "TERM": "xterm-256color", **environ},
         dimensions=(24, 80),
+        use_poll=True,
     )
     try:
         child.expect(b"10 runs", timeout=60)

@@ -21,7 +21,7 @@ class Tty:
         self._screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self._screen)
         self.child = pexpect.spawn(
-            words[0], list(words[1:]), cwd=str(folder), env=environment, dimensions=(lines, columns)
+            words[0], list(words[1:]), cwd=str(folder), env=environment, dimensions=(lines, columns), use_poll=True
         )
 
     @property

@@ -227,7 +227,7 @@ def test_a_real_bash_completes(folder: Path, tmp_path: Path) -> None:
     )
     bash = pexpect.spawn(
         "bash", ["--noprofile", "--rcfile", str(tmp_path / "rc"), "-i"], cwd=str(folder), env=env, encoding="utf-8",
-        timeout=60, dimensions=(40, 200),
+        timeout=60, dimensions=(40, 200), use_poll=True,
     )  # fmt: skip
     bash.expect_exact("> ")
     for typed, line in (

@@ -174,7 +174,12 @@ def test_purging_asks_first_in_a_terminal(cli: Cli) -> None:
     for answer, left in (("n", 1), ("y", 0)):
         code = "from tfllmer_tui.cli import main; main()"
         child = pexpect.spawn(
-            sys.executable, ["-c", code, "trash", "purge"], cwd=str(cli.folder), encoding="utf-8", timeout=120
+            sys.executable,
+            ["-c", code, "trash", "purge"],
+            cwd=str(cli.folder),
+            encoding="utf-8",
+            timeout=120,
+            use_poll=True,
         )
         child.expect(r"Delete 1 run for good, with all files \(" + run)
         child.sendline(answer)

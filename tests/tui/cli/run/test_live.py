@@ -18,7 +18,13 @@ CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 def terminal(folder: Path, *words: str) -> "pexpect.spawn[str]":
     return pexpect.spawn(
-        sys.executable, [*RUN, *words], cwd=str(folder), dimensions=(24, 80), encoding="utf-8", timeout=90
+        sys.executable,
+        [*RUN, *words],
+        cwd=str(folder),
+        dimensions=(24, 80),
+        encoding="utf-8",
+        timeout=90,
+        use_poll=True,
     )
 
 
