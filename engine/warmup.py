@@ -65,13 +65,11 @@ class _Name:
 
 @contextmanager
 def collector_at_rest() -> Iterator[None]:
-    """For imports: the garbage collector looks at nothing meanwhile (.4 CPU seconds for torch), nor later at what they
-    leave, which stays."""
+    """For imports, at which the garbage collector looks at everything again and again and finds nothing."""
     was_at_work = gc.isenabled()
     gc.disable()
     try:
         yield
-        gc.freeze()
     finally:
         if was_at_work:
             gc.enable()
@@ -94,6 +92,7 @@ def warm_up(*modules: str, lean: bool = False) -> None:
             put_off("scipy.stats", _LaterByName)
         for name in modules:
             importlib.import_module(name)
+    gc.freeze()  # what has been imported stays: no collection looks at it
 
 
 def put_off(name: str, kind: type[_Later] = _Later) -> None:

@@ -55,3 +55,12 @@ def test_nothing_is_left_out_where_a_package_of_others_is_installed(tmp_path: Pa
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text("[tfllmer.losses]\nmine = theirs:Mine\n")
     assert _said(_LEAN, "import scipy.stats; print(type(scipy.stats).__name__)", path=tmp_path) == "module"
+
+
+def test_an_import_in_a_process_that_goes_on_freezes_nothing() -> None:
+    """What is frozen is never collected: a process that clusters again and again would keep all that it drops."""
+    clustered = (
+        "from engine.geometry.table.clusters import angular_clusters; from engine.geometry.table.rows import Rows"
+    )
+    rows = "import gc, numpy as np; angular_clusters(Rows.of(np.eye(8), unit=True), 2)"
+    assert _said(clustered, rows, "print(gc.get_freeze_count(), gc.isenabled())") == "0 True"
