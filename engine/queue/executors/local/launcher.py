@@ -107,7 +107,10 @@ class Launcher:
 
     def wait(self, seconds: float) -> None:
         """Sleep, but not longer than until a server says something."""
-        ready, _, _ = select.select([server.answers for server in self._servers], [], [], seconds)
+        poll = select.poll()  # select() takes no descriptor above 1023
+        for server in self._servers:
+            poll.register(server.answers, select.POLLIN)
+        ready = {descriptor for descriptor, _ in poll.poll(seconds * 1000)}
         for server in [server for server in self._servers if server.answers in ready]:
             answers = server.read()
             if answers is None:
