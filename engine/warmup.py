@@ -8,9 +8,10 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
+
+from engine.installed import any_entries
 
 
 class _Later(ModuleType):
@@ -84,7 +85,7 @@ def warm_up(*modules: str, lean: bool = False) -> None:
     """
     if "torch" in sys.modules:
         return
-    lean = lean and not any(group.startswith("tfllmer.") for group in entry_points().groups)
+    lean = lean and not any_entries()
     with collector_at_rest():
         importlib.import_module("torch")
         put_off("polars")  # behind torch, which looks into every module that there is

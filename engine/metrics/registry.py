@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 
 from engine.errors import UserError, nearest
+from engine.installed import entries
 from engine.metrics import formulas
 from engine.metrics.kinds import TOP, CurveMeasure, ListMeasure, Measure, Metric, RankMeasure
 
@@ -136,9 +137,7 @@ def measures() -> Mapping[str, Measure]:
 
 
 def _installed() -> Iterator[tuple[str, str, object]]:
-    from importlib.metadata import entry_points
-
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+    for entry in entries(GROUP):
         package = entry.dist.name if entry.dist else "an unknown package"
         try:
             yield entry.name, package, entry.load()

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import entry_points
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args
 
 from pydantic import Field, GetCoreSchemaHandler
@@ -18,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema
 
 from engine.errors import UserError
+from engine.installed import entries
 from engine.spec.part import Part
 
 P = TypeVar("P", bound=Part)
@@ -50,7 +50,7 @@ class Kinds(Mapping[str, type[P]], Generic[P]):
     @cached_property
     def _parts(self) -> dict[str, type[P]]:
         parts = dict(self._own)
-        for entry in entry_points(group=self.group):
+        for entry in entries(self.group):
             where = f"{entry.value} (entry point {entry.name} of {self.group})"
             try:
                 part = entry.load()

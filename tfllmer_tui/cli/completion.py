@@ -140,10 +140,10 @@ def _ablations(context: Any, incomplete: str) -> Words:
 
 
 def _backbones(context: Any, incomplete: str) -> Words:
-    from importlib.metadata import entry_points
+    from engine.installed import entries
 
     yield from _presets("backbone")(context, incomplete)
-    yield from ((entry.name, entry.value) for entry in entry_points(group="tfllmer.models"))
+    yield from ((entry.name, entry.value) for entry in entries("tfllmer.models"))
 
 
 def _datasets(context: Any, incomplete: str) -> Words:

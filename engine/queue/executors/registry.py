@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from engine.errors import UserError, nearest
+from engine.installed import entries
 from engine.queue.executors.base import Executor
 
 GROUP = "tfllmer.executors"
@@ -21,7 +21,7 @@ _BUILT_IN = {
 
 def executor_names() -> list[str]:
     """What `--on` takes, the built-in ones first."""
-    return [*_BUILT_IN, *sorted({entry.name for entry in entry_points(group=GROUP)} - _BUILT_IN.keys())]
+    return [*_BUILT_IN, *sorted({entry.name for entry in entries(GROUP)} - _BUILT_IN.keys())]
 
 
 @cache
@@ -32,7 +32,7 @@ def executor_class(name: str) -> type[Executor]:
         module, _, attribute = _BUILT_IN[name].partition(":")
         found = getattr(import_module(module), attribute)
         return found
-    for entry in entry_points(group=GROUP, name=name):
+    for entry in (entry for entry in entries(GROUP) if entry.name == name):
         where = f"{entry.value} (entry point {entry.name} of {GROUP})"
         try:
             loaded = entry.load()
