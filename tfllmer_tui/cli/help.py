@@ -89,6 +89,27 @@ class CommandGroup(TyperGroup):
                 del self.__dict__["commands"]
 
 
+class LateType:
+    """A value that is absent, or of its type already, needs nothing of pydantic, with which typer reads the others: to
+    import it is a tenth of most commands."""
+
+    def __init__(self, descriptor: Any) -> None:
+        self.descriptor = descriptor
+        self._real: Any = None
+
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
+        """As `typer._coercion.RuntimeParam` has it."""
+        if value is None or type(value) is self.descriptor.annotation:
+            return () if value is None and (param.multiple or param.nargs == -1) else value
+        if self.descriptor.annotation == list[str] and all(type(each) is str for each in value):
+            return list(value)
+        if self._real is None:
+            from typer._coercion import build_runtime_param
+
+            self._real = build_runtime_param(self.descriptor)
+        return self._real.coerce(value, param=param, ctx=ctx)
+
+
 def _listed(info: CommandInfo) -> Command:
     """A command as its group's page shows it."""
     assert info.callback is not None
@@ -176,6 +197,8 @@ _NUMBERS = {int: "whole number", float: "number"}
 
 def _tidied(params: list[Any], ctx: Any) -> list[Any]:
     for param in params:
+        if getattr(param, "_runtime_param", True) is None:
+            param._runtime_param = LateType(param.type_descriptor)
         if ctx.resilient_parsing:
             take_as_typed(param)
         param.help = _escaped(getattr(param, "help", None))

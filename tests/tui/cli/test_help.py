@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,38 @@ def test_a_page_that_lists_commands_makes_none_and_says_what_they_say(word: str)
         whole.format_help(context, context.make_formatter())
     assert page.getvalue() == expected.getvalue()
     assert list(listing.commands) == list(made)
+
+
+def test_values_are_read_as_typer_reads_them() -> None:
+    from typer._coercion import build_runtime_param
+
+    from tfllmer_tui.cli.app import app_of
+    from tfllmer_tui.cli.help import LateType
+
+    def below(command: Any) -> Iterator[Any]:
+        yield command
+        for each in getattr(command, "commands", {}).values():
+            yield from below(each)
+
+    def outcome(late: Any, param: Any, value: Any) -> object:
+        try:
+            return late.coerce(value, param=param, ctx=context)
+        except typer.BadParameter as error:
+            return str(error)
+
+    root: Any = get_command(app_of())
+    context = typer.Context(root)
+    seen = set()
+    for command in below(root):
+        for param in command.get_params(context):
+            descriptor = param.type_descriptor
+            assert isinstance(param._runtime_param, LateType)
+            theirs, several = build_runtime_param(descriptor), param.multiple or param.nargs == -1
+            for value in (None, param.default, ["7"], ()) if several else (None, param.default, "7", "no", 3, True):
+                given = outcome(LateType(descriptor), param, value)
+                assert given == outcome(theirs, param, value), (command.name, param.name, value)
+                seen.add((str(descriptor.annotation), type(given).__name__))
+    assert {"list", "str", "int", "NoneType", "bool", "float"} <= {kind for _, kind in seen}, seen
 
 
 def test_a_command_line_needs_the_module_of_its_command_alone() -> None:
