@@ -25,14 +25,9 @@ from tfllmer_tui.tui.keys import keys_file, own_keys, take_alt_keys
 from tfllmer_tui.tui.memory import Memory, View
 from tfllmer_tui.tui.messages import DemoRequested, StoreNews
 from tfllmer_tui.tui.navigation import Navigation
+from tfllmer_tui.tui.opening import import_all, opener
 from tfllmer_tui.tui.palette import CONTRAST, DARK, LIGHT, THEMES
 from tfllmer_tui.tui.screens.base import PLACES, READ_ONLY, Page, places
-from tfllmer_tui.tui.screens.geometry import GeometryScreen
-from tfllmer_tui.tui.screens.launch import LaunchScreen
-from tfllmer_tui.tui.screens.leaderboard import LeaderboardScreen
-from tfllmer_tui.tui.screens.queue import QueueScreen
-from tfllmer_tui.tui.screens.runs import RunsScreen
-from tfllmer_tui.tui.screens.studies import StudiesScreen
 from tfllmer_tui.tui.snapshot import StoreSnapshot
 from tfllmer_tui.tui.text import PrintableLines
 from tfllmer_tui.tui.traces import TraceCache
@@ -46,6 +41,8 @@ if TYPE_CHECKING:
 
 SETTLE_S = 15.0
 """How often runs are settled that nobody may be following."""
+AHEAD_S = 2.0
+"""After the first rows, until the screens are imported that one may go to next."""
 
 
 class TfllmerApp(Navigation):
@@ -56,14 +53,7 @@ class TfllmerApp(Navigation):
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
     DEFAULT_MODE = "runs"
-    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
-        "runs": RunsScreen,
-        "leaderboard": LeaderboardScreen,
-        "queue": QueueScreen,
-        "launch": LaunchScreen,
-        "studies": StudiesScreen,
-        "geometry": GeometryScreen,
-    }
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {mode: opener(mode) for mode, _ in PLACES}
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
             Binding(f"{number},alt+{number}", f"go('{mode}')", title, show=False, id=f"go.{mode}")
@@ -138,6 +128,11 @@ class TfllmerApp(Navigation):
             self._alert(ended)
         if before.state != "open" and news.snapshot.state == "open":
             self._settle()
+            self.set_timer(AHEAD_S, self._import_screens)
+
+    @work(thread=True, group="imports", exit_on_error=False)
+    def _import_screens(self) -> None:
+        import_all()
 
     def _settle(self) -> None:
         busy = any(row.status in (RunStatus.RUNNING, "stopping") for row in self.snapshot.rows.values())

@@ -8,16 +8,8 @@ from textual import on
 
 from tfllmer_tui.tui.key_order import KeyOrder
 from tfllmer_tui.tui.messages import LaunchRequested, PlaceChosen
+from tfllmer_tui.tui.opening import opened
 from tfllmer_tui.tui.screens.base import Page
-from tfllmer_tui.tui.screens.compare import CompareScreen
-from tfllmer_tui.tui.screens.geometry import GeometryScreen
-from tfllmer_tui.tui.screens.help import HelpScreen
-from tfllmer_tui.tui.screens.jump import JumpScreen
-from tfllmer_tui.tui.screens.launch import LaunchScreen
-from tfllmer_tui.tui.screens.leaderboard import LeaderboardScreen
-from tfllmer_tui.tui.screens.run import RunScreen
-from tfllmer_tui.tui.screens.runs import RunsScreen
-from tfllmer_tui.tui.screens.study import StudyScreen
 
 
 class Navigation(KeyOrder):
@@ -34,12 +26,10 @@ class Navigation(KeyOrder):
     def action_go(self, mode: str) -> None:
         """To another place, at its first screen; to Geometry with the runs that one is on."""
         here = self.screen
-        about = here.run_ids() if isinstance(here, Page) and not isinstance(here, GeometryScreen) else []
+        about = here.run_ids() if isinstance(here, Page) else []
         self.switch_mode(mode)
-        if about and isinstance(self.screen, GeometryScreen):
-            self.screen.look_at(about)
-        if isinstance(self.screen, LaunchScreen):
-            self.screen.start_typing()
+        if isinstance(self.screen, Page):
+            self.screen.arrive([] if self.screen is here else about)
 
     @on(LaunchRequested)
     def _choose(self) -> None:
@@ -56,34 +46,36 @@ class Navigation(KeyOrder):
 
     def open_run(self, run_id: str) -> None:
         """Show one run."""
-        self.push_screen(RunScreen(run_id))
+        self.push_screen(opened("run", run_id))
 
     def compare(self, run_ids: Sequence[str]) -> None:
         """Show runs side by side."""
-        self.push_screen(CompareScreen(tuple(run_ids)))
+        self.push_screen(opened("compare", tuple(run_ids)))
 
     def show_runs(self, text: str) -> None:
         """The runs that a filter lets through, over the screen that asks; the place Runs keeps its own filter."""
-        self.push_screen(RunsScreen(text))
+        self.push_screen(opened("runs", text))
 
     def show_study(self, name: str) -> None:
         """Everything that is known of one study."""
-        self.push_screen(StudyScreen(name))
+        self.push_screen(opened("study", name))
 
     def show_board(self, study: str) -> None:
         """The leaderboard of one study's runs; the place Leaderboard keeps its own choice."""
-        self.push_screen(LeaderboardScreen(study))
+        self.push_screen(opened("leaderboard", study))
 
     def launch_from(self, run_id: str) -> None:
         """Edit a copy of a run before it is launched."""
-        self.push_screen(LaunchScreen(run_id))
+        self.push_screen(opened("launch", run_id))
 
     def action_help(self) -> None:
         """The keys of where one is."""
+        from tfllmer_tui.tui.screens.help import HelpScreen
+
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(self.screen))
 
     def action_jump(self) -> None:
         """A letter on every pane."""
         if isinstance(self.screen, Page):
-            self.push_screen(JumpScreen(self.screen))
+            self.push_screen(opened("jump", self.screen))

@@ -33,6 +33,19 @@ for words in {commands!r}:
 heavy = {{"torch", "sqlmodel", "sqlalchemy", "alembic", "textual", "polars", "scipy", "engine.queue"}}
 print("HEAVY", sorted(heavy & set(sys.modules)))
 """
+SHORT = READ.replace("heavy = {{", 'heavy = {{"pydantic", "importlib.metadata", ')
+SCREENS = """
+import sys
+from pathlib import Path
+import tfllmer_tui.tui.app
+from tfllmer_tui.tui.opening import SCREENS, import_all, opened
+of = "tfllmer_tui.tui.screens."
+print(sorted(name.removeprefix(of) for name in sys.modules if name.startswith(of)))
+opened("runs")
+print(sorted(set(SCREENS) & {name.removeprefix(of) for name in sys.modules if name.startswith(of)}))
+import_all()
+print(sorted(SCREENS.keys() - {name.removeprefix(of) for name in sys.modules if name.startswith(of)}))
+"""
 
 
 def test_reading_commands_import_neither_sqlalchemy_nor_the_queue(tmp_path: Path) -> None:
@@ -48,3 +61,16 @@ def test_reading_commands_import_neither_sqlalchemy_nor_the_queue(tmp_path: Path
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "HEAVY []"
+
+
+def test_values_that_are_of_their_type_import_nothing_to_be_read(tmp_path: Path) -> None:
+    new_run(open_store(tmp_path / "experiments.db"), seed=0)
+    code = SHORT.format(commands=("runs",))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "HEAVY []"
+
+
+def test_the_first_frame_waits_for_no_screen_but_its_own(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", SCREENS], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["['base', 'overlay']", "['runs']", "[]"]

@@ -143,6 +143,9 @@ class Page(SureTimers, Screen[None]):
     def _offer(self) -> None:
         self.update_offers()
 
+    def arrive(self, run_ids: Sequence[str]) -> None:
+        """For subclasses: one comes here by a key of the places, from a screen that was about these runs."""
+
     def commands(self) -> Iterable[SystemCommand]:
         """Entries of the command palette that make sense here and now."""
         return ()

@@ -97,8 +97,10 @@ class GeometryScreen(ChartKeys):
 
     # -------------------------------------------------------------------------------- which runs
 
-    def look_at(self, run_ids: Sequence[str]) -> None:
-        """Show these runs from now on."""
+    def arrive(self, run_ids: Sequence[str]) -> None:
+        """Show these runs from now on, where there are any."""
+        if not run_ids:
+            return
         self._ids, self._first = list(run_ids)[:MOST], 0
         if self._takes_news:
             self.show_news(self.context.snapshot)

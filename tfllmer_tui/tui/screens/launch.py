@@ -110,6 +110,9 @@ class LaunchScreen(Page):
         if self.focused is None:  # a screen that lay over this one leads back to where one was
             self.start_typing()
 
+    def arrive(self, run_ids: Sequence[str]) -> None:
+        self.start_typing()
+
     def start_typing(self) -> None:
         """Whoever comes here types into the form."""
         if self.is_mounted and not isinstance(self.focused, FormLine):
