@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from engine.metrics import offered
 from engine.records import RunStatus
+from engine.reports.boards.leaderboard import setting
 from engine.reports.stats.paired import mean_difference
 from engine.views.folds import Fold, Spread, fold
 from engine.views.words import printable
@@ -203,7 +204,8 @@ def names(rows: Sequence[RunRow], *, seeds: bool = True) -> list[str]:
         for row in rows
     ]
     changes = [
-        {f"{k.rpartition('.')[2]}={v}" for k, v in row.overrides.items() if not k.startswith(_UNNAMED)} for row in rows
+        {setting(k.rpartition(".")[2], v) for k, v in row.overrides.items() if not k.startswith(_UNNAMED)}
+        for row in rows
     ]
     shared = set.intersection(*changes) if changes else set()
     for part, own in zip(parts, changes, strict=True):

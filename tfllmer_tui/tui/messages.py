@@ -60,6 +60,10 @@ class SortChosen(Message):
 # ------------------------------------------------------------------------------------ panes
 
 
+class ColumnsFitted(Message):
+    """A table has room for other columns than before."""
+
+
 class PanesReset(Message):
     """The room is shared as it was before a person moved the line between two panes."""
 

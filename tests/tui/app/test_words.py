@@ -7,12 +7,13 @@ from rich.text import Text
 
 from engine.store.queries.filters import field_named
 from engine.views.runs import RunGroup, RunView
-from tests.tui.app.bench import app_of, opened, press, screen_text
+from tests.tui.app.bench import app_of, opened, press, quiet, screen_text, until
 from tfllmer_tui.tui.palette import inks
 from tfllmer_tui.tui.screens.launch import FORM
 from tfllmer_tui.tui.screens.queue import COLUMNS
 from tfllmer_tui.tui.screens.runs import RunsScreen
 from tfllmer_tui.tui.widgets.details import _lines
+from tfllmer_tui.tui.widgets.filter_bar import FilterBar
 from tfllmer_tui.tui.widgets.run_table import columns_of
 from tfllmer_tui.tui.widgets.table import VirtualTable
 
@@ -50,6 +51,25 @@ async def test_titles_of_the_plan_and_words_of_the_details_are_fields_too(filled
                 field_named(column.title, "--columns")
         for box in FORM:
             assert box.flag == f"--{box.name}"
+
+
+async def test_what_all_runs_have_is_said_once_and_leaves_room_for_what_tells_them_apart(filled: Path) -> None:
+    async with opened(filled, (80, 24)) as pilot:
+        screen = pilot.app.screen
+        assert isinstance(screen, RunsScreen)
+        assert screen.table.common.columns == {"dataset": "demo"}
+        assert {name for name, _ in screen.table.common.overrides} == {"train.epochs"}
+        assert {"backbone", "valid"} <= {column.key for column in screen.table.shown_columns}
+        assert "all demo, epochs=12" in screen_text(pilot) and "no-both epochs" not in screen_text(pilot)
+        await press(pilot, "slash", *"backbone:sasrec", "enter")
+        assert "all demo, sasrec, epochs=12" in screen_text(pilot)
+        await pilot.resize_terminal(200, 50)  # where the columns have room
+        await quiet(pilot)
+        assert "all epochs=12" in screen_text(pilot)
+        assert {"dataset", "backbone"} <= {column.key for column in screen.table.shown_columns}
+        screen.query_one(FilterBar).set_text("seed:2 status:queued")
+        await until(pilot, lambda: len(screen.table.rows) == 1)
+        assert "no-both epochs=12" in screen_text(pilot)  # of one run nothing is common
 
 
 async def test_a_filter_that_cuts_a_fold_says_so_wherever_its_mean_stands(filled: Path) -> None:

@@ -21,7 +21,7 @@ from tfllmer_tui.tui import actions
 from tfllmer_tui.tui.baselines import choose_baseline, chosen_baselines
 from tfllmer_tui.tui.listing import ListedRuns, RunListing, completed, listed, remembered_listing
 from tfllmer_tui.tui.marks import MarkedRuns, drawn_together, runs_of
-from tfllmer_tui.tui.messages import FilterChanged, PanesReset, RowChosen, RowReached, SortChosen
+from tfllmer_tui.tui.messages import ColumnsFitted, FilterChanged, PanesReset, RowChosen, RowReached, SortChosen
 from tfllmer_tui.tui.screens.columns import ColumnsScreen
 from tfllmer_tui.tui.screens.looks import ChartKeys, remembered_look
 from tfllmer_tui.tui.screens.run_keys import RunKeys
@@ -31,7 +31,7 @@ from tfllmer_tui.tui.widgets.closing import ClosingLine
 from tfllmer_tui.tui.widgets.filter_bar import FilterBar, FilterLine
 from tfllmer_tui.tui.widgets.preview import Preview
 from tfllmer_tui.tui.widgets.run_panes import RunPanes
-from tfllmer_tui.tui.widgets.run_table import RUNS, Marks, RunTable, columns_of, unused_columns
+from tfllmer_tui.tui.widgets.run_table import RUNS, Common, Marks, RunTable, columns_of, unused_columns
 from tfllmer_tui.tui.widgets.welcome import Welcome
 
 if TYPE_CHECKING:
@@ -155,14 +155,14 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
         filtered = "no run passes the filter" if self._listing.filter and self.context.snapshot.rows else ""
         table.empty_text = filtered if is_read else self.context.snapshot.unread_text
         table.marks, table.metric = self._marks(), self._view.metric
-        groups = (entry for entry in result.entries if isinstance(entry, RunGroup))
-        table.members = frozenset(run.id for group in groups for run in group.runs)
-        hidden = self._listing.hidden | unused_columns(result.entries)
-        columns = columns_of(self._view, table.id_length, result.entries, bool(self._compared.baselines), hidden)
+        table.members = frozenset(run.id for row in result.entries if isinstance(row, RunGroup) for run in row.runs)
+        table.common = common = Common.of(result.entries)
+        compares, hidden = bool(self._compared.baselines), self._listing.hidden | unused_columns(result.entries)
+        columns = columns_of(self._view, table.id_length, result.entries, compares, hidden, common=common)
         if columns != table._columns:
             table.set_columns(columns)
         ages = self.context.clock() // AGES_S
-        looks = (table.id_length, table.sorted_by, table.metric, table.empty_text, table.marks, columns, ages)
+        looks = (table.id_length, table.sorted_by, table.metric, table.empty_text, table.marks, columns, ages, common)
         table.show(result.entries, only_changed=looks == self._looks)
         self._looks = looks
         self._share_room()
@@ -170,6 +170,7 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
         self.update_offers()
         self._draw_soon()
 
+    @on(PanesReset)
     def _share_room(self) -> None:
         """The curves take what the rows leave free."""
         if not isinstance(self.focused, FilterLine):  # nothing moves under somebody's fingers
@@ -178,25 +179,26 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
     def on_resize(self) -> None:
         self.call_after_refresh(self._share_room)
 
-    @on(PanesReset)
-    def _reset(self) -> None:
-        self._share_room()
-
     def on_descendant_blur(self) -> None:
         self.call_after_refresh(self._share_room)
+
+    @on(ColumnsFitted)
+    def _say_again(self) -> None:
+        if not (bar := self.query_one(FilterBar)).has_class("-wrong"):
+            bar.say(self._count())
 
     def _count(self) -> str:
         if self.context.snapshot.is_unread:
             return self.context.snapshot.unread_text
-        words = [
-            f"{len(self._entries):,} of {len(self.context.snapshot.rows):,}"
-            if self._listing.filter or self._view.grouped
-            else ""
-        ]
-        words += [f"view {printable(self.view_name)}" if self.view_name else ""]
-        words += [f"{len(self._marked)} marked" if self._marked else ""]
-        words += [self._compared.words]
-        words += [self._view.metric.upper() if self._view.metric != METRICS[0] else ""]
+        is_cut = self._listing.filter or self._view.grouped
+        words = (
+            f"{len(self._entries):,} of {len(self.context.snapshot.rows):,}" if is_cut else "",
+            f"view {printable(self.view_name)}" if self.view_name else "",
+            f"{len(self._marked)} marked" if self._marked else "",
+            self._compared.words,
+            self._view.metric.upper() if self._view.metric != METRICS[0] else "",
+            self.table.common.words(self.table.shown_columns),
+        )
         return " · ".join(filter(None, words))
 
     # -------------------------------------------------------------------------------- the pane beside it

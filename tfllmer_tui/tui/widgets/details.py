@@ -11,6 +11,7 @@ from rich.text import Text
 from textual.widgets import Static
 
 from engine.records.runs import origin_text
+from engine.reports.boards.leaderboard import setting
 from engine.views.folds import Spread
 from engine.views.runs import RunGroup, TableRow
 from engine.views.words import printable
@@ -58,7 +59,7 @@ def _lines(entry: TableRow, colors: Inks) -> list[tuple[str, Text]]:
         ("dataset", Text(printable(f"{run.dataset}{vectors} · {run.backbone}"), text)),
     ]
     if run.overrides:
-        changes = ", ".join(f"{name}={value}" for name, value in sorted(run.overrides.items()))
+        changes = ", ".join(setting(name, value) for name, value in sorted(run.overrides.items()))
         lines.append(("overrides", Text(printable(changes), text)))
     if isinstance(entry, RunGroup):
         seeds = Text(", ".join(map(str, entry.seeds)), text)

@@ -47,9 +47,11 @@ class FilterBar(Widget):
     FilterBar { height: 1; layout: horizontal; }
     FilterBar > #slash { width: 3; color: $primary; text-style: bold; content-align: center middle; }
     FilterBar > #line { width: 1fr; }
-    FilterBar > #said { width: auto; max-width: 60%; padding: 0 1; color: $foreground 55%; }
+    FilterBar > #said {
+        width: auto; max-width: 60%; padding: 0 1; color: $foreground 55%; text-wrap: nowrap; text-overflow: ellipsis;
+    }
     FilterBar.-wrong { height: auto; }
-    FilterBar.-wrong > #said { color: $error; height: auto; max-height: 3; }
+    FilterBar.-wrong > #said { color: $error; height: auto; max-height: 3; text-wrap: wrap; }
     """
 
     def __init__(self, words: Callable[[str], list[str]], text: str = "") -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from rich.style import Style
 
 from engine.records import RunStatus
-from engine.reports.boards.leaderboard import MARKS
+from engine.reports.boards.leaderboard import MARKS, setting
 from engine.views.baselines import ComparedRows
 from engine.views.folds import Spread
 from engine.views.runs import METRICS, RunGroup, RunView, TableRow, difference_of, value_of
@@ -32,6 +32,9 @@ CURVE = Column("curve", "curve", 8, 3, grow=2, most=16)
 TAG = Column("tag", "tag", 8, 8, grow=1, most=20)
 NOTE = Column("note", "note", 10, 9, grow=2, most=40)
 TRAIN_CE = Column("train_ce", "train_ce", 8, 8, right=True)
+
+GIVES_WAY = 20
+"""The rank of a column that says the same in every row."""
 
 REMOVED = "~"
 """Before a run that is in the trash."""
@@ -71,20 +74,67 @@ GROUPS = (
 )
 
 
+Override: TypeAlias = tuple[str, str]
+"""A field that was set by hand, and the last part of its name with its value as people write it."""
+
+
+@dataclass(frozen=True)
+class Common:
+    """What all runs of the table have, if there are several: it tells none of them apart."""
+
+    overrides: frozenset[Override] = frozenset()
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Columns that say the same in every row, and what."""
+
+    @staticmethod
+    def of(rows: Sequence[TableRow]) -> Common:
+        if len(rows) < 2:
+            return Common()
+        runs = [row.first if isinstance(row, RunGroup) else row for row in rows]
+        overrides = set(_overrides(runs[0]))
+        for run in runs[1:]:
+            if not overrides:
+                break
+            overrides &= set(_overrides(run))
+        first = {"dataset": runs[0].dataset, "backbone": runs[0].backbone}
+        same = {key: value for key, value in first.items() if all(getattr(run, key) == value for run in runs)}
+        return Common(frozenset(overrides), same)
+
+    def words(self, shown: Iterable[Column]) -> str:
+        """The overrides, and what the columns say that are not shown."""
+        seen = {column.key for column in shown}
+        values = [value for key, value in self.columns.items() if key not in seen]
+        values += _in_words(self.overrides)
+        return f"all {printable(', '.join(values))}" if values else ""
+
+
 def columns_of(
-    view: RunView, id_length: int, rows: Iterable[TableRow], against: bool, hidden: Collection[str]
+    view: RunView,
+    id_length: int,
+    rows: Iterable[TableRow],
+    against: bool,
+    hidden: Collection[str],
+    *,
+    common: Common | None = None,
 ) -> tuple[Column, ...]:
     """The columns that are not hidden (how many seeds a mean is of never is): the id as wide as it must be, the arm as
-    its longest name if there is room, metrics `against` a baseline named so. Titles are the names of filters."""
+    its longest name if there is room, metrics `against` a baseline named so. Titles are the names of filters. Columns
+    that say the same in every row give way to the names of the arms."""
     columns = []
+    common = common or Common()
     runs = (row.first if isinstance(row, RunGroup) else row for row in rows)
     for column in GROUPS if view.grouped else RUNS:
         if column.key in hidden and not (view.grouped and column.key == "seed"):
             continue
         if column.key == "id":
             column = replace(column, width=id_length)  # noqa: PLW2901
+        elif column.key in common.columns:
+            column = replace(column, rank=GIVES_WAY)  # noqa: PLW2901
         elif column.key == "arm":
-            column = replace(column, text_width=max((len(arm_text(run)) for run in runs), default=0))  # noqa: PLW2901
+            longest = max((len(arm_text(run, common.overrides)) for run in runs), default=0)
+            room = sum(each.width + 1 for each in (DATASET, BACKBONE) if each.key in common.columns)
+            width = max(column.width, min(longest, column.width + room))
+            column = replace(column, width=width, text_width=longest)  # noqa: PLW2901
         elif column.key in ("valid", "test"):
             delta, width = "Δ" * against, (16 if view.grouped else 7) if against else column.width
             full = f"{delta}{column.key}.{view.metric}"
@@ -111,6 +161,7 @@ class RunTable(VirtualTable[TableRow]):
         self.members: frozenset[str] = frozenset()
         """The runs of groups; they are set in below their group."""
         self.id_length = 10
+        self.common = Common()
         self.clock = clock
 
     def background_of(self, row: TableRow, colors: Inks) -> Style | None:
@@ -142,7 +193,9 @@ class RunTable(VirtualTable[TableRow]):
         if column.key == "id":
             return [(run.id[: self.id_length], colors["dim"])]
         if column.key == "arm" and row.id in self.members:
-            return [("  ", colors["text"]), *arm_cell(run, column.width - 2, colors)]
+            return [("  ", colors["text"]), *arm_cell(run, column.width - 2, colors, self.common.overrides)]
+        if column.key == "arm":
+            return arm_cell(run, column.width, colors, self.common.overrides)
         return _CELLS[column.key](row, run, column, colors)
 
     def _metric(self, row: TableRow, name: str, colors: Inks) -> CellText:
@@ -176,12 +229,12 @@ def _status(row: TableRow, colors: Inks) -> CellText:
     return [(STATUS.get(status, ("?", ""))[0], colors.status(status))]
 
 
-def arm_cell(run: RunRow, width: int, colors: Inks) -> CellText:
+def arm_cell(run: RunRow, width: int, colors: Inks, common: Collection[Override] = ()) -> CellText:
     """The name with its last part first to the eye (behind `…/` where there is no room for the method), and what was
-    changed by hand."""
+    changed by hand, without what is `common` to all."""
     method, slash, ablation = run.arm.partition("/")
-    changes = _changes(run)
-    if slash and len(arm_text(run)) > width:
+    changes = _changes(run, common)
+    if slash and len(arm_text(run, common)) > width:
         method = "…"
     name = (
         [(printable(f"{method}/"), colors["dim"]), (printable(ablation), colors["text"])]
@@ -191,13 +244,21 @@ def arm_cell(run: RunRow, width: int, colors: Inks) -> CellText:
     return [*name, (printable(f" {changes}") if changes else "", colors["dim"])]
 
 
-def arm_text(run: RunRow) -> str:
-    """The arm and what was changed by hand, in full."""
-    return f"{run.arm} {_changes(run)}".rstrip()
+def arm_text(run: RunRow, common: Collection[Override] = ()) -> str:
+    """The arm and what was changed by hand, in full, without what is `common` to all."""
+    return f"{run.arm} {_changes(run, common)}".rstrip()
 
 
-def _changes(run: RunRow) -> str:
-    return ", ".join(f"{name.split('.')[-1]}={value}" for name, value in sorted(run.overrides.items()))
+def _overrides(run: RunRow) -> Iterable[Override]:
+    return ((name, setting(name.rpartition(".")[2], value)) for name, value in run.overrides.items())
+
+
+def _changes(run: RunRow, common: Collection[Override]) -> str:
+    return ", ".join(_in_words(each for each in _overrides(run) if each not in common))
+
+
+def _in_words(overrides: Iterable[Override]) -> list[str]:
+    return [text for _, text in sorted(overrides)]
 
 
 def _left(run: RunRow, now: float) -> tuple[str, str]:
@@ -261,7 +322,6 @@ def unused_columns(rows: Iterable[TableRow]) -> frozenset[str]:
 
 _CELLS: dict[str, Callable[[TableRow, RunRow, Column, Inks], CellText]] = {
     "status": lambda row, run, column, colors: _status(row, colors),
-    "arm": lambda row, run, column, colors: arm_cell(run, column.width, colors),
     "dataset": lambda row, run, column, colors: [(printable(run.dataset), colors["text"])],
     "backbone": lambda row, run, column, colors: [(printable(run.backbone), colors["text"])],
     "seed": _seed,

@@ -17,7 +17,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tfllmer_tui.tui.messages import RowChosen, RowReached, SortChosen
+from tfllmer_tui.tui.messages import ColumnsFitted, RowChosen, RowReached, SortChosen
 from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.snapshot import READING
 from tfllmer_tui.tui.widgets.lines import LineWidget
@@ -140,7 +140,10 @@ class VirtualTable(ScrollView, LineWidget, Generic[Row], can_focus=True):
         self._fitted = tuple(replace(c, width=widths[c.key]) for c in columns)
 
     def on_resize(self, event: events.Resize) -> None:
+        before = [column.key for column in self._fitted]
         self._fit()
+        if [column.key for column in self._fitted] != before:
+            self.post_message(ColumnsFitted())
         self.virtual_size = Size(0, len(self.rows) + 1)
         self.refresh_rows()
         self._keep_in_sight()
