@@ -9,11 +9,14 @@ from typing import assert_never
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from engine import spec
 from engine.models.transfer import sent
 
 _ROUNDS = 10  # of k-means
+_LOGITS = 1 << 27
+"""Most logits of a contrast that are there at once: half a gigabyte, three times while gradients are found."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class Guide(nn.Module, ABC):
 
 class VectorContrast(Guide):
     """RLMRec-Con: w times the cross-entropies of cosines over tau between propagated rows and
-    vectors under one map, of a batch's users against all users, of targets and of negatives among themselves."""
+    vectors under one map, of a batch's users against all users, of targets and of negatives among themselves: of one
+    negative a pair, as published, also where the loss draws several."""
 
     def __init__(self, settings: spec.ContrastedID, given: int, width: int) -> None:
         super().__init__()
@@ -62,10 +66,9 @@ class VectorContrast(Guide):
         """See `Guide`."""
         items = self.map(rows.item_vectors)
         cost = among(F.embedding(rows.of, rows.users), self.map(rows.user_vectors), rows.of, self.tau)
-        for chosen in [rows.targets] if rows.negatives is None else [rows.targets, rows.negatives.flatten()]:
+        for chosen in [rows.targets] if rows.negatives is None else [rows.targets, rows.negatives[:, 0]]:
             places = torch.arange(len(chosen), device=chosen.device)
-            found = among(F.embedding(chosen, rows.items), F.embedding(chosen, items), places, self.tau)
-            cost = cost + found * (len(chosen) / len(rows.of))
+            cost = cost + among(F.embedding(chosen, rows.items), F.embedding(chosen, items), places, self.tau)
         return cost * self.weight
 
 
@@ -132,9 +135,21 @@ class Disentanglement(Guide):
 
 def among(found: Tensor, candidates: Tensor, own: Tensor, tau: float) -> Tensor:
     """Mean cross-entropy of softmax(cosines / tau) between rows [N, c] and candidates [M, c], of which `own` [N] are
-    theirs."""
-    logits = F.normalize(found, dim=1) @ F.normalize(candidates, dim=1).T / tau
-    return F.cross_entropy(logits, own)
+    theirs. Rows in blocks of `_LOGITS`, whose logits are made again for their gradients, where there are more."""
+    found, candidates = F.normalize(found, dim=1), F.normalize(candidates, dim=1)
+    block = max(1, _LOGITS // len(candidates))
+    if len(found) <= block:
+        return _contrast(found, candidates, own, tau) / len(found)
+    costs = (
+        checkpoint(_contrast, part, candidates, of, tau, use_reentrant=False)
+        for part, of in zip(found.split(block), own.split(block), strict=True)
+    )
+    return torch.stack(list(costs)).sum() / len(found)
+
+
+def _contrast(found: Tensor, candidates: Tensor, own: Tensor, tau: float) -> Tensor:
+    """As `among`, of unit rows, and their sum."""
+    return F.cross_entropy(found @ candidates.T / tau, own, reduction="sum")
 
 
 def apart(specific: Tensor, shared: Tensor) -> Tensor:

@@ -130,10 +130,36 @@ def test_a_contrast_is_the_published_sum() -> None:
     rows = propagated(torch.cat([model.users, model.table()[0]]))
     users, items = mapped(user_means()), mapped(torch.from_numpy(Z).double())
     cost = looped_among(rows[batch.users], users, batch.users.tolist(), 0.3)
-    for chosen, times in ((batch.targets, 1), (batch.negatives.ravel(), 2)):
+    assert batch.negatives.shape[1] == 2
+    for chosen in (batch.targets, batch.negatives[:, 0]):
         places = list(range(len(chosen)))
-        cost += times * looped_among(rows[N_USERS + chosen], items[chosen], places, 0.3)
+        cost += looped_among(rows[N_USERS + chosen], items[chosen], places, 0.3)
     assert extra(model) == pytest.approx(0.7 * cost, rel=1e-6)
+
+
+def test_a_contrast_in_blocks_has_the_same_value_and_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = torch.Generator().manual_seed(0)
+    rows, candidates = (torch.randn(n, 5, generator=draw, dtype=torch.float64).requires_grad_() for n in (7, 9))
+    own = torch.arange(7)
+    widest = 0
+
+    def spied(found: Tensor, given: Tensor, of: Tensor, tau: float) -> Tensor:
+        nonlocal widest
+        widest = max(widest, len(found) * len(given))
+        return contrast(found, given, of, tau)
+
+    contrast = guides._contrast
+    monkeypatch.setattr(guides, "_contrast", spied)
+    outcomes = []
+    for most in (63, 20, 3):
+        monkeypatch.setattr(guides, "_LOGITS", most)
+        widest = 0
+        cost = guides.among(rows, candidates, own, 0.3)
+        outcomes.append((cost, *torch.autograd.grad(cost, (rows, candidates))))
+        assert widest == max(9, most // 9 * 9)
+    assert outcomes[0][0].item() == pytest.approx(looped_among(rows, candidates, own.tolist(), 0.3))
+    for one in outcomes[1:]:
+        torch.testing.assert_close(one, outcomes[0])
 
 
 def test_a_reconstruction_is_of_the_masked_nodes_alone_and_ranking_masks_nothing() -> None:
