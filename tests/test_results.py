@@ -249,7 +249,7 @@ def spread(numbers: dict[str, Any], digits: str) -> str:
         ("settle-screen", "settle-screen", "Where the claim stands"),
         ("settle-beauty", "settle-beauty", "The claim on amazon-beauty, early in training"),
         ("settle-beauty", "settle-beauty-gru4rec", "GRU4Rec on amazon-beauty: one seed"),
-        ("settle-ml-1m", "settle-ml-1m", "The claim on ml-1m, where norms differ: one seed"),
+        ("settle-ml-1m", "settle-ml-1m", "The claim on ml-1m, where norms differ"),
     ],
 )
 def test_a_table_by_regime_is_what_a_command_says_of_its_archive(
