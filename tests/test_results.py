@@ -135,6 +135,19 @@ def test_every_number_of_a_graph_model_is_that_of_an_archived_run_with_these_set
             assert json.dumps(found).strip('"') in (value, f"{value}.0"), (model, name, found)
 
 
+def test_what_is_said_of_users_is_what_a_command_says_of_the_archived_runs(tmp_path: Path) -> None:
+    assert call(tmp_path, "import", "archive", str(DOCS / "results" / "graph-models.zip")).returncode == 0
+    listed = json.loads(call(tmp_path, "runs", "--json").stdout)
+    (base,) = (run["run"] for run in listed if run["method"] == "id" and run["overrides"].get("table.tau") == 0.15)
+    (other,) = (run["run"] for run in listed if run["method"] == "alpharec")
+    words = ("compare", base, other, "--metric", "ndcg@10", "--metric", "hr@10", "--metric", "mrr", "--json")
+    lines = json.loads(call(tmp_path, *words).stdout)["metrics"]
+    ndcg, hr = ([test["p_holm"] for test in line["tests"] if test["over"] == "users"] for line in lines[:2])
+    said = re.search(r"better by NDCG@10 \(p (\S+)\) and HR@10 \(p (\S+)\)", section("Graph models on amazon-beauty"))
+    assert said and said.groups() == tuple(p_text(p).removeprefix("0") for (p,) in (ndcg, hr))
+    assert all(line["difference"] > 0 for line in lines)
+
+
 def test_every_number_of_the_side_by_side_is_that_of_an_archived_run() -> None:
     kept = {}
     for e, result in runs_of(DOCS / "results" / "peers.zip"):

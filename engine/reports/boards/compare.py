@@ -12,7 +12,7 @@ import numpy as np
 from engine.errors import UserError
 from engine.metrics import Metric, parse_metric
 from engine.reports.boards.budgets import budget_of, unequal_budgets, with_trained
-from engine.reports.boards.evidence import Evidence
+from engine.reports.boards.evidence import NO_SPLIT, Evidence
 from engine.reports.boards.shared import unshared
 from engine.reports.stats import statistics
 from engine.reports.stats.groups import BoolArray
@@ -140,8 +140,8 @@ def compare(sides: Sequence[Side], metrics: Iterable[str] | None = None) -> Comp
         if reason:
             notes.append(f"{sides[place].label}: {reason}")
         notes += _unequal(sides[0], sides[place])
-        if any(parse_metric(name).has_users for name in metrics) and not _have_ranks(sides[0], sides[place]):
-            notes.append(f"{sides[place].label}: runs without ranks, so nothing is tested over users")
+        if any(parse_metric(name).has_users for name in metrics):
+            notes += _not_here(sides[0], sides[place])
         for name in metrics:
             metric = parse_metric(name)
             groups: tuple[Group, ...] = tuple(GROUPS) if metric.has_users else ("all",)
@@ -181,6 +181,15 @@ def _unequal(reference: Side, other: Side) -> list[str]:
 
 def _have_ranks(*sides: Side) -> bool:
     return all(run.has_ranks for side in sides for run in side.runs)
+
+
+def _not_here(reference: Side, other: Side) -> list[str]:
+    """What of users cannot be said, because an archive came without it."""
+    if not _have_ranks(reference, other):
+        return [f"{other.label}: runs without ranks, so nothing is tested over users"]
+    if not all(side.runs[0].groups for side in (reference, other)):
+        return [f"{other.label}: no groups of users: {NO_SPLIT}"]
+    return []
 
 
 def _line(sides: Sequence[Side], place: int, metric: Metric, group: Group, unpaired: str | None) -> Contrast | None:

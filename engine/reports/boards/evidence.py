@@ -89,8 +89,9 @@ class Evidence:
 
     @cached_property
     def groups(self) -> dict[str, dict[str, BoolArray]]:
-        """Groups of users by split (`user_groups`); empty where the files for it are missing. Raises UserError."""
-        if "split" not in self.files or "items" not in self.files:
+        """Groups of users by split (`user_groups`); empty where the files for it are not here: an archive may have come
+        without. Raises UserError."""
+        if not all(name in self.files and self.files[name].is_file() for name in ("split", "items")):
             return {}
         return {split: user_groups(self.files["split"], self.files["items"], split) for split in ("valid", "test")}
 
@@ -103,6 +104,7 @@ class Evidence:
         return not curve or (curve[-1].epoch != self.experiment.train.epochs and not converged)
 
 
+NO_SPLIT = "the split is not here: archives that were made with --slim leave it out"
 NO_RANKS = "has no ranks here: only finished runs have them, and no archive that was made with --no-ranks"
 
 

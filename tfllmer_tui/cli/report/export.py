@@ -186,7 +186,7 @@ def ranks(run: RunId, output: Out = None, db: Db = None) -> None:
     import tempfile
 
     from engine.errors import UserError
-    from engine.reports.boards.evidence import NO_RANKS
+    from engine.reports.boards.evidence import NO_RANKS, NO_SPLIT
     from engine.reports.render.export import export_ranks
     from engine.store import artifact_files, find_run
     from tfllmer_tui.cli.output import settled_store
@@ -200,6 +200,8 @@ def ranks(run: RunId, output: Out = None, db: Db = None) -> None:
         )
     if not files["ranks"].is_file():
         raise UserError(f"export ranks {run}: {NO_RANKS}")
+    if not files["split"].is_file():
+        raise UserError(f"export ranks {run}: {NO_SPLIT}")
     if output is not None and str(output) != "-":
         export_ranks(files["ranks"], files["split"], output)
         return

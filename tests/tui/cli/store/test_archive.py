@@ -165,7 +165,13 @@ def test_slim_leaves_out_what_grows_with_the_data(here: Cli, there: Cli) -> None
         assert not [name for name in archive.namelist() if name.startswith("splits/") or "top" in name]
     brought(there, here.folder / "slim.zip")
     assert there("verdict", "--json").stdout == here("verdict", "--json").stdout
-    assert "split" in there.refusal("export", "ranks", "baseline")
+    assert "archives that were made with --slim leave it out" in there.refusal("export", "ranks", "baseline")
+    words = ("compare", "id", "full", "--metric", "ndcg@10", "--metric", "mrr")
+    mine, its = (json.loads(cli(*words, "--json").stdout) for cli in (there, here))
+    of_all = [line for line in its["metrics"] if line["group"] == "all"]
+    assert mine["metrics"] == of_all != its["metrics"]
+    assert all(any(test["over"] == "users" for test in line["tests"]) for line in of_all)
+    assert "no groups of users: the split is not here" in there(*words).stdout
 
 
 def test_without_ranks_everything_stays_but_what_asks_for_users(here: Cli, there: Cli) -> None:
