@@ -58,7 +58,7 @@ async def test_what_all_runs_have_is_said_once_and_leaves_room_for_what_tells_th
         screen = pilot.app.screen
         assert isinstance(screen, RunsScreen)
         assert screen.table.common.columns == {"dataset": "demo"}
-        assert {name for name, _ in screen.table.common.overrides} == {"train.epochs"}
+        assert screen.table.common.overrides == {"train.epochs": 12}
         assert {"backbone", "valid"} <= {column.key for column in screen.table.shown_columns}
         assert "all demo, epochs=12" in screen_text(pilot) and "no-both epochs" not in screen_text(pilot)
         await press(pilot, "slash", *"backbone:sasrec", "enter")

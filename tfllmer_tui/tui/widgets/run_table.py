@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from rich.style import Style
 
@@ -74,15 +75,12 @@ GROUPS = (
 )
 
 
-Override: TypeAlias = tuple[str, str]
-"""A field that was set by hand, and the last part of its name with its value as people write it."""
-
-
 @dataclass(frozen=True)
 class Common:
     """What all runs of the table have, if there are several: it tells none of them apart."""
 
-    overrides: frozenset[Override] = frozenset()
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    """Fields that were set by hand, to one value in all of them."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """Columns that say the same in every row, and what."""
 
@@ -91,20 +89,22 @@ class Common:
         if len(rows) < 2:
             return Common()
         runs = [row.first if isinstance(row, RunGroup) else row for row in rows]
-        overrides = set(_overrides(runs[0]))
-        for run in runs[1:]:
+        overrides = dict(runs[0].overrides)
+        for run in runs:  # ten thousand of them, while somebody waits: no words are made here
             if not overrides:
                 break
-            overrides &= set(_overrides(run))
+            own = run.overrides
+            if any(name not in own or own[name] != value for name, value in overrides.items()):
+                overrides = {k: value for k, value in overrides.items() if k in own and own[k] == value}
         first = {"dataset": runs[0].dataset, "backbone": runs[0].backbone}
         same = {key: value for key, value in first.items() if all(getattr(run, key) == value for run in runs)}
-        return Common(frozenset(overrides), same)
+        return Common(overrides, same)
 
     def words(self, shown: Iterable[Column]) -> str:
         """The overrides, and what the columns say that are not shown."""
         seen = {column.key for column in shown}
         values = [value for key, value in self.columns.items() if key not in seen]
-        values += _in_words(self.overrides)
+        values += _in_words(self.overrides, ())
         return f"all {printable(', '.join(values))}" if values else ""
 
 
@@ -229,9 +229,9 @@ def _status(row: TableRow, colors: Inks) -> CellText:
     return [(STATUS.get(status, ("?", ""))[0], colors.status(status))]
 
 
-def arm_cell(run: RunRow, width: int, colors: Inks, common: Collection[Override] = ()) -> CellText:
+def arm_cell(run: RunRow, width: int, colors: Inks, common: Collection[str] = ()) -> CellText:
     """The name with its last part first to the eye (behind `…/` where there is no room for the method), and what was
-    changed by hand, without what is `common` to all."""
+    changed by hand, without the fields that are `common` to all."""
     method, slash, ablation = run.arm.partition("/")
     changes = _changes(run, common)
     if slash and len(arm_text(run, common)) > width:
@@ -244,21 +244,30 @@ def arm_cell(run: RunRow, width: int, colors: Inks, common: Collection[Override]
     return [*name, (printable(f" {changes}") if changes else "", colors["dim"])]
 
 
-def arm_text(run: RunRow, common: Collection[Override] = ()) -> str:
-    """The arm and what was changed by hand, in full, without what is `common` to all."""
+def arm_text(run: RunRow, common: Collection[str] = ()) -> str:
+    """The arm and what was changed by hand, in full, without the fields that are `common` to all."""
     return f"{run.arm} {_changes(run, common)}".rstrip()
 
 
-def _overrides(run: RunRow) -> Iterable[Override]:
-    return ((name, setting(name.rpartition(".")[2], value)) for name, value in run.overrides.items())
+def _changes(run: RunRow, common: Collection[str]) -> str:
+    return ", ".join(_in_words(run.overrides, common))
 
 
-def _changes(run: RunRow, common: Collection[Override]) -> str:
-    return ", ".join(_in_words(each for each in _overrides(run) if each not in common))
+def _in_words(overrides: Mapping[str, Any], common: Collection[str]) -> list[str]:
+    return [_one(name, value) for name, value in sorted(overrides.items()) if name not in common]
 
 
-def _in_words(overrides: Iterable[Override]) -> list[str]:
-    return [text for _, text in sorted(overrides)]
+def _one(name: str, value: Any) -> str:
+    """The last part of a field's name, and its value as people write it."""
+    try:
+        return _kept(name, value)
+    except TypeError:  # a list
+        return setting(name.rpartition(".")[2], value)
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _kept(name: str, value: Any) -> str:
+    return setting(name.rpartition(".")[2], value)
 
 
 def _left(run: RunRow, now: float) -> tuple[str, str]:
