@@ -1,7 +1,7 @@
 """What installed packages bring to this program: entry points of groups that begin with `tfllmer.`.
 
-Most places have none, and to find that out with `importlib.metadata` (which imports `email`) costs a tenth of the start
-of a short command. So the files are looked through for such a group first.
+Most places have none, and to find that out with `importlib.metadata`, which imports `email`, takes longer than to look
+through its files for such a group. So that comes first.
 """
 
 from __future__ import annotations
