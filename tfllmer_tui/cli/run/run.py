@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,13 +23,13 @@ from tfllmer_tui.cli.options import (
     Threads,
     TunedName,
 )
+from tfllmer_tui.cli.run.ending import Mode, explain, leave, print_result, say_next
 from tfllmer_tui.view.printing import draws, put, terminal
 
 if TYPE_CHECKING:
     from engine.presets import Resolved
     from engine.store import Run, Store
 
-Mode = Literal["live", "lines", "quiet", "json"]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result line only.")]
 Detach = Annotated[bool, typer.Option("--detach", "-d", help="Queue it and come back at once.")]
 
@@ -170,8 +170,8 @@ def run(
         from tfllmer_tui.view.runs import run_table
 
         print_rich(run_table(records))
-    _say_next(ended, mode)
-    _leave(ended)
+    say_next(ended, mode)
+    leave(ended)
 
 
 def resume(
@@ -214,10 +214,10 @@ def resume(
     resumed = queue.resume(store, find_run(store, run).id)
     mode = _mode(json, quiet)
     ended = _watch(store, resumed, mode)
-    _say_next([ended], mode)
+    say_next([ended], mode)
     if json:
         print_json(record(store, ended).to_json())
-    _leave([ended])
+    leave([ended])
 
 
 def _relocate(store: Store, run: str, sets: list[str]) -> None:
@@ -282,9 +282,9 @@ def _await(store: Store, waiting: list[Run], mode: Mode) -> list[Run]:
         raise typer.Exit(130) from None
     for run in ended:
         if run.status == "finished":
-            _print_result(store, run, mode)
+            print_result(store, run, mode)
         else:
-            _explain(store, run)
+            explain(store, run)
     return ended
 
 
@@ -312,42 +312,10 @@ def _watch(store: Store, run: Run, mode: Mode) -> Run:
         say(f"tfllmer: run {run.id} is asked to save its state and leave; tfllmer resume {run.id} goes on with it")
         raise typer.Exit(130) from None
     if run.status == "finished":
-        _print_result(store, run, mode)
+        print_result(store, run, mode)
     else:
-        _explain(store, run)
+        explain(store, run)
     return run
-
-
-def _print_result(store: Store, run: Run, mode: Mode) -> None:
-    from engine.store import record
-    from tfllmer_tui.cli.output import print_rich
-    from tfllmer_tui.cli.run.picture import picture
-    from tfllmer_tui.view.runs import result_table
-    from tfllmer_tui.view.text import duration, number
-
-    summary = record(store, run)
-    if mode == "quiet":
-        reached = summary.result
-        put(
-            f"{run.id}  {run.arm} {run.dataset} {run.backbone} seed {run.seed}  "
-            f"test NDCG@10 {number(reached.test.get('ndcg@10'))} HR@10 {number(reached.test.get('hr@10'))}  "
-            f"{reached.chosen_text}  {duration(reached.wall_s)}",
-        )
-    elif mode != "json":
-        print_rich(result_table(summary) if mode == "live" else picture(store, run.id))
-
-
-def _say_next(ended: list[Run], mode: Mode) -> None:
-    """What to do now: once, however many runs there were."""
-    from engine.text import shell_line
-    from tfllmer_tui.cli.output import say
-
-    if any(run.reason.startswith("diverged") for run in ended):
-        say("Train it with a smaller learning rate, for instance --set train.lr=3e-4.")
-    finished = [run for run in ended if run.status == "finished"]
-    if finished and mode in ("live", "lines"):
-        board = shell_line(["tfllmer", "leaderboard", "--dataset", finished[-1].dataset])
-        put(f"Next: tfllmer show {finished[-1].id}\n      {board}")
 
 
 def _tag(store: Store, runs: list[Run], tags: list[str]) -> None:
@@ -355,36 +323,6 @@ def _tag(store: Store, runs: list[Run], tags: list[str]) -> None:
 
     for name in tags:
         add_tag(store, [run.id for run in runs], name)
-
-
-def _explain(store: Store, run: Run) -> None:
-    """Why a run did not finish, on stderr: the reason, the end of its log, and what can be done."""
-    from tfllmer_tui.cli.output import say
-
-    if run.reason.startswith("user error: "):
-        say(f"tfllmer: {run.reason.removeprefix('user error: ')}")
-        return
-    say(f"tfllmer: run {run.id} {run.status}: {run.reason}")
-    if run.status != "cancelled":
-        log = store.folder(run.id).log
-        text = log.read_text("utf-8", errors="replace") if log.exists() else ""
-        tail = [line for line in text.splitlines() if line.strip()][-8:]
-        say("".join(f"  | {line}\n" for line in tail) + f"The whole log: tfllmer show {run.id} --log")
-    if not run.reason.startswith("diverged"):
-        say(f"Go on with it: tfllmer resume {run.id}")
-
-
-def _leave(ended: list[Run]) -> None:
-    """Exit with what the runs' ends mean together."""
-    from engine.records import RunStatus
-
-    last = ended[-1]
-    if last.status == "cancelled":
-        raise typer.Exit(130)
-    if last.reason.startswith("user error"):
-        raise typer.Exit(2)
-    if any(run.status != RunStatus.FINISHED for run in ended):
-        raise typer.Exit(1)
 
 
 def _print_config(resolved: Resolved, *, as_json: bool) -> None:
