@@ -273,6 +273,16 @@ def test_ctrl_c_keeps_what_there_is_and_says_how_to_resume(
     assert_resumes_to(shell, uninterrupted)
 
 
+def test_ctrl_c_says_which_seeds_have_not_been_started(shell: Shell) -> None:
+    front = shell.start("run", "--method", "id", *LONG, "--seed", "4", "--seeds", "3")
+    wait_for(lambda: epochs_in(shell) >= 1 or front.poll() is not None)
+    front.send_signal(signal.SIGINT)
+    out, err = front.communicate(timeout=60)
+    assert front.returncode == 130, out + err
+    assert [run["seed"] for run in shell.json("runs")] == [4]
+    assert "Seeds 5 to 6 were not started: the same command with --seed 5 --seeds 2 trains them." in err
+
+
 def test_what_cannot_run_fails_with_a_reason_and_exit_code(shell: Shell) -> None:
     assert "no-norm" in refusal(shell.folder, "run", "--ablation", "no-nrom")
     text = shell("run", *TINY, "--set", "train.lr=1e30", code=1)

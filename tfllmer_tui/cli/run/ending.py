@@ -48,6 +48,19 @@ def say_next(ended: list[Run], mode: Mode) -> None:
         put(f"Next: tfllmer show {finished[-1].id}\n      {board}")
 
 
+def say_left(seeds: list[int]) -> None:
+    """Which seeds of a command that was stopped have not been started, and how to train them."""
+    from tfllmer_tui.cli.output import say
+
+    if not seeds:
+        return
+    first, many = seeds[0], len(seeds) > 1
+    say(
+        f"{f'Seeds {first} to {seeds[-1]} were' if many else f'Seed {first} was'} not started: the same command with "
+        f"--seed {first} --seeds {len(seeds)} trains {'them' if many else 'it'}."
+    )
+
+
 def explain(store: Store, run: Run) -> None:
     """Why a run did not finish, on stderr: the reason, the end of its log, and what can be done."""
     from tfllmer_tui.cli.output import say

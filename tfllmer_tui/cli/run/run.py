@@ -23,11 +23,12 @@ from tfllmer_tui.cli.options import (
     Threads,
     TunedName,
 )
-from tfllmer_tui.cli.run.ending import Mode, explain, leave, print_result, say_next
+from tfllmer_tui.cli.run.ending import Mode, explain, leave, print_result, say_left, say_next
 from tfllmer_tui.view.printing import draws, put, terminal
 
 if TYPE_CHECKING:
     from engine.presets import Resolved
+    from engine.spec import Experiment
     from engine.store import Run, Store
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result line only.")]
@@ -119,8 +120,7 @@ def run(
         _print_config(resolved, as_json=json)
         return
     from engine import queue
-    from engine.records import RunStatus
-    from engine.store import create_run, open_store, record
+    from engine.store import open_store, record
     from engine.store.annotations import MAX_NOTE, check_name, check_tag
     from tfllmer_tui.cli.output import print_json, print_rich
 
@@ -140,7 +140,7 @@ def run(
     queue.settle(store)
     first = resolved.experiment.seed
     experiments = [resolved.experiment.model_copy(update={"seed": first + n}) for n in range(seeds or 1)]
-    mode, ended = _mode(json, quiet), []
+    mode = _mode(json, quiet)
     if detach or target is not None:
         changes, command = resolved.overrides, command_line()
         waiting = [
@@ -152,16 +152,8 @@ def run(
         if detach:
             return
         ended = _await(store, waiting, mode)
-        experiments = []
-    for experiment in experiments:
-        row = create_run(
-            store, experiment, overrides=resolved.overrides, command=command_line(), status=RunStatus.RUNNING
-        )
-        _tag(store, [row], tags)
-        queue.start(store, row)
-        ended.append(_watch(store, row, mode))
-        if ended[-1].status == RunStatus.CANCELLED or ended[-1].reason.startswith("user error"):
-            break
+    else:
+        ended = _train(store, experiments, resolved, tags, mode)
     records = [record(store, run) for run in ended]
     if json:
         described = [each.to_json() for each in records]
@@ -172,6 +164,28 @@ def run(
         print_rich(run_table(records))
     say_next(ended, mode)
     leave(ended)
+
+
+def _train(store: Store, experiments: list[Experiment], resolved: Resolved, tags: list[str], mode: Mode) -> list[Run]:
+    """Train one after the other in the foreground; the runs that were started, as they ended."""
+    from engine import queue
+    from engine.records import RunStatus
+    from engine.store import create_run
+
+    ended: list[Run] = []
+    for experiment in experiments:
+        row = create_run(
+            store, experiment, overrides=resolved.overrides, command=command_line(), status=RunStatus.RUNNING
+        )
+        _tag(store, [row], tags)
+        queue.start(store, row)
+        ended.append(_watch(store, row, mode))
+        if ended[-1].status == RunStatus.CANCELLED:
+            say_left([each.seed for each in experiments[len(ended) :]])
+            break
+        if ended[-1].reason.startswith("user error"):
+            break
+    return ended
 
 
 def resume(
