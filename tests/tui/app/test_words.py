@@ -5,6 +5,8 @@ from pathlib import Path
 
 from rich.text import Text
 
+from engine.spec import Experiment
+from engine.store import create_run, open_store
 from engine.store.queries.filters import field_named
 from engine.views.runs import RunGroup, RunView
 from tests.tui.app.bench import app_of, opened, press, quiet, screen_text, until
@@ -70,6 +72,17 @@ async def test_what_all_runs_have_is_said_once_and_leaves_room_for_what_tells_th
         screen.query_one(FilterBar).set_text("seed:2 status:queued")
         await until(pilot, lambda: len(screen.table.rows) == 1)
         assert "no-both epochs=12" in screen_text(pilot)  # of one run nothing is common
+
+
+async def test_what_tells_most_runs_apart_comes_first_in_an_arm(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "experiments.db")
+    for number, rest in enumerate(({}, {}, {"evaluate.curvature": 0}, {"evaluate.curvature": 0})):
+        changes = {"backbone.dropout": 0.1, "train.lr": 0.001 * number, "train.precision": "bf16", **rest}
+        create_run(store, Experiment(), overrides=changes, command=["tfllmer"])
+    async with opened(store.path, (160, 24)) as pilot:
+        await until(pilot, lambda: "lr=0.003, curvature=0" in screen_text(pilot))
+        text = screen_text(pilot)
+        assert "lr=0.002, curvature=0" in text and "all demo, sasrec, dropout=0.1, precision=bf16" in text
 
 
 async def test_a_filter_that_cuts_a_fold_says_so_wherever_its_mean_stands(filled: Path) -> None:

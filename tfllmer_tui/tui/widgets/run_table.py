@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ TRAIN_CE = Column("train_ce", "train_ce", 8, 8, right=True)
 
 GIVES_WAY = 20
 """The rank of a column that says the same in every row."""
+
+_COUNTED = 500  # runs that say which settings differ most
 
 REMOVED = "~"
 """Before a run that is in the trash."""
@@ -83,11 +86,13 @@ class Common:
     """Fields that were set by hand, to one value in all of them."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """Columns that say the same in every row, and what."""
+    ranks: Mapping[str, int] = field(default_factory=dict)
+    """Places of the fields that differ: first what tells most runs apart, by some hundreds of them."""
 
     @staticmethod
     def of(rows: Sequence[TableRow]) -> Common:
         if len(rows) < 2:
-            return Common()
+            return NOTHING
         runs = [row.first if isinstance(row, RunGroup) else row for row in rows]
         overrides = dict(runs[0].overrides)
         for run in runs:  # ten thousand of them, while somebody waits: no words are made here
@@ -98,14 +103,31 @@ class Common:
                 overrides = {k: value for k, value in overrides.items() if k in own and own[k] == value}
         first = {"dataset": runs[0].dataset, "backbone": runs[0].backbone}
         same = {key: value for key, value in first.items() if all(getattr(run, key) == value for run in runs)}
-        return Common(overrides, same)
+        return Common(overrides, same, _ranks([run.overrides for run in runs[:: len(runs) // _COUNTED + 1]]))
 
     def words(self, shown: Iterable[Column]) -> str:
         """The overrides, and what the columns say that are not shown."""
         seen = {column.key for column in shown}
         values = [value for key, value in self.columns.items() if key not in seen]
-        values += _in_words(self.overrides, ())
+        values += _in_words(self.overrides, NOTHING)
         return f"all {printable(', '.join(values))}" if values else ""
+
+
+NOTHING = Common()
+"""What is common to runs that stand alone."""
+
+
+def _ranks(runs: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """See `Common`: fields by the pairs of runs that are alike in them, the fewest first. `runs`: their overrides."""
+    alike: dict[str, Counter[Any]] = {}
+    for overrides in runs:
+        for name, value in overrides.items():
+            alike.setdefault(name, Counter())[value if isinstance(value, Hashable) else repr(value)] += 1
+    pairs = {
+        name: sum(count**2 for count in (*counts.values(), len(runs) - counts.total()))
+        for name, counts in alike.items()
+    }
+    return {name: rank for rank, name in enumerate(sorted(pairs, key=lambda name: (pairs[name], name)))}
 
 
 def columns_of(
@@ -121,7 +143,7 @@ def columns_of(
     its longest name if there is room, metrics `against` a baseline named so. Titles are the names of filters. Columns
     that say the same in every row give way to the names of the arms."""
     columns = []
-    common = common or Common()
+    common = common or NOTHING
     runs = (row.first if isinstance(row, RunGroup) else row for row in rows)
     for column in GROUPS if view.grouped else RUNS:
         if column.key in hidden and not (view.grouped and column.key == "seed"):
@@ -131,7 +153,7 @@ def columns_of(
         elif column.key in common.columns:
             column = replace(column, rank=GIVES_WAY)  # noqa: PLW2901
         elif column.key == "arm":
-            longest = max((len(arm_text(run, common.overrides)) for run in runs), default=0)
+            longest = max((len(arm_text(run, common)) for run in runs), default=0)
             room = sum(each.width + 1 for each in (DATASET, BACKBONE) if each.key in common.columns)
             width = max(column.width, min(longest, column.width + room))
             column = replace(column, width=width, text_width=longest)  # noqa: PLW2901
@@ -161,7 +183,7 @@ class RunTable(VirtualTable[TableRow]):
         self.members: frozenset[str] = frozenset()
         """The runs of groups; they are set in below their group."""
         self.id_length = 10
-        self.common = Common()
+        self.common = NOTHING
         self.clock = clock
 
     def background_of(self, row: TableRow, colors: Inks) -> Style | None:
@@ -193,9 +215,9 @@ class RunTable(VirtualTable[TableRow]):
         if column.key == "id":
             return [(run.id[: self.id_length], colors["dim"])]
         if column.key == "arm" and row.id in self.members:
-            return [("  ", colors["text"]), *arm_cell(run, column.width - 2, colors, self.common.overrides)]
+            return [("  ", colors["text"]), *arm_cell(run, column.width - 2, colors, self.common)]
         if column.key == "arm":
-            return arm_cell(run, column.width, colors, self.common.overrides)
+            return arm_cell(run, column.width, colors, self.common)
         return _CELLS[column.key](row, run, column, colors)
 
     def _metric(self, row: TableRow, name: str, colors: Inks) -> CellText:
@@ -229,9 +251,9 @@ def _status(row: TableRow, colors: Inks) -> CellText:
     return [(STATUS.get(status, ("?", ""))[0], colors.status(status))]
 
 
-def arm_cell(run: RunRow, width: int, colors: Inks, common: Collection[str] = ()) -> CellText:
+def arm_cell(run: RunRow, width: int, colors: Inks, common: Common = NOTHING) -> CellText:
     """The name with its last part first to the eye (behind `…/` where there is no room for the method), and what was
-    changed by hand, without the fields that are `common` to all."""
+    changed by hand, without the fields that are `common` to all; what tells runs apart comes first."""
     method, slash, ablation = run.arm.partition("/")
     changes = _changes(run, common)
     if slash and len(arm_text(run, common)) > width:
@@ -244,17 +266,18 @@ def arm_cell(run: RunRow, width: int, colors: Inks, common: Collection[str] = ()
     return [*name, (printable(f" {changes}") if changes else "", colors["dim"])]
 
 
-def arm_text(run: RunRow, common: Collection[str] = ()) -> str:
+def arm_text(run: RunRow, common: Common = NOTHING) -> str:
     """The arm and what was changed by hand, in full, without the fields that are `common` to all."""
     return f"{run.arm} {_changes(run, common)}".rstrip()
 
 
-def _changes(run: RunRow, common: Collection[str]) -> str:
+def _changes(run: RunRow, common: Common) -> str:
     return ", ".join(_in_words(run.overrides, common))
 
 
-def _in_words(overrides: Mapping[str, Any], common: Collection[str]) -> list[str]:
-    return [_one(name, value) for name, value in sorted(overrides.items()) if name not in common]
+def _in_words(overrides: Mapping[str, Any], common: Common) -> list[str]:
+    names = sorted(overrides, key=lambda name: (common.ranks.get(name, len(common.ranks)), name))
+    return [_one(name, overrides[name]) for name in names if name not in common.overrides]
 
 
 def _one(name: str, value: Any) -> str:
