@@ -11,39 +11,56 @@ from importlib import import_module
 from typing import Annotated
 
 import typer
+from typer.models import CommandInfo, TyperInfo
 
 from tfllmer_tui.cli import completion, help
 from tfllmer_tui.view.ascii import use_stand_ins
 from tfllmer_tui.view.printing import put, say
 
-MODULES: Mapping[str, str] = {
-    "run.run": "run resume",
-    "tui": "tui",
-    "inspect.runs": "runs show",
-    "study.study": "study",
-    "tune.tune": "tune",
-    "queue.queue": "queue cancel retry clone move wait logs",
-    "queue.worker": "worker",
-    "inspect.annotate": "tag note rm trash",
-    "inspect.views": "view",
-    "run.reproduce": "reproduce",
-    "report.board": "leaderboard",
-    "report.compare": "compare",
-    "report.verdict": "verdict",
-    "report.report": "report",
-    "report.export": "export",
-    "report.metrics": "metrics",
-    "data.preset": "ablations presets",
-    "data.methods": "methods",
-    "data.data": "data",
-    "data.embed": "embed",
-    "data.vectors": "vectors",
-    "data.diagnose": "diagnose",
-    "store.archive": "archive import",
-    "store.store": "db",
-    "store.doctor": "doctor",
+PANELS: Mapping[str, Mapping[str, str]] = {
+    "Train": {
+        "run.run": "run resume",
+        "tui": "tui",
+        "study.study": "study",
+        "tune.tune": "tune",
+    },
+    "Queue": {
+        "queue.queue": "queue cancel retry clone move wait logs",
+        "queue.worker": "worker",
+    },
+    "Runs": {
+        "inspect.runs": "runs show",
+        "inspect.annotate": "tag note rm trash",
+        "run.reproduce": "reproduce",
+        "inspect.views": "view",
+    },
+    "Results": {
+        "report.board": "leaderboard",
+        "report.compare": "compare",
+        "report.verdict": "verdict",
+        "report.report": "report",
+        "report.export": "export",
+        "report.metrics": "metrics",
+    },
+    "Methods": {
+        "data.preset": "ablations presets",
+        "data.methods": "methods",
+    },
+    "Data and vectors": {
+        "data.embed": "embed",
+        "data.diagnose": "diagnose",
+        "data.data": "data",
+        "data.vectors": "vectors",
+    },
+    "Store": {
+        "store.archive": "archive import",
+        "store.doctor": "doctor",
+        "store.store": "db",
+    },
 }
-"""The modules in the order of the help, each with the commands and groups that it adds."""
+"""The panels of the help, each with its modules, and the commands and groups that a module adds."""
+
+MODULES: Mapping[str, str] = {name: words for modules in PANELS.values() for name, words in modules.items()}
 
 
 @cache
@@ -57,8 +74,15 @@ def app_of(word: str = "") -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(tfllmer)
-    for name in [name for name, words in MODULES.items() if word in words.split()] or MODULES:
-        import_module(f"tfllmer_tui.cli.{name}").add_to(app)
+    wanted = {name for name, words in MODULES.items() if word in words.split()} or set(MODULES)
+    for panel, modules in PANELS.items():
+        for name in modules:
+            if name in wanted:
+                import_module(f"tfllmer_tui.cli.{name}").add_to(app)
+        infos: list[CommandInfo | TyperInfo] = [*app.registered_commands, *app.registered_groups]
+        for info in infos:
+            if not isinstance(info.rich_help_panel, str):
+                info.rich_help_panel = panel
     help.use_in(app)
     return app
 

@@ -31,7 +31,7 @@ def tui(
         bool, typer.Option("--allow-actions", help="With --web: runs can be launched, cancelled, written to files.")
     ] = False,
 ) -> None:
-    """Browse, launch, watch, compare, cancel and export runs on screen.
+    """Browse, launch, watch, compare and export runs on screen.
 
     Runs go on when it is closed. A store that does not exist yet is waited for, and made with the first run.
 

@@ -101,7 +101,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     )
     assert not list(folder.iterdir())
     parts = re.split(r"^=== (.*)\n", done.stdout, flags=re.MULTILINE)[1:]
-    return dict(zip(parts[::2], parts[1::2], strict=True))
+    return dict(_pairs(parts))
 
 
 @pytest.mark.parametrize("words", COMMANDS)
@@ -112,6 +112,29 @@ def test_help_of_a_command_has_its_options_and_an_example(pages: dict[str, str],
     assert re.search(rf"^ +(TFLLMER_DATA=\S+ )?tfllmer {words}\b", page, re.MULTILINE), page
     assert "[env var" not in page.split("Usage")[0]
     assert "<bool>" not in page
+
+
+def test_the_first_page_has_a_panel_for_each_kind_of_command_and_a_line_for_each(tmp_path: Path) -> None:
+    from tfllmer_tui.cli.app import PANELS
+
+    done = subprocess.run(
+        [sys.executable, "-c", "from tfllmer_tui.cli import main; main()", "--help"],
+        cwd=tmp_path,
+        env=os.environ | {"COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    parts = re.split(r"^╭─ ([^─]+) ─+╮\n", done.stdout, flags=re.MULTILINE)[1:]
+    lines = {title: [line[1:-1] for line in page.split("╰")[0].splitlines()] for title, page in _pairs(parts)}
+    assert list(lines) == ["Options", *PANELS]
+    for panel, modules in PANELS.items():
+        assert sorted(line.split()[0] for line in lines[panel]) == sorted(" ".join(modules.values()).split())
+        assert all(line.startswith(" ") and line[1] != " " for line in lines[panel])  # none goes on in a second one
+
+
+def _pairs(parts: list[str]) -> Iterator[tuple[str, str]]:
+    return zip(parts[::2], parts[1::2], strict=True)
 
 
 def test_help_shows_its_brackets(pages: dict[str, str]) -> None:

@@ -35,11 +35,11 @@ def diagnose(
     db: Db = None,
     json: Json = False,
 ) -> None:
-    """Measure norms, angles, curvature and agreement with the item graph before any training.
+    """Measure norms, angles and curvature of vectors before training.
 
-    Two columns matter: before (centred vectors, plain PCA) and after (the arm's
-    table as it scores). The answer is kept in the store; the same question reads
-    it back. What every line means: docs/geometry.md.
+    Agreement with the item graph too. Two columns matter: before (centred vectors, plain PCA) and after (the arm's
+    table as it scores). The answer is kept in the store; the same question reads it back. What every line means:
+    docs/geometry.md.
 
     With RUN: curvature of a finished run's best weights at the sequence
     representation, spectra of the full Hessian and the Gauss-Newton matrix, and

@@ -90,7 +90,7 @@ def embed(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Encode the text of a data set's items with a transformers model, for --embedding to use.
+    """Encode item texts with a transformers model, for --embedding.
 
     The default template {*} is every filled text field of the item as
     "field name: value" (underscores as spaces), joined by ". ":

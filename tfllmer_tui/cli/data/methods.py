@@ -20,11 +20,11 @@ def methods(
     ] = None,
     json: Json = False,
 ) -> None:
-    """List the systems of the paper's references: what is exact, what differs, and what runs each.
+    """List the systems of the paper's references and their state.
 
-    exact: the published equations; ours: with the difference that is named; vectors: its
-    recommender, for vectors that it has made elsewhere; ranks: made by another program and
-    imported (tfllmer import ranks). docs/methods has a page for each method.
+    What is exact, what differs, and what runs each. exact: the published equations; ours: with the difference that is
+    named; vectors: its recommender, for vectors that it has made elsewhere; ranks: made by another program and imported
+    (tfllmer import ranks). docs/methods has a page for each method.
 
     \b
     tfllmer methods

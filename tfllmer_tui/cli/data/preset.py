@@ -116,7 +116,7 @@ def ablations(
     ] = None,
     json: Json = False,
 ) -> None:
-    """List the ablations: what each takes away, and the question that it answers.
+    """List the ablations: what each takes away, what it answers.
 
     \b
     tfllmer ablations

@@ -37,9 +37,9 @@ def tag(
     db: Db = None,
     json: Json = False,
 ) -> None:
-    """Hang a tag on runs, to find them again: tfllmer runs --filter tag:NAME.
+    """Hang a tag on runs, to find them again.
 
-    A tag that one run alone has is its name: tfllmer show NAME.
+    tfllmer runs --filter tag:NAME lists them. A tag that one run alone has is its name: tfllmer show NAME.
 
     \b
     tfllmer tag 01JD 01JF baseline
@@ -76,7 +76,9 @@ def note(
     db: Db = None,
     json: Json = False,
 ) -> None:
-    """Write a remark to a run; tfllmer show prints it, tfllmer runs --filter note~WORD finds it.
+    """Write a remark to a run.
+
+    tfllmer show prints it, tfllmer runs --filter note~WORD finds it.
 
     \b
     tfllmer note 01JD "flat from epoch 20 on: lr too small"
@@ -116,9 +118,10 @@ def rm(
     yes: Yes = False,
     db: Db = None,
 ) -> None:
-    """Put runs into the trash: no list, leaderboard, export or study has them until they are restored.
+    """Put runs into the trash; tfllmer trash restores them.
 
-    A run that is queued or running is cancelled first (tfllmer cancel).
+    No list, leaderboard, export or study has them until then. A run that is queued or running is cancelled first
+    (tfllmer cancel).
 
     \b
     tfllmer rm 01JD 01JF

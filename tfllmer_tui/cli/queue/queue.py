@@ -24,7 +24,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def queue(db: Db = None, json: Json = False) -> None:
-    """Show the workers and their devices, what they train, and what waits, in the order in which it is taken.
+    """Show the workers, what they train, and what waits.
+
+    Workers stand with their devices, runs in the order in which they are taken.
 
     \b
     tfllmer queue
@@ -42,7 +44,7 @@ def queue(db: Db = None, json: Json = False) -> None:
 
 
 def cancel(runs: Runs, db: Db = None, json: Json = False) -> None:
-    """Stop runs, queued or running; a running one saves its state first.
+    """Stop queued or running runs; running ones save their state.
 
     One that has not ended after a few seconds is killed, with everything that it started. tfllmer retry
     or tfllmer resume goes on with a cancelled run. Exit code 1 where a run has ended otherwise: it is left
@@ -79,7 +81,9 @@ def retry(
     db: Db = None,
     json: Json = False,
 ) -> None:
-    """Queue runs again that failed, were cancelled or lost; they go on from their last checkpoint.
+    """Queue failed, cancelled or lost runs again.
+
+    They go on from their last checkpoint.
 
     \b
     tfllmer retry 01JD
@@ -101,7 +105,7 @@ def clone(
     db: Db = None,
     json: Json = False,
 ) -> None:
-    """Queue a new run with the specification of a stored one, and with changes.
+    """Queue a new run: a stored one's specification, with changes.
 
     What is not changed is taken from the stored run, also where presets have changed since.
 
@@ -139,7 +143,9 @@ def move(
     db: Db = None,
     json: Json = False,
 ) -> None:
-    """Change the order of queued runs. A moved run takes the priority of the place where it comes to stand.
+    """Change the order of queued runs.
+
+    A moved run takes the priority of the place where it comes to stand.
 
     \b
     tfllmer move 01JD8X 01JD9Y --first
@@ -171,7 +177,7 @@ def wait(
     db: Db = None,
     json: Json = False,
 ) -> None:
-    """Wait until runs have ended; exit code 0 if all of them finished, else 1.
+    """Wait until runs have ended; exit code 0 if all finished.
 
     Ctrl-C ends the waiting only.
 
@@ -203,10 +209,10 @@ def logs(
     db: Db = None,
     json: Json = False,
 ) -> None:
-    """Print what a run has written to its log. Control characters, which steer a terminal, are shown as �.
+    """Print what a run has written to its log.
 
-    With --json it is an object with the run, its status, the lines of the log and its events; with --follow
-    as well, it is printed when the run has ended.
+    Control characters, which steer a terminal, are shown as �. With --json it is an object with the run, its status,
+    the lines of the log and its events; with --follow as well, it is printed when the run has ended.
 
     \b
     tfllmer logs 01JD

@@ -51,7 +51,7 @@ def worker(
     on: On = None,
     db: Db = None,
 ) -> None:
-    """Take runs from the queue and train them on the devices of this machine.
+    """Train queued runs on the devices of this machine.
 
     Any number of workers may share a store. The first Ctrl-C drains the worker: it takes nothing new and
     leaves when its runs have ended. The second stops them; they save their state and are queued again. The

@@ -52,10 +52,10 @@ def leaderboard(
     db: Db = None,
     json: Json = False,
 ) -> None:
-    """Compare the arms: mean and spread over seeds, one board per data set and metric.
+    """Rank the arms: mean and spread over seeds.
 
-    A bare name such as ndcg@10 is the test metric at the best validation epoch. Only finished runs
-    count, the newest one per specification. With --baseline a star marks what is significantly better
+    One board per data set and metric. A bare name such as ndcg@10 is the test metric at the best validation epoch. Only
+    finished runs count, the newest one per specification. With --baseline a star marks what is significantly better
     than it, a circle what is worse.
 
     \b

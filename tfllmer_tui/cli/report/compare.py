@@ -28,12 +28,12 @@ def compare(
     db: Db = None,
     json: Json = False,
 ) -> None:
-    """Compare runs or arms with a reference: settings that differ, metrics, paired tests.
+    """Compare runs or arms: settings, metrics, paired tests.
 
-    An arm is named as in the leaderboard (tf-llmer/full, or full alone) and counts with all its seeds.
-    Each test says what it supports: over seeds, the method is better when trained again; over users, these
-    trained models differ on these users; or both. p is corrected by Holm over all tests of its kind
-    here; head and tail items are a family of their own, and so are short and long histories.
+    The first is the reference. An arm is named as in the leaderboard (tf-llmer/full, or full alone) and counts with all
+    its seeds. Each test says what it supports: over seeds, the method is better when trained again; over users, these
+    trained models differ on these users; or both. p is corrected by Holm over all tests of its kind here; head and tail
+    items are a family of their own, and so are short and long histories.
 
     \b
     tfllmer compare id full --dataset ml-100k --backbone sasrec

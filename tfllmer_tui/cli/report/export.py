@@ -25,7 +25,7 @@ Names: TypeAlias = Annotated[
     typer.Option("--names", metavar="FILE", help="YAML with names for print: arms, metrics, datasets, backbones."),
 ]
 
-group = typer.Typer(no_args_is_help=True, help="Leaderboards as LaTeX, CSV, Markdown or JSON; figures; ranks; splits.")
+group = typer.Typer(no_args_is_help=True, help="Boards as LaTeX, CSV, Markdown, JSON; figures, ranks, splits.")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -17,7 +17,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def metrics(json: Json = False) -> None:
-    """List the metrics: how each is written, which direction is better, its formula and source.
+    """List the metrics: names, directions, formulas, sources.
 
     A bare name means test: ndcg@10 is test.ndcg@10. Any cut-off may be asked for, in leaderboards,
     filters, sorting, columns, comparisons and exports alike.

@@ -29,7 +29,9 @@ def report(
     names: Names = None,
     db: Db = None,
 ) -> None:
-    """Write tables, figures, verdict, specifications and a main.tex that compiles into one folder.
+    """Write a folder of tables, figures, verdict and their main.tex.
+
+    The specifications are in it too, and main.tex compiles.
 
     \b
     tfllmer report barrier -o barrier && cd barrier && pdflatex main.tex

@@ -39,12 +39,13 @@ def verdict(
     db: Db = None,
     json: Json = False,
 ) -> None:
-    """Say whether normalisation and Rec-PCA together, and neither alone, reach the ID baseline's training loss.
+    """Say whether norm + Rec-PCA reach the loss of an ID table.
 
-    An arm reaches the baseline b (the better of id and id-norm) if the 95 % interval of arm - b over paired seeds
-    ends below the margin, misses it if it begins above, else it is undecided. The margin is to be fixed
-    beforehand: by the study, else 1 % of b. Runs that were stopped early do not count. Where runs differ in a dial
-    alone (norm disparity, misalignment), the response of training CE follows, with its slope and interval.
+    The claim: together, and neither alone, they reach the training loss of the ID baseline. An arm reaches the baseline
+    b (the better of id and id-norm) if the 95 % interval of arm - b over paired seeds ends below the margin, misses it
+    if it begins above, else it is undecided. The margin is to be fixed beforehand: by the study, else 1 % of b. Runs
+    that were stopped early do not count. Where runs differ in a dial alone (norm disparity, misalignment), the response
+    of training CE follows, with its slope and interval.
 
     A regime is how vectors come in (table.inject), what was changed of them, and table.row_length. --by-regime judges
     each by itself: gaps to every ID baseline, row length, curvature at start and end, effects, explained shares.

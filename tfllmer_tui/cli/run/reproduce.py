@@ -29,9 +29,10 @@ def reproduce(
     db: Db = None,
     json: Json = False,
 ) -> None:
-    """Print the steps that rebuild a run, check its data and vectors, and warn what has changed since.
+    """Print the steps that rebuild a run; check data and vectors.
 
-    With --run it is trained again in the foreground; exit code 1 where the numbers differ.
+    It warns of what has changed since. With --run it is trained again in the foreground; exit code 1 where the numbers
+    differ.
 
     \b
     tfllmer reproduce 01JD

@@ -84,7 +84,7 @@ def run(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train one run and watch it: live curve, result line, a row for the leaderboard.
+    """Train a run and watch it: live curve, result, leaderboard row.
 
     Ctrl-C stops it cleanly and says how to resume; a closed terminal leaves it running. With --detach the
     runs are queued instead, and a worker trains them in the background; with --on slurm they are queued and become
@@ -202,7 +202,7 @@ def resume(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Go on with a run that was stopped, lost or failed, from its last checkpoint.
+    """Go on with a stopped, lost or failed run from its checkpoint.
 
     It ends with the numbers of a run that was never interrupted. With --detach it is queued (tfllmer retry
     takes several runs).

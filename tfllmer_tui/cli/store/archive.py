@@ -38,11 +38,12 @@ def archive(
     db: Db = None,
     json: Json = False,
 ) -> None:
-    """Put runs into one file: specification, curves, result, ranks, top lists, tags, notes, provenance.
+    """Put runs into one file, to be imported elsewhere.
 
-    Checkpoints and vectors are not in it. Of a study the runs that count are taken. The
-    bytes depend on the runs alone; any zip program opens the file, and archive.json in it
-    says what the rest is. User and item names of the data are in it unless --slim is given.
+    It holds specifications, curves, results, ranks, top lists, tags, notes and provenance. Checkpoints and vectors are
+    not in it. Of a study the runs that count are taken. The bytes depend on the runs alone; any zip program opens the
+    file, and archive.json in it says what the rest is. User and item names of the data are in it unless --slim is
+    given.
 
     \b
     tfllmer archive barrier -o barrier.zip

@@ -28,7 +28,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def doctor(db: Db = None, json: Json = False) -> None:
-    """Check versions, devices, disk space, data folders and the store; exit code 1 where something is wrong.
+    """Check versions, devices, disk space, data and the store.
+
+    Exit code 1 where something is wrong.
 
     \b
     tfllmer doctor

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from engine.store import Store
     from engine.views.study import StudyState
 
-group = typer.Typer(no_args_is_help=True, help="Studies: grids of runs from files, queued and watched as a whole.")
+group = typer.Typer(no_args_is_help=True, help="Studies: grids of runs from files, run and watched as a whole.")
 
 Name: TypeAlias = Annotated[str, typer.Argument(metavar="NAME", help="Name of the study; see tfllmer study list.")]
 Only: TypeAlias = Annotated[

@@ -76,7 +76,7 @@ def tune(
     db: Db = None,
     json: Json = False,
 ) -> None:
-    """Search settings for several arms: the same number of trials and the same space for each.
+    """Search settings of several arms, by equal trials and space.
 
     A trial is an ordinary run of the queue that leaves the test split unread. The first trial of an arm is its
     preset; then settings are drawn at random, then by what the trials before taught (TPE); a curve below the
