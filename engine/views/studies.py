@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.records import RunStatus
 
 if TYPE_CHECKING:
+    from engine.store import Store
     from engine.store.queries.feed import RunRow
 
 
@@ -41,12 +42,22 @@ class StudyFile:
 
 
 @dataclass(frozen=True)
+class StoredWords:
+    """What the store keeps of a study that has no file: of a tuning, or where the file is gone."""
+
+    meaning: str
+    question: str
+    is_tuning: bool
+
+
+@dataclass(frozen=True)
 class StudyRow:
-    """A study on screen: its file and its runs, as far as they are there."""
+    """A study on screen: its file and its runs, as far as they are there. `words` stand in for a file."""
 
     id: str
     file: StudyFile | None
     runs: StudyProgress | None
+    words: StoredWords | None = None
 
     @property
     def total(self) -> int:
@@ -72,12 +83,24 @@ def study_files() -> list[StudyFile]:
     return files
 
 
-def study_rows(files: Sequence[StudyFile], rows: Iterable[RunRow]) -> list[StudyRow]:
+def stored_words(store: Store, names: Iterable[str]) -> dict[str, StoredWords]:
+    """What the store keeps of these studies; nothing of one that it does not know."""
+    from engine.store.studies import stored_study
+
+    known = {name: stored_study(store, name) for name in names}
+    return {
+        name: StoredWords(study.meaning, study.question, study.tuning is not None)
+        for name, study in known.items()
+        if study is not None
+    }
+
+
+def study_rows(files: Sequence[StudyFile], rows: Iterable[RunRow], words: Mapping[str, StoredWords]) -> list[StudyRow]:
     """The studies that have runs, the newest first, then those that can have."""
     with_runs = {runs.id: runs for runs in progress(rows)}
     on_file = {file.id: file for file in files}
     names = [*with_runs, *(name for name in on_file if name not in with_runs)]
-    return [StudyRow(name, on_file.get(name), with_runs.get(name)) for name in names]
+    return [StudyRow(name, on_file.get(name), with_runs.get(name), words.get(name)) for name in names]
 
 
 def progress(rows: Iterable[RunRow]) -> list[StudyProgress]:

@@ -23,9 +23,9 @@ def test_a_study_with_runs_stands_before_those_on_file_and_a_file_that_is_gone_l
     store = open_store(tmp_path / "experiments.db")
     study = find_study("demo")
     submit(store, study, expand(study).cells[:3])
-    first, second = study_rows([StudyFile("demo", size=9), StudyFile("other", size=2)], rows_of(store))
+    first, second = study_rows([StudyFile("demo", size=9), StudyFile("other", size=2)], rows_of(store), {})
     assert (first.id, first.total, second.id, second.runs) == ("demo", 9, "other", None)
-    (alone,) = study_rows([], rows_of(store))
+    (alone,) = study_rows([], rows_of(store), {})
     assert (alone.file, alone.total) == (None, 3)
     assert {"demo", "barrier"} <= {file.id for file in study_files()}
 

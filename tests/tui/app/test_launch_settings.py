@@ -152,6 +152,19 @@ def test_what_runs_cannot_be_handed_over_to_is_said_as_one_types(filled: Path, m
         check_target(store, "slurm", "gpu")
 
 
+@pytest.mark.parametrize("size", [(60, 18), (80, 24), (100, 30), (200, 50)])
+async def test_what_is_wrong_is_said_once_and_on_screen(filled: Path, size: tuple[int, int]) -> None:
+    async with opened(filled, size) as pilot:
+        await press(pilot, "4")
+        await until(pilot, lambda: "1 new run" in screen_text(pilot))
+        assert screen_text(pilot).count("1 new run") == screen_text(pilot).count("ctrl+r launches") == 1
+        await press(pilot, *"nonsense")
+        await until(pilot, lambda: "no such method" in screen_text(pilot))
+        assert screen_text(pilot).count("no such method") == 1
+        await pilot.resize_terminal(60, 18)
+        await until(pilot, lambda: screen_text(pilot).count("no such method") == 1)
+
+
 @pytest.fixture
 def slurm(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with SLURM's commands; nothing is submitted without a worker."""

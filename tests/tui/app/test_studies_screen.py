@@ -4,10 +4,15 @@ from pathlib import Path
 
 from textual.widgets import Input, Static
 
+from engine.presets import expand, find_study
+from engine.queue.studies import submit
+from engine.records import TrialRecord
 from engine.store import list_runs, open_store
 from engine.store.studies import study_runs
+from engine.store.tunings import save_tuning
 from engine.views.plans import StudyPart
 from engine.views.studies import study_files
+from tests.engine.queue.tunings import asked
 from tests.tui.app.bench import EPOCHS, RUNS, app_of, opened, press, quiet, screen_text, until
 from tfllmer_tui.tui.screens.studies import StudiesScreen
 from tfllmer_tui.tui.screens.study import StudyScreen
@@ -60,6 +65,36 @@ def test_looking_up_tells_what_exists_and_what_is_wrong(filled: Path) -> None:
     assert "a quote" in look_up(store, StudyPart("mine", sets="note='open")).error
     other = look_up(store, StudyPart("mine", sets="train.lr=0.5")).now
     assert other is not None and other.counts == {"missing": 6}
+
+
+async def test_a_tuning_says_what_it_is_and_how_to_look_at_it(filled: Path) -> None:
+    store = open_store(filled)
+    run = list_runs(store)[0]
+    trial = TrialRecord(run.arm, 0, {}, {}, run.spec_hash, run.config_hash)
+    save_tuning(store, asked(name="searched", trials=(trial,)))
+    async with opened(filled, (100, 40)) as pilot:
+        await press(pilot, "5")
+        screen = pilot.app.screen
+        assert isinstance(screen, StudiesScreen)
+        _select(screen.query_one("#studies", VirtualTable), "searched")
+        await until(pilot, lambda: "searched: tuning of sasrec on demo by valid_ce" in screen_text(pilot))
+        assert "file is not there" not in screen_text(pilot)
+        await press(pilot, "y")
+        assert pilot.app.clipboard == "tfllmer tune show searched"
+        await press(pilot, "l")
+        assert pilot.app.screen is screen  # there is no plan of it
+
+
+async def test_a_study_whose_file_is_gone_still_says_what_it_asked(filled: Path) -> None:
+    _write("mine", STUDY)
+    study = find_study("mine")
+    submit(open_store(filled), study, expand(study).cells)
+    Path("configs/study/mine.yaml").unlink()
+    async with opened(filled, (100, 40)) as pilot:
+        await press(pilot, "5")
+        _select(pilot.app.screen.query_one("#studies", VirtualTable), "mine")
+        await until(pilot, lambda: "mine: two arms on the generated data" in screen_text(pilot))
+        assert "Is it the norm?" in screen_text(pilot) and "its file is not there any more" in screen_text(pilot)
 
 
 async def test_a_study_is_planned_restricted_and_launched(filled: Path) -> None:

@@ -84,6 +84,7 @@ class LaunchScreen(Page):
                     yield Static(READING, id="said", markup=False)
                 yield SettingsForm(id="settings")
             with Vertical(id="plan"):
+                yield Static(READING, id="said-here", markup=False)
                 yield VirtualTable(
                     (
                         Column("status", "", 1),
@@ -182,12 +183,22 @@ class LaunchScreen(Page):
         grid = self.query_one("#grid", VirtualTable)
         grid.empty_text = ""
         grid.show(outcome.runs)
-        self.query_one("#said", Static).update(_said(outcome, colors))
+        said = _said(outcome, colors)
+        self.query_one("#said", Static).update(said)
+        self.query_one("#said-here", Static).update(Text(" · ", colors["dim"]).join(said.split("\n")))
+        self.call_after_refresh(self._place_said)
         self._show_settings()
         command = command_of(values) if not outcome.error else ""
         self.query_one("#command", Static).update(Text(command, colors["dim"], overflow="fold"))
         if self._wanted == values:
             self.action_launch()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._place_said)
+
+    def _place_said(self) -> None:
+        """Where the form has no room for what is said below it, that stands over the plan."""
+        self.set_class(self.query_one("#form", VerticalScroll).max_scroll_y > 0, "-cut")
 
     # -------------------------------------------------------------------------------- settings
 

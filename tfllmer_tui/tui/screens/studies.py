@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from engine.text import shell_line
-from engine.views.studies import StudyFile, StudyRow, study_files, study_rows
+from engine.views.studies import StoredWords, StudyFile, StudyRow, stored_words, study_files, study_rows
 from engine.views.words import printable
 from tfllmer_tui.tui.messages import RowChosen, RowReached
 from tfllmer_tui.tui.palette import Inks, inks
@@ -37,6 +37,16 @@ COLUMNS = (
 
 
 UNDER_WAY = ("running", "queued", "failed", "lost", "cancelled")
+
+
+TUNING = "its trials are ordinary runs; y copies the command that shows what it chose"
+GONE = "ran here; its file is not there any more"
+
+
+def _question(study: StudyRow) -> str:
+    if study.file is not None:
+        return study.file.question
+    return "" if study.words is None else study.words.question or study.words.meaning
 
 
 def columns_in_use(lines: Sequence[StudyRow]) -> tuple[Column, ...]:
@@ -68,6 +78,9 @@ class StudiesScreen(Page):
         super().__init__()
         self._files: list[StudyFile] = []
         self._has_read = False
+        self._words: dict[str, StoredWords] = {}
+        self._asked: set[str] = set()
+        """Studies without a file that the store was asked about."""
 
     def compose_body(self) -> Iterable[Widget]:
         table: VirtualTable[StudyRow] = VirtualTable(COLUMNS, self._cells, id="studies")
@@ -88,13 +101,25 @@ class StudiesScreen(Page):
         self.show_news(self.context.snapshot)
 
     def show_news(self, snapshot: StoreSnapshot) -> None:
-        lines = study_rows(self._files, snapshot.rows.values())
+        lines = study_rows(self._files, snapshot.rows.values(), self._words)
         table = self.query_one("#studies", VirtualTable)
         columns = columns_in_use(lines)
         if columns != table._columns:
             table.set_columns(columns)
         table.show(lines)
         self._about()
+        self._ask_of({line.id for line in lines if line.file is None})
+
+    def _ask_of(self, names: set[str]) -> None:
+        """Ask the store, once, what it keeps of studies that have no file."""
+        new = names - self._asked if self._has_read else set()
+        if new and self.context.store is not None:
+            self._asked |= new
+            self.read("words", lambda store: stored_words(store, names), self._take_words)
+
+    def _take_words(self, words: dict[str, StoredWords]) -> None:
+        self._words = words
+        self.show_news(self.context.snapshot)
 
     def _cells(self, study: StudyRow, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
         width = next((column.width for column in columns if column.key == "share"), 16)
@@ -114,7 +139,7 @@ class StudiesScreen(Page):
             "count": [(finished, colors["text"]), (f"/{study.total}", colors["dim"])],
             "states": states,
             "left": [(span(left) if left else "", colors["primary"])],
-            "question": [(printable(error or (study.file.question if study.file else "")), colors["dim"])],
+            "question": [(printable(error or _question(study)), colors["dim"])],
         }
         return [cells[column.key] for column in columns]
 
@@ -123,9 +148,12 @@ class StudiesScreen(Page):
         line: StudyRow | None = self.query_one("#studies", VirtualTable).row
         colors = inks(self.app.current_theme)
         text = Text()
-        if line is not None and line.file is None:
-            gone = "ran here; its file is not there any more" if self._has_read else "reading its file…"
-            text.append(f"{printable(line.id)}: {gone}", colors["dim"])
+        if line is not None and line.file is None and (words := line.words) is not None:
+            text.append(f"{printable(line.id)}: {printable(words.meaning)}", colors["bold"])
+            text.append(f"\n{printable(words.question)}" if words.question else "", colors["text"])
+            text.append(f"\n{TUNING if words.is_tuning else GONE}", colors["dim"])
+        elif line is not None and line.file is None:
+            text.append(f"{printable(line.id)}: {GONE if self._has_read else 'reading its file…'}", colors["dim"])
         elif line is not None and line.file is not None and line.file.error:
             text.append(f"✗ {line.file.error}", colors["error"])
         elif line is not None and line.file is not None:
@@ -152,13 +180,16 @@ class StudiesScreen(Page):
     def action_plan(self) -> None:
         """What the study would make, before it is launched."""
         line: StudyRow | None = self.query_one("#studies", VirtualTable).row
-        if line is not None:
+        if line is not None and line.words is not None and line.words.is_tuning:
+            self.notify(f"a tuning goes on by tfllmer tune, as it was begun: tfllmer tune show {line.id}", markup=False)
+        elif line is not None:
             self.app.push_screen(StudyPlanScreen(line.id))
 
     def action_copy(self) -> None:
-        row = self.query_one("#studies", VirtualTable).row
+        row: StudyRow | None = self.query_one("#studies", VirtualTable).row
         if row is not None:
-            self.context.copy("command", shell_line(["tfllmer", "study", "run", row.id]))
+            verb = ["tune", "show"] if row.words is not None and row.words.is_tuning else ["study", "run"]
+            self.context.copy("command", shell_line(["tfllmer", *verb, row.id]))
 
     def commands(self) -> Iterable[SystemCommand]:
         yield SystemCommand("Launch this study", "First what exists and what is missing of it", self.action_plan)
