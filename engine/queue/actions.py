@@ -97,7 +97,7 @@ def retry(store: Store, run_ids: Sequence[str], fresh: bool = False) -> list[Run
             folder = store.folder(run.id)
             folder.last.unlink(missing_ok=True)
             folder.best.unlink(missing_ok=True)
-        why = "by the user, from the beginning" if fresh else "by the user"
+        why = f"queued again by the user{', from the beginning' if fresh else ''}"
         if not rows.queue_again(store, run, why):
             raise UserError(f"{run.id}: another process has just taken it up; see `tfllmer show {run.id}`")
     return [get_run(store, run.id) for run in runs]

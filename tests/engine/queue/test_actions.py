@@ -163,7 +163,7 @@ def test_retry_takes_what_has_ended_badly_only(store: Store) -> None:
         retry(store, [run.id for run in runs])
     assert get_run(store, runs[0].id).status == "failed", "nothing is changed then"
     again = retry(store, [runs[0].id, runs[1].id])
-    assert [(run.status, run.ended, run.reason) for run in again] == [("queued", None, "by the user")] * 2
+    assert [(run.status, run.ended, run.reason) for run in again] == [("queued", None, "queued again by the user")] * 2
     assert last.exists()
     with pytest.raises(UserError, match="is queued already"):
         retry(store, [runs[0].id])
