@@ -118,18 +118,19 @@ def test_closed_forms_stand_with_the_settings_that_validation_chose() -> None:
     assert best(DOCS / "results" / "closed-forms.zip") == best(trials)
 
 
-def test_every_number_of_a_graph_model_is_that_of_an_archived_run_with_these_settings() -> None:
+@pytest.mark.parametrize(("dataset", "stem"), [("amazon-beauty", "graph-models"), ("ml-1m", "graph-models-ml-1m")])
+def test_every_number_of_a_graph_model_is_that_of_an_archived_run_with_these_settings(dataset: str, stem: str) -> None:
     kept = {}
-    for e, result in runs_of(DOCS / "results" / "graph-models.zip"):
-        assert (e.data.name, e.seed, e.evaluate.test) == ("amazon-beauty", 0, True)
+    for e, result in runs_of(DOCS / "results" / f"{stem}.zip"):
+        assert (e.data.name, e.seed, e.evaluate.test) == (dataset, 0, True)
         epochs = f"{result['epochs']}, {result['best_epoch']}" if e.backbone.is_trained else "–"
         test = f"{printed(result['test']['ndcg@10'])} / {printed(result['test']['hr@10'])}"
         name = e.backbone.name if e.method == "id" else e.method
         kept[f"`{name}`", epochs, printed(result["valid"]["ndcg@10"]), test] = flat(e)
-    _, *rows = tables("Graph models on amazon-beauty")[0]
+    _, *rows = tables(f"Graph models on {dataset}")[0]
     assert len(rows) == len(kept)
-    for model, chosen, epochs, valid, test, _ in rows:
-        settings = kept[model, epochs, valid.strip("*"), test]
+    for model, chosen, epochs, valid, test, *_ in rows:
+        settings = kept[model, epochs, valid.strip("*"), test.strip("*")]
         for name, value in (word.split("=") for word in chosen.split() if chosen != "preset"):
             (found,) = {found for full, found in settings.items() if full == name or full.endswith(f".{name}")}
             assert json.dumps(found).strip('"') in (value, f"{value}.0"), (model, name, found)
@@ -257,21 +258,22 @@ def spread(numbers: dict[str, Any], digits: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("study", "stem", "heading"),
+    ("study", "stem", "vectors", "heading"),
     [
-        ("settle-screen", "settle-screen", "Where the claim stands"),
-        ("settle-beauty", "settle-beauty", "The claim on amazon-beauty, early in training"),
-        ("settle-beauty", "settle-beauty-gru4rec", "GRU4Rec on amazon-beauty: one seed"),
-        ("settle-ml-1m", "settle-ml-1m", "The claim on ml-1m, where norms differ"),
+        ("settle-screen", "settle-screen", "minilm-l6", "Where the claim stands"),
+        ("settle-beauty", "settle-beauty", "minilm-l6", "The claim on amazon-beauty, early in training"),
+        ("settle-beauty", "settle-beauty-gru4rec", "minilm-l6", "GRU4Rec on amazon-beauty: one seed"),
+        ("settle-ml-1m", "settle-ml-1m", "bert-title-pq", "The claim on ml-1m, where norms differ"),
+        ("settle-ml-1m", "settle-ml-1m", "minilm-l6", "The claim on ml-1m with MiniLM's vectors"),
     ],
 )
 def test_a_table_by_regime_is_what_a_command_says_of_its_archive(
-    tmp_path: Path, study: str, stem: str, heading: str
+    tmp_path: Path, study: str, stem: str, vectors: str, heading: str
 ) -> None:
     archive = DOCS / "results" / f"{stem}.zip"
     assert call(tmp_path, "import", "archive", str(archive)).returncode == 0
     done = call(tmp_path, "verdict", study, "--by-regime", "--json")
-    (comparison,) = json.loads(done.stdout)
+    (comparison,) = [each for each in json.loads(done.stdout) if f"vectors {vectors}" in each["title"]]
     stands = {stand["title"]: stand for stand in comparison["regimes"]}
     verdicts = re.findall(r'^`(.+)`: printed "(.+)"', section(heading), re.MULTILINE)
     assert verdicts == [(title, stand["verdict"]) for title, stand in stands.items()]
