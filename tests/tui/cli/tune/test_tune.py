@@ -21,7 +21,7 @@ def test_a_plan_says_who_searches_what_and_leaves_nothing_behind(tmp_path: Path)
     searched = json.loads(call(tmp_path, "tune", "--dry-run", "--json").stdout)["searched"]
     assert searched.keys() == {"id", "id-norm", "tf-llmer/full"}
     assert {*searched["tf-llmer/full"]} - {*searched["id"]} == {"embedding.reduce.lambda"}
-    assert "Search settings for several arms" in call(tmp_path, "tune").stdout
+    assert "Search settings of several arms" in call(tmp_path, "tune").stdout
     assert "train.lr" in call(tmp_path, "tune", "spaces").stdout
     assert not list(tmp_path.iterdir())
 
