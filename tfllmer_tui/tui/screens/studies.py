@@ -181,7 +181,7 @@ class StudiesScreen(Page):
         """What the study would make, before it is launched."""
         line: StudyRow | None = self.query_one("#studies", VirtualTable).row
         if line is not None and line.words is not None and line.words.is_tuning:
-            self.notify(f"a tuning goes on by tfllmer tune, as it was begun: tfllmer tune show {line.id}", markup=False)
+            self.notify(f"{line.id} is a tuning: the tfllmer tune that began it goes on with it", markup=False)
         elif line is not None:
             self.app.push_screen(StudyPlanScreen(line.id))
 
