@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.metrics import Metric
-from engine.reports.boards.leaderboard import BoardCell, Leaderboard, shortened
+from engine.reports.boards.leaderboard import BoardCell, Leaderboard
+from engine.reports.boards.row_names import row_names
 from tfllmer_tui.view.text import plain
 
 _DIM = "bright_black"
@@ -27,8 +28,8 @@ def leaderboard_table(board: Leaderboard) -> Group:
     table.add_column("arm", overflow="fold")
     for backbone in board.backbones:
         table.add_column(plain(backbone), justify="right", no_wrap=True)
-    labels, _ = shortened([row.label for row in board.rows])
-    for label, row in zip(labels, board.rows, strict=True):
+    names = row_names([row.label for row in board.rows])
+    for label, row in zip(names.rows, board.rows, strict=True):
         table.add_row(plain(label), *(_cell(cell, board.metric, with_n=n is None) for cell in row.cells))
     return Group(plain(board.title, "bold"), table, plain(board_notes(board), _DIM))
 
@@ -36,14 +37,7 @@ def leaderboard_table(board: Leaderboard) -> Group:
 def board_notes(board: Leaderboard) -> str:
     """How the numbers of a board are to be read, in one line."""
     n = board.equal_n
-    labels = [row.label for row in board.rows]
-    short, shared = shortened(labels)
-    by_label = dict(zip(labels, short, strict=True))
-
-    def shown(label: str) -> str:
-        """An arm as the rows have it."""
-        return by_label.get(label, label)
-
+    names = row_names([row.label for row in board.rows])
     spread = {None: "mean ± sd over seeds (number of seeds)", 1: "one seed, no spread"}
     notes = [spread.get(n, f"mean ± sd over {n} seeds")]
     if board.parts:
@@ -57,10 +51,10 @@ def board_notes(board: Leaderboard) -> str:
     if board.archives:
         notes.append(f"with runs from {', '.join(board.archives)}")
     if board.unequal:
-        notes.append(f"budgets are not equal: {'; '.join(budget.text(shown) for budget in board.unequal)}")
+        notes.append(f"budgets are not equal: {'; '.join(budget.text(names.of) for budget in board.unequal)}")
     if board.unshared:
-        notes.append(f"not shared: {'; '.join(difference.text(shown) for difference in board.unshared)}")
-    return " · ".join([*notes, *([f"all with {shared}"] if shared else [])])
+        notes.append(f"not shared: {'; '.join(difference.text(names.of) for difference in board.unshared)}")
+    return " · ".join([*notes, *([f"all with {names.shared}"] if names.shared else [])])
 
 
 def _cell(cell: BoardCell | None, metric: Metric, *, with_n: bool) -> Text:

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from engine.records import RunRecord
 from engine.records.runs import origin_text
-from engine.reports.boards.leaderboard import setting, shortened
+from engine.reports.boards.leaderboard import setting
+from engine.reports.boards.row_names import shortened
 from tfllmer_tui.view.by_width import DrawnByWidth
 from tfllmer_tui.view.chart import COLORS
 from tfllmer_tui.view.text import count, duration, number, plain, short_ids, sparkline, status_text

@@ -211,6 +211,6 @@ def _untuned(label: str) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    if len(names) <= _MOST_NAMES:
+    if len(names) <= _MOST_NAMES + 1:  # "and 1 more" would be no shorter
         return " and ".join(names)
     return f"{', '.join(names[:_MOST_NAMES])} and {len(names) - _MOST_NAMES} more"

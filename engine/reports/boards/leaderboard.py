@@ -19,7 +19,6 @@ from engine.metrics import Metric, parse_metric
 from engine.records import RunRecord, RunStatus
 from engine.reports.boards.budgets import (
     ROW_LENGTH,
-    SEPARATOR,
     UnequalBudget,
     length_words,
     unequal_budgets,
@@ -189,16 +188,6 @@ def protocol_of(data_hash: str, overrides: Mapping[str, Any]) -> tuple[str, tupl
     """What must be equal for numbers to be comparable: the data, whoever set them, and how it was evaluated."""
     conditions = conditions_of(overrides)
     return data_hash, tuple(each for each in conditions if not (data_hash and each.startswith(_DATA)))
-
-
-def shortened(labels: Sequence[str]) -> tuple[list[str], str]:
-    """Labels of rows without the changes in brackets that all of them share, and these changes."""
-    parts = [label.removesuffix("]").partition(" [") for label in labels]
-    changes = [[change for change in SEPARATOR.split(text) if change] for _, _, text in parts]
-    shared = [change for change in changes[0] if all(change in each for each in changes)] if len(labels) > 1 else []
-    own_changes = [", ".join(change for change in each if change not in shared) for each in changes]
-    names = [name + (f" [{own}]" if own else "") for (name, _, _), own in zip(parts, own_changes, strict=True)]
-    return (names, ", ".join(shared)) if shared else (list(labels), "")
 
 
 def outcome_boards(records: Sequence[RunRecord], metrics: Sequence[str]) -> list[Leaderboard]:

@@ -11,7 +11,8 @@ from engine.errors import UserError, nearest
 from engine.metrics import Metric
 from engine.reports.boards.arms import chosen, essence
 from engine.reports.boards.evidence import Evidence
-from engine.reports.boards.leaderboard import MARKS, BoardCell, BoardRow, Leaderboard, Versus, shortened
+from engine.reports.boards.leaderboard import MARKS, BoardCell, BoardRow, Leaderboard, Versus
+from engine.reports.boards.row_names import shortened
 from engine.reports.stats import statistics
 from engine.reports.stats.paired import mean_difference, paired_differences, shared_seeds
 from engine.reports.stats.statistics import ALPHA, FEW_SEEDS, METHODS, NoTestError, Over, Test, caution

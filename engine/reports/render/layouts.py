@@ -13,7 +13,8 @@ from typing import Literal, TypeAlias
 from engine.errors import UserError
 from engine.metrics import Metric
 from engine.reports.boards.budgets import UnequalBudget
-from engine.reports.boards.leaderboard import MARKS, BoardCell, Leaderboard, shortened
+from engine.reports.boards.leaderboard import MARKS, BoardCell, Leaderboard
+from engine.reports.boards.row_names import RowNames, row_names
 
 Layout: TypeAlias = Literal["backbones", "metrics", "difference"]
 _MOST_COLUMNS = 6
@@ -81,8 +82,7 @@ def grids(boards: Sequence[Leaderboard], layout: Layout = "backbones") -> list[G
 
 def _by_backbone(board: Leaderboard, *, difference: bool) -> Grid:
     with_n = board.equal_n is None
-    full = [row.label for row in board.rows]
-    labels, shared = shortened(full)
+    names = row_names([row.label for row in board.rows])
     is_ranked = [_is_ranked([row.cells[at] for row in board.rows]) for at, _ in enumerate(board.backbones)]
     rows = tuple(
         (
@@ -92,12 +92,12 @@ def _by_backbone(board: Leaderboard, *, difference: bool) -> Grid:
                 for cell, ranked in zip(row.cells, is_ranked, strict=True)
             ),
         )
-        for label, row in zip(labels, board.rows, strict=True)
+        for label, row in zip(names.rows, board.rows, strict=True)
     )
     spread = _DIFFERENCE if difference else _spread(board.equal_n)
     best = [] if difference else _best(rows)
-    notes = _as_shown([*_parts([board]), *_unequal([board], board.backbones), *_compared([board])], full, labels)
-    caption = (f"{_data(board)}: {_measured([board])}", *_common(shared), spread, *best, *notes)
+    notes = [*_parts([board]), *_unequal([board], board.backbones, names), *_compared([board], names)]
+    caption = (f"{_data(board)}: {_measured([board])}", *_common(names.shared), spread, *best, *notes)
     title = f"{board.title} · difference" if difference else board.title
     return Grid(title, caption, "arm", (), board.backbones, rows)
 
@@ -147,8 +147,7 @@ def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
             heads.append((name, 1))
     several = len({board.metric for board in here if board.metric.is_curve}) > 1
     names = tuple(_column(board.metric, several) for board in here)
-    full = [labels[i] for i in places]
-    short_labels, shared = shortened(full)
+    arms = row_names([labels[i] for i in places])
     rows = tuple(
         (
             label,
@@ -157,16 +156,18 @@ def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
                 for column, board in zip(columns, here, strict=True)
             ),
         )
-        for label, i in zip(short_labels, places, strict=True)
+        for label, i in zip(arms.rows, places, strict=True)
     )
     return Grid(
         title=" · ".join([backbone, *dict.fromkeys(map(_data, here)), "metrics"]),
         caption=(
             f"{', '.join([backbone, *everywhere])}: {_measured(here)}",
-            *_common(shared),
+            *_common(arms.shared),
             _spread(None if with_n else next(iter(counts), None)),
             *_best(rows),
-            *_as_shown([*_parts(here), *_unequal(here, (backbone,)), *_compared(here)], full, short_labels),
+            *_parts(here),
+            *_unequal(here, (backbone,), arms),
+            *_compared(here, arms),
         ),
         corner="arm",
         heads=tuple(heads),
@@ -210,24 +211,15 @@ def _is_ranked(column: Sequence[BoardCell | None]) -> bool:
     return sum(cell is not None for cell in column) > 1
 
 
-def _as_shown(sentences: Sequence[str], labels: Sequence[str], shown: Sequence[str]) -> list[str]:
-    """Sentences with the arms' names as they stand in the rows, without the changes that all rows share."""
-    names = sorted(zip(labels, shown, strict=True), key=lambda pair: len(pair[0]), reverse=True)
-    for label, name in names:
-        if label != name:
-            sentences = [sentence.replace(label, name) for sentence in sentences]
-    return list(sentences)
-
-
-def _unequal(boards: Sequence[Leaderboard], backbones: Sequence[str]) -> list[str]:
+def _unequal(boards: Sequence[Leaderboard], backbones: Sequence[str], names: RowNames) -> list[str]:
     """Once for all columns, with what differs in one of them or more; only of columns with these backbones."""
 
     def here(board: Leaderboard, difference: UnequalBudget) -> bool:
         return any(board.backbones[column] in backbones for column in difference.columns)
 
-    texts = dict.fromkeys(each.text() for board in boards for each in board.unequal if here(board, each))
+    texts = dict.fromkeys(each.text(names.of) for board in boards for each in board.unequal if here(board, each))
     notes = [f"Budgets are not equal: {'; '.join(texts)}."] if texts else []
-    settings = dict.fromkeys(each.text() for board in boards for each in board.unshared if here(board, each))
+    settings = dict.fromkeys(each.text(names.of) for board in boards for each in board.unshared if here(board, each))
     return [*notes, *([f"Not shared: {'; '.join(settings)}."] if settings else [])]
 
 
@@ -244,12 +236,12 @@ def _spread(n: int | None) -> str:
     return "Mean ± sample standard deviation over seeds, their number in parentheses."
 
 
-def _compared(boards: Sequence[Leaderboard]) -> list[str]:
+def _compared(boards: Sequence[Leaderboard], names: RowNames) -> list[str]:
     """What the marks mean; said by metric where it is not the same for all boards."""
     texts: dict[str, list[str]] = {}
     for board in boards:
         if board.compared:
-            texts.setdefault(board.compared, []).append(board.metric.title)
+            texts.setdefault(names.sentence(board.compared), []).append(board.metric.title)
     if len(texts) < 2:
         return [f"{text}." for text in texts]
     return [f"{', '.join(dict.fromkeys(titles))}: {text}." for text, titles in texts.items()]

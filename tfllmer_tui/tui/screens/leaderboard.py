@@ -17,7 +17,8 @@ from textual.widgets import Static
 
 from engine.files import StoreAddress
 from engine.records import RunStatus
-from engine.reports.boards.leaderboard import MARKS, shortened
+from engine.reports.boards.leaderboard import MARKS
+from engine.reports.boards.row_names import RowNames, row_names
 from engine.views.baselines import baseline_on, row_of
 from engine.views.words import printable
 from tfllmer_tui.tui import board as boards
@@ -78,6 +79,7 @@ class LeaderboardScreen(Page):
         self._choice = BoardChoice()
         self._names: dict[str, str] = {}
         """Labels of rows as they are shown."""
+        self._row_names: RowNames = row_names(())
         self._with_marks: Leaderboard | None = None
         self._untested = ""
         self._absent = ""
@@ -172,7 +174,8 @@ class LeaderboardScreen(Page):
         for at, name in enumerate(map(printable, board.backbones)):
             columns.append(Column(str(at), name, max(room, len(name)), at + 1, right=True))
         labels = [row.label for row in board.rows]
-        self._names = dict(zip(labels, shortened(labels)[0], strict=True))
+        self._row_names = row_names(labels)
+        self._names = dict(zip(labels, self._row_names.rows, strict=True))
         table.set_columns(columns)
         table.show(board.rows)
         if self.focused is None:
@@ -182,12 +185,12 @@ class LeaderboardScreen(Page):
 
     def _about_marks(self) -> str:
         if self.board is not None and self.board.compared:
-            return f"{self.board.compared} (o: test over {self._choice.next_over})"
+            return f"{self._row_names.sentence(self.board.compared)} (o: test over {self._choice.next_over})"
         if self._absent:
             return f"the baseline {self._absent} has no number here; b: test all against the arm under the cursor"
         if self._choice.baseline is None:
             return "b: test all against the arm under the cursor"
-        return f"against {self._choice.baseline}: {self._untested}"
+        return f"against {self._row_names.of(self._choice.baseline)}: {self._untested}"
 
     @property
     def board(self) -> Leaderboard | None:

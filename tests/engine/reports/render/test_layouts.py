@@ -5,8 +5,9 @@ import pytest
 
 from engine.errors import UserError
 from engine.reports.boards.evidence import Evidence
-from engine.reports.boards.leaderboard import Leaderboard, leaderboards, shortened
+from engine.reports.boards.leaderboard import Leaderboard, leaderboards
 from engine.reports.boards.marks import marked, name_of
+from engine.reports.boards.row_names import row_names, shortened
 from engine.reports.render.export import to_csv, to_json, to_markdown
 from engine.reports.render.latex import to_latex
 from engine.reports.render.layouts import Entry, Grid, grids
@@ -191,6 +192,31 @@ def test_changes_that_all_rows_share_are_told_once() -> None:
     assert shortened(["id", "full [a.b=1]"]) == (["id", "full [a.b=1]"], "")
     assert shortened(["id [a.b=1]"]) == (["id [a.b=1]"], "")
     assert shortened(["id [a.b=1]", "full [a.b=1]"]) == (["id", "full"], "a.b=1")
+
+
+def test_notes_go_by_letters_where_a_row_has_a_long_name() -> None:
+    long = "id [backbone.layers=2, backbone.reg=0.001, train.lr=0.01]"
+    names = row_names(["id", long, "full"])
+    assert names.rows == ("(a) id", f"(b) {long}", "(c) full")
+    assert [names.of(label) for label in ("id", long, "full")] == ["(a)", "(b)", "(c)"]
+    assert names.sentence(f"worse than {long} or id (paired t)") == "worse than (b) or id (paired t)"
+    assert row_names(["id", "full [train.lr=0.01]"]).rows == ("id", "full [train.lr=0.01]")
+    assert row_names([]).rows == ()
+    many = row_names([f"id [note={'x' * 40}{i}]" for i in range(30)])
+    assert [row.split(" ")[0] for row in many.rows[24:28]] == ["(y)", "(z)", "(aa)", "(ab)"]
+
+
+def test_a_caption_says_by_letter_which_arm_had_another_budget() -> None:
+    long = "id [backbone.dropout=0.5, train.epochs=40, train.lr=0.01]"
+    sets = ("backbone.dropout=0.5", "train.epochs=40", "train.lr=0.01")
+    runs = [*trials("id", [5.0, 5.2, 5.1], sets=sets), *trials("both", [4.5, 4.3, 4.4])]
+    boards = leaderboards([run.record for run in runs], ["train_ce"])
+    boards = marked(boards, {run.run: run for run in runs}, long)
+    for (grid,) in (grids(boards), grids(boards, "metrics")):
+        caption = " ".join(grid.caption)
+        assert [label for label, _ in grid.rows] == ["(a) tf-llmer/full", f"(b) {long}"]
+        assert "train.epochs 20 for (a), 40 for (b)" in caption
+        assert "worse than (b) (" in caption and long not in caption
 
 
 def test_metrics_stand_beside_each_other_under_their_data_set() -> None:

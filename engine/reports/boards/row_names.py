@@ -1,0 +1,63 @@
+"""What a table calls its arms: in the rows, and in the notes below it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from string import ascii_lowercase
+
+from engine.reports.boards.budgets import SEPARATOR
+
+_MOST = 40
+"""Characters of a name that a note repeats; where a row has a longer one, notes go by letters."""
+
+
+@dataclass(frozen=True)
+class RowNames:
+    """The names of a table's arms."""
+
+    rows: tuple[str, ...]
+    """What the rows begin with, in their order: `id`, or `(a) id [train.lr=0.01, train.epochs=40]`."""
+    in_notes: Mapping[str, str]
+    """What notes call the arm of each label: its name, or `(a)`."""
+    shared: str
+    """The changes that all of them have, which are left out of their names; empty where there are none."""
+    long: Mapping[str, str]
+    """Letters by the names that they stand for."""
+
+    def of(self, label: str) -> str:
+        """What notes call the arm with that label."""
+        return self.in_notes.get(label, label)
+
+    def sentence(self, text: str) -> str:
+        """A sentence that names arms as rows do, with letters for the long names."""
+        for name in sorted(self.long, key=len, reverse=True):
+            text = text.replace(name, self.long[name])
+        return text
+
+
+def row_names(labels: Sequence[str]) -> RowNames:
+    """Names for the rows with these labels. Where one is long all rows have letters."""
+    short, shared = shortened(labels)
+    if max(map(len, short), default=0) <= _MOST:
+        return RowNames(tuple(short), dict(zip(labels, short, strict=True)), shared, {})
+    letters = [f"({_letter(place)})" for place in range(len(short))]
+    rows = tuple(f"{letter} {name}" for letter, name in zip(letters, short, strict=True))
+    long = {name: letter for letter, name in zip(letters, short, strict=True) if len(name) > _MOST}
+    return RowNames(rows, dict(zip(labels, letters, strict=True)), shared, long)
+
+
+def shortened(labels: Sequence[str]) -> tuple[list[str], str]:
+    """Labels of rows without the changes in brackets that all of them share, and these changes."""
+    parts = [label.removesuffix("]").partition(" [") for label in labels]
+    changes = [[change for change in SEPARATOR.split(text) if change] for _, _, text in parts]
+    shared = [change for change in changes[0] if all(change in each for each in changes)] if len(labels) > 1 else []
+    own_changes = [", ".join(change for change in each if change not in shared) for each in changes]
+    names = [name + (f" [{own}]" if own else "") for (name, _, _), own in zip(parts, own_changes, strict=True)]
+    return (names, ", ".join(shared)) if shared else (list(labels), "")
+
+
+def _letter(place: int) -> str:
+    """a to z, then aa, ab, ..."""
+    rest, last = divmod(place, len(ascii_lowercase))
+    return (_letter(rest - 1) if rest else "") + ascii_lowercase[last]
