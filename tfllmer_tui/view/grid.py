@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from engine.reports.render.layouts import Entry, Grid
 
 _DIM = "bright_black"
+_FOLDED = 24
+"""Columns in which a long name still reads well over several lines."""
 
 
 def grid_table(grid: Grid) -> DrawnByWidth:
@@ -37,7 +39,10 @@ def _tables(grid: Grid, width: int) -> Group:
     lines = [_widest(head, column, str.splitlines) for head, column in zip(heads, entries, strict=True)]
     corner = max([cell_len(grid.corner), *(cell_len(label) for label, _ in grid.rows)])
     gap = 3 if corner + sum(words) + 3 * len(words) <= width else 2  # one of it is the box's own
-    corner = min(corner, max(width - gap - max(words, default=0), 1))  # a name that leaves no room is folded
+    beside = width - sum(lines) - gap * len(lines)  # what all columns leave with their lines whole
+    if beside < _FOLDED:
+        beside = width - gap - max(words, default=0)
+    corner = min(corner, max(beside, 1))  # a name that leaves no room is folded
     tables: list[Table] = []
     for part in _parts(words, width - corner, gap):
         table = Table(
@@ -85,5 +90,5 @@ def _entry(entry: Entry | None) -> Text:
     style = {"best": "bold", "second": "underline", "": ""}[entry.place]
     spread = f" ±{entry.spread}" if entry.spread else ""
     interval = f" {entry.interval}" if entry.interval else ""
-    count = f" ({entry.count})" if entry.count is not None else ""
+    count = f" ({entry.count})" if entry.count else ""
     return Text.assemble(plain(entry.text, style), entry.sign, (spread + interval + count, _DIM))

@@ -253,7 +253,7 @@ def _board(
         if cell is not None:
             by_label[_label(runs, name_embedding)][runs[0].backbone].append(cell)
     backbones = _ordered({backbone for by_backbone in by_label.values() for backbone in by_backbone})
-    rows = sorted(_flagged(_rows(by_label, backbones), len(backbones), metric), key=_order(metric))
+    rows = best_first(flagged(_rows(by_label, backbones), len(backbones), metric), metric)
     budgets = {
         runs[0].config_hash: with_trained(runs[0].budget, [run.result.epochs for run in _newest(runs)])
         for runs in configs
@@ -356,7 +356,7 @@ def _rows(by_label: Mapping[str, Mapping[str, list[BoardCell]]], backbones: Sequ
     return rows
 
 
-def _flagged(rows: Sequence[BoardRow], columns: int, metric: Metric) -> list[BoardRow]:
+def flagged(rows: Sequence[BoardRow], columns: int, metric: Metric) -> list[BoardRow]:
     """The rows with the best and the second best mean of each column marked, means that are shown alike in the same
     way; none where no direction is better."""
     table = [list(row.cells) for row in rows]
@@ -372,11 +372,12 @@ def _flagged(rows: Sequence[BoardRow], columns: int, metric: Metric) -> list[Boa
     return [BoardRow(row.label, tuple(cells)) for row, cells in zip(rows, table, strict=True)]
 
 
-def _order(metric: Metric) -> Any:
+def best_first(rows: Iterable[BoardRow], metric: Metric) -> list[BoardRow]:
+    """The rows by the best number of each; those without one last."""
     sign = -1 if metric.direction == "higher" else 1
 
     def key(row: BoardRow) -> tuple[float, str]:
         values = [sign * cell.mean for cell in row.cells if cell is not None and math.isfinite(cell.mean)]
         return (min(values, default=math.inf), row.label)
 
-    return key
+    return sorted(rows, key=key)

@@ -88,7 +88,7 @@ def _markdown_entry(entry: Entry | None) -> str:
     text = f"**{text}**" if entry.place == "best" else f"<u>{text}</u>" if entry.place == "second" else text
     spread = f" ± {entry.spread}" if entry.spread else ""
     interval = f" {_markdown(entry.interval)}" if entry.interval else ""
-    count = f" ({entry.count})" if entry.count is not None else ""
+    count = f" ({entry.count})" if entry.count else ""
     return text + _markdown(entry.sign) + spread + interval + count
 
 

@@ -61,6 +61,11 @@ _DOTLESS = {"i": r"\i", "j": r"\j"}
 _PER_PAGE = 4  # LaTeX gives up on too many floats that wait for a place
 _NARROW = 55  # characters in a row above which a table may have to shrink to the line
 _BESIDE, _BELOW = 30, 44  # characters of an arm's settings that stand beside its name, and in a line below it
+_BELOW_ALONE = 66  # in a line below it where there is one column
+_PAGE = 43  # lines of a page that a table may take, its caption with it
+_CAPTION = 72  # characters in a line of a caption
+_HEAD = 5  # lines of rules, names of columns and space around a table
+_SMALL = 0.85  # of a line, a line of settings below a name
 _NUMBER = re.compile(r"([+-]?)([0-9]+)(\.[0-9]+)?")
 _SIUNITX = (
     r"\usepackage{siunitx}[2021/05/17]",  # version 3, the first to reserve room for text behind a number
@@ -126,17 +131,14 @@ def engine_lines(latex: str) -> list[str]:
 
 
 def table(grid: Grid, *, siunitx: bool = False) -> str:
-    """One table; its document needs booktabs, graphicx where it is wide, and siunitx where that is asked for."""
+    """One table, in several floats where a page is too short for it; its document needs booktabs, graphicx where it
+    is wide, and siunitx where that is asked for."""
     columns = [[cells[i] for _, cells in grid.rows] for i in range(len(grid.columns))]
     aligned = [siunitx and _aligned(column) for column in columns]
     kinds = [_format(column) if s else "c" for column, s in zip(columns, aligned, strict=True)]
     wide = _width(grid) > _NARROW
-    lines = [
-        r"\begin{table}[htbp]",
-        r"\centering",
-        rf"\caption{{{' '.join(map(escape, grid.caption))}}}",
-        rf"\label{{{grid.label}}}",
-        r"\medskip",
+    below = _BELOW if len(grid.columns) > 1 else _BELOW_ALONE
+    above = [
         *([r"\setlength{\tabcolsep}{4pt}"] if wide else []),
         *([r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"] if wide else []),
         rf"\begin{{tabular}}{{l{''.join(kinds)}}}",
@@ -147,24 +149,55 @@ def table(grid: Grid, *, siunitx: bool = False) -> str:
         r"\midrule",
     ]
     marked = list(map(_marked, columns))
+    rows = []
     for label, cells in grid.rows:
         texts = [_aligned_cell(c, m) if s else _cell(c) for c, s, m in zip(cells, aligned, marked, strict=True)]
-        lines.append(" & ".join([_label(label) if wide else escape(label), *texts]) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}" + "}" * wide, r"\end{table}", ""]
-    return "\n".join(lines)
+        small = _settings(label, below) if wide else []
+        rows.append((" & ".join([_label(label, small) if wide else escape(label), *texts]) + r" \\", len(small)))
+    floats = []
+    caption = " ".join(grid.caption)
+    for number, part in enumerate(_pages(rows, -(-len(caption) // _CAPTION))):
+        named = [rf"\caption{{{escape(caption)}}}", rf"\label{{{grid.label}}}"]
+        if number:
+            named = [r"\addtocounter{table}{-1}", r"\caption{\emph{(continued)}}"]
+        begin = [r"\begin{table}[htbp]", r"\centering", *named, r"\medskip"]
+        end = [r"\bottomrule", r"\end{tabular}" + "}" * wide, r"\end{table}", ""]
+        floats.append("\n".join([*begin, *above, *part, *end]))
+    return "\n".join(floats)
 
 
-def _label(label: str) -> str:
+def _pages(rows: Sequence[tuple[str, int]], caption: int) -> list[list[str]]:
+    """Rows with the number of small lines in each -> as many of them as a page has room for, below so many lines of
+    caption on the first."""
+    pages: list[list[str]] = [[]]
+    used = float(caption + _HEAD)
+    for text, small in rows:
+        height = 1 + _SMALL * small
+        if pages[-1] and used + height > _PAGE:
+            pages.append([])
+            used = 1 + _HEAD
+        pages[-1].append(text)
+        used += height
+    return pages
+
+
+def _settings(label: str, width: int) -> list[str]:
+    """What was changed of an arm, in the lines below its name; none where it stands beside the name."""
+    changes = label.partition(" [")[2]
+    if len(changes) + 1 <= _BESIDE:
+        return []
+    return textwrap.wrap(f"[{changes}", width, break_long_words=False, break_on_hyphens=False)
+
+
+def _label(label: str, below: Sequence[str]) -> str:
     """An arm in a wide table: what was changed stands small beside its name, or below it."""
     name, bracket, changes = label.partition(" [")
     if not bracket:
         return escape(label)
-    changes = f"[{changes}"
-    if len(changes) <= _BESIDE:
-        return rf"{escape(name)} {{\scriptsize {escape(changes)}}}"
-    lines = textwrap.wrap(changes, _BELOW, break_long_words=False, break_on_hyphens=False)
-    below = r" \\[-2pt] ".join(rf"\scriptsize {escape(line)}" for line in lines)
-    return rf"\begin{{tabular}}[t]{{@{{}}l@{{}}}}{escape(name)} \\[-2pt] {below}\end{{tabular}}"
+    if not below:
+        return rf"{escape(name)} {{\scriptsize {escape(f'[{changes}')}}}"
+    lines = r" \\[-2pt] ".join(rf"\scriptsize {escape(line)}" for line in below)
+    return rf"\begin{{tabular}}[t]{{@{{}}l@{{}}}}{escape(name)} \\[-2pt] {lines}\end{{tabular}}"
 
 
 def _width(grid: Grid) -> int:
@@ -230,7 +263,7 @@ def _small(entry: Entry) -> str:
     """Spread, interval and number of seeds."""
     spread = rf"\,$\pm$\,{entry.spread}" if entry.spread else ""
     interval = rf"\,${entry.interval}$" if entry.interval else ""
-    count = f"~({entry.count})" if entry.count is not None else ""
+    count = f"~({entry.count})" if entry.count else ""
     return rf"{{\scriptsize{spread}{interval}{count}}}" if spread or interval or count else ""
 
 

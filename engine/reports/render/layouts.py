@@ -6,7 +6,7 @@ A `Grid` is a table of text and numbers before any markup; LaTeX, Markdown and t
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -14,6 +14,7 @@ from engine.errors import UserError
 from engine.metrics import Metric
 from engine.reports.boards.budgets import UnequalBudget
 from engine.reports.boards.leaderboard import MARKS, BoardCell, Leaderboard
+from engine.reports.boards.lines import board_table
 from engine.reports.boards.row_names import RowNames, row_names
 
 Layout: TypeAlias = Literal["backbones", "metrics", "difference"]
@@ -33,8 +34,8 @@ class Entry:
     spread: str = ""
     """Sample standard deviation over seeds, as text."""
     interval: str = ""
-    count: int | None = None
-    """Number of seeds, where it is not the same all over the table."""
+    count: str = ""
+    """Number of seeds, where it is not the same all over the table: `5`, or `2 of 5` where not every one counts."""
     place: Literal["", "best", "second"] = ""
     mark: Literal["", "better", "worse"] = ""
 
@@ -82,24 +83,25 @@ def grids(boards: Sequence[Leaderboard], layout: Layout = "backbones") -> list[G
 
 def _by_backbone(board: Leaderboard, *, difference: bool) -> Grid:
     with_n = board.equal_n is None
-    names = row_names([row.label for row in board.rows])
-    is_ranked = [_is_ranked([row.cells[at] for row in board.rows]) for at, _ in enumerate(board.backbones)]
+    table = board_table(board)
+    is_ranked = [_is_ranked([line.cells[at] for line in table.lines]) for at, _ in enumerate(table.columns)]
     rows = tuple(
         (
-            label,
+            line.name,
             tuple(
                 _difference(cell, board.metric) if difference else _entry(cell, board.metric, with_n, ranked)
-                for cell, ranked in zip(row.cells, is_ranked, strict=True)
+                for cell, ranked in zip(line.cells, is_ranked, strict=True)
             ),
         )
-        for label, row in zip(names.rows, board.rows, strict=True)
+        for line in table.lines
     )
     spread = _DIFFERENCE if difference else _spread(board.equal_n)
     best = [] if difference else _best(rows)
-    notes = [*_parts([board]), *_unequal([board], board.backbones, names), *_compared([board], names)]
-    caption = (f"{_data(board)}: {_measured([board])}", *_common(names.shared), spread, *best, *notes)
+    unequal = map(table.difference, board.unequal), map(table.difference, board.unshared)
+    notes = [*_parts([board]), *_unequal(*unequal), *_compared([board], table.names)]
+    caption = (f"{_data(board)}: {_measured([board])}", *_common(table.names.shared), spread, *best, *notes)
     title = f"{board.title} · difference" if difference else board.title
-    return Grid(title, caption, "arm", (), board.backbones, rows)
+    return Grid(title, caption, "model · arm" if table.is_list else "arm", (), table.columns, rows)
 
 
 def _readable(boards: Sequence[Leaderboard]) -> list[list[Leaderboard]]:
@@ -166,7 +168,7 @@ def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
             _spread(None if with_n else next(iter(counts), None)),
             *_best(rows),
             *_parts(here),
-            *_unequal(here, (backbone,), arms),
+            *_unequal(*_of_column(here, backbone, arms)),
             *_compared(here, arms),
         ),
         corner="arm",
@@ -211,16 +213,23 @@ def _is_ranked(column: Sequence[BoardCell | None]) -> bool:
     return sum(cell is not None for cell in column) > 1
 
 
-def _unequal(boards: Sequence[Leaderboard], backbones: Sequence[str], names: RowNames) -> list[str]:
-    """Once for all columns, with what differs in one of them or more; only of columns with these backbones."""
+def _of_column(boards: Sequence[Leaderboard], backbone: str, names: RowNames) -> tuple[list[str], list[str]]:
+    """What is unequal and what is not shared in the columns of a backbone."""
 
     def here(board: Leaderboard, difference: UnequalBudget) -> bool:
-        return any(board.backbones[column] in backbones for column in difference.columns)
+        return any(board.backbones[column] == backbone for column in difference.columns)
 
-    texts = dict.fromkeys(each.text(names.of) for board in boards for each in board.unequal if here(board, each))
-    notes = [f"Budgets are not equal: {'; '.join(texts)}."] if texts else []
-    settings = dict.fromkeys(each.text(names.of) for board in boards for each in board.unshared if here(board, each))
-    return [*notes, *([f"Not shared: {'; '.join(settings)}."] if settings else [])]
+    return (
+        [each.text(names.of) for board in boards for each in board.unequal if here(board, each)],
+        [each.text(names.of) for board in boards for each in board.unshared if here(board, each)],
+    )
+
+
+def _unequal(budgets: Iterable[str], settings: Iterable[str]) -> list[str]:
+    """Once for all columns, with what differs in one of them or more."""
+    texts, unshared = ("; ".join(dict.fromkeys(each)) for each in (budgets, settings))
+    notes = [f"Budgets are not equal: {texts}."] if texts else []
+    return [*notes, *([f"Not shared: {unshared}."] if unshared else [])]
 
 
 def _parts(boards: Sequence[Leaderboard]) -> list[str]:
@@ -253,7 +262,7 @@ def _entry(cell: BoardCell | None, metric: Metric, with_n: bool, ranked: bool) -
     return Entry(
         text=metric.text(cell.mean),
         spread="" if cell.sd is None else metric.text(cell.sd),
-        count=cell.n if with_n else None,
+        count=cell.n_text if with_n or cell.is_part else "",
         place="" if not ranked else "best" if cell.best else "second" if cell.second else "",
         mark=cell.versus.mark if cell.versus else "",
     )

@@ -151,7 +151,7 @@ def _explained(comparison: RegimeComparison) -> Grid | None:
                 else Entry(f"{share.partial_r2:.2f}", interval=f"[{share.lo:.2f}, {share.hi:.2f}]")
             )
             slope = None if share.slope is None else Entry(f"{share.slope:+.3f}")
-            spearman = Entry(f"{share.spearman:+.2f}", interval=_p(share.spearman_p), count=share.n)
+            spearman = Entry(f"{share.spearman:+.2f}", interval=_p(share.spearman_p), count=str(share.n))
             rows.append((f"{way} · {share.name}", (partial, slope, spearman)))
     if not rows:
         return None

@@ -274,7 +274,7 @@ async def test_the_leaderboard_is_exported(filled: Path) -> None:
         screen = pilot.app.screen
         assert isinstance(screen, LeaderboardScreen)
         rows = screen.query_one("#board", VirtualTable).rows
-        assert next(row.label for row in rows).startswith("tf-llmer/full")
+        assert next(line.row.label for line in rows).startswith("tf-llmer/full")
         preview = screen.query_one("#preview", LogView)
         assert any("\\toprule" in line for line in preview.lines)
         await press(pilot, "t", "t")

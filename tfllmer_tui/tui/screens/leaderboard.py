@@ -18,7 +18,7 @@ from textual.widgets import Static
 from engine.files import StoreAddress
 from engine.records import RunStatus
 from engine.reports.boards.leaderboard import MARKS
-from engine.reports.boards.row_names import RowNames, row_names
+from engine.reports.boards.lines import BoardLine, BoardTable, board_table
 from engine.views.baselines import baseline_on, row_of
 from engine.views.words import printable
 from tfllmer_tui.tui import board as boards
@@ -37,7 +37,7 @@ from tfllmer_tui.view.board import board_notes
 
 if TYPE_CHECKING:
     from engine.metrics import Metric
-    from engine.reports.boards.leaderboard import BoardCell, BoardRow, Leaderboard
+    from engine.reports.boards.leaderboard import BoardCell, Leaderboard
     from engine.reports.stats.statistics import Over
     from engine.views.boards import Form
 
@@ -77,9 +77,8 @@ class LeaderboardScreen(Page):
         self._boards: list[Leaderboard] = []
         self._at = 0
         self._choice = BoardChoice()
-        self._names: dict[str, str] = {}
-        """Labels of rows as they are shown."""
-        self._row_names: RowNames = row_names(())
+        self._table: BoardTable | None = None
+        """The board in sight as lines."""
         self._with_marks: Leaderboard | None = None
         self._untested = ""
         self._absent = ""
@@ -94,7 +93,7 @@ class LeaderboardScreen(Page):
             self._choice = replace(self._choice, study=self._only)
         yield Static(READING, id="title", markup=False)
         with Horizontal(id="panes"):
-            yield VirtualTable((), self._cells, key_of=lambda row: str(row.label), id="board")
+            yield VirtualTable((), self._cells, key_of=lambda line: str(line.name), id="board")
             with VerticalScroll(id="laid-out"):
                 yield Static(id="grids", markup=False)
             yield Divider("leaderboard")
@@ -170,46 +169,42 @@ class LeaderboardScreen(Page):
         name = printable(board.dataset if choice.layout == "metrics" else board.title)
         title.update(f"{name}{study}{place}{layout}")
         room = (7 if board.equal_n == 1 else 15 if board.equal_n else 19) + bool(board.compared) + 9 * bool(board.parts)
-        columns = [Column("label", "arm", 18, 0, grow=2, most=48)]
-        for at, name in enumerate(map(printable, board.backbones)):
+        self._table = lines = board_table(board)
+        columns = [Column("label", "model · arm" if lines.is_list else "arm", 18, 0, grow=2, most=48)]
+        for at, name in enumerate(map(printable, lines.columns)):
             columns.append(Column(str(at), name, max(room, len(name)), at + 1, right=True))
-        labels = [row.label for row in board.rows]
-        self._row_names = row_names(labels)
-        self._names = dict(zip(labels, self._row_names.rows, strict=True))
         table.set_columns(columns)
-        table.show(board.rows)
+        table.show(lines.lines)
         if self.focused is None:
             table.focus()
         self.query_one("#notes", Static).update("\n".join((self._about_marks(), board_notes(board))))
         self._show_export()
 
     def _about_marks(self) -> str:
-        if self.board is not None and self.board.compared:
-            return f"{self._row_names.sentence(self.board.compared)} (o: test over {self._choice.next_over})"
+        if self.board is not None and self._table is not None and self.board.compared:
+            return f"{self._table.names.sentence(self.board.compared)} (o: test over {self._choice.next_over})"
         if self._absent:
             return f"the baseline {self._absent} has no number here; b: test all against the arm under the cursor"
         if self._choice.baseline is None:
             return "b: test all against the arm under the cursor"
-        return f"against {self._row_names.of(self._choice.baseline)}: {self._untested}"
+        return f"against {self._choice.baseline}: {self._untested}"
 
     @property
     def board(self) -> Leaderboard | None:
         """The one in sight."""
         return self._with_marks or (self._boards[self._at] if self._boards else None)
 
-    def _cells(self, row: BoardRow, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
+    def _cells(self, line: BoardLine, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
         board = self.board
         assert board is not None  # the rows are its own
         with_n = board.equal_n is None
         cells: list[CellText] = []
         for column in columns:
             if column.key == "label":
-                here = row.label == self._choice.baseline
-                cells.append(
-                    [("» " if here else "", colors["accent"]), (printable(self._names[row.label]), colors["text"])]
-                )
+                here = line.row.label == self._choice.baseline
+                cells.append([("» " if here else "", colors["accent"]), (printable(line.name), colors["text"])])
             else:
-                cells.append(_numbers(row.cells[int(column.key)], board.metric, with_n, colors))
+                cells.append(_numbers(line.cells[int(column.key)], board.metric, with_n, colors))
         return cells
 
     # -------------------------------------------------------------------------------- export
@@ -332,10 +327,11 @@ class LeaderboardScreen(Page):
 
     def action_baseline(self) -> None:
         """Test all arms against the one under the cursor; once more, and nothing is tested."""
-        row: BoardRow | None = self.query_one("#board", VirtualTable).row
-        if row is None or self.board is None:
+        line: BoardLine | None = self.query_one("#board", VirtualTable).row
+        if line is None or self.board is None:
             return
-        chosen = None if row.label == self._choice.baseline else baseline_on(row, self.context.snapshot.rows)
+        rows = self.context.snapshot.rows
+        chosen = None if line.row.label == self._choice.baseline else baseline_on(line.row, rows)
         choose_baseline(self.context, self.board.dataset, chosen)
         self._show(self._boards)
 
