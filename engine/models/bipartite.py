@@ -45,6 +45,13 @@ class BipartiteGraph:
         """D_u^-1 B: the mean of each user's items; zero for users without any."""
         return self._links(1 / np.diff(self.offsets)[self.users], like)
 
+    def draw_edges(self, n: int, generator: np.random.Generator) -> IntArray:
+        """[n] edges: of a user that is drawn uniformly among those who have one, uniformly (with replacement)."""
+        degrees = np.diff(self.offsets)
+        users = generator.choice(np.flatnonzero(degrees), n)
+        drawn: IntArray = self.offsets[users] + generator.integers(0, degrees[users])
+        return drawn
+
     def draw_negatives(self, users: IntArray, targets: IntArray, k: int, generator: np.random.Generator) -> IntArray:
         """[N, k] items for each pair of user and target, uniform over those without an edge to the user, each draw by
         itself (with replacement). Of a user who has consumed everything: over the other items than the target."""

@@ -73,6 +73,8 @@ class EdgeTrained(ABC):
     graph: BipartiteGraph
     experiment: spec.Experiment
     reg: float
+    users_alike: bool = False
+    """Whether an epoch draws users, all alike, in place of going through the edges."""
 
     @abstractmethod
     def rows(self) -> NodeRows:
@@ -97,15 +99,17 @@ class EdgeTrained(ABC):
 
     @property
     def n_targets(self) -> int:
-        """See `Trained`: every edge of the graph."""
+        """See `Trained`: as many as the graph has edges."""
         return len(self.graph.items)
 
     def batches(self, epoch: int) -> list[Iterator[Pairs]]:
-        """See `Trained`: the edges in a new order each epoch; negatives are drawn from the items without an edge to the
-        user."""
+        """See `Trained`: the edges in a new order each epoch, or users drawn with replacement, each with one of its
+        edges; negatives are drawn from the items without an edge to the user."""
         seed, size = self.experiment.seed, self.experiment.train.batch_size
         k = self.experiment.train.loss.n_negatives
-        order = np.random.default_rng([seed, epoch, _ORDER]).permutation(len(self.graph.items))
+        generator = np.random.default_rng([seed, epoch, _ORDER])
+        n_edges = len(self.graph.items)
+        order = self.graph.draw_edges(n_edges, generator) if self.users_alike else generator.permutation(n_edges)
 
         def build(number: int) -> Iterator[Pairs]:
             chosen = order[number * size : (number + 1) * size]

@@ -45,6 +45,7 @@ class GraphRecommender(TableRecommender, EdgeTrained):
         self.graph = BipartiteGraph(train, n_items)
         settings = cast(spec.GraphBackbone, experiment.backbone)
         self.experiment, self.reg = experiment, settings.reg
+        self.users_alike = settings.pairs == "users"
         self.users: nn.Parameter | None = None
         if settings.users == "trained":
             self.users = nn.Parameter(torch.randn(self.graph.n_users, settings.width) * settings.user_sd)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from engine.spec.backbones.base import BACKBONES, BackbonePart, ItemBackbone
+from engine.spec.part import Neutral
 
 
 class GraphBackbone(ItemBackbone):
@@ -22,6 +23,11 @@ class GraphBackbone(ItemBackbone):
     user_sd: float = Field(0.02, gt=0, description="trained users: standard deviation of the initial entries")
     reg: float = Field(
         1e-4, ge=0, description="weight of the squared initial rows of a batch's users, items and negatives"
+    )
+    pairs: Annotated[Literal["interactions", "users"], Neutral("interactions")] = Field(
+        "interactions",
+        description="pairs of an epoch: every interaction once, or as many draws of a user, all alike, and of one of "
+        "the user's items",
     )
 
 

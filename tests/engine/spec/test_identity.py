@@ -34,6 +34,7 @@ OTHER: dict[str, Experiment] = {
     "split": changed(data={"split": {"kind": "temporal"}}),
     "backbone": changed(backbone={"name": "gru4rec"}),
     "windows": changed(backbone={"name": "sasrec", "windows": "fixed"}),
+    "pairs": changed(backbone={"name": "lightgcn", "pairs": "users"}),
     "masking": changed(evaluate={"mask_seen": False}),
     "test split": changed(evaluate={"test": False}),
     "post step": changed(embedding={"post": {"kind": "whiten"}}),

@@ -120,6 +120,27 @@ def test_an_epoch_holds_every_edge_once_in_an_order_of_its_own() -> None:
     assert model.n_targets == len(expected)
 
 
+def test_an_epoch_may_draw_users_all_alike() -> None:
+    backbone = spec.LightGCN(width=WIDTH, pairs="users")
+    table = spec.Table(init=spec.RandomRows(), normalize="none")
+    train = spec.Train(batch_size=4, loss=spec.BPR(negatives=2))
+    model = build(spec.Experiment(backbone=backbone, table=table, train=train), TRAIN, N_ITEMS)
+
+    def drawn(epoch: int) -> list[tuple[int, int]]:
+        made = [batch for one in model.batches(epoch) for batch in one]
+        return [pair for batch in made for pair in zip(batch.users.tolist(), batch.targets.tolist(), strict=True)]
+
+    edges = {(user, item) for user, history in enumerate(HISTORIES) for item in history}
+    pairs = [pair for epoch in range(2_000) for pair in drawn(epoch)]
+    assert len(drawn(0)) == len(edges) and drawn(0) == drawn(0) != drawn(1)
+    assert set(pairs) == edges
+    active = {user for user, _ in edges}
+    for user, item in edges:
+        expected = len(pairs) / len(active) / len(set(HISTORIES[user]))
+        found = pairs.count((user, item))
+        assert abs(found - expected) < 5 * expected**0.5, (user, item)
+
+
 def test_parts_of_a_batch_hold_it_together() -> None:
     model = model_of(n_batch=100)
     (batch,) = model.batches(0)[0]
