@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 from ulid import ULID
@@ -17,6 +16,7 @@ from engine.files import is_held
 from engine.queue.contact import Contact
 from engine.queue.executors.base import Ending, Executor, How, Offer, Placed, RefusedError, Task
 from engine.queue.executors.endings import last_word
+from engine.queue.followed import Followed
 from engine.queue.liveness import HEARTBEAT_S, handle_of, is_alive, may_return, names, own, worker_lives
 from engine.queue.policy import after_end
 from engine.queue.recovery import conclude, isolated, settle
@@ -32,28 +32,6 @@ from engine.store.runs import mark_damaged
 DRAIN_GRACE_S = 60.0
 """What a run that goes back to the queue, or is beyond its time limit, has for saving its state."""
 _POLL_S = 0.2
-
-
-@dataclass
-class _Job:
-    """A run that this worker follows, at its place."""
-
-    run_id: str
-    device: str
-    threads: int
-    handle: str
-    hard_limit: float | None = None  # on the monotonic clock
-    ending: Ending | None = None
-    state: str = ""  # as the executor said it last
-    owned: bool = False  # its row names the handle
-    too_long: bool = False  # it was beyond its time limit and did not stop by itself
-    blame: bool = True
-    kill_at: float | None = None
-    read: int = -1  # size of the spool when it was last ingested
-
-    @property
-    def placed(self) -> Placed:
-        return Placed(self.device, self.threads, self.handle)
 
 
 class Worker:
@@ -76,7 +54,7 @@ class Worker:
         self._wait_s = store.wait_s
         self._store = store.waiting(min(IMPATIENT_S, store.wait_s))
         self._executor, self._say, self._linger_s = executor, say, linger_s
-        self._jobs: dict[str, _Job] = {}
+        self._jobs: dict[str, Followed] = {}
         self._contact, self._degrees, self._draining = Contact(), 0, False
 
     def run(self) -> bool:
@@ -216,7 +194,7 @@ class Worker:
             raise
         for run, handle in zip(runs, handles, strict=True):
             limit = wishes[run.id].time_limit_s
-            job = _Job(run.id, run.device or "", self._width(wishes[run.id]), handle)
+            job = Followed(run.id, run.device or "", self._width(wishes[run.id]), handle)
             if limit is not None and self._executor.at_once == 1:  # elsewhere it may wait, and keeps its limit itself
                 job.hard_limit = time.monotonic() + limit + DRAIN_GRACE_S
             self._jobs[run.id] = job
@@ -224,13 +202,13 @@ class Worker:
         for run in runs:
             self._own(self._jobs[run.id])
 
-    def _own(self, job: _Job) -> None:
+    def _own(self, job: Followed) -> None:
         """Have the run's row name its work; where the run was given to somebody else meanwhile, that work goes."""
         job.owned = own(self._store, job.run_id, self._executor.name, job.handle, self.id)
         if not job.owned:
             self._give_up(job)
 
-    def _give_up(self, job: _Job) -> None:
+    def _give_up(self, job: Followed) -> None:
         """End what is left here of a run that somebody else has now."""
         self._executor.stop(job.handle, kill=True)
         del self._jobs[job.run_id]
@@ -270,7 +248,7 @@ class Worker:
                 self._say(f"{job.run_id} cannot be followed; `tfllmer show {job.run_id}` says why")
         return len(self._jobs) < before
 
-    def _take_back_or_give_up(self, job: _Job) -> None:
+    def _take_back_or_give_up(self, job: Followed) -> None:
         """A worker on another machine may have adopted the run, but only here its process can be stopped."""
         run = get_run(self._store, job.run_id)
         if run.status != RunStatus.RUNNING or not names(run, job.handle):
@@ -280,7 +258,7 @@ class Worker:
         if follower == self._row.host or not rows.adopt(self._store, run, self._row):
             del self._jobs[job.run_id]
 
-    def _attend(self, job: _Job, *, cancel: bool) -> None:
+    def _attend(self, job: Followed, *, cancel: bool) -> None:
         if not job.owned:
             self._own(job)
             if not job.owned:
@@ -311,7 +289,7 @@ class Worker:
                     self._say(f"{job.run_id} has ended ({how}); its folder keeps it for `tfllmer db rebuild`")
             self._executor.wait(_POLL_S)
 
-    def _look_after(self, job: _Job) -> None:
+    def _look_after(self, job: Followed) -> None:
         """Find out whether the run's work has ended."""
         if job.ending is not None:
             return
@@ -323,14 +301,14 @@ class Worker:
                 return
         job.ending = ending
 
-    def _ingest(self, job: _Job) -> None:
+    def _ingest(self, job: Followed) -> None:
         spool = self._store.folder(job.run_id).spool
         size = spool.stat().st_size if spool.exists() else 0
         if size != job.read:
             ingest(self._store, job.run_id)
             job.read = size
 
-    def _do_as_asked(self, job: _Job, *, cancel: bool) -> None:
+    def _do_as_asked(self, job: Followed, *, cancel: bool) -> None:
         now = time.monotonic()
         if cancel and (job.kill_at is None or job.kill_at > now + self._executor.cancel_grace_s):
             self._say(f"{job.run_id} is asked to stop")
@@ -338,17 +316,19 @@ class Worker:
         if job.hard_limit is not None and now >= job.hard_limit and job.kill_at is None:
             job.too_long, job.kill_at = True, now
         if job.kill_at is not None and now >= job.kill_at:
+            job.killed = True
             self._executor.stop(job.handle, kill=True)
 
-    def _stop(self, job: _Job, grace_s: float) -> None:
+    def _stop(self, job: Followed, grace_s: float) -> None:
         job.kill_at, job.blame = time.monotonic() + grace_s, False
         self._executor.stop(job.handle)
 
-    def _settle(self, job: _Job, ending: Ending) -> None:
-        how = "time limit: killed, since it did not stop by itself" if job.too_long else ending.reason
+    def _settle(self, job: Followed, ending: Ending) -> None:
         if ending.how is How.CANCELLED and job.kill_at is None:  # by a person who went to the executor itself
             request_cancel(self._store, job.run_id)
-        run = after_end(self._store, job.run_id, how, blame=job.blame and ending.blame, give_up=job.too_long)
+        run = after_end(
+            self._store, job.run_id, job.how(ending), blame=job.blame and ending.blame, give_up=job.too_long
+        )
         if run.status == RunStatus.RUNNING and run.worker_id == self.id:
             job.ending, job.handle = None, handle_of(run) or job.handle  # another process has it: follow that one
             return
@@ -377,7 +357,7 @@ class Worker:
             self._say(f"{run.id} of worker {dead.id} {run.status}" + (f": {run.reason}" if run.reason else ""))
         elif run.status == RunStatus.RUNNING and rows.adopt(self._store, run, self._row):
             threads, device = self._width(experiment_of(run).execution), run.device or "cpu"
-            self._jobs[run.id] = _Job(run.id, device, threads, handle_of(run) or "", owned=True)
+            self._jobs[run.id] = Followed(run.id, device, threads, handle_of(run) or "", owned=True)
             self._say(f"{run.id} adopted from worker {dead.id}")
 
     # -------------------------------------------------------------------------------- leaving
