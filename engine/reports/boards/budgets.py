@@ -85,10 +85,11 @@ class UnequalBudget:
     named: tuple[str, ...] = field(default=(), compare=False)
     """Their names, where an arm has another value in another column."""
 
-    def text(self, name: Callable[[str], str] = str) -> str:
-        """`train.epochs 40 for id, 20 for the others`; `... for the others (sasrec)` where that holds of one column."""
+    def text(self, name: Callable[[str], str] = str, place: Callable[[str], int] = lambda label: 0) -> str:
+        """`train.epochs 40 for id, 20 for the others`; `... for the others (sasrec)` where that holds of one column.
+        Arms go by their `name`, ordered by their `place`."""
         *few, (common, arms) = self.by_value
-        parts = [f"{value} for {_listed(list(map(name, labels)))}" for value, labels in few]
+        parts = [f"{value} for {_listed(list(map(name, sorted(labels, key=place))))}" for value, labels in few]
         remainder = "the others" if len(arms) > 1 else name(arms[0])
         where = f" ({' and '.join(self.named)})" if self.named else ""
         return f"{self.setting} {', '.join([*parts, f'{common} for {remainder}'])}{where}"

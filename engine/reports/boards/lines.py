@@ -38,14 +38,17 @@ class BoardTable:
     def difference(self, difference: UnequalBudget) -> str:
         """A difference between arms, with their names in this table."""
         if not self.is_list:
-            return difference.text(self.names.of)
+            return difference.text(self.names.of, self.names.place)
         backbones = [self.board.backbones[column] for column in difference.columns]
 
-        def name(label: str) -> str:
+        def lines(label: str) -> list[str]:
             wanted = [_line_label(backbone, label) for backbone in backbones]
-            return " and ".join(self.names.in_notes[each] for each in wanted if each in self.names.in_notes)
+            return sorted((each for each in wanted if each in self.names.in_notes), key=self.names.place)
 
-        return difference.text(name)
+        return difference.text(
+            lambda label: " and ".join(map(self.names.of, lines(label))),
+            lambda label: min(map(self.names.place, lines(label)), default=0),
+        )
 
 
 def board_table(board: Leaderboard) -> BoardTable:

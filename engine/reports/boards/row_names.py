@@ -29,6 +29,10 @@ class RowNames:
         """What notes call the arm with that label."""
         return self.in_notes.get(label, label)
 
+    def place(self, label: str) -> int:
+        """Where the row with that label stands."""
+        return list(self.in_notes).index(label) if label in self.in_notes else len(self.rows)
+
     def sentence(self, text: str) -> str:
         """A sentence that names arms as rows do, with letters for the long names."""
         for name in sorted(self.long, key=len, reverse=True):

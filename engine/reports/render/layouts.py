@@ -220,8 +220,8 @@ def _of_column(boards: Sequence[Leaderboard], backbone: str, names: RowNames) ->
         return any(board.backbones[column] == backbone for column in difference.columns)
 
     return (
-        [each.text(names.of) for board in boards for each in board.unequal if here(board, each)],
-        [each.text(names.of) for board in boards for each in board.unshared if here(board, each)],
+        [each.text(names.of, names.place) for board in boards for each in board.unequal if here(board, each)],
+        [each.text(names.of, names.place) for board in boards for each in board.unshared if here(board, each)],
     )
 
 

@@ -170,7 +170,8 @@ class LeaderboardScreen(Page):
         title.update(f"{name}{study}{place}{layout}")
         room = (7 if board.equal_n == 1 else 15 if board.equal_n else 19) + bool(board.compared) + 9 * bool(board.parts)
         self._table = lines = board_table(board)
-        columns = [Column("label", "model · arm" if lines.is_list else "arm", 18, 0, grow=2, most=48)]
+        head, most = ("model · arm", 120) if lines.is_list else ("arm", 48)
+        columns = [Column("label", head, 18, 0, grow=2, most=most)]
         for at, name in enumerate(map(printable, lines.columns)):
             columns.append(Column(str(at), name, max(room, len(name)), at + 1, right=True))
         table.set_columns(columns)
