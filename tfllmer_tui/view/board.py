@@ -32,8 +32,7 @@ def board_notes(board: Leaderboard) -> str:
         notes.append(f"{board.metric.direction} is better")
     if board.archives:
         notes.append(f"with runs from {', '.join(board.archives)}")
-    if board.unequal:
-        notes.append(f"budgets are not equal: {'; '.join(map(table.difference, board.unequal))}")
-    if board.unshared:
-        notes.append(f"not shared: {'; '.join(map(table.difference, board.unshared))}")
+    for what, differences in (("budgets are not equal", table.unequal), ("not shared", table.unshared)):
+        told = differences(table.names)
+        notes += [f"{what}: {'; '.join(told)}"] if told else []
     return " · ".join([*notes, *([f"all with {table.names.shared}"] if table.names.shared else [])])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +93,11 @@ class UnequalBudget:
         remainder = "the others" if len(arms) > 1 else name(arms[0])
         where = f" ({' and '.join(self.named)})" if self.named else ""
         return f"{self.setting} {', '.join([*parts, f'{common} for {remainder}'])}{where}"
+
+    def among(self, arms: Collection[str]) -> UnequalBudget | None:
+        """The difference between these arms alone, of one column; None where there is none."""
+        values = {label: value for value, labels in self.by_value for label in labels if label in arms}
+        return next(iter(unequal_values(self.setting, values)), None)
 
 
 def budget_of(experiment: Experiment) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class RowNames:
 def row_names(labels: Sequence[str]) -> RowNames:
     """Names for the rows with these labels. Where one is long all rows have letters."""
     short, shared = shortened(labels)
-    if max(map(len, short), default=0) <= _MOST:
+    if len(labels) < 2 or max(map(len, short)) <= _MOST:
         return RowNames(tuple(short), dict(zip(labels, short, strict=True)), shared, {})
     letters = [f"({_letter(place)})" for place in range(len(short))]
     rows = tuple(f"{letter} {name}" for letter, name in zip(letters, short, strict=True))

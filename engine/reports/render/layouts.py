@@ -6,19 +6,19 @@ A `Grid` is a table of text and numbers before any markup; LaTeX, Markdown and t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from engine.errors import UserError
 from engine.metrics import Metric
-from engine.reports.boards.budgets import UnequalBudget
 from engine.reports.boards.leaderboard import MARKS, BoardCell, Leaderboard
-from engine.reports.boards.lines import board_table
+from engine.reports.boards.lines import BoardTable, board_table, is_sparse, listed, of_backbone
 from engine.reports.boards.row_names import RowNames, row_names
 
 Layout: TypeAlias = Literal["backbones", "metrics", "difference"]
 _MOST_COLUMNS = 6
+_MODELS = "model · arm"
 _DIFFERENCE = (
     "Difference to the baseline over paired seeds with its 95 % interval, which is of each difference alone and not "
     "adjusted as the marks are."
@@ -65,12 +65,15 @@ class Grid:
 
 
 def grids(boards: Sequence[Leaderboard], layout: Layout = "backbones") -> list[Grid]:
-    """The boards as tables: `backbones`, one per board; `metrics`, one per backbone; `difference`, one per board
-    with differences in place of means. Raises UserError where differences have no baseline."""
+    """The boards as tables: `backbones`, one per board; `metrics`, one per backbone, or one of all models where few
+    arms have several; `difference`, one per board with differences in place of means. Raises UserError where
+    differences have no baseline."""
     if layout == "metrics":
+        if any(map(is_sparse, boards)):
+            return [_by_metric([listed(board) for board in part]) for part in _readable(boards)]
         backbones = list(dict.fromkeys(backbone for board in boards for backbone in board.backbones))
         return [
-            _by_metric(part, backbone)
+            _by_metric([of_backbone(board, backbone) for board in part])
             for backbone in backbones
             for part in _readable([board for board in boards if backbone in board.backbones])
         ]
@@ -97,11 +100,10 @@ def _by_backbone(board: Leaderboard, *, difference: bool) -> Grid:
     )
     spread = _DIFFERENCE if difference else _spread(board.equal_n)
     best = [] if difference else _best(rows)
-    unequal = map(table.difference, board.unequal), map(table.difference, board.unshared)
-    notes = [*_parts([board]), *_unequal(*unequal), *_compared([board], table.names)]
+    notes = [*_parts([board]), *_unequal([table], table.names), *_compared([board], table.names)]
     caption = (f"{_data(board)}: {_measured([board])}", *_common(table.names.shared), spread, *best, *notes)
     title = f"{board.title} · difference" if difference else board.title
-    return Grid(title, caption, "model · arm" if table.is_list else "arm", (), table.columns, rows)
+    return Grid(title, caption, _MODELS if table.is_list else "arm", (), table.columns, rows)
 
 
 def _readable(boards: Sequence[Leaderboard]) -> list[list[Leaderboard]]:
@@ -128,17 +130,14 @@ def _data(board: Leaderboard) -> str:
     return ", ".join([board.dataset, *board.conditions])
 
 
-def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
-    """Arms x (data sets x metrics) of one backbone."""
-    columns: list[list[BoardCell | None]] = []
-    labels = list(dict.fromkeys(row.label for board in here for row in board.rows))
-    for board in here:
-        at = board.backbones.index(backbone)
-        cells = {row.label: row.cells[at] for row in board.rows}
-        columns.append([cells.get(label) for label in labels])
+def _by_metric(tables: Sequence[BoardTable]) -> Grid:
+    """Arms x (data sets x metrics) of one backbone, or models x (data sets x metrics); the tables have one column."""
+    here = [table.board for table in tables]
+    labels = list(dict.fromkeys(line.label for table in tables for line in table.lines))
+    numbers = [{line.label: line.cells[0] for line in table.lines} for table in tables]
+    columns = [[of.get(label) for label in labels] for of in numbers]
     counts = {cell.n for column in columns for cell in column if cell is not None}
     with_n = len(counts) > 1
-    places = [i for i, _ in enumerate(labels) if any(column[i] is not None for column in columns)]
     everywhere = [c for c in here[0].conditions if all(c in board.conditions for board in here)]
     heads: list[tuple[str, int]] = []
     for board in here:
@@ -149,29 +148,31 @@ def _by_metric(here: Sequence[Leaderboard], backbone: str) -> Grid:
             heads.append((name, 1))
     several = len({board.metric for board in here if board.metric.is_curve}) > 1
     names = tuple(_column(board.metric, several) for board in here)
-    arms = row_names([labels[i] for i in places])
+    arms = row_names(labels)
     rows = tuple(
         (
-            label,
+            name,
             tuple(
                 _entry(column[i], board.metric, with_n, _is_ranked(column))
                 for column, board in zip(columns, here, strict=True)
             ),
         )
-        for label, i in zip(arms.rows, places, strict=True)
+        for i, name in enumerate(arms.rows)
     )
+    backbone = tables[0].backbone
+    of = [backbone] if backbone is not None else list(dict.fromkeys(board.dataset for board in here))
     return Grid(
-        title=" · ".join([backbone, *dict.fromkeys(map(_data, here)), "metrics"]),
+        title=" · ".join([*([backbone] if backbone is not None else []), *dict.fromkeys(map(_data, here)), "metrics"]),
         caption=(
-            f"{', '.join([backbone, *everywhere])}: {_measured(here)}",
+            f"{', '.join([*of, *everywhere])}: {_measured(here)}",
             *_common(arms.shared),
             _spread(None if with_n else next(iter(counts), None)),
             *_best(rows),
             *_parts(here),
-            *_unequal(*_of_column(here, backbone, arms)),
+            *_unequal(tables, arms),
             *_compared(here, arms),
         ),
-        corner="arm",
+        corner="arm" if backbone is not None else _MODELS,
         heads=tuple(heads),
         columns=names,
         rows=rows,
@@ -213,23 +214,12 @@ def _is_ranked(column: Sequence[BoardCell | None]) -> bool:
     return sum(cell is not None for cell in column) > 1
 
 
-def _of_column(boards: Sequence[Leaderboard], backbone: str, names: RowNames) -> tuple[list[str], list[str]]:
-    """What is unequal and what is not shared in the columns of a backbone."""
-
-    def here(board: Leaderboard, difference: UnequalBudget) -> bool:
-        return any(board.backbones[column] == backbone for column in difference.columns)
-
-    return (
-        [each.text(names.of, names.place) for board in boards for each in board.unequal if here(board, each)],
-        [each.text(names.of, names.place) for board in boards for each in board.unshared if here(board, each)],
-    )
-
-
-def _unequal(budgets: Iterable[str], settings: Iterable[str]) -> list[str]:
+def _unequal(tables: Sequence[BoardTable], names: RowNames) -> list[str]:
     """Once for all columns, with what differs in one of them or more."""
-    texts, unshared = ("; ".join(dict.fromkeys(each)) for each in (budgets, settings))
-    notes = [f"Budgets are not equal: {texts}."] if texts else []
-    return [*notes, *([f"Not shared: {unshared}."] if unshared else [])]
+    budgets = dict.fromkeys(text for table in tables for text in table.unequal(names))
+    settings = dict.fromkeys(text for table in tables for text in table.unshared(names))
+    notes = [f"Budgets are not equal: {'; '.join(budgets)}."] if budgets else []
+    return [*notes, *([f"Not shared: {'; '.join(settings)}."] if settings else [])]
 
 
 def _parts(boards: Sequence[Leaderboard]) -> list[str]:

@@ -69,6 +69,35 @@ def test_notes_of_a_list_name_its_lines() -> None:
     assert [entry.place for _, (entry,) in grid.rows if entry is not None].count("best") == 1
 
 
+def test_metrics_of_a_list_stand_beside_each_other_in_one_table() -> None:
+    made = [
+        record(f"R{i}", "id", None, value=0.1 + i / 100, backbone=name, overrides={"train.lr": 0.1 * (i + 1)})
+        for i, name in enumerate(MODELS)
+    ]
+    (grid,) = grids(leaderboards(made, ["ndcg@10", "train_ce"]), "metrics")
+    assert grid.corner == "model · arm" and grid.columns == ("test NDCG@10 ↑", "train CE ↓")
+    assert [name.split(" [")[0] for name, _ in grid.rows] == [f"{name} · id" for name in reversed(MODELS)]
+    assert next([entry and entry.text for entry in cells] for _, cells in grid.rows) == ["0.1400", "6.8600"]
+    assert [[entry and entry.place for entry in cells] for _, cells in grid.rows][:2] == [["best"] * 2, ["second"] * 2]
+    assert grid.caption[0].startswith("ml-100k: test NDCG@10 at the best")
+
+
+def test_a_table_of_one_backbone_names_its_own_arms_only() -> None:
+    runs = [
+        run
+        for name, batch in (("sasrec", 32), ("sasrec", 64), ("gru4rec", 16), ("gru4rec", 128), ("bert4rec", 8))
+        for run in trials({"method": "id", "backbone": name}, [5.0, 5.1], sets=[f"train.batch_size={batch}"])
+    ]
+    boards = leaderboards([run.record for run in runs], ["train_ce"])
+    captions = {grid.title.split(" ")[0]: " ".join(grid.caption) for grid in grids(boards, "metrics")}
+    said = {name: caption.partition("Budgets are not equal: ")[2] for name, caption in captions.items()}
+    assert said == {
+        "sasrec": "train.batch_size 32 for id [train.batch_size=32], 64 for id [train.batch_size=64].",
+        "gru4rec": "train.batch_size 128 for id [train.batch_size=128], 16 for id [train.batch_size=16].",
+        "bert4rec": "",
+    }
+
+
 @pytest.mark.parametrize("siunitx", [False, True])
 def test_a_table_that_is_too_tall_goes_on_on_the_next_page(tmp_path: Path, siunitx: bool) -> None:
     made = [

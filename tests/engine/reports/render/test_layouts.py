@@ -201,7 +201,7 @@ def test_notes_go_by_letters_where_a_row_has_a_long_name() -> None:
     assert [names.of(label) for label in ("id", long, "full")] == ["(a)", "(b)", "(c)"]
     assert names.sentence(f"worse than {long} or id (paired t)") == "worse than (b) or id (paired t)"
     assert row_names(["id", "full [train.lr=0.01]"]).rows == ("id", "full [train.lr=0.01]")
-    assert row_names([]).rows == ()
+    assert row_names([]).rows == () and row_names([long]).rows == (long,)
     many = row_names([f"id [note={'x' * 40}{i}]" for i in range(30)])
     assert [row.split(" ")[0] for row in many.rows[24:28]] == ["(y)", "(z)", "(aa)", "(ab)"]
 
