@@ -1,4 +1,4 @@
-"""A leaderboard: arms against backbones."""
+"""A leaderboard in the terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from tfllmer_tui.view.grid import grid_table
 
 
 def leaderboard_table(board: Leaderboard) -> DrawnByWidth:
-    """Arms against backbones: mean ± sd (number of seeds); best per column bold, second underlined."""
+    """Arms against backbones, or a list of models (`board_table`): mean ± sd (number of seeds); best per column bold,
+    second underlined."""
     (grid,) = grids([board])
     return grid_table(replace(grid, caption=(board_notes(board),)))
 

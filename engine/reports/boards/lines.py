@@ -49,8 +49,8 @@ class BoardTable:
 
     def _told(self, differences: tuple[UnequalBudget, ...], names: RowNames) -> list[str]:
         if self.backbone is not None:
-            here = [each for each in differences if self.backbone in self._backbones(each)]
-            kept = [each.among([line.label for line in self.lines]) for each in here]
+            arms = {line.label for line in self.lines}
+            kept = [each.among(arms) for each in differences if self.backbone in self._backbones(each)]
             return [each.text(names.of, names.place) for each in kept if each is not None]
         if not self.is_list:
             return [each.text(names.of, names.place) for each in differences]

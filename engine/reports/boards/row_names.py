@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from string import ascii_lowercase
 
 from engine.reports.boards.budgets import SEPARATOR
@@ -31,7 +32,11 @@ class RowNames:
 
     def place(self, label: str) -> int:
         """Where the row with that label stands."""
-        return list(self.in_notes).index(label) if label in self.in_notes else len(self.rows)
+        return self._places.get(label, len(self.rows))
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {label: place for place, label in enumerate(self.in_notes)}
 
     def sentence(self, text: str) -> str:
         """A sentence that names arms as rows do, with letters for the long names."""

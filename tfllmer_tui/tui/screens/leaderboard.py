@@ -169,13 +169,13 @@ class LeaderboardScreen(Page):
         name = printable(board.dataset if choice.layout == "metrics" else board.title)
         title.update(f"{name}{study}{place}{layout}")
         room = (7 if board.equal_n == 1 else 15 if board.equal_n else 19) + bool(board.compared) + 9 * bool(board.parts)
-        self._table = lines = board_table(board)
-        head, most = ("model · arm", 120) if lines.is_list else ("arm", 48)
+        self._table = shown = board_table(board)
+        head, most = ("model · arm", 120) if shown.is_list else ("arm", 48)
         columns = [Column("label", head, 18, 0, grow=2, most=most)]
-        for at, name in enumerate(map(printable, lines.columns)):
+        for at, name in enumerate(map(printable, shown.columns)):
             columns.append(Column(str(at), name, max(room, len(name)), at + 1, right=True))
         table.set_columns(columns)
-        table.show(lines.lines)
+        table.show(shown.lines)
         if self.focused is None:
             table.focus()
         self.query_one("#notes", Static).update("\n".join((self._about_marks(), board_notes(board))))
