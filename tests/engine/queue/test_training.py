@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,15 @@ def records(root: Path) -> list[dict[str, Any]]:
     return read_records(root / "spool.jsonl")[0]
 
 
+def records_of(store: Store, run: Run) -> int:
+    return len(records(store.folder(run.id).root))
+
+
+def told_at_least(store: Store, run: Run, count: float) -> Callable[[], bool]:
+    """Whether the run has told that many records, or has ended."""
+    return lambda: records_of(store, run) >= count or all_ended(store)
+
+
 def digest(file: Path) -> str:
     """Of the tensors, not of the header, which holds times."""
     content = hashlib.sha256()
@@ -117,14 +126,15 @@ def test_kill_9_at_any_moment_changes_no_bit(
     warm = queue_training(store, **VARIED)
     until(lambda: get_run(store, warm.id).status == "finished", "an undisturbed one is done")
     assert_equal(store, warm, uninterrupted)
-    first = records(store.folder(warm.id).root)
-    began, ended = (float(np.datetime64(first[n]["at"][:-6], "ms").astype(int)) / 1e3 for n in (0, -1))
+    told = records_of(store, warm)
     generator = random.Random(0)
-    attempts = []
-    for n in range(moments):
+    attempts: list[int] = []
+    while len(attempts) < moments or (2 not in attempts and len(attempts) < moments + 10):
         run = queue_training(store, **VARIED)
         until(begun(store, run, 1), "it has begun")
-        time.sleep((ended - began) * (n + generator.random()) / moments)
+        # What it has told is the clock: by seconds, a run that is quicker than the first would escape.
+        until(told_at_least(store, run, told * (len(attempts) % moments + generator.random()) / moments), "it is there")
+        time.sleep(0.02 * generator.random())  # or every kill would come just after a word
         with suppress(ProcessLookupError):
             os.kill(pid_of(store, run), signal.SIGKILL)
         until(lambda: all_ended(store), "it has ended")
