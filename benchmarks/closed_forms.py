@@ -14,6 +14,7 @@ import json
 import multiprocessing
 import resource
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,18 +76,23 @@ def measured(name: str, given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def options(described: str | None, names: Sequence[str]) -> argparse.ArgumentParser:
+    """The options of both benchmarks of models over the graph."""
+    parser = argparse.ArgumentParser(description=described, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--interactions", type=int, default=2_000_000)
     parser.add_argument("--users", type=int, default=14_000)
     parser.add_argument("--items", type=int, default=8_000)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
-    given = parser.parse_args()
+    parser.add_argument("--only", nargs="+", choices=names, default=names)
+    return parser
+
+
+def print_each(measure: Callable[[str, argparse.Namespace], dict[str, Any]], given: argparse.Namespace) -> None:
+    """One line of JSON a model, each from a process of its own."""
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         for name in given.only:
-            print(json.dumps({"model": name} | pool.apply(measured, (name, given))), flush=True)
+            print(json.dumps({"model": name} | pool.apply(measure, (name, given))), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    print_each(measured, options(__doc__, NAMES).parse_args())

@@ -11,15 +11,13 @@ backward and Adam on `--batch` pairs with one negative, the median of `--steps`.
 from __future__ import annotations
 
 import argparse
-import json
-import multiprocessing
 import resource
 import time
 from typing import Any
 
 import numpy as np
 import torch
-from closed_forms import RANKED, histories, one_product
+from closed_forms import RANKED, histories, one_product, options, print_each
 
 from engine import spec
 from engine.data.cases import held_out
@@ -80,20 +78,8 @@ def measured(name: str, given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--interactions", type=int, default=2_000_000)
-    parser.add_argument("--users", type=int, default=14_000)
-    parser.add_argument("--items", type=int, default=8_000)
+if __name__ == "__main__":
+    parser = options(__doc__, NAMES)
     parser.add_argument("--batch", type=int, default=4096)
     parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
-    given = parser.parse_args()
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        for name in given.only:
-            print(json.dumps({"model": name} | pool.apply(measured, (name, given))), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    print_each(measured, parser.parse_args())

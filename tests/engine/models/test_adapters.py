@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from torch import Tensor
 
 from engine import spec
 from engine.data.cases import training_probe
@@ -19,7 +18,7 @@ from engine.models.sequential.layout import Layout
 from engine.models.sequential.recommender import SequentialRecommender, build
 from engine.models.sequential.views import CrossAttention
 from engine.training.losses import criterion
-from tests.engine.models.sequential.test_traps import N_ITEMS, SMALL, UNSEEN, histories
+from tests.engine.models.sequential.test_traps import N_ITEMS, SMALL, UNSEEN, histories, scored_in_training
 from tests.engine.parts import table_of
 
 D, WIDTH = 10, 16
@@ -188,21 +187,12 @@ def test_the_collaborative_view_starts_from_principal_components() -> None:
 def test_training_and_ranking_score_alike_and_nothing_later_is_seen(kind: str) -> None:
     """Windows side by side score as each history alone does; of attention see `tests/engine/test_every_method.py`."""
     model, _ = model_of(kind, "gru4rec")
-    trained: list[tuple[int, tuple[float, ...]]] = []
-
-    def collect(h: Tensor, rows: Tensor, targets: Tensor, negatives: Tensor | None) -> Tensor:
-        scores = (h @ rows.T).detach().numpy()
-        trained.extend((int(t), tuple(row)) for t, row in zip(targets, scores, strict=True))
-        return h.sum()
-
-    for one in model.batches(0):
-        for batch in one:
-            model.loss(batch, collect)
     probe = training_probe(histories(), 10**6)
     alone = [model.scorer().scores(probe[place : place + 1]).detach().numpy()[0] for place in range(len(probe))]
     asked = sorted((int(t), tuple(row)) for t, row in zip(probe.targets, alone, strict=True))
-    assert [target for target, _ in sorted(trained)] == [target for target, _ in asked]
-    np.testing.assert_allclose([row for _, row in sorted(trained)], [row for _, row in asked], rtol=1e-7, atol=1e-10)
+    found = sorted(scored_in_training(model))
+    assert [target for target, _ in found] == [target for target, _ in asked]
+    np.testing.assert_allclose([row for _, row in found], [row for _, row in asked], rtol=1e-7, atol=1e-10)
 
 
 @pytest.mark.parametrize("kind", KINDS)

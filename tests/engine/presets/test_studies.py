@@ -45,19 +45,6 @@ SHIPPED = {
 }
 
 
-@pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Write the study `mine` of the working folder, and read it."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "configs" / "study").mkdir(parents=True)
-
-    def put(text: str) -> Study:
-        (tmp_path / "configs" / "study" / "mine.yaml").write_text(text)
-        return find_study("mine")
-
-    return put
-
-
 def values_of(study: Study, **options: Any) -> list[dict[str, Any]]:
     return [{axis: setting.value for axis, setting in cell.items()} for cell in combinations(study, **options)]
 

@@ -4,7 +4,6 @@ import itertools
 import threading
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
@@ -25,19 +24,6 @@ from engine.store.studies import (
 
 Write: TypeAlias = Callable[[str], Study]
 GRID = "meaning: m\nbaseline: [id]\ngrid:\n  arm: [id, tf-llmer/full, tf-llmer/no-norm]\n  seed: 0-1\n"
-
-
-@pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Write the study `mine` of the working folder, and read it."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "configs" / "study").mkdir(parents=True)
-
-    def put(text: str) -> Study:
-        (tmp_path / "configs" / "study" / "mine.yaml").write_text(text)
-        return find_study("mine")
-
-    return put
 
 
 def cells_of(study: Study, **options: Any) -> list[Cell]:

@@ -58,25 +58,30 @@ def made_of(
     return model.eval().double(), experiment
 
 
+def scored_in_training(model: SequentialRecommender) -> list[tuple[int, tuple[float, ...]]]:
+    """Every target of an epoch, and the scores of all items that its loss is computed from."""
+    scored: list[tuple[int, tuple[float, ...]]] = []
+
+    def collect(h: Tensor, rows: Tensor, targets: Tensor, negatives: Tensor | None) -> Tensor:
+        scores = (h @ rows.T).detach().numpy()
+        scored.extend((int(t), tuple(row)) for t, row in zip(targets, scores, strict=True))
+        return h.sum()
+
+    for one in model.batches(0):
+        for batch in one:
+            model.loss(batch, collect)
+    return scored
+
+
 @pytest.mark.parametrize(("name", "change"), [*((name, {}) for name in NEXT_ITEM), ("sasrec", POST_NORM)], ids=str)
 def test_what_a_target_is_trained_on_is_what_its_history_alone_scores(name: str, change: dict[str, object]) -> None:
     """So training and ranking score alike, and nothing at or behind a target enters what predicts it."""
     train = histories()
     model, _ = made_of(backbone_of(name, **change), train)
     probe = training_probe(train, 10**6)
-    trained: list[tuple[int, tuple[float, ...]]] = []
-
-    def collect(h: Tensor, rows: Tensor, targets: Tensor, negatives: Tensor | None) -> Tensor:
-        scores = (h @ rows.T).detach().numpy()
-        trained.extend((int(t), tuple(row)) for t, row in zip(targets, scores, strict=True))
-        return h.sum()
-
-    for one in model.batches(0):
-        for batch in one:
-            model.loss(batch, collect)
     expected = model.scorer().scores(probe).detach().numpy()
     asked = sorted((int(t), tuple(row)) for t, row in zip(probe.targets, expected, strict=True))
-    found = sorted(trained)
+    found = sorted(scored_in_training(model))
     assert [target for target, _ in found] == [target for target, _ in asked]
     np.testing.assert_allclose([row for _, row in found], [row for _, row in asked], rtol=1e-8, atol=1e-10)
 
