@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,13 +58,15 @@ def row_names(labels: Sequence[str]) -> RowNames:
 
 
 def shortened(labels: Sequence[str]) -> tuple[list[str], str]:
-    """Labels of rows without the changes in brackets that all of them share, and these changes."""
+    """Labels of rows without the changes in brackets that all of them share, and these changes. What few rows have
+    comes first in the brackets: where a name is cut, that still tells it from others."""
     parts = [label.removesuffix("]").partition(" [") for label in labels]
     changes = [[change for change in SEPARATOR.split(text) if change] for _, _, text in parts]
-    shared = [change for change in changes[0] if all(change in each for each in changes)] if len(labels) > 1 else []
-    own_changes = [", ".join(change for change in each if change not in shared) for each in changes]
-    names = [name + (f" [{own}]" if own else "") for (name, _, _), own in zip(parts, own_changes, strict=True)]
-    return (names, ", ".join(shared)) if shared else (list(labels), "")
+    rows_with = Counter(change for each in changes for change in each)
+    shared = [change for change in changes[0] if rows_with[change] == len(labels)] if len(labels) > 1 else []
+    own = [sorted((change for change in each if change not in shared), key=rows_with.__getitem__) for each in changes]
+    names = [name + (f" [{', '.join(each)}]" if each else "") for (name, _, _), each in zip(parts, own, strict=True)]
+    return names, ", ".join(shared)
 
 
 def _letter(place: int) -> str:

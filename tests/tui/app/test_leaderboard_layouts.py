@@ -1,10 +1,13 @@
 """The leaderboard in other layouts, of one study, and written as the commands write it."""
 
+import json
 import shlex
 from pathlib import Path
 
+from sqlalchemy import text
 from textual.widgets import Static
 
+from engine.store import open_store
 from engine.views.plans import StudyPart
 from tests.tui.app.bench import opened, press, quiet, screen_text, until
 from tests.tui.app.test_studies_screen import STUDY
@@ -65,3 +68,21 @@ async def test_only_the_runs_of_a_study(filled: Path) -> None:
         await press(pilot, "s")
         assert [cell.n for cell in screen.board.cells] == [3, 1, 2]
         assert "study mine" not in str(screen.query_one("#title", Static).content)
+
+
+async def test_rows_whose_names_begin_alike_are_told_apart_and_one_has_its_whole_name_below(filled: Path) -> None:
+    own = {"embedding.reduce.columns": 128, "embedding.reduce.symmetric": False, "table.inject": "linear"}
+    store = open_store(filled)
+    with store.write() as session:
+        for ablation, changes in (("full", {"embedding.pre_normalize": False}), ("no-norm", own)):
+            changed = text("UPDATE run SET overrides = :changes WHERE ablation = :ablation")
+            session.connection().execute(changed, {"changes": json.dumps(changes), "ablation": ablation})
+    store.engine.dispose()
+    async with opened(filled, (90, 30)) as pilot:
+        await press(pilot, "2", "p", "end")
+        shown = screen_text(pilot)
+        assert "…/no-norm [columns=128, " in shown and "tf-llmer/full [pre_normalize=false]" in shown
+        whole = "tf-llmer/no-norm [embedding.reduce.columns=128, embedding.reduce.symmetric=false, table.inject=linear]"
+        assert whole in " ".join(line.strip() for line in shown.splitlines())
+        await press(pilot, "home")
+        assert "embedding.reduce" not in screen_text(pilot)

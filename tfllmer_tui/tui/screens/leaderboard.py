@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.console import Group
-from rich.style import Style
+from textual import on
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -17,14 +17,15 @@ from textual.widgets import Static
 
 from engine.files import StoreAddress
 from engine.records import RunStatus
-from engine.reports.boards.leaderboard import MARKS
 from engine.reports.boards.lines import BoardLine, BoardTable, board_table
 from engine.views.baselines import baseline_on, row_of
 from engine.views.words import printable
 from tfllmer_tui.tui import board as boards
 from tfllmer_tui.tui.baselines import choose_baseline, chosen_baselines
 from tfllmer_tui.tui.board import FORMS, OVER, BoardChoice, remembered_choice
+from tfllmer_tui.tui.board_cells import BASELINE, name_cell, name_width, number_cell
 from tfllmer_tui.tui.file_actions import written
+from tfllmer_tui.tui.messages import RowReached
 from tfllmer_tui.tui.palette import Inks
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.screens.metric import MetricScreen
@@ -36,8 +37,7 @@ from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 from tfllmer_tui.view.board import board_notes
 
 if TYPE_CHECKING:
-    from engine.metrics import Metric
-    from engine.reports.boards.leaderboard import BoardCell, Leaderboard
+    from engine.reports.boards.leaderboard import Leaderboard
     from engine.reports.stats.statistics import Over
     from engine.views.boards import Form
 
@@ -170,16 +170,25 @@ class LeaderboardScreen(Page):
         title.update(f"{name}{study}{place}{layout}")
         room = (7 if board.equal_n == 1 else 15 if board.equal_n else 19) + bool(board.compared) + 9 * bool(board.parts)
         self._table = shown = board_table(board)
-        head, most = ("model · arm", 120) if shown.is_list else ("arm", 48)
-        columns = [Column("label", head, 18, 0, grow=2, most=most)]
+        head = "model · arm" if shown.is_list else "arm"
+        columns = [Column("label", head, 18, 0, grow=2, most=name_width(line.name for line in shown.lines))]
         for at, name in enumerate(map(printable, shown.columns)):
             columns.append(Column(str(at), name, max(room, len(name)), at + 1, right=True))
         table.set_columns(columns)
         table.show(shown.lines)
         if self.focused is None:
             table.focus()
-        self.query_one("#notes", Static).update("\n".join((self._about_marks(), board_notes(board))))
+        self._show_notes()
         self._show_export()
+
+    @on(RowReached)
+    def _show_notes(self) -> None:
+        """What is below the table; the name under the cursor stands here whole, as the table may have cut it."""
+        if self.board is None:
+            return
+        line: BoardLine | None = self.query_one("#board", VirtualTable).row
+        name = [printable(line.name)] if line is not None and self._table is not None and self._table.names.long else []
+        self.query_one("#notes", Static).update("\n".join((*name, self._about_marks(), board_notes(self.board))))
 
     def _about_marks(self) -> str:
         if self.board is not None and self._table is not None and self.board.compared:
@@ -198,14 +207,13 @@ class LeaderboardScreen(Page):
     def _cells(self, line: BoardLine, columns: Sequence[Column], colors: Inks) -> Sequence[CellText]:
         board = self.board
         assert board is not None  # the rows are its own
-        with_n = board.equal_n is None
         cells: list[CellText] = []
         for column in columns:
             if column.key == "label":
-                here = line.row.label == self._choice.baseline
-                cells.append([("» " if here else "", colors["accent"]), (printable(line.name), colors["text"])])
+                mark = BASELINE if line.row.label == self._choice.baseline else ""
+                cells.append([(mark, colors["accent"]), *name_cell(line.name, column.width - len(mark), colors)])
             else:
-                cells.append(_numbers(line.cells[int(column.key)], board.metric, with_n, colors))
+                cells.append(number_cell(line.cells[int(column.key)], board, colors))
         return cells
 
     # -------------------------------------------------------------------------------- export
@@ -369,19 +377,6 @@ class LeaderboardScreen(Page):
         self.add_class("-preview")
         self._choose(form=form)
         self._show_export()
-
-
-def _numbers(cell: BoardCell | None, metric: Metric, with_n: bool, colors: Inks) -> CellText:
-    """As the CLI prints it: best bold, second underlined."""
-    if cell is None:
-        return [("–", colors["faint"])]
-    style: Style = colors["best"] if cell.best else colors["second"] if cell.second else colors["text"]
-    spread = "" if cell.sd is None else f" ±{metric.text(cell.sd)}"
-    pieces = [(metric.text(cell.mean), style)]
-    if cell.versus is not None:
-        mark = MARKS[cell.versus.mark] or " "
-        pieces.append((mark, colors["error" if cell.versus.mark == "worse" else "success"]))
-    return [*pieces, (f"{spread} ({cell.n_text})" if with_n or cell.is_part else spread, colors["dim"])]
 
 
 def _write(path: StoreAddress | None, file: Path, text: str) -> ActionOutcome:
