@@ -266,7 +266,7 @@ def spread(numbers: dict[str, Any], digits: str) -> str:
         ("settle-ml-1m", "settle-ml-1m", "bert-title-pq", "The claim on ml-1m, where norms differ"),
         ("settle-ml-1m", "settle-ml-1m", "minilm-l6", "The claim on ml-1m with MiniLM's vectors"),
         ("settle-ml-1m", "settle-ml-1m-gru4rec", "bert-title-pq", "GRU4Rec on ml-1m, where norms differ"),
-        ("settle-ml-1m", "settle-ml-1m-gru4rec", "minilm-l6", "GRU4Rec on ml-1m with MiniLM's vectors: one seed"),
+        ("settle-ml-1m", "settle-ml-1m-gru4rec", "minilm-l6", "GRU4Rec on ml-1m with MiniLM's vectors"),
     ],
 )
 def test_a_table_by_regime_is_what_a_command_says_of_its_archive(
