@@ -149,7 +149,7 @@ def _cell(place: _Place, live: Mapping[str, Pace], expected: float | None) -> Ce
     elif run is not None and run.status in (RunStatus.FINISHED, RunStatus.FAILED):
         left = None
     return CellState(
-        axes=dict(place.axes),
+        axes=_own_axes(place),
         spec_hash=place.spec_hash,
         state="missing" if run is None else run.status,
         run=None if run is None else run.id,
@@ -158,3 +158,9 @@ def _cell(place: _Place, live: Mapping[str, Pace], expected: float | None) -> Ce
         epochs=None if place.shape is None else place.shape[1]["train"]["epochs"],
         left_s=left,
     )
+
+
+def _own_axes(place: _Place) -> dict[str, Any]:
+    """The axes without the vectors where it reads none: arms of several vectors share such a run."""
+    reads_none = place.shape is not None and place.shape[1]["embedding"] is None
+    return {axis: value for axis, value in place.axes.items() if not (reads_none and axis == "embedding")}

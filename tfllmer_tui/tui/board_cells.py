@@ -12,12 +12,12 @@ from rich.style import Style
 from engine.reports.boards.leaderboard import MARKS
 from engine.views.words import printable
 from tfllmer_tui.tui.palette import Inks
+from tfllmer_tui.tui.text import without_method
 
 if TYPE_CHECKING:
     from engine.reports.boards.leaderboard import BoardCell, Leaderboard
     from tfllmer_tui.tui.widgets.table import CellText
 
-_METHOD = re.compile(r"(?<![\w./-])[\w-]+/(?=[\w-])")
 _GROUPS = re.compile(r"(?<![\w.=-])(?:[a-z_]+\.)+(?=[a-z_]+=)")
 
 
@@ -36,7 +36,7 @@ def name_cell(name: str, width: int, colors: Inks) -> CellText:
     arm, bracket, changes = name.partition(" [")
     settings = _GROUPS.sub("", bracket + changes)
     if cell_len(arm + settings) > width:
-        arm = _METHOD.sub("…/", arm)
+        arm = without_method(arm)
     return [(printable(arm), colors["text"]), (printable(settings), colors["dim"])]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -23,6 +24,14 @@ TITLES = {
     "curvature.kappa_effective": "κ of the mean H",
     "curvature.kappa_sample": "median κ of single prefixes",
 }
+
+
+_METHOD = re.compile(r"(?<![\w./-])[\w-]+/(?=[\w-])")
+
+
+def without_method(arm: str) -> str:
+    """`…/no-norm` for `tf-llmer/no-norm`, where there is no room for the method."""
+    return _METHOD.sub("…/", arm)
 
 
 def metric_title(name: str) -> str:

@@ -15,37 +15,49 @@ from tfllmer_tui.view.text import STATUS, duration, epoch_text, plain, short_ids
 
 if TYPE_CHECKING:  # the screens start without the store and the presets
     from engine.queue.studies import Submission
+    from engine.views.matrix import CellPlace
     from engine.views.study import CellState, StudyState
     from engine.views.time_left import TimeLeft
 
 _DIM = "bright_black"
-_PLACE = ("dataset", "backbone", "embedding")
 MISSING = "○"
 
 
 def label(axes: Mapping[str, Any]) -> str:
     """A cell in words: `tf-llmer/full demo sasrec embedding.reduce.lambda=2 seed 0`."""
-    row, column = _row(axes), _column(axes)
-    return f"{row[0]} {' '.join(column)}{f' {row[1]}' if row[1] else ''} seed {axes['seed']}"
+    from engine.views.matrix import places_of
+
+    (place,) = places_of([axes]).cells
+    words = (place.arm, *_column(place), _words(place.settings), f"seed {axes['seed']}")
+    return " ".join(word for word in words if word)
 
 
 def matrix(cells: Sequence[CellState]) -> Table:
-    """Arms against data sets and backbones; in a place one mark for each seed."""
-    columns = list(dict.fromkeys(_column(cell.axes) for cell in cells))
-    axes = list(dict.fromkeys(_row(cell.axes) for cell in cells))
-    arms = [arm for arm, _ in axes]
-    rows = sorted(axes, key=lambda row: arms.index(row[0]))
+    """Arms against data sets and backbones; in a place one mark for each seed, below it what all cells share."""
+    from engine.views.matrix import places_of
+
+    places = places_of([cell.axes for cell in cells])
     marks: dict[Any, Text] = {}
-    for cell in sorted(cells, key=lambda cell: int(cell.axes["seed"])):
-        marks.setdefault((_row(cell.axes), _column(cell.axes)), Text()).append_text(_mark(cell.state))
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for cell, place in sorted(zip(cells, places.cells, strict=True), key=lambda each: int(each[0].axes["seed"])):
+        marks.setdefault((_row(place), _column(place)), Text()).append_text(_mark(cell.state))
+    rows, columns = _rows(places.cells), _columns(places.cells)
+    has_settings = any(settings for _, settings in rows)
+    table = Table(
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        header_style="bold",
+        caption=plain(f"all with {_words(places.shared)}", _DIM) if places.shared else None,
+        caption_justify="left",
+    )
     table.add_column("arm", overflow="fold")
-    if any(axes_text for _, axes_text in rows):
+    if has_settings:
         table.add_column("", overflow="fold")
     for column in columns:
         table.add_column(Text("\n").join(map(plain, column)), no_wrap=True)
     for row in rows:
-        names = row if any(axes_text for _, axes_text in rows) else row[:1]
+        names = row if has_settings else row[:1]
         table.add_row(*map(plain, names), *(marks.get((row, column), Text("")) for column in columns))
     return table
 
@@ -110,15 +122,34 @@ def submitted_text(name: str, total: int, done: Submission) -> str:
     return f"{name}: {total} runs: {', '.join(parts)}."
 
 
-def _row(axes: Mapping[str, Any]) -> tuple[str, str]:
-    from engine.presets.studies import text_of
+def _rows(places: Sequence[CellPlace]) -> list[tuple[str, str]]:
+    """The arms in the order of their first cells, what they are set to in that of its own."""
+    rows = list(dict.fromkeys(map(_row, places)))
+    arms = [arm for arm, _ in rows]
+    return sorted(rows, key=lambda row: arms.index(row[0]))
 
-    other_axes = [f"{axis}={text_of(value)}" for axis, value in axes.items() if axis not in (*_PLACE, "arm", "seed")]
-    return str(axes["arm"]), " ".join(other_axes)
+
+def _columns(places: Sequence[CellPlace]) -> list[tuple[str, ...]]:
+    """Data sets and vectors in the order of their first cells, within them the backbones in theirs."""
+    groups = list(dict.fromkeys((place.dataset, place.embedding) for place in places))
+    backbones = list(dict.fromkeys(place.backbone for place in places))
+
+    def position(place: CellPlace) -> tuple[int, int]:
+        return groups.index((place.dataset, place.embedding)), backbones.index(place.backbone)
+
+    return list(dict.fromkeys(map(_column, sorted(places, key=position))))
 
 
-def _column(axes: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(axes[axis]) for axis in _PLACE if axis in axes)
+def _row(place: CellPlace) -> tuple[str, str]:
+    return place.arm, _words(place.settings)
+
+
+def _column(place: CellPlace) -> tuple[str, ...]:
+    return tuple(name for name in (place.dataset, place.backbone, place.embedding) if name is not None)
+
+
+def _words(settings: Sequence[tuple[str, str]]) -> str:
+    return " ".join(f"{name}={value}" for name, value in settings)
 
 
 def mark_of(state: str) -> str:

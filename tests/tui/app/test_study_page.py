@@ -14,8 +14,9 @@ from engine.queue.studies import submit
 from engine.reports.render import regime_text
 from engine.store import Run, Store, list_runs, open_store
 from engine.views.first_look import FIRST_LOOK, closing_line
+from engine.views.matrix import matrix_of
 from engine.views.study import CellState
-from engine.views.study_page import matrix_of, study_outcome, study_page
+from engine.views.study_page import study_outcome, study_page
 from engine.views.verdicts import judged
 from tests.tui.app.bench import EPOCHS, app_of, id_of, opened, press, quiet, screen_text, until
 from tests.tui.cli.calls import call
@@ -78,7 +79,7 @@ def test_settings_in_the_matrix_go_by_their_last_word_unless_two_have_it() -> No
     axes = [{"table.row_length": "id"}, {"table.inject.kind": "linear", "embedding.post.kind": "ace"}]
     cells = [CellState({**places, **own}, "", "missing", None, "", None, 1, None) for own in axes]
     _, *lines = matrix_of(cells).lines
-    assert [line.name for line in lines] == ["id row_length=id", "id table.inject.kind=linear embedding.post.kind=ace"]
+    assert [line.name for line in lines] == ["id row_length=id", "id embedding.post.kind=ace table.inject.kind=linear"]
 
 
 def test_a_study_that_never_ran_or_is_unknown_says_so(mine: Store) -> None:

@@ -35,6 +35,22 @@ def test_every_run_has_its_mark_in_its_place() -> None:
     assert rows == {"id": ["✓·", "✓·"], "tf-llmer/full": ["✗✗", "○○"]}
 
 
+def test_columns_go_by_vectors_and_what_all_cells_share_is_told_once() -> None:
+    def of(arm: str, backbone: str, **own: str) -> CellState:
+        axes = {**cell(arm, backbone, 0, "missing").axes, "table.row_length": "id", **own}
+        return CellState(axes, "h", "missing", None, "", None, 20, None)
+
+    full = [of("full", backbone, embedding=name) for name in ("a", "b") for backbone in ("sasrec", "gru4rec")]
+    shown = text(matrix([*full, of("id", "gru4rec"), of("id", "sasrec")]))
+    heads = [line.split() for line in shown.splitlines()[:3]]
+    assert heads == [
+        ["demo", "demo", "demo", "demo"],
+        ["sasrec", "gru4rec", "sasrec", "gru4rec", "demo", "demo"],
+        ["arm", "a", "a", "b", "b", "sasrec", "gru4rec"],
+    ]
+    assert "all with table.row_length=id" in shown and shown.count("row_length") == 1
+
+
 def test_the_picture_counts_and_gives_reasons_as_they_are() -> None:
     counts = {"finished": 2, "queued": 2, "failed": 2, "missing": 2}
     shown = text(picture(StudyState(counts, CELLS, TimeLeft(15.0, 2, 0))))

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.cells import cell_len
 from rich.console import Group
 from rich.style import Style
 from rich.text import Text
@@ -25,15 +26,16 @@ from tfllmer_tui.tui.palette import Inks, inks
 from tfllmer_tui.tui.screens.base import Page
 from tfllmer_tui.tui.screens.study_plan import StudyPlanScreen
 from tfllmer_tui.tui.snapshot import StoreSnapshot
-from tfllmer_tui.tui.text import span
+from tfllmer_tui.tui.text import span, without_method
 from tfllmer_tui.tui.widgets.divider import Divider
 from tfllmer_tui.tui.widgets.table import CellText, Column, VirtualTable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from engine.views.matrix import MatrixLine
     from engine.views.study import CellState
-    from engine.views.study_page import MatrixLine, StudyOutcome, StudyPage
+    from engine.views.study_page import StudyOutcome, StudyPage
 
 TABS = (("matrix", "Matrix"), ("board", "Board"), ("verdict", "Verdict"))
 COMMANDS = {
@@ -172,6 +174,8 @@ class StudyScreen(Page):
             table.focus()
         cells = page.state.cells if page.state is not None else ()
         lines = [legend(page.state.counts)] if page.state is not None else []
+        if page.matrix.shared:
+            lines.append(Text(f"all with {printable(page.matrix.shared)}", colors["dim"]))
         self.query_one("#now", Static).update(Group(*lines, *running(cells), *failures(cells)))
 
     def _show_outcome(self, outcome: StudyOutcome) -> None:
@@ -194,7 +198,8 @@ class StudyScreen(Page):
         texts: list[CellText] = []
         for column in columns:
             if column.key == "name":
-                texts.append([(printable(line.name), colors["text"])])
+                name = line.name if cell_len(line.name) <= column.width else without_method(line.name)
+                texts.append([(printable(name), colors["text"])])
             elif column.key == "left":
                 texts.append([(span(line.left_s) if line.left_s else "", colors["dim"])])
             else:
