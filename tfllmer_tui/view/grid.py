@@ -37,12 +37,10 @@ def _tables(grid: Grid, width: int) -> Group:
     entries = [[_entry(cells[at]) for _, cells in grid.rows] for at in range(len(grid.columns))]
     words = [_widest(head, column, str.split) for head, column in zip(heads, entries, strict=True)]
     lines = [_widest(head, column, str.splitlines) for head, column in zip(heads, entries, strict=True)]
-    corner = max([cell_len(grid.corner), *(cell_len(label) for label, _ in grid.rows)])
-    gap = 3 if corner + sum(words) + 3 * len(words) <= width else 2  # one of it is the box's own
+    names = [cell_len(grid.corner), *(cell_len(label) for label, _ in grid.rows)]
+    gap = 3 if max(names) + sum(words) + 3 * len(words) <= width else 2  # one of it is the box's own
     beside = width - sum(lines) - gap * len(lines)  # what all columns leave with their lines whole
-    if beside < _FOLDED:
-        beside = width - gap - max(words, default=0)
-    corner = min(corner, max(beside, 1))  # a name that leaves no room is folded
+    corner = min(max(names), beside) if beside >= _FOLDED else _corner(names, words, width, gap)
     tables: list[Table] = []
     for part in _parts(words, width - corner, gap):
         table = Table(
@@ -64,6 +62,18 @@ def _tables(grid: Grid, width: int) -> Group:
             table.add_row(plain(label), *(entries[at][row] for at in part))
         tables.append(table)
     return Group(plain(grid.title, "bold"), *tables, plain(" ".join(grid.caption), _DIM))
+
+
+def _corner(names: list[int], words: list[int], width: int, gap: int) -> int:
+    """The columns for the names with which the tables have the fewest lines together: the more of a name is folded, the
+    more columns stand in a table. Of equals the widest."""
+    most = max(1, min(max(names), width - gap - max(words, default=0)))
+
+    def all_lines(corner: int) -> int:
+        height = sum(-(-max(name, 1) // corner) for name in names)
+        return height * len(_parts(words, width - corner, gap))
+
+    return min(range(most, min(_FOLDED, most) - 1, -1), key=all_lines)
 
 
 def _parts(words: list[int], room: int, gap: int) -> list[list[int]]:

@@ -72,6 +72,20 @@ def test_a_report_keeps_names_and_numbers_whole(width: int) -> None:
     assert max(len(line) for line in text.splitlines()) <= width
 
 
+def test_long_names_are_folded_for_the_columns_beside_them() -> None:
+    """Whole, they would leave room for one column a table."""
+    columns = ("role", "seeds", "train CE ↓", "gap to b", "outcome", "NDCG@10 ↑")
+    cells = tuple(Entry("0.1234", spread="0.0056") for _ in columns)
+    long = "tf-llmer/full [embedding.reduce.columns=128, table.inject=linear]"
+    grid = Grid("verdict", (), "arm", (), columns, (("id", cells), (long, cells), ("tf-llmer/no-norm", cells)))
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(grid_table(grid))
+    text = capture.get()
+    assert text.count("tf-llmer/no-norm") == 1 and text.count("table.inject=linear]") == 1
+    assert len(text.splitlines()) <= 14 and max(map(len, text.splitlines())) <= 80
+
+
 async def test_a_store_that_cannot_be_read_is_not_read_for_ever(tmp_path: Path) -> None:
     path = tmp_path / "experiments.db"
     path.write_text("this is no database " * 100)
