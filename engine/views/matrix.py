@@ -21,7 +21,7 @@ class CellPlace:
 
     arm: str
     settings: tuple[tuple[str, str], ...]
-    """What else they are set to, by the fields' full names; what fewest cells have comes first."""
+    """What else they are set to, by the fields' full names; a field that fewest cells set comes first."""
     dataset: str
     embedding: str | None
     """The vectors, where the study names any for this data set."""
@@ -80,6 +80,7 @@ def places_of(axes: Sequence[Mapping[str, Any]]) -> StudyPlaces:
     settings = [{name: text_of(value) for name, value in each.items() if name not in _NAMED} for each in axes]
     cells_with = Counter(setting for each in settings for setting in each.items())
     shared = {setting for setting, count in cells_with.items() if count == len(axes) > 1}
+    cells_that_set = Counter(name for each in settings for name in each)
     vectors: dict[str, set[str]] = {}
     for each in axes:
         if (embedding := _embedding(each)) is not None:
@@ -89,7 +90,7 @@ def places_of(axes: Sequence[Mapping[str, Any]]) -> StudyPlaces:
         dataset, embedding = str(each["dataset"]), _embedding(each)
         if embedding is None and len(vectors.get(dataset, ())) == 1:
             (embedding,) = vectors[dataset]
-        rest = sorted(own.items() - shared, key=lambda setting: (cells_with[setting], setting))
+        rest = sorted(own.items() - shared, key=lambda setting: (cells_that_set[setting[0]], setting))
         places.append(CellPlace(str(each["arm"]), tuple(rest), dataset, embedding, str(each["backbone"])))
     return StudyPlaces(tuple(places), tuple(sorted(shared)))
 

@@ -58,15 +58,24 @@ def row_names(labels: Sequence[str]) -> RowNames:
 
 
 def shortened(labels: Sequence[str]) -> tuple[list[str], str]:
-    """Labels of rows without the changes in brackets that all of them share, and these changes. What few rows have
-    comes first in the brackets: where a name is cut, that still tells it from others."""
+    """Labels of rows without the changes in brackets that all of them share, and these changes. A setting that few rows
+    have comes first in the brackets: where a name is cut, that still tells it from others."""
     parts = [label.removesuffix("]").partition(" [") for label in labels]
     changes = [[change for change in SEPARATOR.split(text) if change] for _, _, text in parts]
     rows_with = Counter(change for each in changes for change in each)
     shared = [change for change in changes[0] if rows_with[change] == len(labels)] if len(labels) > 1 else []
-    own = [sorted((change for change in each if change not in shared), key=rows_with.__getitem__) for each in changes]
+    rows_that_set = Counter(_setting(change) for each in changes for change in each)
+    own = [
+        sorted((change for change in each if change not in shared), key=lambda change: rows_that_set[_setting(change)])
+        for each in changes
+    ]
     names = [name + (f" [{', '.join(each)}]" if each else "") for (name, _, _), each in zip(parts, own, strict=True)]
     return names, ", ".join(shared)
+
+
+def _setting(change: str) -> str:
+    """`train.lr` of `train.lr=0.01`."""
+    return change.partition("=")[0]
 
 
 def _letter(place: int) -> str:

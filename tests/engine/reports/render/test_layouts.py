@@ -197,6 +197,8 @@ def test_changes_that_all_rows_share_are_told_once() -> None:
 def test_what_few_rows_have_comes_first_in_a_name() -> None:
     labels = ["id", "full [a.b=1]", "full [a.b=1, c.d=2, e.f=3]", "ace [a.b=1, c.d=2]"]
     assert shortened(labels)[0] == ["id", "full [a.b=1]", "full [e.f=3, c.d=2, a.b=1]", "ace [c.d=2, a.b=1]"]
+    trials = ["id [train.lr=0.1, train.reg=2]", "id [train.lr=0.2, train.reg=1]", "id [train.lr=0.1, train.reg=1]"]
+    assert shortened(trials)[0] == trials  # one order in all
 
 
 def test_notes_go_by_letters_where_a_row_has_a_long_name() -> None:
