@@ -46,6 +46,11 @@ def section(heading: str) -> str:
     return (DOCS / "results.md").read_text("utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
 
 
+def anchor_of(heading: str) -> str:
+    """What a link to the heading has behind #."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
 def tables(heading: str) -> list[list[list[str]]]:
     """The tables below a heading of the second level: rows of cells, without the line of dashes."""
     blocks = re.findall(r"(?:^\|.*\n)+", section(heading), re.MULTILINE)
@@ -91,7 +96,7 @@ NUMBER = re.compile(r"(?<![\w@.])\d*\.\d+")
 
 def test_every_number_of_the_summary_stands_in_a_section_that_its_row_names() -> None:
     headings = re.findall(r"^## (.+)$", (DOCS / "results.md").read_text("utf-8"), re.MULTILINE)
-    by_anchor = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-"): heading for heading in headings}
+    by_anchor = {anchor_of(heading): heading for heading in headings}
     checked = 0
     known: set[str] = set()
     _, *rows = tables("In short")[0]
@@ -257,18 +262,19 @@ def spread(numbers: dict[str, Any], digits: str) -> str:
     return f"{numbers['mean']:{digits}} [{numbers['lo']:{digits}}, {numbers['hi']:{digits}}]"
 
 
-@pytest.mark.parametrize(
-    ("study", "stem", "vectors", "heading"),
-    [
-        ("settle-screen", "settle-screen", "minilm-l6", "Where the claim stands"),
-        ("settle-beauty", "settle-beauty", "minilm-l6", "The claim on amazon-beauty, early in training"),
-        ("settle-beauty", "settle-beauty-gru4rec", "minilm-l6", "GRU4Rec on amazon-beauty: one seed"),
-        ("settle-ml-1m", "settle-ml-1m", "bert-title-pq", "The claim on ml-1m, where norms differ"),
-        ("settle-ml-1m", "settle-ml-1m", "minilm-l6", "The claim on ml-1m with MiniLM's vectors"),
-        ("settle-ml-1m", "settle-ml-1m-gru4rec", "bert-title-pq", "GRU4Rec on ml-1m, where norms differ"),
-        ("settle-ml-1m", "settle-ml-1m-gru4rec", "minilm-l6", "GRU4Rec on ml-1m with MiniLM's vectors"),
-    ],
-)
+BY_REGIME = [
+    ("settle-screen", "settle-screen", "minilm-l6", "Where the claim stands"),
+    ("settle-beauty", "settle-beauty", "minilm-l6", "The claim on amazon-beauty, early in training"),
+    ("settle-beauty", "settle-beauty-gru4rec", "minilm-l6", "GRU4Rec on amazon-beauty"),
+    ("settle-ml-1m", "settle-ml-1m", "bert-title-pq", "The claim on ml-1m, where norms differ"),
+    ("settle-ml-1m", "settle-ml-1m", "minilm-l6", "The claim on ml-1m with MiniLM's vectors"),
+    ("settle-ml-1m", "settle-ml-1m-gru4rec", "bert-title-pq", "GRU4Rec on ml-1m, where norms differ"),
+    ("settle-ml-1m", "settle-ml-1m-gru4rec", "minilm-l6", "GRU4Rec on ml-1m with MiniLM's vectors"),
+]
+"""Study, archive, vectors and heading of each section with a table for each way in."""
+
+
+@pytest.mark.parametrize(("study", "stem", "vectors", "heading"), BY_REGIME)
 def test_a_table_by_regime_is_what_a_command_says_of_its_archive(
     tmp_path: Path, study: str, stem: str, vectors: str, heading: str
 ) -> None:
@@ -283,6 +289,18 @@ def test_a_table_by_regime_is_what_a_command_says_of_its_archive(
     *shown, effects = tables(heading)
     assert [rows for _, *rows in shown] == [[cells_of(arm) for arm in stand["arms"]] for stand in stands.values()]
     assert effects[1:] == [effects_of(title, stand) for title, stand in stands.items() if stand["effects"]]
+
+
+def test_the_claim_in_one_table_repeats_the_sections_that_it_links() -> None:
+    """Those are checked against their archives above."""
+    _, *rows = tables("The claim in one table")[0]
+    links = [re.findall(r"\(#([\w-]+)\)", row[0]) for row in rows]
+    assert sorted(link for (link,) in links) == sorted(anchor_of(heading) for *_, heading in BY_REGIME)
+    headings = {anchor_of(heading): heading for *_, heading in BY_REGIME}
+    for (link,), (_, *cells) in zip(links, rows, strict=True):
+        _, adapter, (_, *effects) = tables(headings[link])
+        (full,) = (row for row in adapter if row[0] == "tf-llmer/full")
+        assert cells == [effect for way_in in effects for effect in way_in[1:3]] + [full[4]], link
 
 
 @pytest.mark.slow
