@@ -6,16 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from engine.records import RunStatus
+from tfllmer_tui.view.by_width import DrawnByWidth
 from tfllmer_tui.view.text import STATUS, duration, epoch_text, plain, short_ids, status_text
 
 if TYPE_CHECKING:  # the screens start without the store and the presets
     from engine.queue.studies import Submission
-    from engine.views.matrix import CellPlace
+    from engine.views.matrix import CellPlace, StudyPlaces
     from engine.views.study import CellState, StudyState
     from engine.views.time_left import TimeLeft
 
@@ -32,34 +35,65 @@ def label(axes: Mapping[str, Any]) -> str:
     return " ".join(word for word in words if word)
 
 
-def matrix(cells: Sequence[CellState]) -> Table:
-    """Arms against data sets and backbones; in a place one mark for each seed, below it what all cells share."""
+def matrix(cells: Sequence[CellState]) -> DrawnByWidth:
+    """In a place one mark for each seed; below them what all cells share. Data sets stand beside one another where the
+    names of the arms have room, else below one another."""
     from engine.views.matrix import places_of
 
     places = places_of([cell.axes for cell in cells])
+    names = [(arm, _words(settings)) for arm, settings in _rows(places.cells)]
+    needed = sum(max(map(cell_len, column), default=0) + 3 for column in zip(*names, strict=True))
+    needed += sum(max(map(cell_len, column)) + 3 for column in _columns(places.cells))
+    return DrawnByWidth(lambda width: _beside(cells, places) if needed <= width else _below(cells))
+
+
+def _beside(cells: Sequence[CellState], places: StudyPlaces) -> Table:
+    """Arms against data sets and backbones."""
     marks: dict[Any, Text] = {}
     for cell, place in sorted(zip(cells, places.cells, strict=True), key=lambda each: int(each[0].axes["seed"])):
         marks.setdefault((_row(place), _column(place)), Text()).append_text(_mark(cell.state))
     rows, columns = _rows(places.cells), _columns(places.cells)
     has_settings = any(settings for _, settings in rows)
-    table = Table(
-        box=SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-        header_style="bold",
-        caption=plain(f"all with {_words(places.shared)}", _DIM) if places.shared else None,
-        caption_justify="left",
-    )
+    table = _table(_words(places.shared))
     table.add_column("arm", overflow="fold")
     if has_settings:
         table.add_column("", overflow="fold")
     for column in columns:
         table.add_column(Text("\n").join(map(plain, column)), no_wrap=True)
-    for row in rows:
-        names = row if has_settings else row[:1]
-        table.add_row(*map(plain, names), *(marks.get((row, column), Text("")) for column in columns))
+    for arm, settings in rows:
+        names = (arm, _words(settings)) if has_settings else (arm,)
+        table.add_row(*map(plain, names), *(marks.get(((arm, settings), column), Text("")) for column in columns))
     return table
+
+
+def _below(cells: Sequence[CellState]) -> Table:
+    """Arms against backbones, the data sets below one another, settings by their last words."""
+    from engine.views.matrix import matrix_of
+
+    drawn = matrix_of(cells)
+    table = _table(drawn.shared)
+    table.add_column("arm", overflow="fold")
+    for backbone in drawn.backbones:
+        table.add_column(plain(backbone), no_wrap=True)
+    for line in drawn.lines:
+        if line.cells:
+            marks = (Text().join(_mark(cell.state) for cell in seeds) for seeds in line.cells)
+            table.add_row(Padding(plain(line.name), (0, 0, 0, 2)), *marks)
+        else:
+            table.add_row(plain(line.name, "bold"))
+    return table
+
+
+def _table(shared: str) -> Table:
+    return Table(
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        header_style="bold",
+        caption=plain(f"all with {shared}", _DIM) if shared else None,
+        caption_justify="left",
+    )
 
 
 def picture(now: StudyState) -> RenderableType:
@@ -122,7 +156,7 @@ def submitted_text(name: str, total: int, done: Submission) -> str:
     return f"{name}: {total} runs: {', '.join(parts)}."
 
 
-def _rows(places: Sequence[CellPlace]) -> list[tuple[str, str]]:
+def _rows(places: Sequence[CellPlace]) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
     """The arms in the order of their first cells, what they are set to in that of its own."""
     rows = list(dict.fromkeys(map(_row, places)))
     arms = [arm for arm, _ in rows]
@@ -140,8 +174,8 @@ def _columns(places: Sequence[CellPlace]) -> list[tuple[str, ...]]:
     return list(dict.fromkeys(map(_column, sorted(places, key=position))))
 
 
-def _row(place: CellPlace) -> tuple[str, str]:
-    return place.arm, _words(place.settings)
+def _row(place: CellPlace) -> tuple[str, tuple[tuple[str, str], ...]]:
+    return place.arm, place.settings
 
 
 def _column(place: CellPlace) -> tuple[str, ...]:

@@ -16,9 +16,9 @@ def cell(arm: str, backbone: str, seed: int, state: str) -> CellState:
     return CellState(axes, "h", state, run, "[red]odd[/red]" if state == "failed" else "", None, 20, None)
 
 
-def text(renderable: Any) -> str:
+def text(renderable: Any, width: int = 100) -> str:
     out = io.StringIO()
-    Console(file=out, width=100).print(renderable)
+    Console(file=out, width=width).print(renderable)
     return out.getvalue()
 
 
@@ -49,6 +49,23 @@ def test_columns_go_by_vectors_and_what_all_cells_share_is_told_once() -> None:
         ["arm", "a", "a", "b", "b", "sasrec", "gru4rec"],
     ]
     assert "all with table.row_length=id" in shown and shown.count("row_length") == 1
+
+
+def test_where_names_have_no_room_beside_all_columns_data_sets_stand_below_one_another() -> None:
+    settings = {"table.inject": "linear", "embedding.reduce.columns": 128}
+    cells = []
+    for dataset in ("ml-100k", "ml-1m", "amazon-beauty"):
+        for arm, own in (("tf-llmer/no-rec-pca", settings), ("id", {})):
+            axes = {"dataset": dataset, "backbone": "sasrec", "arm": arm, "seed": 0, **own}
+            cells.append(CellState(axes, "h", "missing", None, "", None, 20, None))
+    beside = text(matrix(cells), 130).splitlines()
+    assert beside[0].split() == ["ml-100k", "ml-1m", "amazon-beauty"]
+    assert any("no-rec-pca   embedding.reduce.columns=128 table.inject=linear" in line for line in beside)
+    for width in (60, 40):
+        below = [line.rstrip() for line in text(matrix(cells), width).splitlines()]
+        assert [line for line in below[2:] if line and line[0] != " "] == ["ml-100k", "ml-1m", "amazon-beauty"]
+        for word in ("tf-llmer/no-rec-pca", "columns=128", "inject=linear"):
+            assert sum(word in line for line in below) == 3
 
 
 def test_the_picture_counts_and_gives_reasons_as_they_are() -> None:
