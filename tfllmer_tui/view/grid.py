@@ -61,7 +61,9 @@ def _tables(grid: Grid, width: int) -> Group:
         for row, (label, _) in enumerate(grid.rows):
             table.add_row(plain(label), *(entries[at][row] for at in part))
         tables.append(table)
-    return Group(plain(grid.title, "bold"), *tables, plain(" ".join(grid.caption), _DIM))
+    above_it = [plain(grid.title, "bold")] if grid.title else []
+    below_it = [plain(" ".join(grid.caption), _DIM)] if grid.caption else []
+    return Group(*above_it, *tables, *below_it)
 
 
 def _corner(names: list[int], words: list[int], width: int, gap: int) -> int:

@@ -9,6 +9,7 @@ from engine.queue.tuning.trials import Tuner, begun
 from engine.store import list_runs, open_store
 from tests.engine.queue.tunings import asked, carry_out, train
 from tests.tui.cli.calls import call, refusal
+from tests.tui.cli.report.test_narrow import crushed, printed
 
 
 def test_a_plan_says_who_searches_what_and_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -59,6 +60,8 @@ def test_a_tuning_is_shown_with_its_best_its_spread_and_its_budget(tmp_path: Pat
     assert arm["counts"]["finished"] + arm["counts"]["pruned"] == 7
     assert told["ended"] is True
     assert f"{arm['best']['value']:.4f}" in shown.stdout
+    narrow = printed(tmp_path, ("tune", "show", "t", "--trials"), 80)
+    assert not crushed(narrow) and narrow.count("train.weight_decay=") == 8, narrow
     assert "7 of 7" in call(tmp_path, "tune", "list").stdout
     assert "did you mean t?" in refusal(tmp_path, "tune", "show", "tt")
     saved = call(tmp_path, "tune", "save", "t", "mine")
