@@ -227,6 +227,20 @@ async def test_an_empty_store_offers_the_demo_and_launches_it(tmp_path: Path, mo
     assert {each.status for each in list_runs(open_store(tmp_path / "new.db"))} == {"queued"}
 
 
+async def test_after_the_first_screen_keys_are_those_of_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the button has gone out of sight before anything else is done, as on a busy machine."""
+    monkeypatch.chdir(tmp_path)
+    async with opened(tmp_path / "new.db", (80, 24)) as pilot:
+        screen = pilot.app.screen
+        monkeypatch.setattr(screen, "call_after_refresh", lambda call, *given: screen.set_timer(0.5, call))
+        await press(pilot, "enter")
+        await until(pilot, lambda: len(app_of(pilot).snapshot.rows) == 3 and not screen.has_class("-empty"))
+        await until(pilot, lambda: screen.focused is not None)
+        assert screen.focused is table(pilot)
+
+
 async def test_columns_are_chosen_and_remembered(filled: Path) -> None:
     async with opened(filled, (160, 40)) as pilot:
         assert [c.key for c in pilot.app.screen.query_one(RunTable).shown_columns][:5] == [

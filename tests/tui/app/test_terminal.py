@@ -84,6 +84,7 @@ def test_the_demo_is_launched_watched_and_found_again(folder: Path) -> None:
         begin(app, folder)
         app.shows("train CE")
         app.when(curve, "a curve")
+        app.shows("Open", "Filter")  # the keys are the table's
         app.keys("Home")  # to the newest: the cursor stays on the run that the screen saw first
         app.keys("Enter")
         app.shows("full · demo", "epoch", "Edit a copy")

@@ -114,6 +114,8 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
 
     def show_news(self, snapshot: StoreSnapshot) -> None:
         empty = snapshot.has_no_run
+        if not empty and self.has_class("-empty"):
+            self.set_focus(None)  # a button that goes out of sight would hand it on to the filter
         self.set_class(empty, "-empty")
         if empty and not self.query(Welcome):
             self.mount(Welcome(snapshot, read_only=self.context.read_only), before="#found")
@@ -129,11 +131,10 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
 
     def _refocus(self) -> None:
         """To what is in sight: the first button of an empty store, or the table."""
-        welcoming = any(welcome.has_focus_within for welcome in self.query(Welcome))
-        if self.has_class("-empty") and not welcoming:
-            self.query_one(Welcome).focus_first()
-        elif not self.has_class("-empty") and (self.focused is None or welcoming):
+        if not self.has_class("-empty") and self.focused is None:
             self.table.focus()
+        elif self.has_class("-empty") and not any(welcome.has_focus_within for welcome in self.query(Welcome)):
+            self.query_one(Welcome).focus_first()
 
     def _arrange(self) -> None:
         """Filter, sort and fold in a thread, then show."""
@@ -237,11 +238,8 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
 
     @on(SortChosen)
     def _sort_by(self, event: SortChosen) -> None:
-        same = event.key == self._view.sort
-        self._look_at(
-            sort=event.key,
-            descending=not self._view.descending if same else event.key in ("test", "valid", "created", "id"),
-        )
+        same, falls = event.key == self._view.sort, event.key in ("test", "valid", "created", "id")
+        self._look_at(sort=event.key, descending=not self._view.descending if same else falls)
 
     # -------------------------------------------------------------------------------- filter, order, folds
 
