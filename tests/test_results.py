@@ -216,6 +216,22 @@ def test_a_shipped_tuned_preset_is_the_best_of_its_archived_trials(tuned: Tuned)
         assert [f"`{tuned.name}`", arm, *cells] in rows
 
 
+def test_every_number_of_a_tuned_arm_is_that_of_archived_runs_with_its_settings() -> None:
+    kept: dict[str, list[dict[str, float]]] = defaultdict(list)
+    (own,) = (tuned.document for tuned in list_tuned() if tuned.name == "ml-100k-gru4rec")
+    for e, result in runs_of(DOCS / "results" / "ml-100k-gru4rec-test.zip"):
+        values = spec.flat(e)
+        assert {name: values[name] for name in own.arms[e.arm]} == own.arms[e.arm]
+        kept[e.arm].append(result["test"])
+    _, *rows = tables("Tuned presets")[1]
+    for arm, seeds, *cells in rows:
+        assert seeds == ", ".join(map(str, range(len(kept[arm]))))
+        for cell, metric in zip(cells, ("ndcg@10", "hr@10"), strict=True):
+            reached = [test[metric] for test in kept[arm]]
+            assert cell == f"{printed(statistics.mean(reached))} ± {printed(statistics.stdev(reached))}"
+    assert {row[0] for row in rows} == set(kept) == set(own.arms)
+
+
 def test_every_dose_at_one_length_is_the_mean_of_archived_runs() -> None:
     levels: dict[tuple[str, str, str], dict[int, float]] = {}
     for e, result in runs_of(DOCS / "results" / "norm-dose.zip"):
