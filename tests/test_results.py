@@ -279,7 +279,7 @@ def spread(numbers: dict[str, Any], digits: str) -> str:
 
 
 BY_REGIME = [
-    ("settle-screen", "settle-screen", "minilm-l6", "Where the claim stands"),
+    ("settle-screen", "settle-screen", "minilm-l6", "The claim on ml-100k, early in training"),
     ("settle-beauty", "settle-beauty", "minilm-l6", "The claim on amazon-beauty, early in training"),
     ("settle-beauty", "settle-beauty-gru4rec", "minilm-l6", "GRU4Rec on amazon-beauty"),
     ("settle-ml-1m", "settle-ml-1m", "bert-title-pq", "The claim on ml-1m, where norms differ"),

@@ -115,7 +115,7 @@ class RunsScreen(RunKeys, ViewKeys, ChartKeys):
     def show_news(self, snapshot: StoreSnapshot) -> None:
         empty = snapshot.has_no_run
         if not empty and self.has_class("-empty"):
-            self.set_focus(None)  # a button that goes out of sight would hand it on to the filter
+            self.set_focus(None)  # a button that goes out of sight would hand it on to the other one
         self.set_class(empty, "-empty")
         if empty and not self.query(Welcome):
             self.mount(Welcome(snapshot, read_only=self.context.read_only), before="#found")
