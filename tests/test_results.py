@@ -232,6 +232,21 @@ def test_every_number_of_a_tuned_arm_is_that_of_archived_runs_with_its_settings(
     assert {row[0] for row in rows} == set(kept) == set(own.arms)
 
 
+def test_what_is_said_of_tuned_arms_is_what_a_command_says_of_their_archive(tmp_path: Path) -> None:
+    archive = DOCS / "results" / "ml-100k-gru4rec-test.zip"
+    assert call(tmp_path, "import", "archive", str(archive)).returncode == 0
+    said = section("Tuned presets").replace("\n", " ")
+    for arms in (("id", "id-norm", "tf-llmer/full"), ("id-norm", "tf-llmer/full")):
+        told = json.loads(call(tmp_path, "compare", *arms, "--metric", "ndcg@10", "--json").stdout)["metrics"]
+        ranking = [line for line in told if line["metric"] == "test.ndcg@10"]
+        over_seeds = [test for line in ranking for test in line["tests"] if test["over"] == "seeds"]
+        assert len(over_seeds) == len(arms) - 1
+        for test in over_seeds:
+            numbers = [printed(test[name]) for name in ("difference", "lo", "hi")]
+            assert numbers[0] in said and f"{numbers[1]} to {numbers[2]}" in said, numbers
+            assert f"{p_text(test['p_holm']).removeprefix('0')}" in said, test
+
+
 def test_every_dose_at_one_length_is_the_mean_of_archived_runs() -> None:
     levels: dict[tuple[str, str, str], dict[int, float]] = {}
     for e, result in runs_of(DOCS / "results" / "norm-dose.zip"):
